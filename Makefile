@@ -1,0 +1,58 @@
+# `make demo` and `make test` set everything up by themselves. Options, all for `make setup`:
+#   PYTHON=python3.11   the interpreter to use (else the first fitting one on the PATH)
+#   MPI=1               build Horovod with MPI too
+#   JOBS=1              compile that many files of Horovod at once (memory: 2 GB each)
+#   TORCH_INDEX=URL     take PyTorch from another package index, e.g. PyTorch's own for CPUs
+
+# "runs and is 3.11 or 3.12", not "exists": a version manager leaves names that only fail.
+FITS := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))
+ifndef PYTHON
+PYTHON := $(shell for p in python3.11 python3.12 python3 python; do \
+    "$$p" -c '$(FITS)' >/dev/null 2>&1 && { command -v "$$p"; break; }; done)
+endif
+
+# horovodrun starts `python` from the PATH.
+demo test bench: export PATH := $(CURDIR)/.venv/bin:$(PATH)
+BIN := .venv/bin
+SETUP = $(PYTHON) tools/setup_env.py $(if $(MPI),--mpi) $(if $(JOBS),--jobs $(JOBS)) \
+    $(if $(TORCH_INDEX),--torch-index $(TORCH_INDEX))
+
+.PHONY: setup setup-test demo test lint format bench clean help python
+.DEFAULT_GOAL := setup
+
+setup: python ## make .venv with everything in it (the default)
+	@$(SETUP)
+
+setup-test: python
+	@$(SETUP) --extras test
+
+demo: setup ## train on this machine's own package graph and write a report
+	@$(BIN)/python tools/demo.py
+
+test: setup-test ## check the style, then run all tests
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/python -m pytest
+
+lint: setup-test ## check style and types
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+format: setup-test ## bring the code into style
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+bench: setup-test ## run every benchmark; each prints a ratio against a named peer
+	@for file in benchmarks/bench_*.py; do echo "== $$file"; $(BIN)/python "$$file" || exit 1; done
+
+clean: ## remove .venv and everything made (not the cache of Horovod wheels)
+	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+python:
+	@test -n "$(PYTHON)" || { echo "hvdtma needs Python 3.11 (DGL has no wheels for newer ones)," \
+	    "and found none on the PATH: apt-get install python3.11 python3.11-venv," \
+	    "or name one: make setup PYTHON=/path/to/python3.11" >&2; exit 1; }

@@ -1,0 +1,5 @@
+"""`python -m hvdtma` is the command `hvdtma`."""
+
+from hvdtma.cli import main
+
+main()

@@ -1,0 +1,346 @@
+"""Timed averaging: trainers step on their own; when a round is over, their updates are averaged.
+
+    theta' = outer(theta, sum_k w_k d_k / sum_k w_k)      design: docs/method.md
+
+One small collective announces (arrival, weight, losses), one flat one carries the updates; the
+weight travels with the update, so a trainer that did nothing this round counts for nothing.
+
+Legend: M trainers, P parameters in the flat buffer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Literal
+
+import torch
+from torch import nn
+
+from hvdtma.aggregate.flat import FlatModel, FlatOptimizer
+from hvdtma.aggregate.outer import Average
+from hvdtma.comm.communicator import Communicator
+from hvdtma.errors import UserError
+
+LOSS_CHECK_STEPS = 64  # on a GPU, reading a loss waits for it: look at many at once
+
+
+class Stop(IntEnum):
+    """Why the rounds ended; travels as a number."""
+
+    NOT = 0
+    ROUNDS = 1
+    TIME_LIMIT = 2
+    EARLY = 3
+    NAN_LOSS = 4
+
+    @property
+    def words(self) -> str:
+        return {3: "early stopping", 4: "NaN loss"}.get(self, self.name.lower().replace("_", " "))
+
+
+class NonFiniteLoss(UserError):
+    """A trainer's loss became NaN or infinite; its update was not averaged."""
+
+
+@dataclass(frozen=True)
+class Aggregation:
+    """What one aggregation did; the same on every trainer.
+
+    Attributes:
+        round: 1 for the first.
+        time_s: training time when the last trainer arrived.
+        aggregate_s: what averaging itself took on this trainer.
+        steps, examples, losses, train_s, wait_s, weights: per trainer [M]; losses are means over
+            the round's steps (NaN without a step), weights sum to 1.
+    """
+
+    round: int
+    time_s: float
+    aggregate_s: float
+    steps: list[int]
+    examples: list[int]
+    losses: list[float]
+    train_s: list[float]
+    wait_s: list[float]
+    weights: list[float]
+
+
+@dataclass
+class _Round:
+    """What this trainer did since the last aggregation."""
+
+    began: float
+    steps: int = 0
+    examples: int = 0
+    loss_sum: float = 0.0
+    pending: list[torch.Tensor] = field(default_factory=list)
+    bad_step: int = 0  # of the whole run, from 1; 0: none
+
+    def settle(self, steps_before: int) -> None:
+        """Read the losses that were only noted, and find the first that is not finite."""
+        if not self.pending:
+            return
+        losses = torch.stack(self.pending).double().cpu()
+        first = self.steps - len(self.pending)
+        self.pending = []
+        bad = torch.nonzero(~torch.isfinite(losses))
+        if len(bad) and not self.bad_step:
+            self.bad_step = steps_before + first + int(bad[0]) + 1
+        self.loss_sum += float(losses.sum())
+
+
+class TimedAveraging:
+    """Averages a model's parameters between trainers each time a round is over.
+
+        averaging = TimedAveraging(model, optimizer, interval_s=60, rounds=10)
+        while averaging.running:
+            loss = ...; loss.backward(); optimizer.step(); optimizer.zero_grad()
+            averaging.step(loss, examples=len(batch))
+
+    Every trainer's first call brings it trainer 0's parameters. Rounds end by the clock, on a
+    grid of `interval_s` from a common start, so trainers of different speed take different
+    numbers of steps and nobody waits longer than another's last step; or after
+    `interval_steps` steps. With one trainer and plain averaging, parameters are never touched.
+
+    Args:
+        model: its parameters and buffers are averaged (integer buffers rounded).
+        optimizer: the trainer's own; needed for `optimizer_state` reset and average.
+        interval_s: seconds between aggregations, or
+        interval_steps: steps between aggregations.
+        rounds: stop after so many (None: not).
+        time_limit_s: stop at the first aggregation after so long (None: not).
+        weight: this trainer's weight in the mean, not negative; e.g. its training edges.
+        optimizer_state: keep | reset | average.
+        outer: from the averaged update to the next parameters; `Average` or `Nesterov`.
+        comm: None is Horovod, initialised here if it is not yet.
+
+    Raises UserError for intervals that are not positive and unknown choices; `NonFiniteLoss` on
+    every trainer when one trainer's loss is not finite.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer | None = None,
+        *,
+        interval_s: float | None = None,
+        interval_steps: int | None = None,
+        rounds: int | None = None,
+        time_limit_s: float | None = None,
+        weight: float = 1.0,
+        optimizer_state: Literal["keep", "reset", "average"] = "keep",
+        outer: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None = None,
+        comm: Communicator | None = None,
+    ):
+        _check_interval(interval_s, interval_steps)
+        if optimizer_state not in ("keep", "reset", "average"):
+            raise UserError(f"optimizer_state is '{optimizer_state}'; valid: keep, reset, average")
+        if optimizer_state != "keep" and optimizer is None:
+            raise UserError(f"optimizer_state '{optimizer_state}' needs the optimizer")
+        if comm is None:
+            from hvdtma.comm.horovod import HorovodComm
+
+            comm = HorovodComm(interval_s or 0.0)
+        self.comm, self.weight = comm, weight
+        self.interval_s, self.interval_steps = interval_s, interval_steps
+        self.max_rounds, self.time_limit_s = rounds, time_limit_s
+        self.flat = FlatModel(model)
+        self.optimizer_state = optimizer_state
+        self.flat_optimizer = FlatOptimizer(optimizer) if optimizer is not None else None
+        self.outer = outer or Average()
+        self.rounds_done = 0
+        self.steps_done = self.examples_done = 0
+        self.train_s = self.wait_s = self.aggregate_s = 0.0
+        self.stopped = Stop.NOT
+        self.wanted_stop = Stop.NOT
+        self.theta_P: torch.Tensor | None = None
+        self.round = _Round(0.0)
+
+    @property
+    def running(self) -> bool:
+        """Whether there is another round; starts the first one when first asked."""
+        if self.theta_P is None:
+            self.start()
+        return self.stopped is Stop.NOT
+
+    def start(self) -> None:
+        """Take trainer 0's parameters, and start everybody's clock together."""
+        self.theta_P = self.flat.read()
+        if self.comm.size > 1:
+            self.theta_P = self.comm.broadcast(self.theta_P.cpu()).to(self.theta_P.device)
+            self.flat.write(self.theta_P)
+        self.comm.gather_rows(torch.zeros(1))  # a barrier
+        self.began = self.ended = self.comm.clock()
+        self.round = _Round(self.began)
+
+    def stop(self, reason: Stop = Stop.EARLY) -> None:
+        """Ask for the end; every trainer stops at the next aggregation."""
+        self.wanted_stop = reason
+
+    def step(self, loss: torch.Tensor | None = None, examples: int = 1) -> Aggregation | None:
+        """Count an optimiser step; aggregate if that ends the round, and say what it did."""
+        self.stepped(loss, examples)
+        return self.aggregate() if self.due else None
+
+    def stepped(self, loss: torch.Tensor | None = None, examples: int = 1) -> None:
+        """Count an optimiser step. `loss` is a scalar; it is checked for NaN and reported."""
+        now = self.round
+        now.steps += 1
+        now.examples += examples
+        if loss is not None:
+            now.pending.append(loss.detach())
+            if not loss.is_cuda or len(now.pending) >= LOSS_CHECK_STEPS:
+                now.settle(self.steps_done)
+
+    @property
+    def due(self) -> bool:
+        """Whether the round is over. It is at once if a loss was not finite."""
+        if self.round.bad_step:
+            return True
+        if self.interval_steps is not None:
+            return self.round.steps >= self.interval_steps
+        return self.comm.clock() >= self.deadline
+
+    @property
+    def deadline(self) -> float:
+        """When this round ends, on the communicator's clock; infinite when steps are counted."""
+        if self.interval_s is None or self.interval_steps is not None:
+            return float("inf")
+        return self.began + (self.rounds_done + 1) * self.interval_s
+
+    @property
+    def elapsed_s(self) -> float:
+        """From the common start to the end of the last aggregation."""
+        return self.ended - self.began if self.theta_P is not None else 0.0
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Time inside is not counted as training: reading a new shard, writing, scoring."""
+        start = self.comm.clock()
+        yield
+        self.round.began += self.comm.clock() - start
+
+    def sit_out(self) -> None:
+        """For a trainer with nothing to train on: let the round pass."""
+        if self.interval_steps is None:
+            self.comm.sleep_until(self.deadline)
+
+    @torch.no_grad()
+    def aggregate(self) -> Aggregation:
+        """Average the trainers' updates; a collective call."""
+        if self.theta_P is None:
+            self.start()
+        arrived = self.comm.clock()
+        self.round.settle(self.steps_done)
+        rows_MS = self.comm.gather_rows(self._announcement(arrived)).double()
+        announced = self.comm.clock()
+        self._raise_if_not_finite(rows_MS)
+        weights_M = _shares(rows_MS[:, 1])
+        self._average(float(weights_M[self.comm.rank]), weights_M)
+        finished = self.comm.clock()
+        self.rounds_done += 1
+        self.steps_done += self.round.steps
+        self.examples_done += self.round.examples
+        self.ended = finished
+        self.train_s += arrived - self.round.began
+        self.wait_s += announced - arrived
+        self.aggregate_s += finished - announced
+        self._decide_stop(rows_MS)
+        self.round = _Round(finished)
+        return self._outcome(rows_MS, weights_M, finished - announced)
+
+    def _announcement(self, arrived: float) -> torch.Tensor:
+        """[arrival, weight, steps, examples, loss sum, train_s, wanted stop, bad step]."""
+        now = self.round
+        weight = self.weight if now.steps and not now.bad_step else 0.0
+        return torch.tensor(
+            [
+                arrived - self.began,
+                weight,
+                now.steps,
+                now.examples,
+                now.loss_sum,
+                arrived - now.began,
+                int(self.wanted_stop),
+                now.bad_step,
+            ],
+            dtype=torch.float64,
+        )
+
+    def _average(self, share: float, weights_M: torch.Tensor) -> None:
+        """One flat collective; then parameters, and perhaps optimiser state, are replaced."""
+        theta_P = self.theta_P
+        alone = self.comm.size == 1 and isinstance(self.outer, Average)
+        if float(weights_M.sum()) and not alone:
+            update_P = share * (self.flat.read() - theta_P)
+            state = self._state_to_average(share)
+            summed = self.comm.sum(torch.cat([update_P, state]))
+            theta_P = self.outer(theta_P, summed[: len(theta_P)])
+            self.flat.write(theta_P)
+            if len(state):
+                self.flat_optimizer.write(summed[len(theta_P) :])
+        self.theta_P = self.flat.read()
+        if self.optimizer_state == "reset" and not alone:
+            self.flat_optimizer.reset()
+
+    def _state_to_average(self, share: float) -> torch.Tensor:
+        if self.optimizer_state != "average":
+            return self.theta_P.new_zeros(0)
+        state = self.flat_optimizer.read().to(self.theta_P.device)
+        if len(set(self.comm.gather(len(state)))) > 1:
+            raise UserError(
+                "optimizer_state 'average' needs every trainer to have taken a step; "
+                "a trainer has nothing to train on: use keep, or fewer trainers"
+            )
+        return share * state
+
+    def _raise_if_not_finite(self, rows_MS: torch.Tensor) -> None:
+        bad_M = rows_MS[:, 7]
+        if bad_M.any():
+            trainer = int(torch.nonzero(bad_M)[0])
+            self.stopped = Stop.NAN_LOSS
+            raise NonFiniteLoss(
+                f"the loss of trainer {trainer} was not finite at its step {int(bad_M[trainer])}; "
+                f"the last good round is {self.rounds_done}. Try a smaller optimizer.lr, "
+                "optimizer.clip_norm, or look for extreme features"
+            )
+
+    def _decide_stop(self, rows_MS: torch.Tensor) -> None:
+        """The same decision on every trainer: from numbers all have seen."""
+        wanted = int(rows_MS[:, 6].max())
+        if wanted:
+            self.stopped = Stop(wanted)
+        elif self.max_rounds is not None and self.rounds_done >= self.max_rounds:
+            self.stopped = Stop.ROUNDS
+        elif self.time_limit_s is not None and float(rows_MS[0, 0]) >= self.time_limit_s:
+            self.stopped = Stop.TIME_LIMIT
+
+    def _outcome(self, rows_MS: torch.Tensor, weights_M, aggregate_s: float) -> Aggregation:
+        arrival_M, steps_M = rows_MS[:, 0], rows_MS[:, 2]
+        return Aggregation(
+            round=self.rounds_done,
+            time_s=float(arrival_M.max()),
+            aggregate_s=aggregate_s,
+            steps=steps_M.long().tolist(),
+            examples=rows_MS[:, 3].long().tolist(),
+            losses=(rows_MS[:, 4] / steps_M).tolist(),
+            train_s=rows_MS[:, 5].tolist(),
+            wait_s=(arrival_M.max() - arrival_M).tolist(),
+            weights=weights_M.tolist(),
+        )
+
+
+def _shares(weights_M: torch.Tensor) -> torch.Tensor:
+    """Weights that sum to 1, or all 0 if nobody trained."""
+    return weights_M / weights_M.sum() if float(weights_M.sum()) else torch.zeros_like(weights_M)
+
+
+def _check_interval(interval_s: float | None, interval_steps: int | None) -> None:
+    if interval_s is None and interval_steps is None:
+        raise UserError("give interval_s (seconds) or interval_steps between aggregations")
+    for name, value in (("interval_s", interval_s), ("interval_steps", interval_steps)):
+        if value is not None and value <= 0:
+            raise UserError(f"{name} is {value}; it must be above 0")

@@ -1,0 +1,29 @@
+"""The commands by name. Each imports what it needs when it runs, so that --help is quick."""
+
+from __future__ import annotations
+
+import typer
+
+from hvdtma import __version__
+from hvdtma.cli import graph, runs
+
+app = typer.Typer(
+    help="Train graph neural networks on massive graphs by timed model aggregation.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+for command in (graph.build, graph.info, graph.verify, graph.partition):
+    app.command()(command)
+for command in (runs.train, runs.evaluate, runs.embed, runs.report):
+    app.command()(command)
+
+
+@app.callback(invoke_without_command=True)
+def version(
+    show: bool = typer.Option(False, "--version", help="Print the version and stop."),
+) -> None:
+    if show:
+        typer.echo(f"hvdtma {__version__}")
+        raise typer.Exit

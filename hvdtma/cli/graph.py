@@ -1,0 +1,151 @@
+"""Commands on stores: build, info, verify, partition."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hvdtma.errors import UserError
+
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
+Store = Annotated[Path, typer.Argument(help="A store.", show_default=False)]
+File = Annotated[Path | None, typer.Option(show_default=False)]
+
+
+def build(
+    out: Annotated[Path, typer.Argument(help="The store to make, e.g. graph.zarr.")],
+    source: Annotated[
+        str | None,
+        typer.Argument(help="debian: | synthetic:nodes=..,edges=.. | ogb:NAME; or files, below."),
+    ] = None,
+    edges: Annotated[
+        Path | None, typer.Option(help="Edges: CSV, TSV (.gz too), Parquet, NPY, NPZ.")
+    ] = None,
+    features: Annotated[
+        Path | None, typer.Option(help="Features: NPY, NPZ, Parquet, JSON lists of feature ids.")
+    ] = None,
+    labels: Annotated[Path | None, typer.Option(help="Labels: CSV.")] = None,
+    splits: Annotated[
+        Path | None, typer.Option(help="Given splits: NPZ with train, valid, test pairs.")
+    ] = None,
+    undirected: Annotated[
+        bool, typer.Option("--undirected", help="An edge goes both ways.")
+    ] = False,
+    src_column: Annotated[str | None, typer.Option(help="Column of edge sources.")] = None,
+    dst_column: Annotated[str | None, typer.Option(help="Column of edge destinations.")] = None,
+    type_column: Annotated[str | None, typer.Option(help="Column of edge types.")] = None,
+    id_column: Annotated[str | None, typer.Option(help="Id column of features and labels.")] = None,
+    label_column: Annotated[str | None, typer.Option(help="Label column.")] = None,
+    header: Annotated[str, typer.Option(help="auto | yes | no")] = "auto",
+    delimiter: Annotated[str | None, typer.Option(help="Default: found out.")] = None,
+    id_type: Annotated[str, typer.Option(help="auto | int | str")] = "auto",
+    order: Annotated[str, typer.Option(help="random | given")] = "random",
+    hold_out: Annotated[str, typer.Option(help="links | nodes")] = "links",
+    valid: Annotated[float, typer.Option(help="Share held out; from 1 on a count.")] = 0.05,
+    test: Annotated[float, typer.Option(help="Share held out; from 1 on a count.")] = 0.05,
+    negatives: Annotated[int, typer.Option(help="Negatives per held-out link.")] = 1000,
+    seed: Annotated[int, typer.Option(help="Of split, order, negatives, reduction.")] = 0,
+    feature_dim: Annotated[
+        int | None, typer.Option(help="Reduce features to so many (sparse ones: 128).")
+    ] = None,
+    feature_dtype: Annotated[str, typer.Option(help="float32 | float16")] = "float32",
+    first_hop: Annotated[bool, typer.Option(help="Store neighbours' feature means.")] = True,
+    block_nodes: Annotated[int | None, typer.Option(help="Nodes per block.")] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Build a store from files or a named source.
+
+    Self-loops are dropped and repeated edges kept once. Links are held out as unordered pairs,
+    before an undirected graph is mirrored.
+    """
+    from hvdtma.graph.build import BuildOptions
+    from hvdtma.graph.build import build as build_store
+    from hvdtma.graph.describe import print_description
+    from hvdtma.graph.sources import FileSource, load_source
+    from hvdtma.graph.store import refuse_existing
+
+    options = BuildOptions(
+        order=order,
+        hold_out=hold_out,
+        valid=valid,
+        test=test,
+        negatives=negatives,
+        seed=seed,
+        feature_dim=feature_dim,
+        feature_dtype=feature_dtype,
+        first_hop=first_hop,
+        block_nodes=block_nodes,
+    )
+    refuse_existing(out, overwrite)
+    files = (edges, features, labels, splits)
+    if source and any(files):
+        raise UserError(f"'{source}' comes with its own edges and features; leave the files out")
+    if source:
+        raw = load_source(source, seed=seed)
+    elif edges or splits:
+        raw = FileSource(
+            *files,
+            undirected=undirected,
+            src_column=src_column,
+            dst_column=dst_column,
+            type_column=type_column,
+            id_column=id_column,
+            label_column=label_column,
+            header=header,
+            delimiter=delimiter,
+            id_type=id_type,
+        ).load()
+    else:
+        raise UserError("nothing to build from; give a source (such as debian:) or --edges FILE")
+    print_description(build_store(out, raw, options, overwrite=overwrite))
+
+
+def info(store: Store) -> None:
+    """Print counts, degrees, blocks, sizes on disk and splits of a store."""
+    from hvdtma.graph.describe import print_description
+    from hvdtma.graph.store import open_store
+
+    print_description(open_store(store))
+
+
+def verify(store: Store) -> None:
+    """Check a store's checksums and invariants; exit status 2 if any fails."""
+    from hvdtma.graph.store import open_store
+    from hvdtma.graph.verify import print_verification
+
+    print_verification(open_store(store))
+
+
+def partition(
+    store: Store,
+    out: Annotated[Path, typer.Argument(help="The store to make.")],
+    method: Annotated[str, typer.Option(help="random | super | min-cut")] = "random",
+    super_nodes: Annotated[
+        int | None, typer.Option(help="METIS clusters (super); default one per 200 nodes.")
+    ] = None,
+    parts: Annotated[int, typer.Option(help="METIS parts (min-cut).")] = 3,
+    seed: Annotated[int, typer.Option(help="Of METIS and the shuffle.")] = 0,
+    block_nodes: Annotated[int | None, typer.Option(help="Nodes per block.")] = None,
+    trainers: Annotated[
+        int | None, typer.Option(help="Trainers of the deal that is described (default: parts).")
+    ] = None,
+    plot: Annotated[Path | None, typer.Option(help="Also draw the deal: an HTML file.")] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Write a store again in another order of nodes, and describe what a deal of it gives."""
+    from hvdtma.graph.store import open_store
+    from hvdtma.partition import PartitionOptions
+    from hvdtma.partition import partition as partition_store
+    from hvdtma.partition.describe import print_deal
+    from hvdtma.partition.statistics import deal_statistics
+    from hvdtma.report.partition_plot import write_partition_plot
+
+    options = PartitionOptions(method, super_nodes, parts, seed, block_nodes)
+    made = partition_store(open_store(store), out, options, overwrite=overwrite)
+    statistics = deal_statistics(made, trainers or parts, seed=seed)
+    print_deal(made, statistics)
+    if plot:
+        write_partition_plot(statistics, plot, title=f"{out.name}: {method} order")
+        typer.echo(f"plot: {plot}")

@@ -1,0 +1,93 @@
+"""Commands on runs: train, evaluate, embed, report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hvdtma.errors import UserError
+
+Run = Annotated[Path, typer.Argument(help="The folder of a run.", show_default=False)]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
+
+
+def train(
+    config: Annotated[Path, typer.Argument(help="A YAML config.", show_default=False)],
+    overrides: Annotated[
+        list[str] | None, typer.Argument(help="key=value, e.g. model.hidden=128")
+    ] = None,
+    in_process: Annotated[
+        int | None,
+        typer.Option(help="So many trainers in this process, on a virtual clock.", min=1),
+    ] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Train: alone, under `horovodrun -np M`, or as --in-process M trainers."""
+    from hvdtma.comm import InProcessGroup
+    from hvdtma.config import load_config
+    from hvdtma.train.describe import print_summary
+    from hvdtma.train.session import train as train_as
+
+    loaded = load_config(config, overrides)
+    if in_process:
+        summaries = InProcessGroup(in_process).run(
+            lambda comm: train_as(loaded, comm, overwrite=overwrite)
+        )
+        summary = summaries[0]
+    else:
+        from hvdtma.comm.horovod import HorovodComm
+
+        comm = HorovodComm(loaded.interval_s or 0.0)
+        summary = train_as(loaded, comm, overwrite=overwrite)
+    if summary:
+        print_summary(loaded.run, summary)
+
+
+def evaluate(
+    run: Run,
+    part: Annotated[str, typer.Option(help="valid | test")] = "test",
+    store: Annotated[
+        Path | None, typer.Option(help="Score on this store instead of the run's.")
+    ] = None,
+) -> None:
+    """Score a run's best round; prints the metrics as JSON."""
+    import json
+
+    from hvdtma.evaluate.score import Scorer
+    from hvdtma.train.best import load_best
+
+    if part not in ("valid", "test"):
+        raise UserError(f"part is '{part}'; valid: valid, test")
+    best = load_best(run, store)
+    config = best.config.model_copy(
+        update={"evaluate": best.config.evaluate.model_copy(update={"max_links": 0})}
+    )
+    metrics = Scorer(config, best.store)(best.model, part)
+    typer.echo(json.dumps({"round": best.round, "part": part, **metrics}, indent=2))
+
+
+def embed(
+    run: Run,
+    out: Annotated[Path, typer.Option(help="emb.parquet or emb.zarr", show_default=False)],
+    store: Annotated[
+        Path | None, typer.Option(help="Embed this store's nodes instead of the run's.")
+    ] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Write the embedding of every node, keyed by its own id."""
+    from hvdtma.evaluate.write import write_embeddings
+    from hvdtma.train.best import load_best
+
+    best = load_best(run, store)
+    rows, dim = write_embeddings(best.model.encoder, best.store, out, overwrite=overwrite)
+    typer.echo(f"{out}: {rows:,} nodes, {dim} dimensions, of round {best.round}")
+
+
+def report(run: Run) -> None:
+    """Write a run's report.html again (a run that is still going can be looked at so)."""
+    from hvdtma.report import write_report
+    from hvdtma.train.run_folder import RunFolder
+
+    typer.echo(str(write_report(RunFolder.open(run).path)))

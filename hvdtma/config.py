@@ -1,0 +1,268 @@
+"""The training config: one frozen model per component, the one place where defaults live.
+
+Read from YAML with `key=value` overrides (OmegaConf), validated by pydantic. Unknown keys, wrong
+types and impossible combinations raise UserError with the valid choices.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from yaml import YAMLError
+
+from hvdtma.errors import UserError, nearest
+
+Positive = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(ge=0, lt=1)]
+
+
+class Component(BaseModel):
+    """What all config components share: no unknown keys, frozen, every value checked."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class ModelConfig(Component):
+    """The encoder that turns a node and its neighbourhood into an embedding."""
+
+    encoder: Literal["sage", "gcn", "gat", "mlp"] = "sage"
+    """GraphSAGE (mean), GCN (mean with self, the inductive form), GAT, or no neighbours at all."""
+    layers: Positive = 2
+    """Message-passing layers; for `mlp`, linear ones."""
+    hidden: Positive = 256
+    """Width of every layer, and so of the embedding."""
+    fanouts: list[int] | None = None
+    """Neighbours sampled per layer, input layer first; -1 is all. None: 10 for the input layer,
+    25 for the others."""
+    heads: Positive = 4
+    """Attention heads of `gat`; `hidden` must be a multiple."""
+    norm: Literal["layer", "batch", "none"] = "layer"
+    """Normalisation between layers."""
+    activation: Literal["prelu", "relu", "gelu"] = "prelu"
+    """Activation between layers."""
+    dropout: Share = 0.0
+    """Dropout between layers."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> ModelConfig:
+        if self.fanouts is not None and len(self.fanouts) != self.layers:
+            raise ValueError(
+                f"fanouts has {len(self.fanouts)} entries for {self.layers} layers; give one each"
+            )
+        if any(fanout < -1 or fanout == 0 for fanout in self.fanouts or []):
+            raise ValueError(f"fanouts is {self.fanouts}; valid: at least 1, or -1 for all")
+        if self.encoder == "gat" and self.hidden % self.heads:
+            raise ValueError(f"hidden {self.hidden} is no multiple of heads {self.heads}")
+        return self
+
+    @property
+    def fanout_per_layer(self) -> list[int]:
+        return self.fanouts or [10] + [25] * (self.layers - 1)
+
+
+class TaskConfig(Component):
+    """What is learnt: links, or the classes of nodes."""
+
+    name: Literal["links", "nodes"] = "links"
+    """Link prediction, or node classification."""
+    decoder: Literal["mlp", "dot", "distmult"] = "mlp"
+    """Links: MLP on the elementwise product, dot product, or DistMult (one vector per type)."""
+    negatives: Literal["local", "global", "joint", "in-batch"] = "local"
+    """Links: uniform over the trainer's nodes, over all nodes, one set shared by the batch, or
+    the destinations of the batch's other links. Never a link the trainer knows."""
+    num_negatives: Positive = 1
+    """Links: negatives per positive (for `joint`, in the shared set)."""
+    exclude_targets: bool = True
+    """Links: keep a batch's links out of their own message passing."""
+    batch_size: Positive = 1024
+    """Links or nodes per step."""
+
+
+class OptimizerConfig(Component):
+    """Each trainer's own optimiser."""
+
+    name: Literal["adam", "adamw", "sgd", "novograd"] = "adam"
+    lr: Annotated[float, Field(gt=0)] = 1e-3
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    momentum: Share = 0.0
+    """For `sgd`."""
+    clip_norm: Annotated[float, Field(ge=0)] = 1.0
+    """Largest norm of the gradient; 0 does not clip."""
+
+
+class AggregateConfig(Component):
+    """How the trainers' updates become the next global parameters."""
+
+    weights: Literal["edges", "uniform"] = "edges"
+    """Weigh a trainer by the number of its training edges (or nodes), or all alike."""
+    optimizer_state: Literal["keep", "reset", "average"] = "keep"
+    """What happens to each trainer's optimiser state at an aggregation."""
+    outer: Literal["average", "nesterov"] = "average"
+    """Plain averaging, or Nesterov SGD on the averaged update (DiLoCo, arXiv 2311.08105)."""
+    outer_lr: Annotated[float, Field(gt=0)] = 0.7
+    outer_momentum: Share = 0.9
+
+
+class EvaluateConfig(Component):
+    """How aggregated models are scored."""
+
+    mode: Literal["follow", "inline", "final"] = "follow"
+    """A process of its own beside the trainers; trainer 0 between rounds; or only at the end."""
+    metric: str | None = None
+    """What chooses the best round. None: `mrr` for links, `accuracy` for nodes."""
+    max_links: int = Field(0, ge=0)
+    """Validation links scored after a round, a fixed sample; 0 scores all. Test takes all."""
+    every: Positive = 1
+    """Score every so many rounds (`inline`)."""
+    patience: int = Field(0, ge=0)
+    """Stop early after so many scored rounds without a better one; 0 never."""
+    keep: Positive = 5
+    """Rounds whose parameters are kept, beside the best one."""
+    threads: Positive = 1
+    """CPU threads of the evaluator."""
+
+
+class TrainConfig(Component):
+    """One training run."""
+
+    store: Path
+    """The graph store, from `hvdtma build` or `hvdtma partition`."""
+    run: Path
+    """The folder of the run; made new."""
+    trainers: Positive | None = None
+    """How many trainers are wanted; an error if the launcher started another number. None: as
+    many as it started."""
+    seed: int = Field(0, ge=0)
+    """Of the deal, the initial parameters, batches and sampling."""
+    interval_s: float | None = Field(120.0, gt=0)
+    """Seconds between two aggregations (the paper's rho)."""
+    interval_steps: Positive | None = None
+    """Steps between two aggregations instead of seconds; exactly reproducible."""
+    rounds: Positive | None = None
+    """Stop after so many rounds."""
+    time_limit_s: float | None = Field(None, gt=0)
+    """Stop at the first aggregation after so many seconds of training."""
+    first_hop: bool = True
+    """The first layer reads the stored mean over all training neighbours instead of sampling
+    them inside the shard. Off is the paper's method."""
+    redeal_rounds: int = Field(0, ge=0)
+    """Deal the blocks anew every so many rounds; 0 never, as in the paper."""
+    threads: Positive | None = None
+    """CPU threads per trainer. None: the machine's cores shared out, at least 1."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where to train; auto takes a GPU per local trainer where there is one."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """bfloat16 is autocast, on a GPU."""
+    model: ModelConfig = ModelConfig()
+    task: TaskConfig = TaskConfig()
+    optimizer: OptimizerConfig = OptimizerConfig()
+    aggregate: AggregateConfig = AggregateConfig()
+    evaluate: EvaluateConfig = EvaluateConfig()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> TrainConfig:
+        if self.rounds is None and self.time_limit_s is None and not self.evaluate.patience:
+            raise ValueError(
+                "nothing ends this run; give rounds, time_limit_s or evaluate.patience"
+            )
+        if self.interval_s is None and self.interval_steps is None:
+            raise ValueError("give interval_s or interval_steps")
+        if self.evaluate.patience and self.evaluate.mode == "final":
+            raise ValueError("evaluate.patience needs evaluate.mode follow or inline")
+        if self.first_hop and self.model.encoder not in ("sage", "gcn"):
+            raise ValueError(
+                f"first_hop serves the encoders sage and gcn, not {self.model.encoder}; "
+                "set first_hop=false"
+            )
+        if self.metric not in METRICS[self.task.name]:
+            raise ValueError(
+                f"evaluate.metric '{self.metric}' is none of the task '{self.task.name}'; "
+                + nearest(self.metric, METRICS[self.task.name])
+            )
+        return self
+
+    @property
+    def metric(self) -> str:
+        """The metric that chooses the best round."""
+        return self.evaluate.metric or METRICS[self.task.name][0]
+
+
+METRICS = {
+    "links": ["mrr", "hits@1", "hits@10", "hits@50", "hits@100", "auc"],
+    "nodes": ["accuracy", "macro_f1"],
+}
+
+
+def load_config(path: str | Path, overrides: list[str] | None = None) -> TrainConfig:
+    """A config from a YAML file and `key=value` overrides (`model.hidden=128`).
+
+    Raises UserError for an unreadable file, an unknown key (valid ones listed, the nearest
+    suggested), a wrong type or an impossible value.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"no config at {path}; examples are in configs/")
+    for override in overrides or []:
+        if "=" not in override:
+            raise UserError(f"'{override}' is no override; write key=value, as in model.hidden=128")
+    try:
+        loaded = OmegaConf.load(path)
+        merged = OmegaConf.merge(loaded, OmegaConf.from_dotlist(list(overrides or [])))
+        values = OmegaConf.to_container(merged, resolve=True)
+    except (OmegaConfBaseException, YAMLError, ValueError) as error:
+        raise UserError(f"{path} cannot be read: {error}") from error
+    if not isinstance(values, dict):
+        raise UserError(f"{path} holds a list; a config is keys and values")
+    return parse_config(values, source=str(path))
+
+
+def parse_config(values: dict, *, source: str = "config") -> TrainConfig:
+    """A config from plain nested values; raises UserError as `load_config` does."""
+    try:
+        return TrainConfig.model_validate(values)
+    except ValidationError as error:
+        lines = [_explain(detail) for detail in error.errors()]
+        raise UserError(f"{source}: " + "\n".join(lines)) from None
+
+
+def dump_config(config: TrainConfig, path: Path) -> None:
+    """Write every value, defaults included, as YAML."""
+    OmegaConf.save(OmegaConf.create(config.model_dump(mode="json")), path)
+
+
+def _explain(detail: dict) -> str:
+    """One line on one thing that is wrong: the key, what came, what is valid."""
+    key = ".".join(str(part) for part in detail["loc"])
+    if detail["type"] == "extra_forbidden":
+        siblings = _keys_beside(detail["loc"])
+        elsewhere = [name for name in _all_keys() if name.split(".")[-1] == detail["loc"][-1]]
+        hint = f" (there is {elsewhere[0]})" if elsewhere else ""
+        return f"unknown key '{key}'; {nearest(str(detail['loc'][-1]), siblings)}{hint}"
+    if detail["type"] == "missing":
+        return f"'{key}' is missing"
+    if detail["type"] == "value_error":
+        message = str(detail["ctx"]["error"])
+        return f"{key}: {message}" if key else message
+    return f"'{key}' is {detail['input']!r}: {detail['msg'].lower()}"
+
+
+def _keys_beside(loc: tuple) -> list[str]:
+    component: type[BaseModel] = TrainConfig
+    for part in loc[:-1]:
+        component = component.model_fields[str(part)].annotation  # type: ignore[assignment]
+    return list(component.model_fields)
+
+
+def _all_keys() -> list[str]:
+    keys = []
+    for name, info in TrainConfig.model_fields.items():
+        inner = info.annotation
+        if isinstance(inner, type) and issubclass(inner, Component):
+            keys += [f"{name}.{key}" for key in inner.model_fields]
+        else:
+            keys.append(name)
+    return keys

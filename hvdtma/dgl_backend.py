@@ -1,0 +1,132 @@
+"""All of hvdtma that touches DGL: sampling, blocks, message passing.
+
+DGL is no longer maintained, so it is kept behind this one module. Its packages for Python 3.11
+know no GPU: a block that is moved to one passes its messages with PyTorch's own operations.
+
+Legend: N nodes, E edges, S seeds, n sources of a block, D width, A attention heads.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # DGL 1.1 warns about its own imports
+    import dgl
+
+
+class Block:
+    """A bipartite graph from n sources to S seeds; the seeds are the first S of the sources."""
+
+    def __init__(self, graph: dgl.DGLGraph, device: torch.device | None = None):
+        self.graph = graph
+        self.device = device or torch.device("cpu")
+        self.num_src: int = graph.num_src_nodes()
+        self.num_dst: int = graph.num_dst_nodes()
+        self.in_degrees = graph.in_degrees().to(self.device)
+        if self.device.type != "cpu":
+            self.src_E, self.dst_E = (e.long().to(self.device) for e in graph.edges())
+
+    def to(self, device: torch.device) -> Block:
+        return self if device == self.device else Block(self.graph, device)
+
+    def mean(self, h_nD: torch.Tensor) -> torch.Tensor:
+        """Mean of the neighbours' rows for every seed [S, D]; 0 without any."""
+        if self.device.type == "cpu":
+            return dgl.ops.copy_u_mean(self.graph, h_nD)
+        return self._sum(h_nD[self.src_E]) / self.in_degrees.clamp(min=1)[:, None]
+
+    def softmax(self, left_nA: torch.Tensor, right_SA: torch.Tensor) -> torch.Tensor:
+        """Softmax over each seed's edges of leaky_relu(left[src] + right[dst]), [E, A]."""
+        leaky = torch.nn.functional.leaky_relu
+        if self.device.type == "cpu":
+            logits = leaky(dgl.ops.u_add_v(self.graph, left_nA, right_SA), 0.2)
+            return dgl.ops.edge_softmax(self.graph, logits)
+        logits = leaky(left_nA[self.src_E] + right_SA[self.dst_E], 0.2)
+        index = self.dst_E[:, None].expand_as(logits)
+        top_SA = logits.new_full((self.num_dst, logits.shape[1]), -torch.inf)
+        top_SA = top_SA.scatter_reduce(0, index, logits.detach(), "amax")
+        weight = (logits - top_SA[self.dst_E]).exp()
+        return weight / self._sum(weight)[self.dst_E]
+
+    def weighted_sum(self, h_nAD: torch.Tensor, weight_EA: torch.Tensor) -> torch.Tensor:
+        """Sum over each seed's edges of weight times the source's row, [S, A, D]."""
+        if self.device.type == "cpu":
+            return dgl.ops.u_mul_e_sum(self.graph, h_nAD, weight_EA[..., None])
+        return self._sum(h_nAD[self.src_E] * weight_EA[..., None])
+
+    def _sum(self, values_E: torch.Tensor) -> torch.Tensor:
+        zeros = values_E.new_zeros(self.num_dst, *values_E.shape[1:])
+        return zeros.index_add_(0, self.dst_E, values_E)
+
+
+def graph_from_csc(indptr: torch.Tensor, indices: torch.Tensor) -> dgl.DGLGraph:
+    """A graph of N nodes from in-edges: indptr [N+1], indices [E], both of one integer dtype."""
+    return dgl.graph(("csc", (indptr, indices, [])), num_nodes=len(indptr) - 1)
+
+
+@contextmanager
+def repeatable_sampling(seed: int) -> Iterator[None]:
+    """Sampling inside is a function of the seed: DGL's is only with one thread."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    dgl.seed(seed)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def sample_block(
+    graph: dgl.DGLGraph,
+    seeds_S: torch.Tensor,
+    fanout: int,
+    left_out: torch.Tensor | None = None,
+) -> tuple[Block, torch.Tensor]:
+    """In-edges of distinct seeds, at most `fanout` each (-1: all), and the source nodes [n].
+
+    Args:
+        left_out: sorted keys (`pair_keys`) of pairs between which no edge is used.
+    """
+    sampled = dgl.sampling.sample_neighbors(
+        graph, seeds_S, fanout, copy_ndata=False, copy_edata=False
+    )
+    if left_out is not None and len(left_out):
+        key_E = pair_keys(*sampled.edges(), graph.num_nodes())
+        place_E = torch.searchsorted(left_out, key_E).clamp_(max=len(left_out) - 1)
+        hit = torch.nonzero(left_out[place_E] == key_E).view(-1)
+        sampled.remove_edges(hit.to(sampled.idtype))
+    block = dgl.to_block(sampled, seeds_S)
+    return Block(block), block.srcdata[dgl.NID]
+
+
+def pair_keys(src_E: torch.Tensor, dst_E: torch.Tensor, num_nodes: int) -> torch.Tensor:
+    """One int64 per unordered pair of nodes, the same for both directions."""
+    src_E, dst_E = src_E.long(), dst_E.long()
+    return torch.minimum(src_E, dst_E) * num_nodes + torch.maximum(src_E, dst_E)
+
+
+def block_of_rows(
+    indptr: torch.Tensor, indices: torch.Tensor, first_row: int
+) -> tuple[Block, torch.Tensor]:
+    """All in-edges of consecutive nodes as a block, and its source nodes [n].
+
+    Args:
+        indptr: int64 [S+1], beginning at 0; indices: int64 [E] node numbers.
+        first_row: the node that row 0 is.
+    """
+    num_rows = len(indptr) - 1
+    inside = (indices >= first_row) & (indices < first_row + num_rows)
+    others = torch.unique(indices[~inside])
+    local_E = torch.where(
+        inside, indices - first_row, torch.searchsorted(others, indices) + num_rows
+    )
+    sources_n = torch.cat([torch.arange(first_row, first_row + num_rows), others])
+    block = dgl.create_block(
+        ("csc", (indptr, local_E, [])), num_src_nodes=len(sources_n), num_dst_nodes=num_rows
+    )
+    return Block(block), sources_n

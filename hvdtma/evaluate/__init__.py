@@ -1,0 +1,1 @@
+"""Scoring aggregated models, and embeddings for every node."""

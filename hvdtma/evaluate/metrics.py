@@ -1,0 +1,36 @@
+"""Metrics of links and of classes. n links, K negatives per link, Q nodes, C classes."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from sklearn.metrics import accuracy_score, f1_score, roc_auc_score
+
+HITS = (1, 10, 50, 100)
+
+
+def ranks(positive_n: torch.Tensor, negative_nK: torch.Tensor) -> torch.Tensor:
+    """float64 [n]: 1 + negatives scored higher + half of those scored the same."""
+    higher = (negative_nK > positive_n[:, None]).sum(1)
+    tied = (negative_nK == positive_n[:, None]).sum(1)
+    return 1.0 + higher.double() + tied.double() / 2
+
+
+def link_metrics(rank_n: torch.Tensor, auc: float) -> dict[str, float]:
+    """MRR and Hits@k from ranks, beside a given AUC."""
+    hits = {f"hits@{k}": float((rank_n <= k).double().mean()) for k in HITS}
+    return {"mrr": float((1 / rank_n).mean()), **hits, "auc": auc}
+
+
+def area_under_roc(positive_n: np.ndarray, negative_n: np.ndarray) -> float:
+    """AUC of positives against as many negatives (the first one drawn for each)."""
+    truth = np.r_[np.ones(len(positive_n)), np.zeros(len(negative_n))]
+    return float(roc_auc_score(truth, np.r_[positive_n, negative_n]))
+
+
+def class_metrics(predicted_Q: np.ndarray, label_Q: np.ndarray) -> dict[str, float]:
+    """Accuracy and macro-averaged F1."""
+    return {
+        "accuracy": float(accuracy_score(label_Q, predicted_Q)),
+        "macro_f1": float(f1_score(label_Q, predicted_Q, average="macro", zero_division=0)),
+    }

@@ -1,0 +1,36 @@
+"""Where blocks begin: the unit of reading and of dealing. N nodes, B blocks, U units."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hvdtma.graph.store import CHUNK_BYTES
+
+MIN_BLOCKS = 256  # enough to deal evenly to many trainers
+MAX_BLOCK_NODES = 1 << 16
+
+
+def sensible_block_size(num_nodes: int, row_bytes: int) -> int:
+    """Nodes per block: about a chunk of features, but no fewer than 256 blocks."""
+    by_bytes = CHUNK_BYTES // max(row_bytes, 1)
+    return max(1, min(by_bytes, -(-num_nodes // MIN_BLOCKS), MAX_BLOCK_NODES))
+
+
+def equal_blocks(num_nodes: int, block_nodes: int) -> np.ndarray:
+    """block_offsets int64 [B+1] of blocks of `block_nodes` nodes, the last maybe smaller."""
+    return np.append(np.arange(0, num_nodes, block_nodes, dtype=np.int64), num_nodes)
+
+
+def blocks_of_units(unit_sizes: np.ndarray, block_nodes: int) -> np.ndarray:
+    """block_offsets [B+1] of blocks of whole consecutive units, each of about `block_nodes`.
+
+    A block never runs through a unit (a super-node); a unit larger than a block is one.
+    """
+    ends_U = np.cumsum(unit_sizes)
+    offsets = [0]
+    for end, following in zip(ends_U, np.append(unit_sizes[1:], 0), strict=True):
+        size = end - offsets[-1]
+        too_large_with_next = size + following / 2 >= block_nodes
+        if size > 0 and (too_large_with_next or end == ends_U[-1]):
+            offsets.append(int(end))
+    return np.array(offsets, dtype=np.int64)

@@ -1,0 +1,118 @@
+"""Compressed sparse columns: the compiled inner loops on edges.
+
+Legend: N nodes, E edges, Q queries. In-edges of v are indices[indptr[v]:indptr[v+1]], sorted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numba import njit, prange
+
+
+@dataclass
+class CSC:
+    """A graph's in-edges, grouped by destination.
+
+    Attributes:
+        indptr: int64 [N+1].
+        indices: int32 or int64 [E], sources, ascending within a destination.
+        edge_type: int16 [E], or None.
+    """
+
+    indptr: np.ndarray
+    indices: np.ndarray
+    edge_type: np.ndarray | None = None
+
+    @property
+    def num_nodes(self) -> int:
+        return len(self.indptr) - 1
+
+    @property
+    def num_edges(self) -> int:
+        return len(self.indices)
+
+    def destinations(self) -> np.ndarray:
+        """The destination of every edge, of the indices' dtype [E]."""
+        nodes = np.arange(self.num_nodes, dtype=self.indices.dtype)
+        return np.repeat(nodes, np.diff(self.indptr))
+
+    def has_edges(self, src_Q: np.ndarray, dst_Q: np.ndarray) -> np.ndarray:
+        """Bool [Q]: whether each (src, dst) is an edge."""
+        return self.count_edges(src_Q, dst_Q) > 0
+
+    def count_edges(self, src_Q: np.ndarray, dst_Q: np.ndarray) -> np.ndarray:
+        """int64 [Q]: how many parallel edges there are from each src to dst."""
+        return _count_edges(self.indptr, self.indices, src_Q, dst_Q)
+
+
+def index_dtype(num_nodes: int) -> type:
+    """The narrowest of int32 and int64 that holds every node number."""
+    return np.int32 if num_nodes <= np.iinfo(np.int32).max else np.int64
+
+
+def build_csc(
+    src_E: np.ndarray, dst_E: np.ndarray, num_nodes: int, edge_type_E: np.ndarray | None = None
+) -> CSC:
+    """Sort edges by (destination, source) with two stable counting sorts, O(N + E)."""
+    by_src = _counting_order(src_E, np.arange(len(src_E)), num_nodes)[1]
+    indptr, order = _counting_order(dst_E, by_src, num_nodes)
+    return CSC(
+        indptr,
+        src_E[order].astype(index_dtype(num_nodes)),
+        None if edge_type_E is None else edge_type_E[order].astype(np.int16),
+    )
+
+
+@njit(cache=True)
+def _counting_order(key_E, order_E, num_keys):
+    """Stable order of edges by key, among edges already in `order_E`; and where each key begins."""
+    start = np.zeros(num_keys + 1, np.int64)
+    for key in key_E:
+        start[key + 1] += 1
+    for key in range(num_keys):
+        start[key + 1] += start[key]
+    free = start[:-1].copy()
+    sorted_E = np.empty(len(key_E), np.int64)
+    for edge in order_E:
+        key = key_E[edge]
+        sorted_E[free[key]] = edge
+        free[key] += 1
+    return start, sorted_E
+
+
+@njit(cache=True, parallel=True)
+def _count_edges(indptr, indices, src_Q, dst_Q):
+    count = np.zeros(len(src_Q), np.int64)
+    for query in prange(len(src_Q)):
+        src, end = src_Q[query], indptr[dst_Q[query] + 1]
+        low, high = indptr[dst_Q[query]], end
+        while low < high:
+            middle = (low + high) // 2
+            if indices[middle] < src:
+                low = middle + 1
+            else:
+                high = middle
+        while low < end and indices[low] == src:
+            count[query] += 1
+            low += 1
+    return count
+
+
+@njit(cache=True, parallel=True)
+def neighbour_mean(indptr, indices, feat_ND, out_nD, first_row):
+    """Mean of the in-neighbours' features for rows first_row .. first_row + n; 0 without any.
+
+    Sums in float64, so that the mean can be undone exactly (see `hvdtma.graph.first_hop`).
+    """
+    dim = feat_ND.shape[1]
+    for row in prange(len(out_nD)):
+        begin, end = indptr[first_row + row], indptr[first_row + row + 1]
+        total = np.zeros(dim, np.float64)
+        for edge in range(begin, end):
+            source = indices[edge]
+            for d in range(dim):
+                total[d] += feat_ND[source, d]
+        for d in range(dim):
+            out_nD[row, d] = total[d] / max(end - begin, 1)

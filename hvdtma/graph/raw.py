@@ -1,0 +1,70 @@
+"""What a source hands to `build`: edges, ids and whatever else came with them, in memory.
+
+Legend: N nodes, E edges as given, D features, n pairs of a split, K negatives per pair.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import scipy.sparse as sp
+
+from hvdtma.graph.ids import NodeIds
+
+PARTS = ("train", "valid", "test")
+
+
+@dataclass
+class Pairs:
+    """Node pairs of one part of a link split.
+
+    Attributes:
+        src, dst: int64 [n] node positions.
+        neg: int64 [n, K] candidate destinations that are not linked to src, or None.
+        edge_type: int16 [n], or None.
+    """
+
+    src: np.ndarray
+    dst: np.ndarray
+    neg: np.ndarray | None = None
+    edge_type: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.src)
+
+
+@dataclass
+class RawGraph:
+    """A graph as its source gives it; `build` cleans, splits, renumbers and writes it.
+
+    Attributes:
+        src, dst: int64 [E] node positions (not ids) of every edge, duplicates and loops included.
+        node_id: the user's ids of the N nodes; a node need not have an edge.
+        undirected: whether an edge stands for both directions.
+        edge_type: int16 [E] index into `edge_type_names`, or None.
+        feat: float [N, D] dense or scipy CSR, or None.
+        label: int64 [N] index into `label_names`, -1 where unknown, or None.
+        link_split: given splits by part (`train`, `valid`, `test`), kept as they are, or None.
+        node_split: int64 node positions by part, or None.
+        counts: what the source noticed and how often, for the build's report.
+        source: where this came from, for the provenance.
+    """
+
+    src: np.ndarray
+    dst: np.ndarray
+    node_id: NodeIds
+    undirected: bool = False
+    edge_type: np.ndarray | None = None
+    edge_type_names: list[str] = field(default_factory=list)
+    feat: np.ndarray | sp.csr_matrix | None = None
+    label: np.ndarray | None = None
+    label_names: list[str] = field(default_factory=list)
+    link_split: dict[str, Pairs] | None = None
+    node_split: dict[str, np.ndarray] | None = None
+    counts: dict[str, int] = field(default_factory=dict)
+    source: dict[str, object] = field(default_factory=dict)
+
+    @property
+    def num_nodes(self) -> int:
+        return len(self.node_id)

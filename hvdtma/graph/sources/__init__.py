@@ -1,0 +1,41 @@
+"""Where a graph comes from: files, a named source, or another framework's graph in Python.
+
+Each gives a `RawGraph`, which `hvdtma.graph.build` turns into a store.
+"""
+
+from __future__ import annotations
+
+from hvdtma.errors import UserError, nearest
+from hvdtma.graph.raw import RawGraph
+from hvdtma.graph.sources.files import FileSource
+from hvdtma.graph.sources.frameworks import from_dgl, from_pyg
+from hvdtma.graph.sources.synthetic import SyntheticGraph
+
+__all__ = ["FileSource", "SyntheticGraph", "from_dgl", "from_pyg", "load_source"]
+
+SCHEMES = ("debian", "synthetic", "ogb")
+
+
+def load_source(spec: str, *, seed: int) -> RawGraph:
+    """The graph that `debian:`, `synthetic:key=value,...` or `ogb:NAME` stands for.
+
+    `seed` is for synthetic graphs. Raises UserError for an unknown source, key or name, and where
+    the source cannot be had.
+    """
+    scheme, colon, rest = spec.partition(":")
+    if scheme not in SCHEMES or not colon:
+        valid = nearest(scheme, list(SCHEMES))
+        raise UserError(
+            f"unknown source '{spec}': before the colon {valid}; for files say --edges FILE"
+        )
+    if scheme == "synthetic":
+        return SyntheticGraph.parse(rest, seed).load()
+    if scheme == "ogb":
+        from hvdtma.graph.sources.ogb import load_ogb
+
+        return load_ogb(rest)
+    if rest:
+        raise UserError(f"'debian:' takes no settings; '{rest}' came after it")
+    from hvdtma.graph.sources.debian import load_debian
+
+    return load_debian()

@@ -1,0 +1,51 @@
+"""Reading OGB's files with a PyTorch that no longer reads pickles by default.
+
+OGB keeps its arrays in pickles of a protocol that `torch.load(weights_only=True)`, the default
+since 2.6, cannot read, and fetches them unsigned. So they are read with the full format but only
+these names: nothing but arrays, tensors and plain containers comes out of them.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import patch
+
+_ARRAY_MODULES = ("numpy.core", "numpy._core")
+_ALLOWED = {
+    ("numpy", "ndarray"),
+    ("numpy", "dtype"),
+    *((f"{m}.multiarray", name) for m in _ARRAY_MODULES for name in ("_reconstruct", "scalar")),
+    *((f"{m}.numeric", "_frombuffer") for m in _ARRAY_MODULES),
+    ("_codecs", "encode"),
+    ("collections", "OrderedDict"),
+    ("torch._utils", "_rebuild_tensor_v2"),
+}
+
+
+class _ArraysOnly(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) in _ALLOWED or (module == "torch" and name.endswith("Storage")):
+            return super().find_class(module.replace("numpy.core", "numpy._core"), name)
+        raise RuntimeError(f"the file holds {module}.{name}, which is no array; it is not OGB's")
+
+
+@contextmanager
+def arrays_only() -> Iterator[None]:
+    """Within it `torch.load` reads pickles of arrays and tensors, and refuses all else.
+
+    What it refuses raises RuntimeError.
+    """
+    import torch
+
+    reader = SimpleNamespace(
+        __name__=__name__,
+        Unpickler=_ArraysOnly,
+        load=lambda file, **kw: _ArraysOnly(file, **kw).load(),
+    )
+    with patch.object(torch, "load", partial(torch.load, weights_only=False, pickle_module=reader)):
+        yield

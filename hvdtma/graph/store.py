@@ -1,0 +1,243 @@
+"""The store: one graph on disk as one Zarr v3 group. Opening, reading by node range, writing.
+
+Legend: N nodes, E stored edges, D features, B blocks.
+
+    indptr int64 [N+1], indices int32|int64 [E]   training graph, in-edges by destination
+    feat float16|float32 [N,D]                    node features
+    first_hop float32 [N,D]                       mean of the in-neighbours' features (optional)
+    block_offsets int64 [B+1]                     where blocks begin
+    part_offsets int64 [P+1]                      first block of each min-cut part (optional)
+    node_id/{values | offsets,utf8}               the user's ids
+    label int64 [N], edge_type int16 [E]          optional
+    split/{valid,test}/{src,dst,neg,edge_type}    held-out links; the training links are the graph
+    split/{train,valid,test}/node                 labelled nodes by part
+
+Nothing half-written is ever read: a store is written under a name of its own beside its
+destination and renamed when it is whole.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import xxhash
+import zarr
+from zarr.codecs import BloscCodec, Crc32cCodec
+
+from hvdtma.errors import UserError
+from hvdtma.graph.csc import CSC
+from hvdtma.graph.ids import NodeIds
+from hvdtma.graph.raw import PARTS, Pairs
+
+FORMAT = "hvdtma-graph"
+FORMAT_VERSION = 1
+CHUNK_BYTES = 8 << 20  # about one block of features; big enough to read at the disk's rate
+
+
+class GraphStore:
+    """A store opened for reading. Arrays are opened lazily; nothing is held in memory."""
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+        self.group = _open_group(self.path)
+        self.attrs = dict(self.group.attrs)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.attrs["checksums"]
+
+    @property
+    def num_nodes(self) -> int:
+        return self.attrs["num_nodes"]
+
+    @property
+    def num_edges(self) -> int:
+        """Stored edges: an undirected link counts twice, once for each direction."""
+        return self.attrs["num_edges"]
+
+    @property
+    def undirected(self) -> bool:
+        return self.attrs["undirected"]
+
+    @property
+    def feature_dim(self) -> int:
+        return self.attrs["feature_dim"]
+
+    @property
+    def label_names(self) -> list[str]:
+        return self.attrs["label_names"]
+
+    @property
+    def edge_type_names(self) -> list[str]:
+        return self.attrs["edge_type_names"]
+
+    @property
+    def num_blocks(self) -> int:
+        return len(self.block_offsets) - 1
+
+    @cached_property
+    def block_offsets(self) -> np.ndarray:
+        return self.read("block_offsets")
+
+    @cached_property
+    def part_offsets(self) -> np.ndarray | None:
+        return self.read("part_offsets") if "part_offsets" in self else None
+
+    def read(self, name: str, start: int = 0, stop: int | None = None) -> np.ndarray:
+        """Rows start:stop of an array; raises UserError if a chunk of it is damaged."""
+        if name not in self:
+            raise UserError(f"{self.path} has no '{name}'; it has: {', '.join(self.array_names)}")
+        array = self.group[name]
+        try:
+            return np.asarray(array[start : array.shape[0] if stop is None else stop])
+        except (ValueError, RuntimeError) as error:
+            raise UserError(
+                f"{self.path}: array '{name}', rows {start} to {stop}, cannot be read: {error}. "
+                f"Find the damage with: hvdtma verify {self.path}"
+            ) from error
+
+    @property
+    def array_names(self) -> list[str]:
+        return sorted(self.attrs["checksums"])
+
+    def rows(self, start: int, stop: int) -> CSC:
+        """The in-edges of nodes start:stop; indptr begins at 0, indices are global."""
+        indptr = self.read("indptr", start, stop + 1)
+        first, last = int(indptr[0]), int(indptr[-1])
+        types = self.read("edge_type", first, last) if "edge_type" in self else None
+        return CSC(indptr - indptr[0], self.read("indices", first, last), types)
+
+    def node_ids(self) -> NodeIds:
+        names = [n for n in self.array_names if n.startswith("node_id/")]
+        return NodeIds.from_arrays({n.removeprefix("node_id/"): self.read(n) for n in names})
+
+    def links(self, part: str) -> Pairs | None:
+        """The held-out links of `valid` or `test`, or None."""
+        if f"split/{part}/src" not in self:
+            return None
+        fields = {
+            name: self.read(f"split/{part}/{name}")
+            for name in ("src", "dst", "neg", "edge_type")
+            if f"split/{part}/{name}" in self
+        }
+        return Pairs(**fields)
+
+    def labelled_nodes(self, part: str) -> np.ndarray | None:
+        name = f"split/{part}/node"
+        return self.read(name) if name in self else None
+
+
+def _open_group(path: Path) -> zarr.Group:
+    if not path.exists():
+        raise UserError(f"no store at {path}; make one with: hvdtma build {path} SOURCE")
+    try:
+        group = zarr.open_group(path, mode="r")
+    except (FileNotFoundError, ValueError) as error:
+        raise UserError(f"{path} is not a graph store: it is no Zarr group ({error})") from error
+    if group.attrs.get("format") != FORMAT:
+        raise UserError(f"{path} is a Zarr group, but not one that 'hvdtma build' wrote")
+    version = group.attrs["format_version"]
+    if version > FORMAT_VERSION:
+        raise UserError(
+            f"{path} has format version {version}; this hvdtma reads up to {FORMAT_VERSION}: "
+            "upgrade hvdtma, or build the store again"
+        )
+    return group
+
+
+def digest(values: np.ndarray) -> str:
+    """The checksum a store keeps of an array's values."""
+    return xxhash.xxh3_128(np.ascontiguousarray(values).view(np.uint8).data).hexdigest()
+
+
+@dataclass
+class StoreWriter:
+    """Writes a store beside `path` and renames it into place when the block ends well.
+
+        with StoreWriter(path, overwrite=False) as writer:
+            writer.put("feat", feat_ND)
+            writer.attrs["num_nodes"] = ...
+
+    Raises UserError if `path` exists and `overwrite` is off, or if the disk fills up.
+    """
+
+    path: Path
+    overwrite: bool = False
+    attrs: dict = field(default_factory=dict)
+
+    def __enter__(self) -> StoreWriter:
+        self.path = Path(self.path)
+        refuse_existing(self.path, self.overwrite)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.beside = self.path.with_name(f".{self.path.name}.{os.getpid()}.partial")
+        shutil.rmtree(self.beside, ignore_errors=True)
+        self.group = zarr.open_group(self.beside, mode="w", zarr_format=3)
+        self.attrs.setdefault("checksums", {})
+        return self
+
+    def put(self, name: str, values: np.ndarray) -> None:
+        """Write a whole array in chunks of whole rows, about `CHUNK_BYTES` each."""
+        values = np.ascontiguousarray(values)
+        row_bytes = max(values[:1].nbytes, 1)
+        rows = min(max(CHUNK_BYTES // row_bytes, 1), max(len(values), 1))
+        codecs = [Crc32cCodec()]
+        if values.dtype.kind in "iu":  # sorted and small numbers shrink; random floats do not
+            codecs.insert(0, BloscCodec(cname="lz4", clevel=1, typesize=values.dtype.itemsize))
+        self.group.create_array(
+            name,
+            shape=values.shape,
+            chunks=(rows, *(max(n, 1) for n in values.shape[1:])),
+            dtype=values.dtype,
+            compressors=codecs,
+        )[...] = values
+        self.attrs["checksums"][name] = digest(values)
+
+    def __exit__(self, kind, error, traceback) -> None:
+        if error is None:
+            self.group.attrs.update(
+                {
+                    "format": FORMAT,
+                    "format_version": FORMAT_VERSION,
+                    "created": datetime.now(UTC).isoformat(timespec="seconds"),
+                    **self.attrs,
+                }
+            )
+            replace_folder(self.beside, self.path)
+            return
+        shutil.rmtree(self.beside, ignore_errors=True)
+        if isinstance(error, OSError) and error.errno in (28, 122):  # no space, quota exceeded
+            free_gb = shutil.disk_usage(self.path.parent).free / 1e9
+            raise UserError(
+                f"the disk of {self.path.parent} is full ({free_gb:.1f} GB free after removing "
+                "what was written); nothing is left behind"
+            ) from error
+
+
+def refuse_existing(path: Path, overwrite: bool) -> None:
+    """Raises UserError if something stands at `path` that may not be replaced."""
+    if path.exists() and not overwrite:
+        raise UserError(f"{path} exists; give --overwrite to replace it, or another name")
+    if path.exists() and not (path / "zarr.json").exists():
+        raise UserError(f"{path} exists and is not a store; --overwrite will not remove it")
+
+
+def replace_folder(new: Path, path: Path) -> None:
+    """Put a finished folder at `path`; what stood there is removed after, not before."""
+    old = path.with_name(f".{path.name}.{os.getpid()}.old")
+    if path.exists():
+        path.rename(old)
+    new.rename(path)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def open_store(path: str | Path) -> GraphStore:
+    """Open a store for reading; raises UserError if there is none, or it is of another kind."""
+    return GraphStore(path)
+
+
+__all__ = ["PARTS", "GraphStore", "StoreWriter", "open_store"]

@@ -1,0 +1,49 @@
+"use strict";
+// A finger that scrolls the page must not zoom a figure.
+const touch = matchMedia("(pointer: coarse)").matches;
+const plots = JSON.parse(document.getElementById("plots").textContent);
+// Buttons are named one by one: plotly's own choice includes one that uploads the figure.
+const config = {
+  responsive: true,
+  displaylogo: false,
+  displayModeBar: touch ? false : "hover",
+  modeBarButtons: [["toImage", "resetScale2d"]],
+  plotlyServerURL: "",
+};
+
+const element = (number) => document.getElementById(`plot-${number}`);
+
+plots.forEach((plot, number) => {
+  if (touch) plot.layout.dragmode = false;
+  Plotly.newPlot(element(number), plot.data, plot.layout, config);
+});
+
+function press(buttons, pressed) {
+  for (const button of buttons) button.setAttribute("aria-pressed", String(pressed(button)));
+}
+
+// One metric of a figure at a time.
+for (const group of document.querySelectorAll(".choices")) {
+  const { choices } = plots[group.dataset.plot];
+  group.addEventListener("click", ({ target }) => {
+    const chosen = target.dataset.choice;
+    if (chosen === undefined) return;
+    press(group.children, (button) => button === target);
+    const traces = Object.values(choices).flat();
+    const visible = traces.map((trace) => choices[chosen].includes(trace));
+    Plotly.restyle(element(group.dataset.plot), { visible }, traces);
+  });
+}
+
+// A trainer's lines in all figures at once.
+for (const button of document.querySelectorAll("[data-trainer]")) {
+  button.addEventListener("click", () => {
+    const visible = button.getAttribute("aria-pressed") !== "true";
+    const trainer = Number(button.dataset.trainer);
+    press([button], () => visible);
+    plots.forEach((plot, number) => {
+      const traces = plot.data.flatMap((t, i) => (t.meta?.trainer === trainer ? [i] : []));
+      if (traces.length) Plotly.restyle(element(number), { visible }, traces);
+    });
+  });
+}

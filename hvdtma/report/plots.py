@@ -1,0 +1,152 @@
+"""Plotly figures in the page's looks: lines over rounds or time, and bars, one per trainer.
+
+Text and grid take their colours from page.css, so that they follow the reader's light or dark
+scheme. Trainers keep their colour in every figure. Beyond `MAX_LINES` of them nobody could tell
+their colours apart: the median and the range are drawn instead.
+
+Legend: R rounds (or times, or deals), M trainers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+
+# Told apart on white and on black, by most colour-blind readers too.
+COLOURS = (
+    "#3b7dd8", "#e8853d", "#1fa187", "#9062d4", "#df5379", "#a3942b", "#4fb0d9", "#8d7f78",
+)  # fmt: skip
+MAX_LINES = len(COLOURS)
+ACCENT, ACCENT_BAND = COLOURS[0], "rgba(59, 125, 216, 0.22)"
+QUIET = "#8a93a3"
+MANY_ROUNDS = 60  # beyond this points are no longer marked on lines
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A figure and the words around it.
+
+    Attributes:
+        choices: label -> the traces shown under it; the first is shown at the start. Traces
+            under no choice are always shown.
+    """
+
+    title: str
+    caption: str
+    figure: go.Figure
+    wide: bool = False
+    choices: dict[str, list[int]] = field(default_factory=dict)
+
+
+def layout(x_title: str, *, height: int = 280, **axis_y: Any) -> go.Layout:
+    """Lay out a figure as all are; `axis_y` goes to the vertical axis."""
+    return go.Layout(
+        template="none",
+        height=height,
+        margin={"l": 8, "r": 14, "t": 12, "b": 8},
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        font={"family": "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif", "size": 12},
+        hovermode="x unified",
+        showlegend=False,
+        bargap=0.3,
+        xaxis={
+            "title": {"text": x_title, "standoff": 10, "font": {"size": 12}},
+            "automargin": True,
+            "showgrid": False,
+            "zeroline": False,
+            "nticks": 9,
+        },
+        yaxis={"automargin": True, "zeroline": False, "nticks": 6, "separatethousands": True}
+        | axis_y,
+    )
+
+
+def trainer_lines(
+    x_R: Sequence[float], values_RM: np.ndarray, number: str = ",.4~g"
+) -> list[go.Scatter]:
+    """Draw one line per trainer, or the median and range of many. NaN leaves a gap.
+
+    Args:
+        number: d3 format of the values a reader points at.
+    """
+    if values_RM.shape[1] > MAX_LINES:
+        return _median_and_range(np.asarray(x_R, float), values_RM, number)
+    mode = "lines" if len(x_R) > MANY_ROUNDS else "lines+markers"
+    return [
+        go.Scatter(
+            x=list(x_R),
+            y=plain(values_R),
+            name=f"trainer {trainer}",
+            mode=mode,
+            line={"color": COLOURS[trainer], "width": 1.8},
+            marker={"size": 5},
+            hovertemplate=f"%{{y:{number}}}",
+            meta={"trainer": trainer},
+        )
+        for trainer, values_R in enumerate(values_RM.T)
+    ]
+
+
+def _median_and_range(x_R: np.ndarray, values_RM: np.ndarray, number: str) -> list[go.Scatter]:
+    some_R = ~np.isnan(values_RM).all(1)
+    x, values_RM = x_R[some_R].tolist(), values_RM[some_R]
+
+    def line(name: str, function: Callable, width: float, **looks: Any) -> go.Scatter:
+        return go.Scatter(
+            x=x,
+            y=plain(of_known(function, values_RM)),
+            name=name,
+            mode="lines",
+            line={"color": ACCENT, "width": width},
+            hovertemplate=f"%{{y:{number}}}",
+            **looks,
+        )
+
+    return [
+        line("most", np.max, 0),
+        line("least", np.min, 0, fill="tonexty", fillcolor=ACCENT_BAND),
+        line("median", np.median, 2),
+    ]
+
+
+def trainer_bars(values_RM: np.ndarray, number: str = ",.4~g", **axis_y: Any) -> go.Figure:
+    """Draw one bar per trainer: the mean over deals, with their range if there are several."""
+    deals, trainers = values_RM.shape
+    mean_M = of_known(np.mean, values_RM.T)
+    spread = None
+    if deals > 1:
+        spread = {
+            "array": plain(of_known(np.max, values_RM.T) - mean_M),
+            "arrayminus": plain(mean_M - of_known(np.min, values_RM.T)),
+            "thickness": 1.2,
+            "width": 4 if trainers <= MAX_LINES else 0,
+        }
+    bars = go.Bar(
+        x=list(range(trainers)),
+        y=plain(mean_M),
+        error_y=spread,
+        marker={
+            "color": list(COLOURS[:trainers]) if trainers <= MAX_LINES else ACCENT,
+            "cornerradius": 3,
+        },
+        hovertemplate=f"trainer %{{x}}: %{{y:{number}}}<extra></extra>",
+    )
+    figure = go.Figure(bars, layout("trainer", **{"rangemode": "tozero", **axis_y}))
+    ticks = {"tickmode": "linear", "dtick": 1} if trainers <= MAX_LINES else {}
+    return figure.update_layout(hovermode="closest", xaxis=ticks)
+
+
+def of_known(function: Callable, values: np.ndarray) -> np.ndarray:
+    """Apply `function` to the known values of each row; NaN where a row has none."""
+    known = [row[~np.isnan(row)] for row in values]
+    return np.array([function(row) if len(row) else np.nan for row in known], float)
+
+
+def plain(values: np.ndarray) -> list[float | None]:
+    """Make a list for JSON: NaN and infinities, which it has not, become null."""
+    return [float(value) if np.isfinite(value) else None for value in values]

@@ -1,0 +1,83 @@
+"""Numbers as a person reads them. None and NaN, which no number stands for, become a dash."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+DASH = "—"
+METRIC_NAMES = {"mrr": "MRR", "auc": "AUC", "macro_f1": "Macro-F1"}
+METHOD_NAMES = {"random": "RandomTMA", "super": "SuperTMA", "min-cut": "Min-cut (PSGD-PA)"}
+
+Number = float | int | None
+
+
+def known(value: Number) -> bool:
+    """Tell whether there is a finite number to show."""
+    return value is not None and math.isfinite(value)
+
+
+def _or_dash(write: Callable[[float], str]) -> Callable[[Number], str]:
+    def written(value: Number) -> str:
+        return write(value) if value is not None and math.isfinite(value) else DASH
+
+    written.__doc__ = write.__doc__
+    return written
+
+
+@_or_dash
+def score(value: float) -> str:
+    """Write a metric in [0, 1], or a loss: `0.4123`."""
+    return f"{value:.4f}"
+
+
+@_or_dash
+def percent(value: float) -> str:
+    """Write a share in [0, 1]: `1.2 %`."""
+    return f"{100 * value:.1f} %"
+
+
+@_or_dash
+def count(value: float) -> str:
+    """Write a whole number: `12,345`."""
+    return f"{value:,.0f}"
+
+
+@_or_dash
+def rate(value: float) -> str:
+    """Shorten a large number: `41.3 k`."""
+    for factor, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= factor:
+            return f"{value / factor:.1f} {unit}"
+    return f"{value:.0f}"
+
+
+@_or_dash
+def duration(value: float) -> str:
+    """Write seconds: `0.03 s`, `12.5 s`, `2 min 30 s`, `3 h 05 min`."""
+    if value < 60:
+        return f"{value:.2f} s" if value < 10 else f"{value:.1f} s"
+    minutes, seconds = divmod(round(value), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {seconds:02d} s"
+
+
+@_or_dash
+def size(value: float) -> str:
+    """Write bytes: `1.4 GiB`."""
+    unit = "B"
+    for larger in ("KiB", "MiB", "GiB", "TiB"):
+        if value < 1024:
+            break
+        value, unit = value / 1024, larger
+    return f"{value:.0f} B" if unit == "B" else f"{value:.1f} {unit}"
+
+
+def metric_name(metric: str) -> str:
+    """Write `mrr` as `MRR`, `hits@10` as `Hits@10`."""
+    return METRIC_NAMES.get(metric, metric[:1].upper() + metric[1:])
+
+
+def method_name(method: str | None) -> str:
+    """Write `super` as `SuperTMA`."""
+    return METHOD_NAMES.get(method or "", method or DASH)

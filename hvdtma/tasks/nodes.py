@@ -1,0 +1,76 @@
+"""Node classification: labelled nodes of the shard, cross-entropy.
+
+Legend: B nodes of a batch, C classes, H hidden.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn.functional import cross_entropy
+
+from hvdtma.config import TrainConfig
+from hvdtma.errors import UserError
+from hvdtma.graph.store import GraphStore
+from hvdtma.shard.sampling import Neighbourhood, sample_neighbourhood
+from hvdtma.shard.shard import Shard
+from hvdtma.tasks.task import Model, sampled_fanouts
+
+
+@dataclass
+class NodeBatch:
+    """B labelled nodes and what surrounds them; label int64 [B]."""
+
+    around: Neighbourhood
+    label: torch.Tensor
+
+    @property
+    def size(self) -> int:
+        return len(self.label)
+
+    def to(self, device: torch.device) -> NodeBatch:
+        return NodeBatch(self.around.to(device), self.label.to(device))
+
+
+class NodeTask:
+    """Node classification on one store; raises UserError if it has no labels."""
+
+    needs_foreign = False
+
+    def __init__(self, config: TrainConfig, store: GraphStore):
+        if "label" not in store:
+            raise UserError(
+                f"{store.path} has no labels; build it with --labels, or task.name=links"
+            )
+        self.task = config.task
+        self.fanouts = sampled_fanouts(config)
+        self.num_classes = len(store.label_names)
+
+    def make_head(self, dim: int) -> nn.Module:
+        return nn.Linear(dim, self.num_classes)
+
+    def num_examples(self, shard: Shard) -> int:
+        return len(shard.train_nodes)
+
+    def batches(self, shard: Shard, *, stream: list[int]) -> Iterator[NodeBatch]:
+        """Batches without end; nodes are shuffled anew each epoch."""
+        step = 0
+        for epoch in range(1 << 62):
+            order = np.random.default_rng([*stream, 0, epoch]).permutation(shard.train_nodes)
+            for first in range(0, len(order), self.task.batch_size):
+                nodes = torch.from_numpy(order[first : first + self.task.batch_size])
+                rng = np.random.default_rng([*stream, 1, step])
+                around = sample_neighbourhood(
+                    shard, nodes, self.fanouts, random_seed=int(rng.integers(1 << 31))
+                )
+                yield NodeBatch(around, shard.label[nodes])
+                step += 1
+
+    def loss(self, model: Model, batch: NodeBatch) -> torch.Tensor:
+        """Mean cross-entropy."""
+        h_BH = model.encoder(batch.around.blocks, batch.around.x, batch.around.hop)
+        return cross_entropy(model.head(h_BH), batch.label)

@@ -1,0 +1,84 @@
+"""What the loop and the evaluator ask of a task, and the two there are by name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol
+
+import torch
+from torch import nn
+
+from hvdtma.config import TrainConfig
+from hvdtma.errors import UserError
+from hvdtma.graph.store import GraphStore
+from hvdtma.models.encoder import Encoder
+from hvdtma.shard.shard import Shard
+
+
+class Batch(Protocol):
+    """One step's data; `size` positives or nodes."""
+
+    @property
+    def size(self) -> int: ...
+
+    def to(self, device: torch.device) -> Batch: ...
+
+
+class Model(nn.Module):
+    """An encoder and the head that its task puts on it."""
+
+    def __init__(self, encoder: Encoder, head: nn.Module):
+        super().__init__()
+        self.encoder = encoder
+        self.head = head
+
+
+class Task(Protocol):
+    """A learning task on one store."""
+
+    needs_foreign: bool
+    """Whether its batches use nodes of other trainers."""
+
+    def make_head(self, dim: int) -> nn.Module:
+        """The decoder or classifier on embeddings of width `dim`."""
+        ...
+
+    def num_examples(self, shard: Shard) -> int:
+        """What a shard has to train on: links or nodes. The trainer's weight."""
+        ...
+
+    def batches(self, shard: Shard, *, stream: list[int]) -> Iterator[Batch]:
+        """Batches without end, epoch after epoch; a pure function of the shard and `stream`."""
+        ...
+
+    def loss(self, model: Model, batch: Batch) -> torch.Tensor:
+        """A scalar."""
+        ...
+
+
+def make_task(config: TrainConfig, store: GraphStore) -> Task:
+    """The config's task on a store; raises UserError if the store lacks what it needs."""
+    from hvdtma.tasks.links import LinkTask
+    from hvdtma.tasks.nodes import NodeTask
+
+    if config.first_hop and "first_hop" not in store:
+        raise UserError(
+            f"first_hop is on, but {store.path} was built without; "
+            "set first_hop=false, or build it again with --first-hop"
+        )
+    return {"links": LinkTask, "nodes": NodeTask}[config.task.name](config, store)
+
+
+def make_model(config: TrainConfig, store: GraphStore, task: Task) -> Model:
+    """A model with its initial parameters, a pure function of the config's seed."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        encoder = Encoder(config.model, store.feature_dim, first_hop=config.first_hop)
+        return Model(encoder, task.make_head(encoder.out_dim))
+
+
+def sampled_fanouts(config: TrainConfig) -> list[int]:
+    """Fanouts of the hops that are sampled: none for an MLP, one fewer with a first hop."""
+    if config.model.encoder == "mlp":
+        return []
+    return config.model.fanout_per_layer[int(config.first_hop) :]

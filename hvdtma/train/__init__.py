@@ -1,0 +1,1 @@
+"""The timed loop, and everything a run leaves behind."""

@@ -1,0 +1,91 @@
+"""The evaluator: a process of its own that scores each aggregated model on validation.
+
+It takes the newest round first; rounds that pass while it works are skipped and listed. Trainers
+never wait for it. Run as `python -m hvdtma.train.evaluator RUN`.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+
+import torch
+
+from hvdtma.errors import UserError
+from hvdtma.evaluate.score import Scorer
+from hvdtma.files import append_json
+from hvdtma.graph.store import open_store
+from hvdtma.tasks.task import make_model, make_task
+from hvdtma.train.run_folder import RunFolder, read_model, write_model
+
+POLL_S = 0.1
+
+
+class RoundScorer:
+    """Scores rounds on validation, logs the scores and keeps the best parameters."""
+
+    def __init__(self, run: RunFolder):
+        self.run, self.config = run, run.config()
+        store = open_store(self.config.store)
+        task = make_task(self.config, store)
+        self.model = make_model(self.config, store, task)
+        self.scorer = Scorer(self.config, store)
+        self.best = float("-inf")
+        self.last_round = 0
+
+    def score(self, path) -> None:
+        """Score one round's file; a round that was dropped meanwhile is skipped."""
+        try:
+            facts = read_model(path, self.model)
+        except FileNotFoundError:
+            return
+        start = time.monotonic()
+        metrics = self.scorer(self.model, "valid")
+        number = int(facts["round"])
+        if metrics[self.config.metric] > self.best:
+            self.best = metrics[self.config.metric]
+            write_model(self.run.best, self.model, **facts)
+        append_json(
+            self.run.scores,
+            {
+                "kind": "score",
+                "part": "valid",
+                "round": number,
+                "time_s": float(facts["time_s"]),
+                "metrics": metrics,
+                "score_s": time.monotonic() - start,
+            },
+        )
+        self.last_round = number
+
+    def score_newest(self) -> bool:
+        """Score the newest round if it is new; whether it was."""
+        files = self.run.round_files()
+        if not files or int(files[-1].stem) <= self.last_round:
+            return False
+        self.score(files[-1])
+        return True
+
+
+def follow(run: RunFolder) -> None:
+    """Score rounds until the run says it is done and its last round is scored."""
+    scorer = RoundScorer(run)
+    while True:
+        done = run.done.exists()  # asked first: a round may be written after the files are listed
+        if not scorer.score_newest():
+            if done:
+                return
+            time.sleep(POLL_S)
+
+
+def main() -> None:
+    run = RunFolder.open(sys.argv[1])
+    torch.set_num_threads(run.config().evaluate.threads)
+    try:
+        follow(run)
+    except UserError as error:
+        raise SystemExit(f"evaluator: {error}") from error
+
+
+if __name__ == "__main__":
+    main()

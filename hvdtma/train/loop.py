@@ -1,0 +1,103 @@
+"""The timed loop: the page that the rest serves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from hvdtma.aggregate import Aggregation, TimedAveraging
+from hvdtma.config import TrainConfig
+from hvdtma.graph.store import GraphStore
+from hvdtma.partition.deal import deal
+from hvdtma.shard.shard import Shard, load_shard
+from hvdtma.tasks import Batch, Task
+from hvdtma.tasks.task import Model
+
+
+@dataclass
+class Trainer:
+    """One trainer: its model, its optimiser, and the shard it was dealt.
+
+    Attributes:
+        hand: the blocks dealt to it, int64.
+        shard: what it reads of them.
+        batches: without end; None if the shard has nothing to train on.
+    """
+
+    config: TrainConfig
+    store: GraphStore
+    task: Task
+    model: Model
+    optimizer: torch.optim.Optimizer
+    rank: int
+    size: int
+    device: torch.device
+    hand: np.ndarray = field(init=False)
+    shard: Shard = field(init=False)
+    batches: Iterator[Batch] | None = field(init=False)
+
+    def take_deal(self, number: int) -> None:
+        """Read the shard of a deal and begin its batches."""
+        self.hand = deal(self.store, self.size, seed=self.config.seed, number=number)[self.rank]
+        self.shard = load_shard(
+            self.store,
+            self.hand,
+            first_hop=self.config.first_hop,
+            foreign=self.task.needs_foreign,
+        )
+        stream = [self.config.seed, number, self.rank]
+        examples = self.task.num_examples(self.shard)
+        self.batches = self.task.batches(self.shard, stream=stream) if examples else None
+
+    def take_step(self) -> tuple[torch.Tensor, int]:
+        """One batch, one optimiser step; its loss and its size."""
+        assert self.batches is not None
+        batch = next(self.batches).to(self.device)
+        bfloat16 = self.config.precision == "bfloat16"
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=bfloat16):
+            loss = self.task.loss(self.model, batch)
+        self.optimizer.zero_grad()
+        loss.backward()
+        if self.config.optimizer.clip_norm:
+            torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.optimizer.clip_norm)
+        self.optimizer.step()
+        return loss, batch.size
+
+
+def train_rounds(
+    trainer: Trainer,
+    averaging: TimedAveraging,
+    on_deal: Callable[[int], None],
+    on_round: Callable[[Aggregation], bool],
+) -> None:
+    """Train until the averaging says stop (docs/method.md).
+
+    `on_round` is called after each aggregation, outside the trainers' time, and answers whether
+    to stop early.
+    """
+    redeal = trainer.config.redeal_rounds
+    while averaging.running:
+        if redeal and averaging.rounds_done and averaging.rounds_done % redeal == 0:
+            with averaging.paused():
+                trainer.take_deal(averaging.rounds_done // redeal)
+                averaging.weight = shard_weight(trainer)
+                on_deal(averaging.rounds_done // redeal)
+        while not averaging.due:
+            if trainer.batches is None:
+                averaging.sit_out()
+                break
+            loss, size = trainer.take_step()
+            averaging.stepped(loss, size)
+        outcome = averaging.aggregate()
+        with averaging.paused():
+            if on_round(outcome):
+                averaging.stop()
+
+
+def shard_weight(trainer: Trainer) -> float:
+    """This trainer's weight in the mean: its examples, or 1; 0 if it has none."""
+    examples = trainer.task.num_examples(trainer.shard)
+    return float(examples if trainer.config.aggregate.weights == "edges" else examples > 0)

@@ -1,0 +1,160 @@
+"""What trainer 0 does between rounds: parameters, events, scores, the live view, early stopping."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterable
+from typing import Protocol
+
+import numpy as np
+from torch.utils.tensorboard import SummaryWriter
+
+from hvdtma.aggregate import Aggregation
+from hvdtma.config import TrainConfig
+from hvdtma.console import console
+from hvdtma.files import append_json
+from hvdtma.tasks.task import Model
+from hvdtma.train.evaluator import RoundScorer
+from hvdtma.train.run_folder import RunFolder, read_lines
+
+
+class View(Protocol):
+    """What shows events to a person (`hvdtma.train.live.LiveView`)."""
+
+    def update(self, event: dict) -> None: ...
+
+
+class Scores:
+    """Validation scores of a run as they come in, and whether they say to stop.
+
+    `follow` starts the evaluator's process and reads its scores; `inline` scores here and now;
+    `final` does nothing until the end.
+    """
+
+    def __init__(self, config: TrainConfig, run: RunFolder):
+        self.config, self.run = config, run
+        self.seen = 0
+        self.best, self.best_round, self.since_best = float("-inf"), 0, 0
+        self.scorer = RoundScorer(run) if config.evaluate.mode == "inline" else None
+        self.process = self._follower() if config.evaluate.mode == "follow" else None
+
+    def _follower(self) -> subprocess.Popen:
+        log = (self.run.path / "evaluator.log").open("w")
+        command = [sys.executable, "-m", "hvdtma.train.evaluator", str(self.run.path)]
+        return subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+
+    def after_round(self, number: int) -> list[dict]:
+        """New scores; in `inline` mode this round's, if it is its turn."""
+        if self.scorer and number % self.config.evaluate.every == 0:
+            self.scorer.score_newest()
+        return self.new_events()
+
+    def new_events(self) -> list[dict]:
+        events = read_lines(self.run.scores)[self.seen :]
+        self.seen += len(events)
+        for event in events:
+            self.since_best += 1
+            score = event["metrics"][self.config.metric]
+            if score > self.best:
+                self.best, self.best_round, self.since_best = score, event["round"], 0
+        return events
+
+    @property
+    def say_stop(self) -> bool:
+        """No better score for `patience` scored rounds; or nobody is left to score."""
+        patience = self.config.evaluate.patience
+        if patience and self.process and self.process.poll():
+            console.print(f"the evaluator ended early: see {self.run.path / 'evaluator.log'}")
+            return True
+        return bool(patience) and self.since_best >= patience
+
+    def finish(self, last_round: int) -> list[dict]:
+        """Let the last round be scored, whatever the mode, and return the scores still unseen."""
+        self.run.done.touch()
+        if self.process and self.process.wait():
+            console.print(
+                f"[yellow]the evaluator failed (see {self.run.path / 'evaluator.log'}); "
+                "the last round is scored now"
+            )
+        events = self.new_events()
+        scored = {event["round"] for event in read_lines(self.run.scores)}
+        if last_round and last_round not in scored:
+            scorer = self.scorer or RoundScorer(self.run)
+            scorer.best = self.best
+            scorer.score_newest()
+            events += self.new_events()
+        return events
+
+    def stop(self) -> None:
+        """End the evaluator at once, after a failure."""
+        if self.process and self.process.poll() is None:
+            self.process.terminate()
+            self.process.wait()
+
+
+class Recorder:
+    """Trainer 0's record of a run."""
+
+    def __init__(self, config: TrainConfig, run: RunFolder, model: Model, views: Iterable[View]):
+        self.config, self.run, self.model = config, run, model
+        self.views = list(views)
+        self.board = SummaryWriter(str(run.path / "tensorboard"))
+        self.scores = Scores(config, run)
+
+    def event(self, event: dict) -> None:
+        """Log an event and show it."""
+        append_json(self.run.metrics, event)
+        for view in self.views:
+            view.update(event)
+
+    def round(self, outcome: Aggregation) -> bool:
+        """Record an aggregation; whether validation says to stop."""
+        self.run.write_round(outcome.round, outcome.time_s, self.model, self.config.evaluate.keep)
+        self.event(round_event(outcome))
+        for trainer, loss in enumerate(outcome.losses):
+            self.board.add_scalar(f"loss/trainer_{trainer}", loss, outcome.round)
+            self.board.add_scalar(f"steps/trainer_{trainer}", outcome.steps[trainer], outcome.round)
+            self.board.add_scalar(
+                f"wait_s/trainer_{trainer}", outcome.wait_s[trainer], outcome.round
+            )
+        self.log_scores(self.scores.after_round(outcome.round))
+        return self.scores.say_stop
+
+    def log_scores(self, events: list[dict]) -> None:
+        for event in events:
+            self.event(event)
+            for name, value in event["metrics"].items():
+                self.board.add_scalar(f"{event['part']}/{name}", value, event["round"])
+
+    def close(self) -> None:
+        self.scores.stop()
+        self.board.close()
+
+
+def round_event(outcome: Aggregation) -> dict:
+    """An aggregation as a line of metrics.jsonl."""
+    rows = zip(
+        outcome.steps,
+        outcome.examples,
+        outcome.losses,
+        outcome.train_s,
+        outcome.wait_s,
+        outcome.weights,
+        strict=True,
+    )
+    names = ("steps", "positives", "loss", "train_s", "wait_s", "weight")
+    return {
+        "kind": "round",
+        "round": outcome.round,
+        "time_s": outcome.time_s,
+        "aggregate_s": outcome.aggregate_s,
+        "trainers": [dict(zip(names, row, strict=True)) for row in rows],
+    }
+
+
+def skipped_rounds(run: RunFolder, rounds: int, every: int) -> list[int]:
+    """Rounds that were never scored, of those whose turn it was."""
+    scored = {event["round"] for event in read_lines(run.scores)}
+    due = set(np.arange(every, rounds + 1, every).tolist()) | ({rounds} if rounds else set())
+    return sorted(due - scored)

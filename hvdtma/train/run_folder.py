@@ -1,0 +1,156 @@
+"""The folder of a run: what is in it, and how each thing is written and found again.
+
+config.yaml            the resolved config          versions.json   versions, git, command
+metrics.jsonl          one event per line           scores.jsonl    the evaluator's scores
+rounds/000012.safetensors   parameters after round 12 (the last few)
+best.safetensors       the best round so far        summary.json, report.html, tensorboard/
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import shutil
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import nn
+
+from hvdtma import __version__
+from hvdtma.config import TrainConfig, dump_config, load_config
+from hvdtma.errors import UserError
+from hvdtma.files import append_json, replacing, write_json
+
+PACKAGES = ("torch", "horovod", "dgl", "zarr", "numpy", "pyarrow")
+
+
+class RunFolder:
+    """A run's folder, new or found again."""
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+        self.metrics = self.path / "metrics.jsonl"
+        self.scores = self.path / "scores.jsonl"
+        self.rounds = self.path / "rounds"
+        self.best = self.path / "best.safetensors"
+        self.summary = self.path / "summary.json"
+        self.done = self.rounds / "done"
+
+    @classmethod
+    def create(cls, config: TrainConfig, *, overwrite: bool = False) -> RunFolder:
+        """Make the folder of a new run; raises UserError if something is there."""
+        run = cls(config.run)
+        if run.path.exists() and any(run.path.iterdir()):
+            if not overwrite:
+                raise UserError(
+                    f"{run.path} exists; give --overwrite to replace it, or run=ANOTHER"
+                )
+            if not (run.path / "config.yaml").exists():
+                raise UserError(f"{run.path} exists and is no run; --overwrite will not remove it")
+            shutil.rmtree(run.path)
+        run.rounds.mkdir(parents=True)
+        dump_config(config, run.path / "config.yaml")
+        write_json(run.path / "versions.json", versions())
+        return run
+
+    @classmethod
+    def open(cls, path: str | Path) -> RunFolder:
+        """An existing run; raises UserError if there is none."""
+        run = cls(path)
+        if not (run.path / "config.yaml").is_file():
+            raise UserError(f"no run at {run.path} (no config.yaml); start one with: hvdtma train")
+        return run
+
+    def config(self) -> TrainConfig:
+        return load_config(self.path / "config.yaml")
+
+    def log(self, event: dict) -> None:
+        append_json(self.metrics, event)
+
+    def events(self) -> list[dict]:
+        """Every event so far; a last line that is still being written is left out."""
+        return read_lines(self.metrics)
+
+    def write_round(self, number: int, time_s: float, model: nn.Module, keep: int) -> None:
+        """Write parameters after a round, whole or not at all, and drop the oldest."""
+        write_model(self.rounds / f"{number:06d}.safetensors", model, round=number, time_s=time_s)
+        for old in self.round_files()[:-keep]:
+            old.unlink(missing_ok=True)
+
+    def round_files(self) -> list[Path]:
+        """Parameter files of the kept rounds, oldest first."""
+        return sorted(self.rounds.glob("[0-9]*.safetensors"))
+
+
+def read_lines(path: Path) -> list[dict]:
+    """The whole lines of a JSON-lines file."""
+    if not path.exists():
+        return []
+    whole, _, _ = path.read_text().rpartition("\n")
+    return [json.loads(line) for line in whole.splitlines()]
+
+
+def write_model(path: Path, model: nn.Module, **facts: object) -> None:
+    """Parameters and buffers as safetensors with facts beside them, atomically."""
+    tensors = {
+        name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()
+    }
+    with replacing(path) as beside:
+        save_file(tensors, beside, metadata={key: str(value) for key, value in facts.items()})
+
+
+def read_model(path: Path, model: nn.Module) -> dict[str, str]:
+    """Load parameters into a model of the same config; the facts beside them.
+
+    Raises UserError if the file is damaged or of another model, FileNotFoundError if it is gone.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            facts = file.metadata() or {}
+        model.load_state_dict(tensors)
+    except (SafetensorError, RuntimeError) as error:
+        raise UserError(f"{path} does not hold this model's parameters: {error}") from error
+    return facts
+
+
+def versions() -> dict:
+    """What this run was made with."""
+    return {
+        "hvdtma": __version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        **{name: _version(name) for name in PACKAGES},
+        "command": sys.argv,
+        "git": git_state(),
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def git_state() -> dict | None:
+    """Commit of hvdtma's own checkout and whether it was changed; None if it is no checkout."""
+    here = Path(__file__).parent
+    try:
+        commit, status = (
+            subprocess.run(
+                ["git", "-C", str(here), *command],
+                capture_output=True,
+                text=True,
+                check=True,
+                timeout=10,
+            ).stdout.strip()
+            for command in (["rev-parse", "HEAD"], ["status", "--porcelain"])
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return {"commit": commit, "changed": bool(status)}

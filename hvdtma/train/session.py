@@ -1,0 +1,248 @@
+"""A training run from config to summary, as every trainer goes through it."""
+
+from __future__ import annotations
+
+import os
+import resource
+import time
+from dataclasses import dataclass
+
+import numba
+import torch
+
+from hvdtma.aggregate import Average, Nesterov, NonFiniteLoss, TimedAveraging
+from hvdtma.comm.communicator import Communicator, on_root
+from hvdtma.config import TrainConfig
+from hvdtma.errors import UserError
+from hvdtma.evaluate.score import Scorer
+from hvdtma.files import write_json
+from hvdtma.graph.store import GraphStore, open_store
+from hvdtma.report import write_report
+from hvdtma.tasks import make_task
+from hvdtma.tasks.task import make_model
+from hvdtma.train.live import LiveView
+from hvdtma.train.loop import Trainer, shard_weight, train_rounds
+from hvdtma.train.optimizers import make_optimizer
+from hvdtma.train.recorder import Recorder, skipped_rounds
+from hvdtma.train.run_folder import RunFolder, read_model
+
+
+def train(config: TrainConfig, comm: Communicator, *, overwrite: bool = False) -> dict | None:
+    """Train as one of `comm.size` trainers; the summary on trainer 0, None on the others.
+
+    Raises UserError for anything in the config or the store that does not fit.
+    """
+    start = time.monotonic()
+    if config.trainers is not None and config.trainers != comm.size:
+        raise UserError(
+            f"the config asks for {config.trainers} trainers, the launcher started {comm.size}; "
+            f"use horovodrun -np {config.trainers}, or --in-process {config.trainers}"
+        )
+    device = set_up_device(config, comm)
+    store = open_store(config.store)
+    trainer = make_trainer(config, store, comm, device)
+    if comm.rank == 0:
+        Scorer(config, store)  # a missing split is found before training, not after
+    run = on_root(comm, lambda: RunFolder.create(config, overwrite=overwrite).path)
+    recorder = None
+    if comm.rank == 0:
+        recorder = Recorder(config, RunFolder(run), trainer.model, [LiveView()])
+    averaging = make_averaging(trainer, comm)
+    try:
+        _train_and_record(trainer, averaging, recorder)
+        return _finish(trainer, averaging, recorder, start)
+    except NonFiniteLoss as error:
+        if recorder:
+            recorder.event({"kind": "failed", "why": str(error)})
+            write_report(recorder.run.path)
+        raise
+    finally:
+        if recorder:
+            recorder.close()
+
+
+def set_up_device(config: TrainConfig, comm: Communicator) -> torch.device:
+    """This trainer's device, with its share of the machine's cores."""
+    cores = len(os.sched_getaffinity(0))
+    threads = config.threads or max(1, cores // comm.local_size)
+    torch.set_num_threads(threads)
+    numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
+    wanted = config.device
+    if wanted == "auto":
+        wanted = "cuda" if torch.cuda.is_available() else "cpu"
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise UserError("device is cuda, but PyTorch finds no GPU; use device=cpu or auto")
+    if wanted == "cpu" and config.precision == "bfloat16":
+        raise UserError("precision bfloat16 needs a GPU; use precision=float32")
+    if wanted == "cpu":
+        return torch.device("cpu")
+    return torch.device("cuda", comm.local_rank % torch.cuda.device_count())
+
+
+def make_trainer(
+    config: TrainConfig, store: GraphStore, comm: Communicator, device: torch.device
+) -> Trainer:
+    """A trainer with its first deal."""
+    task = make_task(config, store)
+    model = make_model(config, store, task).to(device)
+    optimizer = make_optimizer(config.optimizer, model)
+    torch.manual_seed(config.seed * 1_000_003 + comm.rank)  # dropout differs between trainers
+    trainer = Trainer(config, store, task, model, optimizer, comm.rank, comm.size, device)
+    trainer.take_deal(0)
+    if not sum(comm.gather(task.num_examples(trainer.shard))):
+        raise UserError(f"no trainer has anything to train on in {store.path}")
+    return trainer
+
+
+def make_averaging(trainer: Trainer, comm: Communicator) -> TimedAveraging:
+    config = trainer.config
+    outer = Average()
+    if config.aggregate.outer == "nesterov":
+        outer = Nesterov(config.aggregate.outer_lr, config.aggregate.outer_momentum)
+    return TimedAveraging(
+        trainer.model,
+        trainer.optimizer,
+        interval_s=config.interval_s,
+        interval_steps=config.interval_steps,
+        rounds=config.rounds,
+        time_limit_s=config.time_limit_s,
+        weight=shard_weight(trainer),
+        optimizer_state=config.aggregate.optimizer_state,
+        outer=outer,
+        comm=comm,
+    )
+
+
+def _train_and_record(
+    trainer: Trainer, averaging: TimedAveraging, recorder: Recorder | None
+) -> None:
+    comm, store, config = averaging.comm, trainer.store, trainer.config
+
+    def on_deal(number: int) -> None:
+        hands = comm.gather(_hand(trainer))
+        if recorder:
+            edges = sum(hand["edges"] for hand in hands)
+            recorder.event(
+                {
+                    "kind": "deal",
+                    "deal": number,
+                    "round": averaging.rounds_done + 1,
+                    "time_s": averaging.elapsed_s,
+                    "edges_kept": edges / max(store.num_edges, 1),
+                    "trainers": hands,
+                }
+            )
+
+    if recorder:
+        recorder.event(
+            {
+                "kind": "start",
+                "time_s": 0.0,
+                "trainers": comm.size,
+                "method": store.attrs["order"]["method"],
+                "metric": config.metric,
+                "store": str(store.path),
+                "num_nodes": store.num_nodes,
+                "num_edges": store.num_edges,
+                "parameters": sum(p.numel() for p in trainer.model.parameters()),
+                "interval_s": None if config.interval_steps else config.interval_s,
+                "interval_steps": config.interval_steps,
+            }
+        )
+    on_deal(0)
+    train_rounds(trainer, averaging, on_deal, recorder.round if recorder else lambda _: False)
+
+
+def _hand(trainer: Trainer) -> dict:
+    """What a deal gave this trainer."""
+    return {
+        "blocks": len(trainer.hand),
+        "nodes": trainer.shard.num_own,
+        "edges": trainer.shard.csc.num_edges,
+        "positives": trainer.task.num_examples(trainer.shard),
+    }
+
+
+@dataclass(frozen=True)
+class Totals:
+    """What one trainer did in a whole run; times in seconds."""
+
+    trainer: int
+    nodes: int
+    edges: int
+    steps: int
+    positives: int
+    train_s: float
+    wait_s: float
+    aggregate_s: float
+    elapsed_s: float
+    peak_rss_bytes: int
+
+    def as_dict(self) -> dict:
+        return vars(self) | {"positives_per_s": self.positives / max(self.train_s, 1e-9)}
+
+
+def _totals(trainer: Trainer, averaging: TimedAveraging) -> Totals:
+    return Totals(
+        trainer=averaging.comm.rank,
+        nodes=trainer.shard.num_own,
+        edges=trainer.shard.csc.num_edges,
+        steps=averaging.steps_done,
+        positives=averaging.examples_done,
+        train_s=averaging.train_s,
+        wait_s=averaging.wait_s,
+        aggregate_s=averaging.aggregate_s,
+        elapsed_s=averaging.elapsed_s,
+        peak_rss_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+    )
+
+
+def _finish(
+    trainer: Trainer, averaging: TimedAveraging, recorder: Recorder | None, start: float
+) -> dict | None:
+    """Score what is left, test the best round, write the summary and the report."""
+    totals: list[Totals] = averaging.comm.gather(_totals(trainer, averaging))
+    if recorder is None:
+        return None
+    config, run, rounds = trainer.config, recorder.run, averaging.rounds_done
+    recorder.log_scores(recorder.scores.finish(rounds))
+    skipped = skipped_rounds(run, rounds, config.evaluate.every)
+    if skipped:
+        recorder.event({"kind": "skipped", "rounds": skipped})
+    facts = read_model(run.best, trainer.model)
+    test = {
+        "kind": "score",
+        "part": "test",
+        "round": int(facts["round"]),
+        "time_s": float(facts["time_s"]),
+        "metrics": Scorer(config, trainer.store, trainer.device)(trainer.model, "test"),
+    }
+    recorder.log_scores([test])
+    elapsed_s = sum(total.elapsed_s for total in totals)
+    summary = {
+        "method": trainer.store.attrs["order"]["method"],
+        "trainers": len(totals),
+        "interval_s": None if config.interval_steps else config.interval_s,
+        "interval_steps": config.interval_steps,
+        "first_hop": config.first_hop,
+        "rounds": rounds,
+        "stopped": averaging.stopped.words,
+        "time_s": averaging.elapsed_s,
+        "metric": config.metric,
+        "best_round": test["round"],
+        "valid": _scores_of(run, test["round"]),
+        "test": test["metrics"],
+        "wall_s": time.monotonic() - start,
+        "share_not_training": 1 - sum(total.train_s for total in totals) / max(elapsed_s, 1e-9),
+        "skipped_rounds": skipped,
+        "per_trainer": [total.as_dict() for total in totals],
+    }
+    write_json(run.summary, summary)
+    write_report(run.path)
+    return summary
+
+
+def _scores_of(run: RunFolder, number: int) -> dict[str, float]:
+    """The validation metrics of a round."""
+    events = [e for e in run.events() if e["kind"] == "score" and e["part"] == "valid"]
+    return next(e["metrics"] for e in reversed(events) if e["round"] == number)

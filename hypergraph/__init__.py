@@ -1,0 +1,1 @@
+"""HyperLearn: one representation from many modalities, one modality per GPU (ACM MM 2019)."""

@@ -1,0 +1,1 @@
+"""Starting hvdtma and hypergraph on a Slurm cluster: submit, launch workers, survive requeues."""

@@ -1,0 +1,177 @@
+"""Make `.venv` with everything that hvdtma needs, or bring it up to date.
+
+    python3.11 tools/setup_env.py [--extras test] [--mpi] [--torch-index URL]
+
+PyTorch comes first because Horovod is compiled against it; everything else follows at the
+versions of `constraints.txt`. A stamp in `.venv` remembers what was asked for, so that
+running this again costs next to nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import build_horovod
+from steps import StepError, run_step
+
+ROOT = Path(__file__).resolve().parent.parent
+VENV = ROOT / ".venv"
+PYTHON = VENV / "bin" / "python"
+STAMP = VENV / "hvdtma-stamp.json"
+LOGS = ROOT / "build" / "logs"
+CONSTRAINTS = ROOT / "constraints.txt"
+
+BASE = "base"  # stands for the packages that no extra adds
+
+PYTHON_MIN, PYTHON_END = (3, 11), (3, 13)  # as in pyproject.toml's requires-python
+CMAKE_MIN = (3, 13)  # what Horovod asks for
+
+# What the stamp's key is made of: change one of these and the next run sets up again.
+INPUTS = (
+    ROOT / "pyproject.toml",
+    CONSTRAINTS,
+    *(ROOT / "tools" / name for name in ("setup_env.py", "build_horovod.py", "steps.py")),
+)
+
+
+def pip_install(label: str, log: str, *words: str) -> None:
+    """Run `pip install` in the environment, bound by constraints.txt."""
+    command = [PYTHON, "-m", "pip", "install", "--disable-pip-version-check", "-c", CONSTRAINTS]
+    run_step(label, [*command, *words], LOGS / f"{log}.log")
+
+
+def wanted_key(mpi: bool) -> str:
+    """Return the hash of everything that decides what belongs in the environment."""
+    digest = hashlib.sha256(repr((sys.version_info[:2], mpi, str(ROOT))).encode())
+    for path in INPUTS:
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def installed_extras(key: str) -> set[str]:
+    """Return what the environment holds: `BASE` and extras; nothing if it is out of date."""
+    if not (STAMP.exists() and PYTHON.exists()):
+        return set()
+    stamp = json.loads(STAMP.read_text())
+    return set(stamp["extras"]) | {BASE} if stamp["key"] == key else set()
+
+
+def write_stamp(key: str, extras: set[str]) -> None:
+    """Remember what the environment holds now."""
+    half = STAMP.with_suffix(".half")
+    half.write_text(json.dumps({"key": key, "extras": sorted(extras - {BASE})}) + "\n")
+    half.replace(STAMP)
+
+
+def check_python() -> None:
+    """Raise `StepError` unless the calling interpreter is one that the packages support."""
+    if not PYTHON_MIN <= sys.version_info[:2] < PYTHON_END:
+        raise StepError(
+            f"{sys.executable} is Python {sys.version.split()[0]}; hvdtma needs "
+            f"{PYTHON_MIN[0]}.{PYTHON_MIN[1]} (DGL has no wheels for newer ones). "
+            "Name one: make setup PYTHON=python3.11"
+        )
+
+
+def check_tools(mpi: bool) -> None:
+    """Complain about missing compilers at once, unless Horovod may come from the cache."""
+    if not any(build_horovod.cache_root().glob("*/horovod-*.whl")):
+        build_horovod.check_build_tools(mpi)
+
+
+def make_venv() -> None:
+    """Make `.venv`, or keep the one there if it runs and is of the calling Python's version."""
+    if PYTHON.exists():
+        ask = "import sys, pip; print(sys.version_info[:2])"
+        done = subprocess.run([str(PYTHON), "-c", ask], capture_output=True, text=True)
+        if done.stdout.strip() == str(sys.version_info[:2]):
+            return
+    if VENV.exists():
+        print("  .venv is broken or of another Python: making it anew", flush=True)
+        shutil.rmtree(VENV)
+    # The one behind the calling interpreter, which may be that of the .venv just removed.
+    base = getattr(sys, "_base_executable", sys.executable)
+    run_step("make .venv", [base, "-m", "venv", VENV], LOGS / "venv.log")
+
+
+def has_cmake() -> bool:
+    """Tell whether a CMake that Horovod accepts is on the PATH or in the environment."""
+    path = f"{PYTHON.parent}{os.pathsep}{os.environ.get('PATH', '')}"
+    cmake = shutil.which("cmake", path=path)
+    if cmake is None:
+        return False
+    about = subprocess.run([cmake, "--version"], capture_output=True, text=True).stdout
+    version = re.search(r"version (\d+)\.(\d+)", about)
+    return version is not None and (int(version[1]), int(version[2])) >= CMAKE_MIN
+
+
+def install(extras: set[str], asked: argparse.Namespace) -> None:
+    """Run every step, in the one order that works."""
+    make_venv()
+    index = ["--index-url", asked.torch_index] if asked.torch_index else []
+    # What building Horovod and this project needs beside PyTorch, since neither is isolated.
+    build_needs = ["setuptools", "wheel", "packaging", "cloudpickle", "psutil", "pyyaml", "cffi"]
+    pip_install("install PyTorch", "torch", "torch", *index)
+    pip_install("install build tools", "build-tools", *build_needs)
+    if not has_cmake():
+        pip_install("install CMake", "cmake", "cmake")
+    build_horovod.ensure_horovod(PYTHON, LOGS, asked.mpi, asked.jobs)
+    project = str(ROOT) + (f"[{','.join(sorted(extras))}]" if extras else "")
+    # compat: a plain path entry, so that packages added later are found without a new install.
+    editable = ["--no-build-isolation", "--config-settings", "editable_mode=compat", "-e", project]
+    pip_install("install hvdtma and what it needs", "project", *editable)
+
+
+def set_up(asked: argparse.Namespace) -> None:
+    """Bring the environment to what was asked for; nothing happens if it is there already."""
+    check_python()
+    wanted = {BASE, *asked.extras}
+    key = wanted_key(asked.mpi)
+    if wanted <= installed_extras(key):
+        return
+    LOGS.mkdir(parents=True, exist_ok=True)
+    with (LOGS / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # two runs at once would spoil each other's .venv
+        there = installed_extras(key)
+        if wanted <= there:
+            return
+        check_tools(asked.mpi)
+        began = time.monotonic()
+        print("Setting up .venv", flush=True)
+        STAMP.unlink(missing_ok=True)
+        install((wanted | there) - {BASE}, asked)
+        write_stamp(key, wanted | there)
+        print(f"Set up in {time.monotonic() - began:.0f} s", flush=True)
+
+
+def main() -> int:
+    """Parse the command line and set up."""
+    parser = argparse.ArgumentParser(description="Make or update .venv.")
+    parser.add_argument("--extras", nargs="*", default=[], help="extras of pyproject.toml")
+    parser.add_argument("--mpi", action="store_true", help="build Horovod with MPI too")
+    parser.add_argument("--jobs", type=int, help="files of Horovod compiled at once")
+    parser.add_argument("--torch-index", help="package index to take PyTorch from")
+    asked = parser.parse_args()
+    try:
+        set_up(asked)
+    except StepError as failure:
+        print(f"\nSetting up stopped: {failure}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nStopped; the same command goes on from here.", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

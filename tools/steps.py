@@ -1,0 +1,82 @@
+"""Run the slow steps of setting up: quiet when they work, helpful when they do not."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+TAIL_LINES = 15
+
+# What a step's log may hold, and what to do about it. The first match wins.
+KNOWN_CAUSES = (
+    (r"No space left on device", "free some disk space (TMPDIR moves the temporary files)"),
+    (r"Killed signal terminated|out of memory", "too little memory: try again with JOBS=1"),
+    (
+        r"Temporary failure in name resolution|Failed to establish a new connection"
+        r"|Connection refused|ConnectTimeoutError|ProxyError|CERTIFICATE_VERIFY_FAILED",
+        "pip could not reach its package index: check the network and `pip config list`",
+    ),
+    (
+        r"No matching distribution found|ResolutionImpossible",
+        "see which package index pip asks (`pip config list`) and whether it answers",
+    ),
+    (r"DO NOT MATCH THE HASHES", "the download is not the file that was tested: try again"),
+    (r"ensurepip", "install Python's venv module: apt-get install python3-venv"),
+    (r"Python\.h: No such file", "install Python's headers: apt-get install python3-dev"),
+    (r"No CMAKE_CXX_COMPILER could be found", "install a C++ compiler: apt-get install g++"),
+)
+
+
+class StepError(Exception):
+    """A step of the set-up failed; the message says which one and what to do."""
+
+
+def run_step(
+    name: str, command: Sequence[str | Path], log: Path, env: Mapping[str, str] | None = None
+) -> None:
+    """Run `command`, its output in `log`; raise `StepError` with the log's end if it fails.
+
+    `env` holds variables to set on top of this process's own.
+    """
+    print(f"  {name} ...", flush=True)
+    log.parent.mkdir(parents=True, exist_ok=True)
+    began = time.monotonic()
+    with log.open("w") as out:
+        out.write("$ " + " ".join(map(str, command)) + "\n")
+        out.flush()
+        try:
+            code = subprocess.run(
+                [str(word) for word in command],
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+                env={**os.environ, **(env or {})},
+            ).returncode
+        except FileNotFoundError as error:
+            raise StepError(f"{name}: cannot run {command[0]}: {error.strerror}") from error
+    if code != 0:
+        raise StepError(describe_failure(name, code, log))
+    print(f"  {name}: {time.monotonic() - began:.0f} s", flush=True)
+
+
+def describe_failure(name: str, code: int, log: Path) -> str:
+    """Say which step failed, how its log ends, and, where the log tells, what to do."""
+    text = log.read_text(errors="replace")
+    tail = "\n".join("    | " + line for line in text.splitlines()[-TAIL_LINES:])
+    advice = advice_for(text)
+    return (
+        f"the step '{name}' failed (exit code {code}). Its last lines:\n{tail}\n"
+        f"  The whole log: {log}" + (f"\n  What to do: {advice}" if advice else "")
+    )
+
+
+def advice_for(log_text: str) -> str | None:
+    """Return what to do about the first known cause found in a log, or None."""
+    for pattern, advice in KNOWN_CAUSES:
+        if re.search(pattern, log_text):
+            return advice
+    return None
