@@ -76,6 +76,7 @@ class _Round:
     steps: int = 0
     examples: int = 0
     loss_sum: float = 0.0
+    last_loss: float | None = None
     pending: list[torch.Tensor] = field(default_factory=list)
     bad_step: int = 0  # of the whole run, from 1; 0: none
 
@@ -90,6 +91,7 @@ class _Round:
         if len(bad) and not self.bad_step:
             self.bad_step = steps_before + first + int(bad[0]) + 1
         self.loss_sum += float(losses.sum())
+        self.last_loss = float(losses[-1])
 
 
 class TimedAveraging:

@@ -16,7 +16,7 @@ from hvdtma.graph.raw import Pairs
 from hvdtma.graph.store import GraphStore
 from hvdtma.tasks.task import Model
 
-SCORES_AT_ONCE = 1 << 17
+VALUES_AT_ONCE = 1 << 20  # embedding values of scored pairs; small enough for the cache
 SAMPLE_SEED = 0  # which validation links are scored when not all are
 
 
@@ -68,7 +68,7 @@ class Scorer:
             raise UserError(f"{self.store.path} has no negatives to rank against")
         h = torch.from_numpy(h_NH)
         positive, first_negative, rank = [], [], []
-        rows = max(1, SCORES_AT_ONCE // (pairs.neg.shape[1] + 1))
+        rows = max(1, VALUES_AT_ONCE // (h.shape[1] * (pairs.neg.shape[1] + 1)))
         for start in range(0, len(pairs), rows):
             scores = self._score_rows(model, h, pairs, slice(start, start + rows))
             positive.append(scores[:, 0].cpu())

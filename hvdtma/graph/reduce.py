@@ -47,6 +47,7 @@ def _tf_idf(feat_ND: sp.csr_matrix) -> sp.csr_matrix:
 
 
 def _svd(feat_ND: np.ndarray | sp.csr_matrix, dim: int, seed: int) -> np.ndarray:
-    from sklearn.decomposition import TruncatedSVD
+    from sklearn.utils.extmath import randomized_svd
 
-    return TruncatedSVD(dim, algorithm="randomized", random_state=seed).fit_transform(feat_ND)
+    _, _, directions = randomized_svd(feat_ND, dim, n_iter=5, random_state=seed)
+    return np.asarray(feat_ND @ directions.T)

@@ -1,6 +1,6 @@
 """The stored first neighbourhood, and taking a batch's own links out of it exactly.
 
-Legend: n nodes, D features, Q pairs.
+Legend: n nodes, D features, Q pairs, r rows that change.
 """
 
 from __future__ import annotations
@@ -37,10 +37,13 @@ def without_pairs(
 
     Exact up to rounding: mean' = (degree * mean - sum of x_src) / (degree - count).
     """
+    rows_r, row_Q = torch.unique(dst_Q, return_inverse=True)  # only these change
+    old_degree_r = hop.degree[rows_r]
+    total_rD = hop.mean[rows_r] * old_degree_r[:, None]
     count_Q = count_Q.to(hop.degree.dtype)
-    removed_n = torch.zeros_like(hop.degree).index_add_(0, dst_Q, count_Q)
-    total_nD = hop.mean * hop.degree[:, None]
-    total_nD.index_add_(0, dst_Q, -count_Q[:, None] * x_nD[src_Q].to(total_nD.dtype))
-    degree_n = hop.degree - removed_n
-    mean_nD = total_nD / degree_n.clamp(min=1)[:, None]
-    return FirstHop(torch.where(degree_n[:, None] > 0, mean_nD, 0.0), degree_n)
+    total_rD.index_add_(0, row_Q, -count_Q[:, None] * x_nD[src_Q].to(total_rD.dtype))
+    degree_r = old_degree_r.index_add(0, row_Q, -count_Q)
+    mean_rD = torch.where(degree_r[:, None] > 0, total_rD / degree_r.clamp(min=1)[:, None], 0.0)
+    return FirstHop(
+        hop.mean.index_copy(0, rows_r, mean_rD), hop.degree.index_copy(0, rows_r, degree_r)
+    )

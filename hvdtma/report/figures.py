@@ -64,17 +64,19 @@ def _score_traces(log: RunLog, metric: str, times: list[float]) -> list[go.Scatt
         hovertemplate=f"round %{{customdata}}<br>valid {name} %{{y:.4f}}<extra></extra>",
     )
     best = log.best["metrics"].get(metric) if log.best else None
-    test = log.test.get(metric)
+    best_at = times[rounds.index(log.best["round"])] if log.best else times[-1]
+    late = best_at - times[0] >= 0.5 * (times[-1] - times[0])
     traces = [curve]
-    if test is not None:
-        traces += _test_line(times, test, test_above=best is None or test > best)
+    if log.test.get(metric) is not None:
+        traces += _test_line(times, log.test[metric], named_first=late)
     if log.best and best is not None:
-        traces.append(_best_mark(log.best["round"], best, rounds, times))
+        label = f"best, round {log.best['round']}: {best:.4f}"
+        traces.append(_best_mark(best_at, best, label, "top left" if late else "top right"))
     return traces
 
 
-def _test_line(times: list[float], test: float, *, test_above: bool) -> list[go.Scatter]:
-    """Dash a line from the first time to the last, named where the curve has just begun."""
+def _test_line(times: list[float], test: float, *, named_first: bool) -> list[go.Scatter]:
+    """Dash a line across, named at its beginning or its end, away from the best round's name."""
     looks = {"hovertemplate": f"test: {test:.4f}<extra></extra>", "cliponaxis": False}
     line = go.Scatter(
         x=[times[0], times[-1]],
@@ -84,29 +86,27 @@ def _test_line(times: list[float], test: float, *, test_above: bool) -> list[go.
         **looks,
     )
     text = go.Scatter(
-        x=times[:1],
+        x=[times[0 if named_first else -1]],
         y=[test],
         text=[f"test: {test:.4f}"],
         mode="markers+text",
-        marker={"size": 6, "opacity": 0},  # keeps the text off the line
-        textposition="top right" if test_above else "bottom right",
+        # Unseen, it keeps the text off the line; and off a curve that has long come near it.
+        marker={"size": 6 if named_first else 24, "opacity": 0},
+        textposition="top right" if named_first else "bottom left",
         textfont={"size": 13, "weight": 600, "color": TEST},
         **looks,
     )
     return [line, text]
 
 
-def _best_mark(number: int, best: float, rounds: list[int], times: list[float]) -> go.Scatter:
-    """Draw a ring around the best round, named on the side where there is room."""
-    at = times[rounds.index(number)]
-    late = at - times[0] > 0.5 * (times[-1] - times[0])
-    label = f"best, round {number}: {best:.4f}"
+def _best_mark(at: float, best: float, label: str, where: str) -> go.Scatter:
+    """Draw a named ring around the best round."""
     return go.Scatter(
         x=[at],
         y=[best],
         text=[label],
         mode="markers+text",
-        textposition="top left" if late else "top right",
+        textposition=where,
         textfont={"size": 13, "weight": 600, "color": BEST},
         marker={"symbol": "circle-open", "size": 13, "color": BEST, "line": {"width": 2.5}},
         cliponaxis=False,
@@ -121,9 +121,10 @@ def round_plots(log: RunLog) -> list[Plot]:
     times, unit = _times(log.of_rounds("time_s"))
     rounds = log.of_rounds("round")
     loss_RM = log.of_trainers(log.rounds, "loss")
-    loss = go.Figure(trainer_lines(times, loss_RM), layout(f"training time, {unit}"))
+    over_time = layout(f"training time, {unit}", pointed=f"after %{{x:.4~g}} {unit}")
+    loss = go.Figure(trainer_lines(times, loss_RM), over_time)
     steps_RM = log.of_trainers(log.rounds, "steps")
-    steps = go.Figure(trainer_lines(rounds, steps_RM, ",.0f"), _over_rounds(rounds))
+    steps = go.Figure(trainer_lines(rounds, steps_RM, "%{y:,.0f}"), _over_rounds(rounds))
     return [
         Plot("Loss", "Each trainer's mean training loss over a round.", loss),
         Plot("Steps", "Optimiser steps each trainer made in a round.", steps),
@@ -136,7 +137,7 @@ def _wait_plot(log: RunLog, rounds: list[int]) -> Plot:
     aggregate_R1 = np.array(log.of_rounds("aggregate_s"), float)[:, None]
     whole_RM = log.of_trainers(log.rounds, "train_s") + wait_RM + aggregate_R1
     whole_RM[whole_RM <= 0] = np.nan
-    lines = trainer_lines(rounds, 100 * wait_RM / whole_RM, ".2f")
+    lines = trainer_lines(rounds, 100 * wait_RM / whole_RM, "%{y:.2f} %")
     aggregate_R = of_known(np.median, 100 * aggregate_R1 / whole_RM)
     lines.append(
         go.Scatter(
@@ -145,7 +146,7 @@ def _wait_plot(log: RunLog, rounds: list[int]) -> Plot:
             name="averaging",
             mode="lines",
             line={"color": QUIET, "width": 1.6, "dash": "dot"},
-            hovertemplate="%{y:.2f}",
+            hovertemplate="%{y:.2f} %",
         )
     )
     figure = go.Figure(lines, _over_rounds(rounds, ticksuffix=" %"))
@@ -157,18 +158,16 @@ def deal_plots(log: RunLog) -> list[Plot]:
     """Draw what each trainer was dealt, and how the deals differ."""
     if not log.deals:
         return []
-    several = len(log.deals) > 1
-    over = f" Mean and range over {len(log.deals)} deals." if several else ""
     plots = [
-        Plot(title, caption + over, trainer_bars(log.of_trainers(log.deals, key), ",.0f"))
+        Plot(title, caption, trainer_bars(log.of_trainers(log.deals, key), "%{y:,.0f}"))
         for key, title, caption in (
             ("nodes", "Nodes dealt", "Nodes of each trainer's shard."),
-            ("edges", "Edges seen", "Edges with both ends in the trainer's shard."),
-            ("positives", "Training pairs", "Links each trainer may draw its positives from."),
+            ("edges", "Edges seen", "Both ends in the trainer's shard."),
+            ("positives", "Training pairs", "Links to draw positives from."),
         )
         if not np.isnan(log.of_trainers(log.deals, key)).all()
     ]
-    if several:
+    if len(log.deals) > 1:
         plots.append(_kept_plot(log))
     return plots
 

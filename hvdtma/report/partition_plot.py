@@ -46,21 +46,21 @@ def _plots(stats: DealStatistics) -> list[Plot]:
         return trainer_bars(np.array([values], float), number, **axis_y)
 
     return [
-        Plot("Nodes", "Nodes of each trainer's shard.", bars("nodes", ",.0f")),
+        Plot("Nodes", "Nodes of each trainer's shard.", bars("nodes", "%{y:,.0f}")),
         Plot(
             "Edges kept",
             "Of the edges into a trainer's nodes, the share that also begin there.",
-            bars("edges_kept", ".1f", 100, ticksuffix=" %"),
+            bars("edges_kept", "%{y:.1f} %", 100, ticksuffix=" %"),
         ),
         Plot(
             "Imbalance",
             f"Total variation distance of its {stats.imbalance_of} from the whole graph's.",
-            bars("imbalance", ".4f"),
+            bars("imbalance", "%{y:.4f}"),
         ),
         Plot(
             "Feature discrepancy",
             "Distance of its feature mean from the whole graph's, in standard deviations.",
-            bars("feature_discrepancy", ".4f"),
+            bars("feature_discrepancy", "%{y:.4f}"),
         ),
     ]
 

@@ -42,8 +42,13 @@ class Plot:
     choices: dict[str, list[int]] = field(default_factory=dict)
 
 
-def layout(x_title: str, *, height: int = 280, **axis_y: Any) -> go.Layout:
-    """Lay out a figure as all are; `axis_y` goes to the vertical axis."""
+def layout(x_title: str, *, pointed: str = "", height: int = 280, **axis_y: Any) -> go.Layout:
+    """Lay out a figure as all are.
+
+    Args:
+        pointed: template for the place a reader points at; else the axis' title and number.
+        axis_y: goes to the vertical axis.
+    """
     return go.Layout(
         template="none",
         height=height,
@@ -60,6 +65,7 @@ def layout(x_title: str, *, height: int = 280, **axis_y: Any) -> go.Layout:
             "showgrid": False,
             "zeroline": False,
             "nticks": 9,
+            "unifiedhovertitle": {"text": f"<b>{pointed or x_title + ' %{x}'}</b>"},
         },
         yaxis={"automargin": True, "zeroline": False, "nticks": 6, "separatethousands": True}
         | axis_y,
@@ -67,12 +73,12 @@ def layout(x_title: str, *, height: int = 280, **axis_y: Any) -> go.Layout:
 
 
 def trainer_lines(
-    x_R: Sequence[float], values_RM: np.ndarray, number: str = ",.4~g"
+    x_R: Sequence[float], values_RM: np.ndarray, number: str = "%{y:,.4~g}"
 ) -> list[go.Scatter]:
     """Draw one line per trainer, or the median and range of many. NaN leaves a gap.
 
     Args:
-        number: d3 format of the values a reader points at.
+        number: template for a value a reader points at.
     """
     if values_RM.shape[1] > MAX_LINES:
         return _median_and_range(np.asarray(x_R, float), values_RM, number)
@@ -85,7 +91,7 @@ def trainer_lines(
             mode=mode,
             line={"color": COLOURS[trainer], "width": 1.8},
             marker={"size": 5},
-            hovertemplate=f"%{{y:{number}}}",
+            hovertemplate=number,
             meta={"trainer": trainer},
         )
         for trainer, values_R in enumerate(values_RM.T)
@@ -103,7 +109,7 @@ def _median_and_range(x_R: np.ndarray, values_RM: np.ndarray, number: str) -> li
             name=name,
             mode="lines",
             line={"color": ACCENT, "width": width},
-            hovertemplate=f"%{{y:{number}}}",
+            hovertemplate=number,
             **looks,
         )
 
@@ -114,8 +120,8 @@ def _median_and_range(x_R: np.ndarray, values_RM: np.ndarray, number: str) -> li
     ]
 
 
-def trainer_bars(values_RM: np.ndarray, number: str = ",.4~g", **axis_y: Any) -> go.Figure:
-    """Draw one bar per trainer: the mean over deals, with their range if there are several."""
+def trainer_bars(values_RM: np.ndarray, number: str = "%{y:,.4~g}", **axis_y: Any) -> go.Figure:
+    """Draw one bar per trainer: the mean over deals (R), with their range if there are several."""
     deals, trainers = values_RM.shape
     mean_M = of_known(np.mean, values_RM.T)
     spread = None
@@ -134,7 +140,7 @@ def trainer_bars(values_RM: np.ndarray, number: str = ",.4~g", **axis_y: Any) ->
             "color": list(COLOURS[:trainers]) if trainers <= MAX_LINES else ACCENT,
             "cornerradius": 3,
         },
-        hovertemplate=f"trainer %{{x}}: %{{y:{number}}}<extra></extra>",
+        hovertemplate=f"trainer %{{x}}: {number}<extra></extra>",
     )
     figure = go.Figure(bars, layout("trainer", **{"rangemode": "tozero", **axis_y}))
     ticks = {"tickmode": "linear", "dtick": 1} if trainers <= MAX_LINES else {}

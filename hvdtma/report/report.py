@@ -125,7 +125,7 @@ def _length_cards(log: RunLog) -> list[Card]:
         ]
     training = words.duration(summary.get("time_s"))
     return [
-        Card("Rounds", words.count(summary.get("rounds")), summary.get("stopped", "")),
+        Card("Rounds", words.count(summary.get("rounds")), f"ended: {summary.get('stopped', '')}"),
         Card("Wall time", words.duration(summary.get("wall_s")), f"{training} of training"),
     ]
 
@@ -150,6 +150,8 @@ def _sections(log: RunLog, each: list[Totals]) -> list[Section]:
     if deals:
         kept = words.percent(log.deals[0]["edges_kept"])
         said = f"{kept} of all edges are seen by some trainer in the first deal."
+        if len(log.deals) > 1:
+            said += f" Bars: the mean over {len(log.deals)} deals; whiskers: their range."
         sections.append(Section("Deals", deals, note=said, columns=3 if len(deals) == 3 else 2))
     if each:
         sections.append(Section("Trainers", table=_trainer_table(each)))

@@ -54,7 +54,9 @@ def rate(value: float) -> str:
 
 @_or_dash
 def duration(value: float) -> str:
-    """Write seconds: `0.03 s`, `12.5 s`, `2 min 30 s`, `3 h 05 min`."""
+    """Write seconds: `1.5 ms`, `0.23 s`, `12.5 s`, `2 min 30 s`, `3 h 05 min`."""
+    if 0 < value < 0.1:
+        return f"{1000 * value:.1f} ms"
     if value < 60:
         return f"{value:.2f} s" if value < 10 else f"{value:.1f} s"
     minutes, seconds = divmod(round(value), 60)

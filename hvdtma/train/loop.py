@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -67,34 +67,51 @@ class Trainer:
         return loss, batch.size
 
 
-def train_rounds(
-    trainer: Trainer,
-    averaging: TimedAveraging,
-    on_deal: Callable[[int], None],
-    on_round: Callable[[Aggregation], bool],
-) -> None:
-    """Train until the averaging says stop (docs/method.md).
+class Watch:
+    """What is told how training goes. This one does not care; trainer 0's is the recorder."""
 
-    `on_round` is called after each aggregation, outside the trainers' time, and answers whether
-    to stop early.
-    """
+    def deal(self, averaging: TimedAveraging, number: int, hands: list[dict]) -> None:
+        """A deal was taken; what each trainer has of it."""
+
+    def step(self, averaging: TimedAveraging) -> None:
+        """An optimiser step was taken."""
+
+    def round(self, outcome: Aggregation) -> bool:
+        """An aggregation was made; whether to stop early."""
+        return False
+
+
+def train_rounds(trainer: Trainer, averaging: TimedAveraging, watch: Watch) -> None:
+    """Train until the averaging says stop (docs/method.md)."""
     redeal = trainer.config.redeal_rounds
     while averaging.running:
         if redeal and averaging.rounds_done and averaging.rounds_done % redeal == 0:
             with averaging.paused():
                 trainer.take_deal(averaging.rounds_done // redeal)
                 averaging.weight = shard_weight(trainer)
-                on_deal(averaging.rounds_done // redeal)
+                announce_deal(trainer, averaging, watch, averaging.rounds_done // redeal)
         while not averaging.due:
             if trainer.batches is None:
                 averaging.sit_out()
                 break
             loss, size = trainer.take_step()
             averaging.stepped(loss, size)
+            watch.step(averaging)
         outcome = averaging.aggregate()
         with averaging.paused():
-            if on_round(outcome):
+            if watch.round(outcome):
                 averaging.stop()
+
+
+def announce_deal(trainer: Trainer, averaging: TimedAveraging, watch: Watch, number: int) -> None:
+    """Tell the watch what every trainer was dealt; a collective call."""
+    hand = {
+        "blocks": len(trainer.hand),
+        "nodes": trainer.shard.num_own,
+        "edges": trainer.shard.csc.num_edges,
+        "positives": trainer.task.num_examples(trainer.shard),
+    }
+    watch.deal(averaging, number, averaging.comm.gather(hand))
 
 
 def shard_weight(trainer: Trainer) -> float:

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterable
 from typing import Protocol
 
 import numpy as np
 from torch.utils.tensorboard import SummaryWriter
 
-from hvdtma.aggregate import Aggregation
+from hvdtma.aggregate import Aggregation, TimedAveraging
 from hvdtma.config import TrainConfig
 from hvdtma.console import console
 from hvdtma.files import append_json
-from hvdtma.tasks.task import Model
 from hvdtma.train.evaluator import RoundScorer
+from hvdtma.train.loop import Trainer, Watch
 from hvdtma.train.run_folder import RunFolder, read_lines
 
 
@@ -23,6 +22,16 @@ class View(Protocol):
     """What shows events to a person (`hvdtma.train.live.LiveView`)."""
 
     def update(self, event: dict) -> None: ...
+
+    def tick(
+        self,
+        round: int,
+        time_left_s: float | None,
+        steps: int,
+        loss: float | None,
+        *,
+        total_left_s: float | None,
+    ) -> None: ...
 
 
 class Scores:
@@ -93,20 +102,53 @@ class Scores:
             self.process.wait()
 
 
-class Recorder:
-    """Trainer 0's record of a run."""
+class Recorder(Watch):
+    """Trainer 0's record of a run; a context manager."""
 
-    def __init__(self, config: TrainConfig, run: RunFolder, model: Model, views: Iterable[View]):
-        self.config, self.run, self.model = config, run, model
-        self.views = list(views)
+    def __init__(self, trainer: Trainer, trainers: int, run: RunFolder, view: View):
+        self.config, self.run, self.model = trainer.config, run, trainer.model
+        self.view, self.num_edges = view, trainer.store.num_edges
         self.board = SummaryWriter(str(run.path / "tensorboard"))
-        self.scores = Scores(config, run)
+        self.scores = Scores(self.config, run)
+        self.event(start_event(trainer, trainers))
+
+    def __enter__(self) -> Recorder:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.scores.stop()
+        self.board.close()
 
     def event(self, event: dict) -> None:
         """Log an event and show it."""
         append_json(self.run.metrics, event)
-        for view in self.views:
-            view.update(event)
+        self.view.update(event)
+
+    def deal(self, averaging: TimedAveraging, number: int, hands: list[dict]) -> None:
+        """Record what each trainer was dealt."""
+        edges = sum(hand["edges"] for hand in hands)
+        self.event(
+            {
+                "kind": "deal",
+                "deal": number,
+                "round": averaging.rounds_done + 1,
+                "time_s": averaging.elapsed_s,
+                "edges_kept": edges / max(self.num_edges, 1),
+                "trainers": hands,
+            }
+        )
+
+    def step(self, averaging: TimedAveraging) -> None:
+        """Show how this round goes."""
+        now = averaging.comm.clock()
+        limit = self.config.time_limit_s
+        self.view.tick(
+            averaging.rounds_done + 1,
+            None if averaging.interval_steps else averaging.deadline - now,
+            averaging.round.steps,
+            averaging.round.last_loss,
+            total_left_s=limit and averaging.began + limit - now,
+        )
 
     def round(self, outcome: Aggregation) -> bool:
         """Record an aggregation; whether validation says to stop."""
@@ -127,9 +169,23 @@ class Recorder:
             for name, value in event["metrics"].items():
                 self.board.add_scalar(f"{event['part']}/{name}", value, event["round"])
 
-    def close(self) -> None:
-        self.scores.stop()
-        self.board.close()
+
+def start_event(trainer: Trainer, trainers: int) -> dict:
+    """What is about to run, as the first line of metrics.jsonl."""
+    config, store = trainer.config, trainer.store
+    return {
+        "kind": "start",
+        "time_s": 0.0,
+        "trainers": trainers,
+        "method": store.attrs["order"]["method"],
+        "metric": config.metric,
+        "store": str(store.path),
+        "num_nodes": store.num_nodes,
+        "num_edges": store.num_edges,
+        "parameters": sum(p.numel() for p in trainer.model.parameters()),
+        "interval_s": None if config.interval_steps else config.interval_s,
+        "interval_steps": config.interval_steps,
+    }
 
 
 def round_event(outcome: Aggregation) -> dict:

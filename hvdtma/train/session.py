@@ -21,7 +21,7 @@ from hvdtma.report import write_report
 from hvdtma.tasks import make_task
 from hvdtma.tasks.task import make_model
 from hvdtma.train.live import LiveView
-from hvdtma.train.loop import Trainer, shard_weight, train_rounds
+from hvdtma.train.loop import Trainer, Watch, announce_deal, shard_weight, train_rounds
 from hvdtma.train.optimizers import make_optimizer
 from hvdtma.train.recorder import Recorder, skipped_rounds
 from hvdtma.train.run_folder import RunFolder, read_model
@@ -44,21 +44,25 @@ def train(config: TrainConfig, comm: Communicator, *, overwrite: bool = False) -
     if comm.rank == 0:
         Scorer(config, store)  # a missing split is found before training, not after
     run = on_root(comm, lambda: RunFolder.create(config, overwrite=overwrite).path)
-    recorder = None
-    if comm.rank == 0:
-        recorder = Recorder(config, RunFolder(run), trainer.model, [LiveView()])
     averaging = make_averaging(trainer, comm)
-    try:
-        _train_and_record(trainer, averaging, recorder)
-        return _finish(trainer, averaging, recorder, start)
-    except NonFiniteLoss as error:
-        if recorder:
+    if comm.rank != 0:
+        _train(trainer, averaging, Watch())
+        return None
+    with LiveView() as view, Recorder(trainer, comm.size, RunFolder(run), view) as recorder:
+        try:
+            totals = _train(trainer, averaging, recorder)
+        except NonFiniteLoss as error:
             recorder.event({"kind": "failed", "why": str(error)})
             write_report(recorder.run.path)
-        raise
-    finally:
-        if recorder:
-            recorder.close()
+            raise
+        return _finish(trainer, averaging, recorder, totals, start)
+
+
+def _train(trainer: Trainer, averaging: TimedAveraging, watch: Watch) -> list[Totals]:
+    """Every trainer's part; what each did in all."""
+    announce_deal(trainer, averaging, watch, 0)
+    train_rounds(trainer, averaging, watch)
+    return averaging.comm.gather(_totals(trainer, averaging))
 
 
 def set_up_device(config: TrainConfig, comm: Communicator) -> torch.device:
@@ -113,56 +117,6 @@ def make_averaging(trainer: Trainer, comm: Communicator) -> TimedAveraging:
     )
 
 
-def _train_and_record(
-    trainer: Trainer, averaging: TimedAveraging, recorder: Recorder | None
-) -> None:
-    comm, store, config = averaging.comm, trainer.store, trainer.config
-
-    def on_deal(number: int) -> None:
-        hands = comm.gather(_hand(trainer))
-        if recorder:
-            edges = sum(hand["edges"] for hand in hands)
-            recorder.event(
-                {
-                    "kind": "deal",
-                    "deal": number,
-                    "round": averaging.rounds_done + 1,
-                    "time_s": averaging.elapsed_s,
-                    "edges_kept": edges / max(store.num_edges, 1),
-                    "trainers": hands,
-                }
-            )
-
-    if recorder:
-        recorder.event(
-            {
-                "kind": "start",
-                "time_s": 0.0,
-                "trainers": comm.size,
-                "method": store.attrs["order"]["method"],
-                "metric": config.metric,
-                "store": str(store.path),
-                "num_nodes": store.num_nodes,
-                "num_edges": store.num_edges,
-                "parameters": sum(p.numel() for p in trainer.model.parameters()),
-                "interval_s": None if config.interval_steps else config.interval_s,
-                "interval_steps": config.interval_steps,
-            }
-        )
-    on_deal(0)
-    train_rounds(trainer, averaging, on_deal, recorder.round if recorder else lambda _: False)
-
-
-def _hand(trainer: Trainer) -> dict:
-    """What a deal gave this trainer."""
-    return {
-        "blocks": len(trainer.hand),
-        "nodes": trainer.shard.num_own,
-        "edges": trainer.shard.csc.num_edges,
-        "positives": trainer.task.num_examples(trainer.shard),
-    }
-
-
 @dataclass(frozen=True)
 class Totals:
     """What one trainer did in a whole run; times in seconds."""
@@ -198,12 +152,13 @@ def _totals(trainer: Trainer, averaging: TimedAveraging) -> Totals:
 
 
 def _finish(
-    trainer: Trainer, averaging: TimedAveraging, recorder: Recorder | None, start: float
-) -> dict | None:
+    trainer: Trainer,
+    averaging: TimedAveraging,
+    recorder: Recorder,
+    totals: list[Totals],
+    start: float,
+) -> dict:
     """Score what is left, test the best round, write the summary and the report."""
-    totals: list[Totals] = averaging.comm.gather(_totals(trainer, averaging))
-    if recorder is None:
-        return None
     config, run, rounds = trainer.config, recorder.run, averaging.rounds_done
     recorder.log_scores(recorder.scores.finish(rounds))
     skipped = skipped_rounds(run, rounds, config.evaluate.every)

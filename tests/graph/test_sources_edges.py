@@ -18,7 +18,7 @@ from hvdtma.graph.sources import FileSource
 def write(folder, name: str, text: str | bytes) -> str:
     data = text if isinstance(text, bytes) else text.encode()
     path = folder / name
-    path.write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
+    path.write_bytes(gzip.compress(data) if name.lower().endswith(".gz") else data)
     return str(path)
 
 
@@ -45,6 +45,7 @@ INTEGERS = [(1, 2), (3, 1)]
         ("edges.csv", "target,weight,source\n2,.5,1\n1,.7,3\n"),
         ("edges.csv.gz", "1,2\n3,1\n"),
         ("edges.tsv", "1\t2\n3\t1\n"),
+        ("EDGES.CSV.GZ", "1,2\n3,1\n"),
         ("edges.tsv.gz", "u\tv\n1\t2\n3\t1\n"),
         ("edges.txt", "1 2\n3 1\n"),
         ("edges.edgelist", "1;2\n\n3;1\n"),

@@ -164,7 +164,7 @@ def test_json_that_holds_no_feature_lists_says_why(tmp_path, text, words):
         ({"id": [0, None], "v": [1, 2]}, "row 2 has no id"),
         ({"id": [0, 1], "v": [1.0, None]}, "feature 'v' of node 1 is NaN"),
         ({"id": [0, 1], "v": [[1.0], [None]]}, "feature 0 of node 1 is NaN"),
-        ({"id": [0.5], "v": [1.0]}, "ids are integers or strings"),
+        ({"id": [0.5], "v": [1.0]}, "integers or strings"),
     ],
 )
 def test_parquet_that_holds_no_features_says_why(tmp_path, table, words):

@@ -125,7 +125,7 @@ def test_ids_of_pairs_follow_the_kind_of_the_edges_ids(tmp_path):
         ({"test": np.zeros((2, 3), int)}, r"'test' has shape \[2, 3\]; it must be \[n, 2\]"),
         ({"test": np.zeros(2, int)}, r"'test' has shape \[2\]; it must be \[n, 2\]"),
         ({"test": np.int64(3)}, r"it must be \[n, 2\]"),
-        ({"train": np.ones((3, 2))}, "ids are integers or strings"),
+        ({"train": np.ones((3, 2))}, "integers or strings"),
         ({"valid_neg": np.zeros((2, 5), int)}, r"'valid_neg' has shape \[2, 5\].* \[1, K\]"),
         ({"valid_neg": np.zeros((1, 0), int)}, r"must be \[1, K\]"),
         ({"valid_neg": np.ones((1, 2), int), "test_neg": np.ones((2, 3), int)}, "same number"),

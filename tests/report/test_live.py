@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
 from rich.console import Console
 from sample_run import events, summary_of
 
@@ -20,8 +21,7 @@ SHOW_CURSOR, HIDE_CURSOR = b"\x1b[?25h", b"\x1b[?25l"
 def shown(written, ticks=(), **options):
     text = io.StringIO()
     with LiveView(Console(file=text, width=120, **options)) as view:
-        view.start(written[0])
-        for event in written[1:]:
+        for event in written:
             view.update(event)
         for tick in ticks:
             view.tick(*tick)
@@ -71,11 +71,12 @@ def test_names_are_not_markup():
     assert "[red]x" in on_terminal
 
 
-def test_lost_losses_and_unknown_events_are_lived_with():
+@pytest.mark.parametrize("lost", [None, float("nan")])
+def test_lost_losses_and_unknown_events_are_lived_with(lost):
     written = list(events(rounds=1))
     for trainer in written[2]["trainers"]:
-        trainer["loss"] = None
-    written[3]["metrics"] = {"mrr": None}
+        trainer["loss"] = lost
+    written[3]["metrics"] = {"mrr": lost}
     text = shown([*written, {"kind": "skipped", "rounds": [1, 2]}, {"kind": "news"}])
     assert "loss not a number" in text
     assert "not scored: rounds 1, 2" in text
@@ -84,7 +85,7 @@ def test_lost_losses_and_unknown_events_are_lived_with():
 def test_ticks_cost_next_to_nothing():
     view = LiveView(Console(file=io.StringIO(), force_terminal=True, width=120))
     with view:
-        view.start(next(iter(events())))
+        view.update(next(iter(events())))
         start = time.process_time()
         for step in range(100_000):
             view.tick(1, 9.0, step, 0.5)

@@ -29,7 +29,7 @@ def ids_of(values: Column | np.ndarray, where: str) -> Column:
     which file and column the values are from.
     """
     if isinstance(values, np.ndarray) and values.dtype.kind not in "iuU":
-        raise UserError(f"{where} holds {values.dtype}; ids are integers or strings")
+        raise UserError(f"{where} holds {values.dtype}; ids and types are integers or strings")
     if isinstance(values, np.ndarray):
         column = pa.array(np.ascontiguousarray(values, values.dtype.newbyteorder("=")))
     else:
@@ -38,7 +38,7 @@ def ids_of(values: Column | np.ndarray, where: str) -> Column:
         column = column.cast(column.type.value_type)
     is_text = pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
     if not is_text and not pa.types.is_integer(column.type):
-        raise UserError(f"{where} holds {column.type}; ids are integers or strings")
+        raise UserError(f"{where} holds {column.type}; ids and types are integers or strings")
     missing = column.is_null()
     if is_text:
         missing = pc.or_kleene(missing, pc.equal(column, ""))

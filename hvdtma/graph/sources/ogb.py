@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import pyarrow as pa
@@ -63,7 +64,7 @@ def load_ogb(name: str, root: str | Path = "dataset") -> RawGraph:
             else:
                 graph, labels = dataset[0]
                 raw = node_graph(graph, labels, dataset.get_idx_split())
-    except (OSError, EOFError, RuntimeError, SystemExit) as error:
+    except (OSError, EOFError, RuntimeError, BadZipFile, SystemExit) as error:
         # no network, no terminal to confirm a large download on, an unfinished one, a refusal
         raise UserError(
             f"ogb: '{name}' cannot be had ({type(error).__name__}: {error}); put OGB's folder "

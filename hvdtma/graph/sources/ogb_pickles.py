@@ -27,8 +27,11 @@ _ALLOWED = {
 }
 
 
-class _ArraysOnly(pickle.Unpickler):
+class ArraysOnly(pickle.Unpickler):
+    """Raises RuntimeError for anything but arrays, tensors and plain containers."""
+
     def find_class(self, module: str, name: str) -> Any:
+        """What a name in the pickle stands for, if it is a harmless one."""
         if (module, name) in _ALLOWED or (module == "torch" and name.endswith("Storage")):
             return super().find_class(module.replace("numpy.core", "numpy._core"), name)
         raise RuntimeError(f"the file holds {module}.{name}, which is no array; it is not OGB's")
@@ -44,8 +47,8 @@ def arrays_only() -> Iterator[None]:
 
     reader = SimpleNamespace(
         __name__=__name__,
-        Unpickler=_ArraysOnly,
-        load=lambda file, **kw: _ArraysOnly(file, **kw).load(),
+        Unpickler=ArraysOnly,
+        load=lambda file, **kw: ArraysOnly(file, **kw).load(),
     )
     with patch.object(torch, "load", partial(torch.load, weights_only=False, pickle_module=reader)):
         yield

@@ -61,8 +61,8 @@ def find_layout(
     """Look at the first lines of a text table.
 
     Leading lines that begin with `#` or `%` are comments. With `header="auto"` the first line
-    after them is a header if a column of `named` is in it, or its names are usual ones, or its
-    none of its first `id_fields` fields is an integer while all of the next line's are.
+    after them is a header if a column of `named` is in it, or its names are usual ones, or none of
+    its first `id_fields` fields is an integer while all of the next line's are.
 
     Raises UserError for an unknown `header`, an empty file, and where no delimiter is found.
     """

@@ -41,7 +41,7 @@ def read_rows(
     columns = {str(w.position): pa.int64() if w.integers else pa.large_string() for w in wanted}
     try:
         table = pyarrow.csv.read_csv(
-            path,
+            pa.input_stream(path, compression="gzip" if path.suffix.lower() == ".gz" else None),
             read_options=pyarrow.csv.ReadOptions(skip_rows=layout.skip_lines, column_names=names),
             parse_options=pyarrow.csv.ParseOptions(
                 delimiter=layout.delimiter, newlines_in_values=multiline

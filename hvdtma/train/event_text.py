@@ -1,0 +1,70 @@
+"""Events of metrics.jsonl in words: whole lines for a log, and the parts a live view shows."""
+
+from __future__ import annotations
+
+import math
+from statistics import fmean, median
+from typing import TypeGuard
+
+SHOWN_TRAINERS = 8  # more are summed up as a range
+
+
+def line(event: dict) -> str:
+    """Write an event as one line; empty for kinds that are not shown."""
+    match event:
+        case {"kind": "start"}:
+            return headline(event)
+        case {"kind": "deal"}:
+            return f"deal {event['deal']}: {event['edges_kept']:.1%} of edges kept"
+        case {"kind": "round"}:
+            return (
+                f"round {event['round']}: {event['time_s']:.1f} s, loss {mean_loss(event)}, "
+                f"{steps(event)} steps, {wait(event)}"
+            )
+        case {"kind": "score"}:
+            return f"{event['part']} after round {event['round']}: {metrics(event)}"
+        case {"kind": "skipped", "rounds": [_, *_]}:
+            return f"not scored: rounds {', '.join(map(str, event['rounds']))}"
+    return ""
+
+
+def headline(start: dict) -> str:
+    """Say what is about to run."""
+    every_steps, every_s = start.get("interval_steps"), start.get("interval_s")
+    every = f"{every_steps} steps" if every_steps else f"{every_s or 0:g} s"
+    trainers = f"{start['trainers']} trainer{'s' if start['trainers'] != 1 else ''}"
+    return (
+        f"{trainers}, {start['method']}, averaged every {every}, {start['store']}, "
+        f"{start['parameters']:,} parameters"
+    )
+
+
+def metrics(score: dict) -> str:
+    """List the metrics of a score."""
+    known = {name: value for name, value in score["metrics"].items() if is_number(value)}
+    return ", ".join(f"{name} {value:.4f}" for name, value in known.items())
+
+
+def mean_loss(round_event: dict) -> str:
+    """Average the loss over trainers that have one."""
+    losses = [entry["loss"] for entry in round_event["trainers"] if is_number(entry["loss"])]
+    return f"{fmean(losses):.4f}" if losses else "not a number"
+
+
+def steps(round_event: dict) -> str:
+    """List the steps of each trainer, or the range over many."""
+    made = [entry["steps"] for entry in round_event["trainers"]]
+    if len(made) <= SHOWN_TRAINERS:
+        return " ".join(map(str, made))
+    return f"{min(made)} to {max(made)} (median {median(made):.0f})"
+
+
+def wait(round_event: dict) -> str:
+    """Say what the aggregation at a round's end took."""
+    longest = max(entry["wait_s"] for entry in round_event["trainers"])
+    return f"waited {longest:.2f} s at most, averaged in {round_event['aggregate_s']:.2f} s"
+
+
+def is_number(value: float | None) -> TypeGuard[float]:
+    """Tell whether a loss or a metric is there and finite."""
+    return value is not None and math.isfinite(value)
