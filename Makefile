@@ -53,6 +53,6 @@ help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 python:
-	@test -n "$(PYTHON)" || { echo "hvdtma needs Python 3.11 (DGL has no wheels for newer ones)," \
-	    "and found none on the PATH: apt-get install python3.11 python3.11-venv," \
+	@test -n "$(PYTHON)" || { echo "hvdtma needs Python 3.11 or 3.12 (DGL has no wheels for" \
+	    "others) and found neither on the PATH: apt-get install python3 python3-venv python3-dev," \
 	    "or name one: make setup PYTHON=/path/to/python3.11" >&2; exit 1; }

@@ -9,8 +9,7 @@ Legend: N nodes, E edges, S seeds, n sources of a block, D width, A attention he
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
 
 import torch
 
@@ -69,39 +68,49 @@ def graph_from_csc(indptr: torch.Tensor, indices: torch.Tensor) -> dgl.DGLGraph:
     return dgl.graph(("csc", (indptr, indices, [])), num_nodes=len(indptr) - 1)
 
 
-@contextmanager
-def repeatable_sampling(seed: int) -> Iterator[None]:
-    """Sampling inside is a function of the seed: DGL's is only with one thread."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    dgl.seed(seed)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
+# DGL's random numbers depend on the thread that draws them, by the order in which threads first
+# drew, and on how many share the work. One thread that does nothing else makes a sample a
+# function of its seed, in whichever thread of whichever process the trainer is.
+_SAMPLER = ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(1,))
 
 
-def sample_block(
+def sample_blocks(
     graph: dgl.DGLGraph,
     seeds_S: torch.Tensor,
-    fanout: int,
+    fanouts: list[int],
+    random_seed: int,
     left_out: torch.Tensor | None = None,
-) -> tuple[Block, torch.Tensor]:
-    """In-edges of distinct seeds, at most `fanout` each (-1: all), and the source nodes [n].
+) -> tuple[list[Block], torch.Tensor]:
+    """Sample hops around distinct seeds: blocks, outermost first, and the input nodes [n].
 
     Args:
+        fanouts: in-edges per node and hop, outermost hop first; -1 takes all.
+        random_seed: the sample is a function of it; below 2^31.
         left_out: sorted keys (`pair_keys`) of pairs between which no edge is used.
     """
-    sampled = dgl.sampling.sample_neighbors(
-        graph, seeds_S, fanout, copy_ndata=False, copy_edata=False
-    )
-    if left_out is not None and len(left_out):
-        key_E = pair_keys(*sampled.edges(), graph.num_nodes())
-        place_E = torch.searchsorted(left_out, key_E).clamp_(max=len(left_out) - 1)
-        hit = torch.nonzero(left_out[place_E] == key_E).view(-1)
-        sampled.remove_edges(hit.to(sampled.idtype))
-    block = dgl.to_block(sampled, seeds_S)
-    return Block(block), block.srcdata[dgl.NID]
+    return _SAMPLER.submit(_sample, graph, seeds_S, fanouts, random_seed, left_out).result()
+
+
+def _sample(graph, seeds_S, fanouts, random_seed, left_out):
+    dgl.seed(random_seed)
+    nodes, blocks = seeds_S, []
+    for fanout in reversed(fanouts):
+        sampled = dgl.sampling.sample_neighbors(
+            graph, nodes, fanout, copy_ndata=False, copy_edata=False
+        )
+        if left_out is not None and len(left_out):
+            sampled.remove_edges(_edges_between(sampled, left_out))
+        block = dgl.to_block(sampled, nodes)
+        nodes = block.srcdata[dgl.NID]
+        blocks.insert(0, Block(block))
+    return blocks, nodes
+
+
+def _edges_between(graph: dgl.DGLGraph, keys: torch.Tensor) -> torch.Tensor:
+    """The edges between pairs whose sorted keys are given, either way."""
+    key_E = pair_keys(*graph.edges(), graph.num_nodes())
+    place_E = torch.searchsorted(keys, key_E).clamp_(max=len(keys) - 1)
+    return torch.nonzero(keys[place_E] == key_E).view(-1).to(graph.idtype)
 
 
 def pair_keys(src_E: torch.Tensor, dst_E: torch.Tensor, num_nodes: int) -> torch.Tensor:

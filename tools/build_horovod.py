@@ -230,6 +230,7 @@ def build_switches(recipe: Recipe, folder: Path) -> dict[str, str]:
         switches |= {
             "HOROVOD_GPU_OPERATIONS": "NCCL",
             "HOROVOD_CUDA_HOME": str(recipe.nccl.cuda_home),
+            "CUDA_HOME": str(recipe.nccl.cuda_home),  # what PyTorch's part of the build reads
             "HOROVOD_NCCL_INCLUDE": str(recipe.nccl.include),
             "HOROVOD_NCCL_LIB": str(links),
             "HOROVOD_NCCL_LINK": "SHARED",

@@ -77,9 +77,8 @@ def check_python() -> None:
     """Raise `StepError` unless the calling interpreter is one that the packages support."""
     if not PYTHON_MIN <= sys.version_info[:2] < PYTHON_END:
         raise StepError(
-            f"{sys.executable} is Python {sys.version.split()[0]}; hvdtma needs "
-            f"{PYTHON_MIN[0]}.{PYTHON_MIN[1]} (DGL has no wheels for newer ones). "
-            "Name one: make setup PYTHON=python3.11"
+            f"{sys.executable} is Python {sys.version.split()[0]}; hvdtma needs 3.11 or 3.12, "
+            "since DGL has no wheels for others. Name one: make setup PYTHON=python3.11"
         )
 
 

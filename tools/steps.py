@@ -9,7 +9,8 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-TAIL_LINES = 15
+TAIL_LINES = 8
+ERROR_LINES = 8  # of those that say "error"; pip's own last lines seldom tell the cause
 
 # What a step's log may hold, and what to do about it. The first match wins.
 KNOWN_CAUSES = (
@@ -64,12 +65,16 @@ def run_step(
 
 
 def describe_failure(name: str, code: int, log: Path) -> str:
-    """Say which step failed, how its log ends, and, where the log tells, what to do."""
+    """Say which step failed, what its log tells, and, where the cause is known, what to do."""
     text = log.read_text(errors="replace")
-    tail = "\n".join("    | " + line for line in text.splitlines()[-TAIL_LINES:])
+    lines = text.splitlines()
+    early, last = lines[:-TAIL_LINES], lines[-TAIL_LINES:]
+    errors = [line for line in early if re.search(r"\berror\b", line, re.IGNORECASE)]
+    shown = errors[:ERROR_LINES] + ["..."] * bool(errors) + last
+    quoted = "\n".join(f"    | {line.strip()[:200]}" for line in shown)
     advice = advice_for(text)
     return (
-        f"the step '{name}' failed (exit code {code}). Its last lines:\n{tail}\n"
+        f"the step '{name}' failed (exit code {code}). From its log:\n{quoted}\n"
         f"  The whole log: {log}" + (f"\n  What to do: {advice}" if advice else "")
     )
 

@@ -26,6 +26,10 @@ from hvdtma.errors import UserError
 
 LOSS_CHECK_STEPS = 64  # on a GPU, reading a loss waits for it: look at many at once
 
+# What a trainer announces when it arrives at an aggregation, one float64 each.
+ANNOUNCED = range(8)
+ARRIVED, WEIGHT, STEPS, EXAMPLES, LOSS_SUM, TRAIN_S, WANTED_STOP, BAD_STEP = ANNOUNCED
+
 
 class Stop(IntEnum):
     """Why the rounds ended; travels as a number."""
@@ -240,7 +244,7 @@ class TimedAveraging:
         rows_MS = self.comm.gather_rows(self._announcement(arrived)).double()
         announced = self.comm.clock()
         self._raise_if_not_finite(rows_MS)
-        weights_M = _shares(rows_MS[:, 1])
+        weights_M = _shares(rows_MS[:, WEIGHT])
         self._average(float(weights_M[self.comm.rank]), weights_M)
         finished = self.comm.clock()
         self.rounds_done += 1
@@ -255,28 +259,25 @@ class TimedAveraging:
         return self._outcome(rows_MS, weights_M, finished - announced)
 
     def _announcement(self, arrived: float) -> torch.Tensor:
-        """[arrival, weight, steps, examples, loss sum, train_s, wanted stop, bad step]."""
         now = self.round
-        weight = self.weight if now.steps and not now.bad_step else 0.0
-        return torch.tensor(
-            [
-                arrived - self.began,
-                weight,
-                now.steps,
-                now.examples,
-                now.loss_sum,
-                arrived - now.began,
-                int(self.wanted_stop),
-                now.bad_step,
-            ],
-            dtype=torch.float64,
-        )
+        row = torch.zeros(len(ANNOUNCED), dtype=torch.float64)
+        row[ARRIVED] = arrived - self.began
+        row[WEIGHT] = self.weight if now.steps and not now.bad_step else 0.0
+        row[STEPS] = now.steps
+        row[EXAMPLES] = now.examples
+        row[LOSS_SUM] = now.loss_sum
+        row[TRAIN_S] = arrived - now.began
+        row[WANTED_STOP] = int(self.wanted_stop)
+        row[BAD_STEP] = now.bad_step
+        return row
 
     def _average(self, share: float, weights_M: torch.Tensor) -> None:
         """One flat collective; then parameters, and perhaps optimiser state, are replaced."""
         theta_P = self.theta_P
         alone = self.comm.size == 1 and isinstance(self.outer, Average)
-        if float(weights_M.sum()) and not alone:
+        if not float(weights_M.sum()):
+            self.flat.write(theta_P)  # 0/0 leaves theta
+        elif not alone:
             update_P = share * (self.flat.read() - theta_P)
             state = self._state_to_average(share)
             summed = self.comm.sum(torch.cat([update_P, state]))
@@ -300,7 +301,7 @@ class TimedAveraging:
         return share * state
 
     def _raise_if_not_finite(self, rows_MS: torch.Tensor) -> None:
-        bad_M = rows_MS[:, 7]
+        bad_M = rows_MS[:, BAD_STEP]
         if bad_M.any():
             trainer = int(torch.nonzero(bad_M)[0])
             self.stopped = Stop.NAN_LOSS
@@ -312,24 +313,24 @@ class TimedAveraging:
 
     def _decide_stop(self, rows_MS: torch.Tensor) -> None:
         """The same decision on every trainer: from numbers all have seen."""
-        wanted = int(rows_MS[:, 6].max())
+        wanted = int(rows_MS[:, WANTED_STOP].max())
         if wanted:
             self.stopped = Stop(wanted)
         elif self.max_rounds is not None and self.rounds_done >= self.max_rounds:
             self.stopped = Stop.ROUNDS
-        elif self.time_limit_s is not None and float(rows_MS[0, 0]) >= self.time_limit_s:
+        elif self.time_limit_s is not None and float(rows_MS[0, ARRIVED]) >= self.time_limit_s:
             self.stopped = Stop.TIME_LIMIT
 
     def _outcome(self, rows_MS: torch.Tensor, weights_M, aggregate_s: float) -> Aggregation:
-        arrival_M, steps_M = rows_MS[:, 0], rows_MS[:, 2]
+        arrival_M, steps_M = rows_MS[:, ARRIVED], rows_MS[:, STEPS]
         return Aggregation(
             round=self.rounds_done,
             time_s=float(arrival_M.max()),
             aggregate_s=aggregate_s,
             steps=steps_M.long().tolist(),
-            examples=rows_MS[:, 3].long().tolist(),
-            losses=(rows_MS[:, 4] / steps_M).tolist(),
-            train_s=rows_MS[:, 5].tolist(),
+            examples=rows_MS[:, EXAMPLES].long().tolist(),
+            losses=(rows_MS[:, LOSS_SUM] / steps_M).tolist(),
+            train_s=rows_MS[:, TRAIN_S].tolist(),
             wait_s=(arrival_M.max() - arrival_M).tolist(),
             weights=weights_M.tolist(),
         )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import typer
 
-from hvdtma import __version__
 from hvdtma.cli import graph, runs
+from hvdtma.version import __version__
 
 app = typer.Typer(
     help="Train graph neural networks on massive graphs by timed model aggregation.",

@@ -33,7 +33,7 @@ class InProcessGroup:
         self.given: list[Any] = []
         self.result: Any = None
         self.clocks = [0.0] * size
-        self.finished = 0
+        self.exchanges = 0
         self.failure: BaseException | None = None
 
     def run(self, function: Callable[[InProcessComm], Any]) -> list[Any]:
@@ -46,7 +46,6 @@ class InProcessGroup:
                 results[comm.rank] = function(comm)
             except BaseException as error:  # noqa: BLE001 - raised again by the caller below
                 self.failure = self.failure or error
-            self.finished += 1
             comm.pause()
             self.pass_turn(comm.rank)
 
@@ -72,6 +71,7 @@ class InProcessGroup:
     def combine(self, combine: Callable[[list], Any], num_bytes: int) -> None:
         """What the last to arrive does: make the result, and set every clock to the latest."""
         self.result, self.given = combine(self.given), []
+        self.exchanges += 1
         cost_s = self.latency_s + num_bytes / self.bytes_per_s
         self.clocks[:] = [max(self.clocks) + cost_s] * self.size
 
@@ -122,12 +122,13 @@ class InProcessComm:
     def _exchange(self, value: Any, combine: Callable[[list], Any], num_bytes: int = 0) -> Any:
         """Give a value, let the others give theirs, and take what `combine` makes of them all."""
         group = self.group
-        if group.finished:
-            raise RuntimeError("a trainer ended while others still called a collective")
+        before = group.exchanges
         self.pause()
         group.given.append(value)
         if len(group.given) == self.size:
             group.combine(combine, num_bytes)
         group.pass_turn(self.rank)
         self.resume()
+        if group.exchanges == before:
+            raise RuntimeError("a trainer ended while others still called a collective")
         return group.result

@@ -38,7 +38,7 @@ def write_embeddings(
     ids = store.node_ids()
     out.parent.mkdir(parents=True, exist_ok=True)
     if out.suffix == ".zarr":
-        with StoreWriter(out, overwrite) as writer:
+        with StoreWriter(out, overwrite, format="hvdtma-embeddings") as writer:
             writer.put("embedding", h_NH)
             for name, values in ids.as_arrays().items():
                 writer.put(f"node_id/{name}", values)

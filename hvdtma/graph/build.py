@@ -10,13 +10,12 @@ types differ, the one listed first in `edge_type_names`. Each is counted and rep
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import scipy.sparse as sp
 
-from hvdtma import __version__
 from hvdtma.console import stage
 from hvdtma.errors import UserError
 from hvdtma.graph.blocks import equal_blocks, sensible_block_size
@@ -28,6 +27,7 @@ from hvdtma.graph.reduce import reduce_features
 from hvdtma.graph.spectral import spectral_features
 from hvdtma.graph.splits import draw_negatives, hold_out_links, hold_out_nodes, pair_key
 from hvdtma.graph.store import GraphStore, refuse_existing
+from hvdtma.version import __version__
 
 
 @dataclass(frozen=True)
@@ -82,11 +82,12 @@ def build(
 ) -> GraphStore:
     """Write `raw` as a store at `path` and open it.
 
-    Raises UserError for an empty split, features that are not finite, an existing `path` (unless
-    `overwrite`), a full disk.
+    Raises UserError for arrays in `raw` that do not fit one another, an empty split, features that
+    are not finite, an existing `path` (unless `overwrite`), a full disk.
     """
     options = options or BuildOptions()
     refuse_existing(Path(path), overwrite)
+    raw.check()
     start = time.monotonic()
     streams = np.random.default_rng(options.seed).spawn(4)  # independent of one another
     with stage("cleaning edges"):
@@ -98,6 +99,7 @@ def build(
         nodes = _node_split(raw, options, streams[1])
     with stage("sorting edges"):
         csc = _training_graph(src, dst, edge_type, train[0], raw)
+    given = [part for part, pairs in links.items() if pairs.neg is not None]
     with stage("negatives"):
         _fill_negatives(links, src, dst, raw, options, streams[2])
     feat = _features(raw, csc, options)
@@ -112,6 +114,7 @@ def build(
         attrs={
             "label_names": raw.label_names,
             "edge_type_names": raw.edge_type_names,
+            "negatives_given": given,
             "counts": {name: int(count) for name, count in counts.items() if count},
             "provenance": [provenance("build", source=raw.source, options=asdict(options))],
         },
@@ -181,7 +184,7 @@ def _link_split(raw, src, dst, edge_type, options, rng):
             rng=rng,
         )
         return (mask, 0), links
-    links = {part: raw.link_split[part] for part in ("valid", "test")}
+    links = {part: replace(raw.link_split[part]) for part in ("valid", "test")}
     for part, pairs in links.items():
         if not len(pairs):
             raise UserError(f"the given {part} split is empty")
@@ -239,7 +242,8 @@ def _features(raw: RawGraph, csc: CSC, options: BuildOptions) -> np.ndarray:
     elif sp.issparse(feat) or options.feature_dim:
         with stage("reducing features"):
             feat = reduce_features(feat, options.feature_dim or 128, options.seed)
-    feat = np.ascontiguousarray(feat, dtype=options.feature_dtype)
+    with np.errstate(over="ignore"):  # what float16 cannot hold is refused below
+        feat = np.ascontiguousarray(feat, dtype=options.feature_dtype)
     bad = np.argwhere(~np.isfinite(feat))
     if len(bad):
         node, column = bad[0]

@@ -49,6 +49,7 @@ def description(store: GraphStore) -> dict[str, str]:
 
 
 def print_description(store: GraphStore) -> None:
+    """Print the description as a table."""
     table = Table(show_header=False, box=None)
     for label, text in description(store).items():
         table.add_row(f"[bold]{label}", escape(text))
@@ -77,6 +78,7 @@ def _split_row(store: GraphStore, part: str) -> dict[str, str]:
 
 
 def disk_bytes(path: Path) -> int:
+    """What all files under `path` take together."""
     return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
 
 

@@ -30,9 +30,12 @@ class NodeIds:
         """Ids from integers or strings of any width; raises UserError for other types."""
         if isinstance(values, pa.ChunkedArray):
             values = values.combine_chunks()
-        array = values if isinstance(values, pa.Array) else pa.array(values)
-        if pa.types.is_integer(array.type):
-            return cls(array.cast(pa.int64()))
+        try:
+            array = values if isinstance(values, pa.Array) else pa.array(values)
+            if pa.types.is_integer(array.type):
+                return cls(array.cast(pa.int64()))
+        except pa.ArrowInvalid as error:
+            raise UserError(f"node ids are neither all int64 nor all strings: {error}") from None
         if pa.types.is_string(array.type) or pa.types.is_large_string(array.type):
             return cls(array.cast(pa.large_string()))
         raise UserError(f"node ids are {array.type}; valid: integers or strings")

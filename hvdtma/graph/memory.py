@@ -83,7 +83,7 @@ def renumber(graph: Graph, order_N: np.ndarray) -> Graph:
 
 
 def _renumber_pairs(pairs: Pairs, rank_N: np.ndarray) -> Pairs:
-    neg = None if pairs.neg is None else rank_N[pairs.neg]
+    neg = None if pairs.neg is None else rank_N[pairs.neg].astype(pairs.neg.dtype)
     return Pairs(rank_N[pairs.src], rank_N[pairs.dst], neg, pairs.edge_type)
 
 
@@ -104,7 +104,7 @@ def read_graph(store: GraphStore) -> Graph:
     )
 
 
-KEPT_ATTRS = ("label_names", "edge_type_names", "counts", "provenance")
+KEPT_ATTRS = ("label_names", "edge_type_names", "negatives_given", "counts", "provenance")
 
 
 def write_graph(

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import scipy.sparse as sp
 
+from hvdtma.errors import UserError
 from hvdtma.graph.ids import NodeIds
 
 PARTS = ("train", "valid", "test")
@@ -68,3 +69,37 @@ class RawGraph:
     @property
     def num_nodes(self) -> int:
         return len(self.node_id)
+
+    def check(self) -> None:
+        """Raises UserError where lengths differ that must not, or numbers point nowhere."""
+        num_nodes, num_edges = self.num_nodes, len(self.src)
+        _check("dst", self.dst, num_edges, "edges", num_nodes)
+        _check("src", self.src, num_edges, "edges", num_nodes)
+        _check("edge_type", self.edge_type, num_edges, "edges", len(self.edge_type_names))
+        _check("label", self.label, num_nodes, "nodes", len(self.label_names), least=-1)
+        if self.feat is not None and self.feat.shape[0] != num_nodes:
+            raise UserError(f"feat has {self.feat.shape[0]} rows; the graph has {num_nodes} nodes")
+        for part, pairs in (self.link_split or {}).items():
+            for name, ends in (("src", pairs.src), ("dst", pairs.dst), ("neg", pairs.neg)):
+                _check(f"{name} of the {part} split", ends, len(pairs), "pairs", num_nodes)
+            types, num_types = pairs.edge_type, len(self.edge_type_names)
+            _check(f"edge_type of the {part} split", types, len(pairs), "pairs", num_types)
+        for part, nodes in (self.node_split or {}).items():
+            _check(f"the {part} split", nodes, len(nodes), "nodes", num_nodes)
+            unknown = 0 if self.label is None else int((self.label[nodes] < 0).sum())
+            if unknown:
+                raise UserError(f"the {part} split has {unknown} nodes that have no label")
+
+
+def _check(
+    name: str, values: np.ndarray | None, length: int, what: str, end: int, least: int = 0
+) -> None:
+    """Refuse values that are not `length` rows of numbers in least .. end-1."""
+    if values is None:
+        return
+    if len(values) != length:
+        raise UserError(f"{name} has {len(values)} rows; there are {length} {what}")
+    if len(values) and not least <= values.min() <= values.max() < end:
+        raise UserError(
+            f"{name} holds {values.min()} to {values.max()}; valid: {least} to {end - 1}"
+        )

@@ -18,6 +18,7 @@ destination and renamed when it is whole.
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from dataclasses import dataclass, field
@@ -37,6 +38,7 @@ from hvdtma.graph.raw import PARTS, Pairs
 
 FORMAT = "hvdtma-graph"
 FORMAT_VERSION = 1
+UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST)
 CHUNK_BYTES = 8 << 20  # about one block of features; big enough to read at the disk's rate
 
 
@@ -92,12 +94,13 @@ class GraphStore:
         """Rows start:stop of an array; raises UserError if a chunk of it is damaged."""
         if name not in self:
             raise UserError(f"{self.path} has no '{name}'; it has: {', '.join(self.array_names)}")
-        array = self.group[name]
         try:
+            array = self.group[name]
             return np.asarray(array[start : array.shape[0] if stop is None else stop])
-        except (ValueError, RuntimeError) as error:
+        except (ValueError, RuntimeError, KeyError, OSError) as error:
+            end = "the end" if stop is None else stop
             raise UserError(
-                f"{self.path}: array '{name}', rows {start} to {stop}, cannot be read: {error}. "
+                f"{self.path}: array '{name}', rows {start} to {end}, cannot be read: {error}. "
                 f"Find the damage with: hvdtma verify {self.path}"
             ) from error
 
@@ -163,28 +166,36 @@ class StoreWriter:
             writer.put("feat", feat_ND)
             writer.attrs["num_nodes"] = ...
 
-    Raises UserError if `path` exists and `overwrite` is off, or if the disk fills up.
+    `format` tells apart what else is kept this way, such as embeddings.
+
+    Raises UserError if `path` exists and `overwrite` is off, if it cannot be written, or if the
+    disk fills up. Then nothing is left behind, and what stood at `path` stands there still.
     """
 
     path: Path
     overwrite: bool = False
+    format: str = FORMAT
     attrs: dict = field(default_factory=dict)
 
     def __enter__(self) -> StoreWriter:
         self.path = Path(self.path)
         refuse_existing(self.path, self.overwrite)
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         self.beside = self.path.with_name(f".{self.path.name}.{os.getpid()}.partial")
-        shutil.rmtree(self.beside, ignore_errors=True)
-        self.group = zarr.open_group(self.beside, mode="w", zarr_format=3)
         self.attrs.setdefault("checksums", {})
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            shutil.rmtree(self.beside, ignore_errors=True)
+            self.group = zarr.open_group(self.beside, mode="w", zarr_format=3)
+        except BaseException as error:
+            self._give_up(error)
+            raise
         return self
 
     def put(self, name: str, values: np.ndarray) -> None:
         """Write a whole array in chunks of whole rows, about `CHUNK_BYTES` each."""
         values = np.ascontiguousarray(values)
-        row_bytes = max(values[:1].nbytes, 1)
-        rows = min(max(CHUNK_BYTES // row_bytes, 1), max(len(values), 1))
+        chunks = max(-(-values.nbytes // CHUNK_BYTES), 1)
+        rows = max(-(-len(values) // chunks), 1)  # even chunks: the last is not mostly padding
         codecs = [Crc32cCodec()]
         if values.dtype.kind in "iu":  # sorted and small numbers shrink; random floats do not
             codecs.insert(0, BloscCodec(cname="lz4", clevel=1, typesize=values.dtype.itemsize))
@@ -198,32 +209,58 @@ class StoreWriter:
         self.attrs["checksums"][name] = digest(values)
 
     def __exit__(self, kind, error, traceback) -> None:
-        if error is None:
-            self.group.attrs.update(
-                {
-                    "format": FORMAT,
-                    "format_version": FORMAT_VERSION,
-                    "created": datetime.now(UTC).isoformat(timespec="seconds"),
-                    **self.attrs,
-                }
-            )
-            replace_folder(self.beside, self.path)
+        if error is not None:
+            self._give_up(error)
             return
+        try:
+            self._finish()
+        except BaseException as failure:
+            self._give_up(failure)
+            raise
+
+    def _finish(self) -> None:
+        self.group.attrs.update(
+            {
+                "format": self.format,
+                "format_version": FORMAT_VERSION,
+                "created": datetime.now(UTC).isoformat(timespec="seconds"),
+                **self.attrs,
+            }
+        )
+        refuse_existing(self.path, self.overwrite)  # something may have come to stand there
+        replace_folder(self.beside, self.path)
+
+    def _give_up(self, error: BaseException) -> None:
+        """Remove what was written; raises UserError for what is the disk's fault."""
         shutil.rmtree(self.beside, ignore_errors=True)
-        if isinstance(error, OSError) and error.errno in (28, 122):  # no space, quota exceeded
-            free_gb = shutil.disk_usage(self.path.parent).free / 1e9
+        if not isinstance(error, OSError):
+            return
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            folder = next(parent for parent in self.path.absolute().parents if parent.exists())
+            free_gb = shutil.disk_usage(folder).free / 1e9
             raise UserError(
-                f"the disk of {self.path.parent} is full ({free_gb:.1f} GB free after removing "
+                f"the disk of {folder} is full ({free_gb:.1f} GB free after removing "
                 "what was written); nothing is left behind"
             ) from error
+        if error.errno in UNWRITABLE:
+            raise UserError(f"{self.path} cannot be written: {error}") from error
 
 
 def refuse_existing(path: Path, overwrite: bool) -> None:
     """Raises UserError if something stands at `path` that may not be replaced."""
-    if path.exists() and not overwrite:
+    if not path.exists():
+        return
+    if not overwrite:
         raise UserError(f"{path} exists; give --overwrite to replace it, or another name")
-    if path.exists() and not (path / "zarr.json").exists():
+    if not _format_of(path).startswith("hvdtma-"):
         raise UserError(f"{path} exists and is not a store; --overwrite will not remove it")
+
+
+def _format_of(path: Path) -> str:
+    try:
+        return str(zarr.open_group(path, mode="r").attrs.get("format"))
+    except (OSError, ValueError):
+        return "no Zarr group"
 
 
 def replace_folder(new: Path, path: Path) -> None:
@@ -231,7 +268,12 @@ def replace_folder(new: Path, path: Path) -> None:
     old = path.with_name(f".{path.name}.{os.getpid()}.old")
     if path.exists():
         path.rename(old)
-    new.rename(path)
+    try:
+        new.rename(path)
+    except BaseException:
+        if old.exists():
+            old.rename(path)
+        raise
     shutil.rmtree(old, ignore_errors=True)
 
 

@@ -5,6 +5,8 @@ Legend: n input nodes, S seeds, D features, H hidden.
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import nn
 
@@ -29,7 +31,7 @@ class Encoder(nn.Module):
         self.needs_neighbours = config.encoder != "mlp"
         self.out_dim = config.hidden
         widths = [in_dim] + [config.hidden] * config.layers
-        pairs = list(zip(widths, widths[1:], strict=False))
+        pairs = list(pairwise(widths))
         self.layers = nn.ModuleList(make_layer(config, *pair) for pair in pairs)
         self.between = nn.ModuleList(make_between(config) for _ in pairs[1:])
 
@@ -66,6 +68,7 @@ class Encoder(nn.Module):
 
 
 def make_layer(config: ModelConfig, in_dim: int, out_dim: int) -> nn.Module:
+    """The config's layer."""
     if config.encoder == "gat":
         return GATLayer(in_dim, out_dim, config.heads)
     kinds = {"sage": SAGELayer, "gcn": GCNLayer, "mlp": LinearLayer}
@@ -73,6 +76,7 @@ def make_layer(config: ModelConfig, in_dim: int, out_dim: int) -> nn.Module:
 
 
 def make_between(config: ModelConfig) -> nn.Module:
+    """What stands between two layers: normalisation, activation, dropout."""
     norms = {"layer": nn.LayerNorm, "batch": nn.BatchNorm1d}
     activations = {"prelu": nn.PReLU, "relu": nn.ReLU, "gelu": nn.GELU}
     norm = [norms[config.norm](config.hidden)] if config.norm != "none" else []

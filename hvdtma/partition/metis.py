@@ -19,8 +19,7 @@ def metis_parts(csc: CSC, num_parts: int, *, seed: int, balance: str = "nodes") 
     degree_N = np.diff(both.indptr)
     _, part_N = pymetis.part_graph(
         num_parts,
-        xadj=both.indptr,
-        adjncy=both.indices,
+        pymetis.CSRAdjacency(both.indptr, both.indices),
         vweights=degree_N + 1 if balance == "edges" else None,
         recursive=False,
         options=pymetis.Options(seed=seed, numbering=0),

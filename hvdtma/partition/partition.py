@@ -63,9 +63,10 @@ def partition(
     with stage(f"{options.method} order"):
         size = options.block_nodes or sensible_block_size(graph.num_nodes, graph.feat[:1].nbytes)
         order = _order(graph.csc, size, options)
-    graph.attrs["provenance"].append(
-        provenance("partition", source=str(store.path), options=asdict(options))
-    )
+    graph.attrs["provenance"] = [
+        *graph.attrs["provenance"],
+        provenance("partition", source=str(store.path), options=asdict(options)),
+    ]
     with stage("renumbering and writing"):
         return write_graph(
             path,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from hvdtma.dgl_backend import Block, pair_keys, repeatable_sampling, sample_block
+from hvdtma.dgl_backend import Block, pair_keys, sample_blocks
 from hvdtma.models.first_hop import FirstHop, without_pairs
 from hvdtma.shard.shard import Shard
 
@@ -38,7 +38,7 @@ class Neighbourhood:
 
 @dataclass(frozen=True)
 class Targets:
-    """The links of a batch that no message may pass along. src, dst: int64 [Q], locally numbered."""
+    """The links of a batch that no message may pass along: local numbers, int64 [Q]."""
 
     src: np.ndarray
     dst: np.ndarray
@@ -60,11 +60,7 @@ def sample_neighbourhood(
     """
     keys = None if targets is None else _sorted_keys(targets, shard.num_nodes)
     nodes = seeds_S.to(shard.graph.idtype)
-    blocks: list[Block] = []
-    with repeatable_sampling(random_seed):
-        for fanout in reversed(fanouts):
-            block, nodes = sample_block(shard.graph, nodes, fanout, keys)
-            blocks.insert(0, block)
+    blocks, nodes = sample_blocks(shard.graph, nodes, fanouts, random_seed, keys)
     nodes = nodes.long()
     x_nD = shard.features(nodes)
     hop = shard.first_hop(nodes)

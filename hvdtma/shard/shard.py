@@ -48,10 +48,11 @@ class Shard:
 
     @cached_property
     def graph(self):
-        """The shard as a DGL graph, sharing memory with `csc`."""
-        dtype = self.csc.indices.dtype
+        """The shard as a DGL graph, sharing the memory of its sources where dtypes allow."""
+        dtype = index_dtype(max(self.num_nodes, self.csc.num_edges))  # one for both, DGL wants
         return graph_from_csc(
-            torch.from_numpy(self.csc.indptr.astype(dtype)), torch.from_numpy(self.csc.indices)
+            torch.from_numpy(self.csc.indptr.astype(dtype)),
+            torch.from_numpy(self.csc.indices.astype(dtype, copy=False)),
         )
 
     def features(self, nodes: torch.Tensor) -> torch.Tensor:

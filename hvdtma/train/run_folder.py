@@ -20,10 +20,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
-from hvdtma import __version__
 from hvdtma.config import TrainConfig, dump_config, load_config
 from hvdtma.errors import UserError
 from hvdtma.files import append_json, replacing, write_json
+from hvdtma.version import __version__
 
 PACKAGES = ("torch", "horovod", "dgl", "zarr", "numpy", "pyarrow")
 

@@ -1,0 +1,134 @@
+"""RandomTMA and SuperTMA beside one trainer on the whole graph, after equal time.
+
+    python benchmarks/methods.py facebook --edges E.csv.gz --features F.json.gz --time-limit-s 180
+    python benchmarks/methods.py debian: --time-limit-s 180
+
+Builds the store, makes its super-node order, and trains under horovodrun: one trainer, then
+`--trainers` on the random and on the super-node order, with the stored first hop and without.
+Prints a Markdown table with the ratio of each test MRR to the one trainer's, and the share of
+the curve's last third that was still gained (a run that still gains has not converged).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hvdtma.train.run_folder import read_lines
+
+BIN = Path(sys.executable).parent
+
+
+def main(
+    source: Annotated[
+        str, typer.Argument(help="A named source (debian:), or any name with files.")
+    ],
+    edges: Annotated[Path | None, typer.Option()] = None,
+    features: Annotated[Path | None, typer.Option()] = None,
+    trainers: Annotated[int, typer.Option()] = 3,
+    time_limit_s: Annotated[float, typer.Option(help="Training time of every run.")] = 180,
+    interval_s: Annotated[float, typer.Option(help="Between aggregations.")] = 10,
+    work: Annotated[Path, typer.Option(help="Where stores and runs go.")] = Path("runs/methods"),
+    config: Annotated[Path, typer.Option()] = Path("configs/facebook.yaml"),
+) -> None:
+    """Build, partition, train six times, print the table."""
+    name = source.rstrip(":")
+    random, grouped = work / f"{name}.zarr", work / f"{name}-super.zarr"
+    origin = [source] if source.endswith(":") else ["--edges", edges, "--undirected"]
+    if features:
+        origin += ["--features", features]
+    call("hvdtma", "build", random, *origin, "--overwrite")
+    call(
+        "hvdtma",
+        "partition",
+        random,
+        grouped,
+        "--method",
+        "super",
+        "--overwrite",
+        "--trainers",
+        trainers,
+    )
+    cases = [
+        ("one trainer", 1, random),
+        ("RandomTMA", trainers, random),
+        ("SuperTMA", trainers, grouped),
+    ]
+    rows = []
+    for first_hop in (True, False):
+        for title, size, store in cases:
+            run = work / f"{name}-{title.replace(' ', '-')}-{'hop' if first_hop else 'paper'}"
+            call(
+                "horovodrun",
+                "-np",
+                size,
+                BIN / "hvdtma",
+                "train",
+                config,
+                "--overwrite",
+                f"store={store}",
+                f"run={run}",
+                f"first_hop={str(first_hop).lower()}",
+                f"interval_s={interval_s}",
+                f"time_limit_s={time_limit_s}",
+            )
+            rows.append((title, first_hop, run))
+    print_table(name, rows, time_limit_s, interval_s)
+
+
+def call(*command: object) -> None:
+    """Run a command of this environment; its failure is this script's."""
+    path = f"{BIN}{os.pathsep}{os.environ['PATH']}"
+    subprocess.run([str(part) for part in command], check=True, env=os.environ | {"PATH": path})
+
+
+def print_table(name: str, rows: list, time_limit_s: float, interval_s: float) -> None:
+    """The table, ratios to the one trainer with the same first hop."""
+    print(
+        f"\n{name}: {time_limit_s:g} s of training each, aggregation every {interval_s:g} s, "
+        f"{os.cpu_count()} cores, {platform.machine()}\n"
+    )
+    print(
+        "| first hop | method | test MRR | ratio | valid MRR | Hits@10 | best at | steps | "
+        "gain in the last third | not training |"
+    )
+    print("|---|---|---|---|---|---|---|---|---|---|")
+    reference = {}
+    for title, first_hop, run in rows:
+        summary = json.loads((run / "summary.json").read_text())
+        mrr = summary["test"]["mrr"]
+        reference.setdefault(first_hop, mrr)
+        steps = sum(row["steps"] for row in summary["per_trainer"])
+        best_at = next(e["time_s"] for e in scores(run) if e["round"] == summary["best_round"])
+        print(
+            f"| {'stored' if first_hop else 'sampled'} | {title} | {mrr:.4f} "
+            f"| {mrr / reference[first_hop]:.3f} | {summary['valid']['mrr']:.4f} "
+            f"| {summary['test']['hits@10']:.4f} | {best_at:.0f} s | {steps:,} "
+            f"| {late_gain(run):+.4f} | {summary['share_not_training']:.1%} |"
+        )
+
+
+def scores(run: Path) -> list[dict]:
+    """Validation scores of a run."""
+    events = read_lines(run / "metrics.jsonl")
+    return [e for e in events if e["kind"] == "score" and e["part"] == "valid"]
+
+
+def late_gain(run: Path) -> float:
+    """Best validation MRR of the last third of the time minus the best before."""
+    points = [(e["time_s"], e["metrics"]["mrr"]) for e in scores(run)]
+    turn = points[-1][0] * 2 / 3
+    before = [mrr for time_s, mrr in points if time_s <= turn]
+    after = [mrr for time_s, mrr in points if time_s > turn]
+    return max(after) - max(before)
+
+
+if __name__ == "__main__":
+    typer.run(main)

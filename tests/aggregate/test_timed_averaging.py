@@ -1,0 +1,219 @@
+"""Averaging: the weighted mean, outer steps, optimiser state, stopping, losses that are no number."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from hvdtma import TimedAveraging
+from hvdtma.aggregate import Nesterov, NonFiniteLoss
+from hvdtma.comm import InProcessGroup, Single
+from hvdtma.errors import UserError
+
+
+def model_with(value: float) -> nn.Module:
+    model = nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2))
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.fill_(value)
+    return model
+
+
+def flat(model: nn.Module) -> torch.Tensor:
+    return torch.cat([p.detach().reshape(-1) for p in model.parameters()])
+
+
+def one_round(locals_: list[float], weights: list[float], start: float = 1.0, **options):
+    """Trainers that move from `start` to their local value; what each ends up with."""
+
+    def trainer(comm):
+        model = model_with(start)
+        averaging = TimedAveraging(
+            model, interval_steps=1, rounds=1, weight=weights[comm.rank], comm=comm, **options
+        )
+        assert averaging.running
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.fill_(locals_[comm.rank])
+        outcome = averaging.step()
+        return flat(model), outcome
+
+    return InProcessGroup(len(locals_)).run(trainer)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.floats(-100, 100, width=32), st.floats(0.125, 1000, width=32)),
+        min_size=2,
+        max_size=5,
+    )
+)
+def test_parameters_become_the_weighted_mean(trainers):
+    locals_, weights = zip(*trainers, strict=True)
+    expected = sum(x * w for x, w in trainers) / sum(weights)
+    for parameters, outcome in one_round(list(locals_), list(weights)):
+        scale = max(1.0, *(abs(x) for x in locals_))
+        assert torch.allclose(parameters, torch.tensor(expected), rtol=0, atol=1e-6 * scale)
+        assert sum(outcome.weights) == pytest.approx(1)
+
+
+def test_a_trainer_of_weight_zero_counts_for_nothing():
+    for parameters, _ in one_round([5.0, -77.0], [2.0, 0.0]):
+        assert torch.equal(parameters, torch.full_like(parameters, 5.0))
+
+
+def test_parameters_stay_when_nobody_has_weight():
+    for parameters, _ in one_round([5.0, 7.0], [0.0, 0.0], start=1.5):
+        assert torch.equal(parameters, torch.full_like(parameters, 1.5))
+
+
+def test_every_trainer_begins_with_the_first_ones_parameters():
+    def trainer(comm):
+        model = model_with(float(comm.rank + 3))
+        assert TimedAveraging(model, interval_steps=1, rounds=1, comm=comm).running
+        return flat(model)
+
+    for parameters in InProcessGroup(3).run(trainer):
+        assert torch.equal(parameters, torch.full_like(parameters, 3.0))
+
+
+def test_nesterov_is_sgd_with_momentum_on_the_averaged_update():
+    theta = torch.zeros(4)
+    peer = nn.Parameter(theta.clone())
+    sgd = torch.optim.SGD([peer], lr=0.7, momentum=0.9, nesterov=True)
+    outer = Nesterov(lr=0.7, momentum=0.9)
+    for update in torch.randn(5, 4):
+        theta = outer(theta, update)
+        peer.grad = -update
+        sgd.step()
+        assert torch.allclose(theta, peer.detach(), atol=1e-6)
+
+
+def test_float_buffers_are_averaged_and_integer_ones_rounded():
+    def trainer(comm):
+        model = model_with(1.0)
+        averaging = TimedAveraging(model, interval_steps=1, rounds=1, comm=comm)
+        assert averaging.running
+        model[1].running_mean.fill_(float(comm.rank))
+        model[1].num_batches_tracked.fill_(10 + comm.rank)
+        averaging.step()
+        return model[1].running_mean.clone(), int(model[1].num_batches_tracked)
+
+    for mean, batches in InProcessGroup(2).run(trainer):
+        assert torch.allclose(mean, torch.full((2,), 0.5))
+        assert batches == 10  # 10.5, rounded to even
+
+
+@pytest.mark.parametrize("state", ["keep", "reset", "average"])
+def test_optimizer_state_is_kept_reset_or_averaged(state):
+    def trainer(comm):
+        model = model_with(1.0)
+        optimizer = torch.optim.Adam(model.parameters())
+        averaging = TimedAveraging(
+            model, optimizer, interval_steps=1, rounds=1, optimizer_state=state, comm=comm
+        )
+        assert averaging.running
+        for parameter in model.parameters():
+            parameter.grad = torch.full_like(parameter, 2.0 * comm.rank + 1.0)
+        optimizer.step()
+        averaging.step()
+        return [s["exp_avg"] for s in optimizer.state.values()]
+
+    first, second = InProcessGroup(2).run(trainer)
+    if state == "reset":
+        assert first == second == []
+        return
+    expected = {"keep": (0.1, 0.3), "average": (0.2, 0.2)}[state]
+    for moments, value in zip((first, second), expected, strict=True):
+        assert moments
+        for moment in moments:
+            assert torch.allclose(moment, torch.full_like(moment, value))
+
+
+def test_one_trainers_wish_to_stop_stops_all_at_the_next_aggregation():
+    def trainer(comm):
+        averaging = TimedAveraging(model_with(0.0), interval_steps=2, rounds=50, comm=comm)
+        while averaging.running:
+            if comm.rank == 1 and averaging.rounds_done == 3:
+                averaging.stop()
+            averaging.step()
+        return averaging.rounds_done, averaging.stopped.words
+
+    assert InProcessGroup(3).run(trainer) == [(4, "early stopping")] * 3
+
+
+def test_a_loss_that_is_not_finite_stops_everyone_and_names_trainer_step_and_round():
+    def trainer(comm):
+        averaging = TimedAveraging(model_with(0.0), interval_steps=3, rounds=9, comm=comm)
+        step = 0
+        with pytest.raises(NonFiniteLoss) as caught:
+            while averaging.running:
+                step += 1
+                bad = comm.rank == 1 and step == 8
+                averaging.step(torch.tensor(math.nan if bad else 1.0))
+        return str(caught.value)
+
+    for message in InProcessGroup(2).run(trainer):
+        assert "trainer 1" in message
+        assert "step 8" in message
+        assert "last good round is 2" in message
+
+
+def test_rounds_end_by_the_clock_on_a_grid_from_the_common_start():
+    class Ticking(Single):
+        now = 100.0
+
+        def clock(self):
+            return self.now
+
+    comm = Ticking()
+    averaging = TimedAveraging(model_with(0.0), interval_s=10, time_limit_s=30, comm=comm)
+    arrivals, steps = [], []
+    while averaging.running:
+        comm.now += 4.0
+        outcome = averaging.step()
+        if outcome:
+            arrivals.append(outcome.time_s)
+            steps.append(outcome.steps[0])
+    assert arrivals == [12.0, 20.0, 32.0]
+    assert steps == [3, 2, 3]
+    assert averaging.stopped.words == "time limit"
+
+
+def test_time_that_is_paused_is_no_training_time():
+    class Ticking(Single):
+        now = 0.0
+
+        def clock(self):
+            return self.now
+
+    comm = Ticking()
+    averaging = TimedAveraging(model_with(0.0), interval_steps=2, rounds=1, comm=comm)
+    assert averaging.running
+    comm.now += 3.0
+    averaging.step()
+    with averaging.paused():
+        comm.now += 5.0
+    averaging.step()
+    assert averaging.train_s == 3.0
+    assert averaging.elapsed_s == 8.0
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"interval_s": 0},
+        {"interval_s": -1.0},
+        {"interval_steps": 0},
+        {"interval_s": 1, "optimizer_state": "forget"},
+        {"interval_s": 1, "optimizer_state": "reset"},
+    ],
+)
+def test_impossible_options_are_refused(options):
+    with pytest.raises(UserError):
+        TimedAveraging(model_with(0.0), comm=Single(), **options)

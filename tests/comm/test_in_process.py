@@ -1,0 +1,115 @@
+"""Many trainers in one process: collectives, turns, clocks, random numbers, failures."""
+
+import time
+
+import pytest
+import torch
+
+from hvdtma.comm import InProcessGroup
+from hvdtma.comm.communicator import on_root
+from hvdtma.errors import UserError
+
+
+def test_collectives_answer_in_rank_order_on_every_trainer():
+    def trainer(comm):
+        total = comm.sum(torch.tensor([1.0, float(comm.rank)]))
+        rows = comm.gather_rows(torch.tensor([float(comm.rank), 7.0]))
+        return total.tolist(), rows.tolist(), comm.gather(comm.rank), comm.broadcast(comm.rank)
+
+    expected = ([3.0, 3.0], [[0.0, 7.0], [1.0, 7.0], [2.0, 7.0]], [0, 1, 2], 0)
+    assert InProcessGroup(3).run(trainer) == [expected] * 3
+
+
+def test_a_sum_is_each_trainers_own():
+    def trainer(comm):
+        total = comm.sum(torch.ones(2))
+        total += comm.rank
+        comm.gather(None)
+        return total.tolist()
+
+    assert InProcessGroup(2).run(trainer) == [[2.0, 2.0], [3.0, 3.0]]
+
+
+def test_only_one_trainer_computes_at_a_time_and_turns_go_round():
+    order, inside = [], []
+
+    def trainer(comm):
+        for _ in range(3):
+            inside.append(comm.rank)
+            assert len(inside) == 1
+            order.append(comm.rank)
+            inside.remove(comm.rank)
+            comm.gather(None)
+
+    InProcessGroup(3).run(trainer)
+    assert order == [0, 1, 2] * 3
+
+
+def test_a_clock_runs_only_while_its_trainer_computes_and_collectives_set_all_to_the_latest():
+    def trainer(comm):
+        time.sleep(0.05 * (comm.rank + 1))
+        before = comm.clock()
+        comm.gather(None)
+        return before, comm.clock()
+
+    before, after = zip(*InProcessGroup(3).run(trainer), strict=True)
+    for rank, seconds in enumerate(before):
+        assert 0.05 * (rank + 1) <= seconds  # and not the sum of all
+    assert before[0] < before[2]
+    assert min(after) >= max(before)
+
+
+def test_a_collective_costs_what_the_network_model_says():
+    def trainer(comm):
+        start = comm.clock()
+        comm.sum(torch.zeros(1000))
+        return comm.clock() - start
+
+    for seconds in InProcessGroup(2, latency_s=3.0, bytes_per_s=1000.0).run(trainer):
+        assert seconds >= 3.0 + 4.0
+
+
+def test_random_numbers_do_not_depend_on_the_other_trainers():
+    def trainer(comm):
+        torch.manual_seed(comm.rank)
+        drawn = []
+        for _ in range(3):
+            drawn.append(torch.rand(2))
+            comm.gather(None)
+        return torch.cat(drawn)
+
+    for rank, drawn in enumerate(InProcessGroup(3).run(trainer)):
+        torch.manual_seed(rank)
+        assert torch.equal(drawn, torch.rand(6))
+
+
+def test_a_failing_trainer_fails_the_group_with_its_own_error():
+    def trainer(comm):
+        if comm.rank == 1:
+            raise ValueError("number one")
+        comm.gather(None)
+
+    with pytest.raises(ValueError, match="number one"):
+        InProcessGroup(3).run(trainer)
+
+
+def test_unequal_numbers_of_collectives_are_an_error_not_a_hang():
+    def trainer(comm):
+        comm.gather(None)
+        if comm.rank == 0:
+            comm.gather(None)
+
+    with pytest.raises(RuntimeError, match="ended while others"):
+        InProcessGroup(2).run(trainer)
+
+
+def test_what_goes_wrong_on_the_first_trainer_is_raised_on_every_one():
+    def refuse():
+        raise UserError("not here")
+
+    def trainer(comm):
+        with pytest.raises(UserError, match="not here"):
+            on_root(comm, refuse)
+        return on_root(comm, lambda: comm.rank + 10)
+
+    assert InProcessGroup(2).run(trainer) == [10, 10]

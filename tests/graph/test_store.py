@@ -1,0 +1,231 @@
+"""A store is whole or not there; what is damaged or foreign is refused in words."""
+
+import errno
+import os
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+import zarr
+
+from hvdtma.errors import UserError
+from hvdtma.graph import store as store_module
+from hvdtma.graph.build import BuildOptions, build
+from hvdtma.graph.store import StoreWriter, open_store
+
+OPTIONS = BuildOptions(negatives=3)
+
+
+@pytest.fixture
+def standing(community_raw, tmp_path):
+    """A store, and what its folder holds."""
+    store = build(tmp_path / "graph.zarr", community_raw, OPTIONS)
+    return store.path, contents(tmp_path)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder, hidden ones and all."""
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
+def largest_chunk(path: Path, name: str) -> Path:
+    return max(
+        (path / name / "c").rglob("*"), key=lambda file: file.is_file() * file.stat().st_size
+    )
+
+
+def write_until(failure, path, *, overwrite=False):
+    with StoreWriter(path, overwrite) as writer:
+        writer.put("feat", np.zeros((100, 4)))
+        raise failure
+
+
+@pytest.mark.parametrize("failure", [ValueError("no"), KeyboardInterrupt(), SystemExit(3)])
+def test_an_exception_leaves_no_store_and_no_leftovers(failure, tmp_path):
+    with pytest.raises(type(failure)):
+        write_until(failure, tmp_path / "graph.zarr")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unfinished_store_is_not_to_be_seen_under_its_name(tmp_path):
+    with StoreWriter(tmp_path / "graph.zarr") as writer:
+        writer.put("feat", np.zeros((100, 4)))
+        assert not (tmp_path / "graph.zarr").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["graph.zarr"]
+
+
+def test_what_stands_there_is_refused_before_any_work(standing, community_raw):
+    path, before = standing
+    with pytest.raises(UserError, match=r"graph\.zarr exists; give --overwrite"):
+        build(path, community_raw, OPTIONS)
+    with pytest.raises(UserError, match="exists"):
+        write_until(AssertionError("reached the block"), path)
+    assert contents(path.parent) == before
+
+
+def test_the_old_store_survives_a_failed_overwrite(standing):
+    path, before = standing
+    with pytest.raises(ValueError, match="no"):
+        write_until(ValueError("no"), path, overwrite=True)
+    assert contents(path.parent) == before
+
+
+def test_the_old_store_survives_when_the_new_one_cannot_be_put_in_its_place(standing, monkeypatch):
+    path, before = standing
+    rename = Path.rename
+
+    def failing(self, target):
+        if self.name.endswith(".partial"):
+            raise OSError(errno.EIO, "broken disk")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", failing)
+    with pytest.raises(OSError, match="broken disk"), StoreWriter(path, True) as writer:
+        writer.put("feat", np.zeros((100, 4)))
+    assert contents(path.parent) == before
+
+
+def test_overwriting_leaves_the_new_store_only(standing, community_raw):
+    path, before = standing
+    build(path, community_raw, BuildOptions(negatives=3, seed=9), overwrite=True)
+    assert os.listdir(path.parent) == ["graph.zarr"]
+    assert contents(path.parent) != before
+
+
+def test_overwrite_does_not_remove_what_is_no_store(tmp_path, community_raw):
+    folder = tmp_path / "thesis"
+    folder.mkdir()
+    (folder / "chapter").write_text("years of work")
+    zarr.open_group(tmp_path / "foreign.zarr", mode="w").create_array("x", data=np.arange(3))
+    before = contents(tmp_path)
+    for path in (folder, tmp_path / "foreign.zarr", folder / "chapter"):
+        with pytest.raises(UserError, match="is not a store; --overwrite will not remove it"):
+            build(path, community_raw, OPTIONS, overwrite=True)
+    assert contents(tmp_path) == before
+
+
+def test_a_store_that_appears_meanwhile_is_not_replaced(tmp_path, standing):
+    path, _ = standing
+    target = tmp_path / "contested.zarr"
+    with pytest.raises(UserError, match="exists"), StoreWriter(target) as writer:
+        writer.put("feat", np.zeros((100, 4)))
+        path.rename(target)
+    assert os.listdir(tmp_path) == ["contested.zarr"]
+    assert open_store(target).num_nodes == 600
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+@pytest.mark.parametrize("moment", ["beginning", "writing", "finishing"])
+def test_a_disk_that_fills_up_is_said_and_nothing_is_left(moment, number, monkeypatch, standing):
+    path, before = standing
+    full = OSError(number, os.strerror(number))
+
+    def fail(*args, **kwargs):
+        raise full
+
+    if moment == "beginning":
+        monkeypatch.setattr(store_module.zarr, "open_group", fail)
+    if moment == "finishing":
+        monkeypatch.setattr(zarr.core.attributes.Attributes, "update", fail)
+    with pytest.raises(UserError, match="disk of .* is full"):
+        write_until(full, path.with_name("new.zarr"))
+    assert contents(path.parent) == before
+
+
+def test_a_really_full_disk_gives_a_clear_error_and_is_emptied(tmp_path, community_raw):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", str(disk)]
+    try:
+        subprocess.run(mount, check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("only root may mount a small disk")
+    try:
+        with pytest.raises(UserError, match="disk of .* is full.*nothing is left behind"):
+            build(disk / "graph.zarr", community_raw, BuildOptions(negatives=5000))
+        assert list(disk.iterdir()) == []
+        assert build(disk / "graph.zarr", community_raw, OPTIONS).num_nodes == 600
+    finally:
+        subprocess.run(["umount", "-l", str(disk)], check=True)
+
+
+def test_a_place_that_cannot_be_written_is_said(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(UserError, match="cannot be written"):
+        write_until(AssertionError("reached the block"), tmp_path / "file" / "graph.zarr")
+
+
+def test_a_missing_store_names_the_command_that_makes_it(tmp_path):
+    with pytest.raises(UserError, match="hvdtma build"):
+        open_store(tmp_path / "nowhere.zarr")
+
+
+def test_what_is_no_store_is_refused(tmp_path):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").write_text("text")
+    for name in ("folder", "file"):
+        with pytest.raises(UserError, match="no Zarr group"):
+            open_store(tmp_path / name)
+    zarr.open_group(tmp_path / "foreign.zarr", mode="w")
+    with pytest.raises(UserError, match="not one that 'hvdtma build' wrote"):
+        open_store(tmp_path / "foreign.zarr")
+    with StoreWriter(tmp_path / "embeddings.zarr", format="hvdtma-embeddings") as writer:
+        writer.put("embedding", np.zeros((3, 2)))
+    with pytest.raises(UserError, match="not one that 'hvdtma build' wrote"):
+        open_store(tmp_path / "embeddings.zarr")
+
+
+def test_a_newer_format_asks_for_a_newer_program(standing):
+    path, _ = standing
+    zarr.open_group(path, mode="r+").attrs["format_version"] = 2
+    with pytest.raises(UserError, match="format version 2; this hvdtma reads up to 1"):
+        open_store(path)
+
+
+def test_an_absent_array_lists_those_there_are(standing):
+    with pytest.raises(UserError, match=r"no 'edge_type'; it has: block_offsets, .*indptr"):
+        open_store(standing[0]).read("edge_type")
+
+
+@pytest.mark.parametrize("name", ["feat", "indices", "indptr", "node_id/values", "split/test/neg"])
+def test_a_flipped_byte_is_never_read_as_data(name, standing):
+    path, _ = standing
+    chunk = largest_chunk(path, name)
+    sound = chunk.read_bytes()
+    for place in np.random.default_rng(0).integers(0, len(sound), 8):
+        damaged = bytearray(sound)
+        damaged[place] ^= 1
+        chunk.write_bytes(damaged)
+        with pytest.raises(UserError, match=f"array '{name}'.*hvdtma verify"):
+            open_store(path).read(name)
+
+
+@pytest.mark.parametrize("damage", ["cut short", "emptied", "array gone", "no JSON"])
+def test_broken_files_are_named_not_traced(damage, standing):
+    path, _ = standing
+    chunk = largest_chunk(path, "feat")
+    if damage == "cut short":
+        chunk.write_bytes(chunk.read_bytes()[:-7])
+    elif damage == "emptied":
+        chunk.write_bytes(b"")
+    elif damage == "array gone":
+        (path / "feat").rename(path / "elsewhere")
+    else:
+        (path / "feat" / "zarr.json").write_text("{")
+    with pytest.raises(UserError, match="array 'feat'"):
+        open_store(path).read("feat")
+
+
+def test_a_large_array_is_in_chunks_and_any_rows_of_it_are_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(store_module, "CHUNK_BYTES", 1000)
+    values = np.arange(3000, dtype=np.int64).reshape(-1, 3)
+    with StoreWriter(tmp_path / "x.zarr") as writer:
+        writer.put("values", values)
+        writer.attrs["num_nodes"] = 0
+    store = open_store(tmp_path / "x.zarr")
+    assert store.group["values"].nchunks >= 24
+    assert (store.read("values") == values).all()
+    assert (store.read("values", 41, 130) == values[41:130]).all()
+    assert store.read("values", 7, 7).shape == (0, 3)
