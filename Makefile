@@ -1,4 +1,4 @@
-# `make demo` and `make test` set everything up by themselves. Options, all for `make setup`:
+# `make demo` and `make test` set everything up by themselves. Options, for every target alike:
 #   PYTHON=python3.11   the interpreter to use (else the first fitting one on the PATH)
 #   MPI=1               build Horovod with MPI too
 #   JOBS=1              compile that many files of Horovod at once (memory: 2 GB each)
@@ -12,12 +12,12 @@ PYTHON := $(shell for p in python3.11 python3.12 python3 python; do \
 endif
 
 # horovodrun starts `python` from the PATH.
-demo test bench: export PATH := $(CURDIR)/.venv/bin:$(PATH)
+demo test: export PATH := $(CURDIR)/.venv/bin:$(PATH)
 BIN := .venv/bin
 SETUP = $(PYTHON) tools/setup_env.py $(if $(MPI),--mpi) $(if $(JOBS),--jobs $(JOBS)) \
     $(if $(TORCH_INDEX),--torch-index $(TORCH_INDEX))
 
-.PHONY: setup setup-test demo test lint format bench clean help python
+.PHONY: setup setup-test demo test lint format clean help python
 .DEFAULT_GOAL := setup
 
 setup: python ## make .venv with everything in it (the default)
@@ -26,7 +26,7 @@ setup: python ## make .venv with everything in it (the default)
 setup-test: python
 	@$(SETUP) --extras test
 
-demo: setup ## train on this machine's own package graph and write a report
+demo: setup ## train on a synthetic graph with three trainers and write a report
 	@$(BIN)/python tools/demo.py
 
 test: setup-test ## check the style, then run all tests
@@ -42,9 +42,6 @@ lint: setup-test ## check style and types
 format: setup-test ## bring the code into style
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
-
-bench: setup-test ## run every benchmark; each prints a ratio against a named peer
-	@for file in benchmarks/bench_*.py; do echo "== $$file"; $(BIN)/python "$$file" || exit 1; done
 
 clean: ## remove .venv and everything made (not the cache of Horovod wheels)
 	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

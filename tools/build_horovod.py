@@ -23,7 +23,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from steps import StepError, run_step
+from steps import Command, StepError, run_step
 
 VERSION = "0.28.1"
 SDIST_SHA256 = "92a43f5a94c43907a56805bad15f19700c62ffc83b7ca483f9e104e229f67ef0"
@@ -182,7 +182,7 @@ def download_sdist(python: Path, folder: Path, log: Path) -> Path:
     """
     wanted = folder / "horovod.txt"
     wanted.write_text(f"horovod=={VERSION} --hash=sha256:{SDIST_SHA256}\n")
-    command = [python, "-m", "pip", "download", "--no-deps", "--no-binary", ":all:"]
+    command: Command = [python, "-m", "pip", "download", "--no-deps", "--no-binary", ":all:"]
     command += ["--no-build-isolation", "--require-hashes", "-r", wanted, "-d", folder]
     run_step("download Horovod's sources", command, log)
     with tarfile.open(folder / f"horovod-{VERSION}.tar.gz") as archive:
@@ -248,7 +248,7 @@ def build_wheel(recipe: Recipe, shelf: Path, logs: Path) -> Path:
         apply_patch(source)
         label = f"build Horovod ({recipe.flavour}, {recipe.jobs} files at once; "
         label += "takes minutes, the first time only)"
-        command = [python, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation"]
+        command: Command = [python, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation"]
         command += ["--use-pep517", "-w", folder / "wheel", source]
         run_step(label, command, logs / "horovod-build.log", build_switches(recipe, folder))
         (wheel,) = (folder / "wheel").glob("horovod-*.whl")
@@ -288,7 +288,8 @@ def ensure_horovod(python: Path, logs: Path, mpi: bool = False, jobs: int | None
     complaint = None
     for cached in (*shelf.glob("horovod-*.whl"), None):
         wheel = cached or build_wheel(recipe, shelf, logs)
-        command = [python, "-m", "pip", "install", "--no-deps", "--force-reinstall", wheel]
+        command: Command = [python, "-m", "pip", "install", "--no-deps"]
+        command += ["--force-reinstall", wheel]
         run_step("install Horovod", command, logs / "horovod-install.log")
         complaint = complaint_of(recipe)
         if complaint is None:

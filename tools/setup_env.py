@@ -22,7 +22,7 @@ import time
 from pathlib import Path
 
 import build_horovod
-from steps import StepError, run_step
+from steps import Command, StepError, run_step
 
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
@@ -46,8 +46,8 @@ INPUTS = (
 
 def pip_install(label: str, log: str, *words: str) -> None:
     """Run `pip install` in the environment, bound by constraints.txt."""
-    command = [PYTHON, "-m", "pip", "install", "--disable-pip-version-check", "-c", CONSTRAINTS]
-    run_step(label, [*command, *words], LOGS / f"{log}.log")
+    command: Command = [PYTHON, "-m", "pip", "install", "--disable-pip-version-check"]
+    run_step(label, [*command, "-c", CONSTRAINTS, *words], LOGS / f"{log}.log")
 
 
 def wanted_key(mpi: bool) -> str:

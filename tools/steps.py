@@ -6,8 +6,10 @@ import os
 import re
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
+
+Command = list[str | Path]
 
 TAIL_LINES = 8
 ERROR_LINES = 8  # of those that say "error"; pip's own last lines seldom tell the cause
@@ -36,9 +38,7 @@ class StepError(Exception):
     """A step of the set-up failed; the message says which one and what to do."""
 
 
-def run_step(
-    name: str, command: Sequence[str | Path], log: Path, env: Mapping[str, str] | None = None
-) -> None:
+def run_step(name: str, command: Command, log: Path, env: Mapping[str, str] | None = None) -> None:
     """Run `command`, its output in `log`; raise `StepError` with the log's end if it fails.
 
     `env` holds variables to set on top of this process's own.

@@ -6,6 +6,7 @@ never wait for it. Run as `python -m hvdtma.train.evaluator RUN`.
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 
@@ -69,8 +70,8 @@ class RoundScorer:
 
 def follow(run: RunFolder) -> None:
     """Score rounds until the run says it is done and its last round is scored."""
-    scorer = RoundScorer(run)
-    while True:
+    scorer, parent = RoundScorer(run), os.getppid()
+    while os.getppid() == parent:  # trainer 0 may be killed: then nobody says done
         done = run.done.exists()  # asked first: a round may be written after the files are listed
         if not scorer.score_newest():
             if done:

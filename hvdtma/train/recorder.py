@@ -49,9 +49,13 @@ class Scores:
         self.process = self._follower() if config.evaluate.mode == "follow" else None
 
     def _follower(self) -> subprocess.Popen:
-        log = (self.run.path / "evaluator.log").open("w")
         command = [sys.executable, "-m", "hvdtma.train.evaluator", str(self.run.path)]
-        return subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+        with (self.run.path / "evaluator.log").open("w") as log:
+            # A session of its own: Linux shares cores out by session (autogroup), so trainer 0
+            # would otherwise pay for the evaluator out of its own share.
+            return subprocess.Popen(
+                command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True
+            )
 
     def after_round(self, number: int) -> list[dict]:
         """New scores; in `inline` mode this round's, if it is its turn."""

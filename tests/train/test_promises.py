@@ -120,7 +120,9 @@ import horovod.torch as hvd
 import hvdtma
 
 model = torch.nn.Linear(40, 30)
-averaging = hvdtma.TimedAveraging(model, interval_steps=1, rounds=1, weight=1.0 + 2 * (hvd.init() or hvd.rank()))
+hvd.init()
+weight = 1.0 + 2 * hvd.rank()
+averaging = hvdtma.TimedAveraging(model, interval_steps=1, rounds=1, weight=weight)
 assert averaging.running
 start = [p.detach().clone() for p in model.parameters()]
 noise = torch.Generator()
@@ -201,9 +203,14 @@ def test_a_redeal_gives_other_blocks_and_sooner_or_later_every_edge(community_st
     assert [number for number, _ in seen[::2]] == list(range(1, 12))
 
 
-def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_good_round(community_store, tmp_path):
+def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_good_round(
+    community_store, tmp_path
+):
     config = config_for(
-        community_store, tmp_path / "run", optimizer={"lr": 1e30, "clip_norm": 0}, model={"norm": "none"}
+        community_store,
+        tmp_path / "run",
+        optimizer={"lr": 1e30, "clip_norm": 0},
+        model={"norm": "none"},
     )
     file = tmp_path / "config.yaml"
     file.write_text(json.dumps(config.model_dump(mode="json")))

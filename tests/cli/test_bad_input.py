@@ -1,0 +1,225 @@
+"""Bad input: one clear message, exit status 2, no traceback, nothing half-written."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import yaml
+
+from hvdtma.cli import main
+
+
+@pytest.fixture
+def hvdtma(monkeypatch, capsys):
+    """Run a command as the console script does: (exit status, stdout, stderr)."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["hvdtma", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stopped:
+            main()
+        said = capsys.readouterr()
+        return stopped.value.code or 0, said.out, said.err
+
+    return run
+
+
+@pytest.fixture
+def config(tmp_path, community_store):
+    """A config file of a small run with changes."""
+
+    def write(**changes) -> str:
+        values = {
+            "store": str(community_store.path),
+            "run": str(tmp_path / "run"),
+            "interval_steps": 2,
+            "rounds": 1,
+            "model": {"hidden": 8},
+        }
+        path = tmp_path / "config.yaml"
+        path.write_text(yaml.safe_dump(values | changes))
+        return str(path)
+
+    return write
+
+
+def refused(answer: tuple[int, str, str], *words: str) -> None:
+    status, out, err = answer
+    assert status == 2
+    assert err.count("error:") == 1
+    assert "Traceback" not in out + err
+    said = " ".join(err.split())
+    for word in words:
+        assert word in said, said
+
+
+def test_an_unknown_key_lists_the_valid_ones_and_suggests_the_nearest(hvdtma, config, tmp_path):
+    refused(
+        hvdtma("train", config(intervall_s=3)),
+        "unknown key 'intervall_s'",
+        "interval_s",
+        "did you mean",
+    )
+    refused(hvdtma("train", config(), "model.hiden=3"), "did you mean 'hidden'?")
+    refused(hvdtma("train", config(), "hidden=3"), "there is model.hidden")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("model.layers=many", "'model.layers' is 'many'"),
+        ("interval_s=0", "greater than 0"),
+        ("interval_steps=-1", "greater than or equal to 1"),
+        ("model.fanouts=[3]", "1 entries for 2 layers"),
+        ("task.decoder=transe", "'mlp', 'dot' or 'distmult'"),
+        ("evaluate.metric=mmr", "did you mean 'mrr'?"),
+        ("model.encoder=gat", "first_hop=false"),
+        ("rounds", "write key=value"),
+        ("task.decoder=distmult", "edge types"),
+        ("precision=bfloat16", "needs a GPU"),
+        ("trainers=2", "launcher started 1"),
+        ("store=nowhere.zarr", "no store at nowhere.zarr; make one with: hvdtma build"),
+    ],
+)
+def test_a_wrong_value_says_what_came_and_what_is_valid(hvdtma, config, tmp_path, override, words):
+    refused(hvdtma("train", config(), override), words)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_missing_or_broken_config_is_named(hvdtma, tmp_path):
+    refused(hvdtma("train", tmp_path / "no.yaml"), "no config at")
+    broken = tmp_path / "broken.yaml"
+    broken.write_text("store: [")
+    refused(hvdtma("train", broken), "cannot be read")
+
+
+def test_more_trainers_than_blocks_are_refused(hvdtma, config, community_store, tmp_path):
+    answer = hvdtma("train", config(), "--in-process", community_store.num_blocks + 1)
+    refused(answer, "blocks to deal")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_foreign_store_is_refused(hvdtma, tmp_path):
+    refused(hvdtma("info", tmp_path), "is not a graph store")
+    refused(hvdtma("info", tmp_path / "none.zarr"), "no store at")
+
+
+def test_a_run_that_exists_is_kept_unless_overwritten(hvdtma, config, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "precious").write_text("mine")
+    refused(hvdtma("train", config()), "exists", "--overwrite")
+    refused(hvdtma("train", config(), "--overwrite"), "is no run")
+    assert (tmp_path / "run" / "precious").read_text() == "mine"
+
+
+def edges_file(tmp_path, text="a,b\n1,2\n2,3\n3,1\n4,1\n"):
+    path = tmp_path / "edges.csv"
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("1,2\n2,3\nthree,4\n", ("line 3", "three")),
+        ("1,2\n2\n3,4\n", ("line 2",)),
+    ],
+)
+def test_a_bad_line_is_named_by_its_number(hvdtma, tmp_path, text, words):
+    out = tmp_path / "g.zarr"
+    refused(hvdtma("build", out, "--edges", edges_file(tmp_path, text)), *words)
+    assert not out.exists()
+
+
+def test_features_of_the_wrong_length_and_nan_are_refused(hvdtma, tmp_path):
+    out, edges = tmp_path / "g.zarr", edges_file(tmp_path)
+    features = tmp_path / "x.npy"
+    np.save(features, np.zeros((3, 2), np.float32))
+    refused(hvdtma("build", out, "--edges", edges, "--features", features), "5", "3")
+    values = np.zeros((5, 2), np.float32)
+    values[4, 1] = np.nan
+    np.save(features, values)
+    refused(hvdtma("build", out, "--edges", edges, "--features", features), "finite", "4")
+    assert not out.exists()
+
+
+def test_an_empty_split_is_refused(hvdtma, tmp_path):
+    out = tmp_path / "g.zarr"
+    refused(hvdtma("build", out, "--edges", edges_file(tmp_path)), "would be empty")
+    assert not out.exists()
+
+
+def test_an_output_that_exists_is_kept_unless_overwritten(hvdtma, tmp_path, community_store):
+    refused(hvdtma("build", community_store.path, "synthetic:nodes=50"), "exists", "--overwrite")
+    refused(hvdtma("partition", community_store.path, community_store.path), "exists")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["build", "o.zarr"], "nothing to build from"),
+        (["build", "o.zarr", "synthetic:nodes=50", "--order", "wild"], "valid: random, given"),
+        (["build", "o.zarr", "synthetic:knots=50"], "nodes"),
+        (["build", "o.zarr", "nowhere:"], "debian"),
+        (["build", "o.zarr", "synthetic:nodes=50", "--valid", "0"], "must be above 0"),
+        (["evaluate", "no-run"], "no run at"),
+        (["embed", "no-run", "--out", "e.parquet"], "no run at"),
+    ],
+)
+def test_impossible_commands_say_what_is_possible(hvdtma, tmp_path, monkeypatch, arguments, words):
+    monkeypatch.chdir(tmp_path)
+    refused(hvdtma(*arguments), words)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_whole_way_from_edges_to_embeddings_by_commands(hvdtma, config, tmp_path):
+    store, grouped = tmp_path / "s.zarr", tmp_path / "super.zarr"
+    source = "synthetic:nodes=400,edges=3000,features=8,communities=8"
+    assert hvdtma("build", store, source, "--negatives", 20)[0] == 0
+    assert "400" in hvdtma("info", store)[2]
+    assert "BAD" not in hvdtma("verify", store)[2]
+    plot = tmp_path / "deal.html"
+    made = hvdtma(
+        "partition", store, grouped, "--method", "super", "--super-nodes", 40, "--plot", plot
+    )
+    assert made[0] == 0
+    assert plot.exists()
+    trained = hvdtma("train", config(store=str(grouped)), "--in-process", 2)
+    assert trained[0] == 0, trained
+    status, out, _ = hvdtma("evaluate", tmp_path / "run")
+    assert status == 0
+    assert json.loads(out)["mrr"] > 0
+    assert hvdtma("embed", tmp_path / "run", "--out", tmp_path / "emb.parquet")[0] == 0
+    assert (tmp_path / "emb.parquet").exists()
+
+
+def test_verify_fails_on_a_flipped_byte(hvdtma, tmp_path):
+    store = tmp_path / "s.zarr"
+    hvdtma("build", store, "synthetic:nodes=300,edges=2000,features=8,communities=4")
+    chunk = next(p for p in (store / "feat").rglob("*") if p.is_file() and p.name != "zarr.json")
+    content = bytearray(chunk.read_bytes())
+    content[len(content) // 2] ^= 1
+    chunk.write_bytes(content)
+    status, _, err = hvdtma("verify", store)
+    assert status == 2
+    assert "BAD  checksum of feat" in err
+
+
+def test_a_killed_build_leaves_nothing_that_opens(tmp_path):
+    out = tmp_path / "g.zarr"
+    script = (
+        "import os, signal; from hvdtma.graph import store; put = store.StoreWriter.put\n"
+        "def die(self, name, values):\n"
+        "    put(self, name, values)\n"
+        "    if name == 'feat': os.kill(os.getpid(), signal.SIGKILL)\n"
+        "store.StoreWriter.put = die\n"
+        "import sys\n"
+        f"sys.argv = ['hvdtma', 'build', {str(out)!r}, 'synthetic:nodes=300,edges=900']\n"
+        "from hvdtma.cli import main; main()\n"
+    )
+    killed = subprocess.run([sys.executable, "-c", script], env=os.environ, timeout=120)
+    assert killed.returncode == -9
+    assert not out.exists()

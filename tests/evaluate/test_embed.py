@@ -1,0 +1,115 @@
+"""Embeddings of all nodes: the full neighbourhood, in pieces, keyed by the user's ids."""
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+import zarr
+
+from hvdtma.config import parse_config
+from hvdtma.errors import UserError
+from hvdtma.evaluate import embed as module
+from hvdtma.evaluate.embed import embed
+from hvdtma.evaluate.write import write_embeddings
+from hvdtma.graph.ids import NodeIds
+from hvdtma.shard.sampling import sample_neighbourhood
+from hvdtma.shard.shard import load_shard
+from hvdtma.tasks.task import make_model, make_task
+
+
+def model_for(store, encoder: str, first_hop: bool):
+    config = parse_config(
+        {
+            "store": str(store.path),
+            "run": "r",
+            "rounds": 1,
+            "first_hop": first_hop,
+            "model": {"encoder": encoder, "hidden": 8, "dropout": 0.5, "norm": "batch"},
+        }
+    )
+    return make_model(config, store, make_task(config, store))
+
+
+def close(left: np.ndarray, right: np.ndarray) -> bool:
+    """Equal up to float32 rounding at the scale of the values."""
+    return bool(np.abs(left - right).max() <= 1e-5 * np.abs(right).max())
+
+
+CASES = [
+    ("sage", True),
+    ("sage", False),
+    ("gcn", True),
+    ("gcn", False),
+    ("gat", False),
+    ("mlp", False),
+]
+
+
+@pytest.mark.parametrize(("encoder", "first_hop"), CASES)
+def test_layer_by_layer_is_the_whole_neighbourhood_at_once(community_store, encoder, first_hop):
+    model = model_for(community_store, encoder, first_hop).encoder.eval()
+    shard = load_shard(community_store, np.arange(community_store.num_blocks), first_hop=first_hop)
+    hops = [-1] * model.num_blocks
+    around = sample_neighbourhood(shard, torch.arange(shard.num_nodes), hops, random_seed=0)
+    with torch.no_grad():
+        expected = model(around.blocks, around.x, around.hop)
+    assert close(embed(model, community_store), expected.numpy())
+
+
+@pytest.mark.parametrize(("encoder", "first_hop"), CASES)
+def test_working_in_small_pieces_and_in_a_scratch_file_changes_nothing(
+    community_store, encoder, first_hop, monkeypatch
+):
+    model = model_for(community_store, encoder, first_hop).encoder
+    whole = embed(model, community_store)
+    monkeypatch.setattr(module, "EDGES_AT_ONCE", 50)
+    monkeypatch.setattr(module, "IN_MEMORY_BYTES", 0)
+    done = []
+    pieces = embed(model, community_store, progress=done.append)
+    assert isinstance(pieces, np.memmap)
+    assert close(pieces, whole)
+    assert done == sorted(done)
+    assert done[-1] == 1.0
+    assert model.training
+
+
+def test_ranges_cover_every_row_once_and_hold_few_edges(monkeypatch):
+    monkeypatch.setattr(module, "EDGES_AT_ONCE", 10)
+    indptr = np.cumsum([0, 3, 0, 50, 2, 2, 2, 2, 2, 0])
+    ranges = list(module.row_ranges(indptr))
+    assert [a for a, _ in ranges] == [0] + [b for _, b in ranges[:-1]]
+    assert ranges[-1][1] == 9
+    for start, stop in ranges:
+        assert stop == start + 1 or indptr[stop] - indptr[start] + stop - start <= 10
+
+
+@pytest.mark.parametrize("name", ["emb.parquet", "emb.zarr"])
+@pytest.mark.parametrize("which", ["community", "typed"])
+def test_embeddings_are_keyed_by_the_users_own_ids(request, tmp_path, name, which):
+    store = request.getfixturevalue(f"{which}_store")
+    raw = request.getfixturevalue(f"{which}_raw")
+    encoder = model_for(store, "sage", True).encoder
+    out = tmp_path / name
+    assert write_embeddings(encoder, store, out) == (store.num_nodes, 8)
+    if name.endswith("parquet"):
+        table = pq.read_table(out)
+        ids = table["id"].to_pylist()
+        vectors = np.array(table["embedding"].to_pylist(), dtype=np.float32)
+    else:
+        group = zarr.open_group(out, mode="r")
+        parts = {key: group["node_id"][key][...] for key in group["node_id"].array_keys()}
+        ids = NodeIds.from_arrays(parts).to_list()
+        vectors = group["embedding"][...]
+    assert sorted(ids) == sorted(raw.node_id.to_list())
+    expected = dict(zip(store.node_ids().to_list(), embed(encoder, store), strict=True))
+    assert all(np.array_equal(expected[id_], row) for id_, row in zip(ids, vectors, strict=True))
+
+
+def test_an_existing_or_misnamed_output_is_refused(community_store, tmp_path):
+    encoder = model_for(community_store, "sage", True).encoder
+    (tmp_path / "emb.parquet").write_text("mine")
+    with pytest.raises(UserError, match="exists"):
+        write_embeddings(encoder, community_store, tmp_path / "emb.parquet")
+    with pytest.raises(UserError, match=r"valid: \.parquet, \.zarr"):
+        write_embeddings(encoder, community_store, tmp_path / "emb.csv")
+    assert (tmp_path / "emb.parquet").read_text() == "mine"

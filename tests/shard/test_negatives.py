@@ -1,0 +1,139 @@
+"""No negative is a known link, and each kind draws from where it says."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import chisquare
+from small_graphs import shard_of, small_csc
+
+from hvdtma.graph.csc import build_csc
+from hvdtma.shard.negatives import NEGATIVES
+
+KINDS = list(NEGATIVES)
+
+
+def links_of(shard):
+    return set(zip(shard.csc.indices.tolist(), shard.csc.destinations().tolist(), strict=True))
+
+
+def draw(kind, shard, src, dst, num_negatives, seed=0):
+    rng = np.random.default_rng(seed)
+    return NEGATIVES[kind](shard, np.asarray(src), np.asarray(dst), num_negatives, rng)
+
+
+def some_positives(shard, seed, most=12):
+    rng = np.random.default_rng(seed)
+    chosen = rng.integers(0, shard.csc.num_edges, rng.integers(1, most))
+    src, dst = shard.csc.indices[chosen], shard.csc.destinations()[chosen]
+    return src.astype(np.int64), dst.astype(np.int64)
+
+
+def test_the_four_kinds_are_there():
+    assert KINDS == ["local", "global", "joint", "in-batch"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@settings(max_examples=40, deadline=None)
+@given(
+    csc=small_csc(),
+    foreign=st.integers(0, 3),
+    num_negatives=st.integers(1, 6),
+    seed=st.integers(0, 999),
+)
+def test_no_negative_is_an_edge_in_either_direction_nor_the_source(
+    kind, csc, foreign, num_negatives, seed
+):
+    shard = shard_of(csc, foreign=foreign)
+    src, dst = some_positives(shard, seed)
+    row, node = draw(kind, shard, src, dst, num_negatives, seed)
+    links = links_of(shard)
+    for u, v in zip(src[row].tolist(), node.tolist(), strict=True):
+        assert (u, v) not in links
+        assert (v, u) not in links
+        assert u != v
+    assert (np.bincount(row, minlength=len(src)) <= num_negatives).all()
+    assert (
+        (node >= 0) & (node < (csc.num_nodes + foreign if kind == "global" else csc.num_nodes))
+    ).all()
+
+
+def sparse_shard(*, foreign=0):
+    """60 own nodes in a ring."""
+    return shard_of(build_csc(np.arange(60), (np.arange(60) + 1) % 60, 60), foreign=foreign)
+
+
+@pytest.mark.parametrize("kind", ["local", "global"])
+def test_uniform_negatives_are_uniform_over_what_is_left(kind):
+    shard = sparse_shard(foreign=20)
+    ends = 80 if kind == "global" else 60
+    src = np.array([0, 59, 30])
+    row, node = draw(kind, shard, src, (src + 1) % 60, 20_000)
+    assert (np.bincount(row) == 20_000).all()
+    for number, u in enumerate(src):
+        count = np.bincount(node[row == number], minlength=ends)
+        free = np.setdiff1d(np.arange(ends), [u, (u + 1) % 60, (u - 1) % 60])
+        assert count.sum() == count[free].sum()
+        assert chisquare(count[free]).pvalue > 1e-3
+
+
+def test_local_negatives_are_own_nodes_and_global_ones_are_all(community_store):
+    shard = sparse_shard(foreign=20)
+    src = np.arange(60)
+    _, local = draw("local", shard, src, src, 50)
+    _, everywhere = draw("global", shard, src, src, 50)
+    assert set(local) == set(range(60))
+    assert set(everywhere) == set(range(80))
+
+
+def test_joint_negatives_are_one_set_for_the_whole_batch():
+    shard = sparse_shard(foreign=20)
+    src = np.arange(0, 60, 5)
+    row, node = draw("joint", shard, src, src + 1, 7, seed=4)
+    shared = np.unique(node)
+    assert len(shared) <= 7
+    for number, u in enumerate(src):
+        linked = {u, (u + 1) % 60, (u - 1) % 60}
+        assert set(node[row == number]) == set(shared) - linked
+    assert shared.max() < 60
+
+
+def test_in_batch_negatives_are_destinations_of_other_positives():
+    shard = sparse_shard()
+    src = np.arange(0, 60, 6)
+    dst = src + 1
+    row, node = draw("in-batch", shard, src, dst, 500)
+    for number in range(len(src)):
+        assert set(node[row == number]) == set(dst) - {dst[number]}
+    count = np.bincount(node[row == 0])[dst[1:]]
+    assert chisquare(count).pvalue > 1e-3
+
+
+def test_a_source_linked_to_nearly_everything_gets_the_rest_and_to_everything_none():
+    hub = np.zeros(8, int)
+    nearly = shard_of(build_csc(hub[:7], np.arange(1, 8), 9))
+    row, node = draw("local", nearly, [0, 0], [1, 2], 40)
+    assert set(node) == {8}
+    full = shard_of(build_csc(hub, np.arange(1, 9), 9))
+    for kind in KINDS:
+        row, node = draw(kind, full, [0, 0], [1, 2], 40)
+        assert len(row) == len(node) == 0
+    row, node = draw("local", full, [0, 1], [1, 0], 40)  # the other positive keeps its own
+    assert set(row) == {1}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_batch_of_one_gives_negatives_where_it_can(kind):
+    row, node = draw(kind, sparse_shard(), [5], [6], 30)
+    assert row.dtype.kind == node.dtype.kind == "i"
+    assert (len(row) == 0) == (kind == "in-batch")
+    assert set(row) <= {0}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_same_generator_gives_the_same_negatives(kind):
+    shard = sparse_shard(foreign=5)
+    src, dst = some_positives(shard, 3)
+    first, same, other = (draw(kind, shard, src, dst, 9, seed) for seed in (1, 1, 2))
+    assert all((a == b).all() for a, b in zip(first, same, strict=True))
+    assert not np.array_equal(first[1], other[1])

@@ -1,0 +1,286 @@
+"""Link batches hold every positive once an epoch, and their loss is the one that is written down."""
+
+from collections import Counter
+from itertools import islice
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from small_graphs import shard_of, small_csc
+
+from hvdtma.config import parse_config
+from hvdtma.errors import UserError
+from hvdtma.shard.shard import load_shard
+from hvdtma.tasks import make_task
+from hvdtma.tasks.links import LinkTask, Positives
+from hvdtma.tasks.task import make_model, sampled_fanouts
+
+KINDS = ["local", "global", "joint", "in-batch"]
+
+
+def config_for(store, *, model=None, first_hop=False, **task):
+    model = {"hidden": 8, "fanouts": [3, 3]} | (model or {})
+    values = {"store": str(store.path), "run": "unused", "rounds": 1, "first_hop": first_hop}
+    return parse_config(values | {"model": model, "task": task})
+
+
+def everything(store, *, first_hop=False):
+    return load_shard(store, np.arange(store.num_blocks), first_hop=first_hop)
+
+
+def epoch_of(task, shard, stream=(0, 0, 0)):
+    """The batches of the first epoch, as (source, destination, type) in the shard's numbers."""
+    size = task.task.batch_size
+    links = task.num_examples(shard)
+    return list(islice(task.batches(shard, stream=list(stream)), -(-links // size)))
+
+
+def seeds_of(batch):
+    """The shard's number of each seed, in a batch with sampled blocks."""
+    return batch.around.blocks[-1].graph.dstdata["_ID"].long()
+
+
+def positives_of(batch):
+    seeds = seeds_of(batch)
+    types = torch.zeros_like(batch.src) if batch.edge_type is None else batch.edge_type
+    ends = (seeds[batch.src], seeds[batch.dst], types)
+    return list(zip(*(end.tolist() for end in ends), strict=True))
+
+
+@pytest.mark.parametrize("batch_size", [7, 100_000])
+def test_an_undirected_link_is_a_positive_once_an_epoch(community_store, batch_size):
+    shard = everything(community_store)
+    task = make_task(config_for(community_store, batch_size=batch_size), community_store)
+    assert task.num_examples(shard) == community_store.num_edges / 2
+    batches = epoch_of(task, shard)
+    assert all(batch.size == batch_size for batch in batches[:-1])
+    seen = Counter(frozenset(edge[:2]) for batch in batches for edge in positives_of(batch))
+    ends = zip(shard.csc.indices.tolist(), shard.csc.destinations().tolist(), strict=True)
+    assert seen == Counter({frozenset(pair): 1 for pair in ends})
+    turned = np.mean([u > v for batch in batches for u, v, _ in positives_of(batch)])
+    assert 0.4 < turned < 0.6  # negatives replace either end
+
+
+def test_a_directed_link_of_each_type_is_a_positive_once_an_epoch(typed_store):
+    shard = everything(typed_store)
+    task = make_task(config_for(typed_store, batch_size=64), typed_store)
+    batches = epoch_of(task, shard)
+    assert sum(batch.size for batch in batches) == typed_store.num_edges
+    csc = shard.csc
+    edges = zip(
+        csc.indices.tolist(), csc.destinations().tolist(), csc.edge_type.tolist(), strict=True
+    )
+    assert Counter(edge for batch in batches for edge in positives_of(batch)) == Counter(edges)
+
+
+def test_epochs_follow_without_end_each_in_an_order_of_its_own(typed_store):
+    shard = everything(typed_store)
+    task = make_task(config_for(typed_store, batch_size=400), typed_store)
+    number = -(-task.num_examples(shard) // 400)
+    batches = [positives_of(batch) for batch in islice(task.batches(shard, stream=[0]), 2 * number)]
+    first, second = sum(batches[:number], []), sum(batches[number:], [])
+    assert Counter(first) == Counter(second)
+    assert first != second
+
+
+@settings(max_examples=40, deadline=None)
+@given(small_csc(undirected=True))
+def test_positives_of_any_undirected_shard_are_half_its_edges(csc):
+    positives = Positives.of(shard_of(csc), undirected=True)
+    assert len(positives.src) == csc.num_edges / 2
+    assert (positives.src < positives.dst).all()
+    assert csc.has_edges(positives.src, positives.dst).all()
+
+
+def same(first, second):
+    return all(
+        a.equal(b)
+        for a, b in (
+            (first.src, second.src),
+            (first.dst, second.dst),
+            (first.neg_dst, second.neg_dst),
+            (seeds_of(first), seeds_of(second)),
+            (first.around.x, second.around.x),
+        )
+    )
+
+
+@pytest.mark.parametrize("negatives", KINDS)
+def test_batches_are_a_function_of_their_stream(community_store, negatives):
+    shard = everything(community_store)
+    task = make_task(config_for(community_store, negatives=negatives), community_store)
+    one, again, other = (next(task.batches(shard, stream=s)) for s in ([1, 2], [1, 2], [1, 3]))
+    assert same(one, again)
+    assert not (one.src.equal(other.src) and one.dst.equal(other.dst))
+
+
+@pytest.mark.parametrize("negatives", KINDS)
+@pytest.mark.parametrize("first_hop", [False, True])
+def test_no_negative_of_a_batch_is_a_link(community_store, negatives, first_hop):
+    blocks = np.arange(0, 60, 2)
+    config = config_for(community_store, negatives=negatives, num_negatives=5, first_hop=first_hop)
+    task = make_task(config, community_store)
+    assert task.needs_foreign == (negatives == "global")
+    shard = load_shard(community_store, blocks, first_hop=first_hop, foreign=task.needs_foreign)
+    batch = next(task.batches(shard, stream=[0]))
+    seeds = seeds_of(batch).numpy()
+    src, neg = seeds[batch.src[batch.neg_row]], seeds[batch.neg_dst]
+    assert not (shard.csc.has_edges(src, neg) | shard.csc.has_edges(neg, src) | (src == neg)).any()
+    assert (neg >= shard.num_own).any() == (negatives == "global")
+
+
+@pytest.mark.parametrize("exclude", [True, False])
+def test_a_positive_passes_messages_only_if_asked(community_store, exclude):
+    shard = everything(community_store, first_hop=True)
+    model = {"fanouts": [-1, -1]}
+    config = config_for(community_store, model=model, exclude_targets=exclude, batch_size=50)
+    batch = next(make_task(config, community_store).batches(shard, stream=[0]))
+    targets = {frozenset(edge[:2]) for edge in positives_of(batch)}
+    block = batch.around.blocks[-1].graph
+    src, dst = (end.long() for end in block.edges())
+    ends = block.srcdata["_ID"][src].tolist(), block.dstdata["_ID"][dst].tolist()
+    messages = {frozenset(pair) for pair in zip(*ends, strict=True)}
+    assert targets <= messages if not exclude else not targets & messages
+    untouched = batch.around.hop.mean.equal(shard.hop.mean[block.srcdata["_ID"].long()])
+    if exclude:
+        assert not batch.around.hop.mean[batch.src].equal(
+            shard.hop.mean[seeds_of(batch)[batch.src]]
+        )
+    else:
+        assert untouched or len(block.srcdata["_ID"]) != len(batch.around.x)
+
+
+def written_loss(model, batch):
+    """The loss by its formula, one link after another."""
+    h = model.encoder(batch.around.blocks, batch.around.x, batch.around.hop)
+
+    def score(u, v, row):
+        kind = None if batch.edge_type is None else batch.edge_type[row : row + 1]
+        return torch.sigmoid(model.head(h[u : u + 1], h[v : v + 1], kind))[0]
+
+    positive = [
+        -torch.log(score(u, v, row))
+        for row, (u, v) in enumerate(zip(batch.src, batch.dst, strict=True))
+    ]
+    negative = [
+        -torch.log(1 - score(batch.src[row], v, row))
+        for row, v in zip(batch.neg_row, batch.neg_dst, strict=True)
+    ]
+    return (torch.stack(positive).mean() + torch.stack(negative).mean()) / 2
+
+
+@pytest.mark.parametrize(
+    ("decoder", "negatives"),
+    [("dot", "local"), ("mlp", "joint"), ("distmult", "local"), ("distmult", "in-batch")],
+)
+def test_the_loss_is_the_one_that_is_written_down(typed_store, decoder, negatives):
+    config = config_for(
+        typed_store, decoder=decoder, negatives=negatives, num_negatives=3, batch_size=20
+    )
+    task = make_task(config, typed_store)
+    model = make_model(config, typed_store, task)
+    if decoder == "distmult":
+        torch.nn.init.normal_(model.head.relation, 1, 0.5)
+    batch = next(task.batches(everything(typed_store), stream=[0]))
+    found, expected = task.loss(model, batch), written_loss(model, batch)
+    assert found.item() == pytest.approx(expected.item(), rel=1e-5)
+    gradients = (
+        [torch.autograd.grad(loss, model.head.parameters()) for loss in (found, expected)]
+        if decoder != "dot"
+        else []
+    )
+    for one, other in zip(*gradients, strict=True) if gradients else ():
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("negatives", KINDS)
+def test_a_batch_of_one_can_be_trained_on(community_store, negatives):
+    config = config_for(community_store, negatives=negatives, batch_size=1)
+    task = make_task(config, community_store)
+    model = make_model(config, community_store, task)
+    batch = next(task.batches(everything(community_store), stream=[0]))
+    assert batch.size == 1
+    loss = task.loss(model, batch)
+    loss.backward()
+    assert torch.isfinite(loss)
+    assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.grad is not None)
+    assert (len(batch.neg_row) == 0) == (negatives == "in-batch")
+
+
+def test_each_seed_is_embedded_once(community_store):
+    config = config_for(community_store, negatives="joint", num_negatives=40, batch_size=500)
+    batch = next(
+        make_task(config, community_store).batches(everything(community_store), stream=[0])
+    )
+    seeds = seeds_of(batch)
+    assert len(torch.unique(seeds)) == len(seeds)
+    used = torch.cat([batch.src, batch.dst, batch.neg_dst]).unique()
+    assert used.tolist() == list(range(len(seeds)))
+
+
+def test_distmult_needs_a_store_with_types(community_store):
+    config = config_for(community_store, decoder="distmult")
+    with pytest.raises(UserError, match="edge types"):
+        make_model(config, community_store, make_task(config, community_store))
+
+
+def test_a_first_hop_must_have_been_stored(community_raw, tmp_path):
+    from hvdtma.graph.build import BuildOptions, build
+
+    store = build(tmp_path / "x.zarr", community_raw, BuildOptions(first_hop=False, negatives=2))
+    with pytest.raises(UserError, match="was built without; set first_hop=false, or build"):
+        make_task(config_for(store, first_hop=True), store)
+
+
+@pytest.mark.parametrize(
+    ("model", "first_hop", "expected"),
+    [
+        ({"layers": 3, "fanouts": None}, False, [10, 25, 25]),
+        ({"layers": 3, "fanouts": None}, True, [25, 25]),
+        ({"layers": 1, "fanouts": [4]}, True, []),
+        ({"layers": 2, "fanouts": [4, -1]}, True, [-1]),
+        ({"layers": 2, "fanouts": None, "encoder": "mlp"}, False, []),
+    ],
+)
+def test_fanouts_are_of_the_hops_that_are_sampled(community_store, model, first_hop, expected):
+    config = config_for(community_store, model=model, first_hop=first_hop)
+    assert sampled_fanouts(config) == expected
+    task = make_task(config, community_store)
+    encoder = make_model(config, community_store, task).encoder
+    assert encoder.num_blocks == len(expected)
+    batch = next(task.batches(everything(community_store, first_hop=first_hop), stream=[0]))
+    assert len(batch.around.blocks) == len(expected)
+    assert torch.isfinite(task.loss(make_model(config, community_store, task), batch))
+
+
+@pytest.mark.parametrize("first_hop", [False, True])
+@pytest.mark.parametrize("encoder", ["sage", "gcn", "gat"])
+def test_a_whole_step_moves_to_another_device(typed_store, encoder, first_hop):
+    if encoder == "gat" and first_hop:
+        return
+    model = {"encoder": encoder}
+    config = config_for(typed_store, model=model, first_hop=first_hop, decoder="distmult")
+    task = make_task(config, typed_store)
+    shard = everything(typed_store, first_hop=first_hop)
+    batch = next(task.batches(shard, stream=[0]))
+    assert batch.to(torch.device("cpu")) is batch
+    there = torch.device("meta")  # refuses to meet what was left on the CPU
+    loss = task.loss(make_model(config, typed_store, task).to(there), batch.to(there))
+    loss.backward()
+    assert loss.device == there
+
+
+def test_the_initial_model_is_a_function_of_the_seed(typed_store):
+    config = config_for(typed_store)
+    task = make_task(config, typed_store)
+    assert isinstance(task, LinkTask)
+    torch.manual_seed(9)
+    expected = torch.rand(3)
+    torch.manual_seed(9)
+    first, second = (make_model(config, typed_store, task).state_dict() for _ in range(2))
+    other = make_model(config.model_copy(update={"seed": 1}), typed_store, task).state_dict()
+    assert all(first[name].equal(second[name]) for name in first)
+    assert not first["encoder.layers.0.own.weight"].equal(other["encoder.layers.0.own.weight"])
+    assert torch.rand(3).equal(expected)  # and the generator of others is as it was

@@ -1,0 +1,161 @@
+"""Scoring a run: in a process of its own, between rounds, or at the end."""
+
+import json
+import shutil
+
+import pytest
+
+from hvdtma.comm import Single
+from hvdtma.config import parse_config
+from hvdtma.errors import UserError
+from hvdtma.evaluate.score import Scorer
+from hvdtma.train.best import load_best
+from hvdtma.train.evaluator import RoundScorer
+from hvdtma.train.run_folder import RunFolder, read_lines
+from hvdtma.train.session import train
+
+
+def config_for(store, run, mode: str, **changes):
+    values = {
+        "store": str(store.path),
+        "run": str(run),
+        "interval_steps": 3,
+        "rounds": 4,
+        "model": {"hidden": 16},
+        "task": {"batch_size": 64},
+        "evaluate": {"mode": mode, "keep": 2},
+    }
+    return parse_config(values | changes)
+
+
+@pytest.mark.parametrize("mode", ["follow", "inline", "final"])
+def test_the_best_scored_round_is_kept_and_tested(community_store, tmp_path, mode):
+    config = config_for(community_store, tmp_path / "run", mode)
+    summary = train(config, Single())
+    run = RunFolder.open(config.run)
+    scored = {e["round"]: e["metrics"]["mrr"] for e in read_lines(run.scores)}
+    assert 4 in scored  # the last round, whatever happens
+    assert summary["best_round"] == max(scored, key=scored.__getitem__)
+    assert summary["valid"]["mrr"] == max(scored.values())
+    assert sorted([*scored, *summary["skipped_rounds"]]) == [1, 2, 3, 4]
+    if mode == "inline":
+        assert not summary["skipped_rounds"]
+    assert [int(f.stem) for f in run.round_files()] == [3, 4]
+    best = load_best(config.run)
+    assert best.round == summary["best_round"]
+    assert Scorer(config, best.store)(best.model, "test") == pytest.approx(summary["test"])
+
+
+def test_summary_says_what_the_run_was(community_store, tmp_path):
+    config = config_for(community_store, tmp_path / "run", "final")
+    train(config, Single())
+    summary = json.loads((config.run / "summary.json").read_text())
+    keys = "method trainers interval_s rounds test valid wall_s share_not_training per_trainer"
+    assert set(keys.split()) <= set(summary)
+    each = "train_s wait_s aggregate_s steps positives_per_s peak_rss_bytes"
+    assert set(each.split()) <= set(summary["per_trainer"][0])
+    assert summary["per_trainer"][0]["steps"] == 12
+    assert 0 <= summary["share_not_training"] < 1
+    for name in ("config.yaml", "versions.json", "metrics.jsonl", "report.html", "tensorboard"):
+        assert (config.run / name).exists()
+    assert RunFolder.open(config.run).config() == config
+
+
+def test_an_evaluator_that_falls_behind_takes_the_newest_round(community_store, tmp_path):
+    config = config_for(community_store, tmp_path / "run", "final")
+    train(config, Single())
+    run = RunFolder.open(config.run)
+    run.scores.unlink()
+    scorer = RoundScorer(run)
+    assert scorer.score_newest()
+    assert [event["round"] for event in read_lines(run.scores)] == [4]
+    assert not scorer.score_newest()
+
+
+def test_a_round_that_was_dropped_meanwhile_is_passed_over(community_store, tmp_path):
+    config = config_for(community_store, tmp_path / "run", "final")
+    train(config, Single())
+    run = RunFolder.open(config.run)
+    run.scores.unlink()
+    RoundScorer(run).score(run.rounds / "000001.safetensors")
+    assert not run.scores.exists()
+
+
+def test_validation_that_no_longer_improves_stops_the_run(community_store, tmp_path):
+    config = config_for(
+        community_store,
+        tmp_path / "run",
+        "inline",
+        rounds=40,
+        interval_steps=1,
+        optimizer={"lr": 1e-12},
+        evaluate={"mode": "inline", "patience": 2},
+    )
+    summary = train(config, Single())
+    assert summary["stopped"] == "early stopping"
+    assert summary["rounds"] < 40
+
+
+def test_a_fixed_sample_of_validation_is_scored_and_all_of_test(community_store, tmp_path):
+    def scorer(most: int) -> Scorer:
+        return Scorer(
+            config_for(community_store, tmp_path, "final", evaluate={"max_links": most}),
+            community_store,
+        )
+
+    first, again, whole = scorer(20), scorer(20), scorer(0)
+    assert len(first.parts["valid"]) == 20
+    assert (first.parts["valid"].src == again.parts["valid"].src).all()
+    assert len(first.parts["test"]) == len(whole.parts["test"]) > 20
+
+
+def test_node_classification_learns_the_communities(community_store, tmp_path):
+    config = config_for(
+        community_store,
+        tmp_path / "run",
+        "final",
+        rounds=30,
+        task={"name": "nodes", "batch_size": 64},
+        optimizer={"lr": 0.02},
+    )
+    summary = train(config, Single())
+    assert set(summary["test"]) == {"accuracy", "macro_f1"}
+    assert summary["test"]["accuracy"] > 0.5
+
+
+@pytest.mark.parametrize("decoder", ["dot", "distmult"])
+def test_typed_directed_links_train_and_score(typed_store, tmp_path, decoder):
+    config = config_for(
+        typed_store, tmp_path / "run", "final", task={"decoder": decoder, "batch_size": 32}
+    )
+    assert 0 < train(config, Single())["test"]["mrr"] <= 1
+
+
+@pytest.mark.parametrize("negatives", ["local", "global", "joint", "in-batch"])
+def test_every_kind_of_negatives_trains(community_store, tmp_path, negatives):
+    config = config_for(
+        community_store, tmp_path / "run", "final", task={"negatives": negatives}, rounds=1
+    )
+    assert train(config, Single())["rounds"] == 1
+
+
+@pytest.mark.parametrize("encoder", ["gcn", "gat", "mlp"])
+def test_every_encoder_trains(community_store, tmp_path, encoder):
+    config = config_for(
+        community_store,
+        tmp_path / "run",
+        "final",
+        rounds=1,
+        first_hop=encoder == "gcn",
+        model={"encoder": encoder, "hidden": 16, "layers": 3},
+    )
+    assert train(config, Single())["rounds"] == 1
+
+
+def test_damaged_parameters_are_named(community_store, tmp_path):
+    config = config_for(community_store, tmp_path / "run", "final", rounds=1)
+    train(config, Single())
+    best = config.run / "best.safetensors"
+    shutil.copy(config.run / "config.yaml", best)
+    with pytest.raises(UserError, match=r"best\.safetensors does not hold"):
+        load_best(config.run)
