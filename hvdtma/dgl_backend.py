@@ -135,7 +135,8 @@ def block_of_rows(
         inside, indices - first_row, torch.searchsorted(others, indices) + num_rows
     )
     sources_n = torch.cat([torch.arange(first_row, first_row + num_rows), others])
+    edge_ids = torch.arange(len(local_E))  # left out, DGL 1.1 stops at some sums over edges
     block = dgl.create_block(
-        ("csc", (indptr, local_E, [])), num_src_nodes=len(sources_n), num_dst_nodes=num_rows
+        ("csc", (indptr, local_E, edge_ids)), num_src_nodes=len(sources_n), num_dst_nodes=num_rows
     )
     return Block(block), sources_n
