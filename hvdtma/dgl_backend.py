@@ -8,10 +8,19 @@ Legend: N nodes, E edges, S seeds, n sources of a block, D width, A attention he
 
 from __future__ import annotations
 
+import os
+import sys
+import types
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 
 import torch
+
+os.environ.setdefault("DGLBACKEND", "pytorch")  # else DGL writes a file into the home folder
+if sys.version_info >= (3, 12):
+    # DGL 2.1, the only one for Python 3.12, brings a graphbolt built for PyTorch 2.2 that cannot
+    # be loaded by a later one. Nothing here needs it.
+    sys.modules.setdefault("dgl.graphbolt", types.ModuleType("dgl.graphbolt"))
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # DGL 1.1 warns about its own imports

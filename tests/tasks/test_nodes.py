@@ -1,5 +1,6 @@
 """Node batches hold every labelled training node once an epoch, with its own label."""
 
+import copy
 from itertools import islice
 
 import numpy as np
@@ -91,8 +92,6 @@ def test_a_whole_step_moves_to_another_device(community_store):
 
 
 def test_a_shard_without_training_nodes_has_no_examples(community_raw, tmp_path):
-    import copy
-
     raw = copy.deepcopy(community_raw)
     labelled = np.flatnonzero(raw.label >= 0)
     raw.node_split = {"train": labelled[:1], "valid": labelled[1:9], "test": labelled[9:]}

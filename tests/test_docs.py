@@ -1,0 +1,58 @@
+"""What the README and the configs show works as it stands there."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hvdtma.config import load_config
+
+ROOT = Path(__file__).parent.parent
+BLOCKS = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("configs/*.yaml")), ids=lambda path: path.name)
+def test_every_example_config_is_valid(path):
+    assert load_config(path).run.parts[0] == "runs"
+
+
+def test_the_papers_config_is_the_papers():
+    config = load_config(ROOT / "configs/paper.yaml")
+    assert (config.interval_s, config.model.hidden, config.optimizer.lr) == (120, 256, 1e-3)
+    assert not config.first_hop
+    assert config.redeal_rounds == 0
+
+
+def test_the_readmes_averaging_example_runs_under_horovod(tmp_path):
+    loop = next(block for block in BLOCKS if "TimedAveraging" in block)
+    assert len([line for line in loop.splitlines() if line.strip()]) <= 10
+    script = tmp_path / "loop.py"
+    script.write_text(loop + '\nprint("rounds:", averaging.rounds_done)\n')
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        ["horovodrun", "-np", "2", sys.executable, str(script)],
+        env=os.environ | {"PATH": path},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("rounds: 3") == 2
+
+
+def test_the_readmes_other_examples_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    others = [block for block in BLOCKS if "TimedAveraging" not in block]
+    assert others
+    for block in others:
+        exec(compile(block, "README.md", "exec"), {})
+    assert (tmp_path / "grouped.zarr").exists()
+
+
+def test_the_readme_names_only_files_that_are_there():
+    named = re.findall(r"\]\(([^)#:]+)\)", (ROOT / "README.md").read_text())
+    assert named
+    assert not [name for name in named if not (ROOT / name).exists()]
