@@ -12,11 +12,14 @@ from typing import Annotated, Literal
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
 from yaml import YAMLError
 
 from hvdtma.errors import UserError, nearest
 
+Seconds = Annotated[float, Field(gt=0)]
 Positive = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 
 
@@ -114,11 +117,11 @@ class EvaluateConfig(Component):
     """A process of its own beside the trainers; trainer 0 between rounds; or only at the end."""
     metric: str | None = None
     """What chooses the best round. None: `mrr` for links, `accuracy` for nodes."""
-    max_links: int = Field(0, ge=0)
+    max_links: Count = 0
     """Validation links scored after a round, a fixed sample; 0 scores all. Test takes all."""
     every: Positive = 1
     """Score every so many rounds (`inline`)."""
-    patience: int = Field(0, ge=0)
+    patience: Count = 0
     """Stop early after so many scored rounds without a better one; 0 never."""
     keep: Positive = 5
     """Rounds whose parameters are kept, beside the best one."""
@@ -136,20 +139,20 @@ class TrainConfig(Component):
     trainers: Positive | None = None
     """How many trainers are wanted; an error if the launcher started another number. None: as
     many as it started."""
-    seed: int = Field(0, ge=0)
+    seed: Count = 0
     """Of the deal, the initial parameters, batches and sampling."""
-    interval_s: float | None = Field(120.0, gt=0)
+    interval_s: Seconds | None = 120.0
     """Seconds between two aggregations (the paper's rho)."""
     interval_steps: Positive | None = None
     """Steps between two aggregations instead of seconds; exactly reproducible."""
     rounds: Positive | None = None
     """Stop after so many rounds."""
-    time_limit_s: float | None = Field(None, gt=0)
+    time_limit_s: Seconds | None = None
     """Stop at the first aggregation after so many seconds of training."""
     first_hop: bool = True
     """The first layer reads the stored mean over all training neighbours instead of sampling
     them inside the shard. Off is the paper's method."""
-    redeal_rounds: int = Field(0, ge=0)
+    redeal_rounds: Count = 0
     """Deal the blocks anew every so many rounds; 0 never, as in the paper."""
     threads: Positive | None = None
     """CPU threads per trainer. None: the machine's cores shared out, at least 1."""
@@ -234,7 +237,7 @@ def dump_config(config: TrainConfig, path: Path) -> None:
     OmegaConf.save(OmegaConf.create(config.model_dump(mode="json")), path)
 
 
-def _explain(detail: dict) -> str:
+def _explain(detail: ErrorDetails) -> str:
     """One line on one thing that is wrong: the key, what came, what is valid."""
     key = ".".join(str(part) for part in detail["loc"])
     if detail["type"] == "extra_forbidden":

@@ -100,9 +100,16 @@ def sample_blocks(
     return _SAMPLER.submit(_sample, graph, seeds_S, fanouts, random_seed, left_out).result()
 
 
-def _sample(graph, seeds_S, fanouts, random_seed, left_out):
+def _sample(
+    graph: dgl.DGLGraph,
+    seeds_S: torch.Tensor,
+    fanouts: list[int],
+    random_seed: int,
+    left_out: torch.Tensor | None,
+) -> tuple[list[Block], torch.Tensor]:
     dgl.seed(random_seed)
-    nodes, blocks = seeds_S, []
+    nodes = seeds_S
+    blocks: list[Block] = []
     for fanout in reversed(fanouts):
         sampled = dgl.sampling.sample_neighbors(
             graph, nodes, fanout, copy_ndata=False, copy_edata=False
@@ -117,7 +124,8 @@ def _sample(graph, seeds_S, fanouts, random_seed, left_out):
 
 def _edges_between(graph: dgl.DGLGraph, keys: torch.Tensor) -> torch.Tensor:
     """The edges between pairs whose sorted keys are given, either way."""
-    key_E = pair_keys(*graph.edges(), graph.num_nodes())
+    src_E, dst_E = graph.edges()
+    key_E = pair_keys(src_E, dst_E, graph.num_nodes())
     place_E = torch.searchsorted(keys, key_E).clamp_(max=len(keys) - 1)
     return torch.nonzero(keys[place_E] == key_E).view(-1).to(graph.idtype)
 

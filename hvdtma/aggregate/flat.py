@@ -30,13 +30,18 @@ class FlatModel:
 
 
 class FlatOptimizer:
-    """The float tensors of an optimiser's state (Adam's moments), as one float32 vector."""
+    """The float tensors of an optimiser's state (Adam's moments), as one float32 vector.
 
-    def __init__(self, optimizer: torch.optim.Optimizer):
+    Without an optimiser there are none.
+    """
+
+    def __init__(self, optimizer: torch.optim.Optimizer | None):
         self.optimizer = optimizer
 
     @property
     def tensors(self) -> list[torch.Tensor]:
+        if self.optimizer is None:
+            return []
         parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
         states = [self.optimizer.state.get(p, {}) for p in parameters]
         return [
@@ -54,7 +59,8 @@ class FlatOptimizer:
 
     def reset(self) -> None:
         """Forget the state, as if no step had been taken."""
-        self.optimizer.state.clear()
+        if self.optimizer is not None:
+            self.optimizer.state.clear()
 
 
 def flatten(tensors: Iterable[torch.Tensor]) -> torch.Tensor:

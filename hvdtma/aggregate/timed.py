@@ -155,25 +155,27 @@ class TimedAveraging:
         self.max_rounds, self.time_limit_s = rounds, time_limit_s
         self.flat = FlatModel(model)
         self.optimizer_state = optimizer_state
-        self.flat_optimizer = FlatOptimizer(optimizer) if optimizer is not None else None
+        self.flat_optimizer = FlatOptimizer(optimizer)
         self.outer = outer or Average()
         self.rounds_done = 0
         self.steps_done = self.examples_done = 0
         self.train_s = self.wait_s = self.aggregate_s = 0.0
         self.stopped = Stop.NOT
         self.wanted_stop = Stop.NOT
-        self.theta_P: torch.Tensor | None = None
+        self.theta_P = torch.zeros(0)
+        self.started = False
         self.round = _Round(0.0)
 
     @property
     def running(self) -> bool:
         """Whether there is another round; starts the first one when first asked."""
-        if self.theta_P is None:
+        if not self.started:
             self.start()
         return self.stopped is Stop.NOT
 
     def start(self) -> None:
         """Take trainer 0's parameters, and start everybody's clock together."""
+        self.started = True
         self.theta_P = self.flat.read()
         if self.comm.size > 1:
             self.theta_P = self.comm.broadcast(self.theta_P.cpu()).to(self.theta_P.device)
@@ -220,7 +222,7 @@ class TimedAveraging:
     @property
     def elapsed_s(self) -> float:
         """From the common start to the end of the last aggregation."""
-        return self.ended - self.began if self.theta_P is not None else 0.0
+        return self.ended - self.began if self.started else 0.0
 
     @contextmanager
     def paused(self) -> Iterator[None]:
@@ -237,7 +239,7 @@ class TimedAveraging:
     @torch.no_grad()
     def aggregate(self) -> Aggregation:
         """Average the trainers' updates; a collective call."""
-        if self.theta_P is None:
+        if not self.started:
             self.start()
         arrived = self.comm.clock()
         self.round.settle(self.steps_done)
@@ -321,7 +323,9 @@ class TimedAveraging:
         elif self.time_limit_s is not None and float(rows_MS[0, ARRIVED]) >= self.time_limit_s:
             self.stopped = Stop.TIME_LIMIT
 
-    def _outcome(self, rows_MS: torch.Tensor, weights_M, aggregate_s: float) -> Aggregation:
+    def _outcome(
+        self, rows_MS: torch.Tensor, weights_M: torch.Tensor, aggregate_s: float
+    ) -> Aggregation:
         arrival_M, steps_M = rows_MS[:, ARRIVED], rows_MS[:, STEPS]
         return Aggregation(
             round=self.rounds_done,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import typer
 
 from hvdtma.cli import graph, runs
@@ -14,9 +16,11 @@ app = typer.Typer(
     add_completion=False,
 )
 
-for command in (graph.build, graph.info, graph.verify, graph.partition):
-    app.command()(command)
-for command in (runs.train, runs.evaluate, runs.embed, runs.report):
+COMMANDS: list[Callable[..., None]] = [
+    *(graph.build, graph.info, graph.verify, graph.partition),
+    *(runs.train, runs.evaluate, runs.embed, runs.report),
+]
+for command in COMMANDS:
     app.command()(command)
 
 
@@ -24,6 +28,7 @@ for command in (runs.train, runs.evaluate, runs.embed, runs.report):
 def version(
     show: bool = typer.Option(False, "--version", help="Print the version and stop."),
 ) -> None:
+    """Train graph neural networks on massive graphs by timed model aggregation."""
     if show:
         typer.echo(f"hvdtma {__version__}")
         raise typer.Exit

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import torch
 
-from hvdtma.dgl_backend import block_of_rows
+from hvdtma.dgl_backend import Block, block_of_rows
 from hvdtma.graph.store import GraphStore
 from hvdtma.models.encoder import Encoder
 from hvdtma.models.first_hop import FirstHop
@@ -44,8 +44,9 @@ def embed(
     encoder.eval()
     indptr_N1 = store.read("indptr")
     layers = len(encoder.layers)
-    h = None
+    h: np.ndarray | None = None
     for number in range(layers):
+        step: FirstHop | Block | None
         out = _scratch(store.num_nodes, encoder.out_dim)
         for start, stop in row_ranges(indptr_N1):
             if number == 0 and encoder.first_hop:
@@ -58,6 +59,7 @@ def embed(
                 progress((number + stop / store.num_nodes) / layers)
         h = out
     encoder.train(was_training)
+    assert h is not None  # an encoder has a layer
     return h
 
 
@@ -72,13 +74,17 @@ def row_ranges(indptr_N1: np.ndarray) -> Iterator[tuple[int, int]]:
         start = stop
 
 
-def _first_hop(store: GraphStore, indptr_N1, start: int, stop: int):
+def _first_hop(
+    store: GraphStore, indptr_N1: np.ndarray, start: int, stop: int
+) -> tuple[FirstHop, torch.Tensor]:
     degree = np.diff(indptr_N1[start : stop + 1]).astype(np.float32)
     mean = torch.from_numpy(store.read("first_hop", start, stop))
     return FirstHop(mean, torch.from_numpy(degree)), _features(store, start, stop)
 
 
-def _all_neighbours(encoder: Encoder, store: GraphStore, h, start: int, stop: int):
+def _all_neighbours(
+    encoder: Encoder, store: GraphStore, h: np.ndarray | None, start: int, stop: int
+) -> tuple[Block | None, torch.Tensor]:
     """(block, input rows) of a range; without neighbours, (None, the range's own rows)."""
     if not encoder.needs_neighbours:
         own = _features(store, start, stop) if h is None else torch.from_numpy(h[start:stop])
@@ -101,7 +107,7 @@ def _gather_features(store: GraphStore, nodes: np.ndarray) -> torch.Tensor:
     out = np.empty((len(nodes), store.feature_dim), np.float32)
     order = np.argsort(nodes, kind="stable")
     ascending = nodes[order]
-    chunk_rows = store.group["feat"].chunks[0]
+    chunk_rows = store.array("feat").chunks[0]
     for start in range(0, store.num_nodes, chunk_rows):
         first, last = np.searchsorted(ascending, [start, start + chunk_rows])
         if last > first:

@@ -32,6 +32,7 @@ class Scorer:
         self.parts = {part: self._part(part) for part in ("valid", "test")}
 
     def _part(self, part: str) -> Pairs | np.ndarray:
+        held_out: Pairs | np.ndarray | None
         if self.config.task.name == "nodes":
             held_out = self.store.labelled_nodes(part)
         else:
@@ -45,16 +46,16 @@ class Scorer:
         if isinstance(held_out, Pairs) and part == "valid" and 0 < most < len(held_out):
             rng = np.random.default_rng(SAMPLE_SEED)
             chosen = np.sort(rng.choice(len(held_out), most, replace=False))
-            rows = {k: None if v is None else v[chosen] for k, v in vars(held_out).items()}
-            held_out = Pairs(**rows)
+            held_out = held_out.take(chosen)
         return held_out
 
     def __call__(self, model: Model, part: str) -> dict[str, float]:
         """Metrics of `valid` or `test`."""
         embedded = embed(model.encoder, self.store, device=self.device)
-        if self.config.task.name == "nodes":
-            return self._classes(model, embedded, self.parts[part])
-        return self._links(model, embedded, self.parts[part])
+        held_out = self.parts[part]
+        if isinstance(held_out, Pairs):
+            return self._links(model, embedded, held_out)
+        return self._classes(model, embedded, held_out)
 
     @torch.no_grad()
     def _classes(self, model: Model, h_NH: np.ndarray, nodes: np.ndarray) -> dict[str, float]:
@@ -64,10 +65,10 @@ class Scorer:
 
     @torch.no_grad()
     def _links(self, model: Model, h_NH: np.ndarray, pairs: Pairs) -> dict[str, float]:
-        if pairs.neg is None:
-            raise UserError(f"{self.store.path} has no negatives to rank against")
         h = torch.from_numpy(h_NH)
         positive, first_negative, rank = [], [], []
+        if pairs.neg is None:
+            raise UserError(f"{self.store.path} has no negatives to rank against")
         rows = max(1, VALUES_AT_ONCE // (h.shape[1] * (pairs.neg.shape[1] + 1)))
         for start in range(0, len(pairs), rows):
             scores = self._score_rows(model, h, pairs, slice(start, start + rows))
@@ -77,8 +78,9 @@ class Scorer:
         auc = area_under_roc(torch.cat(positive).numpy(), torch.cat(first_negative).numpy())
         return link_metrics(torch.cat(rank), auc)
 
-    def _score_rows(self, model: Model, h: torch.Tensor, pairs: Pairs, rows: slice):
+    def _score_rows(self, model: Model, h: torch.Tensor, pairs: Pairs, rows: slice) -> torch.Tensor:
         """Scores [rows, 1 + K]: the true destination first."""
+        assert pairs.neg is not None
         candidates = np.concatenate([pairs.dst[rows, None], pairs.neg[rows]], axis=1)
         u = h[torch.from_numpy(pairs.src[rows].astype(np.int64))].to(self.device)
         v = h[torch.from_numpy(candidates.astype(np.int64))].to(self.device)

@@ -168,7 +168,14 @@ def _first_of(key: np.ndarray) -> np.ndarray:
     return np.sort(np.unique(key, return_index=True)[1])
 
 
-def _link_split(raw, src, dst, edge_type, options, rng):
+def _link_split(
+    raw: RawGraph,
+    src: np.ndarray,
+    dst: np.ndarray,
+    edge_type: np.ndarray | None,
+    options: BuildOptions,
+    rng: np.random.Generator,
+) -> tuple[tuple[np.ndarray, int], dict[str, Pairs]]:
     """((mask of edges to train on, edges dropped), held-out links)."""
     if options.hold_out == "nodes":
         return (np.ones(len(src), bool), 0), {}
@@ -195,7 +202,9 @@ def _link_split(raw, src, dst, edge_type, options, rng):
     return (mask, int((~mask).sum())), links
 
 
-def _node_split(raw: RawGraph, options: BuildOptions, rng) -> dict[str, np.ndarray]:
+def _node_split(
+    raw: RawGraph, options: BuildOptions, rng: np.random.Generator
+) -> dict[str, np.ndarray]:
     if raw.node_split is not None:
         return raw.node_split
     if raw.label is None:
@@ -205,7 +214,13 @@ def _node_split(raw: RawGraph, options: BuildOptions, rng) -> dict[str, np.ndarr
     return hold_out_nodes(raw.label, options.valid, options.test, rng)
 
 
-def _training_graph(src, dst, edge_type, mask, raw: RawGraph) -> CSC:
+def _training_graph(
+    src: np.ndarray,
+    dst: np.ndarray,
+    edge_type: np.ndarray | None,
+    mask: np.ndarray,
+    raw: RawGraph,
+) -> CSC:
     src, dst = src[mask], dst[mask]
     edge_type = None if edge_type is None else edge_type[mask]
     if raw.undirected:
@@ -214,7 +229,14 @@ def _training_graph(src, dst, edge_type, mask, raw: RawGraph) -> CSC:
     return build_csc(src, dst, raw.num_nodes, edge_type)
 
 
-def _fill_negatives(links: dict[str, Pairs], src, dst, raw: RawGraph, options, rng) -> None:
+def _fill_negatives(
+    links: dict[str, Pairs],
+    src: np.ndarray,
+    dst: np.ndarray,
+    raw: RawGraph,
+    options: BuildOptions,
+    rng: np.random.Generator,
+) -> None:
     """Draw negatives for the held-out links that came without."""
     known = Pairs(
         np.concatenate([src, *(pairs.src for pairs in links.values())]),

@@ -66,7 +66,9 @@ def build_csc(
 
 
 @njit(cache=True)
-def _counting_order(key_E, order_E, num_keys):
+def _counting_order(
+    key_E: np.ndarray, order_E: np.ndarray, num_keys: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Stable order of edges by key, among edges already in `order_E`; and where each key begins."""
     start = np.zeros(num_keys + 1, np.int64)
     for key in key_E:
@@ -83,7 +85,9 @@ def _counting_order(key_E, order_E, num_keys):
 
 
 @njit(cache=True, parallel=True)
-def _count_edges(indptr, indices, src_Q, dst_Q):
+def _count_edges(
+    indptr: np.ndarray, indices: np.ndarray, src_Q: np.ndarray, dst_Q: np.ndarray
+) -> np.ndarray:
     count = np.zeros(len(src_Q), np.int64)
     for query in prange(len(src_Q)):
         src, end = src_Q[query], indptr[dst_Q[query] + 1]
@@ -101,7 +105,13 @@ def _count_edges(indptr, indices, src_Q, dst_Q):
 
 
 @njit(cache=True, parallel=True)
-def neighbour_mean(indptr, indices, feat_ND, out_nD, first_row):
+def neighbour_mean(
+    indptr: np.ndarray,
+    indices: np.ndarray,
+    feat_ND: np.ndarray,
+    out_nD: np.ndarray,
+    first_row: int,
+) -> None:
     """Mean of the in-neighbours' features for rows first_row .. first_row + n; 0 without any.
 
     Sums in float64, so that the mean can be undone exactly (see `hvdtma.graph.first_hop`).

@@ -24,7 +24,7 @@ def description(store: GraphStore) -> dict[str, str]:
         "nodes": f"{store.num_nodes:,}",
         "edges": f"{store.num_edges:,} for training, {kind}",
         "in-degree": _degrees(degree_N),
-        "features": f"{store.feature_dim} x {store.group['feat'].dtype}",
+        "features": f"{store.feature_dim} x {store.array('feat').dtype}",
         "first hop": "stored" if "first_hop" in store else "not stored",
         "order": ", ".join(f"{key} {value}" for key, value in store.attrs["order"].items()),
         "blocks": f"{store.num_blocks:,} of {sizes.min():,} to {sizes.max():,} nodes",

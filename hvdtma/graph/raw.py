@@ -34,6 +34,15 @@ class Pairs:
     def __len__(self) -> int:
         return len(self.src)
 
+    def take(self, rows: np.ndarray | slice) -> Pairs:
+        """Some of the pairs, with what belongs to them."""
+        return Pairs(
+            self.src[rows],
+            self.dst[rows],
+            None if self.neg is None else self.neg[rows],
+            None if self.edge_type is None else self.edge_type[rows],
+        )
+
 
 @dataclass
 class RawGraph:

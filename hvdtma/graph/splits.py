@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from hvdtma.errors import UserError
-from hvdtma.graph.csc import build_csc
+from hvdtma.graph.csc import CSC, build_csc
 from hvdtma.graph.raw import PARTS, Pairs
 
 
@@ -120,7 +120,7 @@ def draw_negatives(
     return neg_nK
 
 
-def _distinct(csc) -> np.ndarray:
+def _distinct(csc: CSC) -> np.ndarray:
     """How many distinct neighbours each row has."""
     first = np.ones(csc.num_edges, bool)
     first[1:] = np.diff(csc.indices) != 0

@@ -25,10 +25,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
+from types import TracebackType
+from typing import Any, cast
 
 import numpy as np
 import xxhash
 import zarr
+from zarr.abc.codec import BytesBytesCodec
 from zarr.codecs import BloscCodec, Crc32cCodec
 
 from hvdtma.errors import UserError
@@ -48,7 +51,7 @@ class GraphStore:
     def __init__(self, path: str | Path):
         self.path = Path(path)
         self.group = _open_group(self.path)
-        self.attrs = dict(self.group.attrs)
+        self.attrs: dict[str, Any] = dict(self.group.attrs)
 
     def __contains__(self, name: str) -> bool:
         return name in self.attrs["checksums"]
@@ -90,12 +93,16 @@ class GraphStore:
     def part_offsets(self) -> np.ndarray | None:
         return self.read("part_offsets") if "part_offsets" in self else None
 
+    def array(self, name: str) -> zarr.Array:
+        """An array of the store, unread."""
+        return cast(zarr.Array, self.group[name])
+
     def read(self, name: str, start: int = 0, stop: int | None = None) -> np.ndarray:
         """Rows start:stop of an array; raises UserError if a chunk of it is damaged."""
         if name not in self:
             raise UserError(f"{self.path} has no '{name}'; it has: {', '.join(self.array_names)}")
         try:
-            array = self.group[name]
+            array = self.array(name)
             return np.asarray(array[start : array.shape[0] if stop is None else stop])
         except (ValueError, RuntimeError, KeyError, OSError) as error:
             end = "the end" if stop is None else stop
@@ -144,7 +151,7 @@ def _open_group(path: Path) -> zarr.Group:
         raise UserError(f"{path} is not a graph store: it is no Zarr group ({error})") from error
     if group.attrs.get("format") != FORMAT:
         raise UserError(f"{path} is a Zarr group, but not one that 'hvdtma build' wrote")
-    version = group.attrs["format_version"]
+    version = cast(int, group.attrs["format_version"])
     if version > FORMAT_VERSION:
         raise UserError(
             f"{path} has format version {version}; this hvdtma reads up to {FORMAT_VERSION}: "
@@ -175,7 +182,7 @@ class StoreWriter:
     path: Path
     overwrite: bool = False
     format: str = FORMAT
-    attrs: dict = field(default_factory=dict)
+    attrs: dict[str, Any] = field(default_factory=dict)
 
     def __enter__(self) -> StoreWriter:
         self.path = Path(self.path)
@@ -196,7 +203,7 @@ class StoreWriter:
         values = np.ascontiguousarray(values)
         chunks = max(-(-values.nbytes // CHUNK_BYTES), 1)
         rows = max(-(-len(values) // chunks), 1)  # even chunks: the last is not mostly padding
-        codecs = [Crc32cCodec()]
+        codecs: list[BytesBytesCodec] = [Crc32cCodec()]
         if values.dtype.kind in "iu":  # sorted and small numbers shrink; random floats do not
             codecs.insert(0, BloscCodec(cname="lz4", clevel=1, typesize=values.dtype.itemsize))
         self.group.create_array(
@@ -208,7 +215,12 @@ class StoreWriter:
         )[...] = values
         self.attrs["checksums"][name] = digest(values)
 
-    def __exit__(self, kind, error, traceback) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         if error is not None:
             self._give_up(error)
             return

@@ -74,7 +74,7 @@ def _lengths_agree(store: GraphStore, csc: CSC) -> str | None:
         ("first_hop", num_nodes),
         ("label", num_nodes),
     ):
-        found = store.group[name].shape[0] if name in store else length
+        found = store.array(name).shape[0] if name in store else length
         if found != length:
             return f"{name} has {found} rows, not {length}"
     return None

@@ -14,7 +14,9 @@ from hvdtma.errors import UserError
 class DotDecoder(nn.Module):
     """The inner product."""
 
-    def forward(self, u_QH: torch.Tensor, v_QH: torch.Tensor, type_Q=None) -> torch.Tensor:
+    def forward(
+        self, u_QH: torch.Tensor, v_QH: torch.Tensor, type_Q: torch.Tensor | None = None
+    ) -> torch.Tensor:
         """Scores [Q]."""
         return (u_QH * v_QH).sum(-1)
 
@@ -26,7 +28,9 @@ class HadamardMLPDecoder(nn.Module):
         super().__init__()
         self.mlp = nn.Sequential(nn.Linear(dim, dim), nn.PReLU(), nn.Linear(dim, 1))
 
-    def forward(self, u_QH: torch.Tensor, v_QH: torch.Tensor, type_Q=None) -> torch.Tensor:
+    def forward(
+        self, u_QH: torch.Tensor, v_QH: torch.Tensor, type_Q: torch.Tensor | None = None
+    ) -> torch.Tensor:
         """Scores [Q]."""
         return self.mlp(u_QH * v_QH).squeeze(-1)
 
@@ -38,7 +42,7 @@ class DistMultDecoder(nn.Module):
         super().__init__()
         self.relation = nn.Parameter(torch.ones(num_types, dim))
 
-    def forward(self, u_QH: torch.Tensor, v_QH: torch.Tensor, type_Q: torch.Tensor):
+    def forward(self, u_QH: torch.Tensor, v_QH: torch.Tensor, type_Q: torch.Tensor) -> torch.Tensor:
         """Scores [Q]; type_Q int64."""
         return (u_QH * self.relation[type_Q] * v_QH).sum(-1)
 

@@ -6,6 +6,7 @@ Legend: n input nodes, S seeds, D features, H hidden.
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import nn
@@ -62,7 +63,7 @@ class Encoder(nn.Module):
 
     def layer(self, number: int, step: Block | FirstHop | None, h: torch.Tensor) -> torch.Tensor:
         """One layer, with what follows it: on a block, or on a first hop."""
-        layer = self.layers[number]
+        layer: Any = self.layers[number]
         out = layer.combine(h, step) if isinstance(step, FirstHop) else layer(step, h)
         return self.between[number](out) if number < len(self.between) else out
 

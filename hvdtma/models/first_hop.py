@@ -26,7 +26,11 @@ class FirstHop(NamedTuple):
 
 
 def without_pairs(
-    hop: FirstHop, x_nD: torch.Tensor, src_Q: torch.Tensor, dst_Q: torch.Tensor, count_Q
+    hop: FirstHop,
+    x_nD: torch.Tensor,
+    src_Q: torch.Tensor,
+    dst_Q: torch.Tensor,
+    count_Q: torch.Tensor,
 ) -> FirstHop:
     """The first hop over the graph without the edges src -> dst, each `count` times.
 

@@ -6,7 +6,7 @@ baseline of the same paper. Legend: N nodes, B blocks, U super-nodes, P parts.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -29,13 +29,13 @@ class Order:
     nodes: np.ndarray
     block_offsets: np.ndarray
     part_offsets: np.ndarray | None = None
-    attrs: dict | None = None
+    attrs: dict = field(default_factory=dict)
 
 
 def random_order(csc: CSC, block_nodes: int, *, seed: int) -> Order:
     """Every node anywhere (RandomTMA)."""
     nodes = np.random.default_rng(seed).permutation(csc.num_nodes)
-    return Order(nodes, equal_blocks(csc.num_nodes, block_nodes), attrs={})
+    return Order(nodes, equal_blocks(csc.num_nodes, block_nodes))
 
 
 def super_node_order(csc: CSC, block_nodes: int, *, seed: int, super_nodes: int) -> Order:

@@ -9,11 +9,12 @@ from hvdtma.console import stage
 from hvdtma.errors import UserError, nearest
 from hvdtma.graph.blocks import sensible_block_size
 from hvdtma.graph.build import provenance
+from hvdtma.graph.csc import CSC
 from hvdtma.graph.memory import read_graph, renumber, write_graph
 from hvdtma.graph.store import GraphStore, refuse_existing
 from hvdtma.partition.orders import Order, min_cut_order, random_order, super_node_order
 
-METHODS = ("random", "super", "min-cut")
+METHODS = ["random", "super", "min-cut"]
 NODES_PER_SUPER_NODE = 200  # the paper's 15,000 on ogbl-citation2's 2.9 million nodes
 MAX_SUPER_NODES = 15_000
 
@@ -78,7 +79,7 @@ def partition(
         )
 
 
-def _order(csc, block_nodes: int, options: PartitionOptions) -> Order:
+def _order(csc: CSC, block_nodes: int, options: PartitionOptions) -> Order:
     if options.method == "random":
         return random_order(csc, block_nodes, seed=options.seed)
     if options.method == "min-cut":

@@ -20,13 +20,15 @@ TRIES = 20  # after so many a source linked to nearly everything goes with fewer
 Negatives = tuple[np.ndarray, np.ndarray]  # row int64 [Q], node int64 [Q]
 
 
-def local(shard: Shard, src_B, dst_B, num_negatives: int, rng: np.random.Generator) -> Negatives:
+def local(
+    shard: Shard, src_B: np.ndarray, dst_B: np.ndarray, num_negatives: int, rng: np.random.Generator
+) -> Negatives:
     """K destinations per positive, uniform over the trainer's own nodes."""
     return _uniform(shard, src_B, num_negatives, shard.num_own, rng)
 
 
 def everywhere(
-    shard: Shard, src_B, dst_B, num_negatives: int, rng: np.random.Generator
+    shard: Shard, src_B: np.ndarray, dst_B: np.ndarray, num_negatives: int, rng: np.random.Generator
 ) -> Negatives:
     """K destinations per positive, uniform over all nodes of the graph.
 
@@ -35,7 +37,9 @@ def everywhere(
     return _uniform(shard, src_B, num_negatives, shard.num_nodes, rng)
 
 
-def joint(shard: Shard, src_B, dst_B, num_negatives: int, rng: np.random.Generator) -> Negatives:
+def joint(
+    shard: Shard, src_B: np.ndarray, dst_B: np.ndarray, num_negatives: int, rng: np.random.Generator
+) -> Negatives:
     """One set of K own nodes, against every positive of the batch (as in DGL-KE)."""
     drawn_K = rng.integers(0, shard.num_own, num_negatives)
     row = np.repeat(np.arange(len(src_B)), num_negatives)
@@ -43,7 +47,9 @@ def joint(shard: Shard, src_B, dst_B, num_negatives: int, rng: np.random.Generat
     return _without_links(shard, src_B, row, node)
 
 
-def in_batch(shard: Shard, src_B, dst_B, num_negatives: int, rng: np.random.Generator) -> Negatives:
+def in_batch(
+    shard: Shard, src_B: np.ndarray, dst_B: np.ndarray, num_negatives: int, rng: np.random.Generator
+) -> Negatives:
     """K destinations per positive out of the batch's other positives: drawn by degree."""
     if len(src_B) < 2:
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
@@ -60,7 +66,9 @@ NEGATIVES: dict[str, Callable[..., Negatives]] = {
 }
 
 
-def _uniform(shard: Shard, src_B, num_negatives: int, num_nodes: int, rng) -> Negatives:
+def _uniform(
+    shard: Shard, src_B: np.ndarray, num_negatives: int, num_nodes: int, rng: np.random.Generator
+) -> Negatives:
     row = np.repeat(np.arange(len(src_B)), num_negatives)
     node = rng.integers(0, num_nodes, len(row))
     for _ in range(TRIES):
@@ -71,7 +79,7 @@ def _uniform(shard: Shard, src_B, num_negatives: int, num_nodes: int, rng) -> Ne
     return _without_links(shard, src_B, row, node)
 
 
-def _without_links(shard: Shard, src_B, row: np.ndarray, node: np.ndarray) -> Negatives:
+def _without_links(shard: Shard, src_B: np.ndarray, row: np.ndarray, node: np.ndarray) -> Negatives:
     free = ~_is_link(shard, src_B[row], node)
     return row[free], node[free]
 

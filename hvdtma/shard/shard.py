@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -47,7 +48,7 @@ class Shard:
         return len(self.nodes)
 
     @cached_property
-    def graph(self):
+    def graph(self) -> Any:
         """The shard as a DGL graph, sharing the memory of its sources where dtypes allow."""
         dtype = index_dtype(max(self.num_nodes, self.csc.num_edges))  # one for both, DGL wants
         return graph_from_csc(
@@ -131,7 +132,7 @@ def _windows(ranges: list[Range], row_bytes: float) -> Iterator[list[Range]]:
 
 def _read_rows(store: GraphStore, name: str, ranges: list[Range]) -> np.ndarray:
     """The rows of ascending ranges end to end, each chunk read once."""
-    array = store.group[name]
+    array = store.array(name)
     row_bytes = array.dtype.itemsize * int(np.prod(array.shape[1:], dtype=np.int64))
     out = np.empty((sum(b - a for a, b in ranges), *array.shape[1:]), array.dtype)
     filled = 0
@@ -152,7 +153,10 @@ def _induced_graph(
     local_B = np.full(store.num_blocks, -1, np.int64)  # where each of my blocks begins locally
     local_B[blocks] = np.cumsum(sizes) - sizes
     dtype = index_dtype(int(sizes.sum()))
-    degrees, counts, sources, types = [], [], [], []
+    degrees: list[np.ndarray] = []
+    counts: list[np.ndarray] = []
+    sources: list[np.ndarray] = []
+    types: list[np.ndarray] = []
     edge_bytes = 8 * store.num_edges / max(store.num_nodes, 1)
     for window in _windows(own, edge_bytes):
         base = window[0][0]
@@ -171,7 +175,9 @@ def _induced_graph(
 
 
 @njit(cache=True)
-def _keep_own(indptr, indices, offsets_B1, local_B):
+def _keep_own(
+    indptr: np.ndarray, indices: np.ndarray, offsets_B1: np.ndarray, local_B: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Of the rows in `indptr`, the edges that come from own blocks.
 
     Returns how many each row keeps, their sources' local numbers, and their places in `indices`.

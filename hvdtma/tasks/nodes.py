@@ -58,6 +58,8 @@ class NodeTask:
 
     def batches(self, shard: Shard, *, stream: list[int]) -> Iterator[NodeBatch]:
         """Batches without end; nodes are shuffled anew each epoch."""
+        labels = shard.label
+        assert labels is not None  # the constructor saw to it
         step = 0
         for epoch in range(1 << 62):
             order = np.random.default_rng([*stream, 0, epoch]).permutation(shard.train_nodes)
@@ -67,7 +69,7 @@ class NodeTask:
                 around = sample_neighbourhood(
                     shard, nodes, self.fanouts, random_seed=int(rng.integers(1 << 31))
                 )
-                yield NodeBatch(around, shard.label[nodes])
+                yield NodeBatch(around, labels[nodes])
                 step += 1
 
     def loss(self, model: Model, batch: NodeBatch) -> torch.Tensor:

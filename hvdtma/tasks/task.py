@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import nn
@@ -51,8 +51,8 @@ class Task(Protocol):
         """Batches without end, epoch after epoch; a pure function of the shard and `stream`."""
         ...
 
-    def loss(self, model: Model, batch: Batch) -> torch.Tensor:
-        """A scalar."""
+    def loss(self, model: Model, batch: Any) -> torch.Tensor:
+        """A scalar; the batch is one of this task's own."""
         ...
 
 
@@ -66,7 +66,7 @@ def make_task(config: TrainConfig, store: GraphStore) -> Task:
             f"first_hop is on, but {store.path} was built without; "
             "set first_hop=false, or build it again with --first-hop"
         )
-    return {"links": LinkTask, "nodes": NodeTask}[config.task.name](config, store)
+    return LinkTask(config, store) if config.task.name == "links" else NodeTask(config, store)
 
 
 def make_model(config: TrainConfig, store: GraphStore, task: Task) -> Model:

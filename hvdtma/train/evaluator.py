@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from pathlib import Path
 
 import torch
 
@@ -34,7 +35,7 @@ class RoundScorer:
         self.best = float("-inf")
         self.last_round = 0
 
-    def score(self, path) -> None:
+    def score(self, path: Path) -> None:
         """Score one round's file; a round that was dropped meanwhile is skipped."""
         try:
             facts = read_model(path, self.model)
@@ -80,6 +81,7 @@ def follow(run: RunFolder) -> None:
 
 
 def main() -> None:
+    """Follow the run named on the command line."""
     run = RunFolder.open(sys.argv[1])
     torch.set_num_threads(run.config().evaluate.threads)
     try:

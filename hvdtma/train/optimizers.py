@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 
 import torch
 from torch import nn
@@ -30,7 +31,7 @@ class NovoGrad(torch.optim.Optimizer):
         )
 
     @torch.no_grad()
-    def step(self, closure=None):
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
         """One update; returns the closure's loss, if there is one."""
         loss = None
         if closure is not None:
@@ -44,6 +45,7 @@ class NovoGrad(torch.optim.Optimizer):
 
     def _update(self, parameter: nn.Parameter, state: dict, group: dict) -> None:
         gradient, (beta1, beta2) = parameter.grad, group["betas"]
+        assert gradient is not None
         square = gradient.square().sum()
         if not state:
             state["second_moment"] = square.clone()
@@ -58,8 +60,10 @@ class NovoGrad(torch.optim.Optimizer):
 
 def make_optimizer(config: OptimizerConfig, model: nn.Module) -> torch.optim.Optimizer:
     """The config's optimiser on a model's parameters."""
-    common = {"lr": config.lr, "weight_decay": config.weight_decay}
-    if config.name == "sgd":
-        return torch.optim.SGD(model.parameters(), momentum=config.momentum, **common)
-    kinds = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "novograd": NovoGrad}
-    return kinds[config.name](model.parameters(), **common)
+    kinds: dict[str, Callable[..., torch.optim.Optimizer]] = {
+        "adam": torch.optim.Adam,
+        "adamw": torch.optim.AdamW,
+        "sgd": partial(torch.optim.SGD, momentum=config.momentum),
+        "novograd": NovoGrad,
+    }
+    return kinds[config.name](model.parameters(), lr=config.lr, weight_decay=config.weight_decay)

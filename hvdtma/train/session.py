@@ -6,6 +6,7 @@ import os
 import resource
 import time
 from dataclasses import dataclass
+from typing import Any
 
 import numba
 import torch
@@ -70,7 +71,7 @@ def set_up_device(config: TrainConfig, comm: Communicator) -> torch.device:
     cores = len(os.sched_getaffinity(0))
     threads = config.threads or max(1, cores // comm.local_size)
     torch.set_num_threads(threads)
-    numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
+    numba.set_num_threads(min(threads, numba.get_num_threads()))
     wanted = config.device
     if wanted == "auto":
         wanted = "cuda" if torch.cuda.is_available() else "cpu"
@@ -99,8 +100,9 @@ def make_trainer(
 
 
 def make_averaging(trainer: Trainer, comm: Communicator) -> TimedAveraging:
+    """The averaging that the trainer's config asks for."""
     config = trainer.config
-    outer = Average()
+    outer: Average | Nesterov = Average()
     if config.aggregate.outer == "nesterov":
         outer = Nesterov(config.aggregate.outer_lr, config.aggregate.outer_momentum)
     return TimedAveraging(
@@ -165,7 +167,7 @@ def _finish(
     if skipped:
         recorder.event({"kind": "skipped", "rounds": skipped})
     facts = read_model(run.best, trainer.model)
-    test = {
+    test: dict[str, Any] = {
         "kind": "score",
         "part": "test",
         "round": int(facts["round"]),
