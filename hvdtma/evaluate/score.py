@@ -14,7 +14,7 @@ from hvdtma.evaluate.embed import embed
 from hvdtma.evaluate.metrics import area_under_roc, class_metrics, link_metrics, ranks
 from hvdtma.graph.raw import Pairs
 from hvdtma.graph.store import GraphStore
-from hvdtma.tasks.task import Model
+from hvdtma.tasks import Model
 
 VALUES_AT_ONCE = 1 << 20  # embedding values of scored pairs; small enough for the cache
 SAMPLE_SEED = 0  # which validation links are scored when not all are

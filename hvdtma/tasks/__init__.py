@@ -1,5 +1,6 @@
 """What is learnt: a model, batches from a shard, and the loss of a batch."""
 
-from hvdtma.tasks.task import Batch, Task, make_task
+from hvdtma.tasks.make import make_model, make_task
+from hvdtma.tasks.task import Batch, Model, Task
 
-__all__ = ["Batch", "Task", "make_task"]
+__all__ = ["Batch", "Model", "Task", "make_model", "make_task"]

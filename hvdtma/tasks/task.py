@@ -1,4 +1,4 @@
-"""What the loop and the evaluator ask of a task, and the two there are by name."""
+"""What the loop and the evaluator ask of a task."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ import torch
 from torch import nn
 
 from hvdtma.config import TrainConfig
-from hvdtma.errors import UserError
-from hvdtma.graph.store import GraphStore
 from hvdtma.models.encoder import Encoder
 from hvdtma.shard.shard import Shard
 
@@ -54,27 +52,6 @@ class Task(Protocol):
     def loss(self, model: Model, batch: Any) -> torch.Tensor:
         """A scalar; the batch is one of this task's own."""
         ...
-
-
-def make_task(config: TrainConfig, store: GraphStore) -> Task:
-    """The config's task on a store; raises UserError if the store lacks what it needs."""
-    from hvdtma.tasks.links import LinkTask
-    from hvdtma.tasks.nodes import NodeTask
-
-    if config.first_hop and "first_hop" not in store:
-        raise UserError(
-            f"first_hop is on, but {store.path} was built without; "
-            "set first_hop=false, or build it again with --first-hop"
-        )
-    return LinkTask(config, store) if config.task.name == "links" else NodeTask(config, store)
-
-
-def make_model(config: TrainConfig, store: GraphStore, task: Task) -> Model:
-    """A model with its initial parameters, a pure function of the config's seed."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
-        encoder = Encoder(config.model, store.feature_dim, first_hop=config.first_hop)
-        return Model(encoder, task.make_head(encoder.out_dim))
 
 
 def sampled_fanouts(config: TrainConfig) -> list[int]:

@@ -8,8 +8,7 @@ from pathlib import Path
 from hvdtma.config import TrainConfig
 from hvdtma.errors import UserError
 from hvdtma.graph.store import GraphStore, open_store
-from hvdtma.tasks import make_task
-from hvdtma.tasks.task import Model, make_model
+from hvdtma.tasks import Model, make_model, make_task
 from hvdtma.train.run_folder import RunFolder, read_model
 
 

@@ -17,7 +17,7 @@ from hvdtma.errors import UserError
 from hvdtma.evaluate.score import Scorer
 from hvdtma.files import append_json
 from hvdtma.graph.store import open_store
-from hvdtma.tasks.task import make_model, make_task
+from hvdtma.tasks import make_model, make_task
 from hvdtma.train.run_folder import RunFolder, read_model, write_model
 
 POLL_S = 0.1

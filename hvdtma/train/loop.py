@@ -13,8 +13,7 @@ from hvdtma.config import TrainConfig
 from hvdtma.graph.store import GraphStore
 from hvdtma.partition.deal import deal
 from hvdtma.shard.shard import Shard, load_shard
-from hvdtma.tasks import Batch, Task
-from hvdtma.tasks.task import Model
+from hvdtma.tasks import Batch, Model, Task
 
 
 @dataclass

@@ -19,8 +19,7 @@ from hvdtma.evaluate.score import Scorer
 from hvdtma.files import write_json
 from hvdtma.graph.store import GraphStore, open_store
 from hvdtma.report import write_report
-from hvdtma.tasks import make_task
-from hvdtma.tasks.task import make_model
+from hvdtma.tasks import make_model, make_task
 from hvdtma.train.live import LiveView
 from hvdtma.train.loop import Trainer, Watch, announce_deal, shard_weight, train_rounds
 from hvdtma.train.optimizers import make_optimizer

@@ -1,4 +1,4 @@
-"""Averaging: the weighted mean, outer steps, optimiser state, stopping, losses that are no number."""
+"""Averaging: the weighted mean, outer steps, optimiser state, stopping, losses that are NaN."""
 
 import math
 

@@ -14,7 +14,7 @@ from hvdtma.evaluate.write import write_embeddings
 from hvdtma.graph.ids import NodeIds
 from hvdtma.shard.sampling import sample_neighbourhood
 from hvdtma.shard.shard import load_shard
-from hvdtma.tasks.task import make_model, make_task
+from hvdtma.tasks import make_model, make_task
 
 
 def model_for(store, encoder: str, first_hop: bool):

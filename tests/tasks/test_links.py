@@ -13,9 +13,9 @@ from hvdtma.config import parse_config
 from hvdtma.errors import UserError
 from hvdtma.graph.build import BuildOptions, build
 from hvdtma.shard.shard import load_shard
-from hvdtma.tasks import make_task
+from hvdtma.tasks import make_model, make_task
 from hvdtma.tasks.links import LinkTask, Positives
-from hvdtma.tasks.task import make_model, sampled_fanouts
+from hvdtma.tasks.task import sampled_fanouts
 
 KINDS = ["local", "global", "joint", "in-batch"]
 

@@ -11,8 +11,7 @@ from hvdtma.config import parse_config
 from hvdtma.errors import UserError
 from hvdtma.graph.build import BuildOptions, build
 from hvdtma.shard.shard import load_shard
-from hvdtma.tasks import make_task
-from hvdtma.tasks.task import make_model
+from hvdtma.tasks import make_model, make_task
 
 BLOCKS = np.arange(1, 60, 3)
 

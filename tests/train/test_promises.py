@@ -13,8 +13,7 @@ from safetensors.torch import load_file
 from hvdtma.comm import InProcessGroup, Single
 from hvdtma.config import parse_config
 from hvdtma.graph.store import open_store
-from hvdtma.tasks import make_task
-from hvdtma.tasks.task import make_model
+from hvdtma.tasks import make_model, make_task
 from hvdtma.train.loop import Trainer, Watch, train_rounds
 from hvdtma.train.optimizers import make_optimizer
 from hvdtma.train.run_folder import read_lines
