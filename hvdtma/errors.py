@@ -9,6 +9,13 @@ class UserError(Exception):
     """
 
 
+class TrainerError(UserError):
+    """A UserError that only one trainer met (a damaged block of its shard, say).
+
+    Other UserErrors are met by all trainers alike, and only the first one prints them.
+    """
+
+
 def nearest(word: str, valid: list[str]) -> str:
     """The tail of an error about an unknown word: the valid ones, and the likeliest one meant."""
     from difflib import get_close_matches

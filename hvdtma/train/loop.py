@@ -10,6 +10,7 @@ import torch
 
 from hvdtma.aggregate import Aggregation, TimedAveraging
 from hvdtma.config import TrainConfig
+from hvdtma.errors import TrainerError, UserError
 from hvdtma.graph.store import GraphStore
 from hvdtma.partition.deal import deal
 from hvdtma.shard.shard import Shard, load_shard
@@ -39,14 +40,21 @@ class Trainer:
     batches: Iterator[Batch] | None = field(init=False)
 
     def take_deal(self, number: int) -> None:
-        """Read the shard of a deal and begin its batches."""
+        """Read the shard of a deal and begin its batches.
+
+        Raises UserError if there are more trainers than blocks, TrainerError if a block of the
+        shard cannot be read.
+        """
         self.hand = deal(self.store, self.size, seed=self.config.seed, number=number)[self.rank]
-        self.shard = load_shard(
-            self.store,
-            self.hand,
-            first_hop=self.config.first_hop,
-            foreign=self.task.needs_foreign,
-        )
+        try:
+            self.shard = load_shard(
+                self.store,
+                self.hand,
+                first_hop=self.config.first_hop,
+                foreign=self.task.needs_foreign,
+            )
+        except UserError as error:
+            raise TrainerError(f"trainer {self.rank} cannot read its shard: {error}") from error
         stream = [self.config.seed, number, self.rank]
         examples = self.task.num_examples(self.shard)
         self.batches = self.task.batches(self.shard, stream=stream) if examples else None
