@@ -29,9 +29,7 @@ setup-test: python
 demo: setup ## train on a synthetic graph with three trainers and write a report
 	@$(BIN)/python tools/demo.py
 
-test: setup-test ## check the style, then run all tests
-	$(BIN)/ruff check
-	$(BIN)/ruff format --check
+test: lint ## check style and types, then run all tests
 	$(BIN)/python -m pytest
 
 lint: setup-test ## check style and types
