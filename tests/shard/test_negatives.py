@@ -103,6 +103,7 @@ def test_in_batch_negatives_are_destinations_of_other_positives():
     src = np.arange(0, 60, 6)
     dst = src + 1
     row, node = draw("in-batch", shard, src, dst, 500)
+    assert (np.bincount(row) == 500).all()
     for number in range(len(src)):
         assert set(node[row == number]) == set(dst) - {dst[number]}
     count = np.bincount(node[row == 0])[dst[1:]]

@@ -28,7 +28,7 @@ from debian.deb822 import Deb822, PkgRelation
 from hvdtma.errors import UserError
 from hvdtma.graph.ids import NodeIds
 from hvdtma.graph.raw import RawGraph
-from hvdtma.graph.sources.columns import encode
+from hvdtma.graph.sources.files.columns import encode
 
 RELATIONS = ("Pre-Depends", "Depends", "Recommends", "Suggests", "Enhances")  # strongest first
 FIELDS = ["Package", "Section", "Description", "Tag", "Provides", *RELATIONS]

@@ -15,9 +15,9 @@ import pyarrow as pa
 from hvdtma.errors import UserError
 from hvdtma.graph.ids import NodeIds
 from hvdtma.graph.raw import RawGraph
-from hvdtma.graph.sources.columns import encode_types
-from hvdtma.graph.sources.features import checked_features
-from hvdtma.graph.sources.labels import classes
+from hvdtma.graph.sources.files.columns import encode_types
+from hvdtma.graph.sources.files.features import checked_features
+from hvdtma.graph.sources.files.labels import classes
 
 _MASKS = {"train": ("train_mask",), "valid": ("val_mask", "valid_mask"), "test": ("test_mask",)}
 

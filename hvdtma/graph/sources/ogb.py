@@ -21,9 +21,9 @@ import pyarrow as pa
 from hvdtma.errors import UserError, nearest
 from hvdtma.graph.ids import NodeIds
 from hvdtma.graph.raw import PARTS, Pairs, RawGraph
-from hvdtma.graph.sources.columns import encode_types
-from hvdtma.graph.sources.features import checked_features
-from hvdtma.graph.sources.labels import classes
+from hvdtma.graph.sources.files.columns import encode_types
+from hvdtma.graph.sources.files.features import checked_features
+from hvdtma.graph.sources.files.labels import classes
 from hvdtma.graph.sources.ogb_pickles import arrays_only
 
 LINK_SETS = (

@@ -12,9 +12,9 @@ import pyarrow as pa
 import pyarrow.csv
 
 from hvdtma.errors import UserError
-from hvdtma.graph.sources.arrays import open_text
-from hvdtma.graph.sources.columns import is_integer
-from hvdtma.graph.sources.text_layout import Layout
+from hvdtma.graph.sources.files.columns import is_integer
+from hvdtma.graph.sources.files.opening import open_text
+from hvdtma.graph.sources.files.text_layout import Layout
 
 _CUT = 80
 _DIGITS = re.compile(r"\s*-?[0-9]+\s*", re.ASCII)

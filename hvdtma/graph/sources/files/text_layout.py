@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hvdtma.errors import UserError, nearest
-from hvdtma.graph.sources.arrays import open_text
-from hvdtma.graph.sources.columns import ID_NAMES, is_integer
+from hvdtma.graph.sources.files.columns import ID_NAMES, is_integer
+from hvdtma.graph.sources.files.opening import open_text
 
 DELIMITERS = "\t,; "  # in the order they are looked for
 HEADERS = ("auto", "yes", "no")

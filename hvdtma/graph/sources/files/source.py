@@ -13,15 +13,11 @@ import numpy as np
 from hvdtma.errors import UserError
 from hvdtma.graph.ids import unify
 from hvdtma.graph.raw import RawGraph
-from hvdtma.graph.sources.columns import Column, are_strings
-from hvdtma.graph.sources.edge_table import EdgeOptions, EdgeTable
-from hvdtma.graph.sources.feature_rows import ids_of_rows, place_rows
-from hvdtma.graph.sources.features import FeatureTable, read_features
-from hvdtma.graph.sources.given_splits import read_splits
-from hvdtma.graph.sources.held_out import set_types, take_splits
-from hvdtma.graph.sources.labels import place_labels, read_labels
-from hvdtma.graph.sources.split_table import GivenSplits
-from hvdtma.graph.sources.tables import read_edges
+from hvdtma.graph.sources.files.columns import Column, are_strings
+from hvdtma.graph.sources.files.edges import EdgeOptions, EdgeTable, read_edges
+from hvdtma.graph.sources.files.features import FeatureTable, ids_of_rows, place_rows, read_features
+from hvdtma.graph.sources.files.labels import place_labels, read_labels
+from hvdtma.graph.sources.files.splits import GivenSplits, read_splits, set_types, take_splits
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,10 @@ import numpy as np
 
 from hvdtma.errors import UserError
 from hvdtma.graph.ids import NodeIds
-from hvdtma.graph.sources.arrays import suffix_of
-from hvdtma.graph.sources.columns import Column, as_kind, encode, position_of
-from hvdtma.graph.sources.text_layout import find_layout
-from hvdtma.graph.sources.text_table import Wanted, read_rows
+from hvdtma.graph.sources.files.columns import Column, as_kind, encode, position_of
+from hvdtma.graph.sources.files.opening import suffix_of
+from hvdtma.graph.sources.files.text_layout import find_layout
+from hvdtma.graph.sources.files.text_table import Wanted, read_rows
 
 LABEL_FILES = [".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz"]
 

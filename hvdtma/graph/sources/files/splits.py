@@ -1,0 +1,193 @@
+"""Splits that a user brings along: read, checked, looked up, and kept out of the edges.
+
+Legend: N nodes, E edges, n pairs of a part, K negatives per pair.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from hvdtma.errors import UserError, nearest
+from hvdtma.graph.ids import NodeIds
+from hvdtma.graph.raw import PARTS, Pairs, RawGraph
+from hvdtma.graph.sources.files.columns import Column, are_strings, as_kind, encode_types, ids_of
+from hvdtma.graph.sources.files.opening import load_npz, suffix_of
+from hvdtma.graph.splits import pair_key
+
+
+@dataclass(frozen=True)
+class GivenSplits:
+    """The arrays of a splits file, checked, not yet looked up.
+
+    Attributes:
+        path: the file, for errors.
+        ids: by key (`train`, `valid`, `test`: src then dst [2n]; `valid_neg`, `test_neg` [n*K];
+            `train_node`, ... [n]) ids, all int64 or all large_string.
+        num_pairs: n by part; empty where the file holds a node split only.
+        types: names of edge types [n] by part, or empty.
+    """
+
+    path: Path
+    ids: dict[str, Column]
+    num_pairs: dict[str, int]
+    types: dict[str, Column] = field(default_factory=dict)
+
+    @property
+    def are_strings(self) -> bool:
+        """Whether the ids are strings, not integers."""
+        return any(are_strings(ids) for ids in self.ids.values())
+
+    def as_kind(self, strings: bool) -> GivenSplits:
+        """The same with ids as strings or integers; raises UserError where they are not."""
+        ids = {k: as_kind(v, strings, f"'{k}' of '{self.path}'") for k, v in self.ids.items()}
+        return GivenSplits(self.path, ids, self.num_pairs, self.types)
+
+    def link_split(self, node_id: NodeIds) -> dict[str, Pairs] | None:
+        """Pairs by part, as positions, without types; raises UserError for an unknown id."""
+        if not self.num_pairs:
+            return None
+        split = {}
+        for part, num in self.num_pairs.items():
+            src, dst = self._positions(part, node_id).reshape(2, num)
+            has_neg = f"{part}_neg" in self.ids
+            neg = self._positions(f"{part}_neg", node_id).reshape(num, -1) if has_neg else None
+            split[part] = Pairs(src, dst, neg)
+        return split
+
+    def node_split(self, node_id: NodeIds) -> dict[str, np.ndarray] | None:
+        """Nodes by part, ascending positions; raises UserError for an unknown or repeated id."""
+        if "train_node" not in self.ids:
+            return None
+        split = {part: np.sort(self._positions(f"{part}_node", node_id)) for part in PARTS}
+        nodes, count = np.unique(np.concatenate(list(split.values())), return_counts=True)
+        if np.any(count > 1):
+            node = node_id[nodes[np.argmax(count > 1)]]
+            raise UserError(f"'{self.path}': node '{node}' is twice in the split of nodes")
+        return split
+
+    def _positions(self, key: str, node_id: NodeIds) -> np.ndarray:
+        positions = node_id.lookup(self.ids[key])
+        unknown = np.flatnonzero(positions < 0)
+        if len(unknown):
+            raise UserError(
+                f"'{self.path}': '{key}' has the id '{self.ids[key][int(unknown[0])]}', which is "
+                "in no edge and has no features (without --edges, every id of a split is a node)"
+            )
+        return positions
+
+
+_NODE_KEYS = tuple(f"{part}_node" for part in PARTS)
+_TYPE_KEYS = tuple(f"{part}_type" for part in PARTS)
+_NEG_KEYS = ("valid_neg", "test_neg")
+SPLIT_KEYS = [*PARTS, *_NEG_KEYS, *_TYPE_KEYS, *_NODE_KEYS]
+
+
+def read_splits(path: Path) -> GivenSplits:
+    """The splits of a .npz file.
+
+    For links `train`, `valid`, `test` are ids [n, 2]; `valid_neg`, `test_neg` (optional) [n, K];
+    `train_type`, `valid_type`, `test_type` (all or none) [n]. For nodes `train_node`,
+    `valid_node`, `test_node` are ids [n]. Either or both.
+
+    Raises UserError for missing and unknown keys, empty parts, wrong shapes and types, differing K.
+    """
+    suffix_of(path, [".npz"], "splits")
+    arrays = load_npz(path)
+    if not isinstance(arrays, dict):
+        raise UserError(f"'{path}' is a SciPy matrix; a splits file holds {', '.join(SPLIT_KEYS)}")
+    arrays = {key: np.atleast_1d(array) for key, array in arrays.items()}
+    _check_keys(arrays, path)
+    for key, array in arrays.items():
+        _check_shape(key, array, arrays, path)
+    if len({arrays[key].shape[1] for key in _NEG_KEYS if key in arrays}) > 1:
+        shapes = " and ".join(f"{key} {list(arrays[key].shape)}" for key in _NEG_KEYS)
+        raise UserError(f"'{path}': {shapes}: both must have the same number of columns")
+    ids = {
+        key: ids_of(array.ravel(order="F" if key in PARTS else "C"), f"'{key}' of '{path}'")
+        for key, array in arrays.items()
+        if key not in _TYPE_KEYS
+    }
+    strings = any(are_strings(column) for column in ids.values())
+    types = {
+        key.removesuffix("_type"): ids_of(arrays[key], f"'{key}' of '{path}'")
+        for key in _TYPE_KEYS
+        if key in arrays
+    }
+    num_pairs = {part: len(arrays[part]) for part in PARTS if part in arrays}
+    return GivenSplits(path, ids, num_pairs, types).as_kind(strings)
+
+
+def _check_keys(arrays: dict[str, np.ndarray], path: Path) -> None:
+    for key in arrays:
+        if key not in SPLIT_KEYS:
+            raise UserError(f"'{path}' has the unknown key '{key}'; {nearest(key, SPLIT_KEYS)}")
+    wanted = [keys for keys in (PARTS, _NODE_KEYS, _TYPE_KEYS) if set(keys) & set(arrays)]
+    if any(key in arrays for key in (*_NEG_KEYS, *_TYPE_KEYS)) or not wanted:
+        wanted.append(PARTS)
+    missing = [key for keys in wanted for key in keys if key not in arrays]
+    if missing:
+        raise UserError(
+            f"'{path}' lacks {', '.join(dict.fromkeys(missing))}; a splits file holds "
+            f"{', '.join(PARTS)} [n, 2] or {', '.join(_NODE_KEYS)} [n]"
+        )
+
+
+def _check_shape(key: str, array: np.ndarray, arrays: dict[str, np.ndarray], path: Path) -> None:
+    num = len(arrays[key.split("_")[0]]) if key in (*_NEG_KEYS, *_TYPE_KEYS) else "n"
+    if key in PARTS:
+        valid, fits = "[n, 2]", array.ndim == 2 and array.shape[1] == 2
+    elif key in _NEG_KEYS:
+        valid, fits = f"[{num}, K]", array.ndim == 2 and len(array) == num and array.shape[1] > 0
+    else:
+        valid, fits = f"[{num}]", array.ndim == 1 and num in ("n", len(array))
+    if not fits:
+        raise UserError(f"'{path}': '{key}' has shape {list(array.shape)}; it must be {valid}")
+    if not len(array):
+        raise UserError(f"'{path}': '{key}' is empty; every part needs at least one")
+
+
+def set_types(raw: RawGraph, types: Column | None) -> None:
+    """Edge types of a graph without given pairs; `types` are names [E] or None."""
+    if types is not None:
+        raw.edge_type_names, (raw.edge_type,) = encode_types([types])
+
+
+def take_splits(raw: RawGraph, types: Column | None, splits: GivenSplits) -> None:
+    """Put given splits into `raw`, whose edges are those of the edges file, or none.
+
+    The edges become the train pairs and then those of the file that are between no pair of valid
+    or test, in either direction and whatever their type. Raises UserError for ids that are no
+    nodes, and where only one of edges and pairs has types.
+    """
+    raw.node_split = splits.node_split(raw.node_id)
+    links = splits.link_split(raw.node_id)
+    if links is None:
+        set_types(raw, types)
+        return
+    has_edges = len(raw.src) > 0
+    if has_edges and (types is None) == bool(splits.types):
+        has, lacks = ("the pairs", "the edges") if types is None else ("the edges", "the pairs")
+        raise UserError(
+            f"'{splits.path}': {has} have types but {lacks} do not; types come from --type-column "
+            "and from train_type, valid_type, test_type, give both or neither"
+        )
+    columns = ([types] if has_edges and types is not None else []) + list(splits.types.values())
+    raw.edge_type_names, codes = encode_types(columns)
+    of_edges = codes.pop(0) if len(codes) > len(splits.types) else None
+    for part, code in zip(splits.types, codes, strict=True):
+        links[part].edge_type = code
+    train, held_out = links["train"], [links["valid"], links["test"]]
+    held_out_key = np.concatenate([pair_key(p.src, p.dst, raw.num_nodes) for p in held_out])
+    kept = ~np.isin(pair_key(raw.src, raw.dst, raw.num_nodes), held_out_key)
+    train_key = pair_key(train.src, train.dst, raw.num_nodes)
+    raw.counts["edges_held_out"] = int((~kept).sum())
+    raw.counts["held_out_pairs_in_train"] = int(np.isin(held_out_key, train_key).sum())
+    raw.src = np.concatenate([train.src, raw.src[kept]])
+    raw.dst = np.concatenate([train.dst, raw.dst[kept]])
+    if train.edge_type is not None:
+        rest = train.edge_type[:0] if of_edges is None else of_edges[kept]
+        raw.edge_type = np.concatenate([train.edge_type, rest])
+    raw.link_split = links
