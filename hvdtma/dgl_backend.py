@@ -77,10 +77,24 @@ def graph_from_csc(indptr: torch.Tensor, indices: torch.Tensor) -> dgl.DGLGraph:
     return dgl.graph(("csc", (indptr, indices, [])), num_nodes=len(indptr) - 1)
 
 
+def _lone_thread() -> ThreadPoolExecutor:
+    """A thread whose work is not shared out among others."""
+
+    def begin() -> None:
+        torch.get_num_threads()  # else PyTorch's own start in this thread undoes the next line
+        torch.set_num_threads(1)
+
+    threads = torch.get_num_threads()
+    executor = ThreadPoolExecutor(1, initializer=begin)
+    executor.submit(int).result()  # starts it
+    torch.set_num_threads(threads)  # threads to come take the number that was set last anywhere
+    return executor
+
+
 # DGL's random numbers depend on the thread that draws them, by the order in which threads first
 # drew, and on how many share the work. One thread that does nothing else makes a sample a
 # function of its seed, in whichever thread of whichever process the trainer is.
-_SAMPLER = ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(1,))
+_SAMPLER = _lone_thread()
 
 
 def sample_blocks(

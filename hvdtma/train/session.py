@@ -69,8 +69,8 @@ def set_up_device(config: TrainConfig, comm: Communicator) -> torch.device:
     """This trainer's device, with its share of the machine's cores."""
     cores = len(os.sched_getaffinity(0))
     threads = config.threads or max(1, cores // comm.local_size)
-    torch.set_num_threads(threads)
     numba.set_num_threads(min(threads, numba.get_num_threads()))
+    torch.set_num_threads(threads)  # after Numba, whose start sets OpenMP's number for both
     wanted = config.device
     if wanted == "auto":
         wanted = "cuda" if torch.cuda.is_available() else "cpu"

@@ -245,6 +245,10 @@ def test_norm_activation_and_dropout_stand_between_layers_only(norm, activation)
     encoder.eval()
     scoring = [encoder(around.blocks, around.x) for _ in range(2)]
     assert scoring[0].equal(scoring[1])
+    first, second, third = encoder.layers
+    h = encoder.between[0](first(around.blocks[0], around.x))
+    h = encoder.between[1](second(around.blocks[1], h))
+    assert scoring[0].equal(third(around.blocks[2], h))
 
 
 def test_a_first_hop_moves_as_a_whole():
