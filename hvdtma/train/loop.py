@@ -90,7 +90,7 @@ class Watch:
 
 def train_rounds(trainer: Trainer, averaging: TimedAveraging, watch: Watch) -> None:
     """Train until the averaging says stop (docs/method.md)."""
-    redeal = trainer.config.redeal_rounds
+    redeal = trainer.config.redeal_rounds if trainer.size > 1 else 0  # one is dealt all there is
     while averaging.running:
         if redeal and averaging.rounds_done and averaging.rounds_done % redeal == 0:
             with averaging.paused():

@@ -62,7 +62,7 @@ def losses(run: Path) -> list[list[float]]:
 
 @pytest.mark.parametrize("first_hop", [True, False])
 def test_one_trainer_is_plain_pytorch_bit_for_bit(community_store, tmp_path, first_hop):
-    config = config_for(community_store, tmp_path, first_hop=first_hop)
+    config = config_for(community_store, tmp_path, first_hop=first_hop, redeal_rounds=1)
     trainer = make_trainer(config, open_store(config.store), Single(), CPU)
     train_rounds(trainer, make_averaging(trainer, Single()), Watch())
 
