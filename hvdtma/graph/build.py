@@ -211,6 +211,10 @@ def _node_split(
         if options.hold_out == "nodes":
             raise UserError("holding out nodes needs labels: give --labels")
         return {}
+    if options.hold_out == "links":  # nodes are split too where the same shares leave some
+        smallest = min(options.valid, options.test)
+        if max(options.valid, options.test) >= 1 or smallest * (raw.label >= 0).sum() < 1:
+            return {}
     return hold_out_nodes(raw.label, options.valid, options.test, rng)
 
 

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import errno
 import os
+import platform
 import shutil
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -29,6 +30,7 @@ from types import TracebackType
 from typing import Any, cast
 
 import numpy as np
+import psutil
 import xxhash
 import zarr
 from zarr.abc.codec import BytesBytesCodec
@@ -187,11 +189,11 @@ class StoreWriter:
     def __enter__(self) -> StoreWriter:
         self.path = Path(self.path)
         refuse_existing(self.path, self.overwrite)
-        self.beside = self.path.with_name(f".{self.path.name}.{os.getpid()}.partial")
+        self.beside = partial_beside(self.path, os.getpid())
         self.attrs.setdefault("checksums", {})
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            shutil.rmtree(self.beside, ignore_errors=True)
+            remove_abandoned(self.path)
             self.group = zarr.open_group(self.beside, mode="w", zarr_format=3)
         except BaseException as error:
             self._give_up(error)
@@ -256,6 +258,19 @@ class StoreWriter:
             ) from error
         if error.errno in UNWRITABLE:
             raise UserError(f"{self.path} cannot be written: {error}") from error
+
+
+def partial_beside(path: Path, pid: int | str) -> Path:
+    """Where process `pid` of this machine writes what will become `path`."""
+    return path.with_name(f".{path.name}.{platform.node()}-{pid}.partial")
+
+
+def remove_abandoned(path: Path) -> None:
+    """Remove what killed processes of this machine left of earlier attempts at `path`."""
+    for left in path.parent.glob(partial_beside(path, "*").name):
+        pid = int(left.stem.rpartition("-")[2])
+        if pid == os.getpid() or not psutil.pid_exists(pid):
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def refuse_existing(path: Path, overwrite: bool) -> None:

@@ -208,7 +208,7 @@ def test_verify_fails_on_a_flipped_byte(hvdtma, tmp_path):
     assert "BAD  checksum of feat" in err
 
 
-def test_a_killed_build_leaves_nothing_that_opens(tmp_path):
+def test_a_killed_build_leaves_nothing_that_opens_and_the_next_cleans_up(hvdtma, tmp_path):
     out = tmp_path / "g.zarr"
     script = (
         "import os, signal; from hvdtma.graph import store; put = store.StoreWriter.put\n"
@@ -223,3 +223,6 @@ def test_a_killed_build_leaves_nothing_that_opens(tmp_path):
     killed = subprocess.run([sys.executable, "-c", script], env=os.environ, timeout=120)
     assert killed.returncode == -9
     assert not out.exists()
+    assert list(tmp_path.glob(".g.zarr.*.partial"))
+    assert hvdtma("build", out, "synthetic:nodes=300,edges=900")[0] == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["g.zarr"]
