@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Literal
+from typing import Literal, NoReturn
 
 import torch
 from torch import nn
@@ -144,6 +144,8 @@ class TimedAveraging:
         _check_interval(interval_s, interval_steps)
         if optimizer_state not in ("keep", "reset", "average"):
             raise UserError(f"optimizer_state is '{optimizer_state}'; valid: keep, reset, average")
+        if not 0 <= weight < float("inf"):
+            raise UserError(f"weight is {weight}; it must be a finite number, not negative")
         if optimizer_state != "keep" and optimizer is None:
             raise UserError(f"optimizer_state '{optimizer_state}' needs the optimizer")
         if comm is None:
@@ -158,6 +160,7 @@ class TimedAveraging:
         self.flat_optimizer = FlatOptimizer(optimizer)
         self.outer = outer or Average()
         self.rounds_done = 0
+        self.next_grid = 1  # the next round ends at so many intervals from the start
         self.steps_done = self.examples_done = 0
         self.train_s = self.wait_s = self.aggregate_s = 0.0
         self.stopped = Stop.NOT
@@ -217,7 +220,8 @@ class TimedAveraging:
         """When this round ends, on the communicator's clock; infinite when steps are counted."""
         if self.interval_s is None or self.interval_steps is not None:
             return float("inf")
-        return self.began + (self.rounds_done + 1) * self.interval_s
+        limit_s = float("inf") if self.time_limit_s is None else self.time_limit_s
+        return self.began + min(self.next_grid * self.interval_s, limit_s)
 
     @property
     def elapsed_s(self) -> float:
@@ -257,6 +261,8 @@ class TimedAveraging:
         self.wait_s += announced - arrived
         self.aggregate_s += finished - announced
         self._decide_stop(rows_MS)
+        if self.interval_s is not None:  # rounds that a slow one ran over are left out
+            self.next_grid = int(float(rows_MS[:, ARRIVED].max()) // self.interval_s) + 1
         self.round = _Round(finished)
         return self._outcome(rows_MS, weights_M, finished - announced)
 
@@ -280,16 +286,29 @@ class TimedAveraging:
         if not float(weights_M.sum()):
             self.flat.write(theta_P)  # 0/0 leaves theta
         elif not alone:
-            update_P = share * (self.flat.read() - theta_P)
+            update_P = torch.zeros_like(theta_P)
+            if share:  # else its parameters may be anything
+                update_P = share * (self.flat.read() - theta_P)
             state = self._state_to_average(share)
             summed = self.comm.sum(torch.cat([update_P, state]))
+            if not torch.isfinite(summed).all():  # the same bits everywhere: all raise
+                self._diverged()
             theta_P = self.outer(theta_P, summed[: len(theta_P)])
             self.flat.write(theta_P)
             if len(state):
                 self.flat_optimizer.write(summed[len(theta_P) :])
         self.theta_P = self.flat.read()
+        if not torch.isfinite(self.theta_P).all():
+            self._diverged()
         if self.optimizer_state == "reset" and not alone:
             self.flat_optimizer.reset()
+
+    def _diverged(self) -> NoReturn:
+        self.stopped = Stop.NAN_LOSS
+        raise NonFiniteLoss(
+            f"parameters were not finite at the end of round {self.rounds_done + 1}; "
+            f"the last good round is {self.rounds_done}. Try a smaller optimizer.lr"
+        )
 
     def _state_to_average(self, share: float) -> torch.Tensor:
         if self.optimizer_state != "average":

@@ -81,7 +81,7 @@ class InProcessComm:
 
     def __init__(self, group: InProcessGroup, rank: int, random_state: torch.Tensor):
         self.group, self.rank, self.size = group, rank, group.size
-        self.local_rank, self.local_size = rank, group.size
+        self.local_rank, self.local_size = 0, 1  # each stands for a machine of its own
         self.random_state = random_state
         self.resumed_at = 0.0
 

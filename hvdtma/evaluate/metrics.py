@@ -11,7 +11,7 @@ HITS = (1, 10, 50, 100)
 
 def ranks(positive_n: torch.Tensor, negative_nK: torch.Tensor) -> torch.Tensor:
     """float64 [n]: 1 + negatives scored higher + half of those scored the same."""
-    higher = (negative_nK > positive_n[:, None]).sum(1)
+    higher = (~(negative_nK <= positive_n[:, None])).sum(1)  # a score that is NaN ranks last
     tied = (negative_nK == positive_n[:, None]).sum(1)
     return 1.0 + higher.double() + tied.double() / 2
 

@@ -1,7 +1,7 @@
 """The evaluator: a process of its own that scores each aggregated model on validation.
 
 It takes the newest round first; rounds that pass while it works are skipped and listed. Trainers
-never wait for it. Run as `python -m hvdtma.train.evaluator RUN`.
+never wait for it. Run as `python -m hvdtma.train.evaluator RUN PID`, PID being trainer 0.
 """
 
 from __future__ import annotations
@@ -69,9 +69,9 @@ class RoundScorer:
         return True
 
 
-def follow(run: RunFolder) -> None:
-    """Score rounds until the run says it is done and its last round is scored."""
-    scorer, parent = RoundScorer(run), os.getppid()
+def follow(run: RunFolder, parent: int) -> None:
+    """Score rounds until the run is done and its last round scored, or process `parent` is gone."""
+    scorer = RoundScorer(run)
     while os.getppid() == parent:  # trainer 0 may be killed: then nobody says done
         done = run.done.exists()  # asked first: a round may be written after the files are listed
         if not scorer.score_newest():
@@ -85,7 +85,7 @@ def main() -> None:
     run = RunFolder.open(sys.argv[1])
     torch.set_num_threads(run.config().evaluate.threads)
     try:
-        follow(run)
+        follow(run, int(sys.argv[2]))
     except UserError as error:
         raise SystemExit(f"evaluator: {error}") from error
 

@@ -97,9 +97,10 @@ def train_rounds(trainer: Trainer, averaging: TimedAveraging, watch: Watch) -> N
                 trainer.take_deal(averaging.rounds_done // redeal)
                 averaging.weight = shard_weight(trainer)
                 announce_deal(trainer, averaging, watch, averaging.rounds_done // redeal)
-        while not averaging.due:
+        while not (averaging.due and averaging.round.steps):  # a step at least, however late
             if trainer.batches is None:
-                averaging.sit_out()
+                with averaging.paused():
+                    averaging.sit_out()
                 break
             loss, size = trainer.take_step()
             averaging.stepped(loss, size)

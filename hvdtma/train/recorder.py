@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from typing import Protocol
@@ -50,6 +51,7 @@ class Scores:
 
     def _follower(self) -> subprocess.Popen:
         command = [sys.executable, "-m", "hvdtma.train.evaluator", str(self.run.path)]
+        command.append(str(os.getpid()))
         with (self.run.path / "evaluator.log").open("w") as log:
             # A session of its own: Linux shares cores out by session (autogroup), so trainer 0
             # would otherwise pay for the evaluator out of its own share.

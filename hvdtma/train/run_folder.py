@@ -25,6 +25,7 @@ from hvdtma.errors import UserError
 from hvdtma.files import append_json, replacing, write_json
 from hvdtma.version import __version__
 
+FORMAT = "hvdtma-run"  # in versions.json: what makes a folder a run
 PACKAGES = ("torch", "horovod", "dgl", "zarr", "numpy", "pyarrow")
 
 
@@ -49,13 +50,22 @@ class RunFolder:
                 raise UserError(
                     f"{run.path} exists; give --overwrite to replace it, or run=ANOTHER"
                 )
-            if not (run.path / "config.yaml").exists():
-                raise UserError(f"{run.path} exists and is no run; --overwrite will not remove it")
-            shutil.rmtree(run.path)
+            run.remove(config)
         run.rounds.mkdir(parents=True)
-        dump_config(config, run.path / "config.yaml")
+        resolved = config.model_copy(update={"store": config.store.resolve()})
+        dump_config(resolved, run.path / "config.yaml")
         write_json(run.path / "versions.json", versions())
         return run
+
+    def remove(self, config: TrainConfig) -> None:
+        """Remove the run; raises UserError if it is no run, or holds what is still needed."""
+        versions_file = self.path / "versions.json"
+        if not versions_file.is_file() or FORMAT not in versions_file.read_text():
+            raise UserError(f"{self.path} exists and is no run; --overwrite will not remove it")
+        for needed in (config.store, Path.cwd()):
+            if needed.resolve().is_relative_to(self.path.resolve()):
+                raise UserError(f"{needed} is inside the run {self.path}; it will not be removed")
+        shutil.rmtree(self.path)
 
     @classmethod
     def open(cls, path: str | Path) -> RunFolder:
@@ -121,6 +131,7 @@ def read_model(path: Path, model: nn.Module) -> dict[str, str]:
 def versions() -> dict:
     """What this run was made with."""
     return {
+        "format": FORMAT,
         "hvdtma": __version__,
         "python": platform.python_version(),
         "platform": platform.platform(),

@@ -217,3 +217,37 @@ def test_time_that_is_paused_is_no_training_time():
 def test_impossible_options_are_refused(options):
     with pytest.raises(UserError):
         TimedAveraging(model_with(0.0), comm=Single(), **options)
+
+
+def test_a_round_that_took_several_intervals_is_one_round():
+    class Ticking(Single):
+        now = 0.0
+
+        def clock(self):
+            return self.now
+
+    comm = Ticking()
+    averaging = TimedAveraging(model_with(0.0), interval_s=10, time_limit_s=60, comm=comm)
+    assert averaging.running
+    comm.now += 35.0
+    assert averaging.step()
+    comm.now += 4.0
+    assert averaging.step() is None  # at 39: the next deadline is 40
+    comm.now += 1.0
+    assert averaging.step()
+
+
+def test_parameters_that_are_not_finite_are_no_good_round():
+    def trainer(comm):
+        model = model_with(1.0)
+        averaging = TimedAveraging(model, interval_steps=1, rounds=2, comm=comm)
+        assert averaging.running
+        if comm.rank == comm.size - 1:
+            with torch.no_grad():
+                model[0].weight.fill_(math.inf)
+        with pytest.raises(NonFiniteLoss, match="last good round is 0"):
+            averaging.step(torch.tensor(1.0))
+        return True
+
+    assert InProcessGroup(2).run(trainer) == [True, True]
+    assert trainer(Single())

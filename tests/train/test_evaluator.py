@@ -10,7 +10,7 @@ from hvdtma.config import parse_config
 from hvdtma.errors import UserError
 from hvdtma.evaluate.score import Scorer
 from hvdtma.train.best import load_best
-from hvdtma.train.evaluator import RoundScorer
+from hvdtma.train.evaluator import RoundScorer, follow
 from hvdtma.train.run_folder import RunFolder, read_lines
 from hvdtma.train.session import train
 
@@ -58,7 +58,7 @@ def test_summary_says_what_the_run_was(community_store, tmp_path):
     assert 0 <= summary["share_not_training"] < 1
     for name in ("config.yaml", "versions.json", "metrics.jsonl", "report.html", "tensorboard"):
         assert (config.run / name).exists()
-    assert RunFolder.open(config.run).config() == config
+    assert RunFolder.open(config.run).config() == config  # its store's path is absolute
 
 
 def test_an_evaluator_that_falls_behind_takes_the_newest_round(community_store, tmp_path):
@@ -159,3 +159,22 @@ def test_damaged_parameters_are_named(community_store, tmp_path):
     shutil.copy(config.run / "config.yaml", best)
     with pytest.raises(UserError, match=r"best\.safetensors does not hold"):
         load_best(config.run)
+
+
+def test_overwriting_removes_runs_and_nothing_else(community_store, tmp_path):
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "config.yaml").write_text("mine: too")
+    (folder / "thesis.tex").write_text("years of work")
+    config = config_for(community_store, folder, "final", rounds=1)
+    with pytest.raises(UserError, match="is no run"):
+        train(config, Single(), overwrite=True)
+    assert (folder / "thesis.tex").read_text() == "years of work"
+
+
+def test_an_evaluator_ends_when_its_trainer_is_gone(community_store, tmp_path):
+    config = config_for(community_store, tmp_path / "run", "final", rounds=1)
+    train(config, Single())
+    run = RunFolder.open(config.run)
+    run.done.unlink()
+    follow(run, parent=-1)  # nobody's child: returns instead of waiting for ever
