@@ -9,7 +9,6 @@ types differ, the one listed first in `edge_type_names`. Each is counted and rep
 
 from __future__ import annotations
 
-import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -88,7 +87,6 @@ def build(
     options = options or BuildOptions()
     refuse_existing(Path(path), overwrite)
     raw.check()
-    start = time.monotonic()
     streams = np.random.default_rng(options.seed).spawn(4)  # independent of one another
     with stage("cleaning edges"):
         src, dst, edge_type, counts = clean_edges(raw)
@@ -134,7 +132,6 @@ def build(
             order={"method": options.order, "seed": options.seed},
             overwrite=overwrite,
         )
-    store.attrs["build_s"] = time.monotonic() - start
     return store
 
 

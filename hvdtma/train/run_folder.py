@@ -22,7 +22,7 @@ from torch import nn
 
 from hvdtma.config import TrainConfig, dump_config, load_config
 from hvdtma.errors import UserError
-from hvdtma.files import append_json, replacing, write_json
+from hvdtma.files import replacing, write_json
 from hvdtma.version import __version__
 
 FORMAT = "hvdtma-run"  # in versions.json: what makes a folder a run
@@ -77,9 +77,6 @@ class RunFolder:
 
     def config(self) -> TrainConfig:
         return load_config(self.path / "config.yaml")
-
-    def log(self, event: dict) -> None:
-        append_json(self.metrics, event)
 
     def events(self) -> list[dict]:
         """Every event so far; a last line that is still being written is left out."""

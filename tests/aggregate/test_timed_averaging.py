@@ -22,6 +22,15 @@ def model_with(value: float) -> nn.Module:
     return model
 
 
+class Ticking(Single):
+    """A clock that stands still until a test moves it."""
+
+    now = 100.0
+
+    def clock(self):
+        return self.now
+
+
 def flat(model: nn.Module) -> torch.Tensor:
     return torch.cat([p.detach().reshape(-1) for p in model.parameters()])
 
@@ -164,12 +173,6 @@ def test_a_loss_that_is_not_finite_stops_everyone_and_names_trainer_step_and_rou
 
 
 def test_rounds_end_by_the_clock_on_a_grid_from_the_common_start():
-    class Ticking(Single):
-        now = 100.0
-
-        def clock(self):
-            return self.now
-
     comm = Ticking()
     averaging = TimedAveraging(model_with(0.0), interval_s=10, time_limit_s=30, comm=comm)
     arrivals, steps = [], []
@@ -185,12 +188,6 @@ def test_rounds_end_by_the_clock_on_a_grid_from_the_common_start():
 
 
 def test_time_that_is_paused_is_no_training_time():
-    class Ticking(Single):
-        now = 0.0
-
-        def clock(self):
-            return self.now
-
     comm = Ticking()
     averaging = TimedAveraging(model_with(0.0), interval_steps=2, rounds=1, comm=comm)
     assert averaging.running
@@ -220,12 +217,6 @@ def test_impossible_options_are_refused(options):
 
 
 def test_a_round_that_took_several_intervals_is_one_round():
-    class Ticking(Single):
-        now = 0.0
-
-        def clock(self):
-            return self.now
-
     comm = Ticking()
     averaging = TimedAveraging(model_with(0.0), interval_s=10, time_limit_s=60, comm=comm)
     assert averaging.running
