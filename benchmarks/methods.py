@@ -6,11 +6,11 @@
 Builds the store, makes its super-node order, and trains under horovodrun: one trainer, then
 `--trainers` on the random and on the super-node order, in each of the `--settings`:
 
-    recommended  the stored first hop, and a new deal every round
+    recommended  the stored first hop, and a new deal every `--redeal-s` seconds
     paper        neighbours sampled inside the shard, one deal for good
     one-deal     the stored first hop, one deal for good
 
-Prints a Markdown table with the ratio of each test MRR to the one trainer's in the same setting,
+Further `--set key=value` go to every run. Prints a Markdown table with the ratio of each test MRR to the one trainer's in the same setting,
 and what the last third of the time still brought (a run that still gains has not converged).
 """
 
@@ -28,11 +28,7 @@ import typer
 
 from hvdtma.train.run_folder import read_lines
 
-SETTINGS = {
-    "recommended": ["first_hop=true", "redeal_rounds=1"],
-    "paper": ["first_hop=false", "redeal_rounds=0"],
-    "one-deal": ["first_hop=true", "redeal_rounds=0"],
-}
+SETTINGS = ["recommended", "paper", "one-deal"]
 BIN = Path(sys.executable).parent
 
 
@@ -44,10 +40,13 @@ def main(
     features: Annotated[Path | None, typer.Option()] = None,
     trainers: Annotated[int, typer.Option()] = 3,
     time_limit_s: Annotated[float, typer.Option(help="Training time of every run.")] = 240,
-    interval_s: Annotated[float, typer.Option(help="Between aggregations.")] = 10,
+    interval_s: Annotated[float, typer.Option(help="Between aggregations.")] = 1,
+    redeal_s: Annotated[float, typer.Option(help="Between deals (recommended).")] = 10,
+    score_s: Annotated[float, typer.Option(help="Between validation scores, at least.")] = 10,
     work: Annotated[Path, typer.Option(help="Where stores and runs go.")] = Path("runs/methods"),
     config: Annotated[Path, typer.Option()] = Path("configs/facebook.yaml"),
-    settings: Annotated[list[str], typer.Option()] = ["recommended", "paper"],  # noqa: B006
+    settings: Annotated[list[str], typer.Option()] = SETTINGS[:2],  # noqa: B006
+    set_: Annotated[list[str], typer.Option("--set", help="key=value for every run.")] = [],  # noqa: B006
 ) -> None:
     """Build, partition, train six times, print the table."""
     name = source.rstrip(":")
@@ -73,15 +72,23 @@ def main(
         ("SuperTMA", trainers, grouped),
     ]
     rows = []
+    shared = [
+        f"interval_s={interval_s}",
+        f"time_limit_s={time_limit_s}",
+        f"evaluate.every={max(1, round(score_s / interval_s))}",
+        *set_,
+    ]
+    rounds = max(1, round(redeal_s / interval_s))
     for setting in settings:
+        first_hop = f"first_hop={str(setting != 'paper').lower()}"
+        redeal = f"redeal_rounds={rounds if setting == 'recommended' else 0}"
         for title, size, store in cases:
             if setting == "one-deal" and size == 1:
                 continue  # there is nothing to deal: it is the recommended setting's
             run = work / f"{name}-{title.replace(' ', '-')}-{setting}"
             call(
                 "horovodrun", "-np", size, BIN / "hvdtma", "train", config, "--overwrite",
-                f"store={store}", f"run={run}", f"interval_s={interval_s}",
-                f"time_limit_s={time_limit_s}", *SETTINGS[setting],
+                f"store={store}", f"run={run}", first_hop, redeal, *shared,
             )  # fmt: skip
             rows.append((title, setting, run))
     print_table(name, rows, time_limit_s, interval_s)

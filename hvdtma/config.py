@@ -7,17 +7,26 @@ types and impossible combinations raise UserError with the valid choices.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    ValidationError,
+    model_validator,
+)
 from pydantic_core import ErrorDetails
 from yaml import YAMLError
 
-from hvdtma.errors import UserError, nearest
+from hvdtma.errors import MAX_SEED, UserError, nearest
 
-Seconds = Annotated[float, Field(gt=0)]
+PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Seconds = PositiveFloat
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Positive = Annotated[int, Field(ge=1)]
 Count = Annotated[int, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, lt=1)]
@@ -89,11 +98,11 @@ class OptimizerConfig(Component):
     """Each trainer's own optimiser."""
 
     name: Literal["adam", "adamw", "sgd", "novograd"] = "adam"
-    lr: Annotated[float, Field(gt=0)] = 1e-3
-    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    lr: PositiveFloat = 1e-3
+    weight_decay: NotNegative = 0.0
     momentum: Share = 0.0
     """For `sgd`."""
-    clip_norm: Annotated[float, Field(ge=0)] = 1.0
+    clip_norm: NotNegative = 1.0
     """Largest norm of the gradient; 0 does not clip."""
 
 
@@ -106,7 +115,7 @@ class AggregateConfig(Component):
     """What happens to each trainer's optimiser state at an aggregation."""
     outer: Literal["average", "nesterov"] = "average"
     """Plain averaging, or Nesterov SGD on the averaged update (DiLoCo, arXiv 2311.08105)."""
-    outer_lr: Annotated[float, Field(gt=0)] = 0.7
+    outer_lr: PositiveFloat = 0.7
     outer_momentum: Share = 0.9
 
 
@@ -139,12 +148,13 @@ class TrainConfig(Component):
     trainers: Positive | None = None
     """How many trainers are wanted; an error if the launcher started another number. None: as
     many as it started."""
-    seed: Count = 0
+    seed: Annotated[int, Field(ge=0, le=MAX_SEED)] = 0
     """Of the deal, the initial parameters, batches and sampling."""
     interval_s: Seconds | None = 120.0
     """Seconds between two aggregations (the paper's rho)."""
     interval_steps: Positive | None = None
-    """Steps between two aggregations instead of seconds; exactly reproducible."""
+    """Steps between two aggregations; exactly reproducible. Where given, `interval_s` is not
+    used."""
     rounds: Positive | None = None
     """Stop after so many rounds."""
     time_limit_s: Seconds | None = None
@@ -165,6 +175,13 @@ class TrainConfig(Component):
     optimizer: OptimizerConfig = OptimizerConfig()
     aggregate: AggregateConfig = AggregateConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _steps_win(cls, values: Any, check: ModelWrapValidatorHandler[TrainConfig]) -> TrainConfig:
+        config = check(values)
+        steps = config.interval_steps is not None
+        return config.model_copy(update={"interval_s": None}) if steps else config
 
     @model_validator(mode="after")
     def _consistent(self) -> TrainConfig:

@@ -1,5 +1,7 @@
 """The one exception that stands for 'the user can mend this'."""
 
+MAX_SEED = 2**32 - 1
+
 
 class UserError(Exception):
     """Something the caller can cause and mend: bad input, bad config, a missing file.
@@ -10,10 +12,23 @@ class UserError(Exception):
 
 
 class TrainerError(UserError):
-    """A UserError that only one trainer met (a damaged block of its shard, say).
+    """A UserError of one trainer that has not found the others.
 
-    Other UserErrors are met by all trainers alike, and only the first one prints them.
+    Other UserErrors are raised on all trainers alike, and only the first one prints them.
     """
+
+
+def explain(error: UserError | OSError) -> str:
+    """An error as a message to the user."""
+    if isinstance(error, UserError):
+        return str(error)
+    return f"cannot write or read {error.filename or 'a file'}: {error.strerror or error}"
+
+
+def check_seed(seed: int) -> None:
+    """Raises UserError for a seed that not every random generator in use takes."""
+    if not 0 <= seed <= MAX_SEED:
+        raise UserError(f"seed is {seed}; it must be from 0 to {MAX_SEED}")
 
 
 def nearest(word: str, valid: list[str]) -> str:

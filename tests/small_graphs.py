@@ -15,7 +15,7 @@ from hvdtma.graph.ids import NodeIds
 from hvdtma.graph.memory import Graph, read_graph, write_graph
 from hvdtma.graph.raw import RawGraph
 from hvdtma.graph.store import GraphStore
-from hvdtma.models.first_hop import FirstHop
+from hvdtma.shard.first_hop import FirstHop
 from hvdtma.shard.shard import Shard
 
 TYPES = ["depends", "suggests", "breaks"]

@@ -12,7 +12,7 @@ from torch import nn
 
 
 class FlatModel:
-    """Every parameter and buffer of a model, in a fixed order, as one float32 vector [P].
+    """Every parameter and buffer of a model, in a fixed order, as one vector [P].
 
     Buffers are averaged like parameters; integer ones (batch counters) are averaged and rounded.
     """
@@ -21,7 +21,7 @@ class FlatModel:
         self.tensors = [*model.parameters(), *model.buffers()]
 
     def read(self) -> torch.Tensor:
-        """A copy of the values, float32 [P]."""
+        """A copy of the values [P]: float64 if a tensor of the model is, else float32."""
         return flatten(self.tensors)
 
     def write(self, flat_P: torch.Tensor) -> None:
@@ -30,7 +30,7 @@ class FlatModel:
 
 
 class FlatOptimizer:
-    """The float tensors of an optimiser's state (Adam's moments), as one float32 vector.
+    """The float tensors of an optimiser's state (Adam's moments), as one vector.
 
     Without an optimiser there are none.
     """
@@ -64,11 +64,13 @@ class FlatOptimizer:
 
 
 def flatten(tensors: Iterable[torch.Tensor]) -> torch.Tensor:
-    """All values end to end, float32, on the first tensor's device."""
-    pieces = [tensor.detach().reshape(-1).float() for tensor in tensors]
+    """All values end to end on the first tensor's device: float64 if one is, else float32."""
+    pieces = [tensor.detach().reshape(-1) for tensor in tensors]
     if not pieces:
         return torch.zeros(0)
-    return torch.cat([piece.to(pieces[0].device) for piece in pieces])
+    double = any(piece.dtype == torch.float64 for piece in pieces)
+    dtype = torch.float64 if double else torch.float32
+    return torch.cat([piece.to(pieces[0].device, dtype) for piece in pieces])
 
 
 @torch.no_grad()

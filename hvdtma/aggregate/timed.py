@@ -151,7 +151,7 @@ class TimedAveraging:
         if comm is None:
             from hvdtma.comm.horovod import HorovodComm
 
-            comm = HorovodComm(interval_s or 0.0)
+            comm = HorovodComm()
         self.comm, self.weight = comm, weight
         self.interval_s, self.interval_steps = interval_s, interval_steps
         self.max_rounds, self.time_limit_s = rounds, time_limit_s

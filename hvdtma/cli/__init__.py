@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import errno
-import os
 import sys
 
 from rich.markup import escape
 
 from hvdtma.console import console
-from hvdtma.errors import TrainerError, UserError
+from hvdtma.errors import TrainerError, UserError, explain
+from hvdtma.launcher import launched_as
 
 # What the machine refuses and the user can mend.
-REFUSALS = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)
+REFUSALS = (
+    *(errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS),
+    *(errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG),
+)
 
 
 def main() -> None:
@@ -22,13 +25,14 @@ def main() -> None:
     try:
         app()
     except UserError as error:
-        if is_first_rank() or isinstance(error, TrainerError):
+        rank, _ = launched_as()
+        if rank == 0 or isinstance(error, TrainerError):
             fail(str(error))
         sys.exit(2)  # the other ranks would only say it again
     except OSError as error:
         if error.errno not in REFUSALS:
             raise
-        fail(f"cannot write or read {error.filename or 'a file'}: {error.strerror}")
+        fail(explain(error))
     except KeyboardInterrupt:
         console.print("interrupted")
         sys.exit(130)
@@ -38,9 +42,3 @@ def fail(message: str) -> None:
     """Print an error and exit with status 2."""
     console.print(f"[bold red]error:[/] {escape(message)}", soft_wrap=True)
     sys.exit(2)
-
-
-def is_first_rank() -> bool:
-    """Whether this process is the only one of a launcher's, or its rank 0."""
-    ranks = (os.environ.get(name) for name in ("HOROVOD_RANK", "OMPI_COMM_WORLD_RANK"))
-    return next((rank for rank in ranks if rank is not None), "0") == "0"

@@ -79,24 +79,30 @@ def build(
         block_nodes=block_nodes,
     )
     refuse_existing(out, overwrite)
-    files = (edges, features, labels, splits)
-    if source and any(files):
-        raise UserError(f"'{source}' comes with its own edges and features; leave the files out")
+    given = FileSource(
+        edges=edges,
+        features=features,
+        labels=labels,
+        splits=splits,
+        undirected=undirected,
+        src_column=src_column,
+        dst_column=dst_column,
+        type_column=type_column,
+        id_column=id_column,
+        label_column=label_column,
+        header=header,
+        delimiter=delimiter,
+        id_type=id_type,
+    )
+    if source and given != FileSource():
+        raise UserError(
+            f"'{source}' comes with its own edges and features; leave out the files and what is "
+            "said about files (columns, header, delimiter, id type, undirected)"
+        )
     if source:
         raw = load_source(source, seed=seed)
     elif edges or splits:
-        raw = FileSource(
-            *files,
-            undirected=undirected,
-            src_column=src_column,
-            dst_column=dst_column,
-            type_column=type_column,
-            id_column=id_column,
-            label_column=label_column,
-            header=header,
-            delimiter=delimiter,
-            id_type=id_type,
-        ).load()
+        raw = given.load()
     else:
         raise UserError("nothing to build from; give a source (such as debian:) or --edges FILE")
     print_description(build_store(out, raw, options, overwrite=overwrite))
@@ -143,8 +149,11 @@ def partition(
     from hvdtma.report.partition_plot import write_partition_plot
 
     options = PartitionOptions(method, super_nodes, parts, seed, block_nodes)
-    made = partition_store(open_store(store), out, options, overwrite=overwrite)
-    statistics = deal_statistics(made, trainers or parts, seed=seed)
+    dealt_to = parts if trainers is None else trainers
+    if plot:
+        plot.absolute().parent.mkdir(parents=True, exist_ok=True)
+    made = partition_store(open_store(store), out, options, overwrite=overwrite, trainers=dealt_to)
+    statistics = deal_statistics(made, dealt_to, seed=seed)
     print_deal(made, statistics)
     if plot:
         write_partition_plot(statistics, plot, title=f"{out.name}: {method} order")

@@ -26,23 +26,31 @@ def train(
 ) -> None:
     """Train: alone, under `horovodrun -np M`, or as --in-process M trainers."""
     from hvdtma.comm import InProcessGroup
+    from hvdtma.comm.communicator import Communicator, on_root
     from hvdtma.config import load_config
+    from hvdtma.launcher import launched_as
+    from hvdtma.report import write_report
     from hvdtma.train.describe import print_summary
     from hvdtma.train.session import train as train_as
 
-    loaded = load_config(config, overrides)
-    if in_process:
-        summaries = InProcessGroup(in_process).run(
-            lambda comm: train_as(loaded, comm, overwrite=overwrite)
-        )
-        summary = summaries[0]
-    else:
+    def run(comm: Communicator) -> None:
+        loaded = on_root(comm, lambda: load_config(config, overrides))
+        summary = train_as(loaded, comm, overwrite=overwrite, report=write_report)
+        if summary:
+            print_summary(loaded.run, summary)
+
+    if not in_process:
         from hvdtma.comm.horovod import HorovodComm
 
-        comm = HorovodComm(loaded.interval_s or 0.0)
-        summary = train_as(loaded, comm, overwrite=overwrite)
-    if summary:
-        print_summary(loaded.run, summary)
+        run(HorovodComm())
+        return
+    _, started = launched_as()
+    if started > 1:
+        raise UserError(
+            f"--in-process {in_process} trains in one process, but a launcher started {started}; "
+            "leave one of the two out"
+        )
+    InProcessGroup(in_process).run(run)
 
 
 def evaluate(

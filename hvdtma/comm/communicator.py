@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import torch
 
-from hvdtma.errors import UserError
+from hvdtma.errors import UserError, explain
+
+T = TypeVar("T")
 
 
 class Communicator(Protocol):
@@ -51,18 +53,32 @@ class Communicator(Protocol):
         ...
 
 
-def on_root(comm: Communicator, action: Callable[[], Any]) -> Any:
-    """What `action` returns on trainer 0, on every trainer; its UserError is raised on each."""
-    answer = None
-    if comm.rank == 0:
-        try:
-            answer = ("value", action())
-        except UserError as error:
-            answer = ("error", str(error))
-    kind, content = comm.broadcast(answer)
-    if kind == "error":
-        raise UserError(content)
-    return content
+def everywhere(comm: Communicator, action: Callable[[], T]) -> T:
+    """What `action` returns, on each trainer its own; a collective call.
+
+    Raises UserError on every trainer if any of them met one, or the machine refused it (OSError):
+    a file may be missing on one host only, and the others would wait for that trainer for ever.
+    """
+    problem = None
+    try:
+        value = action()
+    except (UserError, OSError) as error:
+        problem = explain(error)
+    problems = comm.gather(problem)
+    met = [rank for rank, text in enumerate(problems) if text is not None]
+    if not met:
+        return value
+    text = problems[met[0]]
+    if len(met) == comm.size or met == [0]:
+        raise UserError(text)
+    others = f" (and {len(met) - 1} more)" if len(met) > 1 else ""
+    raise UserError(f"trainer {met[0]}{others}: {text}")
+
+
+def on_root(comm: Communicator, action: Callable[[], T]) -> T:
+    """What `action` returns on trainer 0, on every trainer; fails as `everywhere` does."""
+    value = everywhere(comm, lambda: action() if comm.rank == 0 else None)
+    return comm.broadcast(value)
 
 
 class Single:

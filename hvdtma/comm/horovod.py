@@ -5,14 +5,14 @@ Legend: M trainers, P parameters in the flat buffer, S values in a row.
 
 from __future__ import annotations
 
-import os
 import time
 from typing import Any
 
 import horovod.torch as hvd
 import torch
 
-from hvdtma.errors import UserError
+from hvdtma.errors import TrainerError
+from hvdtma.launcher import launched_as
 
 POLL_S = 0.0005
 
@@ -20,23 +20,17 @@ POLL_S = 0.0005
 class HorovodComm:
     """The ranks that a launcher started (`horovodrun -np M`), or one by itself.
 
-    Args:
-        interval_s: the longest time between two collectives, so that Horovod's stall warning
-            waits longer than that.
-
-    Raises UserError if Horovod reports another size than the launcher asked for: a worker that
+    Raises TrainerError if Horovod reports another size than the launcher asked for: a worker that
     cannot find its rendezvous runs alone as size 1, without a word.
     """
 
-    def __init__(self, interval_s: float = 0.0):
-        stall_s = str(int(max(60, 2 * interval_s)))
-        os.environ.setdefault("HOROVOD_STALL_CHECK_TIME_SECONDS", stall_s)
+    def __init__(self) -> None:
         hvd.init()
         self.rank, self.size = hvd.rank(), hvd.size()
         self.local_rank, self.local_size = hvd.local_rank(), hvd.local_size()
-        asked = int(os.environ.get("HOROVOD_SIZE", os.environ.get("OMPI_COMM_WORLD_SIZE", 1)))
+        _, asked = launched_as()
         if self.size != asked:
-            raise UserError(
+            raise TrainerError(
                 f"the launcher asked for {asked} trainers, Horovod reports {self.size}: "
                 "the rendezvous was not found; start with horovodrun, or check HOROVOD_GLOO_*"
             )
@@ -48,7 +42,8 @@ class HorovodComm:
         time.sleep(max(0.0, deadline - time.monotonic()))
 
     def sum(self, flat_P: torch.Tensor) -> torch.Tensor:
-        on_host = flat_P.is_cuda and not hvd.nccl_built()
+        shared_gpu = flat_P.is_cuda and self.local_size > torch.cuda.device_count()
+        on_host = flat_P.is_cuda and (shared_gpu or not hvd.nccl_built())  # NCCL: one rank a GPU
         buffer = flat_P.cpu() if on_host else flat_P
         handle = hvd.allreduce_async(buffer, op=hvd.Sum, name="hvdtma.sum")
         return _wait(handle).to(flat_P.device)

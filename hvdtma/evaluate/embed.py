@@ -18,7 +18,7 @@ import torch
 from hvdtma.dgl_backend import Block, block_of_rows
 from hvdtma.graph.store import GraphStore
 from hvdtma.models.encoder import Encoder
-from hvdtma.models.first_hop import FirstHop
+from hvdtma.shard.first_hop import FirstHop
 
 EDGES_AT_ONCE = 1 << 20
 IN_MEMORY_BYTES = 2 << 30  # a layer larger than this lives in a scratch file

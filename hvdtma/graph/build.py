@@ -16,7 +16,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from hvdtma.console import stage
-from hvdtma.errors import UserError
+from hvdtma.errors import UserError, check_seed
 from hvdtma.graph.blocks import equal_blocks, sensible_block_size
 from hvdtma.graph.csc import CSC, build_csc, index_dtype
 from hvdtma.graph.first_hop import first_hop
@@ -65,11 +65,15 @@ class BuildOptions:
             if getattr(self, name) not in valid:
                 raise UserError(f"{name} is '{getattr(self, name)}'; valid: {', '.join(valid)}")
         for name in ("valid", "test"):
-            if getattr(self, name) <= 0:
-                raise UserError(f"--{name} is {getattr(self, name)}; it must be above 0")
+            size = getattr(self, name)
+            if not (0 < size < 1 or (size >= 1 and float(size).is_integer())):
+                raise UserError(
+                    f"--{name} is {size}; it must be above 0: a share below 1, or a whole number"
+                )
         for name in ("negatives", "feature_dim", "block_nodes"):
             if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise UserError(f"{name} is {getattr(self, name)}; it must be at least 1")
+        check_seed(self.seed)
 
 
 def build(

@@ -1,7 +1,7 @@
 """The mean of every node's in-neighbours' features over the whole training graph.
 
 It is static, so it is computed once; with it each trainer has its complete first neighbourhood
-without any halo. Undoing a target link's own part is `hvdtma.models.first_hop`'s work.
+without any halo. Undoing a target link's own part is `hvdtma.shard.first_hop`'s work.
 
 Legend: N nodes, D features.
 """

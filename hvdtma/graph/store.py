@@ -159,6 +159,12 @@ def _open_group(path: Path) -> zarr.Group:
             f"{path} has format version {version}; this hvdtma reads up to {FORMAT_VERSION}: "
             "upgrade hvdtma, or build the store again"
         )
+    names = cast(dict[str, str], group.attrs.get("checksums") or {})
+    lost = [f"array '{name}'" for name in names if not (path / name / "zarr.json").is_file()]
+    if lost or not names:
+        raise UserError(
+            f"{path} is damaged: it has lost {', '.join(lost) or 'its checksums'}; build it again"
+        )
     return group
 
 

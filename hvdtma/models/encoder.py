@@ -13,8 +13,8 @@ from torch import nn
 
 from hvdtma.config import ModelConfig
 from hvdtma.dgl_backend import Block
-from hvdtma.models.first_hop import FirstHop
 from hvdtma.models.layers import GATLayer, GCNLayer, LinearLayer, SAGELayer
+from hvdtma.shard.first_hop import FirstHop
 
 
 class Encoder(nn.Module):

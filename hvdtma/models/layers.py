@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from hvdtma.dgl_backend import Block
-from hvdtma.models.first_hop import FirstHop
+from hvdtma.shard.first_hop import FirstHop
 
 
 class SAGELayer(nn.Module):

@@ -22,13 +22,7 @@ def deal(store: GraphStore, trainers: int, *, seed: int = 0, number: int = 0) ->
     Raises UserError if there are fewer units than trainers.
     """
     units = deal_units(store)
-    if trainers > len(units):
-        what = "parts" if store.part_offsets is not None else "blocks"
-        more = "--parts" if store.part_offsets is not None else "--block-nodes (smaller)"
-        raise UserError(
-            f"{trainers} trainers, but {store.path} has only {len(units)} {what} to deal; "
-            f"use at most {len(units)} trainers, or partition it again with other {more}"
-        )
+    check_trainers(trainers, len(units), whole_parts=store.part_offsets is not None)
     if trainers == 1:
         return [np.arange(store.num_blocks)]
     rng = np.random.default_rng([seed, number, trainers])
@@ -41,6 +35,19 @@ def deal(store: GraphStore, trainers: int, *, seed: int = 0, number: int = 0) ->
         hands[trainer].append(units[unit])
         heapq.heappush(load, (nodes + int(block_sizes[units[unit]].sum()), place, trainer))
     return [np.sort(np.concatenate(hand)) for hand in hands]
+
+
+def check_trainers(trainers: int, num_units: int, *, whole_parts: bool) -> None:
+    """Raises UserError if so many parts or blocks cannot be dealt to so many trainers."""
+    if trainers < 1:
+        raise UserError(f"{trainers} trainers asked for; there must be at least 1")
+    if trainers > num_units:
+        what = "parts" if whole_parts else "blocks"
+        remedy = "more --parts" if whole_parts else "smaller --block-nodes"
+        raise UserError(
+            f"{trainers} trainers, but there are only {num_units} {what} to deal; use at most "
+            f"{num_units} trainers, or partition with {remedy}"
+        )
 
 
 def deal_units(store: GraphStore) -> list[np.ndarray]:

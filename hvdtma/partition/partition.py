@@ -6,12 +6,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from hvdtma.console import stage
-from hvdtma.errors import UserError, nearest
+from hvdtma.errors import UserError, check_seed, nearest
 from hvdtma.graph.blocks import sensible_block_size
 from hvdtma.graph.build import provenance
 from hvdtma.graph.csc import CSC
 from hvdtma.graph.memory import read_graph, renumber, write_graph
 from hvdtma.graph.store import GraphStore, refuse_existing
+from hvdtma.partition.deal import check_trainers
 from hvdtma.partition.orders import Order, min_cut_order, random_order, super_node_order
 
 METHODS = ["random", "super", "min-cut"]
@@ -44,6 +45,7 @@ class PartitionOptions:
         for name in ("super_nodes", "parts", "block_nodes"):
             if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise UserError(f"{name} is {getattr(self, name)}; it must be at least 1")
+        check_seed(self.seed)
 
 
 def partition(
@@ -52,10 +54,12 @@ def partition(
     options: PartitionOptions | None = None,
     *,
     overwrite: bool = False,
+    trainers: int | None = None,
 ) -> GraphStore:
     """Write `store` again at `path` in another order and open it.
 
-    Raises UserError if `path` exists (unless `overwrite`) or more groups than nodes are asked for.
+    Raises UserError if `path` exists (unless `overwrite`), more groups than nodes are asked for,
+    or `trainers` are given and could not be dealt to.
     """
     options = options or PartitionOptions()
     refuse_existing(Path(path), overwrite)
@@ -64,6 +68,10 @@ def partition(
     with stage(f"{options.method} order"):
         size = options.block_nodes or sensible_block_size(graph.num_nodes, graph.feat[:1].nbytes)
         order = _order(graph.csc, size, options)
+    if trainers is not None:
+        parts = order.part_offsets
+        units = order.block_offsets if parts is None else parts
+        check_trainers(trainers, len(units) - 1, whole_parts=parts is not None)
     graph.attrs["provenance"] = [
         *graph.attrs["provenance"],
         provenance("partition", source=str(store.path), options=asdict(options)),

@@ -39,6 +39,8 @@ def run_page(log: RunLog) -> Page:
 
 
 def _status(log: RunLog) -> tuple[str, bool]:
+    if log.failed:
+        return "failed", False
     if not log.summary:
         return "unfinished", False
     return f"finished: {log.summary.get('stopped', 'done')}", True
@@ -66,7 +68,9 @@ def _facts(log: RunLog) -> list[tuple[str, str]]:
 
 def _notices(log: RunLog) -> list[str]:
     notices = []
-    if not log.summary:
+    if log.failed:
+        notices.append(f"This run failed: {log.failed}.")
+    elif not log.summary:
         last = f"round {log.rounds[-1]['round']}" if log.rounds else "no round"
         notices.append(f"This run is unfinished: there is no summary yet; {last} is its last.")
     notices += _lost_losses(log)
@@ -74,7 +78,7 @@ def _notices(log: RunLog) -> list[str]:
         notices.append("No round has been scored on validation.")
     skipped = log.skipped or log.summary.get("skipped_rounds") or []
     if skipped:
-        notices.append(f"The evaluator did not score {_rounds(skipped)}: newer ones came first.")
+        notices.append(f"Not scored on validation: {_rounds(skipped)}.")
     if log.damaged_lines:
         lines = "1 line" if log.damaged_lines == 1 else f"{log.damaged_lines} lines"
         notices.append(f"{lines} of metrics.jsonl could not be read.")

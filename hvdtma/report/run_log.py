@@ -14,6 +14,8 @@ import numpy as np
 
 from hvdtma.errors import UserError
 
+KINDS = ("start", "skipped", "failed")  # the events that are not numbered
+
 
 @dataclass(frozen=True)
 class RunLog:
@@ -25,6 +27,7 @@ class RunLog:
         deals, rounds, scores: events in order of their number. A resumed run repeats its last
             rounds: of events with the same number the last one holds.
         skipped: rounds the evaluator did not score.
+        failed: why the run failed; empty if it did not.
         summary: empty while the run is unfinished.
         damaged_lines: lines of the log that could not be read (the last one may be half-written).
     """
@@ -37,6 +40,7 @@ class RunLog:
     rounds: list[dict] = field(default_factory=list)
     scores: list[dict] = field(default_factory=list)
     skipped: list[int] = field(default_factory=list)
+    failed: str = ""
     summary: dict = field(default_factory=dict)
     damaged_lines: int = 0
 
@@ -93,7 +97,7 @@ def read_run(folder: Path) -> RunLog:
             "`hvdtma train CONFIG` makes one."
         )
     events, damaged = _read_events(log)
-    of_kind = {kind: [e for e in events if e["kind"] == kind] for kind in ("start", "skipped")}
+    of_kind = {kind: [e for e in events if e["kind"] == kind] for kind in KINDS}
     return RunLog(
         folder=folder,
         config=config.read_text(encoding="utf-8") if config.exists() else "",
@@ -102,6 +106,7 @@ def read_run(folder: Path) -> RunLog:
         deals=_latest(events, "deal", "deal"),
         rounds=_latest(events, "round", "round"),
         scores=_latest(events, "score", "round", "part"),
+        failed=of_kind["failed"][-1]["why"] if of_kind["failed"] else "",
         skipped=sorted({r for event in of_kind["skipped"] for r in event["rounds"]}),
         summary=_read_json(folder / "summary.json"),
         damaged_lines=damaged,

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from hvdtma.dgl_backend import Block, pair_keys, sample_blocks
-from hvdtma.models.first_hop import FirstHop, without_pairs
+from hvdtma.shard.first_hop import FirstHop, without_pairs
 from hvdtma.shard.shard import Shard
 
 

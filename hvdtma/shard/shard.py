@@ -17,7 +17,7 @@ from numba import njit
 from hvdtma.dgl_backend import graph_from_csc
 from hvdtma.graph.csc import CSC, index_dtype
 from hvdtma.graph.store import CHUNK_BYTES, GraphStore
-from hvdtma.models.first_hop import FirstHop
+from hvdtma.shard.first_hop import FirstHop
 
 
 @dataclass

@@ -18,7 +18,7 @@ from hvdtma.evaluate.score import Scorer
 from hvdtma.files import append_json
 from hvdtma.graph.store import open_store
 from hvdtma.tasks import make_model, make_task
-from hvdtma.train.run_folder import RunFolder, read_model, write_model
+from hvdtma.train.run_folder import RunFolder, read_lines, read_model, write_model
 
 POLL_S = 0.1
 
@@ -32,8 +32,10 @@ class RoundScorer:
         task = make_task(self.config, store)
         self.model = make_model(self.config, store, task)
         self.scorer = Scorer(self.config, store)
-        self.best = float("-inf")
-        self.last_round = 0
+        before = read_lines(run.scores)  # of an evaluator that died
+        metric = self.config.metric
+        self.best = max((event["metrics"][metric] for event in before), default=float("-inf"))
+        self.last_round = max((event["round"] for event in before), default=0)
 
     def score(self, path: Path) -> None:
         """Score one round's file; a round that was dropped meanwhile is skipped."""
@@ -60,12 +62,16 @@ class RoundScorer:
         )
         self.last_round = number
 
-    def score_newest(self) -> bool:
-        """Score the newest round if it is new; whether it was."""
-        files = self.run.round_files()
-        if not files or int(files[-1].stem) <= self.last_round:
+    def score_newest(self, every: int | None = None) -> bool:
+        """Score the newest of every so many rounds (None: as the config says), if it is new.
+
+        Returns whether it was.
+        """
+        every = every or self.config.evaluate.every
+        due = [path for path in self.run.round_files() if int(path.stem) % every == 0]
+        if not due or int(due[-1].stem) <= self.last_round:
             return False
-        self.score(files[-1])
+        self.score(due[-1])
         return True
 
 
@@ -74,7 +80,7 @@ def follow(run: RunFolder, parent: int) -> None:
     scorer = RoundScorer(run)
     while os.getppid() == parent:  # trainer 0 may be killed: then nobody says done
         done = run.done.exists()  # asked first: a round may be written after the files are listed
-        if not scorer.score_newest():
+        if not scorer.score_newest(every=1 if done else None):
             if done:
                 return
             time.sleep(POLL_S)

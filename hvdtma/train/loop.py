@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import torch
 
 from hvdtma.aggregate import Aggregation, TimedAveraging
+from hvdtma.comm.communicator import everywhere
 from hvdtma.config import TrainConfig
-from hvdtma.errors import TrainerError, UserError
 from hvdtma.graph.store import GraphStore
 from hvdtma.partition.deal import deal
 from hvdtma.shard.shard import Shard, load_shard
@@ -42,19 +43,17 @@ class Trainer:
     def take_deal(self, number: int) -> None:
         """Read the shard of a deal and begin its batches.
 
-        Raises UserError if there are more trainers than blocks, TrainerError if a block of the
-        shard cannot be read.
+        Raises UserError if there are more trainers than blocks, or a block of the shard cannot be
+        read.
         """
         self.hand = deal(self.store, self.size, seed=self.config.seed, number=number)[self.rank]
-        try:
-            self.shard = load_shard(
-                self.store,
-                self.hand,
-                first_hop=self.config.first_hop,
-                foreign=self.task.needs_foreign,
-            )
-        except UserError as error:
-            raise TrainerError(f"trainer {self.rank} cannot read its shard: {error}") from error
+        self.shard = self.batches = None  # type: ignore[assignment] # two would not fit in memory
+        self.shard = load_shard(
+            self.store,
+            self.hand,
+            first_hop=self.config.first_hop,
+            foreign=self.task.needs_foreign,
+        )
         stream = [self.config.seed, number, self.rank]
         examples = self.task.num_examples(self.shard)
         self.batches = self.task.batches(self.shard, stream=stream) if examples else None
@@ -94,9 +93,10 @@ def train_rounds(trainer: Trainer, averaging: TimedAveraging, watch: Watch) -> N
     while averaging.running:
         if redeal and averaging.rounds_done and averaging.rounds_done % redeal == 0:
             with averaging.paused():
-                trainer.take_deal(averaging.rounds_done // redeal)
+                number = averaging.rounds_done // redeal
+                everywhere(averaging.comm, partial(trainer.take_deal, number))
                 averaging.weight = shard_weight(trainer)
-                announce_deal(trainer, averaging, watch, averaging.rounds_done // redeal)
+                announce_deal(trainer, averaging, watch, number)
         while not (averaging.due and averaging.round.steps):  # a step at least, however late
             if trainer.batches is None:
                 with averaging.paused():

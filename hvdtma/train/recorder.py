@@ -18,6 +18,8 @@ from hvdtma.train.evaluator import RoundScorer
 from hvdtma.train.loop import Trainer, Watch
 from hvdtma.train.run_folder import RunFolder, read_lines
 
+MAX_RESTARTS = 3  # of the evaluator, in one run
+
 
 class View(Protocol):
     """What shows events to a person (`hvdtma.train.live.LiveView`)."""
@@ -46,13 +48,14 @@ class Scores:
         self.config, self.run = config, run
         self.seen = 0
         self.best, self.best_round, self.since_best = float("-inf"), 0, 0
+        self.restarts_left = MAX_RESTARTS
         self.scorer = RoundScorer(run) if config.evaluate.mode == "inline" else None
         self.process = self._follower() if config.evaluate.mode == "follow" else None
 
     def _follower(self) -> subprocess.Popen:
         command = [sys.executable, "-m", "hvdtma.train.evaluator", str(self.run.path)]
         command.append(str(os.getpid()))
-        with (self.run.path / "evaluator.log").open("w") as log:
+        with (self.run.path / "evaluator.log").open("a") as log:
             # A session of its own: Linux shares cores out by session (autogroup), so trainer 0
             # would otherwise pay for the evaluator out of its own share.
             return subprocess.Popen(
@@ -63,7 +66,19 @@ class Scores:
         """New scores; in `inline` mode this round's, if it is its turn."""
         if self.scorer and number % self.config.evaluate.every == 0:
             self.scorer.score_newest()
+        if self.process and self.process.poll() is not None:
+            self._follow_again()
         return self.new_events()
+
+    def _follow_again(self) -> None:
+        """The evaluator died: start another, unless too many did."""
+        again = self.restarts_left > 0
+        console.print(
+            f"[yellow]the evaluator ended early (see {self.run.path / 'evaluator.log'}); "
+            + ("another is started" if again else "what is left is scored at the end")
+        )
+        self.restarts_left -= again
+        self.process = self._follower() if again else None
 
     def new_events(self) -> list[dict]:
         events = read_lines(self.run.scores)[self.seen :]
@@ -79,27 +94,22 @@ class Scores:
     def say_stop(self) -> bool:
         """No better score for `patience` scored rounds; or nobody is left to score."""
         patience = self.config.evaluate.patience
-        if patience and self.process and self.process.poll():
-            console.print(f"the evaluator ended early: see {self.run.path / 'evaluator.log'}")
-            return True
-        return bool(patience) and self.since_best >= patience
+        nobody = self.process is None and self.scorer is None
+        return bool(patience) and (nobody or self.since_best >= patience)
 
     def finish(self, last_round: int) -> list[dict]:
         """Let the last round be scored, whatever the mode, and return the scores still unseen."""
         self.run.done.touch()
-        if self.process and self.process.wait():
-            console.print(
-                f"[yellow]the evaluator failed (see {self.run.path / 'evaluator.log'}); "
-                "the last round is scored now"
-            )
-        events = self.new_events()
+        follows = self.config.evaluate.mode == "follow"
+        failed = follows and (self.process is None or self.process.wait() != 0)
         scored = {event["round"] for event in read_lines(self.run.scores)}
-        if last_round and last_round not in scored:
+        if failed or last_round not in scored:
             scorer = self.scorer or RoundScorer(self.run)
-            scorer.best = self.best
-            scorer.score_newest()
-            events += self.new_events()
-        return events
+            for path in self.run.round_files():
+                number = int(path.stem)
+                if number not in scored and (failed or number == last_round):
+                    scorer.score(path)
+        return self.new_events()
 
     def stop(self) -> None:
         """End the evaluator at once, after a failure."""
@@ -189,7 +199,7 @@ def start_event(trainer: Trainer, trainers: int) -> dict:
         "num_nodes": store.num_nodes,
         "num_edges": store.num_edges,
         "parameters": sum(p.numel() for p in trainer.model.parameters()),
-        "interval_s": None if config.interval_steps else config.interval_s,
+        "interval_s": config.interval_s,
         "interval_steps": config.interval_steps,
     }
 

@@ -17,7 +17,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import nn
 
 from hvdtma.config import TrainConfig, dump_config, load_config
@@ -106,8 +106,9 @@ def write_model(path: Path, model: nn.Module, **facts: object) -> None:
     tensors = {
         name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()
     }
-    with replacing(path) as beside:
-        save_file(tensors, beside, metadata={key: str(value) for key, value in facts.items()})
+    content = save(tensors, metadata={key: str(value) for key, value in facts.items()})
+    with replacing(path) as beside:  # written here: save_file hides a full disk, and sets mode 0600
+        beside.write_bytes(content)
 
 
 def read_model(path: Path, model: nn.Module) -> dict[str, str]:

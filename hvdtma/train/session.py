@@ -5,20 +5,21 @@ from __future__ import annotations
 import os
 import resource
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numba
 import torch
 
 from hvdtma.aggregate import Average, Nesterov, NonFiniteLoss, TimedAveraging
-from hvdtma.comm.communicator import Communicator, on_root
+from hvdtma.comm.communicator import Communicator, everywhere, on_root
 from hvdtma.config import TrainConfig
 from hvdtma.errors import UserError
 from hvdtma.evaluate.score import Scorer
 from hvdtma.files import write_json
 from hvdtma.graph.store import GraphStore, open_store
-from hvdtma.report import write_report
 from hvdtma.tasks import make_model, make_task
 from hvdtma.train.live import LiveView
 from hvdtma.train.loop import Trainer, Watch, announce_deal, shard_weight, train_rounds
@@ -27,10 +28,21 @@ from hvdtma.train.recorder import Recorder, skipped_rounds
 from hvdtma.train.run_folder import RunFolder, read_model
 
 
-def train(config: TrainConfig, comm: Communicator, *, overwrite: bool = False) -> dict | None:
+def train(
+    config: TrainConfig,
+    comm: Communicator,
+    *,
+    overwrite: bool = False,
+    report: Callable[[Path], object] = lambda _: None,
+) -> dict | None:
     """Train as one of `comm.size` trainers; the summary on trainer 0, None on the others.
 
-    Raises UserError for anything in the config or the store that does not fit.
+    Args:
+        report: called by trainer 0 with the run's folder when the run is over, also when it
+            failed (`hvdtma.report.write_report`).
+
+    Raises UserError, on every trainer, for anything in the config or the store that does not fit
+    one of them; NonFiniteLoss when training diverged.
     """
     start = time.monotonic()
     if config.trainers is not None and config.trainers != comm.size:
@@ -38,11 +50,9 @@ def train(config: TrainConfig, comm: Communicator, *, overwrite: bool = False) -
             f"the config asks for {config.trainers} trainers, the launcher started {comm.size}; "
             f"use horovodrun -np {config.trainers}, or --in-process {config.trainers}"
         )
-    device = set_up_device(config, comm)
-    store = open_store(config.store)
-    trainer = make_trainer(config, store, comm, device)
-    if comm.rank == 0:
-        Scorer(config, store)  # a missing split is found before training, not after
+    trainer = everywhere(comm, lambda: set_up(config, comm))
+    if not sum(comm.gather(trainer.task.num_examples(trainer.shard))):
+        raise UserError(f"no trainer has anything to train on in {config.store}")
     run = on_root(comm, lambda: RunFolder.create(config, overwrite=overwrite).path)
     averaging = make_averaging(trainer, comm)
     if comm.rank != 0:
@@ -53,9 +63,11 @@ def train(config: TrainConfig, comm: Communicator, *, overwrite: bool = False) -
             totals = _train(trainer, averaging, recorder)
         except NonFiniteLoss as error:
             recorder.event({"kind": "failed", "why": str(error)})
-            write_report(recorder.run.path)
+            report(run)
             raise
-        return _finish(trainer, averaging, recorder, totals, start)
+        summary = _finish(trainer, averaging, recorder, totals, start)
+    report(run)
+    return summary
 
 
 def _train(trainer: Trainer, averaging: TimedAveraging, watch: Watch) -> list[Totals]:
@@ -63,6 +75,15 @@ def _train(trainer: Trainer, averaging: TimedAveraging, watch: Watch) -> list[To
     announce_deal(trainer, averaging, watch, 0)
     train_rounds(trainer, averaging, watch)
     return averaging.comm.gather(_totals(trainer, averaging))
+
+
+def set_up(config: TrainConfig, comm: Communicator) -> Trainer:
+    """What a trainer does before it meets the others; raises UserError for what does not fit."""
+    device = set_up_device(config, comm)
+    store = open_store(config.store)
+    if comm.rank == 0:
+        Scorer(config, store)  # a missing split is found before training, not after
+    return make_trainer(config, store, comm, device)
 
 
 def set_up_device(config: TrainConfig, comm: Communicator) -> torch.device:
@@ -80,7 +101,9 @@ def set_up_device(config: TrainConfig, comm: Communicator) -> torch.device:
         raise UserError("precision bfloat16 needs a GPU; use precision=float32")
     if wanted == "cpu":
         return torch.device("cpu")
-    return torch.device("cuda", comm.local_rank % torch.cuda.device_count())
+    device = torch.device("cuda", comm.local_rank % torch.cuda.device_count())
+    torch.cuda.set_device(device)  # Horovod and NCCL work on the current one
+    return device
 
 
 def make_trainer(
@@ -93,8 +116,6 @@ def make_trainer(
     torch.manual_seed(config.seed * 1_000_003 + comm.rank)  # dropout differs between trainers
     trainer = Trainer(config, store, task, model, optimizer, comm.rank, comm.size, device)
     trainer.take_deal(0)
-    if not sum(comm.gather(task.num_examples(trainer.shard))):
-        raise UserError(f"no trainer has anything to train on in {store.path}")
     return trainer
 
 
@@ -178,7 +199,7 @@ def _finish(
     summary = {
         "method": trainer.store.attrs["order"]["method"],
         "trainers": len(totals),
-        "interval_s": None if config.interval_steps else config.interval_s,
+        "interval_s": config.interval_s,
         "interval_steps": config.interval_steps,
         "first_hop": config.first_hop,
         "rounds": rounds,
@@ -194,7 +215,6 @@ def _finish(
         "per_trainer": [total.as_dict() for total in totals],
     }
     write_json(run.summary, summary)
-    write_report(run.path)
     return summary
 
 

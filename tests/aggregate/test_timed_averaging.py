@@ -70,6 +70,23 @@ def test_parameters_become_the_weighted_mean(trainers):
         assert sum(outcome.weights) == pytest.approx(1)
 
 
+def test_a_model_of_doubles_keeps_its_precision():
+    third = torch.tensor(1 / 3, dtype=torch.float64)
+
+    def trainer(comm):
+        model = model_with(0.0).double()
+        averaging = TimedAveraging(model, interval_steps=1, rounds=1, comm=comm)
+        assert averaging.running
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.fill_(third)
+        averaging.step()
+        return flat(model)
+
+    for parameters in InProcessGroup(2).run(trainer):
+        assert torch.allclose(parameters, third, rtol=0, atol=1e-15)
+
+
 def test_a_trainer_of_weight_zero_counts_for_nothing():
     for parameters, _ in one_round([5.0, -77.0], [2.0, 0.0]):
         assert torch.equal(parameters, torch.full_like(parameters, 5.0))

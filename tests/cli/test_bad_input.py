@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -73,6 +74,9 @@ def test_an_unknown_key_lists_the_valid_ones_and_suggests_the_nearest(hvdtma, co
         ("model.layers=many", "'model.layers' is 'many'"),
         ("interval_s=0", "greater than 0"),
         ("interval_steps=-1", "greater than or equal to 1"),
+        ("interval_s=.inf", "finite number"),
+        ("optimizer.lr=.nan", "finite number"),
+        ("seed=99999999999999", "less than or equal to 4294967295"),
         ("model.fanouts=[3]", "1 entries for 2 layers"),
         ("task.decoder=transe", "'mlp', 'dot' or 'distmult'"),
         ("evaluate.metric=mmr", "did you mean 'mrr'?"),
@@ -100,6 +104,36 @@ def test_more_trainers_than_blocks_are_refused(hvdtma, config, community_store, 
     answer = hvdtma("train", config(), "--in-process", community_store.num_blocks + 1)
     refused(answer, "blocks to deal")
     assert not (tmp_path / "run").exists()
+
+
+def test_an_impossible_deal_or_plot_is_refused_before_anything_is_written(
+    hvdtma, community_store, tmp_path
+):
+    out, file = tmp_path / "p.zarr", tmp_path / "file"
+    file.write_text("no folder")
+    for trainers in (0, -1, 100_000):
+        refused(hvdtma("partition", community_store.path, out, "--trainers", trainers), "trainers")
+    refused(hvdtma("partition", community_store.path, out, "--seed", -1), "seed is -1")
+    refused(hvdtma("partition", community_store.path, out, "--plot", file / "p.html"), "file")
+    assert not out.exists()
+
+
+def test_a_run_cannot_be_inside_a_file(hvdtma, config, tmp_path):
+    (tmp_path / "file").write_text("no folder")
+    refused(hvdtma("train", config(run=str(tmp_path / "file" / "run"))), "cannot write or read")
+
+
+def test_trainers_in_one_process_under_a_launcher_are_refused(hvdtma, config, monkeypatch):
+    monkeypatch.setenv("HOROVOD_RANK", "0")
+    monkeypatch.setenv("HOROVOD_SIZE", "2")
+    refused(hvdtma("train", config(), "--in-process", 2), "a launcher started 2")
+
+
+def test_a_store_that_lost_an_array_is_named(hvdtma, tmp_path):
+    store = tmp_path / "s.zarr"
+    hvdtma("build", store, "synthetic:nodes=300,edges=2000,features=8,communities=4")
+    shutil.rmtree(store / "feat")
+    refused(hvdtma("info", store), "array 'feat'")
 
 
 def test_a_foreign_store_is_refused(hvdtma, tmp_path):
@@ -165,6 +199,10 @@ def test_an_output_that_exists_is_kept_unless_overwritten(hvdtma, tmp_path, comm
         (["build", "o.zarr", "synthetic:knots=50"], "nodes"),
         (["build", "o.zarr", "nowhere:"], "debian"),
         (["build", "o.zarr", "synthetic:nodes=50", "--valid", "0"], "must be above 0"),
+        (["build", "o.zarr", "synthetic:nodes=50", "--valid", "nan"], "must be above 0"),
+        (["build", "o.zarr", "synthetic:nodes=50", "--test", "1.9"], "a whole number"),
+        (["build", "o.zarr", "synthetic:nodes=50", "--seed", "-1"], "seed is -1"),
+        (["build", "o.zarr", "synthetic:nodes=50", "--header", "no"], "its own edges"),
         (["evaluate", "no-run"], "no run at"),
         (["embed", "no-run", "--out", "e.parquet"], "no run at"),
     ],
@@ -189,6 +227,8 @@ def test_the_whole_way_from_edges_to_embeddings_by_commands(hvdtma, config, tmp_
     assert plot.exists()
     trained = hvdtma("train", config(store=str(grouped)), "--in-process", 2)
     assert trained[0] == 0, trained
+    assert (tmp_path / "run" / "report.html").exists()
+    assert (tmp_path / "run" / "best.safetensors").stat().st_mode & 0o044  # others may read it
     status, out, _ = hvdtma("evaluate", tmp_path / "run")
     assert status == 0
     assert json.loads(out)["mrr"] > 0

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from hvdtma.comm import InProcessGroup
-from hvdtma.comm.communicator import on_root
+from hvdtma.comm.communicator import everywhere, on_root
 from hvdtma.errors import UserError
 
 
@@ -113,3 +113,18 @@ def test_what_goes_wrong_on_the_first_trainer_is_raised_on_every_one():
         return on_root(comm, lambda: comm.rank + 10)
 
     assert InProcessGroup(2).run(trainer) == [10, 10]
+
+
+@pytest.mark.parametrize(("met", "said"), [([2], "trainer 2: "), ([1, 2], r"trainer 1 \(and 1")])
+def test_what_one_trainer_meets_alone_is_raised_on_every_one_and_says_whose_it_is(met, said):
+    def trainer(comm):
+        def read():
+            if comm.rank in met:
+                raise FileNotFoundError(2, "No such file", "shard")
+            return comm.rank
+
+        with pytest.raises(UserError, match=f"^{said}.*shard: No such file"):
+            everywhere(comm, read)
+        return everywhere(comm, lambda: comm.rank)
+
+    assert InProcessGroup(3).run(trainer) == [0, 1, 2]

@@ -104,13 +104,23 @@ def test_a_first_line_with_one_integer_is_no_header(tmp_path):
 
 def test_header_can_be_said(tmp_path):
     text = "a,b\nc,d\n"
-    assert pairs(load_text(tmp_path, text)) == [("a", "b"), ("c", "d")]
+    assert pairs(load_text(tmp_path, text, header="no")) == [("a", "b"), ("c", "d")]
     assert pairs(load_text(tmp_path, text, header="yes")) == [("c", "d")]
     assert pairs(load_text(tmp_path, "src,dst\n", header="no")) == [("src", "dst")]
 
 
+def test_a_first_line_of_text_is_an_edge_if_a_node_of_it_comes_again(tmp_path):
+    assert pairs(load_text(tmp_path, "a,b\nc,a\n")) == [("a", "b"), ("c", "a")]
+
+
+def test_a_first_line_that_may_be_a_header_is_not_guessed_at(tmp_path):
+    with pytest.raises(UserError, match=r"'buyer' and 'article', may be a header.*--header yes"):
+        load_text(tmp_path, "buyer,article\nann,soap\nbob,rope\n")
+
+
 def test_delimiter_can_be_said(tmp_path):
-    assert pairs(load_text(tmp_path, "a,1|b,2\n", delimiter="|")) == [("a,1", "b,2")]
+    raw = load_text(tmp_path, "a,1|b,2\n", delimiter="|", header="no")
+    assert pairs(raw) == [("a,1", "b,2")]
 
 
 @pytest.mark.parametrize(

@@ -69,7 +69,7 @@ def test_features_of_the_wrong_length_name_both_numbers(tmp_path, sparse):
 def test_rows_by_number_do_not_fit_string_ids(tmp_path):
     np.save(tmp_path / "f.npy", DENSE)
     with pytest.raises(UserError, match=r"ids are strings; use Parquet, JSON"):
-        load(tmp_path, "f.npy", "a,b\n")
+        load(tmp_path, "f.npy", "a,b\nb,a\n")
 
 
 @pytest.mark.parametrize("edges", ["7,8\n9,8\n", "seven,8\n9,8\n"])
@@ -121,7 +121,7 @@ def test_json_lists_of_feature_ids_become_binary_columns(tmp_path, name):
 
 def test_json_feature_ids_may_be_strings(tmp_path):
     (tmp_path / "f.json").write_text(json.dumps({"ö": ["b", "a"], "x,y": ["b"]}))
-    assert rows(load(tmp_path, "f.json", '"x,y",ö\n')) == {"ö": [1, 1], "x,y": [0, 1]}
+    assert rows(load(tmp_path, "f.json", '"x,y",ö\nö,"x,y"\n')) == {"ö": [1, 1], "x,y": [0, 1]}
 
 
 @pytest.mark.parametrize(

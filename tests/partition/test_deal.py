@@ -94,7 +94,7 @@ def test_more_trainers_than_units_is_refused_with_what_to_do(community_store, tm
         deal(community_store, 61)
     options = PartitionOptions("min-cut", parts=3, block_nodes=10)
     store = partition(community_store, tmp_path / "x.zarr", options)
-    with pytest.raises(UserError, match=r"4 trainers.*only 3 parts to deal.*other --parts"):
+    with pytest.raises(UserError, match=r"4 trainers.*only 3 parts to deal.*more --parts"):
         deal(store, 4)
     assert store.num_blocks > 50
     assert len(deal_units(store)) == 3

@@ -67,6 +67,13 @@ def test_unfinished_run_says_so_and_reads_past_a_half_written_line(tmp_path):
     assert "Score over training time" not in html
 
 
+def test_failed_run_says_why(tmp_path):
+    written = [*events(rounds=3), {"kind": "failed", "why": "the loss was not finite"}]
+    html = own_html(write_report(write_run(tmp_path / "demo", written)))
+    assert "This run failed: the loss was not finite." in html
+    assert "unfinished" not in html
+
+
 @pytest.mark.parametrize("kept", [0, 1, 2])
 def test_run_that_has_hardly_begun_has_a_report(tmp_path, kept):
     page = write_report(write_run(tmp_path / "demo", list(events())[:kept]))

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import subprocess
 
 import pytest
 
@@ -11,6 +12,7 @@ from hvdtma.errors import UserError
 from hvdtma.evaluate.score import Scorer
 from hvdtma.train.best import load_best
 from hvdtma.train.evaluator import RoundScorer, follow
+from hvdtma.train.recorder import MAX_RESTARTS, Scores
 from hvdtma.train.run_folder import RunFolder, read_lines
 from hvdtma.train.session import train
 
@@ -56,7 +58,7 @@ def test_summary_says_what_the_run_was(community_store, tmp_path):
     assert set(each.split()) <= set(summary["per_trainer"][0])
     assert summary["per_trainer"][0]["steps"] == 12
     assert 0 <= summary["share_not_training"] < 1
-    for name in ("config.yaml", "versions.json", "metrics.jsonl", "report.html", "tensorboard"):
+    for name in ("config.yaml", "versions.json", "metrics.jsonl", "tensorboard"):
         assert (config.run / name).exists()
     assert RunFolder.open(config.run).config() == config  # its store's path is absolute
 
@@ -70,6 +72,45 @@ def test_an_evaluator_that_falls_behind_takes_the_newest_round(community_store, 
     assert scorer.score_newest()
     assert [event["round"] for event in read_lines(run.scores)] == [4]
     assert not scorer.score_newest()
+
+
+def test_an_evaluator_scores_every_so_many_rounds(community_store, tmp_path):
+    evaluate = {"mode": "follow", "every": 2, "keep": 9}
+    config = config_for(community_store, tmp_path / "run", "follow", rounds=5, evaluate=evaluate)
+    summary = train(config, Single())
+    scored = {event["round"] for event in read_lines(config.run / "scores.jsonl")}
+    assert scored <= {2, 4, 5}
+    assert 5 in scored
+    assert sorted(scored | set(summary["skipped_rounds"])) == [2, 4, 5]
+
+
+@pytest.mark.parametrize("dies", ["once", "always"])
+def test_no_kept_round_is_lost_with_an_evaluator_that_dies(
+    community_store, tmp_path, monkeypatch, dies
+):
+    started = []
+    start = Scores._follower
+
+    def dying(scores: Scores) -> subprocess.Popen:
+        process = start(scores)
+        started.append(process)
+        if dies == "always" or len(started) == 1:
+            process.kill()
+            process.wait()
+        return process
+
+    monkeypatch.setattr(Scores, "_follower", dying)
+    evaluate = {"mode": "follow", "keep": 3}
+    config = config_for(community_store, tmp_path / "run", "follow", rounds=7, evaluate=evaluate)
+    summary = train(config, Single())
+    scored = {event["round"] for event in read_lines(config.run / "scores.jsonl")}
+    if dies == "always":
+        assert scored == {5, 6, 7}
+        assert len(started) == 1 + MAX_RESTARTS
+    else:
+        assert 7 in scored
+        assert len(started) == 2
+    assert summary["best_round"] in scored
 
 
 def test_a_round_that_was_dropped_meanwhile_is_passed_over(community_store, tmp_path):

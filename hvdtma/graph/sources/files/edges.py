@@ -10,9 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import scipy.sparse as sp
+from rich.markup import escape
 
+from hvdtma.console import console
 from hvdtma.errors import UserError, nearest
 from hvdtma.graph.sources.files.columns import Column, as_kind, ids_of, is_integer, position_of
 from hvdtma.graph.sources.files.opening import load_npy, load_npz, suffix_of
@@ -164,7 +167,23 @@ def _from_text(path: Path, options: EdgeOptions) -> EdgeTable:
     if options.type_column is not None:
         wanted.append(Wanted(position_of(options.type_column, layout.names, f"'{path}'")))
     src, dst, *types = read_rows(path, layout, wanted)
+    if layout.doubtful:
+        _refuse_a_likely_header(path, src, dst)
+    names = " to ".join(f"'{layout.names[end]}'" for end in ends)
+    said = "in its header" if layout.has_header else "no header"
+    console.print(f"{escape(path.name)}: edges from {escape(names)} ({said})")
     return EdgeTable(src, dst, *types)
+
+
+def _refuse_a_likely_header(path: Path, src: Column, dst: Column) -> None:
+    """Raises UserError if neither name of the first row stands in any other row."""
+    for name in (src[0], dst[0]):
+        if sum(pc.sum(pc.equal(ids, name)).as_py() for ids in (src, dst)) > 1:
+            return
+    raise UserError(
+        f"'{path}': its first line, '{src[0]}' and '{dst[0]}', may be a header or an edge; "
+        "say which with --header yes or --header no"
+    )
 
 
 def _end_columns(names: list[str], options: EdgeOptions, where: str) -> tuple[int, int]:

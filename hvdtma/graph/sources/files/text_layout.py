@@ -41,6 +41,7 @@ class Layout:
         names: of the columns; `1`, `2`, ... where there is no header.
         first_row: the fields of the first row of data, empty where there is none.
         has_header: whether the names are from the file.
+        doubtful: whether the first row of data may as well be a header of unusual names.
     """
 
     skip_lines: int
@@ -48,6 +49,7 @@ class Layout:
     names: list[str]
     first_row: list[str]
     has_header: bool
+    doubtful: bool = False
 
 
 def find_layout(
@@ -83,13 +85,12 @@ def find_layout(
             second = next(rows, [])
         except csv.Error as error:
             raise UserError(f"'{path}' cannot be read as a table: {error}") from None
-    has_header = header == "yes"
-    if header == "auto":
-        has_header = _is_header(first, second, named, id_fields)
-    if has_header:
+    looks_so = _is_header(first, second, named, id_fields)
+    if header == "yes" or (header == "auto" and looks_so):
         return Layout(num_comments + header_lines, delimiter, first, second, True)
     numbers = [str(number) for number in range(1, len(first) + 1)]
-    return Layout(num_comments, delimiter, numbers, first, False)
+    doubtful = header == "auto" and not any(map(is_integer, first[:id_fields]))
+    return Layout(num_comments, delimiter, numbers, first, False, doubtful)
 
 
 def usual_columns(names: list[str]) -> tuple[int, int] | None:
