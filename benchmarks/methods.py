@@ -10,8 +10,9 @@ Builds the store, makes its super-node order, and trains under horovodrun: one t
     paper        neighbours sampled inside the shard, one deal for good
     one-deal     the stored first hop, one deal for good
 
-Further `--set key=value` go to every run. Prints a Markdown table with the ratio of each test MRR to the one trainer's in the same setting,
-and what the last third of the time still brought (a run that still gains has not converged).
+Further `--set key=value` go to every run. Prints a Markdown table with the ratio of each test MRR
+to the one trainer's in the same setting, and what the last third of the time still brought (a run
+that still gains has not converged).
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ def main(
     score_s: Annotated[float, typer.Option(help="Between validation scores, at least.")] = 10,
     work: Annotated[Path, typer.Option(help="Where stores and runs go.")] = Path("runs/methods"),
     config: Annotated[Path, typer.Option()] = Path("configs/facebook.yaml"),
-    settings: Annotated[list[str], typer.Option()] = SETTINGS[:2],  # noqa: B006
+    settings: Annotated[list[str], typer.Option()] = SETTINGS[:2],
     set_: Annotated[list[str], typer.Option("--set", help="key=value for every run.")] = [],  # noqa: B006
 ) -> None:
     """Build, partition, train six times, print the table."""
