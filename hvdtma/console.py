@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 console = Console(stderr=True, highlight=False)
 
@@ -21,3 +22,25 @@ def stage(what: str) -> Iterator[None]:
     else:
         yield
     console.print(f"{what}: {time.monotonic() - start:.1f} s", style="dim")
+
+
+@contextmanager
+def progress(what: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
+    """Say how far something is, its rate and the time left; gives what to call after each piece."""
+    start, done = time.monotonic(), 0
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(
+        *columns, TimeRemainingColumn(), console=console, disable=not console.is_terminal,
+        transient=True,
+    ) as bar:  # fmt: skip
+        task = bar.add_task(what, total=total)
+
+        def advance(number: int) -> None:
+            nonlocal done
+            done += number
+            bar.advance(task, number)
+
+        yield advance
+    seconds = time.monotonic() - start
+    rate = f"{done / max(seconds, 1e-9):,.0f} {unit}/s"
+    console.print(f"{what}: {seconds:.1f} s, {done:,} {unit}, {rate}", style="dim")

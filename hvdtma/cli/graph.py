@@ -53,16 +53,21 @@ def build(
     feature_dtype: Annotated[str, typer.Option(help="float32 | float16")] = "float32",
     first_hop: Annotated[bool, typer.Option(help="Store neighbours' feature means.")] = True,
     block_nodes: Annotated[int | None, typer.Option(help="Nodes per block.")] = None,
+    memory_gb: Annotated[
+        float | None, typer.Option(help="GiB to stay under; default half of what is free.")
+    ] = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Build a store from files or a named source.
 
     Self-loops are dropped and repeated edges kept once. Links are held out as unordered pairs,
-    before an undirected graph is mirrored.
+    before an undirected graph is mirrored. What does not fit in memory is sorted on disk, beside
+    the store; the store does not depend on --memory-gb.
     """
     from hvdtma.graph.build import BuildOptions
     from hvdtma.graph.build import build as build_store
     from hvdtma.graph.describe import print_description
+    from hvdtma.graph.raw import Source
     from hvdtma.graph.sources import FileSource, load_source
     from hvdtma.graph.store import refuse_existing
 
@@ -100,12 +105,13 @@ def build(
             "said about files (columns, header, delimiter, id type, undirected)"
         )
     if source:
-        raw = load_source(source, seed=seed)
+        graph: Source = load_source(source, seed=seed)
     elif edges or splits:
-        raw = given.load()
+        graph = given.load()
     else:
         raise UserError("nothing to build from; give a source (such as debian:) or --edges FILE")
-    print_description(build_store(out, raw, options, overwrite=overwrite))
+    made = build_store(out, graph, options, overwrite=overwrite, memory_gb=memory_gb)
+    print_description(made)
 
 
 def info(store: Store) -> None:

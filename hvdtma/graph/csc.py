@@ -102,27 +102,3 @@ def _count_edges(
             count[query] += 1
             low += 1
     return count
-
-
-@njit(cache=True, parallel=True)
-def neighbour_mean(
-    indptr: np.ndarray,
-    indices: np.ndarray,
-    feat_ND: np.ndarray,
-    out_nD: np.ndarray,
-    first_row: int,
-) -> None:
-    """Mean of the in-neighbours' features for rows first_row .. first_row + n; 0 without any.
-
-    Sums in float64, so that the mean can be undone exactly (see `hvdtma.graph.first_hop`).
-    """
-    dim = feat_ND.shape[1]
-    for row in prange(len(out_nD)):
-        begin, end = indptr[first_row + row], indptr[first_row + row + 1]
-        total = np.zeros(dim, np.float64)
-        for edge in range(begin, end):
-            source = indices[edge]
-            for d in range(dim):
-                total[d] += feat_ND[source, d]
-        for d in range(dim):
-            out_nD[row, d] = total[d] / max(end - begin, 1)

@@ -55,6 +55,11 @@ class NodeIds:
     def are_strings(self) -> bool:
         return pa.types.is_large_string(self.values.type)
 
+    @property
+    def num_bytes(self) -> int:
+        """UTF-8 bytes of all ids; of strings only."""
+        return pc.sum(pc.binary_length(self.values)).as_py() or 0
+
     def take(self, positions: np.ndarray) -> NodeIds:
         """The ids at int positions, in their order."""
         return NodeIds(self.values.take(pa.array(positions)))

@@ -5,15 +5,21 @@ Legend: N nodes, E edges as given, D features, n pairs of a split, K negatives p
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Protocol, TypeAlias
 
 import numpy as np
 import scipy.sparse as sp
 
 from hvdtma.errors import UserError
+from hvdtma.graph.external.rows import NodeRows
 from hvdtma.graph.ids import NodeIds
 
 PARTS = ("train", "valid", "test")
+EDGES_PER_PIECE = 1 << 20
+EdgePiece: TypeAlias = tuple[np.ndarray, np.ndarray, np.ndarray | None]  # src, dst, type
 
 
 @dataclass
@@ -44,9 +50,49 @@ class Pairs:
         )
 
 
+class Source(Protocol):
+    """What `build` reads: a graph whose edges come in pieces, in memory or made as they are asked.
+
+    `RawGraph` says what the fields mean.
+    """
+
+    @property
+    def num_nodes(self) -> int: ...
+    @property
+    def num_edges(self) -> int: ...
+    @property
+    def node_id(self) -> NodeIds: ...
+    @property
+    def feat(self) -> np.ndarray | sp.csr_matrix | NodeRows | None: ...
+    @property
+    def label(self) -> np.ndarray | None: ...
+    @property
+    def undirected(self) -> bool: ...
+    @property
+    def edge_type_names(self) -> list[str]: ...
+    @property
+    def label_names(self) -> list[str]: ...
+    @property
+    def link_split(self) -> dict[str, Pairs] | None: ...
+    @property
+    def node_split(self) -> dict[str, np.ndarray] | None: ...
+    @property
+    def counts(self) -> dict[str, int]: ...
+    @property
+    def source(self) -> dict[str, object]: ...
+
+    def edge_pieces(self) -> Iterator[Callable[[], EdgePiece]]:
+        """Every edge once: functions that each make a piece, to be called in any thread."""
+        ...
+
+    def check(self) -> None:
+        """Raises UserError where lengths differ that must not, or numbers point nowhere."""
+        ...
+
+
 @dataclass
 class RawGraph:
-    """A graph as its source gives it; `build` cleans, splits, renumbers and writes it.
+    """A graph in memory as its source gives it; `build` cleans, splits, renumbers and writes it.
 
     Attributes:
         src, dst: int64 [E] node positions (not ids) of every edge, duplicates and loops included.
@@ -67,7 +113,7 @@ class RawGraph:
     undirected: bool = False
     edge_type: np.ndarray | None = None
     edge_type_names: list[str] = field(default_factory=list)
-    feat: np.ndarray | sp.csr_matrix | None = None
+    feat: np.ndarray | sp.csr_matrix | NodeRows | None = None
     label: np.ndarray | None = None
     label_names: list[str] = field(default_factory=list)
     link_split: dict[str, Pairs] | None = None
@@ -78,6 +124,20 @@ class RawGraph:
     @property
     def num_nodes(self) -> int:
         return len(self.node_id)
+
+    @property
+    def num_edges(self) -> int:
+        """E, as given."""
+        return len(self.src)
+
+    def edge_pieces(self) -> Iterator[Callable[[], EdgePiece]]:
+        """The edges in pieces of `EDGES_PER_PIECE`."""
+        for start in range(0, self.num_edges, EDGES_PER_PIECE):
+            yield partial(self._piece, slice(start, start + EDGES_PER_PIECE))
+
+    def _piece(self, rows: slice) -> EdgePiece:
+        types = None if self.edge_type is None else self.edge_type[rows]
+        return self.src[rows], self.dst[rows], types
 
     def check(self) -> None:
         """Raises UserError where lengths differ that must not, or numbers point nowhere."""

@@ -22,6 +22,8 @@ import errno
 import os
 import platform
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
@@ -31,12 +33,10 @@ from typing import Any, cast
 
 import numpy as np
 import psutil
-import xxhash
 import zarr
-from zarr.abc.codec import BytesBytesCodec
-from zarr.codecs import BloscCodec, Crc32cCodec
 
 from hvdtma.errors import UserError
+from hvdtma.graph.array_writer import ArrayWriter
 from hvdtma.graph.csc import CSC
 from hvdtma.graph.ids import NodeIds
 from hvdtma.graph.raw import PARTS, Pairs
@@ -44,7 +44,6 @@ from hvdtma.graph.raw import PARTS, Pairs
 FORMAT = "hvdtma-graph"
 FORMAT_VERSION = 1
 UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST)
-CHUNK_BYTES = 8 << 20  # about one block of features; big enough to read at the disk's rate
 
 
 class GraphStore:
@@ -168,11 +167,6 @@ def _open_group(path: Path) -> zarr.Group:
     return group
 
 
-def digest(values: np.ndarray) -> str:
-    """The checksum a store keeps of an array's values."""
-    return xxhash.xxh3_128(np.ascontiguousarray(values).view(np.uint8).data).hexdigest()
-
-
 @dataclass
 class StoreWriter:
     """Writes a store beside `path` and renames it into place when the block ends well.
@@ -207,21 +201,27 @@ class StoreWriter:
         return self
 
     def put(self, name: str, values: np.ndarray) -> None:
-        """Write a whole array in chunks of whole rows, about `CHUNK_BYTES` each."""
-        values = np.ascontiguousarray(values)
-        chunks = max(-(-values.nbytes // CHUNK_BYTES), 1)
-        rows = max(-(-len(values) // chunks), 1)  # even chunks: the last is not mostly padding
-        codecs: list[BytesBytesCodec] = [Crc32cCodec()]
-        if values.dtype.kind in "iu":  # sorted and small numbers shrink; random floats do not
-            codecs.insert(0, BloscCodec(cname="lz4", clevel=1, typesize=values.dtype.itemsize))
-        self.group.create_array(
-            name,
-            shape=values.shape,
-            chunks=(rows, *(max(n, 1) for n in values.shape[1:])),
-            dtype=values.dtype,
-            compressors=codecs,
-        )[...] = values
-        self.attrs["checksums"][name] = digest(values)
+        """Write a whole array."""
+        with self.growing(name, values.dtype, len(values), values.shape[1:]) as array:
+            array.append(values)
+
+    @contextmanager
+    def growing(
+        self, name: str, dtype: np.dtype | type, most_rows: int, row_shape: tuple[int, ...] = ()
+    ) -> Iterator[ArrayWriter]:
+        """An array to append rows to; it is whole when the block ends."""
+        array = ArrayWriter(self.group, name, np.dtype(dtype), most_rows, row_shape)
+        yield array
+        self.attrs["checksums"][name] = array.close()
+
+    def array(self, name: str) -> zarr.Array:
+        """An array that was written, to be read again."""
+        return cast(zarr.Array, self.group[name])
+
+    @property
+    def scratch(self) -> Path:
+        """A folder for what is not to stay; made by whoever needs it."""
+        return self.beside / ".scratch"
 
     def __exit__(
         self,
@@ -239,6 +239,7 @@ class StoreWriter:
             raise
 
     def _finish(self) -> None:
+        shutil.rmtree(self.scratch, ignore_errors=True)
         self.group.attrs.update(
             {
                 "format": self.format,

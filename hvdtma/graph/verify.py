@@ -12,11 +12,12 @@ import pyarrow.compute as pc
 
 from hvdtma.console import console
 from hvdtma.errors import UserError
+from hvdtma.graph.array_writer import digest
 from hvdtma.graph.csc import CSC
 from hvdtma.graph.first_hop import first_hop
 from hvdtma.graph.raw import PARTS
 from hvdtma.graph.splits import pair_key
-from hvdtma.graph.store import GraphStore, digest
+from hvdtma.graph.store import GraphStore
 
 ROUNDING = 1e-5
 

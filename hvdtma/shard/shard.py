@@ -15,8 +15,9 @@ import torch
 from numba import njit
 
 from hvdtma.dgl_backend import graph_from_csc
+from hvdtma.graph.array_writer import CHUNK_BYTES
 from hvdtma.graph.csc import CSC, index_dtype
-from hvdtma.graph.store import CHUNK_BYTES, GraphStore
+from hvdtma.graph.store import GraphStore
 from hvdtma.shard.first_hop import FirstHop
 
 

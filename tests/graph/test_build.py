@@ -1,6 +1,7 @@
 """`build`: what went in comes back under the user's ids, cleaned and held out by the rules."""
 
 import copy
+import shutil
 import tempfile
 from collections import Counter
 from pathlib import Path
@@ -14,6 +15,7 @@ from small_graphs import TYPES, community_graph, small_csc, stored_edges_by_id, 
 from hvdtma.errors import UserError
 from hvdtma.graph.build import BuildOptions, build
 from hvdtma.graph.describe import description
+from hvdtma.graph.external.memory import Memory
 from hvdtma.graph.ids import NodeIds
 from hvdtma.graph.raw import Pairs, RawGraph
 from hvdtma.graph.verify import verification
@@ -169,6 +171,24 @@ def test_nothing_leaks_from_any_graph(csc, undirected, seed):
         assert is_sound(store)
 
 
+@pytest.mark.parametrize("make", [community_graph, typed_graph])
+def test_the_store_does_not_depend_on_the_memory(make, tmp_path, monkeypatch):
+    whole = build(tmp_path / "whole.zarr", make(), BuildOptions(negatives=5))
+    monkeypatch.setattr(Memory, "left", lambda *_: 4000)  # bytes: many buckets, tiles, bands
+    pieces = build(tmp_path / "pieces.zarr", make(), BuildOptions(negatives=5))
+    assert pieces.attrs["checksums"] == whole.attrs["checksums"]
+    assert is_sound(pieces)
+    assert not (pieces.path / ".scratch").exists()
+
+
+def test_a_disk_that_is_too_small_is_known_before(tmp_path, monkeypatch, community_raw):
+    usage = shutil.disk_usage(tmp_path)._replace(free=10_000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+    with pytest.raises(UserError, match=r"needs up to 0\.\d GB of disk.*0\.0 GB free"):
+        build(tmp_path / "x.zarr", community_raw, BuildOptions())
+    assert not list(tmp_path.iterdir())
+
+
 def test_loops_and_repeats_are_dropped_and_counted(tmp_path):
     #                0-1 thrice, 2-2 a loop, 1-2 with two types, then enough to hold out
     src = np.r_[0, 1, 0, 2, 1, 2, np.arange(3, 40)]
@@ -308,10 +328,11 @@ def given_everything(raw):
     [
         (None, {"valid": 0.00001}, "valid split would be empty"),
         (None, {"valid": 3000, "test": 3000}, "leave none to train on"),
+        (None, {"valid": 0.5, "test": 0.5}, "leave none to train on"),
         (given_empty, {}, "given valid split is empty"),
         (given_everything, {}, "given train split is empty, or every pair of it is held out"),
         (spoil(label=None), {"hold_out": "nodes"}, "needs labels"),
-        (nan_feature, {}, r"1 values that are not finite \(as float32\).* column 1"),
+        (nan_feature, {}, r"values that are not finite \(as float32\).* column 1"),
         (spoil(feat=np.full((600, 2), 1e6)), {"feature_dtype": "float16"}, "as float16"),
         (spoil(feat=np.ones((599, 2))), {}, "feat has 599 rows; the graph has 600 nodes"),
         (spoil(dst=np.zeros(5, int)), {}, "dst has 5 rows; there are 3000 edges"),

@@ -5,14 +5,15 @@ import pytest
 import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import kstest
 
 from hvdtma.errors import UserError
+from hvdtma.graph.raw import EDGES_PER_PIECE
 from hvdtma.graph.sources import SyntheticGraph, load_source
-from hvdtma.graph.sources.synthetic import EDGES_PER_PIECE, NODES_PER_BLOCK
 
 GRAPHS = st.builds(
     SyntheticGraph,
-    nodes=st.integers(40, 3 * NODES_PER_BLOCK),
+    nodes=st.integers(40, 9000),
     edges=st.integers(1, 700),
     features=st.integers(1, 5),
     communities=st.integers(1, 20),
@@ -26,7 +27,8 @@ GRAPHS = st.builds(
 @settings(max_examples=60, deadline=None)
 @given(GRAPHS)
 def test_edges_are_between_two_different_nodes_and_as_many_as_asked(graph):
-    src, dst = (np.concatenate(ends) for ends in zip(*graph.edge_pieces(), strict=True))
+    raw = graph.load()
+    src, dst = raw.src, raw.dst
     assert len(src) == len(dst) == graph.edges
     assert (src != dst).all()
     ends = np.concatenate([src, dst])
@@ -36,20 +38,26 @@ def test_edges_are_between_two_different_nodes_and_as_many_as_asked(graph):
 
 @settings(max_examples=60, deadline=None)
 @given(GRAPHS, st.data())
-def test_any_range_of_nodes_has_the_same_rows(graph, data):
-    start = data.draw(st.integers(0, graph.nodes))
-    stop = data.draw(st.integers(start, graph.nodes))
-    whole = graph.features_of(0, graph.nodes)
-    assert whole.shape == (graph.nodes, graph.features)
+def test_any_nodes_have_the_same_rows(graph, data):
+    nodes = np.array(data.draw(st.lists(st.integers(0, graph.nodes - 1), max_size=9)), np.int64)
+    whole = graph.take(np.arange(graph.nodes))
+    assert whole.shape == graph.shape == (graph.nodes, graph.features)
     assert whole.dtype == np.float32
-    assert np.array_equal(graph.features_of(start, stop), whole[start:stop])
-    assert np.array_equal(graph.labels_of(start, stop), graph.labels_of(0, graph.nodes)[start:stop])
+    assert np.array_equal(graph.take(nodes), whole[nodes])
+    assert np.array_equal(graph.labels_of(nodes), graph.label[nodes])
+
+
+def test_noise_is_standard_normal_and_independent_between_columns():
+    graph = SyntheticGraph(nodes=20_000, features=5, communities=1, noise=1.0)
+    rows = graph.take(np.arange(graph.nodes)) - graph.take(np.arange(graph.nodes)).mean(0)
+    assert kstest(rows.ravel(), "norm").pvalue > 1e-3
+    assert np.abs(np.corrcoef(rows.T) - np.eye(5)).max() < 0.03
 
 
 @settings(max_examples=60, deadline=None)
 @given(GRAPHS)
 def test_communities_are_contiguous_and_equal_up_to_one_node(graph):
-    label = graph.labels_of(0, graph.nodes)
+    label = graph.label
     sizes = np.bincount(label, minlength=graph.communities)
     assert (np.diff(label) >= 0).all()
     assert len(sizes) == graph.communities
@@ -68,7 +76,8 @@ def test_the_graph_is_its_pieces_whatever_their_order():
 
 def test_a_seed_gives_the_same_graph_and_another_seed_another():
     def loaded(seed):
-        return load_source("synthetic:nodes=300,edges=900,features=4,communities=3", seed=seed)
+        spec = "synthetic:nodes=300,edges=900,features=4,communities=3"
+        return load_source(spec, seed=seed).load()
 
     one, same, other = loaded(1), loaded(1), loaded(2)
     for name in ("src", "dst", "feat", "label"):

@@ -1,7 +1,5 @@
 """Held-out links leave nothing behind, and what they are ranked against is fair."""
 
-from collections import Counter
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -10,69 +8,87 @@ from scipy.stats import chisquare
 from small_graphs import small_csc
 
 from hvdtma.errors import UserError
-from hvdtma.graph.csc import build_csc
 from hvdtma.graph.raw import Pairs
-from hvdtma.graph.splits import (
-    draw_negatives,
-    hold_out_links,
-    hold_out_nodes,
-    pair_key,
-    part_sizes,
-)
+from hvdtma.graph.splits import LinkPicker, draw_negatives, hold_out_nodes, part_sizes
 
 
-def hold_out(csc, valid=2, test=3, *, undirected=False, seed=0):
-    src, dst = csc.indices.astype(np.int64), csc.destinations().astype(np.int64)
-    if undirected:
-        src, dst = src[src < dst], dst[src < dst]
-    types = None if undirected else csc.edge_type
-    rng = np.random.default_rng(seed)
-    left, held_out = hold_out_links(
-        src, dst, types, csc.num_nodes, undirected=undirected, valid=valid, test=test, rng=rng
-    )
-    return src, dst, types, left, held_out
+def picked(src, dst, valid=2, test=3, *, seed=0, pieces=1, most=10**6):
+    """The chosen pairs as unordered ones, by part; the edges go by in pieces."""
+    picker = LinkPicker(valid, test, seed, most)
+    for rows in np.array_split(np.arange(len(src)), pieces):
+        picker.look(src[rows], dst[rows])
+    pairs, part = picker.pairs()
+    chosen = list(map(frozenset, zip(pairs.src.tolist(), pairs.dst.tolist(), strict=True)))
+    assert len(set(chosen)) == len(chosen)
+    return [[c for c, p in zip(chosen, part, strict=True) if p == number] for number in (0, 1)]
 
 
-def pairs_in(csc):
-    return len(np.unique(pair_key(csc.indices, csc.destinations(), csc.num_nodes)))
+def ends(csc):
+    return csc.indices.astype(np.int64), csc.destinations().astype(np.int64)
 
 
 @settings(max_examples=80, deadline=None)
-@given(small_csc(), st.integers(0, 9), st.integers(1, 3), st.integers(1, 3))
-def test_no_direction_and_no_type_of_a_held_out_pair_is_left(csc, seed, valid, test):
-    if pairs_in(csc) <= valid + test:
+@given(small_csc(), st.integers(0, 9), st.integers(1, 3), st.integers(1, 3), st.integers(1, 5))
+def test_the_choice_depends_on_the_pairs_alone(csc, seed, valid, test, pieces):
+    src, dst = ends(csc)
+    pairs = set(map(frozenset, zip(src.tolist(), dst.tolist(), strict=True)))
+    if len(pairs) < valid + test:
+        with pytest.raises(UserError, match=rf"would take {valid + test} of {len(pairs)} links"):
+            picked(src, dst, valid, test, seed=seed)
         return
-    src, dst, types, left, held_out = hold_out(csc, valid, test, seed=seed)
-    trained_on = {frozenset(pair) for pair in zip(src[left], dst[left], strict=True)}
-    parts = {
-        part: {frozenset(pair) for pair in zip(pairs.src, pairs.dst, strict=True)}
-        for part, pairs in held_out.items()
-    }
-    assert [len(parts["valid"]), len(parts["test"])] == [valid, test]
-    assert not parts["valid"] & parts["test"]
-    assert not trained_on & (parts["valid"] | parts["test"])
-    everything = Counter(zip(src, dst, types, strict=True))
-    found = Counter(zip(src[left], dst[left], types[left], strict=True))
-    for pairs in held_out.values():
-        found += Counter(zip(pairs.src, pairs.dst, pairs.edge_type, strict=True))
-    assert found == everything
+    parts = picked(src, dst, valid, test, seed=seed)
+    assert [len(part) for part in parts] == [valid, test]
+    assert not set(parts[0]) & set(parts[1])
+    assert set(parts[0]) | set(parts[1]) <= pairs
+    order = np.random.default_rng(seed).permutation(np.tile(np.arange(len(src)), 2))
+    turned, again = dst[order], src[order]  # shuffled, turned and twice
+    assert picked(turned, again, valid, test, seed=seed, pieces=pieces) == parts
 
 
-def test_either_end_of_an_undirected_link_may_be_the_source():
-    csc = build_csc(np.zeros(400, int), np.arange(1, 401), 401)
-    held_out = hold_out(csc, 100, 100, undirected=True)[-1]
-    for pairs in held_out.values():
-        assert 20 < (pairs.src == 0).sum() < 80
-        assert ((pairs.src == 0) != (pairs.dst == 0)).all()
+def test_self_loops_are_never_held_out():
+    loops = np.arange(50)
+    src, dst = np.r_[loops, 0, 1], np.r_[loops, 1, 2]
+    valid, test = picked(src, dst, 1, 1)
+    assert {*valid, *test} == {frozenset((0, 1)), frozenset((1, 2))}
 
 
-def test_every_link_is_as_likely_to_be_held_out():
-    csc = build_csc(np.zeros(20, int), np.arange(1, 21), 21)
-    chosen = np.zeros(21)
-    for seed in range(600):
-        held_out = hold_out(csc, 2, 3, seed=seed)[-1]
-        chosen[np.concatenate([pairs.dst for pairs in held_out.values()])] += 1
-    assert chisquare(chosen[1:]).pvalue > 1e-3
+def test_either_end_of_a_link_may_be_the_source():
+    picker = LinkPicker(100, 100, 0, 1000)
+    picker.look(np.zeros(400, int), np.arange(1, 401))
+    pairs, _ = picker.pairs()
+    assert 60 < (pairs.src == 0).sum() < 140
+    assert ((pairs.src == 0) != (pairs.dst == 0)).all()
+
+
+@pytest.mark.parametrize(("valid", "test"), [(2, 3), (0.1, 0.15), (0.1, 3)])
+def test_every_link_is_as_likely_to_be_held_out(valid, test):
+    chosen = np.zeros((2, 21))
+    for seed in range(800):
+        try:
+            parts = picked(np.zeros(20, int), np.arange(1, 21), valid, test, seed=seed)
+        except UserError as error:
+            assert "would be empty" in str(error)
+            continue
+        for number, part in enumerate(parts):
+            for pair in part:
+                chosen[number, max(pair)] += 1
+    assert (chisquare(chosen[:, 1:], axis=1).pvalue > 1e-3).all()
+
+
+def test_a_share_is_that_share_and_a_count_that_count():
+    src, dst = np.divmod(np.arange(300 * 300), 300)
+    pairs = 300 * 299 / 2
+    shares = picked(src, dst, 0.05, 0.02)
+    assert len(shares[0]) == pytest.approx(0.05 * pairs, rel=0.1)
+    assert len(shares[1]) == pytest.approx(0.02 * pairs, rel=0.1)
+    valid, test = picked(src, dst, 0.05, 70, pieces=7)
+    assert set(valid) == set(shares[0])
+    assert len(test) == 70
+
+
+def test_more_than_memory_holds_is_refused():
+    with pytest.raises(UserError, match=r"more than 50 links would be held out.*--valid"):
+        picked(np.zeros(400, int), np.arange(1, 401), 0.2, 0.2, most=50)
 
 
 @pytest.mark.parametrize(
@@ -109,6 +125,14 @@ def test_labelled_nodes_are_each_in_one_part(labels, seed):
     assert all((np.diff(nodes) > 0).all() for nodes in split.values())
 
 
+def drawn_for(src, known, num_nodes, each, *, undirected, seed=0):
+    if undirected:
+        known = Pairs(np.r_[known.src, known.dst], np.r_[known.dst, known.src])
+    rng = np.random.default_rng(seed)
+    drawn = draw_negatives(src, known, num_nodes, each, rng=rng)
+    return np.concatenate([np.zeros((0, each), np.int64), *drawn])
+
+
 @settings(max_examples=80, deadline=None)
 @given(small_csc(), st.booleans(), st.integers(0, 99))
 def test_a_negative_is_no_known_edge_of_its_source_nor_the_source(csc, undirected, seed):
@@ -121,15 +145,14 @@ def test_a_negative_is_no_known_edge_of_its_source_nor_the_source(csc, undirecte
         for u in range(csc.num_nodes)
     }
     src = np.array([u for u in allowed if allowed[u]], np.int64)
-    rng = np.random.default_rng(seed)
-    neg = draw_negatives(src, known, csc.num_nodes, 60, undirected=undirected, rng=rng)
+    neg = drawn_for(src, known, csc.num_nodes, 60, undirected=undirected, seed=seed)
     assert neg.shape == (len(src), 60)
     for u, drawn in zip(src, neg, strict=True):
         assert set(drawn.tolist()) <= allowed[u]
     full = [u for u in allowed if not allowed[u]]
     if full:
         with pytest.raises(UserError, match="source that is linked to every node"):
-            draw_negatives(np.array(full), known, csc.num_nodes, 1, undirected=undirected, rng=rng)
+            drawn_for(np.array(full), known, csc.num_nodes, 1, undirected=undirected)
 
 
 @pytest.mark.parametrize("undirected", [False, True])
@@ -140,7 +163,7 @@ def test_negatives_are_uniform_over_what_is_left(undirected):
     src, dst = np.r_[0, 0, 39, src[src != dst]], np.r_[1, 2, 0, dst[src != dst]]
     known = Pairs(src, dst)
     asked = np.array([0, 39, 17])  # the lowest id, the highest, one between
-    neg = draw_negatives(asked, known, num_nodes, each, undirected=undirected, rng=rng)
+    neg = drawn_for(asked, known, num_nodes, each, undirected=undirected)
     for u, drawn in zip(asked, neg, strict=True):
         linked = set(dst[src == u]) | {u} | (set(src[dst == u]) if undirected else set())
         count = np.bincount(drawn, minlength=num_nodes)

@@ -1,12 +1,12 @@
 """Where a graph comes from: files, a named source, or another framework's graph in Python.
 
-Each gives a `RawGraph`, which `hvdtma.graph.build` turns into a store.
+Each gives a `Source`, which `hvdtma.graph.build` turns into a store.
 """
 
 from __future__ import annotations
 
 from hvdtma.errors import UserError, nearest
-from hvdtma.graph.raw import RawGraph
+from hvdtma.graph.raw import Source
 from hvdtma.graph.sources.files import FileSource
 from hvdtma.graph.sources.frameworks import from_dgl, from_pyg
 from hvdtma.graph.sources.synthetic import SyntheticGraph
@@ -16,7 +16,7 @@ __all__ = ["FileSource", "SyntheticGraph", "from_dgl", "from_pyg", "load_source"
 SCHEMES = ("debian", "synthetic", "ogb")
 
 
-def load_source(spec: str, *, seed: int) -> RawGraph:
+def load_source(spec: str, *, seed: int) -> Source:
     """The graph that `debian:`, `synthetic:key=value,...` or `ogb:NAME` stands for.
 
     `seed` is for synthetic graphs. Raises UserError for an unknown source, key or name, and where
@@ -29,7 +29,7 @@ def load_source(spec: str, *, seed: int) -> RawGraph:
             f"unknown source '{spec}': before the colon {valid}; for files say --edges FILE"
         )
     if scheme == "synthetic":
-        return SyntheticGraph.parse(rest, seed).load()
+        return SyntheticGraph.parse(rest, seed)
     if scheme == "ogb":
         from hvdtma.graph.sources.ogb import load_ogb
 

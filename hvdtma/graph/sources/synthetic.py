@@ -1,29 +1,28 @@
 """Graphs made up at any size: communities, degrees by a power law, features that follow both.
 
 A degree-corrected stochastic block model (Karrer & Newman, Phys. Rev. E 83, 2011) with planted
-communities of equal size on contiguous ids. Every piece of it - a run of edges, the features of a
-range of nodes - is a pure function of the seed and of its number, from the counter-based generator
-Philox (Salmon et al., SC 2011), so that a graph of any size is made without being held in memory,
-and in any order.
+communities of equal size on contiguous ids. Every edge and every node's features are a pure
+function of the seed and of their number (SplitMix64 entered at any place of its sequence; Steele et
+al., OOPSLA 2014), so that a graph of any size is made in any order, by any number of threads,
+without being held in memory.
 
 Legend: N nodes, E edges, C communities, D features, n nodes of a community.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, fields
-from functools import cached_property
-from typing import Any
+from functools import cached_property, partial
+from typing import Any, ClassVar
 
 import numpy as np
+from numba import njit
 
 from hvdtma.errors import UserError, nearest
 from hvdtma.graph.ids import NodeIds
-from hvdtma.graph.raw import RawGraph
+from hvdtma.graph.raw import EDGES_PER_PIECE, EdgePiece, RawGraph
 
-EDGES_PER_PIECE = 1 << 18
-NODES_PER_BLOCK = 1 << 12
 _RANK_OFFSET = 5.0  # tames the first few hubs of a community
 _CENTRES, _NOISE, _EDGES = 0, 1, 2  # streams of random numbers
 
@@ -51,6 +50,11 @@ class SyntheticGraph:
     exponent: float = 2.5
     noise: float = 0.5
     seed: int = 0
+
+    undirected: ClassVar[bool] = True
+    edge_type_names: ClassVar[list[str]] = []
+    link_split: ClassVar[None] = None
+    node_split: ClassVar[None] = None
 
     def __post_init__(self) -> None:
         possible = self.nodes * (self.nodes - 1) // 2
@@ -88,81 +92,168 @@ class SyntheticGraph:
                 raise UserError(f"synthetic: {key} is '{text}'; it must be {kind}") from None
         return cls(**values, seed=seed)
 
-    def edge_pieces(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """All edges, `EDGES_PER_PIECE` at a time: src and dst, int64."""
+    @property
+    def num_nodes(self) -> int:
+        return self.nodes
+
+    @property
+    def num_edges(self) -> int:
+        return self.edges
+
+    @property
+    def node_id(self) -> NodeIds:
+        return NodeIds.counted(self.nodes)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """[N, D] of the features."""
+        return self.nodes, self.features
+
+    @property
+    def feat(self) -> SyntheticGraph:
+        """The features, made as they are asked for."""
+        return self
+
+    @property
+    def label(self) -> np.ndarray:
+        """Every node's community, int64 [N]."""
+        return self.labels_of(np.arange(self.nodes))
+
+    @property
+    def label_names(self) -> list[str]:
+        return [str(community) for community in range(self.communities)]
+
+    @property
+    def source(self) -> dict[str, object]:
+        return {"kind": "synthetic"} | asdict(self)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        return {}
+
+    def check(self) -> None:
+        """There is nothing wrong with what makes itself."""
+
+    def edge_pieces(self) -> Iterator[Callable[[], EdgePiece]]:
+        """All edges, `EDGES_PER_PIECE` at a time."""
         for piece in range(-(-self.edges // EDGES_PER_PIECE)):
-            yield self.edge_piece(piece)
+            yield partial(self.edge_piece, piece)
 
-    def edge_piece(self, piece: int) -> tuple[np.ndarray, np.ndarray]:
-        """One piece of the edges: src and dst, int64."""
-        num = min(EDGES_PER_PIECE, self.edges - piece * EDGES_PER_PIECE)
-        uniform = self._random(_EDGES, piece).random((5, num))
-        home = (uniform[0] * self.communities).astype(np.int64)
-        step = (uniform[1] * (self.communities - 1)).astype(np.int64) + 1
-        leaves = (uniform[2] < self.mixing) & (self.communities > 1)
-        away = np.where(leaves, (home + step) % self.communities, home)
-        src, dst = self._member(home, uniform[3]), self._member(away, uniform[4])
-        start, end = self._start(home), self._start(home + 1)
-        after = np.where(src + 1 == end, start, src + 1)
-        return src, np.where(src == dst, after, dst)
+    def edge_piece(self, piece: int) -> EdgePiece:
+        """One piece of the edges: src and dst, int64, and no types."""
+        first = piece * EDGES_PER_PIECE
+        num = min(EDGES_PER_PIECE, self.edges - first)
+        src, dst = _edges(
+            first, num, self._stream(_EDGES), self.nodes, self.communities, self.mixing, self.power
+        )
+        return src, dst, None
 
-    def features_of(self, start: int, stop: int) -> np.ndarray:
-        """Features float32 [stop - start, D] of a range of nodes."""
-        blocks = range(start // NODES_PER_BLOCK, -(-stop // NODES_PER_BLOCK))
-        pieces = [self._noise_block(block, start, stop) for block in blocks]
-        noise = np.concatenate([np.zeros((0, self.features), np.float32), *pieces])
-        return self._centres[self.labels_of(start, stop)] + np.float32(self.noise) * noise
+    @property
+    def power(self) -> float:
+        """Of the integral over a community's weights (see `_member`)."""
+        return 1 - 1 / (self.exponent - 1)
 
-    def labels_of(self, start: int, stop: int) -> np.ndarray:
-        """Communities int64 [stop - start] of a range of nodes."""
-        nodes = np.arange(start, stop, dtype=np.int64)
+    def take(self, nodes: np.ndarray) -> np.ndarray:
+        """Features float32 [n, D] of any nodes, in their order."""
+        noise = _noise(nodes, self._stream(_NOISE), self.features)
+        return self._centres[self.labels_of(nodes)] + np.float32(self.noise) * noise
+
+    def labels_of(self, nodes: np.ndarray) -> np.ndarray:
+        """Communities int64 [n] of any nodes."""
+        nodes = nodes.astype(np.int64)
         return (nodes * self.communities + self.communities - 1) // self.nodes
 
     def load(self) -> RawGraph:
         """The whole graph in memory."""
-        src, dst = (np.concatenate(ends) for ends in zip(*self.edge_pieces(), strict=True))
+        pieces = [make() for make in self.edge_pieces()]
+        src, dst, _ = zip(*pieces, strict=True)
         return RawGraph(
-            src=src,
-            dst=dst,
-            node_id=NodeIds.counted(self.nodes),
-            undirected=True,
-            feat=self.features_of(0, self.nodes),
-            label=self.labels_of(0, self.nodes),
-            label_names=[str(community) for community in range(self.communities)],
-            source={"kind": "synthetic"} | asdict(self),
+            src=np.concatenate(src),
+            dst=np.concatenate(dst),
+            node_id=self.node_id,
+            undirected=self.undirected,
+            feat=self.take(np.arange(self.nodes)),
+            label=self.label,
+            label_names=self.label_names,
+            source=self.source,
         )
 
-    def _random(self, stream: int, piece: int) -> np.random.Generator:
-        key = np.array([self.seed, stream], np.uint64)
-        return np.random.Generator(np.random.Philox(key=key, counter=[0, 0, 0, piece]))
+    def _stream(self, number: int) -> np.uint64:
+        """Where a stream of random numbers begins."""
+        return np.random.SeedSequence([self.seed, number]).generate_state(1, np.uint64)[0]
 
     @cached_property
     def _centres(self) -> np.ndarray:
-        shape = (self.communities, self.features)
-        centres = self._random(_CENTRES, 0).standard_normal(shape, np.float32)
+        rng = np.random.default_rng(self._stream(_CENTRES))
+        centres = rng.standard_normal((self.communities, self.features), np.float32)
         return centres / np.linalg.norm(centres, axis=1, keepdims=True)
 
-    def _noise_block(self, block: int, start: int, stop: int) -> np.ndarray:
-        first = block * NODES_PER_BLOCK
-        noise = self._random(_NOISE, block).standard_normal(
-            (NODES_PER_BLOCK, self.features), np.float32
-        )
-        return noise[max(start - first, 0) : stop - first]
 
-    def _start(self, community: np.ndarray) -> np.ndarray:
-        """The first node of each community; that of community C is N."""
-        return community * self.nodes // self.communities
+@njit(nogil=True, cache=True)
+def _uniform(stream: np.uint64, counter: int) -> float:
+    """The counter-th number of a stream, in [0, 1): SplitMix64 at any place of its sequence."""
+    x = stream + np.uint64(counter) * np.uint64(0x9E3779B97F4A7C15)
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return ((x ^ (x >> np.uint64(31))) >> np.uint64(11)) * 2.0**-53
 
-    def _member(self, community: np.ndarray, uniform: np.ndarray) -> np.ndarray:
-        """A node of each community, by the inverse of its distribution function.
 
-        The j-th node of a community weighs (j + offset)^-a with a = 1 / (exponent - 1), which
-        gives degrees their power law. The sum over j is taken for the integral, which is solved
-        in closed form, so no table of weights is needed.
-        """
-        start = self._start(community)
-        size = self._start(community + 1) - start
-        power = 1 - 1 / (self.exponent - 1)
-        low, high = _RANK_OFFSET**power, (size + _RANK_OFFSET) ** power
-        rank = (low + uniform * (high - low)) ** (1 / power) - _RANK_OFFSET
-        return start + np.clip(rank.astype(np.int64), 0, size - 1)
+@njit(nogil=True, cache=True)
+def _member(community: int, uniform: float, nodes: int, communities: int, power: float) -> int:
+    """A node of a community, by the inverse of its distribution function.
+
+    The j-th node of a community weighs (j + offset)^-a with a = 1 / (exponent - 1), which gives
+    degrees their power law. The sum over j is taken for the integral, which is solved in closed
+    form, so no table of weights is needed.
+    """
+    start = community * nodes // communities
+    size = (community + 1) * nodes // communities - start
+    low, high = _RANK_OFFSET**power, (size + _RANK_OFFSET) ** power
+    rank = int((low + uniform * (high - low)) ** (1 / power) - _RANK_OFFSET)
+    if rank < 0:
+        return start
+    return start + rank if rank < size else start + size - 1
+
+
+@njit(nogil=True, cache=True)
+def _edges(
+    first: int,
+    num: int,
+    stream: np.uint64,
+    nodes: int,
+    communities: int,
+    mixing: float,
+    power: float,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Edges first .. first + num, each from five numbers of its own."""
+    src, dst = np.empty(num, np.int64), np.empty(num, np.int64)
+    for edge in range(num):
+        at = 5 * (first + edge)
+        home = int(_uniform(stream, at) * communities)
+        away = home
+        if communities > 1 and _uniform(stream, at + 1) < mixing:
+            step = int(_uniform(stream, at + 2) * (communities - 1)) + 1
+            away = (home + step) % communities
+        src[edge] = _member(home, _uniform(stream, at + 3), nodes, communities, power)
+        dst[edge] = _member(away, _uniform(stream, at + 4), nodes, communities, power)
+        if src[edge] == dst[edge]:
+            after = src[edge] + 1
+            ends = after == (home + 1) * nodes // communities
+            dst[edge] = home * nodes // communities if ends else after
+    return src, dst
+
+
+@njit(nogil=True, cache=True)
+def _noise(nodes: np.ndarray, stream: np.uint64, dim: int) -> np.ndarray:
+    """Standard normal float32 [n, D], two at a time from two uniform numbers (Box and Muller)."""
+    out_nD = np.empty((len(nodes), dim), np.float32)
+    pairs = (dim + 1) // 2
+    for row in range(len(nodes)):
+        for pair in range(pairs):
+            at = 2 * (int(nodes[row]) * pairs + pair)
+            radius = np.sqrt(-2 * np.log(1 - _uniform(stream, at)))
+            angle = 2 * np.pi * _uniform(stream, at + 1)
+            out_nD[row, 2 * pair] = radius * np.cos(angle)
+            if 2 * pair + 1 < dim:
+                out_nD[row, 2 * pair + 1] = radius * np.sin(angle)
+    return out_nD

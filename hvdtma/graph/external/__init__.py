@@ -1,0 +1,1 @@
+"""Sorting more edges, and moving more rows, than memory holds."""

@@ -1,0 +1,39 @@
+"""How much memory there is to work in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import psutil
+
+from hvdtma.errors import UserError
+
+BASE_BYTES = 600 << 20  # Python, the libraries, compiled code, what is being written
+LEAST_BYTES = 64 << 20  # to work in, beside what a stage must hold
+
+
+@dataclass(frozen=True)
+class Memory:
+    """A limit on what this process holds, in bytes; raises UserError where it is too small."""
+
+    num_bytes: int
+
+    @classmethod
+    def limit(cls, memory_gb: float | None) -> Memory:
+        """`memory_gb` GiB, or half of what is free."""
+        if memory_gb is None:
+            return cls(max(psutil.virtual_memory().available // 2, BASE_BYTES + LEAST_BYTES))
+        if not memory_gb > 0:
+            raise UserError(f"memory_gb is {memory_gb}; it must be above 0")
+        return cls(int(memory_gb * 2**30))
+
+    def left(self, held_bytes: int, what: str) -> int:
+        """Bytes to work in, beside `held_bytes` that `what` holds whatever the limit."""
+        left = self.num_bytes - BASE_BYTES - held_bytes
+        if left < LEAST_BYTES:
+            least_gb = (BASE_BYTES + held_bytes + LEAST_BYTES) / 2**30
+            raise UserError(
+                f"{what} needs {least_gb:.2f} GiB at least; memory_gb is "
+                f"{self.num_bytes / 2**30:.2f}"
+            )
+        return left
