@@ -21,6 +21,7 @@ from typing import Annotated
 import typer
 
 EDGES_PER_NODE = 10.7
+SHAPE = "features=32,communities=1000,directed=true"
 WRITTEN_BYTES = 1 << 30
 
 
@@ -41,7 +42,7 @@ def main(
     for wanted in edges:
         num_edges, num_nodes = int(wanted), int(wanted / EDGES_PER_NODE)
         store = work / f"{num_edges}.zarr"
-        source = f"synthetic:nodes={num_nodes},edges={num_edges},features=32,communities=1000"
+        source = f"synthetic:nodes={num_nodes},edges={num_edges},{SHAPE}"
         options = ["--valid", 10_000, "--test", 10_000, "--negatives", 100]
         options += ["--feature-dtype", "float16", "--memory-gb", memory_gb, "--overwrite"]
         options += ["--first-hop" if first_hop else "--no-first-hop"]

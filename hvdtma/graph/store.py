@@ -104,13 +104,24 @@ class GraphStore:
             raise UserError(f"{self.path} has no '{name}'; it has: {', '.join(self.array_names)}")
         try:
             array = self.array(name)
-            return np.asarray(array[start : array.shape[0] if stop is None else stop])
+            stop = array.shape[0] if stop is None else stop
+            self._refuse_lost_chunks(array, name, start, stop)
+            return np.asarray(array[start:stop])
         except (ValueError, RuntimeError, KeyError, OSError) as error:
-            end = "the end" if stop is None else stop
             raise UserError(
-                f"{self.path}: array '{name}', rows {start} to {end}, cannot be read: {error}. "
+                f"{self.path}: array '{name}', rows {start} to {stop}, cannot be read: {error}. "
                 f"Find the damage with: hvdtma verify {self.path}"
             ) from error
+
+    def _refuse_lost_chunks(self, array: zarr.Array, name: str, start: int, stop: int) -> None:
+        """Zarr reads a chunk that is not there as zeros; every chunk of a store was written."""
+        if not array.size or stop <= start:
+            return
+        rows, rest = array.chunks[0], ["0"] * (array.ndim - 1)
+        for number in range(start // rows, -(-stop // rows)):
+            chunk = self.path.joinpath(name, "c", str(number), *rest)
+            if not chunk.exists():
+                raise OSError(f"chunk {chunk} is missing")
 
     @property
     def array_names(self) -> list[str]:

@@ -86,6 +86,11 @@ def test_a_seed_gives_the_same_graph_and_another_seed_another():
     assert not np.array_equal(one.feat, other.feat)
 
 
+def test_edges_go_both_ways_unless_said():
+    assert load_source("synthetic:", seed=0).undirected
+    assert not load_source("synthetic:directed=true", seed=0).undirected
+
+
 def test_settings_are_kept_for_the_provenance():
     raw = load_source("synthetic:nodes=300, edges=900,noise=0.1", seed=7)
     assert raw.source["kind"] == "synthetic"
@@ -149,6 +154,7 @@ def test_neighbours_say_more_about_the_community_than_own_features(default):
         ("nodes=10,edges=5,communities=6", "communities is 6; valid: 1 to 5"),
         ("mixing=1.5", "mixing is 1.5; valid: 0 to 1"),
         ("mixing=nan", "mixing is nan"),
+        ("directed=perhaps", "directed is 'perhaps'; it must be true or false"),
         ("exponent=2", "exponent is 2.0; valid: above 2"),
         ("exponent=inf", "exponent is inf"),
         ("noise=-1", "noise is -1.0"),

@@ -208,6 +208,13 @@ def test_a_flipped_byte_is_never_read_as_data(name, standing):
             open_store(path).read(name)
 
 
+def test_a_lost_chunk_is_not_read_as_zeros(standing):
+    path, _ = standing
+    largest_chunk(path, "indices").unlink()
+    with pytest.raises(UserError, match=r"array 'indices'.*chunk .* is missing"):
+        open_store(path).read("indices")
+
+
 @pytest.mark.parametrize("damage", ["cut short", "emptied", "array gone", "no JSON"])
 def test_broken_files_are_named_not_traced(damage, standing):
     path, _ = standing

@@ -25,6 +25,11 @@ from hvdtma.graph.raw import EDGES_PER_PIECE, EdgePiece, RawGraph
 
 _RANK_OFFSET = 5.0  # tames the first few hubs of a community
 _CENTRES, _NOISE, _EDGES = 0, 1, 2  # streams of random numbers
+_KINDS: dict[str, tuple[Callable[[str], Any], str]] = {
+    "int": (int, "a whole number"),
+    "float": (float, "a number"),
+    "bool": ({"true": True, "false": False}.__getitem__, "true or false"),
+}
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,7 @@ class SyntheticGraph:
         mixing: share of edges that leave their community.
         exponent: degrees follow a power law with this exponent, above 2.
         noise: standard deviation of each feature around its community's centre, whose length is 1.
+        directed: whether an edge goes one way only.
         seed: of everything.
     """
 
@@ -49,9 +55,9 @@ class SyntheticGraph:
     mixing: float = 0.2
     exponent: float = 2.5
     noise: float = 0.5
+    directed: bool = False
     seed: int = 0
 
-    undirected: ClassVar[bool] = True
     edge_type_names: ClassVar[list[str]] = []
     link_split: ClassVar[None] = None
     node_split: ClassVar[None] = None
@@ -79,18 +85,23 @@ class SyntheticGraph:
     @classmethod
     def parse(cls, settings: str, seed: int) -> SyntheticGraph:
         """From `key=value,...`; raises UserError for unknown keys and for what is no number."""
-        kinds = {f.name: int if f.type == "int" else float for f in fields(cls) if f.name != "seed"}
+        kinds = {f.name: _KINDS[str(f.type)] for f in fields(cls) if f.name != "seed"}
         values: dict[str, Any] = {}
         for setting in filter(None, settings.split(",")):
             key, _, text = (part.strip() for part in setting.partition("="))
             if key not in kinds:
                 raise UserError(f"synthetic: unknown key '{key}'; {nearest(key, list(kinds))}")
             try:
-                values[key] = kinds[key](text)
-            except ValueError:
-                kind = "a whole number" if kinds[key] is int else "a number"
-                raise UserError(f"synthetic: {key} is '{text}'; it must be {kind}") from None
+                values[key] = kinds[key][0](text)
+            except (ValueError, KeyError):
+                raise UserError(
+                    f"synthetic: {key} is '{text}'; it must be {kinds[key][1]}"
+                ) from None
         return cls(**values, seed=seed)
+
+    @property
+    def undirected(self) -> bool:
+        return not self.directed
 
     @property
     def num_nodes(self) -> int:
