@@ -11,17 +11,21 @@ import zarr
 from zarr.abc.codec import BytesBytesCodec
 from zarr.codecs import BloscCodec, Crc32cCodec
 
-CHUNK_BYTES = 8 << 20  # about one block of features; big enough to read at the disk's rate
+CHUNK_BYTES = 8 << 20  # of what is read whole; big enough to read at the disk's rate
+EDGE_CHUNK_BYTES = 1 << 20  # of what is read by a block's edges, which begin and end anywhere
+INDPTR_CHUNK_BYTES = 1 << 18  # so is this, and it shrinks to a quarter
 
 
 class ArrayWriter:
-    """An array that grows at its end; chunks are whole rows, about `CHUNK_BYTES` each.
+    """An array that grows at its end; chunks are whole rows.
 
     Args:
         group, name: where it stands.
         dtype: of its values.
         most_rows: R at most; what is not written in the end is cut off.
         row_shape: shape of a row; () for numbers.
+        chunk_bytes: about how large chunks are.
+        chunk_rows: or exactly how many rows one has.
     """
 
     def __init__(
@@ -31,10 +35,13 @@ class ArrayWriter:
         dtype: np.dtype,
         most_rows: int,
         row_shape: tuple[int, ...] = (),
+        chunk_bytes: int = CHUNK_BYTES,
+        chunk_rows: int | None = None,
     ):
         row_bytes = max(int(dtype.itemsize * np.prod(row_shape, dtype=np.int64)), 1)
-        chunks = max(-(-most_rows * row_bytes // CHUNK_BYTES), 1)
-        self.chunk_rows = max(-(-most_rows // chunks), 1)  # even: the last is not mostly padding
+        chunks = max(-(-most_rows * row_bytes // chunk_bytes), 1)
+        even_rows = -(-most_rows // chunks)  # the last is not mostly padding
+        self.chunk_rows = max(min(chunk_rows or even_rows, most_rows), 1)
         codecs: list[BytesBytesCodec] = [Crc32cCodec()]
         if dtype.kind in "iu":  # sorted and small numbers shrink; random floats do not
             codecs.insert(0, BloscCodec(cname="lz4", clevel=1, typesize=dtype.itemsize))

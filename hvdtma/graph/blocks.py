@@ -8,12 +8,18 @@ from hvdtma.graph.array_writer import CHUNK_BYTES
 
 MIN_BLOCKS = 256  # enough to deal evenly to many trainers
 MAX_BLOCK_NODES = 1 << 16
+SMALL_CHUNK_BYTES = 1 << 20  # smaller ones cost more to open than to read
 
 
 def sensible_block_size(num_nodes: int, row_bytes: int) -> int:
     """Nodes per block: about a chunk of features, but no fewer than 256 blocks."""
     by_bytes = CHUNK_BYTES // max(row_bytes, 1)
     return max(1, min(by_bytes, -(-num_nodes // MIN_BLOCKS), MAX_BLOCK_NODES))
+
+
+def rows_per_chunk(block_nodes: int, row_bytes: int) -> int:
+    """Rows of a node array's chunk: one block, or several where blocks are small."""
+    return block_nodes * max(SMALL_CHUNK_BYTES // max(block_nodes * row_bytes, 1), 1)
 
 
 def equal_blocks(num_nodes: int, block_nodes: int) -> np.ndarray:

@@ -19,6 +19,7 @@ import numpy as np
 from numba import njit, prange
 
 from hvdtma.console import progress
+from hvdtma.graph.blocks import rows_per_chunk
 from hvdtma.graph.csc import CSC
 from hvdtma.graph.external.memory import Memory
 from hvdtma.graph.store import StoreWriter
@@ -62,7 +63,7 @@ def first_hop_bands(
         yield (total_nD / degree_n[:, None]).astype(np.float32)
 
 
-def write_first_hop(writer: StoreWriter, memory: Memory) -> None:
+def write_first_hop(writer: StoreWriter, memory: Memory, block_nodes: int) -> None:
     """Compute the first hop of the store that is being written, and write it."""
     feat, indptr, indices = (writer.array(name) for name in ("feat", "indptr", "indices"))
     num_nodes, dim = feat.shape
@@ -71,7 +72,13 @@ def write_first_hop(writer: StoreWriter, memory: Memory) -> None:
     band = (room // 3 - BAND_EDGES * indices.dtype.itemsize) // (dim * 16 + 16)
     with (
         progress("first hop", num_nodes, "nodes") as advance,
-        writer.growing("first_hop", np.float32, num_nodes, (dim,)) as out,
+        writer.growing(
+            "first_hop",
+            np.float32,
+            num_nodes,
+            (dim,),
+            chunk_rows=rows_per_chunk(block_nodes, dim * 4),
+        ) as out,
     ):
         for mean_nD in first_hop_bands(
             np.asarray(indptr[:]),

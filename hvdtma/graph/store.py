@@ -36,7 +36,7 @@ import psutil
 import zarr
 
 from hvdtma.errors import UserError
-from hvdtma.graph.array_writer import ArrayWriter
+from hvdtma.graph.array_writer import CHUNK_BYTES, ArrayWriter
 from hvdtma.graph.csc import CSC
 from hvdtma.graph.ids import NodeIds
 from hvdtma.graph.raw import PARTS, Pairs
@@ -218,10 +218,19 @@ class StoreWriter:
 
     @contextmanager
     def growing(
-        self, name: str, dtype: np.dtype | type, most_rows: int, row_shape: tuple[int, ...] = ()
+        self,
+        name: str,
+        dtype: np.dtype | type,
+        most_rows: int,
+        row_shape: tuple[int, ...] = (),
+        *,
+        chunk_bytes: int = CHUNK_BYTES,
+        chunk_rows: int | None = None,
     ) -> Iterator[ArrayWriter]:
-        """An array to append rows to; it is whole when the block ends."""
-        array = ArrayWriter(self.group, name, np.dtype(dtype), most_rows, row_shape)
+        """An array to append rows to (see `ArrayWriter`); it is whole when the block ends."""
+        array = ArrayWriter(
+            self.group, name, np.dtype(dtype), most_rows, row_shape, chunk_bytes, chunk_rows
+        )
         yield array
         self.attrs["checksums"][name] = array.close()
 

@@ -12,6 +12,7 @@ from hvdtma.graph.csc import build_csc
 from hvdtma.graph.external.buckets import Buckets
 from hvdtma.graph.external.keys import KeyLayout
 from hvdtma.graph.external.memory import BASE_BYTES, Memory
+from hvdtma.graph.external.shuffle import shuffled_rows
 from hvdtma.graph.external.sorting import EdgeSorter, HeldOut
 from hvdtma.graph.external.threads import in_order
 
@@ -156,3 +157,15 @@ def test_too_little_memory_is_refused_with_what_is_enough():
         memory.left(10 * 2**30, "the edges")
     with pytest.raises(UserError, match="above 0"):
         Memory.limit(0)
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(1, 50), st.integers(1, 4), st.sampled_from([1, 400, 1 << 20]), st.randoms())
+def test_shuffled_rows_come_back_in_their_new_order(tmp_path_factory, rows, pieces, memory, random):
+    folder = tmp_path_factory.mktemp("rows")
+    rank = np.array(random.sample(range(rows), rows))
+    values = np.arange(rows * 3, dtype=np.float32).reshape(rows, 3)
+    given_in = np.array_split(values, pieces)
+    found = np.concatenate(list(shuffled_rows(given_in, rank, folder, memory, 12)))
+    np.testing.assert_array_equal(found[rank], values)
+    assert not any(folder.iterdir())

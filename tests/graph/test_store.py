@@ -140,7 +140,7 @@ def test_a_disk_that_fills_up_is_said_and_nothing_is_left(moment, number, monkey
 def test_a_really_full_disk_gives_a_clear_error_and_is_emptied(
     tmp_path, community_raw, monkeypatch
 ):
-    monkeypatch.setattr("hvdtma.graph.build.build.refuse_too_large", lambda *_: None)
+    monkeypatch.setattr("hvdtma.graph.build.from_source.refuse_too_large", lambda *_: None)
     disk = tmp_path / "disk"
     disk.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", str(disk)]

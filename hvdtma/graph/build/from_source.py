@@ -21,7 +21,7 @@ from hvdtma.graph.blocks import equal_blocks, sensible_block_size
 from hvdtma.graph.build.disk import refuse_too_large
 from hvdtma.graph.build.edges import write_edges
 from hvdtma.graph.build.options import BuildOptions
-from hvdtma.graph.build.rows import write_features, write_nodes
+from hvdtma.graph.build.rows import features_of, write_features, write_nodes
 from hvdtma.graph.csc import index_dtype
 from hvdtma.graph.external.memory import Memory
 from hvdtma.graph.first_hop import write_first_hop
@@ -57,12 +57,14 @@ def build(
     order_N = _order(source.num_nodes, options, streams[0])
     with StoreWriter(Path(path), overwrite) as writer:
         counts = write_edges(writer, source, order_N, options, memory, streams[1])
-        dim, row_bytes = write_features(writer, source, order_N, options, memory)
-        if options.first_hop:
-            write_first_hop(writer, memory)
-        write_nodes(writer, source, order_N, options, streams[2])
-        size = options.block_nodes or sensible_block_size(source.num_nodes, row_bytes)
+        rows, order_of_rows = features_of(writer, source, options, order_N, memory)
+        dim, dtype = rows.shape[1], np.dtype(options.feature_dtype)
+        size = options.block_nodes or sensible_block_size(source.num_nodes, dim * dtype.itemsize)
         writer.put("block_offsets", equal_blocks(source.num_nodes, size))
+        write_features(writer, rows, order_of_rows, source.node_id, dtype, size)
+        if options.first_hop:
+            write_first_hop(writer, memory, size)
+        write_nodes(writer, source, order_N, options, streams[2])
         given = source.link_split or {}
         writer.attrs |= {
             "num_nodes": source.num_nodes,
