@@ -164,6 +164,11 @@ class TrainConfig(Component):
     them inside the shard. Off is the paper's method."""
     redeal_rounds: Count = 0
     """Deal the blocks anew every so many rounds; 0 never, as in the paper."""
+    memory_gb: PositiveFloat | None = None
+    """GiB that a trainer, and the evaluator, may hold in memory. A shard that does not fit is
+    trained on one resident set of its blocks after the other. None: the whole shard is read."""
+    resident_epochs: Positive = 1
+    """Times that the links (or nodes) of a resident set are trained on before the next set."""
     threads: Positive | None = None
     """CPU threads per trainer. None: the machine's cores shared out, at least 1."""
     device: Literal["auto", "cpu", "cuda"] = "auto"

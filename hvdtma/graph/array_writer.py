@@ -24,7 +24,7 @@ class ArrayWriter:
         dtype: of its values.
         most_rows: R at most; what is not written in the end is cut off.
         row_shape: shape of a row; () for numbers.
-        chunk_bytes: about how large chunks are.
+        chunk_bytes: about how large chunks are (None: `CHUNK_BYTES`).
         chunk_rows: or exactly how many rows one has.
     """
 
@@ -35,11 +35,11 @@ class ArrayWriter:
         dtype: np.dtype,
         most_rows: int,
         row_shape: tuple[int, ...] = (),
-        chunk_bytes: int = CHUNK_BYTES,
+        chunk_bytes: int | None = None,
         chunk_rows: int | None = None,
     ):
         row_bytes = max(int(dtype.itemsize * np.prod(row_shape, dtype=np.int64)), 1)
-        chunks = max(-(-most_rows * row_bytes // chunk_bytes), 1)
+        chunks = max(-(-most_rows * row_bytes // (chunk_bytes or CHUNK_BYTES)), 1)
         even_rows = -(-most_rows // chunks)  # the last is not mostly padding
         self.chunk_rows = max(min(chunk_rows or even_rows, most_rows), 1)
         codecs: list[BytesBytesCodec] = [Crc32cCodec()]

@@ -36,7 +36,7 @@ import psutil
 import zarr
 
 from hvdtma.errors import UserError
-from hvdtma.graph.array_writer import CHUNK_BYTES, ArrayWriter
+from hvdtma.graph.array_writer import ArrayWriter
 from hvdtma.graph.csc import CSC
 from hvdtma.graph.ids import NodeIds
 from hvdtma.graph.raw import PARTS, Pairs
@@ -224,7 +224,7 @@ class StoreWriter:
         most_rows: int,
         row_shape: tuple[int, ...] = (),
         *,
-        chunk_bytes: int = CHUNK_BYTES,
+        chunk_bytes: int | None = None,
         chunk_rows: int | None = None,
     ) -> Iterator[ArrayWriter]:
         """An array to append rows to (see `ArrayWriter`); it is whole when the block ends."""

@@ -10,16 +10,18 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from numba import njit
 from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from hvdtma.config import TrainConfig
+from hvdtma.graph.csc import index_dtype
 from hvdtma.graph.store import GraphStore
 from hvdtma.models.decoders import make_decoder
 from hvdtma.shard.negatives import NEGATIVES
 from hvdtma.shard.sampling import Neighbourhood, Targets, sample_neighbourhood
 from hvdtma.shard.shard import Shard
-from hvdtma.tasks.task import Model, sampled_fanouts
+from hvdtma.tasks.task import ENDLESS, Model, sampled_fanouts
 
 
 @dataclass
@@ -51,20 +53,41 @@ class LinkBatch:
         return replace(self, **moved)
 
 
-@dataclass(frozen=True)
 class Positives:
-    """A shard's training links: an undirected one once. Local numbers, int64; type may be None."""
+    """A shard's training links, an undirected one once, found in its CSC by number.
 
-    src: np.ndarray
-    dst: np.ndarray
-    edge_type: np.ndarray | None
+    Sources ascend within a row, so the links (u, v) of an undirected graph with u < v, each of
+    which stands in it twice, are the first of v's row.
+    """
 
-    @classmethod
-    def of(cls, shard: Shard, undirected: bool) -> Positives:
-        src, dst = shard.csc.indices, shard.csc.destinations()
-        chosen = np.flatnonzero(src < dst) if undirected else np.arange(len(src))
-        types = shard.csc.edge_type
-        return cls(src[chosen], dst[chosen], None if types is None else types[chosen])
+    def __init__(self, shard: Shard, undirected: bool):
+        self.csc = shard.csc
+        self.row_ends = shard.csc.indptr  # links before a row's, and after
+        if undirected:
+            below_n = _count_below(shard.csc.indptr, shard.csc.indices)
+            self.row_ends = np.concatenate([[0], np.cumsum(below_n)])
+
+    def __len__(self) -> int:
+        return int(self.row_ends[-1])
+
+    def take(self, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        """Links by number: src and dst int64, local, and int16 types or None."""
+        dst = np.searchsorted(self.row_ends, chosen, side="right") - 1
+        edge = self.csc.indptr[dst] + (chosen - self.row_ends[dst])
+        types = self.csc.edge_type
+        return self.csc.indices[edge].astype(np.int64), dst, None if types is None else types[edge]
+
+
+@njit(cache=True)
+def _count_below(indptr: np.ndarray, indices: np.ndarray) -> np.ndarray:
+    """How many sources of each row are smaller than the row, int64 [n]."""
+    count = np.zeros(len(indptr) - 1, np.int64)
+    for row in range(len(count)):
+        for edge in range(indptr[row], indptr[row + 1]):
+            if indices[edge] >= row:
+                break
+            count[row] += 1
+    return count
 
 
 class LinkTask:
@@ -83,12 +106,15 @@ class LinkTask:
     def num_examples(self, shard: Shard) -> int:
         return shard.csc.num_edges // (2 if self.undirected else 1)
 
-    def batches(self, shard: Shard, *, stream: list[int]) -> Iterator[LinkBatch]:
-        """Batches without end; positives are shuffled anew each epoch."""
-        positives = Positives.of(shard, self.undirected)
+    def batches(
+        self, shard: Shard, *, stream: list[int], epochs: int = ENDLESS
+    ) -> Iterator[LinkBatch]:
+        """Batches of so many epochs; positives are shuffled anew for each."""
+        positives = Positives(shard, self.undirected)
         step = 0
-        for epoch in range(1 << 62):
-            order = np.random.default_rng([*stream, 0, epoch]).permutation(len(positives.src))
+        for epoch in range(epochs):
+            order: np.ndarray = np.arange(len(positives), dtype=index_dtype(len(positives)))
+            np.random.default_rng([*stream, 0, epoch]).shuffle(order)
             for first in range(0, len(order), self.task.batch_size):
                 chosen = order[first : first + self.task.batch_size]
                 yield self.make_batch(shard, positives, chosen, [*stream, 1, step])
@@ -99,7 +125,7 @@ class LinkTask:
     ) -> LinkBatch:
         """The batch of these positives; negatives and sampling are a function of `stream`."""
         rng = np.random.default_rng(stream)
-        src, dst = (ends[chosen].astype(np.int64) for ends in (positives.src, positives.dst))
+        src, dst, types = positives.take(chosen)
         if self.undirected:  # either end may be the one that negatives replace
             turned = rng.random(len(src)) < 0.5
             src, dst = np.where(turned, dst, src), np.where(turned, src, dst)
@@ -114,14 +140,13 @@ class LinkTask:
             targets=Targets(src, dst) if self.task.exclude_targets else None,
         )
         src_at, dst_at, neg_at = np.split(position, [len(src), 2 * len(src)])
-        types = positives.edge_type
         return LinkBatch(
             around,
             torch.from_numpy(src_at),
             torch.from_numpy(dst_at),
             torch.from_numpy(neg_row),
             torch.from_numpy(neg_at),
-            None if types is None else torch.from_numpy(types[chosen].astype(np.int64)),
+            None if types is None else torch.from_numpy(types.astype(np.int64)),
         )
 
     def loss(self, model: Model, batch: LinkBatch) -> torch.Tensor:

@@ -18,7 +18,7 @@ from hvdtma.errors import UserError
 from hvdtma.graph.store import GraphStore
 from hvdtma.shard.sampling import Neighbourhood, sample_neighbourhood
 from hvdtma.shard.shard import Shard
-from hvdtma.tasks.task import Model, sampled_fanouts
+from hvdtma.tasks.task import ENDLESS, Model, sampled_fanouts
 
 
 @dataclass
@@ -56,12 +56,14 @@ class NodeTask:
     def num_examples(self, shard: Shard) -> int:
         return len(shard.train_nodes)
 
-    def batches(self, shard: Shard, *, stream: list[int]) -> Iterator[NodeBatch]:
-        """Batches without end; nodes are shuffled anew each epoch."""
+    def batches(
+        self, shard: Shard, *, stream: list[int], epochs: int = ENDLESS
+    ) -> Iterator[NodeBatch]:
+        """Batches of so many epochs; nodes are shuffled anew for each."""
         labels = shard.label
         assert labels is not None  # the constructor saw to it
         step = 0
-        for epoch in range(1 << 62):
+        for epoch in range(epochs):
             order = np.random.default_rng([*stream, 0, epoch]).permutation(shard.train_nodes)
             for first in range(0, len(order), self.task.batch_size):
                 nodes = torch.from_numpy(order[first : first + self.task.batch_size])

@@ -12,6 +12,8 @@ from hvdtma.config import TrainConfig
 from hvdtma.models.encoder import Encoder
 from hvdtma.shard.shard import Shard
 
+ENDLESS = 1 << 62  # epochs
+
 
 class Batch(Protocol):
     """One step's data; `size` positives or nodes."""
@@ -45,8 +47,8 @@ class Task(Protocol):
         """What a shard has to train on: links or nodes. The trainer's weight."""
         ...
 
-    def batches(self, shard: Shard, *, stream: list[int]) -> Iterator[Batch]:
-        """Batches without end, epoch after epoch; a pure function of the shard and `stream`."""
+    def batches(self, shard: Shard, *, stream: list[int], epochs: int = ENDLESS) -> Iterator[Batch]:
+        """Batches of one epoch after the other; a pure function of the shard and `stream`."""
         ...
 
     def loss(self, model: Model, batch: Any) -> torch.Tensor:

@@ -15,7 +15,7 @@ def line(event: dict) -> str:
         case {"kind": "start"}:
             return headline(event)
         case {"kind": "deal"}:
-            return f"deal {event['deal']}: {event['edges_kept']:.1%} of edges kept"
+            return deal(event)
         case {"kind": "round"}:
             return (
                 f"round {event['round']}: {event['time_s']:.1f} s, loss {mean_loss(event)}, "
@@ -26,6 +26,13 @@ def line(event: dict) -> str:
         case {"kind": "skipped", "rounds": [_, *_]}:
             return f"not scored: rounds {', '.join(map(str, event['rounds']))}"
     return ""
+
+
+def deal(event: dict) -> str:
+    """Say what share of the edges trainers see, and whether only part of it at a time."""
+    sets = max(hand.get("sets", 1) for hand in event["trainers"])
+    at_once = f" at once, in resident sets of 1/{sets} of a shard" if sets > 1 else ""
+    return f"deal {event['deal']}: {event['edges_kept']:.1%} of edges kept{at_once}"
 
 
 def headline(start: dict) -> str:

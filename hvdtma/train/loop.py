@@ -14,8 +14,11 @@ from hvdtma.comm.communicator import everywhere
 from hvdtma.config import TrainConfig
 from hvdtma.graph.store import GraphStore
 from hvdtma.partition.deal import deal
+from hvdtma.shard.reader import BlockReader
+from hvdtma.shard.resident import ResidentSets
 from hvdtma.shard.shard import Shard, load_shard
-from hvdtma.tasks import Batch, Model, Task
+from hvdtma.tasks import ENDLESS, Batch, Model, Task
+from hvdtma.train.memory import resident_sets
 
 
 @dataclass
@@ -24,8 +27,9 @@ class Trainer:
 
     Attributes:
         hand: the blocks dealt to it, int64.
-        shard: what it reads of them.
-        batches: without end; None if the shard has nothing to train on.
+        sets: its shard, in as many resident sets as `memory_gb` asks for.
+        shard: the resident set that it trains on now; mostly all there is.
+        batches: of it; None if it has nothing to train on.
     """
 
     config: TrainConfig
@@ -36,32 +40,63 @@ class Trainer:
     rank: int
     size: int
     device: torch.device
+    reader: BlockReader = field(init=False)
+    wait_for_data_s: float = 0.0
+    deal: int = field(init=False)
     hand: np.ndarray = field(init=False)
+    sets: ResidentSets | None = None
     shard: Shard = field(init=False)
     batches: Iterator[Batch] | None = field(init=False)
 
+    def __post_init__(self) -> None:
+        self.reader = BlockReader(self.store)
+
     def take_deal(self, number: int) -> None:
-        """Read the shard of a deal and begin its batches.
+        """Read the shard of a deal, or its first resident set, and begin its batches.
 
-        Raises UserError if there are more trainers than blocks, or a block of the shard cannot be
-        read.
+        Raises UserError if there are more trainers than blocks, memory for less than two blocks,
+        or a block that cannot be read.
         """
+        if self.sets is not None:
+            self.sets.close()
+        self.deal = number
         self.hand = deal(self.store, self.size, seed=self.config.seed, number=number)[self.rank]
-        self.shard = self.batches = None  # type: ignore[assignment] # two would not fit in memory
-        self.shard = load_shard(
-            self.store,
-            self.hand,
-            first_hop=self.config.first_hop,
-            foreign=self.task.needs_foreign,
-        )
-        stream = [self.config.seed, number, self.rank]
-        examples = self.task.num_examples(self.shard)
-        self.batches = self.task.batches(self.shard, stream=stream) if examples else None
+        num_sets = resident_sets(self.config, self.store, self.hand)
+        self.sets = ResidentSets(self.hand, num_sets, self._load, self._stream)
+        self.take_set()
 
-    def take_step(self) -> tuple[torch.Tensor, int]:
-        """One batch, one optimiser step; its loss and its size."""
+    def take_set(self) -> None:
+        """Go on to the next resident set with anything to train on, which was read meanwhile.
+
+        Raises UserError if a block of it cannot be read.
+        """
+        assert self.sets is not None
+        several = self.sets.num_sets > 1
+        for _ in range(self.sets.num_sets):
+            self.shard = self.batches = None  # type: ignore[assignment] # else three in memory
+            self.shard, waited_s = self.sets.take()
+            self.wait_for_data_s += waited_s
+            if self.task.num_examples(self.shard):
+                stream = self._stream + ([self.sets.taken] if several else [])
+                epochs = self.config.resident_epochs if several else ENDLESS
+                self.batches = self.task.batches(self.shard, stream=stream, epochs=epochs)
+                return
+
+    @property
+    def _stream(self) -> list[int]:
+        return [self.config.seed, self.deal, self.rank]
+
+    def _load(self, blocks: np.ndarray) -> Shard:
+        first_hop, foreign = self.config.first_hop, self.task.needs_foreign
+        return load_shard(self.reader, blocks, first_hop=first_hop, foreign=foreign)
+
+    def take_step(self) -> tuple[torch.Tensor, int] | None:
+        """One batch, one optimiser step; its loss and its size. None: the set is used up."""
         assert self.batches is not None
-        batch = next(self.batches).to(self.device)
+        batch = next(self.batches, None)
+        if batch is None:
+            return None
+        batch = batch.to(self.device)
         bfloat16 = self.config.precision == "bfloat16"
         with torch.autocast(self.device.type, torch.bfloat16, enabled=bfloat16):
             loss = self.task.loss(self.model, batch)
@@ -102,8 +137,12 @@ def train_rounds(trainer: Trainer, averaging: TimedAveraging, watch: Watch) -> N
                 with averaging.paused():
                     averaging.sit_out()
                 break
-            loss, size = trainer.take_step()
-            averaging.stepped(loss, size)
+            step = trainer.take_step()
+            if step is None:
+                with averaging.paused():
+                    trainer.take_set()
+                continue
+            averaging.stepped(*step)
             watch.step(averaging)
         outcome = averaging.aggregate()
         with averaging.paused():
@@ -113,8 +152,10 @@ def train_rounds(trainer: Trainer, averaging: TimedAveraging, watch: Watch) -> N
 
 def announce_deal(trainer: Trainer, averaging: TimedAveraging, watch: Watch, number: int) -> None:
     """Tell the watch what every trainer was dealt; a collective call."""
+    assert trainer.sets is not None
     hand = {
         "blocks": len(trainer.hand),
+        "sets": trainer.sets.num_sets,
         "nodes": trainer.shard.num_own,
         "edges": trainer.shard.csc.num_edges,
         "positives": trainer.task.num_examples(trainer.shard),

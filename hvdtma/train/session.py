@@ -153,9 +153,15 @@ class Totals:
     aggregate_s: float
     elapsed_s: float
     peak_rss_bytes: int
+    wait_for_data_s: float
+    bytes_read: int
+    read_s: float
 
     def as_dict(self) -> dict:
-        return vars(self) | {"positives_per_s": self.positives / max(self.train_s, 1e-9)}
+        return vars(self) | {
+            "positives_per_s": self.positives / max(self.train_s, 1e-9),
+            "read_bytes_per_s": self.bytes_read / max(self.read_s, 1e-9),
+        }
 
 
 def _totals(trainer: Trainer, averaging: TimedAveraging) -> Totals:
@@ -170,6 +176,9 @@ def _totals(trainer: Trainer, averaging: TimedAveraging) -> Totals:
         aggregate_s=averaging.aggregate_s,
         elapsed_s=averaging.elapsed_s,
         peak_rss_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        wait_for_data_s=trainer.wait_for_data_s,
+        bytes_read=trainer.reader.bytes_read,
+        read_s=trainer.reader.read_s,
     )
 
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from small_graphs import shard_of, small_csc, store_of
 
 from hvdtma.graph.memory import read_graph
+from hvdtma.shard import reader as reader_module
 from hvdtma.shard import shard as shard_module
 from hvdtma.shard.shard import load_shard
 
@@ -67,7 +68,7 @@ def test_any_blocks_give_the_subgraph_they_induce(graphs, which, data, foreign, 
     block = st.integers(0, store.num_blocks - 1)
     blocks = np.array(sorted(data.draw(st.sets(block, min_size=1))))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(shard_module, "CHUNK_BYTES", chunk_bytes)  # so that one read is many
+        patch.setattr(reader_module, "CHUNK_BYTES", chunk_bytes)  # so that one read is many
         check_shard(store, graph, blocks, foreign=foreign)
 
 

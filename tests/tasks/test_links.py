@@ -88,10 +88,11 @@ def test_epochs_follow_without_end_each_in_an_order_of_its_own(typed_store):
 @settings(max_examples=40, deadline=None)
 @given(small_csc(undirected=True))
 def test_positives_of_any_undirected_shard_are_half_its_edges(csc):
-    positives = Positives.of(shard_of(csc), undirected=True)
-    assert len(positives.src) == csc.num_edges / 2
-    assert (positives.src < positives.dst).all()
-    found = zip(positives.src, positives.dst, positives.edge_type, strict=True)
+    positives = Positives(shard_of(csc), undirected=True)
+    assert len(positives) == csc.num_edges / 2
+    src, dst, types = positives.take(np.arange(len(positives)))
+    assert (src < dst).all()
+    found = zip(src, dst, types, strict=True)
     assert set(found) <= set(zip(csc.indices, csc.destinations(), csc.edge_type, strict=True))
 
 

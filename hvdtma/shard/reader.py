@@ -1,0 +1,83 @@
+"""Reading a store by blocks: neighbouring blocks together, several reads at a time, counted.
+
+Legend: n nodes asked for, R rows of an array.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import numpy as np
+
+from hvdtma.graph.array_writer import CHUNK_BYTES
+from hvdtma.graph.external.threads import in_order
+from hvdtma.graph.store import GraphStore
+
+WORKERS = 2  # reads at a time: one waits for the disk while another is decoded
+Range = tuple[int, int]  # first row, and one past the last
+Piece = TypeVar("Piece", bound=tuple[int, ...])  # a range, and what else is known of it
+Result = TypeVar("Result")
+
+
+@dataclass
+class BlockReader:
+    """Reads ranges of rows of a store's arrays.
+
+    Attributes:
+        bytes_read: of values, over all reads.
+        read_s: seconds in which at least one read was under way.
+    """
+
+    store: GraphStore
+    bytes_read: int = 0
+    read_s: float = 0.0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def rows(self, name: str, ranges: list[Range]) -> np.ndarray:
+        """The rows of ascending ranges, end to end; each chunk is read once."""
+        array = self.store.array(name)
+        row_bytes = array.dtype.itemsize * int(np.prod(array.shape[1:], dtype=np.int64))
+        out = np.empty((sum(b - a for a, b in ranges), *array.shape[1:]), array.dtype)
+        filled = 0
+        every = windows(ranges, CHUNK_BYTES // max(row_bytes, 1), array.chunks[0])
+        for window, values in self.each(lambda window: self._window(name, window), every):
+            base = window[0][0]
+            for start, stop in window:
+                out[filled : filled + stop - start] = values[start - base : stop - base]
+                filled += stop - start
+        return out
+
+    def _window(self, name: str, window: list[Range]) -> tuple[list[Range], np.ndarray]:
+        return window, self.read(name, window[0][0], window[-1][1])
+
+    def each(self, work: Callable[..., Result], pieces: Iterable) -> Iterator[Result]:
+        """`work` of every piece, in order, with `WORKERS` threads; the time of it is counted."""
+        start = time.monotonic()
+        try:
+            yield from in_order(work, pieces, WORKERS)
+        finally:
+            self.read_s += time.monotonic() - start
+
+    def read(self, name: str, start: int, stop: int) -> np.ndarray:
+        """Rows start:stop of an array; raises UserError if a chunk of it is damaged or lost."""
+        values = self.store.read(name, start, stop)
+        with self._lock:
+            self.bytes_read += values.nbytes
+        return values
+
+
+def windows(ranges: Sequence[Piece], most_rows: int, chunk_rows: int) -> Iterator[list[Piece]]:
+    """Ranges that one read serves: less than a chunk apart, and no more than `most_rows` in all."""
+    window: list[Piece] = []
+    for piece in ranges:
+        apart = bool(window) and piece[0] - window[-1][1] >= chunk_rows
+        if window and (apart or piece[1] - window[0][0] > most_rows):
+            yield window
+            window = []
+        window.append(piece)
+    if window:
+        yield window
