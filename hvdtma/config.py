@@ -128,8 +128,11 @@ class EvaluateConfig(Component):
     """What chooses the best round. None: `mrr` for links, `accuracy` for nodes."""
     max_links: Count = 0
     """Validation links scored after a round, a fixed sample; 0 scores all. Test takes all."""
+    sample: Count = 0
+    """Score only so many held-out links (or nodes) of each part, a fixed sample, embedded from
+    sampled neighbours: for graphs of which embedding every node takes too long. 0 embeds all."""
     every: Positive = 1
-    """Score every so many rounds (`inline`)."""
+    """Score every so many rounds."""
     patience: Count = 0
     """Stop early after so many scored rounds without a better one; 0 never."""
     keep: Positive = 5
@@ -167,6 +170,8 @@ class TrainConfig(Component):
     memory_gb: PositiveFloat | None = None
     """GiB that a trainer, and the evaluator, may hold in memory. A shard that does not fit is
     trained on one resident set of its blocks after the other. None: the whole shard is read."""
+    scratch_dir: Path | None = None
+    """A local folder for what scoring cannot hold in memory. None: the system's own."""
     resident_epochs: Positive = 1
     """Times that the links (or nodes) of a resident set are trained on before the next set."""
     threads: Positive | None = None

@@ -150,6 +150,11 @@ def pair_keys(src_E: torch.Tensor, dst_E: torch.Tensor, num_nodes: int) -> torch
     return torch.minimum(src_E, dst_E) * num_nodes + torch.maximum(src_E, dst_E)
 
 
+def block_of_edges(src_E: torch.Tensor, dst_E: torch.Tensor, num_src: int, num_dst: int) -> Block:
+    """A block of given edges, int64 positions among its sources and its seeds."""
+    return Block(dgl.create_block((src_E, dst_E), num_src_nodes=num_src, num_dst_nodes=num_dst))
+
+
 def block_of_rows(
     indptr: torch.Tensor, indices: torch.Tensor, first_row: int
 ) -> tuple[Block, torch.Tensor]:

@@ -82,14 +82,22 @@ def embed(
     store: Annotated[
         Path | None, typer.Option(help="Embed this store's nodes instead of the run's.")
     ] = None,
+    memory_gb: Annotated[
+        float | None, typer.Option(help="GiB to stay under; default the run's own limit.")
+    ] = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Write the embedding of every node, keyed by its own id."""
+    from hvdtma.evaluate.embed import Room
     from hvdtma.evaluate.write import write_embeddings
     from hvdtma.train.best import load_best
 
     best = load_best(run, store)
-    rows, dim = write_embeddings(best.model.encoder, best.store, out, overwrite=overwrite)
+    limit_gb = best.config.memory_gb if memory_gb is None else memory_gb
+    room = Room.of(limit_gb, best.config.scratch_dir, best.store)
+    rows, dim = write_embeddings(
+        best.model.encoder, best.store, out, overwrite=overwrite, room=room
+    )
     typer.echo(f"{out}: {rows:,} nodes, {dim} dimensions, of round {best.round}")
 
 

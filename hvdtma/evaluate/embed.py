@@ -2,28 +2,62 @@
 
 Each layer is computed for all nodes before the next, so no node's neighbourhood is expanded
 twice. Only a range of rows is worked on at a time; what lies between two layers is an array in
-memory, or in a scratch file when it is large.
+memory, or a scratch file where memory does not hold it.
 
 Legend: N nodes, E edges, D features, H hidden.
 """
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 
 from hvdtma.dgl_backend import Block, block_of_rows
+from hvdtma.errors import UserError
+from hvdtma.evaluate.rows import RowFile, Rows, StoredRows, gather
+from hvdtma.graph.neighbour_means import neighbour_means
 from hvdtma.graph.store import GraphStore
 from hvdtma.models.encoder import Encoder
 from hvdtma.shard.first_hop import FirstHop
 
+PROCESS_BYTES = 640 << 20  # Python, the libraries, what is being read
+LEAST_BYTES = 64 << 20  # to work in
 EDGES_AT_ONCE = 1 << 20
-IN_MEMORY_BYTES = 2 << 30  # a layer larger than this lives in a scratch file
+ROWS_AT_ONCE = 1 << 15
 
 Progress = Callable[[float], None]
+
+
+@dataclass(frozen=True)
+class Room:
+    """What embedding may take: bytes of memory for layers and work, and a folder for the rest."""
+
+    num_bytes: int
+    folder: Path | None = None
+
+    @classmethod
+    def of(
+        cls, memory_gb: float | None, folder: Path | None, store: GraphStore, held_bytes: int = 0
+    ) -> Room:
+        """`memory_gb` GiB (None: no limit) without the process, indptr and what else is held.
+
+        Raises UserError that names the least limit, where there is too little.
+        """
+        if memory_gb is None:
+            return cls(1 << 62, folder)
+        taken = PROCESS_BYTES + 8 * (store.num_nodes + 1) + held_bytes
+        room = int(memory_gb * 2**30) - taken
+        if room < LEAST_BYTES:
+            least_gb = (taken + LEAST_BYTES) / 2**30
+            raise UserError(f"memory_gb is {memory_gb:g}; scoring needs {least_gb:.2f} at least")
+        return cls(room, folder)
+
+
+NO_LIMIT = Room(1 << 62)
 
 
 @torch.no_grad()
@@ -33,34 +67,87 @@ def embed(
     *,
     device: torch.device | None = None,
     progress: Progress | None = None,
-) -> np.ndarray:
+    room: Room = NO_LIMIT,
+) -> Rows:
     """float32 [N, H] embeddings of every node, by the encoder in eval mode.
 
     Args:
         progress: called with the share that is done, from 0 to 1.
+        room: where two layers do not fit in half of it, they are files.
     """
     device = device or torch.device("cpu")
     was_training = encoder.training
     encoder.eval()
     indptr_N1 = store.read("indptr")
     layers = len(encoder.layers)
-    h: np.ndarray | None = None
+    layer_bytes = 4 * store.num_nodes * encoder.out_dim
+    in_memory = 2 * layer_bytes <= room.num_bytes // 2
+    work_bytes = room.num_bytes - 2 * layer_bytes * in_memory
+    h: Rows = StoredRows(store, "feat")
     for number in range(layers):
-        step: FirstHop | Block | None
-        out = _scratch(store.num_nodes, encoder.out_dim)
-        for start, stop in row_ranges(indptr_N1):
-            if number == 0 and encoder.first_hop:
-                step, rows = _first_hop(store, indptr_N1, start, stop)
-            else:
-                step, rows = _all_neighbours(encoder, store, h, start, stop)
+        out: Rows
+        if in_memory:
+            out = np.zeros((store.num_nodes, encoder.out_dim), np.float32)
+        else:
+            out = RowFile(store.num_nodes, encoder.out_dim, room.folder)
+        for start, stop, step, own in _steps(encoder, number, store, indptr_N1, h, work_bytes):
             step = step if step is None else step.to(device)
-            out[start:stop] = encoder.layer(number, step, rows.to(device)).float().cpu().numpy()
+            made = encoder.layer(number, step, torch.from_numpy(own).float().to(device))
+            out[start:stop] = made.float().cpu().numpy()
             if progress:
                 progress((number + stop / store.num_nodes) / layers)
         h = out
     encoder.train(was_training)
-    assert h is not None  # an encoder has a layer
     return h
+
+
+Step = tuple[int, int, FirstHop | Block | None, np.ndarray]
+
+
+def _steps(
+    encoder: Encoder,
+    number: int,
+    store: GraphStore,
+    indptr_N1: np.ndarray,
+    h: Rows,
+    work_bytes: int,
+) -> Iterator[Step]:
+    """(start, stop, what the layer reads of their neighbours, input rows) of all nodes in order."""
+    if number == 0 and encoder.first_hop:
+        for start, stop in _ranges(store.num_nodes):
+            mean_nD = store.read("first_hop", start, stop)
+            yield start, stop, _hop(mean_nD, indptr_N1[start : stop + 1]), h[start:stop]
+    elif not encoder.needs_neighbours:
+        for start, stop in _ranges(store.num_nodes):
+            yield start, stop, None, h[start:stop]
+    elif encoder.takes_means:
+        indices = StoredRows(store, "indices")
+        first = 0
+        for mean_nD in neighbour_means(indptr_N1, indices, h, memory_bytes=work_bytes // 2):
+            for start, stop in _ranges(len(mean_nD)):
+                here = slice(first + start, first + stop + 1)
+                hop = _hop(mean_nD[start:stop], indptr_N1[here])
+                yield first + start, first + stop, hop, h[first + start : first + stop]
+            first += len(mean_nD)
+    else:
+        for start, stop in row_ranges(indptr_N1):
+            rows = store.rows(start, stop)
+            block, sources = block_of_rows(
+                torch.from_numpy(rows.indptr),
+                torch.from_numpy(rows.indices.astype(np.int64)),
+                start,
+            )
+            yield start, stop, block, gather(h, sources.numpy())
+
+
+def _hop(mean_nD: np.ndarray, indptr_n1: np.ndarray) -> FirstHop:
+    degree = np.diff(indptr_n1).astype(np.float32)
+    return FirstHop(torch.from_numpy(mean_nD), torch.from_numpy(degree))
+
+
+def _ranges(num_rows: int) -> Iterator[tuple[int, int]]:
+    for start in range(0, num_rows, ROWS_AT_ONCE):
+        yield start, min(start + ROWS_AT_ONCE, num_rows)
 
 
 def row_ranges(indptr_N1: np.ndarray) -> Iterator[tuple[int, int]]:
@@ -72,53 +159,3 @@ def row_ranges(indptr_N1: np.ndarray) -> Iterator[tuple[int, int]]:
         stop = min(max(stop, start + 1), num_nodes)
         yield start, stop
         start = stop
-
-
-def _first_hop(
-    store: GraphStore, indptr_N1: np.ndarray, start: int, stop: int
-) -> tuple[FirstHop, torch.Tensor]:
-    degree = np.diff(indptr_N1[start : stop + 1]).astype(np.float32)
-    mean = torch.from_numpy(store.read("first_hop", start, stop))
-    return FirstHop(mean, torch.from_numpy(degree)), _features(store, start, stop)
-
-
-def _all_neighbours(
-    encoder: Encoder, store: GraphStore, h: np.ndarray | None, start: int, stop: int
-) -> tuple[Block | None, torch.Tensor]:
-    """(block, input rows) of a range; without neighbours, (None, the range's own rows)."""
-    if not encoder.needs_neighbours:
-        own = _features(store, start, stop) if h is None else torch.from_numpy(h[start:stop])
-        return None, own
-    rows = store.rows(start, stop)
-    block, sources = block_of_rows(
-        torch.from_numpy(rows.indptr), torch.from_numpy(rows.indices.astype(np.int64)), start
-    )
-    if h is None:
-        return block, _gather_features(store, sources.numpy())
-    return block, torch.from_numpy(np.ascontiguousarray(h[sources.numpy()]))
-
-
-def _features(store: GraphStore, start: int, stop: int) -> torch.Tensor:
-    return torch.from_numpy(store.read("feat", start, stop)).float()
-
-
-def _gather_features(store: GraphStore, nodes: np.ndarray) -> torch.Tensor:
-    """Features of scattered nodes, float32, by whole chunks in order."""
-    out = np.empty((len(nodes), store.feature_dim), np.float32)
-    order = np.argsort(nodes, kind="stable")
-    ascending = nodes[order]
-    chunk_rows = store.array("feat").chunks[0]
-    for start in range(0, store.num_nodes, chunk_rows):
-        first, last = np.searchsorted(ascending, [start, start + chunk_rows])
-        if last > first:
-            chunk = store.read("feat", start, min(start + chunk_rows, store.num_nodes))
-            out[order[first:last]] = chunk[ascending[first:last] - start]
-    return torch.from_numpy(out)
-
-
-def _scratch(num_nodes: int, dim: int) -> np.ndarray:
-    """Zeros float32 [N, dim]; in an unnamed file that goes away by itself when large."""
-    if num_nodes * dim * 4 <= IN_MEMORY_BYTES:
-        return np.zeros((num_nodes, dim), np.float32)
-    with tempfile.TemporaryFile() as file:
-        return np.memmap(file, np.float32, mode="w+", shape=(num_nodes, dim))

@@ -1,35 +1,46 @@
 """The score of a model on a part of a store's split.
 
-Legend: N nodes, n held-out links, K negatives per link, H hidden.
+Legend: N nodes, n held-out links, K negatives per link, Q nodes, H hidden.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import numpy as np
 import torch
 
 from hvdtma.config import TrainConfig
 from hvdtma.errors import UserError
-from hvdtma.evaluate.embed import embed
+from hvdtma.evaluate.embed import Room, embed
 from hvdtma.evaluate.metrics import area_under_roc, class_metrics, link_metrics, ranks
+from hvdtma.evaluate.rows import gather
+from hvdtma.evaluate.sampled import bytes_per_node, embed_sampled
 from hvdtma.graph.raw import Pairs
 from hvdtma.graph.store import GraphStore
 from hvdtma.tasks import Model
+from hvdtma.tasks.task import sampled_fanouts
 
 VALUES_AT_ONCE = 1 << 20  # embedding values of scored pairs; small enough for the cache
-SAMPLE_SEED = 0  # which validation links are scored when not all are
+SAMPLE_SEED = 0  # which held-out links are scored when not all are, and their neighbours
+SAMPLED_BYTES = 2 << 30  # of one pass over the store, where memory is not limited
+
+Vectors = Callable[[np.ndarray], np.ndarray]  # embeddings [Q, H] of nodes [Q]
 
 
 class Scorer:
     """Scores models on one store; reads the held-out links once.
 
-    Raises UserError if the store has no such split.
+    Raises UserError if the store has no such split, or `memory_gb` is too little.
     """
 
     def __init__(self, config: TrainConfig, store: GraphStore, device: torch.device | None = None):
         self.config, self.store = config, store
         self.device = device or torch.device("cpu")
         self.parts = {part: self._part(part) for part in ("valid", "test")}
+        held = sum(_bytes_of(part) for part in self.parts.values())
+        self.room = Room.of(config.memory_gb, config.scratch_dir, store, held)
 
     def _part(self, part: str) -> Pairs | np.ndarray:
         held_out: Pairs | np.ndarray | None
@@ -42,50 +53,106 @@ class Scorer:
                 f"{self.store.path} has no {part} {self.config.task.name} to score on; "
                 "build it with a split"
             )
-        most = self.config.evaluate.max_links
-        if isinstance(held_out, Pairs) and part == "valid" and 0 < most < len(held_out):
+        evaluate = self.config.evaluate
+        most = evaluate.sample
+        if isinstance(held_out, Pairs) and part == "valid":
+            most = min(filter(None, (most, evaluate.max_links)), default=0)
+        if 0 < most < len(held_out):
             rng = np.random.default_rng(SAMPLE_SEED)
             chosen = np.sort(rng.choice(len(held_out), most, replace=False))
-            held_out = held_out.take(chosen)
+            held_out = held_out.take(chosen) if isinstance(held_out, Pairs) else held_out[chosen]
         return held_out
 
     def __call__(self, model: Model, part: str) -> dict[str, float]:
         """Metrics of `valid` or `test`."""
-        embedded = embed(model.encoder, self.store, device=self.device)
         held_out = self.parts[part]
+        vectors, most_nodes = self._embedded(model)
         if isinstance(held_out, Pairs):
-            return self._links(model, embedded, held_out)
-        return self._classes(model, embedded, held_out)
+            return self._links(model, vectors, held_out, most_nodes)
+        return self._classes(model, vectors, held_out, most_nodes)
+
+    def _embedded(self, model: Model) -> tuple[Vectors, int | None]:
+        """Embeddings by node, and of how many nodes at most at a time (None: of any)."""
+        if self.config.evaluate.sample:
+            fanouts = sampled_fanouts(self.config)
+            node_bytes = bytes_per_node(self.config, self.store, fanouts)
+            vectors = partial(
+                embed_sampled,
+                model.encoder,
+                self.store,
+                fanouts=fanouts,
+                seed=SAMPLE_SEED,
+                device=self.device,
+            )
+            return vectors, max(min(self.room.num_bytes, SAMPLED_BYTES) // node_bytes, 1)
+        h = embed(model.encoder, self.store, device=self.device, room=self.room)
+        if isinstance(h, np.ndarray):
+            return h.__getitem__, None
+        return partial(gather, h), max(self.room.num_bytes // (16 * h.shape[1]), 1)
 
     @torch.no_grad()
-    def _classes(self, model: Model, h_NH: np.ndarray, nodes: np.ndarray) -> dict[str, float]:
-        logits = model.head(torch.from_numpy(h_NH[nodes]).to(self.device))
-        label = self.store.read("label")[nodes]
-        return class_metrics(logits.argmax(1).cpu().numpy(), label)
+    def _classes(
+        self, model: Model, vectors: Vectors, nodes: np.ndarray, most_nodes: int | None
+    ) -> dict[str, float]:
+        predicted = []
+        step = most_nodes or len(nodes)
+        for start in range(0, len(nodes), step):
+            h = torch.from_numpy(vectors(nodes[start : start + step])).to(self.device)
+            predicted.append(model.head(h).argmax(1).cpu().numpy())
+        return class_metrics(np.concatenate(predicted), self.store.read("label")[nodes])
 
     @torch.no_grad()
-    def _links(self, model: Model, h_NH: np.ndarray, pairs: Pairs) -> dict[str, float]:
-        h = torch.from_numpy(h_NH)
+    def _links(
+        self, model: Model, vectors: Vectors, pairs: Pairs, most_nodes: int | None
+    ) -> dict[str, float]:
         positive, first_negative, rank = [], [], []
         if pairs.neg is None:
             raise UserError(f"{self.store.path} has no negatives to rank against")
-        rows = max(1, VALUES_AT_ONCE // (h.shape[1] * (pairs.neg.shape[1] + 1)))
-        for start in range(0, len(pairs), rows):
-            scores = self._score_rows(model, h, pairs, slice(start, start + rows))
-            positive.append(scores[:, 0].cpu())
-            first_negative.append(scores[:, 1].cpu())
-            rank.append(ranks(scores[:, 0], scores[:, 1:]).cpu())
+        for group, vectors_of_group in _groups(pairs, vectors, most_nodes):
+            for scores in self._scores(model, group, vectors_of_group):
+                positive.append(scores[:, 0].cpu())
+                first_negative.append(scores[:, 1].cpu())
+                rank.append(ranks(scores[:, 0], scores[:, 1:]).cpu())
         auc = area_under_roc(torch.cat(positive).numpy(), torch.cat(first_negative).numpy())
         return link_metrics(torch.cat(rank), auc)
 
-    def _score_rows(self, model: Model, h: torch.Tensor, pairs: Pairs, rows: slice) -> torch.Tensor:
-        """Scores [rows, 1 + K]: the true destination first."""
+    def _scores(self, model: Model, pairs: Pairs, vectors: Vectors) -> Iterator[torch.Tensor]:
+        """Scores [rows, 1 + K] of a few links at a time: the true destination first."""
         assert pairs.neg is not None
-        candidates = np.concatenate([pairs.dst[rows, None], pairs.neg[rows]], axis=1)
-        u = h[torch.from_numpy(pairs.src[rows].astype(np.int64))].to(self.device)
-        v = h[torch.from_numpy(candidates.astype(np.int64))].to(self.device)
-        types = None
-        if pairs.edge_type is not None:
-            types = torch.from_numpy(pairs.edge_type[rows].astype(np.int64)).to(self.device)
-            types = types[:, None].expand(candidates.shape)
-        return model.head(u[:, None, :].expand_as(v), v, types).float()
+        values = model.encoder.out_dim * (pairs.neg.shape[1] + 1)
+        rows = max(1, VALUES_AT_ONCE // values)
+        for start in range(0, len(pairs), rows):
+            few = pairs.take(slice(start, start + rows))
+            assert few.neg is not None
+            candidates = np.concatenate([few.dst[:, None], few.neg], axis=1)
+            u = torch.from_numpy(vectors(few.src)).to(self.device)
+            v = torch.from_numpy(vectors(candidates)).to(self.device)
+            types = None
+            if few.edge_type is not None:
+                types = torch.from_numpy(few.edge_type.astype(np.int64)).to(self.device)
+                types = types[:, None].expand(candidates.shape)
+            yield model.head(u[:, None, :].expand_as(v), v, types).float()
+
+
+def _groups(
+    pairs: Pairs, vectors: Vectors, most_nodes: int | None
+) -> Iterator[tuple[Pairs, Vectors]]:
+    """Links in groups that touch at most so many nodes (or one link's), with their vectors."""
+    assert pairs.neg is not None
+    if most_nodes is None:
+        yield pairs, vectors
+        return
+    step = max(most_nodes // (2 + pairs.neg.shape[1]), 1)
+    for start in range(0, len(pairs), step):
+        few = pairs.take(slice(start, start + step))
+        ends = np.concatenate([few.src[:, None], few.dst[:, None], few.neg], axis=1)
+        nodes, local = np.unique(ends, return_inverse=True)
+        local = local.reshape(ends.shape)
+        h = vectors(nodes.astype(np.int64))
+        yield Pairs(local[:, 0], local[:, 1], local[:, 2:], few.edge_type), h.__getitem__
+
+
+def _bytes_of(part: Pairs | np.ndarray) -> int:
+    if isinstance(part, np.ndarray):
+        return part.nbytes
+    return sum(values.nbytes for values in vars(part).values() if values is not None)

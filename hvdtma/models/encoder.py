@@ -24,12 +24,17 @@ class Encoder(nn.Module):
         config: which layers.
         in_dim: width of the features.
         first_hop: whether the first layer reads a `FirstHop` instead of sampled neighbours.
+
+    Attributes:
+        needs_neighbours: whether there is message passing at all.
+        takes_means: whether a layer reads no more of its neighbours than a `FirstHop` says.
     """
 
     def __init__(self, config: ModelConfig, in_dim: int, *, first_hop: bool):
         super().__init__()
         self.first_hop = first_hop
         self.needs_neighbours = config.encoder != "mlp"
+        self.takes_means = config.encoder in ("sage", "gcn")
         self.out_dim = config.hidden
         widths = [in_dim] + [config.hidden] * config.layers
         pairs = list(pairwise(widths))

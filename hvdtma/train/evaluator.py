@@ -11,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 
+import numba
 import torch
 
 from hvdtma.errors import UserError
@@ -89,7 +90,9 @@ def follow(run: RunFolder, parent: int) -> None:
 def main() -> None:
     """Follow the run named on the command line."""
     run = RunFolder.open(sys.argv[1])
-    torch.set_num_threads(run.config().evaluate.threads)
+    threads = run.config().evaluate.threads
+    numba.set_num_threads(min(threads, numba.get_num_threads()))
+    torch.set_num_threads(threads)  # after Numba, whose start sets OpenMP's number for both
     try:
         follow(run, int(sys.argv[2]))
     except UserError as error:

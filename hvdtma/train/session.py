@@ -218,6 +218,7 @@ def _finish(
         "best_round": test["round"],
         "valid": _scores_of(run, test["round"]),
         "test": test["metrics"],
+        "scored_sample": config.evaluate.sample or None,
         "wall_s": time.monotonic() - start,
         "share_not_training": 1 - sum(total.train_s for total in totals) / max(elapsed_s, 1e-9),
         "skipped_rounds": skipped,

@@ -9,7 +9,11 @@ import zarr
 from hvdtma.config import parse_config
 from hvdtma.errors import UserError
 from hvdtma.evaluate import embed as module
-from hvdtma.evaluate.embed import embed
+from hvdtma.evaluate import rows as rows_module
+from hvdtma.evaluate.embed import Room, embed
+from hvdtma.evaluate.rows import RowFile, gather
+from hvdtma.evaluate.sampled import _choose as choose
+from hvdtma.evaluate.sampled import embed_sampled
 from hvdtma.evaluate.write import write_embeddings
 from hvdtma.graph.ids import NodeIds
 from hvdtma.shard.sampling import sample_neighbourhood
@@ -57,20 +61,57 @@ def test_layer_by_layer_is_the_whole_neighbourhood_at_once(community_store, enco
 
 
 @pytest.mark.parametrize(("encoder", "first_hop"), CASES)
-def test_working_in_small_pieces_and_in_a_scratch_file_changes_nothing(
-    community_store, encoder, first_hop, monkeypatch
+def test_working_in_small_pieces_and_in_scratch_files_changes_nothing(
+    community_store, encoder, first_hop, monkeypatch, tmp_path
 ):
     model = model_for(community_store, encoder, first_hop).encoder
     whole = embed(model, community_store)
     monkeypatch.setattr(module, "EDGES_AT_ONCE", 50)
-    monkeypatch.setattr(module, "IN_MEMORY_BYTES", 0)
+    monkeypatch.setattr(module, "ROWS_AT_ONCE", 7)
+    monkeypatch.setattr(rows_module, "READ_BYTES", 100)
     done = []
-    pieces = embed(model, community_store, progress=done.append)
-    assert isinstance(pieces, np.memmap)
-    assert close(pieces, whole)
+    room = Room(9000, tmp_path)
+    pieces = embed(model, community_store, progress=done.append, room=room)
+    assert isinstance(pieces, RowFile)
+    assert close(pieces[:], whole)
+    nodes = np.random.default_rng(0).integers(0, community_store.num_nodes, 100)
+    assert (gather(pieces, nodes) == pieces[:][nodes]).all()
     assert done == sorted(done)
     assert done[-1] == 1.0
     assert model.training
+    assert not any(tmp_path.iterdir())  # a file without a name
+
+
+def test_a_lost_scratch_folder_is_said(community_store, tmp_path):
+    model = model_for(community_store, "sage", True).encoder
+    with pytest.raises(UserError, match=r"scratch_dir .*gone cannot be written to"):
+        embed(model, community_store, room=Room(0, tmp_path / "gone"))
+
+
+def test_too_little_memory_to_score_names_the_least(community_store):
+    with pytest.raises(UserError, match=r"scoring needs 0\.\d+ at least"):
+        Room.of(0.1, None, community_store)
+
+
+@pytest.mark.parametrize(("encoder", "first_hop"), CASES)
+def test_a_sample_of_all_neighbours_is_the_full_embedding(community_store, encoder, first_hop):
+    model = model_for(community_store, encoder, first_hop).encoder
+    nodes = np.random.default_rng(1).permutation(community_store.num_nodes)[:50]
+    sampled = embed_sampled(model, community_store, nodes, [-1] * model.num_blocks, seed=0)
+    assert close(sampled, embed(model, community_store)[nodes])
+
+
+def test_sampled_neighbours_are_uniform_without_replacement():
+    """Node 0 has neighbours 1 .. 6; of each sample of 2 both differ, and each comes as often."""
+    indptr, indices = np.array([0, 6]), np.arange(1, 7)
+    rng, counts = np.random.default_rng(0), np.zeros(7)
+    for _ in range(3000):
+        count, chosen = choose(indptr, indices, np.array([0]), 2, rng.random(6))
+        assert count.tolist() == [2]
+        assert len(set(chosen.tolist())) == 2
+        counts[chosen] += 1
+    assert counts[1:].sum() == 6000
+    assert np.abs(counts[1:] - 1000).max() < 150
 
 
 def test_ranges_cover_every_row_once_and_hold_few_edges(monkeypatch):

@@ -3,15 +3,12 @@
 from collections import Counter
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small_graphs import dense, mean_of, small_csc
 
 from hvdtma.graph.array_writer import CHUNK_BYTES
 from hvdtma.graph.blocks import blocks_of_units, equal_blocks, sensible_block_size
 from hvdtma.graph.csc import build_csc, index_dtype
-from hvdtma.graph.first_hop import first_hop, first_hop_bands
 
 EDGES = st.lists(st.tuples(st.integers(0, 8), st.integers(0, 8), st.integers(0, 300)), max_size=40)
 
@@ -57,26 +54,6 @@ def test_node_numbers_are_as_narrow_as_they_can_be():
     assert index_dtype(2**31 - 1) is np.int32
     assert index_dtype(2**31) is np.int64
     assert build_csc(np.array([1]), np.array([0]), 2).indices.dtype == np.int32
-
-
-@settings(max_examples=60, deadline=None)
-@given(small_csc(), st.integers(1, 9), st.integers(1, 9), st.integers(0, 99))
-def test_the_mean_over_neighbours_is_that_of_the_dense_matrix(csc, tile, band, seed):
-    feat = np.random.default_rng(seed).normal(size=(csc.num_nodes, 4)).astype(np.float32)
-    expected = mean_of(dense(csc), feat)
-    whole = first_hop(csc, feat)
-    assert whole == pytest.approx(expected, abs=1e-6)
-    bands = list(first_hop_bands(csc.indptr, csc.indices, feat, tile=tile, band=band))
-    assert max(map(len, bands)) <= band
-    assert (np.concatenate(bands) == whole).all()
-
-
-def test_half_precision_features_have_a_first_hop_in_single_precision():
-    csc = build_csc(np.array([1, 2, 0]), np.array([0, 0, 1]), 3)
-    feat = np.array([[1], [2], [5]], np.float16)
-    hop = first_hop(csc, feat)
-    assert hop.dtype == np.float32
-    assert hop.tolist() == [[3.5], [1], [0]]
 
 
 @settings(max_examples=80, deadline=None)
