@@ -264,6 +264,12 @@ def dump_config(config: TrainConfig, path: Path) -> None:
     OmegaConf.save(OmegaConf.create(config.model_dump(mode="json")), path)
 
 
+WORDS = {  # for what pydantic says in names of classes
+    "model_type": "input should be keys and values, as in model.hidden=128",
+    "path_type": "input should be a path",
+}
+
+
 def _explain(detail: ErrorDetails) -> str:
     """One line on one thing that is wrong: the key, what came, what is valid."""
     key = ".".join(str(part) for part in detail["loc"])
@@ -277,7 +283,8 @@ def _explain(detail: ErrorDetails) -> str:
     if detail["type"] == "value_error":
         message = str(detail["ctx"]["error"])
         return f"{key}: {message}" if key else message
-    return f"'{key}' is {detail['input']!r}: {detail['msg'].lower()}"
+    what = WORDS.get(detail["type"]) or detail["msg"].lower()
+    return f"'{key}' is {detail['input']!r}: {what}"
 
 
 def _keys_beside(loc: tuple) -> list[str]:

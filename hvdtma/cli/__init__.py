@@ -33,9 +33,6 @@ def main() -> None:
         if error.errno not in REFUSALS:
             raise
         fail(explain(error))
-    except KeyboardInterrupt:
-        console.print("interrupted")
-        sys.exit(130)
 
 
 def fail(message: str) -> None:

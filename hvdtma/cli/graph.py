@@ -135,7 +135,8 @@ def partition(
     out: Annotated[Path, typer.Argument(help="The store to make.")],
     method: Annotated[str, typer.Option(help="random | super | min-cut")] = "random",
     super_nodes: Annotated[
-        int | None, typer.Option(help="METIS clusters (super); default one per 200 nodes.")
+        int | None,
+        typer.Option(help="METIS clusters (super); default one per 200 nodes, 256 to 15,000."),
     ] = None,
     parts: Annotated[int, typer.Option(help="METIS parts (min-cut).")] = 3,
     seed: Annotated[int, typer.Option(help="Of METIS and the shuffle.")] = 0,

@@ -26,7 +26,7 @@ def description(store: GraphStore) -> dict[str, str]:
         "in-degree": _degrees(degree_N),
         "features": f"{store.feature_dim} x {store.array('feat').dtype}",
         "first hop": "stored" if "first_hop" in store else "not stored",
-        "order": ", ".join(f"{key} {value}" for key, value in store.attrs["order"].items()),
+        "order": order_text(store),
         "blocks": f"{store.num_blocks:,} of {sizes.min():,} to {sizes.max():,} nodes",
         "ids": "strings" if "node_id/utf8" in store else "integers",
     }
@@ -46,6 +46,12 @@ def description(store: GraphStore) -> dict[str, str]:
         f"{entry['command']} (hvdtma {entry['hvdtma']})" for entry in store.attrs["provenance"]
     )
     return rows
+
+
+def order_text(store: GraphStore) -> str:
+    """How the nodes are ordered, in a line."""
+    order = store.attrs["order"].items()
+    return ", ".join(f"{k} {v:.4f}" if isinstance(v, float) else f"{k} {v}" for k, v in order)
 
 
 def print_description(store: GraphStore) -> None:

@@ -104,7 +104,7 @@ def read_graph(store: GraphStore) -> Graph:
     )
 
 
-KEPT_ATTRS = ("label_names", "edge_type_names", "negatives_given", "counts", "provenance")
+KEPT_ATTRS = ("graph", "label_names", "edge_type_names", "negatives_given", "counts", "provenance")
 
 
 def write_graph(

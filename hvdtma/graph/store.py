@@ -33,6 +33,7 @@ from typing import Any, cast
 
 import numpy as np
 import psutil
+import xxhash
 import zarr
 
 from hvdtma.errors import UserError
@@ -54,6 +55,9 @@ class GraphStore:
         self.group = _open_group(self.path)
         self.attrs: dict[str, Any] = dict(self.group.attrs)
 
+    def __repr__(self) -> str:
+        return f"GraphStore({str(self.path)!r}, {self.num_nodes:,} nodes, {self.num_edges:,} edges)"
+
     def __contains__(self, name: str) -> bool:
         return name in self.attrs["checksums"]
 
@@ -73,6 +77,11 @@ class GraphStore:
     @property
     def feature_dim(self) -> int:
         return self.attrs["feature_dim"]
+
+    @property
+    def graph(self) -> str:
+        """Which graph this is, with which split; a partition of it is the same graph."""
+        return self.attrs["graph"]
 
     @property
     def label_names(self) -> list[str]:
@@ -260,6 +269,7 @@ class StoreWriter:
 
     def _finish(self) -> None:
         shutil.rmtree(self.scratch, ignore_errors=True)
+        self.attrs.setdefault("graph", _digest_of(self.attrs["checksums"]))
         self.group.attrs.update(
             {
                 "format": self.format,
@@ -285,6 +295,11 @@ class StoreWriter:
             ) from error
         if error.errno in UNWRITABLE:
             raise UserError(f"{self.path} cannot be written: {error}") from error
+
+
+def _digest_of(checksums: dict[str, str]) -> str:
+    """One checksum of all arrays: which graph this is, with which split."""
+    return xxhash.xxh3_128("".join(sorted(checksums.values())).encode()).hexdigest()
 
 
 def partial_beside(path: Path, pid: int | str) -> Path:

@@ -61,7 +61,7 @@ def _checksum(store: GraphStore, name: str) -> str | None:
     try:
         found = digest(store.read(name))
     except UserError as error:
-        return str(error)
+        return str(error).partition(". Find the damage")[0]
     return None if found == store.attrs["checksums"][name] else "differs from what was written"
 
 

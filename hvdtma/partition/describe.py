@@ -5,14 +5,16 @@ from __future__ import annotations
 from rich.table import Table
 
 from hvdtma.console import console
+from hvdtma.graph.describe import order_text
 from hvdtma.graph.store import GraphStore
 from hvdtma.partition.statistics import DealStatistics
+
+UNEVEN = 1.5  # times; said
 
 
 def print_deal(store: GraphStore, statistics: DealStatistics) -> None:
     """The order, and a row per trainer."""
-    order = ", ".join(f"{key} {value}" for key, value in store.attrs["order"].items())
-    console.print(f"order: {order}; {store.num_blocks} blocks")
+    console.print(f"order: {order_text(store)}; {store.num_blocks} blocks")
     table = Table(title=f"one deal to {len(statistics.hands)} trainers")
     for heading in (
         "trainer",
@@ -34,3 +36,9 @@ def print_deal(store: GraphStore, statistics: DealStatistics) -> None:
         )
     console.print(table)
     console.print(f"edges that some trainer sees: {statistics.edges_kept:.1%} of all")
+    nodes = [hand.nodes for hand in statistics.hands]
+    if max(nodes) > UNEVEN * min(nodes):
+        console.print(
+            f"[yellow]uneven: a hand has {max(nodes) / min(nodes):.1f} times the nodes of another; "
+            "take a multiple of the trainers as --parts, or smaller --block-nodes"
+        )

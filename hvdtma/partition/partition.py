@@ -17,7 +17,8 @@ from hvdtma.partition.orders import Order, min_cut_order, random_order, super_no
 
 METHODS = ["random", "super", "min-cut"]
 NODES_PER_SUPER_NODE = 200  # the paper's 15,000 on ogbl-citation2's 2.9 million nodes
-MAX_SUPER_NODES = 15_000
+MIN_SUPER_NODES, MAX_SUPER_NODES = 256, 15_000
+LEAST_NODES = 20  # of a super-node; of smaller ones the order is nearly a random one
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class PartitionOptions:
     Attributes:
         method: `random` (RandomTMA), `super` (SuperTMA) or `min-cut` (PSGD-PA).
         super_nodes: METIS clusters for `super` (None: one per 200 nodes, at most the paper's
-            15,000, at least 256).
+            15,000, at least 256 unless they would have fewer than 20 nodes).
         parts: METIS parts for `min-cut`; at most so many trainers can be dealt to.
         seed: of METIS and of the shuffle.
         block_nodes: nodes per block (None: as in `build`).
@@ -99,9 +100,9 @@ def _order(csc: CSC, block_nodes: int, options: PartitionOptions) -> Order:
 
 
 def default_super_nodes(num_nodes: int) -> int:
-    """One per 200 nodes, between 256 and 15,000, and no more than nodes."""
-    wanted = max(256, min(MAX_SUPER_NODES, num_nodes // NODES_PER_SUPER_NODE))
-    return min(wanted, num_nodes)
+    """One per 200 nodes; at least 256, but of 20 nodes each; at most 15,000."""
+    least = max(1, min(MIN_SUPER_NODES, num_nodes // LEAST_NODES))
+    return max(least, min(MAX_SUPER_NODES, num_nodes // NODES_PER_SUPER_NODE))
 
 
 def _refuse_more_than_nodes(what: str, number: int, num_nodes: int) -> None:

@@ -65,8 +65,9 @@ class NodeTask:
         step = 0
         for epoch in range(epochs):
             order = np.random.default_rng([*stream, 0, epoch]).permutation(shard.train_nodes)
-            for first in range(0, len(order), self.task.batch_size):
-                nodes = torch.from_numpy(order[first : first + self.task.batch_size])
+            for nodes in torch.split(torch.from_numpy(order), self.task.batch_size):
+                if len(nodes) == 1 and len(order) > 1:
+                    continue  # batch norm has no variance of one
                 rng = np.random.default_rng([*stream, 1, step])
                 around = sample_neighbourhood(
                     shard, nodes, self.fanouts, random_seed=int(rng.integers(1 << 31))

@@ -30,6 +30,8 @@ class RoundScorer:
     def __init__(self, run: RunFolder):
         self.run, self.config = run, run.config()
         store = open_store(self.config.store)
+        if not run.check_store(store):
+            raise UserError(f"{store.path} was built anew while {run.path} was trained on it")
         task = make_task(self.config, store)
         self.model = make_model(self.config, store, task)
         self.scorer = Scorer(self.config, store)

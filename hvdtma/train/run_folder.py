@@ -1,6 +1,7 @@
 """The folder of a run: what is in it, and how each thing is written and found again.
 
 config.yaml            the resolved config          versions.json   versions, git, command
+graph.json             which graph it is trained on
 metrics.jsonl          one event per line           scores.jsonl    the evaluator's scores
 rounds/000012.safetensors   parameters after round 12 (the last few)
 best.safetensors       the best round so far        summary.json, report.html, tensorboard/
@@ -23,6 +24,7 @@ from torch import nn
 from hvdtma.config import TrainConfig, dump_config, load_config
 from hvdtma.errors import UserError
 from hvdtma.files import replacing, write_json
+from hvdtma.graph.store import GraphStore
 from hvdtma.version import __version__
 
 FORMAT = "hvdtma-run"  # in versions.json: what makes a folder a run
@@ -40,10 +42,13 @@ class RunFolder:
         self.best = self.path / "best.safetensors"
         self.summary = self.path / "summary.json"
         self.done = self.rounds / "done"
+        self.graph = self.path / "graph.json"
 
     @classmethod
-    def create(cls, config: TrainConfig, *, overwrite: bool = False) -> RunFolder:
-        """Make the folder of a new run; raises UserError if something is there."""
+    def create(
+        cls, config: TrainConfig, store: GraphStore, *, overwrite: bool = False
+    ) -> RunFolder:
+        """Make the folder of a new run on `store`; raises UserError if something is there."""
         run = cls(config.run)
         if run.path.exists() and any(run.path.iterdir()):
             if not overwrite:
@@ -55,6 +60,7 @@ class RunFolder:
         resolved = config.model_copy(update={"store": config.store.resolve()})
         dump_config(resolved, run.path / "config.yaml")
         write_json(run.path / "versions.json", versions())
+        write_json(run.graph, _graph_of(store))
         return run
 
     def remove(self, config: TrainConfig) -> None:
@@ -78,19 +84,53 @@ class RunFolder:
     def config(self) -> TrainConfig:
         return load_config(self.path / "config.yaml")
 
+    def check_store(self, store: GraphStore) -> bool:
+        """Whether a store holds the very graph and split that the run is trained on.
+
+        Raises UserError if its classes or edge types are others: the model's outputs would not
+        mean the same.
+        """
+        then, now = json.loads(self.graph.read_text()), _graph_of(store)
+        for names in ("label_names", "edge_type_names"):
+            if then[names] != now[names]:
+                raise UserError(
+                    f"{store.path} has other {names} than the graph of {self.path}: "
+                    f"{', '.join(now[names]) or 'none'} instead of {', '.join(then[names])}"
+                )
+        return then["graph"] == now["graph"]
+
     def events(self) -> list[dict]:
         """Every event so far; a last line that is still being written is left out."""
         return read_lines(self.metrics)
 
     def write_round(self, number: int, time_s: float, model: nn.Module, keep: int) -> None:
-        """Write parameters after a round, whole or not at all, and drop the oldest."""
-        write_model(self.rounds / f"{number:06d}.safetensors", model, round=number, time_s=time_s)
+        """Write parameters after a round, whole or not at all, and drop the oldest.
+
+        Raises UserError if they cannot be written.
+        """
+        path = self.rounds / f"{number:06d}.safetensors"
+        try:
+            write_model(path, model, round=number, time_s=time_s)
+        except OSError as error:
+            raise UserError(
+                f"the parameters after round {number} cannot be written to {self.rounds}: "
+                f"{error.strerror or error}; the last good round is {number - 1}"
+            ) from error
         for old in self.round_files()[:-keep]:
             old.unlink(missing_ok=True)
 
     def round_files(self) -> list[Path]:
         """Parameter files of the kept rounds, oldest first."""
         return sorted(self.rounds.glob("[0-9]*.safetensors"))
+
+
+def _graph_of(store: GraphStore) -> dict:
+    """What a model's outputs mean, and which held-out links it has not seen."""
+    return {
+        "graph": store.graph,
+        "label_names": store.label_names,
+        "edge_type_names": store.edge_type_names,
+    }
 
 
 def read_lines(path: Path) -> list[dict]:

@@ -16,6 +16,7 @@ import torch
 from hvdtma.aggregate import Average, Nesterov, NonFiniteLoss, TimedAveraging
 from hvdtma.comm.communicator import Communicator, everywhere, on_root
 from hvdtma.config import TrainConfig
+from hvdtma.console import console
 from hvdtma.errors import UserError
 from hvdtma.evaluate.score import Scorer
 from hvdtma.files import write_json
@@ -53,7 +54,8 @@ def train(
     trainer = everywhere(comm, lambda: set_up(config, comm))
     if not sum(comm.gather(trainer.task.num_examples(trainer.shard))):
         raise UserError(f"no trainer has anything to train on in {config.store}")
-    run = on_root(comm, lambda: RunFolder.create(config, overwrite=overwrite).path)
+    store = trainer.store
+    run = on_root(comm, lambda: RunFolder.create(config, store, overwrite=overwrite).path)
     averaging = make_averaging(trainer, comm)
     if comm.rank != 0:
         _train(trainer, averaging, Watch())
@@ -61,9 +63,15 @@ def train(
     with LiveView() as view, Recorder(trainer, comm.size, RunFolder(run), view) as recorder:
         try:
             totals = _train(trainer, averaging, recorder)
-        except NonFiniteLoss as error:
+        except (NonFiniteLoss, UserError) as error:
             recorder.event({"kind": "failed", "why": str(error)})
             report(run)
+            raise
+        except KeyboardInterrupt:
+            why = f"interrupted after round {averaging.rounds_done}"
+            recorder.event({"kind": "failed", "why": why})
+            report(run)
+            console.print(f"{why}; its report: {run / 'report.html'}")
             raise
         summary = _finish(trainer, averaging, recorder, totals, start)
     report(run)

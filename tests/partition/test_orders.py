@@ -204,7 +204,7 @@ def test_impossible_wishes_are_refused_and_leave_nothing(
 
 
 def test_the_papers_super_nodes_are_the_default_where_they_fit():
-    assert default_super_nodes(100) == 100
+    assert default_super_nodes(100) == 5
     assert default_super_nodes(20_000) == 256
     assert default_super_nodes(2_000_000) == 10_000
     assert default_super_nodes(2_927_963) == 14_639

@@ -40,7 +40,11 @@ class EdgeOptions:
         if self.id_type not in ID_TYPES:
             raise UserError(f"id_type is '{self.id_type}'; {nearest(self.id_type, list(ID_TYPES))}")
         if (self.src_column is None) != (self.dst_column is None):
-            raise UserError("name both columns of ids (source and destination) or neither")
+            named = self.src_column or self.dst_column
+            raise UserError(
+                f"only '{named}' is named: name both columns of ids, --src-column and "
+                "--dst-column, or neither"
+            )
 
 
 @dataclass(frozen=True)
