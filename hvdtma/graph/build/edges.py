@@ -138,9 +138,7 @@ def _write_csc(
     num_edges = 0
     with ExitStack() as stack:
         indptr = stack.enter_context(
-            writer.growing(
-                "indptr", np.int64, sorter.num_nodes + 1, chunk_bytes=INDPTR_CHUNK_BYTES
-            )
+            writer.growing("indptr", np.int64, sorter.num_nodes + 1, chunk_bytes=INDPTR_CHUNK_BYTES)
         )
         indices = stack.enter_context(
             writer.growing("indices", dtype, most, chunk_bytes=EDGE_CHUNK_BYTES)
@@ -160,7 +158,9 @@ def _write_csc(
             num_edges += len(rows.indices)
             advance(len(rows.indices) + len(rows.held_pair) + rows.duplicates)
     writer.attrs["num_edges"] = num_edges
-    pair, src, dst, kind, known_src, known_dst = (np.concatenate(c) for c in zip(*taken, strict=True))
+    pair, src, dst, kind, known_src, known_dst = (
+        np.concatenate(c) for c in zip(*taken, strict=True)
+    )
     kind = kind.astype(np.int16)
     held, known = Pairs(src, dst, edge_type=kind), Pairs(known_src, known_dst)
     return _Found(num_edges, pair, kind, held, known)
@@ -180,9 +180,7 @@ def _write_links(
     rng: np.random.Generator,
 ) -> None:
     """Write the held-out links by part, with negatives for those that came without."""
-    known = Pairs(
-        np.r_[found.known.src, links.pairs.src], np.r_[found.known.dst, links.pairs.dst]
-    )
+    known = Pairs(np.r_[found.known.src, links.pairs.src], np.r_[found.known.dst, links.pairs.dst])
     if source.undirected:
         known = Pairs(np.r_[known.src, links.pairs.dst], np.r_[known.dst, links.pairs.src])
     parts = links.given_pairs or _held_by_part(links, found, source)
@@ -190,7 +188,9 @@ def _write_links(
     for part, pairs in parts.items():
         for name, values in vars(pairs).items():
             if values is not None:
-                writer.put(f"split/{part}/{name}", values.astype(dtype) if name == "neg" else values)
+                writer.put(
+                    f"split/{part}/{name}", values.astype(dtype) if name == "neg" else values
+                )
         if pairs.neg is not None:
             continue
         shape = (len(pairs), (options.negatives,))

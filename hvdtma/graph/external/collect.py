@@ -42,6 +42,7 @@ class IdCollector:
         self.bitmap: BitmapSet | None = None if strings else BitmapSet()
         self.known: IntegerSet | StringSet = StringSet() if strings else IntegerSet()
         self.estimate: DistinctEstimate | None = None
+        self.first: object = None
         self.num_given, self.most_known, self.bytes_per_id = 0, 0, 0.0
         self.smallest, self.largest = np.iinfo(np.int64).max, np.iinfo(np.int64).min
 
@@ -53,6 +54,7 @@ class IdCollector:
     def add(self, column: Column) -> None:
         """Take ids, int64 or large_string as all of them."""
         for piece in pieces_of(column):
+            self.first = piece[0] if self.first is None else self.first
             self.num_given += len(piece)
             if not isinstance(self.known, StringSet):
                 values = piece.to_numpy()

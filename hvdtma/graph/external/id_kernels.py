@@ -55,9 +55,7 @@ def fill(slot_S: np.ndarray, hash_n: np.ndarray, first: int) -> None:
 
 
 @njit(nogil=True, cache=True)
-def _slot_of_integer(
-    slot_S: np.ndarray, hashed: np.uint64, value: int, known_K: np.ndarray
-) -> int:
+def _slot_of_integer(slot_S: np.ndarray, hashed: np.uint64, value: int, known_K: np.ndarray) -> int:
     """The slot that an id has, or the empty one that it would get."""
     at = np.int64(hashed % np.uint64(len(slot_S)))
     while slot_S[at] != 0:
@@ -123,9 +121,7 @@ def add_strings(
     """Append to the known strings, which have the room, those that are new; their number then."""
     for row in range(len(hash_n)):
         start, stop = offset_n1[row], offset_n1[row + 1]
-        at = _slot_of_string(
-            slot_S, hash_n[row], utf8, start, stop, known_offset_K1, known_utf8
-        )
+        at = _slot_of_string(slot_S, hash_n[row], utf8, start, stop, known_offset_K1, known_utf8)
         if slot_S[at] == 0:
             end = known_offset_K1[num_known]
             for byte in range(stop - start):
