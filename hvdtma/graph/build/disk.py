@@ -40,7 +40,11 @@ def scratch_bytes(source: Source, room: int) -> int:
 
 
 def store_bytes(source: Source, options: BuildOptions) -> int:
-    """The store, at most, without its users' ids if they are strings."""
+    """The store, at most, without its users' ids if they are strings.
+
+    Features that are put in order on disk take no more there than they and what is written after
+    them take in the store; their files are gone by then.
+    """
     index_bytes = np.dtype(index_dtype(source.num_nodes)).itemsize
     edge_bytes = index_bytes + 2 * bool(source.edge_type_names)
     dim = source.feat.shape[1] if source.feat is not None else 128

@@ -17,7 +17,8 @@ from hvdtma.graph.blocks import rows_per_chunk
 from hvdtma.graph.build.options import BuildOptions
 from hvdtma.graph.csc import CSC
 from hvdtma.graph.external.memory import Memory
-from hvdtma.graph.external.rows import ArrayRows, NodeRows
+from hvdtma.graph.external.rows import ArrayRows, NodeRows, SequentialRows
+from hvdtma.graph.external.shuffle import shuffled_rows
 from hvdtma.graph.external.threads import in_order, num_workers
 from hvdtma.graph.ids import NodeIds
 from hvdtma.graph.raw import Source
@@ -31,7 +32,7 @@ IDS_PER_PIECE = 1 << 18
 
 def features_of(
     writer: StoreWriter, source: Source, options: BuildOptions, order_N: np.ndarray, memory: Memory
-) -> tuple[NodeRows, np.ndarray]:
+) -> tuple[NodeRows | SequentialRows, np.ndarray]:
     """The features to write, and the order to take their rows in (empty: their own)."""
     if source.feat is not None:
         return _given(source.feat, options), order_N
@@ -41,35 +42,87 @@ def features_of(
 
 def write_features(
     writer: StoreWriter,
-    rows: NodeRows,
+    rows: NodeRows | SequentialRows,
     order_N: np.ndarray,
     ids: NodeIds,
     dtype: np.dtype,
     block_nodes: int,
+    memory: Memory,
 ) -> None:
     """Write the rows in the given order; raises UserError for values that are not finite."""
     num_nodes, dim = rows.shape
-
-    def take(nodes: np.ndarray) -> np.ndarray:
-        values = rows.take(nodes)
-        with np.errstate(over="ignore"):  # what float16 cannot hold is refused below
-            values = np.ascontiguousarray(values, dtype)
-        if not np.isfinite(values).all():
-            _refuse_not_finite(values, nodes, ids, dtype)
-        return values
-
-    step = max(1, CHUNK_BYTES // max(dim * 4, 1))
+    if isinstance(rows, SequentialRows):
+        pieces = _in_store_order(writer, rows, order_N, ids, dtype, memory)
+    else:
+        pieces = _taken(rows, order_N, ids, dtype)
     chunk_rows = rows_per_chunk(block_nodes, dim * dtype.itemsize)
     with (
         progress("features", num_nodes, "nodes") as advance,
         writer.growing("feat", dtype, num_nodes, (dim,), chunk_rows=chunk_rows) as feat,
     ):
-        for values in in_order(take, _pieces(num_nodes, order_N, step), num_workers()):
+        for values in pieces:
             feat.append(values)
             advance(len(values))
 
 
-def _given(feat: np.ndarray | sp.csr_matrix | NodeRows, options: BuildOptions) -> NodeRows:
+def _taken(
+    rows: NodeRows, order_N: np.ndarray, ids: NodeIds, dtype: np.dtype
+) -> Iterator[np.ndarray]:
+    """Rows [n, D] in the given order, as the store keeps them."""
+    num_nodes, dim = rows.shape
+    step = max(1, CHUNK_BYTES // max(dim * 4, 1))
+
+    def take(nodes: np.ndarray) -> np.ndarray:
+        return _as_kept(rows.take(nodes), nodes, ids, dtype)
+
+    yield from in_order(take, _pieces(num_nodes, order_N, step), num_workers())
+
+
+def _in_store_order(
+    writer: StoreWriter,
+    rows: SequentialRows,
+    order_N: np.ndarray,
+    ids: NodeIds,
+    dtype: np.dtype,
+    memory: Memory,
+) -> Iterator[np.ndarray]:
+    """Rows [n, D] that come in an order of their own, put in the store's."""
+    num_nodes, dim = rows.shape
+    nodes_R = rows.nodes
+
+    def pieces() -> Iterator[np.ndarray]:
+        start = 0
+        for values in rows.pieces():
+            places = np.arange(start, start + len(values))
+            start += len(values)
+            yield _as_kept(values, places if nodes_R is None else nodes_R[places], ids, dtype)
+
+    if not len(order_N) and nodes_R is None:
+        yield from pieces()
+        return
+    rank_R = np.arange(num_nodes, dtype=order_N.dtype)
+    if len(order_N):
+        rank_R[order_N] = np.arange(num_nodes, dtype=order_N.dtype)
+    if nodes_R is not None:
+        rank_R = rank_R[nodes_R]
+    held_bytes = 3 * rank_R.nbytes  # order, ranks, ranks by row
+    room = memory.left(held_bytes, f"putting features of {num_nodes:,} nodes in order")
+    yield from shuffled_rows(
+        pieces(), rank_R, writer.scratch / "features", room // 2, dim * dtype.itemsize
+    )
+
+
+def _as_kept(values: np.ndarray, nodes: np.ndarray, ids: NodeIds, dtype: np.dtype) -> np.ndarray:
+    with np.errstate(over="ignore"):  # what float16 cannot hold is refused below
+        values = np.ascontiguousarray(values, dtype)
+    if not np.isfinite(values).all():
+        _refuse_not_finite(values, nodes, ids, dtype)
+    return values
+
+
+def _given(
+    feat: np.ndarray | sp.csr_matrix | NodeRows | SequentialRows, options: BuildOptions
+) -> NodeRows | SequentialRows:
     """A source's own features, reduced where they are sparse or it is asked for."""
     dense = isinstance(feat, np.ndarray)
     if sp.issparse(feat) or (dense and options.feature_dim):
@@ -78,7 +131,10 @@ def _given(feat: np.ndarray | sp.csr_matrix | NodeRows, options: BuildOptions) -
     if isinstance(feat, np.ndarray):
         return ArrayRows(feat)
     if options.feature_dim and options.feature_dim < feat.shape[1]:
-        raise UserError("--feature-dim needs features in a file or in memory")
+        raise UserError(
+            f"--feature-dim {options.feature_dim} needs all features in memory, but these are "
+            "made or read in pieces; give features that are reduced already, or more --memory-gb"
+        )
     return feat
 
 

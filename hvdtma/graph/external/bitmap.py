@@ -47,7 +47,7 @@ def _set_ids(word_W: np.ndarray, id_N: np.ndarray) -> None:
 
 
 @njit(nogil=True, cache=True)
-def _num_bits(word: np.uint64) -> int:
+def _num_bits(word: np.uint64) -> np.int64:
     """How many bits are set (Warren, Hacker's Delight, section 5-1)."""
     word = word - ((word >> np.uint64(1)) & np.uint64(0x5555555555555555))
     pairs = np.uint64(0x3333333333333333)

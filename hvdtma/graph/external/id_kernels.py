@@ -44,18 +44,26 @@ def hash_strings(offset_n1: np.ndarray, utf8: np.ndarray) -> np.ndarray:
 
 
 @njit(nogil=True, cache=True)
+def _next(slot_S: np.ndarray, at: np.int64) -> np.int64:
+    """The slot after one, round and round."""
+    return at + np.int64(1) if at + 1 < len(slot_S) else np.int64(0)
+
+
+@njit(nogil=True, cache=True)
 def fill(slot_S: np.ndarray, hash_n: np.ndarray, first: int) -> None:
     """Give slots to ids that are known to differ, at positions first, first + 1, ..."""
     size = np.uint64(len(slot_S))
     for row in range(len(hash_n)):
         at = np.int64(hash_n[row] % size)
         while slot_S[at] != 0:
-            at = at + 1 if at + 1 < len(slot_S) else 0
+            at = _next(slot_S, at)
         slot_S[at] = (hash_n[row] & HASH) | np.uint64(first + row + 1)
 
 
 @njit(nogil=True, cache=True)
-def _slot_of_integer(slot_S: np.ndarray, hashed: np.uint64, value: int, known_K: np.ndarray) -> int:
+def _slot_of_integer(
+    slot_S: np.ndarray, hashed: np.uint64, value: int, known_K: np.ndarray
+) -> np.int64:
     """The slot that an id has, or the empty one that it would get."""
     at = np.int64(hashed % np.uint64(len(slot_S)))
     while slot_S[at] != 0:
@@ -63,7 +71,7 @@ def _slot_of_integer(slot_S: np.ndarray, hashed: np.uint64, value: int, known_K:
             position = np.int64(slot_S[at] & POSITION) - 1
             if known_K[position] == value:
                 break
-        at = at + 1 if at + 1 < len(slot_S) else 0
+        at = _next(slot_S, at)
     return at
 
 
@@ -76,7 +84,7 @@ def _slot_of_string(
     stop: int,
     known_offset_K1: np.ndarray,
     known_utf8: np.ndarray,
-) -> int:
+) -> np.int64:
     """The slot that an id has, or the empty one that it would get."""
     at = np.int64(hashed % np.uint64(len(slot_S)))
     while slot_S[at] != 0:
@@ -90,7 +98,7 @@ def _slot_of_string(
                 byte += 1
             if same:
                 break
-        at = at + 1 if at + 1 < len(slot_S) else 0
+        at = _next(slot_S, at)
     return at
 
 

@@ -6,7 +6,6 @@ Legend: E edges, N nodes, n edges of a piece.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -85,7 +84,7 @@ def _of_pairs(array: ArrayFile, types: ArrayFile | None) -> EdgeFile:
     def read() -> Iterator[EdgeBatch]:
         ends = _pair_pieces(array, interleaved=rows_are_edges != array.by_column)
         names = None if types is None else types.pieces(ROWS_PER_PIECE)
-        for number, (src, dst) in zip(count(), ends):  # noqa: B905 - one is endless
+        for number, (src, dst) in enumerate(ends):
             columns = [_ids(array, end, number) for end in (src, dst)]
             if types is not None and names is not None:
                 columns.append(_ids(types, next(names), number))

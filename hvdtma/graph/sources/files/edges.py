@@ -87,8 +87,8 @@ class EdgeFile:
         """All edges, with ids of one kind."""
         where = f"'{self.path}'"
         for src, dst, types in self.read():
-            ends = (as_kind(ids, self.strings, where) for ids in (src, dst))
-            yield EdgeBatch(*ends, types)
+            src, dst = (as_kind(ids, self.strings, where) for ids in (src, dst))
+            yield EdgeBatch(src, dst, types)
 
 
 class Doubt:

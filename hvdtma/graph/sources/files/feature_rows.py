@@ -109,11 +109,13 @@ def nodes_of_rows(file: FeatureFile, table: IdTable) -> np.ndarray | None:
         return None
     num_nodes, num_rows = len(table.ids), file.shape[0]
     kind = index_dtype(num_nodes)
-    found = [table.lookup(ids).astype(kind) for ids in file.ids_as(table.ids.are_strings)]
+    found: list[np.ndarray] = [
+        table.lookup(ids).astype(kind) for ids in file.ids_as(table.ids.are_strings)
+    ]
     node_R = np.concatenate([np.zeros(0, kind), *found])
     missing_N = np.ones(num_nodes, bool)
     missing_N[node_R] = False
-    missing = np.flatnonzero(missing_N).astype(kind)
+    missing: np.ndarray = np.flatnonzero(missing_N).astype(kind)
     if len(missing) + num_rows != num_nodes:
         counts = np.bincount(node_R, minlength=num_nodes)
         repeated = table.ids[node_R[np.argmax(counts[node_R] > 1)]]

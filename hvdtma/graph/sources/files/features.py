@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
@@ -75,11 +76,14 @@ class FeatureFile:
         """
         first = 0
         for rows in self.read():
-            start = first  # of this piece, for the error below
-            yield checked_features(
-                rows, f"'{self.path}'", lambda row, start=start: node_of(start + row), self.names
-            )
+            name = partial(_name_from, first, node_of)
+            yield checked_features(rows, f"'{self.path}'", name, self.names)
             first += len(rows)
+
+
+def _name_from(first: int, node_of: Callable[[int], object], row: int) -> object:
+    """The id of a row of a piece that begins with row `first`."""
+    return node_of(first + row)
 
 
 def open_features(path: Path, id_column: str | None = None) -> FeatureFile:

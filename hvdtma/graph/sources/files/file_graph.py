@@ -1,4 +1,4 @@
-"""A graph in files, opened: what stands beside its edges is in memory, its edges are read in pieces.
+"""A graph in files, opened: its edges are read in pieces, what stands beside them is in memory.
 
 Legend: N nodes, E edges, n edges of a piece.
 """
@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -56,8 +57,9 @@ class FileGraph(RawGraph):
     def held_bytes(self) -> int:
         """Ids, their table, features and given splits; and a mark per node."""
         arrays = [self.src, self.dst, self.label, self.held_out_key]
-        if sp.issparse(self.feat):
-            arrays += [self.feat.data, self.feat.indices, self.feat.indptr]
+        if isinstance(self.feat, sp.csr_matrix):
+            matrix: Any = self.feat  # SciPy has no type hints
+            arrays += [matrix.data, matrix.indices, matrix.indptr]
         elif isinstance(self.feat, FileRows):
             arrays.append(self.feat.nodes)
         elif isinstance(self.feat, np.ndarray):

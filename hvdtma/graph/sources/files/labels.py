@@ -37,7 +37,9 @@ def read_labels(
     header: str = "auto",
     delimiter: str | None = None,
 ) -> Iterator[LabelPiece]:
-    """Ids and labels of a CSV/TSV file, some rows at a time; quoted fields may hold anything, line breaks too.
+    """Ids and labels of a CSV/TSV file, some rows at a time.
+
+    Quoted fields may hold anything, line breaks too.
 
     The id column is `id_column`, else the first; the label is `label_column`, else the last. With
     `header="auto"` there is a header where a named column is in the first line or the first
