@@ -16,7 +16,7 @@ from hvdtma.graph.sources.files.columns import Column, are_strings, ids_of, posi
 from hvdtma.graph.sources.files.edges import EdgeBatch, EdgeFile, EdgeOptions
 from hvdtma.graph.sources.files.opening import load_matrix
 
-ROWS_PER_PIECE = 1 << 19
+ROWS_PER_PIECE = 1 << 17
 
 
 def edges_of_npy(path: Path, options: EdgeOptions) -> EdgeFile:

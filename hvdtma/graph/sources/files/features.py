@@ -24,7 +24,7 @@ from hvdtma.graph.sources.files.opening import load_matrix, suffix_of
 
 FEATURE_FILES = [".npy", ".npz", ".parquet", ".json", ".json.gz"]
 PIECE_BYTES = 8 << 20
-_IDS_PER_PIECE = 1 << 19
+_IDS_PER_PIECE = 1 << 17
 _ROWS_AT_ONCE = 1 << 16
 
 Matrix: TypeAlias = np.ndarray | sp.csr_matrix

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from hvdtma.errors import UserError
 
-ROWS_PER_PIECE = 1 << 19
+ROWS_PER_PIECE = 1 << 17
 _BUFFER_BYTES = 1 << 20  # read at once of a column, instead of all a row group has of it
 
 
@@ -23,12 +23,12 @@ def open_parquet(path: Path) -> pq.ParquetFile:
 
 
 def parquet_pieces(
-    path: Path, columns: list[str], rows: int = ROWS_PER_PIECE
+    path: Path, columns: list[str], rows: int | None = None
 ) -> Iterator[pa.RecordBatch]:
     """The wanted columns, at most so many rows at a time."""
     try:
         with open_parquet(path) as file:
-            yield from file.iter_batches(batch_size=rows, columns=columns)
+            yield from file.iter_batches(batch_size=rows or ROWS_PER_PIECE, columns=columns)
     except (pa.ArrowException, OSError) as error:
         raise _unreadable(path, error) from None
 

@@ -17,7 +17,7 @@ from hvdtma.graph.sources.files.columns import Column, is_integer
 from hvdtma.graph.sources.files.opening import open_text
 from hvdtma.graph.sources.files.text_layout import Layout
 
-ROWS_PER_PIECE = 1 << 19
+ROWS_PER_PIECE = 1 << 17
 BLOCK_BYTES = 1 << 20  # a row may not be longer
 _CUT = 80
 _DIGITS = re.compile(r"\s*-?[0-9]+\s*", re.ASCII)
