@@ -25,8 +25,11 @@ def stage(what: str) -> Iterator[None]:
 
 
 @contextmanager
-def progress(what: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
-    """Say how far something is, its rate and the time left; gives what to call after each piece."""
+def progress(what: str, total: int | None, unit: str) -> Iterator[Callable[[int], None]]:
+    """Say how far something is, its rate and the time left; gives what to call after each piece.
+
+    Where the total is not known there is no time left either.
+    """
     start, done = time.monotonic(), 0
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(

@@ -67,6 +67,7 @@ def build(
     from hvdtma.graph.build import BuildOptions
     from hvdtma.graph.build import build as build_store
     from hvdtma.graph.describe import print_description
+    from hvdtma.graph.external.memory import Memory
     from hvdtma.graph.raw import Source
     from hvdtma.graph.sources import FileSource, load_source
     from hvdtma.graph.store import refuse_existing
@@ -84,6 +85,7 @@ def build(
         block_nodes=block_nodes,
     )
     refuse_existing(out, overwrite)
+    memory = Memory.limit(memory_gb)
     given = FileSource(
         edges=edges,
         features=features,
@@ -107,10 +109,10 @@ def build(
     if source:
         graph: Source = load_source(source, seed=seed)
     elif edges or splits:
-        graph = given.load()
+        graph = given.open(memory, out.absolute().parent)
     else:
         raise UserError("nothing to build from; give a source (such as debian:) or --edges FILE")
-    made = build_store(out, graph, options, overwrite=overwrite, memory_gb=memory_gb)
+    made = build_store(out, graph, options, overwrite=overwrite, memory_gb=memory.num_bytes / 2**30)
     print_description(made)
 
 

@@ -58,7 +58,10 @@ class NodeIds:
     @property
     def num_bytes(self) -> int:
         """UTF-8 bytes of all ids; of strings only."""
-        return pc.sum(pc.binary_length(self.values)).as_py() or 0
+        if not len(self.values):
+            return 0
+        offsets = np.frombuffer(self.values.buffers()[1], np.int64)[self.values.offset :]
+        return int(offsets[len(self.values)] - offsets[0])
 
     def take(self, positions: np.ndarray) -> NodeIds:
         """The ids at int positions, in their order."""
@@ -101,19 +104,3 @@ class NodeIds:
                 len(offsets) - 1, pa.py_buffer(offsets), pa.py_buffer(utf8)
             )
         )
-
-
-def unify(*columns: pa.Array | pa.ChunkedArray) -> tuple[NodeIds, list[np.ndarray]]:
-    """One id set for several columns of ids.
-
-    Returns the ids sorted (so that the same graph in another row order gives the same store) and,
-    for each column, int64 positions into them.
-    """
-    combined = pa.chunked_array([chunk for c in columns for chunk in _chunks(c)])
-    ids = NodeIds.of(pc.unique(combined))
-    ids = ids.take(pc.sort_indices(ids.values).to_numpy())
-    return ids, [ids.lookup(column) for column in columns]
-
-
-def _chunks(column: pa.Array | pa.ChunkedArray) -> list[pa.Array]:
-    return column.chunks if isinstance(column, pa.ChunkedArray) else [column]

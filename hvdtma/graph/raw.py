@@ -14,7 +14,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from hvdtma.errors import UserError
-from hvdtma.graph.external.rows import NodeRows
+from hvdtma.graph.external.rows import NodeRows, SequentialRows
 from hvdtma.graph.ids import NodeIds
 
 PARTS = ("train", "valid", "test")
@@ -63,7 +63,7 @@ class Source(Protocol):
     @property
     def node_id(self) -> NodeIds: ...
     @property
-    def feat(self) -> np.ndarray | sp.csr_matrix | NodeRows | None: ...
+    def feat(self) -> np.ndarray | sp.csr_matrix | NodeRows | SequentialRows | None: ...
     @property
     def label(self) -> np.ndarray | None: ...
     @property
@@ -80,6 +80,10 @@ class Source(Protocol):
     def counts(self) -> dict[str, int]: ...
     @property
     def source(self) -> dict[str, object]: ...
+    @property
+    def held_bytes(self) -> int:
+        """What it holds of memory while it is built from, beside what the caller knows of."""
+        ...
 
     def edge_pieces(self) -> Iterator[Callable[[], EdgePiece]]:
         """Every edge once: functions that each make a piece, to be called in any thread."""
@@ -113,7 +117,7 @@ class RawGraph:
     undirected: bool = False
     edge_type: np.ndarray | None = None
     edge_type_names: list[str] = field(default_factory=list)
-    feat: np.ndarray | sp.csr_matrix | NodeRows | None = None
+    feat: np.ndarray | sp.csr_matrix | NodeRows | SequentialRows | None = None
     label: np.ndarray | None = None
     label_names: list[str] = field(default_factory=list)
     link_split: dict[str, Pairs] | None = None
@@ -129,6 +133,11 @@ class RawGraph:
     def num_edges(self) -> int:
         """E, as given."""
         return len(self.src)
+
+    @property
+    def held_bytes(self) -> int:
+        """None: whoever made these arrays knows of them."""
+        return 0
 
     def edge_pieces(self) -> Iterator[Callable[[], EdgePiece]]:
         """The edges in pieces of `EDGES_PER_PIECE`."""

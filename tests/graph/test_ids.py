@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hvdtma.errors import UserError
-from hvdtma.graph.ids import NodeIds, unify
+from hvdtma.graph.ids import NodeIds
 
 WIDE = st.integers(-(2**63), 2**63 - 1)
 TEXT = st.text(st.characters(codec="utf-8"), max_size=6)  # any script, and the empty string
@@ -39,16 +39,6 @@ def test_lookup_finds_each_id_and_says_minus_one_for_others(values, random):
 def test_positions_take_ids_in_their_order():
     ids = NodeIds.of(["b", "ä", "z"])
     assert ids.take(np.array([2, 0])).to_list() == ["z", "b"]
-
-
-@settings(max_examples=40, deadline=None)
-@given(st.lists(TEXT, min_size=1), st.lists(TEXT, min_size=1), st.randoms())
-def test_columns_share_one_set_of_ids_whatever_the_order_of_rows(left, right, random):
-    ids, (left_at, right_at) = unify(pa.array(left), pa.array(right))
-    assert [ids[position] for position in left_at] == left
-    assert [ids[position] for position in right_at] == right
-    random.shuffle(right)
-    assert unify(pa.array(right), pa.array(left))[0].to_list() == ids.to_list()
 
 
 @pytest.mark.parametrize("values", [[1.5], [1, "a"], np.array([2**63], np.uint64), [b"raw"]])

@@ -50,7 +50,7 @@ def build(
     options = options or BuildOptions()
     refuse_existing(Path(path), overwrite)
     source.check()
-    memory = Memory.limit(memory_gb)
+    memory = Memory.limit(memory_gb).beside(source.held_bytes)
     refuse_too_large(Path(path), source, options, memory.num_bytes // 4)
     random = np.random.default_rng(options.seed)
     streams = random.spawn(4)  # independent of one another
@@ -61,7 +61,7 @@ def build(
         dim, dtype = rows.shape[1], np.dtype(options.feature_dtype)
         size = options.block_nodes or sensible_block_size(source.num_nodes, dim * dtype.itemsize)
         writer.put("block_offsets", equal_blocks(source.num_nodes, size))
-        write_features(writer, rows, order_of_rows, source.node_id, dtype, size)
+        write_features(writer, rows, order_of_rows, source.node_id, dtype, size, memory)
         if options.first_hop:
             write_first_hop(writer, memory, size)
         write_nodes(writer, source, order_N, options, streams[2])

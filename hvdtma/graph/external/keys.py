@@ -51,11 +51,12 @@ class KeyLayout:
 def pair_hash(src: int, dst: int, seed: int) -> np.uint64:
     """The same for both directions: two rounds of SplitMix64 (Steele et al., 2014)."""
     low, high = np.uint64(min(src, dst)), np.uint64(max(src, dst))
-    return _mix(_mix(low + np.uint64(seed) * np.uint64(0x9E3779B97F4A7C15)) ^ high)
+    return mix(mix(low + np.uint64(seed) * np.uint64(0x9E3779B97F4A7C15)) ^ high)
 
 
 @njit(nogil=True, cache=True)
-def _mix(value: np.uint64) -> np.uint64:
+def mix(value: np.uint64) -> np.uint64:
+    """One step of SplitMix64: every bit of the value reaches every bit of the result."""
     x = value + np.uint64(0x9E3779B97F4A7C15)
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)

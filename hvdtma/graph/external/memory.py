@@ -14,9 +14,15 @@ LEAST_BYTES = 64 << 20  # to work in, beside what a stage must hold
 
 @dataclass(frozen=True)
 class Memory:
-    """A limit on what this process holds, in bytes; raises UserError where it is too small."""
+    """A limit on what this process holds, in bytes; raises UserError where it is too small.
+
+    Attributes:
+        num_bytes: the limit.
+        held_bytes: of it, what is held all the time.
+    """
 
     num_bytes: int
+    held_bytes: int = 0
 
     @classmethod
     def limit(cls, memory_gb: float | None) -> Memory:
@@ -27,11 +33,16 @@ class Memory:
             raise UserError(f"memory_gb is {memory_gb}; it must be above 0")
         return cls(int(memory_gb * 2**30))
 
-    def left(self, held_bytes: int, what: str) -> int:
-        """Bytes to work in, beside `held_bytes` that `what` holds whatever the limit."""
-        left = self.num_bytes - BASE_BYTES - held_bytes
+    def beside(self, held_bytes: int) -> Memory:
+        """The same limit, when so much more is held all the time."""
+        return Memory(self.num_bytes, self.held_bytes + held_bytes)
+
+    def left(self, needed_bytes: int, what: str) -> int:
+        """Bytes to work in, beside `needed_bytes` that `what` holds whatever the limit."""
+        needed = BASE_BYTES + self.held_bytes + needed_bytes
+        left = self.num_bytes - needed
         if left < LEAST_BYTES:
-            least_gb = (BASE_BYTES + held_bytes + LEAST_BYTES) / 2**30
+            least_gb = (needed + LEAST_BYTES) / 2**30
             raise UserError(
                 f"{what} needs {least_gb:.2f} GiB at least; memory_gb is "
                 f"{self.num_bytes / 2**30:.2f}"

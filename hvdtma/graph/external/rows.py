@@ -5,7 +5,8 @@ Legend: N nodes, D values a row, n nodes asked for.
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Iterator
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -17,6 +18,26 @@ class NodeRows(Protocol):
 
     def take(self, nodes: np.ndarray) -> np.ndarray:
         """Rows [n, D] of the nodes, in their order."""
+        ...
+
+
+@runtime_checkable
+class SequentialRows(Protocol):
+    """A matrix [N, D] that is had from front to back only, in an order of its own.
+
+    Attributes:
+        nodes: the node of each row as they come, int [N]; None where row i is node i's.
+    """
+
+    @property
+    def shape(self) -> tuple[int, int]: ...
+    @property
+    def dtype(self) -> np.dtype: ...
+    @property
+    def nodes(self) -> np.ndarray | None: ...
+
+    def pieces(self) -> Iterator[np.ndarray]:
+        """Every row once, [n, D] at a time."""
         ...
 
 

@@ -142,6 +142,10 @@ class SyntheticGraph:
     def counts(self) -> dict[str, int]:
         return {}
 
+    @property
+    def held_bytes(self) -> int:
+        return 0
+
     def check(self) -> None:
         """There is nothing wrong with what makes itself."""
 

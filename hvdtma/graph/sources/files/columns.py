@@ -22,11 +22,11 @@ def is_integer(text: str) -> bool:
     return bool(_INTEGER.fullmatch(text)) and _INT64.min <= int(text) <= _INT64.max
 
 
-def ids_of(values: Column | np.ndarray, where: str) -> Column:
+def ids_of(values: Column | np.ndarray, where: str, first: int = 0) -> Column:
     """A column of ids as int64 or large_string.
 
     Raises UserError for any other type, for a missing id and for an empty string; `where` says
-    which file and column the values are from.
+    which file and column the values are from, `first` how many rows came before them.
     """
     if isinstance(values, np.ndarray) and values.dtype.kind not in "iuU":
         raise UserError(f"{where} holds {values.dtype}; ids and types are integers or strings")
@@ -43,7 +43,7 @@ def ids_of(values: Column | np.ndarray, where: str) -> Column:
     if is_text:
         missing = pc.or_kleene(missing, pc.equal(column, ""))
     if pc.any(missing).as_py():
-        raise UserError(f"{where}: row {pc.index(missing, True).as_py() + 1} has no id")
+        raise UserError(f"{where}: row {first + pc.index(missing, True).as_py() + 1} has no id")
     try:
         return column.cast(pa.large_string() if is_text else pa.int64())
     except pa.ArrowInvalid as error:
@@ -74,32 +74,53 @@ def as_kind(ids: Column, strings: bool, where: str) -> Column:
         ) from None
 
 
-def encode(columns: list[Column]) -> tuple[list[str], list[np.ndarray]]:
-    """Names of types or labels, sorted, and for each column int64 positions in them.
+class Names:
+    """The distinct names in columns of types or labels, numbered as they come."""
 
-    Integers (also those written as text) sort as numbers, anything else as text.
-    """
-    texts = [column.cast(pa.large_string()) for column in columns]
-    distinct = pc.unique(
-        pa.chunked_array([c for t in texts for c in _chunks(t)], pa.large_string())
-    )
-    numbers = all(is_integer(name) for name in distinct.to_pylist())
-    names = sorted(distinct.to_pylist(), key=int if numbers else str)
-    known = pa.array(names, pa.large_string())
-    return names, [pc.index_in(text, value_set=known).to_numpy().astype(np.int64) for text in texts]
+    def __init__(self) -> None:
+        self.number: dict[str, int] = {}
+
+    def add(self, column: Column) -> np.ndarray:
+        """Take a column without nulls; int64 numbers of its names."""
+        text = column.cast(pa.large_string())
+        text = text.combine_chunks() if isinstance(text, pa.ChunkedArray) else text
+        coded = text.dictionary_encode()
+        names = coded.dictionary.to_pylist()
+        numbers = [self.number.setdefault(name, len(self.number)) for name in names]
+        return np.array(numbers, np.int64)[coded.indices.to_numpy()]
+
+    def sorted(self) -> tuple[list[str], np.ndarray]:
+        """The names, sorted, and int64: the place there of each number.
+
+        Integers (also those written as text) sort as numbers, anything else as text.
+        """
+        integers = all(map(is_integer, self.number))
+        names = sorted(self.number, key=int if integers else str)
+        place = np.empty(len(names), np.int64)
+        place[[self.number[name] for name in names]] = np.arange(len(names))
+        return names, place
+
+
+def encode(columns: list[Column]) -> tuple[list[str], list[np.ndarray]]:
+    """Names of types or labels, sorted, and for each column int64 positions in them."""
+    found = Names()
+    numbers = [found.add(column) for column in columns]
+    names, place = found.sorted()
+    return names, [place[number] for number in numbers]
 
 
 def encode_types(columns: list[Column]) -> tuple[list[str], list[np.ndarray]]:
     """`encode` for edge types: int16 positions; raises UserError for more than 32,767 types."""
     names, codes = encode(columns)
-    limit = np.iinfo(np.int16).max
-    if len(names) > limit:
-        raise UserError(f"{len(names)} edge types; at most {limit} are possible")
+    refuse_many_types(len(names))
     return names, [code.astype(np.int16) for code in codes]
 
 
-def _chunks(column: Column) -> list[pa.Array]:
-    return column.chunks if isinstance(column, pa.ChunkedArray) else [column]
+def refuse_many_types(num_types: int) -> None:
+    """Raises UserError for more edge types than int16 numbers."""
+    limit = np.iinfo(np.int16).max
+    if num_types > limit:
+        raise UserError(f"{num_types} edge types; at most {limit} are possible")
 
 
 def position_of(name: str, names: list[str], where: str) -> int:

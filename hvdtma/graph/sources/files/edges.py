@@ -1,26 +1,33 @@
-"""Edges from a file of any of the known kinds: text tables, Parquet, NumPy arrays, SciPy matrices.
+"""Edges of a file of any of the known kinds, some at a time and in the user's ids.
 
-Legend: E edges, N nodes.
+Legend: E edges, N nodes, n edges of a piece.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
-import scipy.sparse as sp
 from rich.markup import escape
 
 from hvdtma.console import console
 from hvdtma.errors import UserError, nearest
-from hvdtma.graph.sources.files.columns import Column, as_kind, ids_of, is_integer, position_of
-from hvdtma.graph.sources.files.opening import load_npy, load_npz, suffix_of
-from hvdtma.graph.sources.files.text_layout import find_layout, usual_columns
-from hvdtma.graph.sources.files.text_table import Wanted, read_rows
+from hvdtma.graph.sources.files.columns import (
+    Column,
+    are_strings,
+    as_kind,
+    ids_of,
+    is_integer,
+    position_of,
+)
+from hvdtma.graph.sources.files.opening import suffix_of
+from hvdtma.graph.sources.files.parquet import open_parquet, parquet_pieces
+from hvdtma.graph.sources.files.text_layout import Layout, find_layout, usual_columns
+from hvdtma.graph.sources.files.text_table import Wanted, row_pieces
 
 ID_TYPES = ("auto", "int", "str")
 
@@ -47,147 +54,124 @@ class EdgeOptions:
             )
 
 
-@dataclass(frozen=True)
-class EdgeTable:
-    """Edges in the user's ids.
+class EdgeBatch(NamedTuple):
+    """Some edges.
 
     Attributes:
-        src, dst: ids [E], both int64 or both large_string.
-        edge_type: names of types [E], or None.
-        nodes: further ids that are nodes, with or without an edge (rows of an adjacency), or None.
+        src, dst: ids [n], both int64 or both large_string.
+        edge_type: names of types [n], or None.
     """
 
     src: Column
     dst: Column
     edge_type: Column | None = None
-    nodes: Column | None = None
 
 
-def alike(src: Column, dst: Column) -> tuple[Column, Column]:
-    """Both as strings where one is."""
-    strings = src.type != dst.type or pa.types.is_large_string(src.type)
-    return as_kind(src, strings, "source"), as_kind(dst, strings, "destination")
+@dataclass(frozen=True)
+class EdgeFile:
+    """Edges on disk, which can be gone through any number of times.
 
-
-def edges_of_npz(path: Path, options: EdgeOptions) -> EdgeTable:
-    """Edges of a .npz file.
-
-    It holds `src` and `dst` (or the named columns) [E], or one array [E, 2] or [2, E], or is a
-    square SciPy adjacency, whose rows are the nodes 0..N-1. A type column is an array [E].
+    Attributes:
+        path: where they are.
+        strings: whether ids are strings, not integers.
+        typed: whether edges have types.
+        read: gives all edges in batches, in the file's order; raises UserError for a bad line.
+        num_rows: of an adjacency, whose nodes are 0 .. num_rows-1, with or without an edge.
+        doubtful: whether the first edge may be a header; `Doubt` decides.
     """
-    arrays = load_npz(path)
-    if not isinstance(arrays, dict):
-        return _from_adjacency(arrays, path)
-    type_column = options.type_column
-    types = None if type_column is None else _column(arrays, type_column, path)
-    ends = (options.src_column or "src", options.dst_column or "dst")
-    rest = [name for name in arrays if name != type_column]
-    if options.src_column is not None or set(ends) & set(arrays):
-        table = EdgeTable(*alike(*(_column(arrays, end, path) for end in ends)))
-    elif len(rest) == 1:
-        table = _from_array(arrays[rest[0]], path)
-    else:
-        raise UserError(
-            f"'{path}' holds {', '.join(rest) or 'nothing'}; valid: 'src' and 'dst', or one array "
-            "[E, 2] or [2, E], or a SciPy sparse adjacency"
-        )
-    lengths = {len(c) for c in (table.src, table.dst, types) if c is not None}
-    if len(lengths) > 1:
-        raise UserError(f"'{path}': its columns have different lengths: {sorted(lengths)}")
-    return EdgeTable(table.src, table.dst, types)
+
+    path: Path
+    strings: bool
+    typed: bool
+    read: Callable[[], Iterator[EdgeBatch]]
+    num_rows: int = 0
+    doubtful: bool = False
+
+    def batches(self) -> Iterator[EdgeBatch]:
+        """All edges, with ids of one kind."""
+        where = f"'{self.path}'"
+        for src, dst, types in self.read():
+            src, dst = (as_kind(ids, self.strings, where) for ids in (src, dst))
+            yield EdgeBatch(src, dst, types)
 
 
-def _column(arrays: dict[str, np.ndarray], name: str, path: Path) -> Column:
-    position_of(name, list(arrays), f"'{path}'")
-    if arrays[name].ndim != 1:
-        raise UserError(
-            f"'{name}' of '{path}' has shape {list(arrays[name].shape)}; it must be [E]"
-        )
-    return ids_of(arrays[name], f"'{name}' of '{path}'")
+class Doubt:
+    """Whether a first line of unusual names is a header: not if one comes again as a node."""
 
+    def __init__(self, file: EdgeFile):
+        self.file, self.settled = file, not file.doubtful
+        self.names: tuple = ()
 
-def edges_of_npy(path: Path, options: EdgeOptions) -> EdgeTable:
-    """Edges of a .npy file, integers [E, 2] or [2, E] ([2, 2] is read as two rows)."""
-    if options.type_column is not None:
-        raise UserError(f"'{path}' is one array without column '{options.type_column}'; use NPZ")
-    return _from_array(load_npy(path), path)
+    def look(self, batch: EdgeBatch) -> None:
+        """Note a batch, the first one first."""
+        if self.settled or not len(batch.src):
+            return
+        seen = 0
+        if not self.names:
+            self.names, seen = (batch.src[0], batch.dst[0]), 1
+        for name in self.names:
+            found = sum(pc.sum(pc.equal(ids, name)).as_py() for ids in (batch.src, batch.dst))
+            self.settled |= found > seen
 
-
-def _from_array(array: np.ndarray, path: Path) -> EdgeTable:
-    if array.ndim != 2 or 2 not in array.shape:
-        raise UserError(f"'{path}' has shape {list(array.shape)}; edges are [E, 2] or [2, E]")
-    pair = array.T if array.shape[1] == 2 else array
-    src, dst = (ids_of(end, f"'{path}'") for end in pair)
-    return EdgeTable(src, dst)
-
-
-def _from_adjacency(matrix: sp.csr_matrix, path: Path) -> EdgeTable:
-    rows, columns = matrix.shape
-    if rows != columns:
-        raise UserError(f"'{path}' is a matrix [{rows}, {columns}]; an adjacency is square")
-    matrix.eliminate_zeros()
-    entries = matrix.tocoo()
-    src, dst = (ids_of(end, f"'{path}'") for end in (entries.row, entries.col))
-    return EdgeTable(src, dst, nodes=pa.array(np.arange(rows, dtype=np.int64)))
+    def settle(self) -> None:
+        """Raises UserError if neither name of the first row stood in any other row."""
+        if not self.settled and self.names:
+            raise UserError(
+                f"'{self.file.path}': its first line, '{self.names[0]}' and '{self.names[1]}', may "
+                "be a header or an edge; say which with --header yes or --header no"
+            )
 
 
 TEXT = (".csv", ".tsv", ".txt", ".edges", ".edgelist")
 EDGE_FILES = [*TEXT, *(suffix + ".gz" for suffix in TEXT), ".parquet", ".npy", ".npz"]
 
 
-def read_edges(path: Path, options: EdgeOptions) -> EdgeTable:
-    """Edges of a CSV/TSV, Parquet, NPY or NPZ file.
+def open_edges(path: Path, options: EdgeOptions) -> EdgeFile:
+    """Edges of a CSV/TSV, Parquet, NPY or NPZ file, of which little is read yet.
 
-    Raises UserError for a missing file, an unknown ending or column, a bad line, a wrong shape.
+    Raises UserError for a missing file, an unknown ending or column, a wrong shape.
     """
+    from hvdtma.graph.sources.files.edge_arrays import edges_of_npy, edges_of_npz
+
     suffix = suffix_of(path, EDGE_FILES, "edges")
     if suffix == ".parquet":
-        table = _from_parquet(path, options)
+        file = _from_parquet(path, options)
     elif suffix == ".npy":
-        table = edges_of_npy(path, options)
+        file = edges_of_npy(path, options)
     elif suffix == ".npz":
-        table = edges_of_npz(path, options)
+        file = edges_of_npz(path, options)
     else:
-        table = _from_text(path, options)
+        return _from_text(path, options)
     if options.id_type == "auto":
-        return table
-    strings = options.id_type == "str"
-    src, dst, nodes = (
-        None if ids is None else as_kind(ids, strings, f"'{path}'")
-        for ids in (table.src, table.dst, table.nodes)
-    )
-    return EdgeTable(src, dst, table.edge_type, nodes)
+        return file
+    return replace(file, strings=options.id_type == "str")
 
 
-def _from_text(path: Path, options: EdgeOptions) -> EdgeTable:
+def _from_text(path: Path, options: EdgeOptions) -> EdgeFile:
     named = (options.src_column, options.dst_column, options.type_column)
     layout = find_layout(path, named=named, header=options.header, delimiter=options.delimiter)
     ends = _end_columns(layout.names, options, f"'{path}'")
-    first_ids = [layout.first_row[end : end + 1] for end in ends]
-    integers = all(field and is_integer(field[0].strip()) for field in first_ids)
+    integers = _first_are_integers(layout, ends)
     if options.id_type != "auto":
         integers = options.id_type == "int"
     wanted = [Wanted(end, integers=integers) for end in ends]
     if options.type_column is not None:
         wanted.append(Wanted(position_of(options.type_column, layout.names, f"'{path}'")))
-    src, dst, *types = read_rows(path, layout, wanted)
-    if layout.doubtful:
-        _refuse_a_likely_header(path, src, dst)
     names = " to ".join(f"'{layout.names[end]}'" for end in ends)
     said = "in its header" if layout.has_header else "no header"
     console.print(f"{escape(path.name)}: edges from {escape(names)} ({said})")
-    return EdgeTable(src, dst, *types)
+
+    def read() -> Iterator[EdgeBatch]:
+        for columns in row_pieces(path, layout, wanted):
+            yield EdgeBatch(*columns)
+
+    typed = options.type_column is not None
+    return EdgeFile(path, not integers, typed, read, doubtful=layout.doubtful)
 
 
-def _refuse_a_likely_header(path: Path, src: Column, dst: Column) -> None:
-    """Raises UserError if neither name of the first row stands in any other row."""
-    for name in (src[0], dst[0]):
-        if sum(pc.sum(pc.equal(ids, name)).as_py() for ids in (src, dst)) > 1:
-            return
-    raise UserError(
-        f"'{path}': its first line, '{src[0]}' and '{dst[0]}', may be a header or an edge; "
-        "say which with --header yes or --header no"
-    )
+def _first_are_integers(layout: Layout, ends: tuple[int, int]) -> bool:
+    first_ids = [layout.first_row[end : end + 1] for end in ends]
+    return all(field and is_integer(field[0].strip()) for field in first_ids)
 
 
 def _end_columns(names: list[str], options: EdgeOptions, where: str) -> tuple[int, int]:
@@ -199,17 +183,23 @@ def _end_columns(names: list[str], options: EdgeOptions, where: str) -> tuple[in
     return usual_columns(names) or (0, 1)
 
 
-def _from_parquet(path: Path, options: EdgeOptions) -> EdgeTable:
-    try:
-        names = pq.read_schema(path).names
-        ends = _end_columns(names, options, f"'{path}'")
-        wanted = [names[end] for end in ends]
-        if options.type_column is not None:
-            wanted.append(names[position_of(options.type_column, names, f"'{path}'")])
-        table = pq.read_table(path, columns=wanted)
-    except (pa.ArrowException, OSError) as error:
-        raise UserError(f"'{path}' cannot be read as Parquet: {error}") from None
-    src, dst, *types = (
-        ids_of(table.column(name), f"column '{name}' of '{path}'") for name in wanted
-    )
-    return EdgeTable(*alike(src, dst), *types)
+def _from_parquet(path: Path, options: EdgeOptions) -> EdgeFile:
+    schema = open_parquet(path).schema_arrow
+    names = schema.names
+    wanted = [names[end] for end in _end_columns(names, options, f"'{path}'")]
+    typed = options.type_column is not None
+    if options.type_column is not None:
+        wanted.append(names[position_of(options.type_column, names, f"'{path}'")])
+    where = [f"column '{name}' of '{path}'" for name in wanted]
+    kinds = [
+        ids_of(pa.array([], schema.field(n).type), w) for n, w in zip(wanted, where, strict=True)
+    ]
+
+    def read() -> Iterator[EdgeBatch]:
+        first = 0
+        for batch in parquet_pieces(path, wanted):
+            columns = zip(wanted, where, strict=True)
+            yield EdgeBatch(*(ids_of(batch.column(n), w, first) for n, w in columns))
+            first += len(batch)
+
+    return EdgeFile(path, any(map(are_strings, kinds[:2])), typed, read)

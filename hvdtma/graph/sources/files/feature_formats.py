@@ -7,17 +7,19 @@ from __future__ import annotations
 
 import itertools
 import json
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 import scipy.sparse as sp
 
 from hvdtma.errors import UserError
 from hvdtma.graph.sources.files.columns import ID_NAMES, Column, ids_of, position_of
 from hvdtma.graph.sources.files.opening import open_text
+from hvdtma.graph.sources.files.parquet import open_parquet, parquet_pieces
 
 
 class _Members(list):
@@ -75,59 +77,103 @@ def _feature_ids(members: _Members, path: Path) -> pa.Array:
     )
 
 
-def read_feature_parquet(
-    path: Path, id_column: str | None = None
-) -> tuple[Column, np.ndarray, list[str] | None, int]:
-    """Ids [R], features float32 [R, D], their names (None from a list), columns left out.
+@dataclass(frozen=True)
+class FeatureParquet:
+    """Features of a Parquet file, of which little is read yet.
+
+    Attributes:
+        path: the file.
+        num_rows, dim: R and D.
+        id_column: name of the ids' column.
+        numeric: names of the columns of numbers; empty where there is a column of lists.
+        lists: name of the column of lists, or None.
+        columns_left_out: columns that are neither.
+    """
+
+    path: Path
+    num_rows: int
+    dim: int
+    id_column: str
+    numeric: list[str]
+    lists: str | None
+    columns_left_out: int
+
+    def ids(self) -> Iterator[Column]:
+        """The ids of all rows, some at a time; raises UserError where one is missing."""
+        first = 0
+        for batch in parquet_pieces(self.path, [self.id_column]):
+            where = f"column '{self.id_column}' of '{self.path}'"
+            yield ids_of(batch.column(self.id_column), where, first)
+            first += len(batch)
+
+    def rows(self, step: int) -> Iterator[np.ndarray]:
+        """Features float32 [n, D], a null as NaN; raises UserError for ragged lists."""
+        first_id = None
+        wanted = [self.id_column, *([self.lists] if self.lists else self.numeric)]
+        for batch in parquet_pieces(self.path, wanted, step):
+            if self.lists:
+                ids = batch.column(self.id_column)
+                first_id = first_id or ids[0]
+                where = f"column '{self.lists}' of '{self.path}'"
+                yield _from_lists(batch.column(self.lists), self.dim, first_id, ids, where)
+                continue
+            feat = np.empty((len(batch), self.dim), np.float32)
+            for place, name in enumerate(self.numeric):
+                feat[:, place] = _single(batch.column(name))
+            yield feat
+
+
+def open_feature_parquet(path: Path, id_column: str | None = None) -> FeatureParquet:
+    """Where ids and features are in a Parquet file.
 
     The id column is `id_column`, else the first called id, node or node_id, else the first. The
     features are the one column of lists, all of one length, or else every other numeric column.
-    A null counts as NaN. Raises UserError for an unknown column, ragged lists, several columns of
-    lists, and where there are no features.
+    Raises UserError for an unknown column, several columns of lists, and where there are no
+    features.
     """
-    try:
-        table = pq.read_table(path)
-    except (pa.ArrowException, OSError) as error:
-        raise UserError(f"'{path}' cannot be read as Parquet: {error}") from None
-    names = table.column_names
+    file = open_parquet(path)
+    names = file.schema_arrow.names
     if not names:
         raise UserError(f"'{path}' has no columns")
     if id_column is None:
         id_column = next((name for name in names if name.lower() in ID_NAMES), names[0])
-    position = position_of(id_column, names, f"'{path}'")
-    ids = ids_of(table.column(position), f"column '{id_column}' of '{path}'")
-    table = table.remove_column(position)
-    lists = [name for name in table.column_names if _is_list(table.column(name).type)]
-    numeric = [name for name in table.column_names if _is_number(table.column(name).type)]
+    position_of(id_column, names, f"'{path}'")
+    others = [field for field in file.schema_arrow if field.name != id_column]
+    lists = [field.name for field in others if _is_list(field.type)]
+    numeric = [field.name for field in others if _is_number(field.type)]
     if len(lists) > 1 or not (lists or numeric):
         raise UserError(
             f"'{path}' has {len(lists)} columns of lists and {len(numeric)} of numbers beside "
             f"'{id_column}'; valid: one column of lists, or columns of numbers"
         )
-    if lists:
-        feat = _from_lists(table.column(lists[0]), ids, f"column '{lists[0]}' of '{path}'")
-        return ids, feat, None, len(table.column_names) - 1
-    feat = np.empty((table.num_rows, len(numeric)), np.float32)
-    for place, name in enumerate(numeric):
-        feat[:, place] = table.column(name).cast(pa.float32(), safe=False).to_numpy()
-    return ids, feat, numeric, len(table.column_names) - len(numeric)
+    num_rows = file.metadata.num_rows
+    if not lists:
+        left_out = len(others) - len(numeric)
+        return FeatureParquet(path, num_rows, len(numeric), id_column, numeric, None, left_out)
+    first = next(parquet_pieces(path, lists, 1), None)
+    dim = 0 if first is None else pc.list_value_length(first.column(lists[0]))[0].as_py() or 0
+    return FeatureParquet(path, num_rows, dim, id_column, [], lists[0], len(others) - 1)
 
 
-def _from_lists(column: pa.ChunkedArray, ids: Column, where: str) -> np.ndarray:
+def _from_lists(
+    column: pa.Array, dim: int, first_id: pa.Scalar, ids: pa.Array, where: str
+) -> np.ndarray:
     lengths = pc.fill_null(pc.list_value_length(column), -1).to_numpy()
-    if not len(lengths):
-        return np.empty((0, 0), np.float32)
-    odd = np.flatnonzero(lengths != lengths[0])
-    if len(odd) or lengths[0] < 0:
-        row = int(odd[0]) if len(odd) else 0
+    odd = np.flatnonzero(lengths != dim)
+    if len(odd):
+        row = int(odd[0])
         raise UserError(
-            f"{where}: ragged lists: {max(lengths[0], 0)} values for '{ids[0]}', "
+            f"{where}: ragged lists: {dim} values for '{first_id}', "
             f"{max(lengths[row], 0)} for '{ids[row]}'"
         )
     values = pc.list_flatten(column)
     if not _is_number(values.type):
         raise UserError(f"{where} holds lists of {values.type}; features are numbers")
-    return values.cast(pa.float32(), safe=False).to_numpy().reshape(len(lengths), -1)
+    return _single(values).reshape(len(lengths), -1)
+
+
+def _single(values: pa.Array) -> np.ndarray:
+    return values.cast(pa.float32(), safe=False).to_numpy(zero_copy_only=False)
 
 
 def _is_list(kind: pa.DataType) -> bool:

@@ -1,28 +1,29 @@
 """Labels from a table of text, and classes as whole numbers.
 
-Legend: N nodes, R rows of the file.
+Legend: N nodes, n rows of a piece.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
+import pyarrow as pa
 
 from hvdtma.errors import UserError
-from hvdtma.graph.ids import NodeIds
-from hvdtma.graph.sources.files.columns import Column, as_kind, encode, position_of
+from hvdtma.graph.external.id_table import IdTable
+from hvdtma.graph.sources.files.columns import Column, Names, as_kind, position_of
 from hvdtma.graph.sources.files.opening import suffix_of
 from hvdtma.graph.sources.files.text_layout import find_layout
-from hvdtma.graph.sources.files.text_table import Wanted, read_rows
+from hvdtma.graph.sources.files.text_table import Wanted, row_pieces
 
 LABEL_FILES = [".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz"]
 
 
-@dataclass(frozen=True)
-class LabelTable:
-    """Labels of the ids of a file: ids and label both large_string [R], a label may be null."""
+class LabelPiece(NamedTuple):
+    """Labels of some ids of a file: ids and label both large_string [n], a label may be null."""
 
     ids: Column
     label: Column
@@ -35,8 +36,10 @@ def read_labels(
     label_column: str | None = None,
     header: str = "auto",
     delimiter: str | None = None,
-) -> LabelTable:
-    """Ids and labels of a CSV/TSV file; quoted fields may hold anything, line breaks too.
+) -> Iterator[LabelPiece]:
+    """Ids and labels of a CSV/TSV file, some rows at a time.
+
+    Quoted fields may hold anything, line breaks too.
 
     The id column is `id_column`, else the first; the label is `label_column`, else the last. With
     `header="auto"` there is a header where a named column is in the first line or the first
@@ -57,41 +60,66 @@ def read_labels(
     last = len(layout.names) - 1
     position = last if label_column is None else position_of(label_column, layout.names, where)
     wanted = [Wanted(id_position), Wanted(position, may_be_empty=True)]
-    return LabelTable(*read_rows(path, layout, wanted, multiline=True))
+    for columns in row_pieces(path, layout, wanted, multiline=True):
+        yield LabelPiece(*columns)
 
 
 def place_labels(
-    table: LabelTable, node_id: NodeIds, where: str
+    pieces: Iterable[LabelPiece], table: IdTable, where: str
 ) -> tuple[np.ndarray, list[str], dict[str, int]]:
     """Labels int64 [N] (-1: none), their names sorted, and counts.
 
     Labels of unknown ids are dropped, repeated ones merged. Raises UserError where an id has two
     different labels, and where no id is known.
     """
-    ids = as_kind(table.ids, node_id.are_strings, where)
-    position_R = node_id.lookup(ids)
-    known_R = position_R >= 0
-    if not known_R.any():
-        first = f"its first id is '{table.ids[0]}'" if len(table.ids) else "it has no rows"
+    label_N = np.full(len(table.ids), -1, np.int64)
+    found = Names()
+    num_rows = num_known = num_labelled = 0
+    first = "it has no rows"
+    for ids, label in pieces:
+        first = first if num_rows else f"its first id is '{ids[0]}'"
+        position_n = table.lookup(as_kind(ids, table.ids.are_strings, where))
+        known_n = position_n >= 0
+        labelled_n = known_n & label.is_valid().to_numpy()
+        code = found.add(label.filter(pa.array(labelled_n)))
+        position = position_n[labelled_n]
+        _set_labels(label_N, position, code, table, list(found.number), where)
+        num_rows += len(ids)
+        num_known += int(known_n.sum())
+        num_labelled += len(position)
+    if not num_known:
         raise UserError(f"{where}: none of its ids is in the graph ({first}); see --id-column")
-    labelled_R = known_R & table.label.is_valid().to_numpy()
-    names, (code,) = encode([table.label.filter(labelled_R)])
-    position = position_R[labelled_R]
-    label_N = np.full(len(node_id), -1, np.int64)
-    label_N[position] = code
-    conflict = np.flatnonzero(label_N[position] != code)
-    if len(conflict):
-        node = int(position[conflict[0]])
-        raise UserError(
-            f"{where}: node '{node_id[node]}' has the labels '{names[int(code[conflict[0]])]}' and "
-            f"'{names[int(label_N[node])]}'; a node has one label"
-        )
+    names, place = found.sorted()
+    without = int((label_N < 0).sum())
+    label_N = np.append(place, -1)[label_N]  # -1, the last, stays what it is
     counts = {
-        "labels_of_unknown_ids": int((~known_R).sum()),
-        "labels_repeated": len(position) - len(np.unique(position)),
-        "nodes_without_label": int((label_N < 0).sum()),
+        "labels_of_unknown_ids": num_rows - num_known,
+        "labels_repeated": num_labelled - (len(label_N) - without),
+        "nodes_without_label": without,
     }
     return label_N, names, counts
+
+
+def _set_labels(
+    label_N: np.ndarray,
+    position_n: np.ndarray,
+    code_n: np.ndarray,
+    table: IdTable,
+    names: list[str],
+    where: str,
+) -> None:
+    """Write codes where they belong; raises UserError where another one is or comes too."""
+    before_n = label_N[position_n]
+    label_N[position_n] = code_n
+    for other_n in (before_n, label_N[position_n]):
+        conflict = np.flatnonzero((other_n >= 0) & (other_n != code_n))
+        if len(conflict):
+            row = int(conflict[0])
+            raise UserError(
+                f"{where}: node '{table.ids[position_n[row]]}' has the labels "
+                f"'{names[int(code_n[row])]}' and '{names[int(other_n[row])]}'; "
+                "a node has one label"
+            )
 
 
 def classes(values: np.ndarray, where: str) -> tuple[np.ndarray, list[str]]:

@@ -44,14 +44,6 @@ def open_text(path: Path) -> Iterator[TextIO]:
         raise UserError(f"'{path}' cannot be read: {error}") from None
 
 
-def load_npy(path: Path) -> np.ndarray:
-    """The array of a .npy file, mapped, not read; raises UserError for what is not one."""
-    try:
-        return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
-    except UNREADABLE as error:
-        raise UserError(f"'{path}' cannot be read as a NumPy array: {error}") from None
-
-
 def load_npz(path: Path) -> dict[str, np.ndarray] | sp.csr_matrix:
     """The arrays of a .npz file by name, or the matrix where SciPy wrote it.
 
@@ -64,3 +56,11 @@ def load_npz(path: Path) -> dict[str, np.ndarray] | sp.csr_matrix:
         return sp.csr_matrix(sp.load_npz(path))
     except (*UNREADABLE, AttributeError, TypeError, NotImplementedError) as error:
         raise UserError(f"'{path}' cannot be read as NumPy arrays: {error}") from None
+
+
+def load_matrix(path: Path) -> sp.csr_matrix:
+    """The matrix that SciPy wrote; raises UserError for what is not one."""
+    matrix = load_npz(path)
+    if isinstance(matrix, dict):
+        raise UserError(f"'{path}' cannot be read as a SciPy matrix")
+    return matrix

@@ -5,19 +5,34 @@ Legend: N nodes, E edges.
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
 
+from hvdtma.console import progress, stage
 from hvdtma.errors import UserError
-from hvdtma.graph.ids import unify
+from hvdtma.graph.external.collect import IdCollector
+from hvdtma.graph.external.memory import BASE_BYTES, Memory
 from hvdtma.graph.raw import RawGraph
-from hvdtma.graph.sources.files.columns import Column, are_strings
-from hvdtma.graph.sources.files.edges import EdgeOptions, EdgeTable, read_edges
-from hvdtma.graph.sources.files.features import FeatureTable, ids_of_rows, place_rows, read_features
+from hvdtma.graph.sources.files.columns import Names, refuse_many_types
+from hvdtma.graph.sources.files.edges import Doubt, EdgeFile, EdgeOptions, open_edges
+from hvdtma.graph.sources.files.feature_rows import (
+    FileRows,
+    add_ids,
+    nodes_of_rows,
+    placed_matrix,
+)
+from hvdtma.graph.sources.files.features import FeatureFile, open_features
+from hvdtma.graph.sources.files.file_graph import FileGraph
 from hvdtma.graph.sources.files.labels import place_labels, read_labels
-from hvdtma.graph.sources.files.splits import GivenSplits, read_splits, set_types, take_splits
+from hvdtma.graph.sources.files.splits import (
+    GivenSplits,
+    read_splits,
+    refuse_types_of_one,
+    take_splits,
+)
 
 
 @dataclass(frozen=True)
@@ -67,66 +82,129 @@ class FileSource:
     id_type: str = "auto"
 
     def load(self) -> RawGraph:
-        """Read everything; raises UserError for whatever is wrong with the files."""
-        edges, splits = self._edges_and_splits()
-        columns = _ids_without_features(edges, splits)
-        features = None
-        if self.features is not None:
-            features = read_features(Path(self.features), self.id_column)
-            columns.append(ids_of_rows(features, columns, f"'{self.features}'"))
-        node_id, positions = unify(*columns)
-        none = np.zeros(0, np.int64)
-        src, dst = (none, none) if edges is None else positions[:2]
-        raw = RawGraph(src, dst, node_id, self.undirected, source=self._given())
-        types = None if edges is None else edges.edge_type
-        if splits is None:
-            set_types(raw, types)
-        else:
-            take_splits(raw, types, splits)
-        if features is not None:
-            self._place_features(raw, features, positions)
-        self._place_labels(raw)
-        has_edge_N = _nodes_in(raw.num_nodes, raw.src, raw.dst)
-        raw.counts["nodes_without_edges"] = int((~has_edge_N).sum())
-        return raw
+        """The whole graph in memory; raises UserError for whatever is wrong with the files."""
+        return self.open().load()
 
-    def _edges_and_splits(self) -> tuple[EdgeTable | None, GivenSplits | None]:
+    def open(self, memory: Memory | None = None, folder: Path | None = None) -> FileGraph:
+        """Read all but the edges, and of these the ids; what is large is read when it is needed.
+
+        Args:
+            memory: to stay within (None: half of what is free).
+            folder: for what does not fit in it (None: the system's folder for such).
+
+        Raises UserError for whatever is wrong with the files, and for too little memory.
+        """
+        memory = memory or Memory.limit(None)
+        folder = folder or Path(tempfile.gettempdir())
+        file, splits = self._edges_and_splits()
+        features = None
+        strings = (
+            splits.are_strings
+            if file is None and splits is not None
+            else bool(file and file.strings)
+        )
+        collector, names = IdCollector(strings, memory, folder), Names()
+        num_edges = self._read_ids(file, splits, collector, names)
+        if self.features is not None:
+            features = open_features(Path(self.features), self.id_column)
+            add_ids(features, collector, strings)
+        with stage("sorting ids"):
+            table = collector.finish()
+        type_names, _ = names.sorted()
+        refuse_many_types(len(type_names))
+        none = np.zeros(0, np.int64)
+        graph = FileGraph(
+            none,
+            none,
+            table.ids,
+            self.undirected,
+            none.astype(np.int16) if type_names else None,
+            type_names,
+            source=self._given(),
+            table=table,
+            file=file,
+            num_file_edges=num_edges,
+        )
+        if splits is not None:
+            graph.held_out_key = take_splits(graph, splits, table, type_names)
+        if features is not None:
+            self._place_features(graph, features, memory)
+        self._place_labels(graph)
+        return graph
+
+    def _edges_and_splits(self) -> tuple[EdgeFile | None, GivenSplits | None]:
         """Both with ids of one kind: as `id_type` says, else as the edges', else the splits'."""
         if self.edges is None and self.splits is None:
             raise UserError("a graph needs --edges, or --splits with train, valid and test pairs")
         options = EdgeOptions(**{f.name: getattr(self, f.name) for f in fields(EdgeOptions)})
-        edges = None if self.edges is None else read_edges(Path(self.edges), options)
-        if edges is not None and not len(edges.src):
-            raise UserError(f"'{self.edges}' holds no edge")
+        file = None if self.edges is None else open_edges(Path(self.edges), options)
         if self.splits is None:
-            return edges, None
+            return file, None
         splits = read_splits(Path(self.splits))
-        if edges is None and not splits.num_pairs:
+        if file is None and not splits.num_pairs:
             raise UserError(f"'{self.splits}' holds a split of nodes only; give --edges beside it")
-        strings = splits.are_strings if edges is None else are_strings(edges.src)
+        if file is not None and splits.num_pairs:
+            refuse_types_of_one(splits.path, file.typed, bool(splits.types))
+        strings = splits.are_strings if file is None else file.strings
         if self.id_type != "auto":
             strings = self.id_type == "str"
-        return edges, splits.as_kind(strings)
+        return file, splits.as_kind(strings)
 
-    def _place_features(
-        self, raw: RawGraph, features: FeatureTable, positions: list[np.ndarray]
-    ) -> None:
-        """`positions` are those of the graph's columns of ids and, last, of the features' ids."""
-        *others, node_R = positions
-        if not _nodes_in(raw.num_nodes, *others)[node_R].any():
+    def _read_ids(
+        self,
+        file: EdgeFile | None,
+        splits: GivenSplits | None,
+        collector: IdCollector,
+        names: Names,
+    ) -> int:
+        """Collect every id but those only features have, and the names of types; counts edges."""
+        for types in splits.types.values() if splits is not None else ():
+            names.add(types)
+        if file is None:
+            for ids in splits.ids.values() if splits is not None else ():
+                collector.add(ids)
+            return 0
+        doubt, num_edges = Doubt(file), 0
+        with progress(f"reading ids of {file.path.name}", None, "edges") as advance:
+            for batch in file.batches():
+                doubt.look(batch)
+                collector.add(batch.src)
+                collector.add(batch.dst)
+                if batch.edge_type is not None:
+                    names.add(batch.edge_type)
+                num_edges += len(batch.src)
+                advance(len(batch.src))
+        if not num_edges:
+            raise UserError(f"'{self.edges}' holds no edge")
+        doubt.settle()
+        collector.add_range(file.num_rows)
+        return num_edges
+
+    def _place_features(self, graph: FileGraph, features: FeatureFile, memory: Memory) -> None:
+        """Give the graph its features: in memory where they take less than a quarter of it."""
+        nodes = nodes_of_rows(features, graph.table)
+        graph.counts["ids_without_features"] = graph.num_nodes - features.shape[0]
+        graph.counts["feature_columns_left_out"] = features.columns_left_out
+        if features.sparse is not None:
+            graph.feat = placed_matrix(features.sparse, nodes)
+            return
+        rows = FileRows(features, graph.table, nodes)
+        graph.feat = rows
+        num_bytes = graph.num_nodes * rows.shape[1] * rows.dtype.itemsize
+        small = num_bytes <= (memory.num_bytes - BASE_BYTES - graph.held_bytes) // 4
+        if small:
+            graph.feat = rows.gathered()
+        elif features.by_column:
             raise UserError(
-                f"'{self.features}': none of its ids is in the graph: its first is "
-                f"'{raw.node_id[node_R[0]]}', the graph's '{raw.node_id[others[0][0]]}'; "
-                "see --id-column"
+                f"'{self.features}' goes column by column, so it must fit in memory, but has "
+                f"{num_bytes / 2**30:.1f} GiB; save it by row (np.ascontiguousarray), or give more "
+                "--memory-gb"
             )
-        raw.feat, missing = place_rows(features.feat, node_R, raw.num_nodes)
-        raw.counts["ids_without_features"] = missing
-        raw.counts["feature_columns_left_out"] = features.columns_left_out
 
-    def _place_labels(self, raw: RawGraph) -> None:
+    def _place_labels(self, graph: FileGraph) -> None:
         if self.labels is None:
             return
-        table = read_labels(
+        pieces = read_labels(
             Path(self.labels),
             id_column=self.id_column,
             label_column=self.label_column,
@@ -134,8 +212,8 @@ class FileSource:
             delimiter=self.delimiter,
         )
         where = f"'{self.labels}'"
-        raw.label, raw.label_names, counts = place_labels(table, raw.node_id, where)
-        raw.counts |= counts
+        graph.label, graph.label_names, counts = place_labels(pieces, graph.table, where)
+        graph.counts |= counts
 
     def _given(self) -> dict[str, object]:
         """For the provenance: what was not left at its default."""
@@ -145,19 +223,3 @@ class FileSource:
             k: str(v) if isinstance(v, Path) else v for k, v in given.items() if k in changed
         }
         return {"kind": "files"} | as_json
-
-
-def _ids_without_features(edges: EdgeTable | None, splits: GivenSplits | None) -> list[Column]:
-    """Columns that hold every id of the graph but those only its features have."""
-    if edges is not None:
-        columns = [edges.src, edges.dst, edges.nodes]
-        return [column for column in columns if column is not None]
-    return [] if splits is None else list(splits.ids.values())
-
-
-def _nodes_in(num_nodes: int, *positions: np.ndarray) -> np.ndarray:
-    """Mask bool [N] of the nodes that occur in any of the arrays."""
-    mask_N = np.zeros(num_nodes, bool)
-    for nodes in positions:
-        mask_N[nodes] = True
-    return mask_N

@@ -9,11 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from hvdtma.errors import UserError, nearest
-from hvdtma.graph.ids import NodeIds
+from hvdtma.graph.external.id_table import IdTable
 from hvdtma.graph.raw import PARTS, Pairs, RawGraph
-from hvdtma.graph.sources.files.columns import Column, are_strings, as_kind, encode_types, ids_of
+from hvdtma.graph.sources.files.columns import Column, are_strings, as_kind, ids_of
 from hvdtma.graph.sources.files.opening import load_npz, suffix_of
 from hvdtma.graph.splits import pair_key
 
@@ -45,31 +47,31 @@ class GivenSplits:
         ids = {k: as_kind(v, strings, f"'{k}' of '{self.path}'") for k, v in self.ids.items()}
         return GivenSplits(self.path, ids, self.num_pairs, self.types)
 
-    def link_split(self, node_id: NodeIds) -> dict[str, Pairs] | None:
+    def link_split(self, table: IdTable) -> dict[str, Pairs] | None:
         """Pairs by part, as positions, without types; raises UserError for an unknown id."""
         if not self.num_pairs:
             return None
         split = {}
         for part, num in self.num_pairs.items():
-            src, dst = self._positions(part, node_id).reshape(2, num)
+            src, dst = self._positions(part, table).reshape(2, num)
             has_neg = f"{part}_neg" in self.ids
-            neg = self._positions(f"{part}_neg", node_id).reshape(num, -1) if has_neg else None
+            neg = self._positions(f"{part}_neg", table).reshape(num, -1) if has_neg else None
             split[part] = Pairs(src, dst, neg)
         return split
 
-    def node_split(self, node_id: NodeIds) -> dict[str, np.ndarray] | None:
+    def node_split(self, table: IdTable) -> dict[str, np.ndarray] | None:
         """Nodes by part, ascending positions; raises UserError for an unknown or repeated id."""
         if "train_node" not in self.ids:
             return None
-        split = {part: np.sort(self._positions(f"{part}_node", node_id)) for part in PARTS}
+        split = {part: np.sort(self._positions(f"{part}_node", table)) for part in PARTS}
         nodes, count = np.unique(np.concatenate(list(split.values())), return_counts=True)
         if np.any(count > 1):
-            node = node_id[nodes[np.argmax(count > 1)]]
+            node = table.ids[nodes[np.argmax(count > 1)]]
             raise UserError(f"'{self.path}': node '{node}' is twice in the split of nodes")
         return split
 
-    def _positions(self, key: str, node_id: NodeIds) -> np.ndarray:
-        positions = node_id.lookup(self.ids[key])
+    def _positions(self, key: str, table: IdTable) -> np.ndarray:
+        positions = table.lookup(self.ids[key])
         unknown = np.flatnonzero(positions < 0)
         if len(unknown):
             raise UserError(
@@ -149,45 +151,38 @@ def _check_shape(key: str, array: np.ndarray, arrays: dict[str, np.ndarray], pat
         raise UserError(f"'{path}': '{key}' is empty; every part needs at least one")
 
 
-def set_types(raw: RawGraph, types: Column | None) -> None:
-    """Edge types of a graph without given pairs; `types` are names [E] or None."""
-    if types is not None:
-        raw.edge_type_names, (raw.edge_type,) = encode_types([types])
-
-
-def take_splits(raw: RawGraph, types: Column | None, splits: GivenSplits) -> None:
-    """Put given splits into `raw`, whose edges are those of the edges file, or none.
-
-    The edges become the train pairs and then those of the file that are between no pair of valid
-    or test, in either direction and whatever their type. Raises UserError for ids that are no
-    nodes, and where only one of edges and pairs has types.
-    """
-    raw.node_split = splits.node_split(raw.node_id)
-    links = splits.link_split(raw.node_id)
-    if links is None:
-        set_types(raw, types)
+def refuse_types_of_one(path: Path, edges_are_typed: bool, pairs_are_typed: bool) -> None:
+    """Raises UserError where only one of edges and pairs has types."""
+    if edges_are_typed == pairs_are_typed:
         return
-    has_edges = len(raw.src) > 0
-    if has_edges and (types is None) == bool(splits.types):
-        has, lacks = ("the pairs", "the edges") if types is None else ("the edges", "the pairs")
-        raise UserError(
-            f"'{splits.path}': {has} have types but {lacks} do not; types come from --type-column "
-            "and from train_type, valid_type, test_type, give both or neither"
-        )
-    columns = ([types] if has_edges and types is not None else []) + list(splits.types.values())
-    raw.edge_type_names, codes = encode_types(columns)
-    of_edges = codes.pop(0) if len(codes) > len(splits.types) else None
-    for part, code in zip(splits.types, codes, strict=True):
-        links[part].edge_type = code
-    train, held_out = links["train"], [links["valid"], links["test"]]
-    held_out_key = np.concatenate([pair_key(p.src, p.dst, raw.num_nodes) for p in held_out])
-    kept = ~np.isin(pair_key(raw.src, raw.dst, raw.num_nodes), held_out_key)
+    has, lacks = ("the edges", "the pairs") if edges_are_typed else ("the pairs", "the edges")
+    raise UserError(
+        f"'{path}': {has} have types but {lacks} do not; types come from --type-column "
+        "and from train_type, valid_type, test_type, give both or neither"
+    )
+
+
+def take_splits(raw: RawGraph, splits: GivenSplits, table: IdTable, names: list[str]) -> np.ndarray:
+    """Put given splits into `raw`: its edges become the train pairs.
+
+    Returns keys int64 of the valid and test pairs, ascending: an edge between such a pair, in
+    either direction and whatever its type, is no edge to train on. Raises UserError for ids that
+    are no nodes. `names` are those of edge types.
+    """
+    raw.node_split = splits.node_split(table)
+    links = splits.link_split(table)
+    if links is None:
+        return np.zeros(0, np.int64)
+    known = pa.array(names, pa.large_string())
+    for part, types in splits.types.items():
+        codes = pc.index_in(types.cast(pa.large_string()), value_set=known)
+        links[part].edge_type = codes.to_numpy().astype(np.int16)
+    train = links["train"]
+    held_out_key = np.concatenate(
+        [pair_key(links[part].src, links[part].dst, raw.num_nodes) for part in ("valid", "test")]
+    )
     train_key = pair_key(train.src, train.dst, raw.num_nodes)
-    raw.counts["edges_held_out"] = int((~kept).sum())
     raw.counts["held_out_pairs_in_train"] = int(np.isin(held_out_key, train_key).sum())
-    raw.src = np.concatenate([train.src, raw.src[kept]])
-    raw.dst = np.concatenate([train.dst, raw.dst[kept]])
-    if train.edge_type is not None:
-        rest = train.edge_type[:0] if of_edges is None else of_edges[kept]
-        raw.edge_type = np.concatenate([train.edge_type, rest])
+    raw.src, raw.dst, raw.edge_type = train.src, train.dst, train.edge_type
     raw.link_split = links
+    return np.unique(held_out_key)

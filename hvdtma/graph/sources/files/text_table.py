@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import itertools
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,10 +13,12 @@ import pyarrow as pa
 import pyarrow.csv
 
 from hvdtma.errors import UserError
-from hvdtma.graph.sources.files.columns import is_integer
+from hvdtma.graph.sources.files.columns import Column, is_integer
 from hvdtma.graph.sources.files.opening import open_text
 from hvdtma.graph.sources.files.text_layout import Layout
 
+ROWS_PER_PIECE = 1 << 17
+BLOCK_BYTES = 1 << 20  # a row may not be longer
 _CUT = 80
 _DIGITS = re.compile(r"\s*-?[0-9]+\s*", re.ASCII)
 
@@ -29,20 +32,45 @@ class Wanted:
     may_be_empty: bool = False
 
 
-def read_rows(
+def row_pieces(
     path: Path, layout: Layout, wanted: list[Wanted], *, multiline: bool = False
-) -> list[pa.ChunkedArray]:
-    """The wanted columns, int64 or large_string, in the order asked for.
+) -> Iterator[list[Column]]:
+    """The wanted columns, int64 or large_string in the order asked for, some rows at a time.
 
     `multiline` allows line breaks inside quoted fields. Raises UserError naming the first line
     with a missing or extra field, an empty one, text where integers are wanted, or broken UTF-8.
     """
+    held: list[pa.RecordBatch] = []
+    try:
+        for batch in _batches(path, layout, wanted, multiline):
+            for at, column in enumerate(wanted):
+                if batch.column(at).null_count and not column.may_be_empty:
+                    raise pa.ArrowInvalid("a field is empty")
+            held.append(batch)
+            if sum(map(len, held)) >= ROWS_PER_PIECE:
+                yield pa.Table.from_batches(held).columns
+                held = []
+    except pa.ArrowInvalid as error:
+        raise _first_bad_line(path, layout, wanted, str(error)) from None
+    except OSError as error:
+        raise UserError(f"'{path}' cannot be read: {error}") from None
+    if held:
+        yield pa.Table.from_batches(held).columns
+
+
+def _batches(
+    path: Path, layout: Layout, wanted: list[Wanted], multiline: bool
+) -> Iterator[pa.RecordBatch]:
+    """What Arrow makes of a file, a block of text at a time; it reads up to 32 blocks ahead."""
     names = [str(number) for number in range(len(layout.names))]
     columns = {str(w.position): pa.int64() if w.integers else pa.large_string() for w in wanted}
-    try:
-        table = pyarrow.csv.read_csv(
-            pa.input_stream(path, compression="gzip" if path.suffix.lower() == ".gz" else None),
-            read_options=pyarrow.csv.ReadOptions(skip_rows=layout.skip_lines, column_names=names),
+    with (
+        pa.input_stream(path, compression="gzip" if _is_gzip(path) else None) as stream,
+        pyarrow.csv.open_csv(
+            stream,
+            read_options=pyarrow.csv.ReadOptions(
+                skip_rows=layout.skip_lines, column_names=names, block_size=BLOCK_BYTES
+            ),
             parse_options=pyarrow.csv.ParseOptions(
                 delimiter=layout.delimiter, newlines_in_values=multiline
             ),
@@ -52,15 +80,14 @@ def read_rows(
                 null_values=[""],
                 strings_can_be_null=True,
             ),
-        )
-    except pa.ArrowInvalid as error:
-        raise _first_bad_line(path, layout, wanted, str(error)) from None
-    except OSError as error:
-        raise UserError(f"'{path}' cannot be read: {error}") from None
-    found = [table.column(str(w.position)) for w in wanted]
-    if any(c.null_count and not w.may_be_empty for c, w in zip(found, wanted, strict=True)):
-        raise _first_bad_line(path, layout, wanted, "a field is empty")
-    return found
+        ) as batches,
+    ):
+        for batch in batches:
+            yield batch.select([str(w.position) for w in wanted])
+
+
+def _is_gzip(path: Path) -> bool:
+    return path.suffix.lower() == ".gz"
 
 
 def _first_bad_line(path: Path, layout: Layout, wanted: list[Wanted], why: str) -> UserError:

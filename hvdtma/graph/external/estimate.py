@@ -1,0 +1,41 @@
+"""About how many distinct values there are, by their hashes, in a few bytes.
+
+HyperLogLog (Flajolet et al., 2007) with 2^14 registers: within 0.8 % most of the time.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+_BITS = 14
+
+
+class DistinctEstimate:
+    """Counts distinct hashes, about."""
+
+    def __init__(self) -> None:
+        self.register_R = np.zeros(1 << _BITS, np.uint8)
+
+    def add(self, hash_n: np.ndarray) -> None:
+        """Take uint64 hashes."""
+        _note(self.register_R, hash_n)
+
+    def count(self) -> int:
+        """How many distinct ones were taken, about; for many of them."""
+        registers = len(self.register_R)
+        share = 0.7213 / (1 + 1.079 / registers)
+        return int(share * registers**2 / np.ldexp(1.0, -self.register_R.astype(int)).sum())
+
+
+@njit(nogil=True, cache=True)
+def _note(register_R: np.ndarray, hash_n: np.ndarray) -> None:
+    """Keep, of every register's hashes, the most zeros that one began with, and one."""
+    for hashed in hash_n:
+        register = np.int64(hashed & np.uint64(len(register_R) - 1))
+        rest = hashed >> np.uint64(_BITS)
+        zeros = 1
+        while zeros <= 64 - _BITS and not rest & np.uint64(1):
+            rest >>= np.uint64(1)
+            zeros += 1
+        register_R[register] = max(register_R[register], zeros)
