@@ -1,0 +1,87 @@
+"""What the benchmarks ask of the machine: a process measured, files dropped from the page cache."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+WRITTEN_BYTES = 1 << 30
+PIECE_BYTES = 1 << 24
+DROP_EVERY_S = 1.0
+
+
+def measured(*command: object, quiet: bool = False) -> tuple[float, int]:
+    """Seconds and peak resident bytes of a command; its failure is the benchmark's."""
+    start = time.monotonic()
+    out = subprocess.DEVNULL if quiet else None
+    process = subprocess.Popen([str(part) for part in command], stdout=out, stderr=out)
+    _, status, usage = os.wait4(process.pid, 0)
+    if status:
+        raise SystemExit(f"{' '.join(map(str, command))} failed")
+    return time.monotonic() - start, usage.ru_maxrss * 1024
+
+
+def disk_bytes(folder: Path) -> int:
+    """Bytes of all files below a folder."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def drop_from_cache(files: list[Path]) -> None:
+    """Let the kernel forget what it holds of these files, so that they are read from the disk."""
+    for path in files:
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+        finally:
+            os.close(descriptor)
+
+
+@contextmanager
+def never_cached(folder: Path) -> Iterator[None]:
+    """Keep dropping the files below a folder from the page cache, every second."""
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    os.sync()  # what is not yet written cannot be dropped
+    over = threading.Event()
+
+    def keep_dropping() -> None:
+        while not over.wait(DROP_EVERY_S):
+            drop_from_cache(files)
+
+    drop_from_cache(files)
+    thread = threading.Thread(target=keep_dropping)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def write_rate(folder: Path) -> float:
+    """Bytes/s of plain sequential writing, down to the disk."""
+    file, piece = folder / "plain", os.urandom(PIECE_BYTES)
+    start = time.monotonic()
+    with file.open("wb") as out:
+        for _ in range(WRITTEN_BYTES // len(piece)):
+            out.write(piece)
+        out.flush()
+        os.fsync(out.fileno())
+    seconds = time.monotonic() - start
+    file.unlink()
+    return WRITTEN_BYTES / seconds
+
+
+def read_plainly(files: list[Path]) -> tuple[float, int]:
+    """Seconds and bytes of reading whole files one after the other."""
+    buffer = bytearray(PIECE_BYTES)
+    start, total = time.monotonic(), 0
+    for path in files:
+        with path.open("rb", buffering=0) as file:
+            while read := file.readinto(buffer):
+                total += read
+    return time.monotonic() - start, total

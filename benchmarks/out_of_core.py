@@ -1,0 +1,128 @@
+"""The same training with all, a half, a quarter and an eighth of the shard in memory.
+
+    python benchmarks/out_of_core.py [--edges 1e7] [--seconds 120] [--trainers 1]
+
+A synthetic graph is built; `memory_gb` is set so that it leaves room for that share of a trainer's
+shard. The store is dropped from the page cache every second, so that the disk is really read.
+Positives/s and validation MRR after the same time, as ratios to all in memory.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from machine import disk_bytes, measured, never_cached
+
+from hvdtma.config import parse_config
+from hvdtma.graph.store import GraphStore, open_store
+from hvdtma.partition.deal import deal
+from hvdtma.shard.footprint import Footprint, edges_within
+from hvdtma.train.memory import beside_shard
+
+EDGES_PER_NODE = 10.7  # as in the citation graph of 121 million papers
+SHARES = (1.0, 0.5, 0.25, 0.125)
+
+
+def main(
+    edges: Annotated[float, typer.Option()] = 1e7,
+    features: Annotated[int, typer.Option()] = 64,
+    seconds: Annotated[float, typer.Option(help="Of training, for each share.")] = 120,
+    interval_s: Annotated[float, typer.Option()] = 10,
+    trainers: Annotated[int, typer.Option()] = 1,
+    work: Annotated[Path, typer.Option(help="Where the store and runs go.")] = Path("runs/ooc"),
+) -> None:
+    """Train with each share and print the table."""
+    work.mkdir(parents=True, exist_ok=True)
+    store = make_store(work / "graph.zarr", int(edges), features)
+    print(
+        f"{store.num_nodes:,} nodes, {store.num_edges:,} training edges, {features} features, "
+        f"{disk_bytes(store.path) / 1e9:.2f} GB on disk; {trainers} trainer(s), {seconds:g} s\n"
+    )
+    names = ["in memory", "memory_gb", "sets", "positives/s", "ratio", "valid MRR", "ratio"]
+    names += ["waited for data", "read GB", "GB/s", "peak GiB"]
+    print("| " + " | ".join(names) + " |\n" + "|---" * len(names) + "|")
+    reference: dict | None = None
+    for share in SHARES:
+        summary = train(store, work / f"run{share}", share, seconds, interval_s, trainers)
+        reference = reference or summary
+        print("| " + " | ".join(row(share, summary, reference)) + " |", flush=True)
+    shutil.rmtree(work)
+
+
+def make_store(path: Path, num_edges: int, features: int) -> GraphStore:
+    """The graph to train on, anew."""
+    nodes = int(num_edges / EDGES_PER_NODE)
+    source = f"synthetic:nodes={nodes},edges={num_edges},features={features},communities=1000"
+    options = ["--feature-dtype", "float16", "--valid", 10_000, "--test", 10_000]
+    command = [sys.executable, "-m", "hvdtma", "build", path, source, *options]
+    measured(*command, "--negatives", 200, "--overwrite", quiet=True)
+    return open_store(path)
+
+
+def train(
+    store: GraphStore, run: Path, share: float, seconds: float, interval_s: float, trainers: int
+) -> dict:
+    """Train with room for a share of the shard; the summary, with the limit and sets beside it."""
+    values = {
+        "store": str(store.path),
+        "run": str(run),
+        "time_limit_s": seconds,
+        "interval_s": interval_s,
+        "model": {"hidden": 64},
+        "optimizer": {"lr": 0.003},
+        "evaluate": {"mode": "final"},
+    }
+    limit_gb = memory_gb(store, values, share, trainers)
+    config = run.with_suffix(".yaml")
+    config.write_text(json.dumps(values | {"memory_gb": limit_gb}))
+    launcher = ["horovodrun", "-np", trainers] if trainers > 1 else []
+    with never_cached(store.path):
+        command = [sys.executable, "-m", "hvdtma", "train", config, "--overwrite"]
+        measured(*launcher, *command, quiet=True)
+    summary = json.loads((run / "summary.json").read_text())
+    events = (json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines())
+    deal_event = next(event for event in events if event["kind"] == "deal")
+    return summary | {"memory_gb": limit_gb, "sets": deal_event["trainers"][0]["sets"]}
+
+
+def memory_gb(store: GraphStore, values: dict, share: float, trainers: int) -> float:
+    """The limit that leaves room for a share of the first trainer's shard, in GiB."""
+    config = parse_config(values)
+    hand = deal(store, trainers, seed=config.seed, number=0)[0]
+    nodes = int((store.block_offsets[hand + 1] - store.block_offsets[hand]).sum())
+    footprint = Footprint.of(store, first_hop=config.first_hop)
+    whole = footprint.bytes_of(nodes, edges_within(store, nodes / store.num_nodes))
+    return (beside_shard(config, store, nodes) + 1.001 * share * whole) / 2**30
+
+
+def row(share: float, summary: dict, reference: dict) -> list[str]:
+    """One line of the table."""
+
+    def rate(of: dict) -> float:
+        return sum(trainer["positives"] for trainer in of["per_trainer"]) / of["time_s"]
+
+    rows, mrr = summary["per_trainer"], summary["valid"]["mrr"]
+    read = sum(trainer["bytes_read"] for trainer in rows)
+    read_s = max(sum(trainer["read_s"] for trainer in rows), 1e-9)
+    return [
+        f"{share:.1%}",
+        f"{summary['memory_gb']:.2f}",
+        str(summary["sets"]),
+        f"{rate(summary):,.0f}",
+        f"{rate(summary) / rate(reference):.2f}",
+        f"{mrr:.4f}",
+        f"{mrr / reference['valid']['mrr']:.3f}",
+        f"{sum(trainer['wait_for_data_s'] for trainer in rows):.1f} s",
+        f"{read / 1e9:.2f}",
+        f"{read / read_s / 1e9:.2f}",
+        f"{max(trainer['peak_rss_bytes'] for trainer in rows) / 2**30:.2f}",
+    ]
+
+
+if __name__ == "__main__":
+    typer.run(main)
