@@ -36,7 +36,7 @@ IDS_PER_PIECE = 1 << 18
 
 def rank_of(order_N: np.ndarray) -> np.ndarray:
     """A node's place in an order, of the narrowest dtype [N]."""
-    rank_N = np.empty(len(order_N), index_dtype(len(order_N)))
+    rank_N: np.ndarray = np.empty(len(order_N), index_dtype(len(order_N)))
     rank_N[order_N] = np.arange(len(order_N), dtype=rank_N.dtype)
     return rank_N
 
@@ -88,8 +88,7 @@ def room_to_reorder(store: GraphStore) -> int:
 
 def disk_to_reorder(store: GraphStore) -> int:
     """Bytes of disk, at most: the new store, or the keys of its edges before it."""
-    names = [name for name in store.array_names if name in store.group]
-    arrays = sum(store.array(name).nbytes for name in names)
+    arrays = sum(store.array(name).nbytes for name in store.array_names)
     ranks = 8 * store.num_nodes
     return max(arrays + ranks, KEY_BYTES * store.num_edges + 8 * store.num_nodes)
 

@@ -60,7 +60,7 @@ def _read_edges(
     """Edges first:last; `indptr` is of the rows from `start` on, which have them."""
     low = int(np.searchsorted(indptr, first, "right")) - 1
     high = int(np.searchsorted(indptr, last, "left"))
-    nodes = np.arange(start + low, start + high, dtype=index_dtype(store.num_nodes))
+    nodes: np.ndarray = np.arange(start + low, start + high, dtype=index_dtype(store.num_nodes))
     dst = np.repeat(nodes, np.diff(np.clip(indptr[low : high + 1], first, last)))
     types = store.read("edge_type", first, last) if "edge_type" in store else None
     return store.read("indices", first, last), dst, types

@@ -91,11 +91,13 @@ class ScratchGraph:
         """The rows of nodes low:high."""
         indptr = self.indptr[low : high + 1]
         first, count = int(indptr[0]), int(indptr[-1] - indptr[0])
-        values = []
-        for name, kind in (("indices", index_dtype(self.num_nodes)), ("weights", np.int32)):
-            offset = first * np.dtype(kind).itemsize
-            values.append(np.fromfile(self.folder / name, kind, count, offset=offset))
-        return NeighbourRows(low, indptr - first, *values)
+        kind = np.dtype(index_dtype(self.num_nodes))
+        return NeighbourRows(
+            low,
+            indptr - first,
+            np.fromfile(self.folder / "indices", kind, count, offset=first * kind.itemsize),
+            np.fromfile(self.folder / "weights", np.int32, count, offset=4 * first),
+        )
 
     def remove(self) -> None:
         """Give its disk back."""
@@ -105,8 +107,8 @@ class ScratchGraph:
 
 def contracted(
     store: GraphStore, cluster_N: np.ndarray, num_clusters: int, folder: Path, room: int
-) -> tuple[ScratchGraph, int]:
-    """The graph of clusters, an edge as heavy as the edges between two; and how many are within.
+) -> ScratchGraph:
+    """The graph of clusters: an edge is as heavy as there are edges between two.
 
     Args:
         cluster_N: int32|int64 [N], 0 .. C-1; empty where every node is a cluster of its own.
@@ -139,7 +141,7 @@ def contracted(
             indices.write(sources.view(np.uint8).data)
             weights.write(weight.view(np.uint8).data)
             advance(len(rows.indices))
-    return ScratchGraph(indptr, folder), sorter.self_loops
+    return ScratchGraph(indptr, folder)
 
 
 def _between(

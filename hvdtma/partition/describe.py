@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from rich.table import Table
 
 from hvdtma.console import console
@@ -11,7 +13,7 @@ from hvdtma.partition.statistics import DealStatistics
 
 def print_deal(store: GraphStore, statistics: DealStatistics) -> None:
     """The order, and a row per trainer."""
-    order = ", ".join(f"{key} {value}" for key, value in store.attrs["order"].items())
+    order = ", ".join(f"{key} {_short(value)}" for key, value in store.attrs["order"].items())
     console.print(f"order: {order}; {store.num_blocks} blocks")
     table = Table(title=f"one deal to {len(statistics.hands)} trainers")
     for heading in (
@@ -29,8 +31,12 @@ def print_deal(store: GraphStore, statistics: DealStatistics) -> None:
             f"{hand.nodes:,}",
             f"{hand.edges:,}",
             f"{hand.edges_kept:.1%}",
-            f"{hand.imbalance:.4f}",
+            "-" if math.isnan(hand.imbalance) else f"{hand.imbalance:.4f}",
             f"{hand.feature_discrepancy:.4f}",
         )
     console.print(table)
     console.print(f"edges that some trainer sees: {statistics.edges_kept:.1%} of all")
+
+
+def _short(value: object) -> str:
+    return f"{value:.4f}" if isinstance(value, float) else str(value)

@@ -102,9 +102,7 @@ def compact(cluster_N: np.ndarray, num_clusters: int) -> tuple[np.ndarray, int]:
 
 
 @njit(nogil=True, cache=True)
-def _weight(
-    node: int, degree: int, has_weight: bool, weight_N: np.ndarray, by_degree: bool
-) -> int:
+def _weight(node: int, degree: int, has_weight: bool, weight_N: np.ndarray, by_degree: bool) -> int:
     if has_weight:
         return weight_N[node]
     return degree + 1 if by_degree else 1
@@ -155,7 +153,10 @@ def _move(
     most: int,
     seed: int,
 ) -> int:
-    """Let the nodes of a piece move; how many did. `score_C` is 0 before and after."""
+    """Let the nodes of a piece move; how many did. `score_C` is 0 before and after.
+
+    Of a cluster that is too large, nodes move where they have any edge to and there is room.
+    """
     touched = np.empty(np.max(np.diff(indptr)), cluster_N.dtype)
     moved = 0
     for row in range(len(indptr) - 1):
@@ -165,6 +166,8 @@ def _move(
         num = _scores(start, stop, indices, weights, cluster_N, score_C, touched)
         best, luck = own, np.uint64(0)
         best_score = score_C[own]
+        if size_C[own] > most:  # whatever it costs
+            best_score = 0
         for place in range(num):
             cluster = touched[place]
             score = score_C[cluster]

@@ -38,14 +38,14 @@ def metis_groups(
     """Part int64 [N] of every node of a graph with every edge both ways, once; P above 1."""
     dtype = pymetis.zero_copy_dtype()
 
-    def as_index(values: np.ndarray | None) -> np.ndarray | None:
-        return None if values is None else np.ascontiguousarray(values, dtype)
+    def as_index(values: np.ndarray) -> np.ndarray:
+        return np.ascontiguousarray(values, dtype)
 
     _, part_N = pymetis.part_graph(
         num_parts,
         pymetis.CSRAdjacency(as_index(both.indptr), as_index(both.indices)),
-        vweights=as_index(node_weight_N),
-        eweights=as_index(edge_weight_E),
+        vweights=None if node_weight_N is None else as_index(node_weight_N),
+        eweights=None if edge_weight_E is None else as_index(edge_weight_E),
         recursive=False,
         options=pymetis.Options(seed=seed, numbering=0),
     )

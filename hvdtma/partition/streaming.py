@@ -10,6 +10,7 @@ Legend: N nodes, C clusters, G groups.
 
 from __future__ import annotations
 
+import heapq
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +19,7 @@ import numpy as np
 from hvdtma.console import stage
 from hvdtma.graph.csc import CSC, index_dtype
 from hvdtma.graph.external.memory import Memory
-from hvdtma.graph.external.sorting import EdgeSorter
+from hvdtma.graph.external.sorting import KEY_BYTES, EdgeSorter
 from hvdtma.graph.store import GraphStore
 from hvdtma.graph.stream import edges_per_piece
 from hvdtma.partition.contraction import RowGraph, ScratchGraph, StoredRows, contracted
@@ -62,8 +63,8 @@ def streaming_groups(
 ) -> np.ndarray:
     """Group int32|int64 [N] of every node, 0 .. G-1; few edges leave theirs.
 
-    Sizes are at most 3 % (and the largest node) above the mean. The same seed gives the same
-    groups; memory only matters where even the graph of clusters does not fit in it.
+    Refinement joins no group that is 3 % above the mean, and drains those that are. The same seed
+    gives the same groups; memory only matters where even the graph of clusters does not fit in it.
 
     Raises UserError for too little memory.
     """
@@ -82,13 +83,21 @@ def streaming_groups(
     return clusters.cluster_N
 
 
+def disk_to_cluster(store: GraphStore) -> int:
+    """Bytes of disk, at most: keys of all edges, and rows of those of the level before."""
+    edges = store.num_edges * (2 - store.undirected)
+    row_bytes = np.dtype(index_dtype(store.num_nodes)).itemsize + 4
+    copies = 1 + (not store.undirected)
+    return edges * (KEY_BYTES + copies * row_bytes)
+
+
 def _both_ways(task: Task) -> RowGraph:
     """The store's own rows if it is undirected, else a copy that is."""
     if task.store.undirected:
         return StoredRows(task.store)
-    none = np.zeros(0, index_dtype(task.store.num_nodes))
+    none: np.ndarray = np.zeros(0, index_dtype(task.store.num_nodes))
     folder = task.folder / "both-ways"
-    return contracted(task.store, none, task.store.num_nodes, folder, task.room)[0]
+    return contracted(task.store, none, task.store.num_nodes, folder, task.room)
 
 
 def _grouped(task: Task, whole: RowGraph) -> np.ndarray:
@@ -97,7 +106,8 @@ def _grouped(task: Task, whole: RowGraph) -> np.ndarray:
     num_nodes = whole.num_nodes
     total = whole.num_edges + num_nodes if by_degree else num_nodes
     most = max(total // (task.num_groups * CLUSTERS_PER_GROUP), 1)
-    cluster_N, num_clusters = np.arange(num_nodes, dtype=index_dtype(num_nodes)), num_nodes
+    cluster_N: np.ndarray = np.arange(num_nodes, dtype=index_dtype(num_nodes))
+    num_clusters = num_nodes
     graph, weight_C = whole, np.zeros(0, np.int64)
     level = 0
     while True:
@@ -107,7 +117,7 @@ def _grouped(task: Task, whole: RowGraph) -> np.ndarray:
         if isinstance(graph, ScratchGraph) and graph is not whole:
             graph.remove()
         level += 1
-        coarse, _ = contracted(
+        coarse = contracted(
             task.store, cluster_N, num_clusters, task.folder / f"level-{level}", task.room
         )
         graph, weight_C = coarse, size_C
@@ -128,7 +138,7 @@ def _clustered(
     """Clusters of the nodes of `graph`, numbered without gaps, and their sizes."""
     num_nodes = graph.num_nodes
     sizes = weight_C.copy() if len(weight_C) else _sizes(task, graph, by_degree)
-    nodes = np.arange(num_nodes, dtype=index_dtype(num_nodes))
+    nodes: np.ndarray = np.arange(num_nodes, dtype=index_dtype(num_nodes))
     clusters = Clusters(nodes, sizes, weight_C, by_degree, most)
     propagate(graph, clusters, CLUSTERING_PASSES, task.seed, task.most_edges, "clustering")
     gather_small(graph, clusters, task.most_edges)
@@ -158,8 +168,6 @@ def _metis_of(task: Task, coarse: ScratchGraph, size_C: np.ndarray) -> np.ndarra
 
 def _packed(size_C: np.ndarray, num_groups: int) -> np.ndarray:
     """Groups of whole clusters, equal in size: the largest first, each where most room is."""
-    import heapq
-
     heap = [(0, group) for group in range(num_groups)]
     group_C = np.empty(len(size_C), np.int64)
     for cluster in np.argsort(-size_C, kind="stable").tolist():

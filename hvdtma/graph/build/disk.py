@@ -22,9 +22,7 @@ def refuse_too_large(path: Path, source: Source, options: BuildOptions, room: in
     and compression are not foreseen: less may be needed.
     """
     needed = max(scratch_bytes(source, room), store_bytes(source, options))
-    remedy = (
-        "fewer --negatives, or --valid and --test as counts, may be what takes the most"
-    )
+    remedy = "fewer --negatives, or --valid and --test as counts, may be what takes the most"
     refuse_full_disk(path, needed, "built", remedy)
 
 

@@ -157,9 +157,7 @@ def _write_links(
     rng: np.random.Generator,
 ) -> None:
     """Write the held-out links by part, with negatives for those that came without."""
-    known = Pairs(
-        np.r_[found.known.src, links.pairs.src], np.r_[found.known.dst, links.pairs.dst]
-    )
+    known = Pairs(np.r_[found.known.src, links.pairs.src], np.r_[found.known.dst, links.pairs.dst])
     if source.undirected:
         known = Pairs(np.r_[known.src, links.pairs.dst], np.r_[known.dst, links.pairs.src])
     parts = links.given_pairs or _held_by_part(links, found, source)
@@ -167,7 +165,9 @@ def _write_links(
     for part, pairs in parts.items():
         for name, values in vars(pairs).items():
             if values is not None:
-                writer.put(f"split/{part}/{name}", values.astype(dtype) if name == "neg" else values)
+                writer.put(
+                    f"split/{part}/{name}", values.astype(dtype) if name == "neg" else values
+                )
         if pairs.neg is not None:
             continue
         shape = (len(pairs), (options.negatives,))

@@ -27,13 +27,16 @@ class Memory:
             raise UserError(f"memory_gb is {memory_gb}; it must be above 0")
         return cls(int(memory_gb * 2**30))
 
+    def fits(self, held_bytes: int) -> bool:
+        """Whether so much can be held, and worked beside."""
+        return self.num_bytes - BASE_BYTES - held_bytes >= LEAST_BYTES
+
     def left(self, held_bytes: int, what: str) -> int:
         """Bytes to work in, beside `held_bytes` that `what` holds whatever the limit."""
-        left = self.num_bytes - BASE_BYTES - held_bytes
-        if left < LEAST_BYTES:
+        if not self.fits(held_bytes):
             least_gb = (BASE_BYTES + held_bytes + LEAST_BYTES) / 2**30
             raise UserError(
                 f"{what} needs {least_gb:.2f} GiB at least; memory_gb is "
                 f"{self.num_bytes / 2**30:.2f}"
             )
-        return left
+        return self.num_bytes - BASE_BYTES - held_bytes

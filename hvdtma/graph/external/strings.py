@@ -52,11 +52,10 @@ def shuffled_ids(
                     out.write(np.ascontiguousarray(written).view(np.uint8).data)
 
     def take(number: int) -> NodeIds:
-        files = _files(folder, number)
-        kinds = (np.dtype(np.int64), np.dtype(np.uint8), rank_N.dtype)
-        length_n, utf8, within = (
-            np.fromfile(file, kind) for file, kind in zip(files, kinds, strict=True)
-        )
+        lengths_file, utf8_file, rank_file = files = _files(folder, number)
+        length_n = np.fromfile(lengths_file, np.int64)
+        utf8 = np.fromfile(utf8_file, np.uint8)
+        within = np.fromfile(rank_file, rank_N.dtype)
         for file in files:
             file.unlink()
         offsets = np.append(0, np.cumsum(length_n))
@@ -66,7 +65,7 @@ def shuffled_ids(
 
 
 def _files(folder: Path, number: int) -> tuple[Path, Path, Path]:
-    return tuple(folder / f"{number}.{what}" for what in ("lengths", "utf8", "rank"))  # type: ignore[return-value]
+    return folder / f"{number}.lengths", folder / f"{number}.utf8", folder / f"{number}.rank"
 
 
 def _placed(ids: NodeIds, rank_n: np.ndarray) -> NodeIds:
