@@ -31,6 +31,7 @@ CLUSTERING_PASSES = 5
 REFINING_PASSES = 5
 IMBALANCE = 1.03  # METIS' own default
 NODE_BYTES = 40  # clusters, sizes, scores and, of a directed graph, where rows begin; at most
+WIDE_NODE_BYTES = 60  # beyond 2^31 nodes
 SHRINKING = 0.9  # a level that leaves more than this share of its nodes is not worth another
 
 
@@ -70,7 +71,7 @@ def streaming_groups(
     """
     if num_groups == 1:
         return np.zeros(store.num_nodes, index_dtype(store.num_nodes))
-    held_bytes = NODE_BYTES * store.num_nodes
+    held_bytes = (NODE_BYTES if store.num_nodes < 2**31 else WIDE_NODE_BYTES) * store.num_nodes
     what = f"clustering {store.num_nodes:,} nodes"
     memory.left(held_bytes + EdgeSorter.least_bytes(2 * store.num_edges), what)
     task = Task(store, num_groups, balance, seed, folder, memory.left(held_bytes, what))
