@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from graph_in_memory import Graph, read_graph, write_graph
 from hypothesis import strategies as st
 
 from hvdtma.graph.csc import CSC, build_csc
 from hvdtma.graph.first_hop import first_hop
 from hvdtma.graph.ids import NodeIds
-from hvdtma.graph.memory import Graph, read_graph, write_graph
 from hvdtma.graph.raw import RawGraph
 from hvdtma.graph.store import GraphStore
 from hvdtma.shard.first_hop import FirstHop

@@ -138,18 +138,27 @@ def partition(
     method: Annotated[str, typer.Option(help="random | super | min-cut")] = "random",
     super_nodes: Annotated[
         int | None,
-        typer.Option(help="METIS clusters (super); default one per 200 nodes, 256 to 15,000."),
+        typer.Option(help="Clusters (super); default one per 200 nodes, 256 to 15,000."),
     ] = None,
-    parts: Annotated[int, typer.Option(help="METIS parts (min-cut).")] = 3,
-    seed: Annotated[int, typer.Option(help="Of METIS and the shuffle.")] = 0,
+    parts: Annotated[int, typer.Option(help="Parts (min-cut).")] = 3,
+    seed: Annotated[int, typer.Option(help="Of clusters and the shuffle.")] = 0,
     block_nodes: Annotated[int | None, typer.Option(help="Nodes per block.")] = None,
+    clusterer: Annotated[
+        str, typer.Option(help="auto | metis | streaming: METIS where it fits in memory.")
+    ] = "auto",
     trainers: Annotated[
         int | None, typer.Option(help="Trainers of the deal that is described (default: parts).")
     ] = None,
     plot: Annotated[Path | None, typer.Option(help="Also draw the deal: an HTML file.")] = None,
+    memory_gb: Annotated[
+        float | None, typer.Option(help="GiB to stay under; default half of what is free.")
+    ] = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Write a store again in another order of nodes, and describe what a deal of it gives."""
+    """Write a store again in another order of nodes, and describe what a deal of it gives.
+
+    What does not fit in memory is sorted on disk, beside the new store.
+    """
     from hvdtma.graph.store import open_store
     from hvdtma.partition import PartitionOptions
     from hvdtma.partition import partition as partition_store
@@ -157,12 +166,19 @@ def partition(
     from hvdtma.partition.statistics import deal_statistics
     from hvdtma.report.partition_plot import write_partition_plot
 
-    options = PartitionOptions(method, super_nodes, parts, seed, block_nodes)
+    options = PartitionOptions(method, super_nodes, parts, seed, block_nodes, clusterer)
     dealt_to = parts if trainers is None else trainers
     if plot:
         plot.absolute().parent.mkdir(parents=True, exist_ok=True)
-    made = partition_store(open_store(store), out, options, overwrite=overwrite, trainers=dealt_to)
-    statistics = deal_statistics(made, dealt_to, seed=seed)
+    made = partition_store(
+        open_store(store),
+        out,
+        options,
+        overwrite=overwrite,
+        trainers=dealt_to,
+        memory_gb=memory_gb,
+    )
+    statistics = deal_statistics(made, dealt_to, seed=seed, memory_gb=memory_gb)
     print_deal(made, statistics)
     if plot:
         write_partition_plot(statistics, plot, title=f"{out.name}: {method} order")

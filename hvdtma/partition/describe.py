@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from rich.table import Table
 
 from hvdtma.console import console
@@ -31,7 +33,7 @@ def print_deal(store: GraphStore, statistics: DealStatistics) -> None:
             f"{hand.nodes:,}",
             f"{hand.edges:,}",
             f"{hand.edges_kept:.1%}",
-            f"{hand.imbalance:.4f}",
+            "-" if math.isnan(hand.imbalance) else f"{hand.imbalance:.4f}",
             f"{hand.feature_discrepancy:.4f}",
         )
     console.print(table)

@@ -1,6 +1,6 @@
-"""METIS (Karypis and Kumar, SIAM J. Sci. Comput. 1998) on a training graph.
+"""METIS (Karypis and Kumar, SIAM J. Sci. Comput. 1998) on a training graph, and its memory.
 
-Legend: N nodes, P parts.
+Legend: N nodes, E edges both ways, P parts.
 """
 
 from __future__ import annotations
@@ -10,17 +10,42 @@ import pymetis
 
 from hvdtma.graph.csc import CSC, build_csc
 
+METIS_EDGE_BYTES = 130  # measured, with what is handed to it; see docs/method.md
+METIS_NODE_BYTES = 400
+
+
+def metis_bytes(num_nodes: int, num_edges: int) -> int:
+    """What METIS takes of memory, for N nodes and E edges (each way counts)."""
+    return METIS_EDGE_BYTES * num_edges + METIS_NODE_BYTES * num_nodes
+
 
 def metis_parts(csc: CSC, num_parts: int, *, seed: int, balance: str = "nodes") -> np.ndarray:
     """Part int64 [N] of every node, minimising cut edges; parts balanced by `nodes` or `edges`."""
     if num_parts == 1:
         return np.zeros(csc.num_nodes, np.int64)
     both = symmetric(csc)
-    degree_N = np.diff(both.indptr)
+    weight_N = np.diff(both.indptr) + 1 if balance == "edges" else None
+    return metis_groups(both, num_parts, seed, weight_N)
+
+
+def metis_groups(
+    both: CSC,
+    num_parts: int,
+    seed: int,
+    node_weight_N: np.ndarray | None = None,
+    edge_weight_E: np.ndarray | None = None,
+) -> np.ndarray:
+    """Part int64 [N] of every node of a graph with every edge both ways, once; P above 1."""
+    dtype = pymetis.zero_copy_dtype()
+
+    def as_index(values: np.ndarray) -> np.ndarray:
+        return np.ascontiguousarray(values, dtype)
+
     _, part_N = pymetis.part_graph(
         num_parts,
-        pymetis.CSRAdjacency(both.indptr, both.indices),
-        vweights=degree_N + 1 if balance == "edges" else None,
+        pymetis.CSRAdjacency(as_index(both.indptr), as_index(both.indices)),
+        vweights=None if node_weight_N is None else as_index(node_weight_N),
+        eweights=None if edge_weight_E is None else as_index(edge_weight_E),
         recursive=False,
         options=pymetis.Options(seed=seed, numbering=0),
     )

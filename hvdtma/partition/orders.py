@@ -1,7 +1,7 @@
-"""Partition methods: each decides the order of node ids, and where its blocks may begin.
+"""From groups of nodes to an order of nodes, and where its blocks may begin.
 
 RandomTMA and SuperTMA are Zhu et al., arXiv 2305.09887, section 3; min-cut parts are the PSGD-PA
-baseline of the same paper. Legend: N nodes, B blocks, U super-nodes, P parts.
+baseline of the same paper. Legend: N nodes, B blocks, G groups: super-nodes or parts.
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
+from numba import njit
 
 from hvdtma.graph.blocks import blocks_of_units, equal_blocks
-from hvdtma.graph.csc import CSC
-from hvdtma.partition.metis import metis_parts
+from hvdtma.graph.csc import index_dtype
 
 
 @dataclass
@@ -20,56 +20,67 @@ class Order:
     """A renumbering: new node i is old node `nodes[i]`.
 
     Attributes:
-        nodes: permutation int64 [N].
+        nodes: permutation int32|int64 [N].
         block_offsets: int64 [B+1].
         part_offsets: int64 [P+1] first block of each part, if whole parts are dealt.
+        block_nodes: nodes of every block (the last maybe fewer), if they are equal.
         attrs: what to say of it in the store.
     """
 
     nodes: np.ndarray
     block_offsets: np.ndarray
     part_offsets: np.ndarray | None = None
+    block_nodes: int | None = None
     attrs: dict = field(default_factory=dict)
 
 
-def random_order(csc: CSC, block_nodes: int, *, seed: int) -> Order:
+def random_order(num_nodes: int, block_nodes: int, *, seed: int) -> Order:
     """Every node anywhere (RandomTMA)."""
-    nodes = np.random.default_rng(seed).permutation(csc.num_nodes)
-    return Order(nodes, equal_blocks(csc.num_nodes, block_nodes))
+    nodes: np.ndarray = np.arange(num_nodes, dtype=index_dtype(num_nodes))
+    np.random.default_rng(seed).shuffle(nodes)
+    return Order(nodes, equal_blocks(num_nodes, block_nodes), block_nodes=block_nodes)
 
 
-def super_node_order(csc: CSC, block_nodes: int, *, seed: int, super_nodes: int) -> Order:
-    """METIS super-nodes, shuffled, laid end to end (SuperTMA)."""
-    cluster_N = metis_parts(csc, super_nodes, seed=seed)
-    place_U = np.random.default_rng(seed).permutation(super_nodes)
-    place_N = place_U[cluster_N]
-    sizes = np.bincount(place_N, minlength=super_nodes)
+def super_node_order(
+    cluster_N: np.ndarray, super_nodes: int, block_nodes: int, *, seed: int
+) -> Order:
+    """Super-nodes 0 .. G-1, shuffled, laid end to end (SuperTMA)."""
+    place_G = np.random.default_rng(seed).permutation(super_nodes).astype(cluster_N.dtype)
+    nodes, sizes = _by_group(cluster_N, place_G)
     return Order(
-        np.argsort(place_N, kind="stable"),
+        nodes,
         blocks_of_units(sizes[sizes > 0], block_nodes),
-        attrs={
-            "super_nodes": super_nodes,
-            "edges_in_super_nodes": share_within(csc, cluster_N),
-        },
+        attrs={"super_nodes": super_nodes},
     )
 
 
-def min_cut_order(csc: CSC, block_nodes: int, *, seed: int, parts: int) -> Order:
-    """METIS parts, edges balanced, laid end to end (PSGD-PA); a deal gives whole parts."""
-    part_N = metis_parts(csc, parts, seed=seed, balance="edges")
-    sizes = np.bincount(part_N, minlength=parts)
+def min_cut_order(part_N: np.ndarray, parts: int, block_nodes: int) -> Order:
+    """Parts 0 .. G-1 laid end to end (PSGD-PA); a deal gives whole parts."""
+    nodes, sizes = _by_group(part_N, np.arange(parts, dtype=part_N.dtype))
     pieces = [equal_blocks(int(size), block_nodes)[:-1] for size in sizes[sizes > 0]]
     starts = np.cumsum(np.r_[0, sizes[sizes > 0]])
     offsets = np.concatenate([piece + start for piece, start in zip(pieces, starts, strict=False)])
     return Order(
-        np.argsort(part_N, kind="stable"),
-        np.append(offsets, csc.num_nodes),
+        nodes,
+        np.append(offsets, len(part_N)),
         part_offsets=np.cumsum(np.r_[0, [len(piece) for piece in pieces]]),
-        attrs={"parts": parts, "edges_in_parts": share_within(csc, part_N)},
+        attrs={"parts": parts},
     )
 
 
-def share_within(csc: CSC, group_N: np.ndarray) -> float:
-    """Share of edges whose two ends are in the same group."""
-    kept = group_N[csc.indices] == group_N[csc.destinations()]
-    return float(kept.mean()) if len(kept) else 1.0
+@njit(cache=True)
+def _by_group(group_N: np.ndarray, place_G: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Nodes by the place of their group, ascending within one; and sizes by place.
+
+    A counting sort: no more memory than its answer, unlike a stable argsort.
+    """
+    sizes = np.zeros(len(place_G), np.int64)
+    for group in group_N:
+        sizes[place_G[group]] += 1
+    free = np.cumsum(sizes) - sizes
+    nodes = np.empty_like(group_N)
+    for node in range(len(group_N)):
+        place = place_G[group_N[node]]
+        nodes[free[place]] = node
+        free[place] += 1
+    return nodes, sizes

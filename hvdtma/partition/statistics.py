@@ -1,20 +1,34 @@
 """What a deal gives each trainer: sizes, edges kept, and how far it is from the whole graph.
 
-Legend: N nodes, B blocks, M trainers, D features, C classes or communities.
+The store is gone through in pieces; memory holds 2 bytes a node, and without labels the graph, if
+METIS can have it.
+
+Legend: N nodes, B blocks, M trainers, D features, C classes or communities, n nodes of a piece,
+e edges of one.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
+import scipy.sparse as sp
+from numba import njit
 
-from hvdtma.graph.csc import CSC
+from hvdtma.console import progress
+from hvdtma.graph.external.memory import Memory
+from hvdtma.graph.external.threads import in_order, num_workers
+from hvdtma.graph.raw import EDGES_PER_PIECE
 from hvdtma.graph.store import GraphStore
+from hvdtma.graph.stream import array_pieces, edge_pieces
 from hvdtma.partition.deal import deal
+from hvdtma.partition.groups import metis_fits
 from hvdtma.partition.metis import metis_parts
 
 COMMUNITIES = 32  # METIS parts that stand in for labels where there are none
+HAND_BYTES = 2  # a node: whose it is
+PIECE_BYTES = 2 << 20  # of features at once; several times so much in float64
 
 
 @dataclass(frozen=True)
@@ -25,7 +39,7 @@ class HandStatistics:
         nodes, edges: of the shard.
         edges_kept: its edges as a share of all edges into its nodes.
         imbalance: total variation distance, in [0, 1], between its labels (or communities) and
-            the whole graph's.
+            the whole graph's; NaN if neither is known.
         feature_discrepancy: distance of its feature mean from the whole graph's, in units of the
             features' standard deviation (root mean square over features).
     """
@@ -48,19 +62,30 @@ class DealStatistics:
 
 
 def deal_statistics(
-    store: GraphStore, trainers: int, *, seed: int = 0, number: int = 0
+    store: GraphStore,
+    trainers: int,
+    *,
+    seed: int = 0,
+    number: int = 0,
+    memory_gb: float | None = None,
 ) -> DealStatistics:
-    """Statistics of one deal; reads the whole store once."""
-    csc = store.rows(0, store.num_nodes)
+    """Statistics of one deal; reads the whole store once.
+
+    Without labels, and without the memory for METIS to find communities, imbalance is left out:
+    it is NaN. Raises UserError if `memory_gb` GiB (None: half of what is free) are too few.
+    """
+    memory = Memory.limit(memory_gb)
+    memory.left(HAND_BYTES * store.num_nodes, "describing a deal")
     hand_N = _hand_of_nodes(store, deal(store, trainers, seed=seed, number=number))
-    into_M, kept_M = _edges(csc, hand_N, trainers)
-    group_N, imbalance_of = _groups(store, csc, seed)
-    distance_M = _total_variation(group_N, hand_N, trainers)
+    into_M, kept_M = _edges(store, hand_N, trainers)
+    counts_MC, imbalance_of = _groups(store, hand_N, trainers, seed, memory)
+    distance_M = _total_variation(counts_MC)
     gap_M = _feature_gap(store, hand_N, trainers)
+    nodes_M = np.bincount(hand_N, minlength=trainers)
     hands = [
         HandStatistics(
             trainer=k,
-            nodes=int((hand_N == k).sum()),
+            nodes=int(nodes_M[k]),
             edges=int(kept_M[k]),
             edges_kept=float(kept_M[k] / max(into_M[k], 1)),
             imbalance=float(distance_M[k]),
@@ -68,7 +93,7 @@ def deal_statistics(
         )
         for k in range(trainers)
     ]
-    return DealStatistics(hands, float(kept_M.sum() / max(csc.num_edges, 1)), imbalance_of)
+    return DealStatistics(hands, float(kept_M.sum() / max(store.num_edges, 1)), imbalance_of)
 
 
 def _hand_of_nodes(store: GraphStore, hands: list[np.ndarray]) -> np.ndarray:
@@ -79,36 +104,75 @@ def _hand_of_nodes(store: GraphStore, hands: list[np.ndarray]) -> np.ndarray:
     return np.repeat(hand_B, np.diff(store.block_offsets))
 
 
-def _edges(csc: CSC, hand_N: np.ndarray, trainers: int) -> tuple[np.ndarray, np.ndarray]:
+def _edges(store: GraphStore, hand_N: np.ndarray, trainers: int) -> tuple[np.ndarray, np.ndarray]:
     """Edges into each trainer's nodes, and those of them that also begin there."""
-    hand_of_dst_E = np.repeat(hand_N, np.diff(csc.indptr))
-    kept_E = hand_N[csc.indices] == hand_of_dst_E
-    into = np.bincount(hand_of_dst_E, minlength=trainers)
-    return into, np.bincount(hand_of_dst_E[kept_E], minlength=trainers)
+    into_M, kept_M = np.zeros(trainers, np.int64), np.zeros(trainers, np.int64)
+    with progress("counting edges kept", store.num_edges, "edges") as advance:
+        pieces = edge_pieces(store, EDGES_PER_PIECE // 4)
+        for src, dst, _ in in_order(lambda make: make(), pieces, num_workers()):
+            _count(src, dst, hand_N, into_M, kept_M)
+            advance(len(src))
+    return into_M, kept_M
 
 
-def _groups(store: GraphStore, csc: CSC, seed: int) -> tuple[np.ndarray, str]:
+@njit(nogil=True, cache=True)
+def _count(
+    src_e: np.ndarray,
+    dst_e: np.ndarray,
+    hand_N: np.ndarray,
+    into_M: np.ndarray,
+    kept_M: np.ndarray,
+) -> None:
+    for edge in range(len(src_e)):
+        hand = hand_N[dst_e[edge]]
+        into_M[hand] += 1
+        kept_M[hand] += hand_N[src_e[edge]] == hand
+
+
+def _groups(
+    store: GraphStore, hand_N: np.ndarray, trainers: int, seed: int, memory: Memory
+) -> tuple[np.ndarray, str]:
+    """Nodes of each trainer by label or community, int64 [M, C]; and which of the two."""
     if "label" in store:
-        return store.read("label") + 1, "labels"  # -1, unknown, becomes a group of its own
-    return metis_parts(csc, min(COMMUNITIES, store.num_nodes), seed=seed), "communities"
+        num_groups = len(store.label_names) + 1  # -1, unknown, is a group of its own
+        pieces: Iterable[np.ndarray] = (label_n + 1 for label_n in array_pieces(store, "label"))
+        what = "labels"
+    elif metis_fits(store, memory):
+        num_groups = min(COMMUNITIES, store.num_nodes)
+        pieces = [metis_parts(store.rows(0, store.num_nodes), num_groups, seed=seed)]
+        what = "communities"
+    else:
+        return np.zeros((trainers, 0)), "communities (left out: METIS needs more memory)"
+    counts_MC, start = np.zeros(trainers * num_groups, np.int64), 0
+    for group_n in pieces:
+        hand_n = hand_N[start : start + len(group_n)].astype(np.int64)
+        counts_MC += np.bincount(hand_n * num_groups + group_n, minlength=len(counts_MC))
+        start += len(group_n)
+    return counts_MC.reshape(trainers, num_groups), what
 
 
-def _total_variation(group_N: np.ndarray, hand_N: np.ndarray, trainers: int) -> np.ndarray:
-    counts_MC = np.zeros((trainers, int(group_N.max()) + 1))
-    np.add.at(counts_MC, (hand_N, group_N), 1)
+def _total_variation(counts_MC: np.ndarray) -> np.ndarray:
+    """Distances [M] from the whole graph's shares; NaN without groups."""
+    if not counts_MC.size:
+        return np.full(len(counts_MC), np.nan)
     whole_C = counts_MC.sum(0) / counts_MC.sum()
     share_MC = counts_MC / counts_MC.sum(1, keepdims=True)
     return np.abs(share_MC - whole_C).sum(1) / 2
 
 
 def _feature_gap(store: GraphStore, hand_N: np.ndarray, trainers: int) -> np.ndarray:
-    """Distances [M], streaming over blocks."""
+    """Distances [M] between means of features."""
     total_MD = np.zeros((trainers, store.feature_dim))
     square_D = np.zeros(store.feature_dim)
-    for start, stop in zip(store.block_offsets[:-1], store.block_offsets[1:], strict=True):
-        feat_bD = store.read("feat", start, stop).astype(np.float64)
-        total_MD[hand_N[start]] += feat_bD.sum(0)
-        square_D += (feat_bD**2).sum(0)
+    start = 0
+    with progress("feature means", store.num_nodes, "nodes") as advance:
+        for feat_nD in array_pieces(store, "feat", PIECE_BYTES):
+            feat_nD, rows = feat_nD.astype(np.float64), len(feat_nD)
+            of_hand = (np.ones(rows), (hand_N[start : start + rows], np.arange(rows)))
+            total_MD += sp.csr_array(of_hand, shape=(trainers, rows)) @ feat_nD
+            square_D += (feat_nD**2).sum(0)
+            start += rows
+            advance(rows)
     count_M = np.bincount(hand_N, minlength=trainers)
     mean_D = total_MD.sum(0) / store.num_nodes
     std_D = np.sqrt(np.maximum(square_D / store.num_nodes - mean_D**2, 1e-12))

@@ -254,7 +254,7 @@ def test_a_killed_build_leaves_nothing_that_opens_and_the_next_cleans_up(hvdtma,
         "import os, signal; from hvdtma.graph import store; put = store.StoreWriter.put\n"
         "def die(self, name, values):\n"
         "    put(self, name, values)\n"
-        "    if name == 'feat': os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    if name == 'label': os.kill(os.getpid(), signal.SIGKILL)\n"
         "store.StoreWriter.put = die\n"
         "import sys\n"
         f"sys.argv = ['hvdtma', 'build', {str(out)!r}, 'synthetic:nodes=300,edges=900']\n"

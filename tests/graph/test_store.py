@@ -10,7 +10,6 @@ import pytest
 import zarr
 
 from hvdtma.errors import UserError
-from hvdtma.graph import array_writer
 from hvdtma.graph import store as store_module
 from hvdtma.graph.build import BuildOptions, build
 from hvdtma.graph.store import StoreWriter, open_store
@@ -231,11 +230,11 @@ def test_broken_files_are_named_not_traced(damage, standing):
         open_store(path).read("feat")
 
 
-def test_a_large_array_is_in_chunks_and_any_rows_of_it_are_read(tmp_path, monkeypatch):
-    monkeypatch.setattr(array_writer, "CHUNK_BYTES", 1000)
+def test_a_large_array_is_in_chunks_and_any_rows_of_it_are_read(tmp_path):
     values = np.arange(3000, dtype=np.int64).reshape(-1, 3)
     with StoreWriter(tmp_path / "x.zarr") as writer:
-        writer.put("values", values)
+        with writer.growing("values", values.dtype, 1000, (3,), chunk_bytes=1000) as array:
+            array.append(values)
         writer.attrs["num_nodes"] = 0
     store = open_store(tmp_path / "x.zarr")
     assert store.group["values"].nchunks >= 24

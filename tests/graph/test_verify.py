@@ -5,11 +5,11 @@ import shutil
 import numpy as np
 import pytest
 import zarr
+from graph_in_memory import read_graph, write_graph
 
 from hvdtma.errors import UserError
 from hvdtma.graph.csc import CSC, build_csc
 from hvdtma.graph.ids import NodeIds
-from hvdtma.graph.memory import read_graph, write_graph
 from hvdtma.graph.store import open_store
 from hvdtma.graph.verify import print_verification, verification
 from hvdtma.partition import PartitionOptions, partition

@@ -6,11 +6,11 @@ from collections import Counter
 import numpy as np
 import pytest
 import torch
+from graph_in_memory import read_graph
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_graphs import shard_of, small_csc, store_of
 
-from hvdtma.graph.memory import read_graph
 from hvdtma.shard import reader as reader_module
 from hvdtma.shard import shard as shard_module
 from hvdtma.shard.shard import load_shard

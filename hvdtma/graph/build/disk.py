@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import numpy as np
 
-from hvdtma.errors import UserError
 from hvdtma.graph.build.options import BuildOptions
 from hvdtma.graph.csc import index_dtype
+from hvdtma.graph.external.disk import refuse_full_disk
 from hvdtma.graph.external.sorting import KEY_BYTES
 from hvdtma.graph.raw import Source
 
@@ -23,14 +22,8 @@ def refuse_too_large(path: Path, source: Source, options: BuildOptions, room: in
     and compression are not foreseen: less may be needed.
     """
     needed = max(scratch_bytes(source, room), store_bytes(source, options))
-    folder = next(parent for parent in path.absolute().parents if parent.exists())
-    free = shutil.disk_usage(folder).free
-    if needed > free:
-        raise UserError(
-            f"{path} needs up to {needed / 1e9:,.1f} GB of disk while it is built, {folder} has "
-            f"{free / 1e9:,.1f} GB free; fewer --negatives, or --valid and --test as counts, "
-            "may be what takes the most"
-        )
+    remedy = "fewer --negatives, or --valid and --test as counts, may be what takes the most"
+    refuse_full_disk(path, needed, "built", remedy)
 
 
 def scratch_bytes(source: Source, room: int) -> int:

@@ -6,14 +6,12 @@ Legend: N nodes, E edges as given, H held-out pairs, K negatives per link.
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from hvdtma.console import progress, stage
 from hvdtma.errors import UserError
-from hvdtma.graph.array_writer import EDGE_CHUNK_BYTES, INDPTR_CHUNK_BYTES
 from hvdtma.graph.build.options import BuildOptions
 from hvdtma.graph.csc import index_dtype
 from hvdtma.graph.external.keys import Rows
@@ -22,6 +20,7 @@ from hvdtma.graph.external.sorting import EdgeSorter, HeldOut
 from hvdtma.graph.raw import Pairs, Source
 from hvdtma.graph.splits import LinkPicker, draw_negatives
 from hvdtma.graph.store import StoreWriter
+from hvdtma.graph.write_csc import write_csc
 
 PARTS = ("valid", "test")
 PAIR_BYTES = 64  # of a held-out pair while the graph is built
@@ -132,32 +131,10 @@ class _Found:
 def _write_csc(
     writer: StoreWriter, sorter: EdgeSorter, held_out: HeldOut, advance: Callable[[int], None]
 ) -> _Found:
-    dtype = index_dtype(sorter.num_nodes)
-    most = int(sorter.buckets.counts.sum())
     taken: list[tuple[np.ndarray, ...]] = []
-    num_edges = 0
-    with ExitStack() as stack:
-        indptr = stack.enter_context(
-            writer.growing("indptr", np.int64, sorter.num_nodes + 1, chunk_bytes=INDPTR_CHUNK_BYTES)
-        )
-        indices = stack.enter_context(
-            writer.growing("indices", dtype, most, chunk_bytes=EDGE_CHUNK_BYTES)
-        )
-        types = None
-        if sorter.num_types:
-            types = stack.enter_context(
-                writer.growing("edge_type", np.int16, most, chunk_bytes=EDGE_CHUNK_BYTES)
-            )
-        indptr.append(np.zeros(1, np.int64))
-        for first, rows in sorter.rows(held_out):
-            indptr.append(num_edges + np.cumsum(rows.degree))
-            indices.append(rows.indices)
-            if types is not None:
-                types.append(rows.types)
-            taken.append(_taken(first, rows))
-            num_edges += len(rows.indices)
-            advance(len(rows.indices) + len(rows.held_pair) + rows.duplicates)
-    writer.attrs["num_edges"] = num_edges
+    num_edges = write_csc(
+        writer, sorter, advance, held_out, look=lambda *found: taken.append(_taken(*found))
+    )
     pair, src, dst, kind, known_src, known_dst = (
         np.concatenate(c) for c in zip(*taken, strict=True)
     )

@@ -159,6 +159,7 @@ def rows_of_keys(
     src_bits: int,
     type_bits: int,
     merge_types: bool,
+    keep_repeats: bool,
     held_H: np.ndarray,
     pair_H: np.ndarray,
     marked_N: np.ndarray,
@@ -169,6 +170,7 @@ def rows_of_keys(
 
     Args:
         merge_types: parallel edges of different types are one, of the lowest type.
+        keep_repeats: an edge that stands there twice stays twice.
         held_H: keys without type of the held-out pairs, both ways, ascending; pair_H their numbers.
         marked_N: bool; edges from marked sources are also listed as known. Empty: none is.
         indices, types: room for as many as there are keys (types: for none, without types).
@@ -185,7 +187,7 @@ def rows_of_keys(
         for place in range(len(keys)):
             key = keys[place]
             pair = key >> width
-            if place:
+            if place and not keep_repeats:
                 before = keys[place - 1]
                 if before == key or (merge_types and before >> width == pair):
                     duplicates += 1

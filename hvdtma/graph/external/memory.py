@@ -37,14 +37,17 @@ class Memory:
         """The same limit, when so much more is held all the time."""
         return Memory(self.num_bytes, self.held_bytes + held_bytes)
 
+    def fits(self, needed_bytes: int) -> bool:
+        """Whether so much can be held, and worked beside."""
+        return self.num_bytes - BASE_BYTES - self.held_bytes - needed_bytes >= LEAST_BYTES
+
     def left(self, needed_bytes: int, what: str) -> int:
         """Bytes to work in, beside `needed_bytes` that `what` holds whatever the limit."""
         needed = BASE_BYTES + self.held_bytes + needed_bytes
-        left = self.num_bytes - needed
-        if left < LEAST_BYTES:
+        if not self.fits(needed_bytes):
             least_gb = (needed + LEAST_BYTES) / 2**30
             raise UserError(
                 f"{what} needs {least_gb:.2f} GiB at least; memory_gb is "
                 f"{self.num_bytes / 2**30:.2f}"
             )
-        return left
+        return self.num_bytes - needed

@@ -33,9 +33,7 @@ def shuffled_rows(
         row_bytes: of one row; where all fit in memory, nothing is written.
     """
     num_rows = len(rank_R)
-    in_flight = 2 * (num_workers() + 1)  # a range as it was written, and in order
-    range_rows = max(memory_bytes // in_flight // max(row_bytes + rank_R.itemsize, 1), 1)
-    range_rows = max(range_rows, -(-num_rows // MAX_RANGES))
+    range_rows = rows_per_range(rank_R, memory_bytes, row_bytes)
     if num_rows <= range_rows:
         yield _placed(list(pieces), [rank_R])
         return
@@ -54,6 +52,22 @@ def shuffled_rows(
     yield from in_order(take, range(num_ranges), num_workers())
 
 
+def rows_per_range(rank_R: np.ndarray, memory_bytes: int, row_bytes: int) -> int:
+    """How many rows are put in order at once."""
+    fitting = memory_bytes // in_flight_bytes(row_bytes + rank_R.itemsize)
+    return max(fitting, -(-len(rank_R) // MAX_RANGES), 1)
+
+
+def least_bytes(num_rows: int, row_bytes: int) -> int:
+    """The least `memory_bytes` in which so many rows can be shuffled."""
+    return in_flight_bytes(row_bytes + 8) * -(-num_rows // MAX_RANGES)
+
+
+def in_flight_bytes(row_bytes: int) -> int:
+    """Memory for each row of a range: as it was written and in order, for all workers."""
+    return 2 * (num_workers() + 1) * max(row_bytes, 1)
+
+
 def _scatter(
     pieces: Iterable[np.ndarray], rank_R: np.ndarray, folder: Path, range_rows: int
 ) -> tuple[np.dtype, tuple[int, ...]]:
@@ -63,16 +77,21 @@ def _scatter(
         kind, row_shape = piece.dtype, piece.shape[1:]
         rank_n = rank_R[start : start + len(piece)]
         start += len(piece)
-        range_n = rank_n // range_rows
-        order_n = np.argsort(range_n, kind="stable")
-        present, first = np.unique(range_n[order_n], return_index=True)
-        for number, chosen in zip(present.tolist(), np.split(order_n, first[1:]), strict=True):
+        for number, chosen in by_range(rank_n, range_rows):
             rows_file, rank_file = _files(folder, number)
             within = rank_n[chosen] - np.asarray(number * range_rows, rank_R.dtype)
             for file, values in ((rows_file, piece[chosen]), (rank_file, within)):
                 with file.open("ab") as out:
                     out.write(np.ascontiguousarray(values).view(np.uint8).data)
     return kind, row_shape
+
+
+def by_range(rank_n: np.ndarray, range_rows: int) -> Iterator[tuple[int, np.ndarray]]:
+    """The ranges that some rows go to, and which rows go to each."""
+    range_n = rank_n // range_rows
+    order_n = np.argsort(range_n, kind="stable")
+    present, first = np.unique(range_n[order_n], return_index=True)
+    yield from zip(present.tolist(), np.split(order_n, first[1:]), strict=True)
 
 
 def _files(folder: Path, number: int) -> tuple[Path, Path]:

@@ -53,6 +53,7 @@ class EdgeSorter:
         mirror: an edge stands for both directions.
         rank_N: a node's number in the CSC; empty where nodes keep theirs.
         merge_types: parallel edges of different types are one, of the lowest type.
+        keep_repeats: an edge that comes twice stays twice.
     """
 
     num_nodes: int
@@ -63,19 +64,29 @@ class EdgeSorter:
     mirror: bool = False
     rank_N: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int32))
     merge_types: bool = False
+    keep_repeats: bool = False
     self_loops: int = 0
     duplicates: int = 0
 
     def __post_init__(self) -> None:
         self.workers = num_workers()
-        in_flight = (self.workers + 1) * SORT_BYTES
-        fitting = max(1, self.memory_bytes // 2 // in_flight)  # keys of a bucket
+        fitting = max(1, self.memory_bytes // 2 // self.in_flight_bytes())  # keys of a bucket
         wanted = min(max(-(-2 * self.num_edges // fitting), 1), MAX_BUCKETS)
         shift = max(-(-self.num_nodes // wanted) - 1, 0).bit_length()
         self.layout = KeyLayout.of(self.num_nodes, self.num_types, shift)
         self.bucket_nodes = 1 << shift
         num_buckets = -(-self.num_nodes // self.bucket_nodes)
         self.buckets = Buckets(self.folder, num_buckets, self.memory_bytes // 2)
+
+    @staticmethod
+    def in_flight_bytes() -> int:
+        """Memory for each key that the largest bucket may hold, as all workers sort one."""
+        return (num_workers() + 1) * SORT_BYTES
+
+    @classmethod
+    def least_bytes(cls, num_edges: int) -> int:
+        """The least `memory_bytes` in which so many edges can be sorted."""
+        return 2 * cls.in_flight_bytes() * (2 * num_edges // MAX_BUCKETS)
 
     def scatter(
         self,
@@ -130,6 +141,7 @@ class EdgeSorter:
                 self.layout.src_bits,
                 self.layout.type_bits,
                 self.merge_types,
+                self.keep_repeats,
                 held_H,
                 pair_H,
                 marked_N,

@@ -1,0 +1,54 @@
+"""Writing sorted edges as the CSC of a store, one bucket after the other.
+
+Legend: N nodes, E edges.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+
+import numpy as np
+
+from hvdtma.graph.array_writer import EDGE_CHUNK_BYTES, INDPTR_CHUNK_BYTES, ArrayWriter
+from hvdtma.graph.csc import index_dtype
+from hvdtma.graph.external.keys import Rows
+from hvdtma.graph.external.sorting import EdgeSorter, HeldOut
+from hvdtma.graph.store import StoreWriter
+
+
+def write_csc(
+    writer: StoreWriter,
+    sorter: EdgeSorter,
+    advance: Callable[[int], None],
+    held_out: HeldOut | None = None,
+    look: Callable[[int, Rows], object] = lambda *_: None,
+) -> int:
+    """Write `indptr`, `indices` and, of typed edges, `edge_type`; the number of edges E.
+
+    Args:
+        advance: called with the number of edges of every bucket that is done.
+        held_out: what is to be taken out.
+        look: called with every bucket's first node and its rows.
+    """
+    num_nodes, most = sorter.num_nodes, int(sorter.buckets.counts.sum())
+    num_edges = 0
+    with ExitStack() as stack:
+
+        def growing(name: str, dtype: type, rows: int, chunk_bytes: int) -> ArrayWriter:
+            return stack.enter_context(writer.growing(name, dtype, rows, chunk_bytes=chunk_bytes))
+
+        indptr = growing("indptr", np.int64, num_nodes + 1, INDPTR_CHUNK_BYTES)
+        indices = growing("indices", index_dtype(num_nodes), most, EDGE_CHUNK_BYTES)
+        types = growing("edge_type", np.int16, most, EDGE_CHUNK_BYTES) if sorter.num_types else None
+        indptr.append(np.zeros(1, np.int64))
+        for first, rows in sorter.rows(held_out):
+            indptr.append(num_edges + np.cumsum(rows.degree))
+            indices.append(rows.indices)
+            if types is not None:
+                types.append(rows.types)
+            look(first, rows)
+            num_edges += len(rows.indices)
+            advance(len(rows.indices) + len(rows.held_pair) + rows.duplicates)
+    writer.attrs["num_edges"] = num_edges
+    return num_edges
