@@ -13,6 +13,8 @@ from numba import njit
 from hvdtma.graph.csc import CSC, index_dtype
 from hvdtma.shard.reader import BlockReader, Range, windows
 
+CELLS_PER_BLOCK = 4  # of the table that finds a node's block in a step or two
+
 
 class _Rows(NamedTuple):
     """The rows of one block in the store's list of edges: `degree_n[begin:end]` are theirs."""
@@ -48,20 +50,31 @@ def induced_graph(
     edge_type = np.empty(most, np.int16) if "edge_type" in store else None
     kept_n = np.empty(len(degree_n), np.int32)
 
+    shift = max(store.num_nodes // (CELLS_PER_BLOCK * store.num_blocks), 1).bit_length() - 1
+    cells = np.arange((store.num_nodes >> shift) + 1) << shift
+    block_of_cell = np.searchsorted(store.block_offsets, cells, side="right") - 1
+
     def read(window: list[_Rows]) -> list[tuple[_Rows, np.ndarray, np.ndarray, np.ndarray | None]]:
         base, end = window[0].first, window[-1].last
         sources = reader.read("indices", base, end)
         types = None if edge_type is None else reader.read("edge_type", base, end)
         found = []
         for piece in window:
-            count, local, place = _keep_own(
+            its_sources = sources[piece.first - base : piece.last - base]
+            local = np.empty(len(its_sources), indices.dtype)
+            place = np.empty(0 if types is None else len(local), np.int64)
+            count, kept = _keep_own(
                 degree_n[piece.begin : piece.end],
-                sources[piece.first - base : piece.last - base],
+                its_sources,
                 store.block_offsets,
                 local_B,
+                block_of_cell,
+                shift,
+                local,
+                place,
             )
-            kept_types = None if types is None else types[piece.first - base :][place]
-            found.append((piece, count, local, kept_types))
+            kept_types = None if types is None else types[piece.first - base :][place[:kept]]
+            found.append((piece, count, local[:kept], kept_types))
         return found
 
     chunk = store.array("indices").chunks[0]
@@ -99,26 +112,34 @@ def degrees(reader: BlockReader, ranges: list[Range]) -> tuple[np.ndarray, list[
 
 @njit(cache=True, nogil=True)
 def _keep_own(
-    degree: np.ndarray, indices: np.ndarray, offsets_B1: np.ndarray, local_B: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    degree: np.ndarray,
+    indices: np.ndarray,
+    offsets_B1: np.ndarray,
+    local_B: np.ndarray,
+    block_of_cell: np.ndarray,
+    shift: int,
+    local: np.ndarray,
+    place: np.ndarray,
+) -> tuple[np.ndarray, int]:
     """Of the rows with these degrees, the edges that come from own blocks.
 
-    Returns how many each row keeps, their sources' local numbers, and their places in `indices`.
+    Returns how many each row keeps, and how many there are in all; `local` is filled with their
+    sources' local numbers and `place`, unless it is empty, with their places in `indices`.
     """
     count = np.zeros(len(degree), np.int32)
-    local = np.empty(len(indices), np.int64)
-    place = np.empty(len(indices), np.int64)
+    placing = len(place) > 0
     kept = edge = 0
     for row in range(len(degree)):
-        block = 0
         for _ in range(degree[row]):
             source = indices[edge]
-            if source >= offsets_B1[block + 1]:
-                block = np.searchsorted(offsets_B1, source, side="right") - 1
+            block = block_of_cell[source >> shift]
+            while source >= offsets_B1[block + 1]:
+                block += 1
             if local_B[block] >= 0:
                 local[kept] = local_B[block] + source - offsets_B1[block]
-                place[kept] = edge
+                if placing:
+                    place[kept] = edge
                 kept += 1
                 count[row] += 1
             edge += 1
-    return count, local[:kept].copy(), place[:kept].copy()
+    return count, kept
