@@ -108,7 +108,7 @@ def _in_store_order(
     held_bytes = 3 * rank_R.nbytes  # order, ranks, ranks by row
     room = memory.left(held_bytes, f"putting features of {num_nodes:,} nodes in order")
     yield from shuffled_rows(
-        pieces(), rank_R, writer.scratch / "features", room // 2, dim * dtype.itemsize
+        pieces(), rank_R, writer.scratch / "features", room // 4, dim * dtype.itemsize
     )
 
 

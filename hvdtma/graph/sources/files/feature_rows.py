@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
 import scipy.sparse as sp
 
 from hvdtma.errors import UserError
@@ -45,6 +46,7 @@ class FileRows:
     def pieces(self) -> Iterator[np.ndarray]:
         """Rows [n, D]; raises UserError for values that are not finite."""
         yield from self.file.pieces(self._node_of)
+        pa.default_memory_pool().release_unused()  # it would keep what it read files with
         num_nodes, dim = self.shape
         step = max(1, PIECE_BYTES // (dim * self.dtype.itemsize))
         for start in range(self.file.shape[0], num_nodes, step):

@@ -80,6 +80,7 @@ class FileGraph(RawGraph):
         if self.file is not None:
             for batch in self.file.batches():
                 yield partial(self._mapped, batch)
+            pa.default_memory_pool().release_unused()  # it would keep what it read files with
 
     def load(self) -> RawGraph:
         """The whole graph in memory."""

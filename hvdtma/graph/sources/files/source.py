@@ -10,6 +10,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 
 from hvdtma.console import progress, stage
 from hvdtma.errors import UserError
@@ -110,6 +111,7 @@ class FileSource:
             add_ids(features, collector, strings)
         with stage("sorting ids"):
             table = collector.finish()
+        pa.default_memory_pool().release_unused()
         type_names, _ = names.sorted()
         refuse_many_types(len(type_names))
         none = np.zeros(0, np.int64)
