@@ -38,6 +38,7 @@ import zarr
 
 from hvdtma.errors import UserError
 from hvdtma.graph.array_writer import ArrayWriter
+from hvdtma.graph.chunks import ChunkReader, DamagedChunk
 from hvdtma.graph.csc import CSC
 from hvdtma.graph.ids import NodeIds
 from hvdtma.graph.raw import PARTS, Pairs
@@ -54,6 +55,7 @@ class GraphStore:
         self.path = Path(path)
         self.group = _open_group(self.path)
         self.attrs: dict[str, Any] = dict(self.group.attrs)
+        self.chunks: dict[str, ChunkReader] = {}
 
     def __repr__(self) -> str:
         return f"GraphStore({str(self.path)!r}, {self.num_nodes:,} nodes, {self.num_edges:,} edges)"
@@ -107,30 +109,26 @@ class GraphStore:
         """An array of the store, unread."""
         return cast(zarr.Array, self.group[name])
 
-    def read(self, name: str, start: int = 0, stop: int | None = None) -> np.ndarray:
-        """Rows start:stop of an array; raises UserError if a chunk of it is damaged."""
+    def read(
+        self, name: str, start: int = 0, stop: int | None = None, out: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Rows start:stop of an array, into `out` if it is given; safe in threads.
+
+        Raises UserError if a chunk of it is damaged or lost.
+        """
         if name not in self:
             raise UserError(f"{self.path} has no '{name}'; it has: {', '.join(self.array_names)}")
+        chunks = self.chunks.get(name)
+        if chunks is None:
+            chunks = self.chunks[name] = ChunkReader(self.path / name, self.array(name))
+        stop = chunks.shape[0] if stop is None else min(stop, chunks.shape[0])
         try:
-            array = self.array(name)
-            stop = array.shape[0] if stop is None else stop
-            self._refuse_lost_chunks(array, name, start, stop)
-            return np.asarray(array[start:stop])
-        except (ValueError, RuntimeError, KeyError, OSError) as error:
+            return chunks.read(start, stop, out)
+        except (DamagedChunk, RuntimeError, OSError) as error:
             raise UserError(
                 f"{self.path}: array '{name}', rows {start} to {stop}, cannot be read: {error}. "
                 f"Find the damage with: hvdtma verify {self.path}"
             ) from error
-
-    def _refuse_lost_chunks(self, array: zarr.Array, name: str, start: int, stop: int) -> None:
-        """Zarr reads a chunk that is not there as zeros; every chunk of a store was written."""
-        if not array.size or stop <= start:
-            return
-        rows, rest = array.chunks[0], ["0"] * (array.ndim - 1)
-        for number in range(start // rows, -(-stop // rows)):
-            chunk = self.path.joinpath(name, "c", str(number), *rest)
-            if not chunk.exists():
-                raise OSError(f"chunk {chunk} is missing")
 
     @property
     def array_names(self) -> list[str]:

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
@@ -42,17 +42,21 @@ class BlockReader:
         array = self.store.array(name)
         row_bytes = array.dtype.itemsize * int(np.prod(array.shape[1:], dtype=np.int64))
         out = np.empty((sum(b - a for a, b in ranges), *array.shape[1:]), array.dtype)
-        filled = 0
-        every = windows(ranges, CHUNK_BYTES // max(row_bytes, 1), array.chunks[0])
-        for window, values in self.each(lambda window: self._window(name, window), every):
-            base = window[0][0]
-            for start, stop in window:
-                out[filled : filled + stop - start] = values[start - base : stop - base]
-                filled += stop - start
-        return out
 
-    def _window(self, name: str, window: list[Range]) -> tuple[list[Range], np.ndarray]:
-        return window, self.read(name, window[0][0], window[-1][1])
+        def fill(window: list[Place]) -> None:
+            first, last = window[0], window[-1]
+            rows_wanted = sum(stop - start for start, stop, _ in window)
+            if last.stop - first.start == rows_wanted:  # nothing between them: no copy
+                self.read(name, first.start, last.stop, out[first.at : first.at + rows_wanted])
+                return
+            values = self.read(name, first.start, last.stop)
+            for start, stop, at in window:
+                out[at : at + stop - start] = values[start - first.start : stop - first.start]
+
+        every = windows(_places(ranges), CHUNK_BYTES // max(row_bytes, 1), array.chunks[0])
+        for _ in self.each(fill, every):
+            pass
+        return out
 
     def each(self, work: Callable[..., Result], pieces: Iterable) -> Iterator[Result]:
         """`work` of every piece, in order, with `WORKERS` threads; the time of it is counted."""
@@ -62,12 +66,25 @@ class BlockReader:
         finally:
             self.read_s += time.monotonic() - start
 
-    def read(self, name: str, start: int, stop: int) -> np.ndarray:
+    def read(self, name: str, start: int, stop: int, out: np.ndarray | None = None) -> np.ndarray:
         """Rows start:stop of an array; raises UserError if a chunk of it is damaged or lost."""
-        values = self.store.read(name, start, stop)
+        values = self.store.read(name, start, stop, out)
         with self._lock:
             self.bytes_read += values.nbytes
         return values
+
+
+class Place(NamedTuple):
+    """A range of rows, and where it goes."""
+
+    start: int
+    stop: int
+    at: int
+
+
+def _places(ranges: list[Range]) -> list[Place]:
+    ends = np.cumsum([0, *(stop - start for start, stop in ranges)]).tolist()
+    return [Place(*piece, at) for piece, at in zip(ranges, ends, strict=False)]
 
 
 def windows(ranges: Sequence[Piece], most_rows: int, chunk_rows: int) -> Iterator[list[Piece]]:
