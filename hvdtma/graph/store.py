@@ -118,15 +118,15 @@ class GraphStore:
         """
         if name not in self:
             raise UserError(f"{self.path} has no '{name}'; it has: {', '.join(self.array_names)}")
-        chunks = self.chunks.get(name)
-        if chunks is None:
-            chunks = self.chunks[name] = ChunkReader(self.path / name, self.array(name))
-        stop = chunks.shape[0] if stop is None else min(stop, chunks.shape[0])
         try:
+            chunks = self.chunks.get(name)
+            if chunks is None:
+                chunks = self.chunks[name] = ChunkReader(self.path / name, self.array(name))
+            stop = chunks.shape[0] if stop is None else min(stop, chunks.shape[0])
             return chunks.read(start, stop, out)
-        except (DamagedChunk, RuntimeError, OSError) as error:
+        except (DamagedChunk, ValueError, RuntimeError, KeyError, OSError) as error:
             raise UserError(
-                f"{self.path}: array '{name}', rows {start} to {stop}, cannot be read: {error}. "
+                f"{self.path}: array '{name}', rows from {start}, cannot be read: {error}. "
                 f"Find the damage with: hvdtma verify {self.path}"
             ) from error
 

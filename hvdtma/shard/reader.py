@@ -36,6 +36,8 @@ class BlockReader:
     bytes_read: int = 0
     read_s: float = 0.0
     _lock: threading.Lock = field(default_factory=threading.Lock)
+    _under_way: int = 0
+    _since: float = 0.0
 
     def rows(self, name: str, ranges: list[Range]) -> np.ndarray:
         """The rows of ascending ranges, end to end; each chunk is read once."""
@@ -60,11 +62,16 @@ class BlockReader:
 
     def each(self, work: Callable[..., Result], pieces: Iterable) -> Iterator[Result]:
         """`work` of every piece, in order, with `WORKERS` threads; the time of it is counted."""
-        start = time.monotonic()
+        with self._lock:
+            self._under_way += 1
+            self._since = self._since if self._under_way > 1 else time.monotonic()
         try:
             yield from in_order(work, pieces, WORKERS)
         finally:
-            self.read_s += time.monotonic() - start
+            with self._lock:
+                self._under_way -= 1
+                if not self._under_way:
+                    self.read_s += time.monotonic() - self._since
 
     def read(self, name: str, start: int, stop: int, out: np.ndarray | None = None) -> np.ndarray:
         """Rows start:stop of an array; raises UserError if a chunk of it is damaged or lost."""

@@ -5,6 +5,7 @@ Legend: n nodes of the shard, N nodes of the store, e edges of the shard, D feat
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -87,22 +88,27 @@ def load_shard(
     others = _ranges(store, np.setdiff1d(np.arange(store.num_blocks), blocks)) if foreign else []
     everything = sorted(own + others)
     nodes = _nodes(own + others)
-    csc, degree_n = induced_graph(reader, blocks, own)
-    if foreign:
-        csc.indptr = np.append(csc.indptr, np.full(len(nodes) - csc.num_nodes, csc.num_edges))
-        degree_n = np.append(degree_n, degrees(reader, others)[0])
 
     def rows(name: str) -> torch.Tensor:
         values = reader.rows(name, everything)
         return torch.from_numpy(values if not foreign else values[nodes])
 
+    with ThreadPoolExecutor(1) as beside:  # edges want the processor, rows the disk
+        names = ["feat", *["first_hop"] * first_hop, *["label"] * ("label" in store)]
+        reading = {name: beside.submit(rows, name) for name in names}
+        csc, degree_n = induced_graph(reader, blocks, own)
+        found = {name: future.result() for name, future in reading.items()}
+    if foreign:
+        csc.indptr = np.append(csc.indptr, np.full(len(nodes) - csc.num_nodes, csc.num_edges))
+        degree_n = np.append(degree_n, degrees(reader, others)[0])
+    hop = FirstHop(found["first_hop"], torch.from_numpy(degree_n).float()) if first_hop else None
     return Shard(
         nodes=nodes,
         csc=csc,
-        feat=rows("feat"),
-        hop=FirstHop(rows("first_hop"), torch.from_numpy(degree_n).float()) if first_hop else None,
+        feat=found["feat"],
+        hop=hop,
         num_own=sum(stop - start for start, stop in own),
-        label=rows("label") if "label" in store else None,
+        label=found.get("label"),
         train_nodes=_places(store.labelled_nodes("train"), own),
     )
 
