@@ -15,14 +15,19 @@ PIECE_BYTES = 1 << 24
 DROP_EVERY_S = 1.0
 
 
-def measured(*command: object, quiet: bool = False) -> tuple[float, int]:
-    """Seconds and peak resident bytes of a command; its failure is the benchmark's."""
+def measured(*command: object, log: Path | None = None) -> tuple[float, int]:
+    """Seconds and peak resident bytes of a command, whose words go to `log` if it is given.
+
+    Its failure is the benchmark's.
+    """
     start = time.monotonic()
-    out = subprocess.DEVNULL if quiet else None
-    process = subprocess.Popen([str(part) for part in command], stdout=out, stderr=out)
-    _, status, usage = os.wait4(process.pid, 0)
+    with (log or Path(os.devnull)).open("w") as file:
+        out = file if log else None
+        process = subprocess.Popen([str(part) for part in command], stdout=out, stderr=out)
+        _, status, usage = os.wait4(process.pid, 0)
     if status:
-        raise SystemExit(f"{' '.join(map(str, command))} failed")
+        words = log.read_text()[-2000:] if log else ""
+        raise SystemExit(f"{' '.join(map(str, command))} failed\n{words}")
     return time.monotonic() - start, usage.ru_maxrss * 1024
 
 

@@ -60,7 +60,7 @@ def make_store(path: Path, num_edges: int, features: int) -> GraphStore:
     source = f"synthetic:nodes={nodes},edges={num_edges},features={features},communities=1000"
     options = ["--feature-dtype", "float16", "--valid", 10_000, "--test", 10_000]
     command = [sys.executable, "-m", "hvdtma", "build", path, source, *options]
-    measured(*command, "--negatives", 200, "--overwrite", quiet=True)
+    measured(*command, "--negatives", 200, "--overwrite", log=path.with_suffix(".log"))
     return open_store(path)
 
 
@@ -83,7 +83,7 @@ def train(
     launcher = ["horovodrun", "-np", trainers] if trainers > 1 else []
     with never_cached(store.path):
         command = [sys.executable, "-m", "hvdtma", "train", config, "--overwrite"]
-        measured(*launcher, *command, quiet=True)
+        measured(*launcher, *command, log=run.with_suffix(".log"))
     summary = json.loads((run / "summary.json").read_text())
     events = (json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines())
     deal_event = next(event for event in events if event["kind"] == "deal")

@@ -1,83 +1,127 @@
-"""Building graphs of growing size within a memory limit: rate, peak memory, disk.
+"""Building graphs of growing size within a memory limit, and training on them out of core.
 
-    python benchmarks/scale.py --edges 1e6 --edges 1e7 --edges 1e8 --memory-gb 8
+    python benchmarks/scale.py --edges 1e6 --edges 1e7 --edges 1e8 --edges 1.3e9
 
 Synthetic graphs with 10.7 edges a node, as in the citation graph of 121 million papers and 1.3
 billion links, 32 features in half precision, 10,000 links held out for validation and as many for
-test. Every build is a process of its own, whose peak memory the kernel tells. What was built is
-removed. Beside it, the rate at which this disk takes plain sequential writes, in the same run.
+test. Every build is a process of its own, whose peak memory the kernel tells; beside it the rate at
+which this disk takes plain sequential writes, in the same run. Two trainers then train for a while,
+each within `--trainer-gb`. What was made is removed.
 """
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import shutil
-import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from machine import disk_bytes, measured, write_rate
 
 EDGES_PER_NODE = 10.7
 SHAPE = "features=32,communities=1000,directed=true"
-WRITTEN_BYTES = 1 << 30
+BUILT = "edges nodes seconds edges/s first_hop_s edges/s_without peak_GiB store_GB bytes/edge"
+TRAINED = "edges memory_gb sets rounds positives/s read_GB GB/s waited_s peak_GiB test_MRR test_s"
 
 
 def main(
     edges: Annotated[list[float], typer.Option(help="Sizes to build.")],
-    memory_gb: Annotated[float, typer.Option()] = 8,
-    first_hop: Annotated[bool, typer.Option()] = True,
+    memory_gb: Annotated[float, typer.Option(help="Of a build, GiB.")] = 8,
+    trainer_gb: Annotated[float, typer.Option(help="Of each trainer, GiB.")] = 4,
+    seconds: Annotated[float, typer.Option(help="Of training; 0 does not train.")] = 180,
     work: Annotated[Path, typer.Option(help="Where stores go.")] = Path("runs/scale"),
 ) -> None:
-    """Build each size and print a table."""
+    """Build each size, train on it, and print two tables."""
     work.mkdir(parents=True, exist_ok=True)
     print(
         f"{os.cpu_count()} cores, limit {memory_gb:g} GiB, "
         f"plain writing {write_rate(work) / 1e9:.2f} GB/s\n"
     )
-    print("| edges | nodes | seconds | edges/s | peak GiB | store GB | bytes/edge |")
-    print("|---|---|---|---|---|---|---|")
+    trained = []
+    print_row(BUILT.split(), heading=True)
     for wanted in edges:
-        num_edges, num_nodes = int(wanted), int(wanted / EDGES_PER_NODE)
-        store = work / f"{num_edges}.zarr"
-        source = f"synthetic:nodes={num_nodes},edges={num_edges},{SHAPE}"
-        options = ["--valid", 10_000, "--test", 10_000, "--negatives", 100]
-        options += ["--feature-dtype", "float16", "--memory-gb", memory_gb, "--overwrite"]
-        options += ["--first-hop" if first_hop else "--no-first-hop"]
-        seconds, peak = measured(sys.executable, "-m", "hvdtma", "build", store, source, *options)
-        disk = sum(path.stat().st_size for path in store.rglob("*") if path.is_file())
+        store = work / "graph.zarr"
+        print_row(build(store, int(wanted), memory_gb, work / "build.log"))
+        if seconds:
+            trained.append(train(store, work / "run", int(wanted), trainer_gb, seconds))
         shutil.rmtree(store)
-        print(
-            f"| {num_edges:,} | {num_nodes:,} | {seconds:.1f} | {num_edges / seconds:,.0f} "
-            f"| {peak / 2**30:.2f} | {disk / 1e9:.2f} | {disk / num_edges:.1f} |",
-            flush=True,
-        )
+    if trained:
+        print(f"\nTwo trainers, {seconds:g} s, one round every {seconds / 6:g} s:\n")
+        print_row(TRAINED.split(), heading=True)
+        for row in trained:
+            print_row(row)
+    shutil.rmtree(work)
 
 
-def measured(*command: object) -> tuple[float, int]:
-    """Seconds and peak resident bytes of a command; its failure is this script's."""
-    start = time.monotonic()
-    process = subprocess.Popen([str(part) for part in command])
-    _, status, usage = os.wait4(process.pid, 0)
-    if status:
-        raise SystemExit(f"{' '.join(map(str, command))} failed")
-    return time.monotonic() - start, usage.ru_maxrss * 1024
+def build(store: Path, num_edges: int, memory_gb: float, log: Path) -> list[str]:
+    """Build a graph; a row of the first table."""
+    num_nodes = int(num_edges / EDGES_PER_NODE)
+    source = f"synthetic:nodes={num_nodes},edges={num_edges},{SHAPE}"
+    options = ["--valid", 10_000, "--test", 10_000, "--negatives", 100, "--memory-gb", memory_gb]
+    command = [sys.executable, "-m", "hvdtma", "build", store, source, *options]
+    seconds, peak = measured(*command, "--feature-dtype", "float16", "--overwrite", log=log)
+    found = re.search(r"first hop: ([\d.]+) s", log.read_text())
+    hop_s = float(found.group(1)) if found else 0.0
+    disk = disk_bytes(store)
+    return [
+        f"{num_edges:,}",
+        f"{num_nodes:,}",
+        f"{seconds:.1f}",
+        f"{num_edges / seconds:,.0f}",
+        f"{hop_s:.1f}",
+        f"{num_edges / (seconds - hop_s):,.0f}",
+        f"{peak / 2**30:.2f}",
+        f"{disk / 1e9:.2f}",
+        f"{disk / num_edges:.1f}",
+    ]
 
 
-def write_rate(folder: Path) -> float:
-    """Bytes/s of plain sequential writing, down to the disk."""
-    file, piece = folder / "plain", os.urandom(1 << 24)
-    start = time.monotonic()
-    with file.open("wb") as out:
-        for _ in range(WRITTEN_BYTES // len(piece)):
-            out.write(piece)
-        out.flush()
-        os.fsync(out.fileno())
-    seconds = time.monotonic() - start
-    file.unlink()
-    return WRITTEN_BYTES / seconds
+def train(store: Path, run: Path, num_edges: int, trainer_gb: float, seconds: float) -> list[str]:
+    """Train for a while with two trainers; a row of the second table."""
+    values = {
+        "store": str(store),
+        "run": str(run),
+        "memory_gb": trainer_gb,
+        "time_limit_s": seconds,
+        "interval_s": seconds / 6,
+        "model": {"hidden": 64},
+        "optimizer": {"lr": 0.003},
+        "evaluate": {"mode": "final", "sample": 1000},
+    }
+    config = run.with_suffix(".yaml")
+    config.write_text(json.dumps(values))
+    command = [sys.executable, "-m", "hvdtma", "train", config, "--overwrite"]
+    wall_s, _ = measured("horovodrun", "-np", 2, *command, log=run.with_suffix(".log"))
+    summary = json.loads((run / "summary.json").read_text())
+    events = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    dealt = next(event for event in events if event["kind"] == "deal")
+    rows = summary["per_trainer"]
+    read = sum(row["bytes_read"] for row in rows)
+    read_s = max(max(row["read_s"] for row in rows), 1e-9)
+    return [
+        f"{num_edges:,}",
+        f"{trainer_gb:g}",
+        str(dealt["trainers"][0]["sets"]),
+        str(summary["rounds"]),
+        f"{sum(row['positives_per_s'] for row in rows):,.0f}",
+        f"{read / 1e9:.2f}",
+        f"{read / read_s / 1e9:.2f}",
+        f"{max(row['wait_for_data_s'] for row in rows):.1f}",
+        f"{max(row['peak_rss_bytes'] for row in rows) / 2**30:.2f}",
+        f"{summary['test']['mrr']:.4f}",
+        f"{wall_s - summary['time_s']:.0f}",
+    ]
+
+
+def print_row(cells: list[str], *, heading: bool = False) -> None:
+    """One line of a table, with what belongs under a heading."""
+    print("| " + " | ".join(cell.replace("_", " ") for cell in cells) + " |", flush=True)
+    if heading:
+        print("|---" * len(cells) + "|")
 
 
 if __name__ == "__main__":

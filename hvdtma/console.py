@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+LINE_EVERY_S = 30.0
+
 console = Console(stderr=True, highlight=False)
 
 
@@ -28,9 +30,10 @@ def stage(what: str) -> Iterator[None]:
 def progress(what: str, total: int | None, unit: str) -> Iterator[Callable[[int], None]]:
     """Say how far something is, its rate and the time left; gives what to call after each piece.
 
-    Where the total is not known there is no time left either.
+    In a log, a line every half a minute. `total` may not be known.
     """
-    start, done = time.monotonic(), 0
+    start = last_said = time.monotonic()
+    done = 0
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(
         *columns, TimeRemainingColumn(), console=console, disable=not console.is_terminal,
@@ -39,11 +42,16 @@ def progress(what: str, total: int | None, unit: str) -> Iterator[Callable[[int]
         task = bar.add_task(what, total=total)
 
         def advance(number: int) -> None:
-            nonlocal done
+            nonlocal done, last_said
             done += number
             bar.advance(task, number)
+            now = time.monotonic()
+            if not console.is_terminal and now - last_said > LINE_EVERY_S:
+                last_said, rate = now, done / (now - start)
+                left = f", {max(total - done, 0) / max(rate, 1e-9):.0f} s left" if total else ""
+                console.print(f"{what}: {done:,} {unit}, {rate:,.0f} {unit}/s{left}", style="dim")
 
         yield advance
     seconds = time.monotonic() - start
-    rate = f"{done / max(seconds, 1e-9):,.0f} {unit}/s"
-    console.print(f"{what}: {seconds:.1f} s, {done:,} {unit}, {rate}", style="dim")
+    rate = done / max(seconds, 1e-9)
+    console.print(f"{what}: {seconds:.1f} s, {done:,} {unit}, {rate:,.0f} {unit}/s", style="dim")
