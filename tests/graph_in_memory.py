@@ -24,7 +24,7 @@ class Graph:
         csc: the training graph; an undirected link stands in it in both directions.
         node_id: the user's ids of the N nodes.
         feat: float16 or float32 [N, D].
-        first_hop: float32 [N, D] mean of the in-neighbours' features, or None.
+        first_hop: float16 or float32 [N, D] mean of the in-neighbours' features, or None.
         label: int64 [N], -1 where unknown, or None.
         links: held-out links of `valid` and `test`.
         nodes: labelled nodes of `train`, `valid` and `test`.

@@ -115,7 +115,7 @@ def _steps(
     """(start, stop, what the layer reads of their neighbours, input rows) of all nodes in order."""
     if number == 0 and encoder.first_hop:
         for start, stop in _ranges(store.num_nodes):
-            mean_nD = store.read("first_hop", start, stop)
+            mean_nD = store.read("first_hop", start, stop).astype(np.float32, copy=False)
             yield start, stop, _hop(mean_nD, indptr_N1[start : stop + 1]), h[start:stop]
     elif not encoder.needs_neighbours:
         for start, stop in _ranges(store.num_nodes):

@@ -50,7 +50,7 @@ def embed_sampled(
     x_nD = torch.from_numpy(gather(StoredRows(store, "feat"), nodes)).float().to(device)
     hop = None
     if encoder.first_hop:
-        mean_nD = torch.from_numpy(gather(StoredRows(store, "first_hop"), nodes))
+        mean_nD = torch.from_numpy(gather(StoredRows(store, "first_hop"), nodes)).float()
         hop = FirstHop(mean_nD, torch.from_numpy(_degrees(store, nodes))).to(device)
     h_QH = encoder(blocks, x_nD, hop)
     encoder.train(was_training)

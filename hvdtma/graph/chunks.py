@@ -34,6 +34,10 @@ class ChunkReader:
         self.chunk_rows = max(array.chunks[0], 1)
         self.compressed = any(isinstance(codec, BloscCodec) for codec in array.compressors)
 
+    def __getitem__(self, rows: slice) -> np.ndarray:
+        start, stop, _ = rows.indices(self.shape[0])
+        return self.read(start, stop)
+
     def read(self, start: int, stop: int, out: np.ndarray | None = None) -> np.ndarray:
         """Rows start:stop, into `out` if it is given (contiguous, of the array's dtype)."""
         if out is None:

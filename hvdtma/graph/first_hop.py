@@ -15,6 +15,8 @@ from hvdtma.graph.external.memory import Memory
 from hvdtma.graph.neighbour_means import neighbour_means
 from hvdtma.graph.store import StoreWriter
 
+ROWS_AT_ONCE = 1 << 18  # turned into the features' dtype and written
+
 
 def first_hop(csc: CSC, feat_ND: np.ndarray) -> np.ndarray:
     """float32 [N, D]: row v is the mean of feat over v's in-edges, 0 without any."""
@@ -24,16 +26,18 @@ def first_hop(csc: CSC, feat_ND: np.ndarray) -> np.ndarray:
 
 def write_first_hop(writer: StoreWriter, memory: Memory, block_nodes: int) -> None:
     """Compute the first hop of the store that is being written, and write it."""
-    feat, indptr, indices = (writer.array(name) for name in ("feat", "indptr", "indices"))
+    feat, indptr, indices = (writer.written(name) for name in ("feat", "indptr", "indices"))
     num_nodes, dim = feat.shape
-    room = memory.left(indptr.nbytes, "the first hop")
-    chunk_rows = rows_per_chunk(block_nodes, dim * 4)
+    room = memory.left(8 * (num_nodes + 1), "the first hop")
+    chunk_rows = rows_per_chunk(block_nodes, dim * feat.dtype.itemsize)
     with (
         progress("first hop", indices.shape[0] * dim, "edges x features") as advance,
-        writer.growing("first_hop", np.float32, num_nodes, (dim,), chunk_rows=chunk_rows) as out,
+        writer.growing("first_hop", feat.dtype, num_nodes, (dim,), chunk_rows=chunk_rows) as out,
     ):
-        indptr_N1 = np.asarray(indptr[:])
+        indptr_N1 = indptr[:]
         for mean_nD in neighbour_means(indptr_N1, indices, feat, memory_bytes=room):
             start = out.num_rows
-            out.append(mean_nD)
+            for first in range(0, len(mean_nD), ROWS_AT_ONCE):
+                out.append(mean_nD[first : first + ROWS_AT_ONCE])
+            del mean_nD  # before the next is made
             advance(int(indptr_N1[out.num_rows] - indptr_N1[start]) * dim)

@@ -18,6 +18,7 @@ from numba import njit, prange
 from hvdtma.graph.external.threads import in_order
 
 LEAST_ROWS = 64  # of a tile and of a band, however little memory
+ROW_BYTES = 24  # of a destination beside its sum: where its edges begin, and how far it has come
 BAND_BYTES = 256 << 20  # where there is no reason for larger ones
 ROWS_AT_ONCE = 1 << 10  # of a band, by one thread
 
@@ -26,6 +27,8 @@ def neighbour_means(
     indptr_N1: np.ndarray, indices: Any, rows: Any, *, memory_bytes: int
 ) -> Iterator[np.ndarray]:
     """float32 [n, D] for one band of destinations after the other; 0 where there are no edges.
+
+    A band should be let go of before the next is asked for.
 
     Sums are in float32, always in the order of the sources: they do not depend on memory.
 
@@ -52,14 +55,16 @@ def neighbour_means(
         return piece[0], whole or _bits(np.asarray(rows[piece[0] : piece[1]]))
 
     edge_bytes = np.dtype(indices.dtype).itemsize
-    for start, stop in _bands(indptr_N1, memory_bytes // 2, dim * 4 + 24, edge_bytes):
+    for start, stop in _bands(indptr_N1, memory_bytes, dim * 4 + ROW_BYTES, edge_bytes):
         sources = np.asarray(indices[indptr_N1[start] : indptr_N1[stop]])
         indptr_n1 = indptr_N1[start : stop + 1] - indptr_N1[start]
         at_n, total_nD = indptr_n1[:-1].copy(), np.zeros((stop - start, dim), np.float32)
         for first, (half_tD, single_tD) in in_order(read, tiles, 1):
             _add_tile(indptr_n1, sources, at_n, half_tD, single_tD, first, total_nD)
         total_nD /= np.maximum(np.diff(indptr_n1), 1).astype(np.float32)[:, None]
+        del sources, indptr_n1, at_n
         yield total_nD
+        del total_nD  # whoever took it may have let go of it: the next one needs its room
 
 
 def _bits(rows_tD: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -4,7 +4,7 @@ Legend: N nodes, E stored edges, D features, B blocks.
 
     indptr int64 [N+1], indices int32|int64 [E]   training graph, in-edges by destination
     feat float16|float32 [N,D]                    node features
-    first_hop float32 [N,D]                       mean of the in-neighbours' features (optional)
+    first_hop float16|float32 [N,D]               mean of the in-neighbours' features (optional)
     block_offsets int64 [B+1]                     where blocks begin
     part_offsets int64 [P+1]                      first block of each min-cut part (optional)
     node_id/{values | offsets,utf8}               the user's ids
@@ -244,6 +244,10 @@ class StoreWriter:
     def array(self, name: str) -> zarr.Array:
         """An array that was written, to be read again."""
         return cast(zarr.Array, self.group[name])
+
+    def written(self, name: str) -> ChunkReader:
+        """An array that was written, to be read by ranges."""
+        return ChunkReader(self.beside / name, self.array(name))
 
     @property
     def scratch(self) -> Path:

@@ -179,7 +179,8 @@ def _first_hop_is_the_mean(store: GraphStore, csc: CSC) -> str | None:
         return None
     expected = first_hop(csc, store.read("feat"))
     gap = np.abs(store.read("first_hop") - expected).max(initial=0)
-    near = gap <= ROUNDING * max(1.0, np.abs(expected).max(initial=0))
+    rounding = ROUNDING + np.finfo(store.array("first_hop").dtype).eps
+    near = gap <= rounding * max(1.0, np.abs(expected).max(initial=0))
     return None if near else f"first_hop is off by up to {gap:.2g}"
 
 

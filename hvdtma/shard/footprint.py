@@ -29,7 +29,7 @@ class Footprint:
     def of(cls, store: GraphStore, *, first_hop: bool) -> Footprint:
         """What a shard of this store holds."""
         feat = store.array("feat")
-        row = feat.dtype.itemsize * store.feature_dim + 4 * store.feature_dim * first_hop
+        row = feat.dtype.itemsize * store.feature_dim * (1 + first_hop)
         index = np.dtype(index_dtype(store.num_nodes)).itemsize
         order = index * (0.5 if store.undirected else 1)  # in which links are trained on
         types = 2 if store.edge_type_names else 0

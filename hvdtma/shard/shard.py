@@ -65,7 +65,7 @@ class Shard:
         """The first hop of local nodes, or None."""
         if self.hop is None:
             return None
-        return FirstHop(self.hop.mean[nodes], self.hop.degree[nodes])
+        return FirstHop(self.hop.mean[nodes].float(), self.hop.degree[nodes])
 
 
 def load_shard(

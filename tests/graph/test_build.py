@@ -257,7 +257,7 @@ def test_half_precision_is_kept_and_has_its_first_hop(tmp_path, community_raw):
     options = BuildOptions(feature_dtype="float16", negatives=2)
     store = build(tmp_path / "x.zarr", community_raw, options)
     assert store.read("feat").dtype == np.float16
-    assert store.read("first_hop").dtype == np.float32
+    assert store.read("first_hop").dtype == np.float16
     assert is_sound(store)
 
 

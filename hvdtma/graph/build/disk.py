@@ -43,7 +43,7 @@ def store_bytes(source: Source, options: BuildOptions) -> int:
     dim = source.feat.shape[1] if source.feat is not None else 128
     if options.feature_dim:
         dim = min(dim, options.feature_dim)
-    row_bytes = dim * (np.dtype(options.feature_dtype).itemsize + 4 * options.first_hop)
+    row_bytes = dim * np.dtype(options.feature_dtype).itemsize * (1 + options.first_hop)
     links = 0
     if options.hold_out == "links" and source.link_split is None:
         sizes = (options.valid, options.test)

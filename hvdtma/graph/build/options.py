@@ -19,7 +19,7 @@ class BuildOptions:
         seed: of the split, the order, the negatives and the reduction.
         feature_dim: reduce features to so many (None: dense ones are kept, sparse become 128).
         feature_dtype: `float32` or `float16`, on disk.
-        first_hop: also store the mean of every node's in-neighbours' features.
+        first_hop: also store the mean of every node's in-neighbours' features, of their dtype.
         block_nodes: nodes per block (None: about 8 MiB of features, and at least 256 blocks).
     """
 

@@ -96,15 +96,18 @@ def group_edges(
     """
     renumber, typed = len(rank_N) > 0, len(type_E) > 0
     start_B = np.zeros(num_buckets + 1, np.int64)
+    new_src, new_dst = np.empty(len(src_E), np.int64), np.empty(len(src_E), np.int64)
     loops = 0
-    for edge in range(len(src_E)):
+    for edge in range(len(src_E)):  # ranks are read from anywhere in memory: once is enough
         if src_E[edge] == dst_E[edge]:
             loops += 1
+            new_dst[edge] = -1
             continue
+        src = int(rank_N[src_E[edge]] if renumber else src_E[edge])
         dst = int(rank_N[dst_E[edge]] if renumber else dst_E[edge])
+        new_src[edge], new_dst[edge] = src, dst
         start_B[(dst >> shift) + 1] += 1
         if mirror:
-            src = int(rank_N[src_E[edge]] if renumber else src_E[edge])
             start_B[(src >> shift) + 1] += 1
     for bucket in range(num_buckets):
         start_B[bucket + 1] += start_B[bucket]
@@ -112,10 +115,9 @@ def group_edges(
     keys = np.empty(start_B[-1], np.uint64)
     mask = (np.int64(1) << shift) - 1
     for edge in range(len(src_E)):
-        if src_E[edge] == dst_E[edge]:
+        src, dst = new_src[edge], new_dst[edge]
+        if dst < 0:
             continue
-        src = int(rank_N[src_E[edge]] if renumber else src_E[edge])
-        dst = int(rank_N[dst_E[edge]] if renumber else dst_E[edge])
         kind = int(type_E[edge]) if typed else 0
         bucket = dst >> shift
         keys[free_B[bucket]] = ((((dst & mask) << src_bits) | src) << type_bits) | kind

@@ -74,6 +74,8 @@ def _scatter(
     """Append every row, and its place within its range, to that range's files."""
     start, kind, row_shape = 0, np.dtype(np.uint8), ()
     for piece in pieces:
+        if not len(piece):
+            continue
         kind, row_shape = piece.dtype, piece.shape[1:]
         rank_n = rank_R[start : start + len(piece)]
         start += len(piece)

@@ -158,20 +158,25 @@ class SyntheticGraph:
         """One piece of the edges: src and dst, int64, and no types."""
         first = piece * EDGES_PER_PIECE
         num = min(EDGES_PER_PIECE, self.edges - first)
+        power = 1 - 1 / (self.exponent - 1)
+        smallest = self.nodes // self.communities
+        limits = np.array([0.0, smallest, smallest + 1]) + _RANK_OFFSET
         src, dst = _edges(
-            first, num, self._stream(_EDGES), self.nodes, self.communities, self.mixing, self.power
+            first,
+            num,
+            self._stream(_EDGES),
+            self.nodes,
+            self.communities,
+            self.mixing,
+            limits**power,
+            1 / power,
         )
         return src, dst, None
 
-    @property
-    def power(self) -> float:
-        """Of the integral over a community's weights (see `_member`)."""
-        return 1 - 1 / (self.exponent - 1)
-
     def take(self, nodes: np.ndarray) -> np.ndarray:
         """Features float32 [n, D] of any nodes, in their order."""
-        noise = _noise(nodes, self._stream(_NOISE), self.features)
-        return self._centres[self.labels_of(nodes)] + np.float32(self.noise) * noise
+        stream, labels = self._stream(_NOISE), self.labels_of(nodes)
+        return _features(nodes, labels, self._centres, self.noise, stream)
 
     def labels_of(self, nodes: np.ndarray) -> np.ndarray:
         """Communities int64 [n] of any nodes."""
@@ -205,26 +210,40 @@ class SyntheticGraph:
 
 
 @njit(nogil=True, cache=True)
-def _uniform(stream: np.uint64, counter: int) -> float:
-    """The counter-th number of a stream, in [0, 1): SplitMix64 at any place of its sequence."""
+def _random(stream: np.uint64, counter: int) -> np.uint64:
+    """The counter-th number of a stream: SplitMix64 at any place of its sequence."""
     x = stream + np.uint64(counter) * np.uint64(0x9E3779B97F4A7C15)
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return ((x ^ (x >> np.uint64(31))) >> np.uint64(11)) * 2.0**-53
+    return x ^ (x >> np.uint64(31))
 
 
 @njit(nogil=True, cache=True)
-def _member(community: int, uniform: float, nodes: int, communities: int, power: float) -> int:
+def _uniform(stream: np.uint64, counter: int) -> float:
+    """The counter-th number of a stream, in [0, 1)."""
+    return (_random(stream, counter) >> np.uint64(11)) * 2.0**-53
+
+
+@njit(nogil=True, cache=True)
+def _member(
+    community: int,
+    uniform: float,
+    nodes: int,
+    communities: int,
+    integrals: np.ndarray,
+    exponent: float,
+) -> int:
     """A node of a community, by the inverse of its distribution function.
 
     The j-th node of a community weighs (j + offset)^-a with a = 1 / (exponent - 1), which gives
     degrees their power law. The sum over j is taken for the integral, which is solved in closed
-    form, so no table of weights is needed.
+    form, so no table of weights is needed: `integrals` are x^(1-a) at no node, at the size of the
+    smaller communities and at one more, `exponent` undoes them.
     """
     start = community * nodes // communities
     size = (community + 1) * nodes // communities - start
-    low, high = _RANK_OFFSET**power, (size + _RANK_OFFSET) ** power
-    rank = int((low + uniform * (high - low)) ** (1 / power) - _RANK_OFFSET)
+    low, high = integrals[0], integrals[1 + size - nodes // communities]
+    rank = int((low + uniform * (high - low)) ** exponent - _RANK_OFFSET)
     if rank < 0:
         return start
     return start + rank if rank < size else start + size - 1
@@ -238,7 +257,8 @@ def _edges(
     nodes: int,
     communities: int,
     mixing: float,
-    power: float,
+    integrals: np.ndarray,
+    exponent: float,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Edges first .. first + num, each from five numbers of its own."""
     src, dst = np.empty(num, np.int64), np.empty(num, np.int64)
@@ -249,8 +269,9 @@ def _edges(
         if communities > 1 and _uniform(stream, at + 1) < mixing:
             step = int(_uniform(stream, at + 2) * (communities - 1)) + 1
             away = (home + step) % communities
-        src[edge] = _member(home, _uniform(stream, at + 3), nodes, communities, power)
-        dst[edge] = _member(away, _uniform(stream, at + 4), nodes, communities, power)
+        src_at, dst_at = _uniform(stream, at + 3), _uniform(stream, at + 4)
+        src[edge] = _member(home, src_at, nodes, communities, integrals, exponent)
+        dst[edge] = _member(away, dst_at, nodes, communities, integrals, exponent)
         if src[edge] == dst[edge]:
             after = src[edge] + 1
             ends = after == (home + 1) * nodes // communities
@@ -259,16 +280,27 @@ def _edges(
 
 
 @njit(nogil=True, cache=True)
-def _noise(nodes: np.ndarray, stream: np.uint64, dim: int) -> np.ndarray:
-    """Standard normal float32 [n, D], two at a time from two uniform numbers (Box and Muller)."""
+def _features(
+    nodes: np.ndarray,
+    labels: np.ndarray,
+    centres_CD: np.ndarray,
+    noise: float,
+    stream: np.uint64,
+) -> np.ndarray:
+    """float32 [n, D]: every node's centre, and noise of four uniform numbers' sum.
+
+    The four are the quarters of one random number; their sum has the mean and, scaled, the
+    variance of a normal one, and ends at 3.5 standard deviations.
+    """
+    dim = centres_CD.shape[1]
     out_nD = np.empty((len(nodes), dim), np.float32)
-    pairs = (dim + 1) // 2
+    quarter, scale = np.uint64(0xFFFF), noise / (2.0**16 / np.sqrt(3.0))
     for row in range(len(nodes)):
-        for pair in range(pairs):
-            at = 2 * (int(nodes[row]) * pairs + pair)
-            radius = np.sqrt(-2 * np.log(1 - _uniform(stream, at)))
-            angle = 2 * np.pi * _uniform(stream, at + 1)
-            out_nD[row, 2 * pair] = radius * np.cos(angle)
-            if 2 * pair + 1 < dim:
-                out_nD[row, 2 * pair + 1] = radius * np.sin(angle)
+        first = int(nodes[row]) * dim
+        for d in range(dim):
+            x = _random(stream, first + d)
+            low = (x & quarter) + ((x >> np.uint64(16)) & quarter)
+            high = ((x >> np.uint64(32)) & quarter) + (x >> np.uint64(48))
+            value = np.int64(low + high) - np.int64(2 * 0xFFFF)
+            out_nD[row, d] = centres_CD[labels[row], d] + np.float32(value * scale)
     return out_nD
