@@ -82,7 +82,7 @@ def embed(
     layers = len(encoder.layers)
     layer_bytes = 4 * store.num_nodes * encoder.out_dim
     in_memory = 2 * layer_bytes <= room.num_bytes // 2
-    work_bytes = room.num_bytes - 2 * layer_bytes * in_memory
+    work = Room(room.num_bytes - 2 * layer_bytes * in_memory, room.folder)
     h: Rows = StoredRows(store, "feat")
     for number in range(layers):
         out: Rows
@@ -90,7 +90,7 @@ def embed(
             out = np.zeros((store.num_nodes, encoder.out_dim), np.float32)
         else:
             out = RowFile(store.num_nodes, encoder.out_dim, room.folder)
-        for start, stop, step, own in _steps(encoder, number, store, indptr_N1, h, work_bytes):
+        for start, stop, step, own in _steps(encoder, number, store, indptr_N1, h, work):
             step = step if step is None else step.to(device)
             made = encoder.layer(number, step, torch.from_numpy(own).float().to(device))
             out[start:stop] = made.float().cpu().numpy()
@@ -110,7 +110,7 @@ def _steps(
     store: GraphStore,
     indptr_N1: np.ndarray,
     h: Rows,
-    work_bytes: int,
+    work: Room,
 ) -> Iterator[Step]:
     """(start, stop, what the layer reads of their neighbours, input rows) of all nodes in order."""
     if number == 0 and encoder.first_hop:
@@ -123,7 +123,10 @@ def _steps(
     elif encoder.takes_means:
         indices = StoredRows(store, "indices")
         first = 0
-        for mean_nD in neighbour_means(indptr_N1, indices, h, memory_bytes=work_bytes // 2):
+        means = neighbour_means(
+            indptr_N1, indices, h, memory_bytes=work.num_bytes, folder=work.folder
+        )
+        for mean_nD in means:
             for start, stop in _ranges(len(mean_nD)):
                 here = slice(first + start, first + stop + 1)
                 hop = _hop(mean_nD[start:stop], indptr_N1[here])

@@ -1,21 +1,14 @@
 """Matrices by node that need not be in memory: a store's, or one in a scratch file.
 
-Legend: N rows, H values a row.
+Legend: N rows.
 """
 
 from __future__ import annotations
 
-import os
-import tempfile
-import weakref
-from pathlib import Path
-
 import numpy as np
 
-from hvdtma.errors import UserError
+from hvdtma.graph.external.row_file import RowFile
 from hvdtma.graph.store import GraphStore
-
-READ_BYTES = 8 << 20  # at once, when rows are gathered
 
 
 class StoredRows:
@@ -30,52 +23,6 @@ class StoredRows:
     def __getitem__(self, rows: slice) -> np.ndarray:
         start, stop, _ = rows.indices(self.shape[0])
         return self.store.read(self.name, start, stop)
-
-
-class RowFile:
-    """float32 [N, H] in a file without a name, which is gone when nobody holds it.
-
-    It is no memory map, whose pages would count as the process's own. Raises UserError if the
-    folder cannot be written to.
-    """
-
-    dtype = np.dtype(np.float32)
-
-    def __init__(self, num_rows: int, dim: int, folder: Path | None = None):
-        self.shape = (num_rows, dim)
-        self.row_bytes = dim * self.dtype.itemsize
-        self.rows_at_once = max(READ_BYTES // self.row_bytes, 1)
-        try:
-            with tempfile.TemporaryFile(dir=folder) as file:
-                self.descriptor = os.dup(file.fileno())
-        except OSError as error:
-            where = folder or tempfile.gettempdir()
-            raise UserError(f"scratch_dir {where} cannot be written to: {error}") from error
-        weakref.finalize(self, os.close, self.descriptor)
-
-    def __len__(self) -> int:
-        return self.shape[0]
-
-    def __getitem__(self, rows: slice) -> np.ndarray:
-        start, stop, _ = rows.indices(len(self))
-        out = np.empty((max(stop - start, 0), self.shape[1]), self.dtype)
-        view, at = out.view(np.uint8).reshape(-1).data, start * self.row_bytes
-        while len(view):
-            read = os.preadv(self.descriptor, [view], at)
-            if not read:
-                raise EOFError(f"row {start} to {stop} were never written")
-            view, at = view[read:], at + read
-        return out
-
-    def __setitem__(self, rows: slice, values: np.ndarray) -> None:
-        start, stop, _ = rows.indices(len(self))
-        if values.shape != (stop - start, self.shape[1]):
-            raise ValueError(f"{values.shape} does not fit rows {start} to {stop}")
-        view = np.ascontiguousarray(values, self.dtype).view(np.uint8).reshape(-1).data
-        at = start * self.row_bytes
-        while len(view):
-            written = os.pwritev(self.descriptor, [view], at)
-            view, at = view[written:], at + written
 
 
 Rows = np.ndarray | RowFile | StoredRows

@@ -12,10 +12,8 @@ from hvdtma.console import progress
 from hvdtma.graph.blocks import rows_per_chunk
 from hvdtma.graph.csc import CSC
 from hvdtma.graph.external.memory import Memory
-from hvdtma.graph.neighbour_means import neighbour_means
+from hvdtma.graph.neighbour_means import least_bytes, neighbour_means
 from hvdtma.graph.store import StoreWriter
-
-ROWS_AT_ONCE = 1 << 18  # turned into the features' dtype and written
 
 
 def first_hop(csc: CSC, feat_ND: np.ndarray) -> np.ndarray:
@@ -28,16 +26,23 @@ def write_first_hop(writer: StoreWriter, memory: Memory, block_nodes: int) -> No
     """Compute the first hop of the store that is being written, and write it."""
     feat, indptr, indices = (writer.written(name) for name in ("feat", "indptr", "indices"))
     num_nodes, dim = feat.shape
-    room = memory.left(8 * (num_nodes + 1), "the first hop")
+    held_bytes = 8 * (num_nodes + 1) + least_bytes(num_nodes, feat.dtype.itemsize)
+    room = memory.left(held_bytes, "the first hop") + held_bytes - 8 * (num_nodes + 1)
     chunk_rows = rows_per_chunk(block_nodes, dim * feat.dtype.itemsize)
     with (
         progress("first hop", indices.shape[0] * dim, "edges x features") as advance,
         writer.growing("first_hop", feat.dtype, num_nodes, (dim,), chunk_rows=chunk_rows) as out,
     ):
         indptr_N1 = indptr[:]
-        for mean_nD in neighbour_means(indptr_N1, indices, feat, memory_bytes=room):
+        means = neighbour_means(
+            indptr_N1,
+            indices,
+            feat,
+            memory_bytes=room,
+            folder=writer.made_scratch(),
+            dtype=feat.dtype,
+        )
+        for mean_nD in means:
             start = out.num_rows
-            for first in range(0, len(mean_nD), ROWS_AT_ONCE):
-                out.append(mean_nD[first : first + ROWS_AT_ONCE])
-            del mean_nD  # before the next is made
+            out.append(mean_nD)
             advance(int(indptr_N1[out.num_rows] - indptr_N1[start]) * dim)

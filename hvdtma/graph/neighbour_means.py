@@ -1,126 +1,145 @@
 """The mean of every node's in-neighbours' rows, when neither rows nor edges fit in memory.
 
-For a band of destinations, one tile of sources after the other is read and added up. Sources
-ascend within a row of the CSC, so those in a tile stand together and a row only remembers how far
-it has come. The rows are read once per band: bands are large and tiles small.
+The rows of all nodes are in memory, but only as many of their columns at a time as fit: then any
+neighbour can be looked up, and edges are read in order, once for each group of columns. What the
+first groups give waits in files until the last one completes the rows.
 
-Legend: N nodes, D values a row, n destinations of a band, t sources of a tile.
+Legend: N nodes, D values a row, n destinations of a band, c columns of a group.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numba import njit, prange
 
-from hvdtma.graph.external.threads import in_order
+from hvdtma.graph.external.row_file import RowFile
 
-LEAST_ROWS = 64  # of a tile and of a band, however little memory
-ROW_BYTES = 24  # of a destination beside its sum: where its edges begin, and how far it has come
-BAND_BYTES = 256 << 20  # where there is no reason for larger ones
+BAND_BYTES = 128 << 20  # of destinations that are worked on at once
+BANDS = 4  # in memory: edges, sums, what is yielded, what is read
+READ_ROWS = 1 << 16  # at once
 ROWS_AT_ONCE = 1 << 10  # of a band, by one thread
 
 
 def neighbour_means(
-    indptr_N1: np.ndarray, indices: Any, rows: Any, *, memory_bytes: int
+    indptr_N1: np.ndarray,
+    indices: Any,
+    rows: Any,
+    *,
+    memory_bytes: int,
+    folder: Path | None = None,
+    dtype: np.dtype | type = np.float32,
 ) -> Iterator[np.ndarray]:
-    """float32 [n, D] for one band of destinations after the other; 0 where there are no edges.
-
-    A band should be let go of before the next is asked for.
+    """Means [n, D] for one band of destinations after the other; 0 where there are no edges.
 
     Sums are in float32, always in the order of the sources: they do not depend on memory.
 
     Args:
         indices [E], rows [N, D] of float16 or float32: NumPy arrays, or read by ranges.
-        memory_bytes: that bands and tiles may take, beside what is in memory already.
+        memory_bytes: that may be taken, beside what is in memory already; one column of all nodes,
+            and a little to work in, is taken in any case.
+        folder: for what does not fit (None: the system's own).
+        dtype: of the means.
     """
     num_nodes, dim = rows.shape
-    row_bytes = max(dim * np.dtype(rows.dtype).itemsize, 1)
-    in_memory = isinstance(rows, np.ndarray)
-    if in_memory:  # nothing is read again for every band
-        memory_bytes = min(memory_bytes, BAND_BYTES)
-    if in_memory or num_nodes * row_bytes <= memory_bytes // 2:
-        tile = max(num_nodes, 1)
-        memory_bytes -= 0 if in_memory else num_nodes * row_bytes
-        whole = _bits(np.asarray(rows[:]))
-    else:
-        whole = None
-        tile = max(memory_bytes // 4 // (2 * row_bytes), LEAST_ROWS)  # one used, one being read
-        memory_bytes -= memory_bytes // 4
-    tiles = [(start, min(start + tile, num_nodes)) for start in range(0, num_nodes, tile)]
-
-    def read(piece: tuple[int, int]) -> tuple[int, tuple[np.ndarray, np.ndarray]]:
-        return piece[0], whole or _bits(np.asarray(rows[piece[0] : piece[1]]))
-
-    edge_bytes = np.dtype(indices.dtype).itemsize
-    for start, stop in _bands(indptr_N1, memory_bytes, dim * 4 + ROW_BYTES, edge_bytes):
-        sources = np.asarray(indices[indptr_N1[start] : indptr_N1[stop]])
-        indptr_n1 = indptr_N1[start : stop + 1] - indptr_N1[start]
-        at_n, total_nD = indptr_n1[:-1].copy(), np.zeros((stop - start, dim), np.float32)
-        for first, (half_tD, single_tD) in in_order(read, tiles, 1):
-            _add_tile(indptr_n1, sources, at_n, half_tD, single_tD, first, total_nD)
-        total_nD /= np.maximum(np.diff(indptr_n1), 1).astype(np.float32)[:, None]
-        del sources, indptr_n1, at_n
-        yield total_nD
-        del total_nD  # whoever took it may have let go of it: the next one needs its room
+    bands = list(_bands(indptr_N1, dim * 4, np.dtype(indices.dtype).itemsize))
+    files: list[RowFile] = []
+    groups = _column_groups(rows, memory_bytes)
+    for number, (left, right) in enumerate(groups):
+        bits = _bits(_columns(rows, left, right))
+        last = number == len(groups) - 1
+        if not last:
+            files.append(RowFile(num_nodes, right - left, folder, dtype))
+        for start, stop in bands:
+            first, end = int(indptr_N1[start]), int(indptr_N1[stop])
+            mean_nc = np.zeros((stop - start, right - left), np.float32)
+            _add_neighbours(indptr_N1[start : stop + 1], indices[first:end], *bits, mean_nc)
+            mean_nc = mean_nc.astype(dtype, copy=False)
+            if last:
+                before = [file[start:stop] for file in files]
+                yield np.concatenate([*before, mean_nc], axis=1) if before else mean_nc
+            else:
+                files[-1][start:stop] = mean_nc
+        del bits
 
 
-def _bits(rows_tD: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def least_bytes(num_nodes: int, itemsize: int) -> int:
+    """The least `memory_bytes`: a column of all nodes and bands."""
+    return num_nodes * itemsize + BANDS * BAND_BYTES
+
+
+def _column_groups(rows: Any, memory_bytes: int) -> list[tuple[int, int]]:
+    """Ranges of columns, as equal as can be, of which one fits in memory; all if they are there."""
+    num_nodes, dim = rows.shape
+    column_bytes = max(num_nodes * np.dtype(rows.dtype).itemsize, 1)
+    fitting = max((memory_bytes - BANDS * BAND_BYTES) // column_bytes, 1)
+    groups = 1 if isinstance(rows, np.ndarray) else max(-(-dim // fitting), 1)
+    cuts = np.linspace(0, dim, groups + 1).astype(int).tolist()
+    return list(pairwise(cuts))
+
+
+def _columns(rows: Any, left: int, right: int) -> np.ndarray:
+    """Some columns of all rows."""
+    if isinstance(rows, np.ndarray):
+        return rows
+    num_rows, dim = rows.shape
+    if (left, right) == (0, dim):
+        return np.asarray(rows[:])
+    out = np.empty((num_rows, right - left), rows.dtype)
+    for start in range(0, num_rows, READ_ROWS):
+        out[start : start + READ_ROWS] = rows[start : start + READ_ROWS][:, left:right]
+    return out
+
+
+def _bits(rows_Nc: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Rows as half floats' bits or as float32, the other of both empty: Numba knows no float16."""
-    if rows_tD.dtype == np.float16:
-        return rows_tD.view(np.uint16), np.zeros((0, 0), np.float32)
-    return np.zeros((0, 0), np.uint16), rows_tD.astype(np.float32, copy=False)
+    if rows_Nc.dtype == np.float16:
+        return rows_Nc.view(np.uint16), np.zeros((0, 0), np.float32)
+    return np.zeros((0, 0), np.uint16), rows_Nc.astype(np.float32, copy=False)
 
 
-def _bands(
-    indptr_N1: np.ndarray, most_bytes: int, row_bytes: int, edge_bytes: int
-) -> Iterator[tuple[int, int]]:
-    """Ranges of destinations that take at most so many bytes, with their edges; or are one row."""
+def _bands(indptr_N1: np.ndarray, row_bytes: int, edge_bytes: int) -> Iterator[tuple[int, int]]:
+    """Ranges of destinations that take at most `BAND_BYTES` with their edges, or are one row."""
     start, num_nodes = 0, len(indptr_N1) - 1
     while start < num_nodes:
-        stop = min(start + max(most_bytes // row_bytes, LEAST_ROWS), num_nodes)
-        while stop > start + 1:
-            edges = int(indptr_N1[stop] - indptr_N1[start])
-            taken = (stop - start) * row_bytes + edges * edge_bytes
-            if taken <= most_bytes:
-                break
-            stop = start + max(int((stop - start) * most_bytes / taken * 0.99), 1)
+        by_edges = indptr_N1[start] + BAND_BYTES // (2 * edge_bytes)
+        stop = int(np.searchsorted(indptr_N1, by_edges, side="right")) - 1
+        stop = min(max(stop, start + 1), start + max(BAND_BYTES // row_bytes, 1), num_nodes)
         yield start, stop
         start = stop
 
 
 @njit(cache=True, parallel=True, nogil=True)
-def _add_tile(
+def _add_neighbours(
     indptr_n1: np.ndarray,
     indices: np.ndarray,
-    at_n: np.ndarray,
-    half_tD: np.ndarray,
-    single_tD: np.ndarray,
-    first: int,
-    total_nD: np.ndarray,
+    half_Nc: np.ndarray,
+    single_Nc: np.ndarray,
+    mean_nc: np.ndarray,
 ) -> None:
-    """Add the sources first .. first + t to the rows that have them; `at_n` is their next edge."""
-    dim = total_nD.shape[1]
-    halves = len(half_tD) > 0
-    end = first + (len(half_tD) if halves else len(single_tD))
-    for piece in prange(-(-len(at_n) // ROWS_AT_ONCE)):
-        bits = np.empty(dim, np.uint32)
+    """Fill in the means of destinations whose edges are `indices`."""
+    columns, halves = mean_nc.shape[1], len(half_Nc) > 0
+    for piece in prange(-(-len(mean_nc) // ROWS_AT_ONCE)):
+        bits = np.empty(columns, np.uint32)
         values = bits.view(np.float32)
-        for row in range(piece * ROWS_AT_ONCE, min((piece + 1) * ROWS_AT_ONCE, len(at_n))):
-            edge, last = at_n[row], indptr_n1[row + 1]
-            while edge < last and indices[edge] < end:
-                source = indices[edge] - first
+        for row in range(piece * ROWS_AT_ONCE, min((piece + 1) * ROWS_AT_ONCE, len(mean_nc))):
+            for edge in range(indptr_n1[row] - indptr_n1[0], indptr_n1[row + 1] - indptr_n1[0]):
+                source = indices[edge]
                 if halves:
-                    for d in range(dim):  # as a float32 of the same mantissa and a small exponent
-                        half = np.uint32(half_tD[source, d])
+                    for c in range(columns):  # a float32 of the same mantissa, small exponent
+                        half = np.uint32(half_Nc[source, c])
                         sign = (half & np.uint32(0x8000)) << np.uint32(16)
-                        bits[d] = sign | ((half & np.uint32(0x7FFF)) << np.uint32(13))
-                    for d in range(dim):
-                        total_nD[row, d] += values[d] * np.float32(2.0**112)
+                        bits[c] = sign | ((half & np.uint32(0x7FFF)) << np.uint32(13))
+                    for c in range(columns):
+                        mean_nc[row, c] += values[c] * np.float32(2.0**112)
                 else:
-                    for d in range(dim):
-                        total_nD[row, d] += single_tD[source, d]
-                edge += 1
-            at_n[row] = edge
+                    for c in range(columns):
+                        mean_nc[row, c] += single_Nc[source, c]
+            degree = indptr_n1[row + 1] - indptr_n1[row]
+            if degree:
+                for c in range(columns):
+                    mean_nc[row, c] /= np.float32(degree)

@@ -254,6 +254,11 @@ class StoreWriter:
         """A folder for what is not to stay; made by whoever needs it."""
         return self.beside / ".scratch"
 
+    def made_scratch(self) -> Path:
+        """The same folder, made."""
+        self.scratch.mkdir(exist_ok=True)
+        return self.scratch
+
     def __exit__(
         self,
         kind: type[BaseException] | None,

@@ -9,12 +9,14 @@ import zarr
 from hvdtma.config import parse_config
 from hvdtma.errors import UserError
 from hvdtma.evaluate import embed as module
-from hvdtma.evaluate import rows as rows_module
 from hvdtma.evaluate.embed import Room, embed
-from hvdtma.evaluate.rows import RowFile, gather
+from hvdtma.evaluate.rows import gather
 from hvdtma.evaluate.sampled import _choose as choose
 from hvdtma.evaluate.sampled import embed_sampled
 from hvdtma.evaluate.write import write_embeddings
+from hvdtma.graph import neighbour_means
+from hvdtma.graph.external import row_file
+from hvdtma.graph.external.row_file import RowFile
 from hvdtma.graph.ids import NodeIds
 from hvdtma.shard.sampling import sample_neighbourhood
 from hvdtma.shard.shard import load_shard
@@ -68,7 +70,8 @@ def test_working_in_small_pieces_and_in_scratch_files_changes_nothing(
     whole = embed(model, community_store)
     monkeypatch.setattr(module, "EDGES_AT_ONCE", 50)
     monkeypatch.setattr(module, "ROWS_AT_ONCE", 7)
-    monkeypatch.setattr(rows_module, "READ_BYTES", 100)
+    monkeypatch.setattr(row_file, "READ_BYTES", 100)
+    monkeypatch.setattr(neighbour_means, "BAND_BYTES", 500)
     done = []
     room = Room(9000, tmp_path)
     pieces = embed(model, community_store, progress=done.append, room=room)

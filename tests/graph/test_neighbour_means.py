@@ -34,7 +34,7 @@ def test_the_mean_over_neighbours_is_that_of_the_dense_matrix(csc, memory_bytes,
     assert whole.dtype == np.float32
     assert whole == pytest.approx(expected, abs=1e-6)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "LEAST_ROWS", 1)
+        patch.setattr(module, "BAND_BYTES", 40)
         bands = neighbour_means(
             csc.indptr, OnDisk(csc.indices), OnDisk(feat), memory_bytes=memory_bytes
         )

@@ -1,13 +1,9 @@
 """Partitioning stays under its limit, gives what it would in memory, and dies without a trace."""
 
-import signal
-import subprocess
-import sys
-import time
-
 import numpy as np
 import pytest
 from graph_in_memory import read_graph, renumber
+from processes import kill_when, peak_gib
 
 from hvdtma.errors import UserError
 from hvdtma.graph.build import BuildOptions, build
@@ -26,32 +22,6 @@ def large_store(tmp_path_factory):
     source = load_source("synthetic:nodes=200000,edges=4000000,features=32", seed=0)
     options = BuildOptions(valid=1000, test=1000, negatives=20)
     return build(tmp_path_factory.mktemp("large") / "x.zarr", source, options)
-
-
-def command(*arguments):
-    return [sys.executable, "-m", "hvdtma", "partition", *map(str, arguments)]
-
-
-def start(*arguments):
-    return subprocess.Popen(
-        command(*arguments), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-
-
-# by way of a small process: a new one counts the memory of the one that it was forked from
-WAIT = """
-import os, subprocess, sys
-_, status, usage = os.wait4(subprocess.Popen(sys.argv[1:], stderr=subprocess.DEVNULL).pid, 0)
-print(os.waitstatus_to_exitcode(status), usage.ru_maxrss)
-"""
-
-
-def measured(*arguments):
-    """Exit status and peak memory in KiB."""
-    waited = subprocess.run(
-        [sys.executable, "-c", WAIT, *command(*arguments)], capture_output=True, check=True
-    )
-    return tuple(map(int, waited.stdout.split()[-2:]))
 
 
 def plain_order(csc, method):
@@ -79,9 +49,8 @@ def test_every_method_gives_bit_for_bit_what_it_would_in_memory(method, which, t
 
 
 def test_memory_stays_under_the_limit(large_store, tmp_path):
-    status, peak_kib = measured(large_store.path, tmp_path / "x.zarr", "--memory-gb", LIMIT_GB)
-    assert status == 0
-    assert peak_kib / 2**20 < LIMIT_GB
+    out = tmp_path / "x.zarr"
+    assert peak_gib("partition", large_store.path, out, "--memory-gb", LIMIT_GB) < LIMIT_GB
     made = open_store(tmp_path / "x.zarr")
     assert made.num_edges == large_store.num_edges
     old = large_store.node_ids().lookup(made.node_ids().values)
@@ -92,12 +61,10 @@ def test_memory_stays_under_the_limit(large_store, tmp_path):
 @pytest.mark.parametrize("written", [".scratch", "indices/c", "feat/c"])
 def test_a_kill_at_any_time_leaves_nothing_that_opens(written, large_store, tmp_path):
     out = tmp_path / "x.zarr"
-    process = start(large_store.path, out, "--memory-gb", LIMIT_GB)
-    while not list(tmp_path.glob(f".x.zarr.*.partial/{written}")):
-        assert process.poll() is None, "it ended before it wrote that"
-        time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    kill_when(
+        lambda: list(tmp_path.glob(f".x.zarr.*.partial/{written}")),
+        *("partition", large_store.path, out, "--memory-gb", LIMIT_GB),
+    )
     assert not out.exists()
     left = list(tmp_path.iterdir())
     assert len(left) == 1

@@ -1,0 +1,38 @@
+"""hvdtma as a process of its own: its peak memory, and killing it."""
+
+import signal
+import subprocess
+import sys
+import time
+
+# By way of a small process: a new one counts the memory of the one that it was forked from.
+_WAIT = """
+import os, subprocess, sys
+_, status, usage = os.wait4(subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL).pid, 0)
+print(os.waitstatus_to_exitcode(status), usage.ru_maxrss)
+"""
+
+
+def command(*arguments):
+    return [sys.executable, "-m", "hvdtma", *map(str, arguments)]
+
+
+def peak_gib(*arguments) -> float:
+    """Peak resident memory of a command that succeeds, in GiB."""
+    waiting = [sys.executable, "-c", _WAIT, *command(*arguments)]
+    waited = subprocess.run(waiting, capture_output=True, check=True, text=True)
+    status, peak_kib = map(int, waited.stdout.split()[-2:])
+    assert status == 0, waited.stderr
+    return peak_kib / 2**20
+
+
+def kill_when(found, *arguments) -> None:
+    """Start a command and kill it as soon as `found()` is true, which it must become."""
+    process = subprocess.Popen(
+        command(*arguments), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    while not found():
+        assert process.poll() is None, "it ended before that"
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
