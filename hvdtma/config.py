@@ -203,6 +203,11 @@ class TrainConfig(Component):
             raise ValueError("give interval_s or interval_steps")
         if self.evaluate.patience and self.evaluate.mode == "final":
             raise ValueError("evaluate.patience needs evaluate.mode follow or inline")
+        if self.memory_gb is not None and self.evaluate.mode == "inline":
+            raise ValueError(
+                "evaluate.mode inline scores beside the shard, in the same memory; with memory_gb "
+                "use follow or final"
+            )
         if self.first_hop and self.model.encoder not in ("sage", "gcn"):
             raise ValueError(
                 f"first_hop serves the encoders sage and gcn, not {self.model.encoder}; "

@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numba import njit, prange
+from llvmlite import ir
+from numba import njit, prange, types
+from numba.extending import intrinsic
 
 from hvdtma.graph.external.row_file import RowFile
 
@@ -113,6 +115,16 @@ def _bands(indptr_N1: np.ndarray, row_bytes: int, edge_bytes: int) -> Iterator[t
         start = stop
 
 
+@intrinsic
+def _single(typing_context: Any, bits: Any) -> Any:
+    """A half float's bits as a float32: Numba has no such type on CPUs, but LLVM does."""
+
+    def convert(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.fpext(builder.bitcast(arguments[0], ir.HalfType()), ir.FloatType())
+
+    return types.float32(types.uint16), convert
+
+
 @njit(cache=True, parallel=True, nogil=True)
 def _add_neighbours(
     indptr_n1: np.ndarray,
@@ -124,18 +136,12 @@ def _add_neighbours(
     """Fill in the means of destinations whose edges are `indices`."""
     columns, halves = mean_nc.shape[1], len(half_Nc) > 0
     for piece in prange(-(-len(mean_nc) // ROWS_AT_ONCE)):
-        bits = np.empty(columns, np.uint32)
-        values = bits.view(np.float32)
         for row in range(piece * ROWS_AT_ONCE, min((piece + 1) * ROWS_AT_ONCE, len(mean_nc))):
             for edge in range(indptr_n1[row] - indptr_n1[0], indptr_n1[row + 1] - indptr_n1[0]):
                 source = indices[edge]
                 if halves:
-                    for c in range(columns):  # a float32 of the same mantissa, small exponent
-                        half = np.uint32(half_Nc[source, c])
-                        sign = (half & np.uint32(0x8000)) << np.uint32(16)
-                        bits[c] = sign | ((half & np.uint32(0x7FFF)) << np.uint32(13))
                     for c in range(columns):
-                        mean_nc[row, c] += values[c] * np.float32(2.0**112)
+                        mean_nc[row, c] += _single(half_Nc[source, c])
                 else:
                     for c in range(columns):
                         mean_nc[row, c] += single_Nc[source, c]

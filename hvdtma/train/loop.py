@@ -82,6 +82,12 @@ class Trainer:
                 self.batches = self.task.batches(self.shard, stream=stream, epochs=epochs)
                 return
 
+    def let_go(self) -> None:
+        """Free the shard's memory: nothing is trained on any more."""
+        assert self.sets is not None
+        self.sets.close()
+        self.shard = self.batches = None  # type: ignore[assignment]
+
     @property
     def _stream(self) -> list[int]:
         return [self.config.seed, self.deal, self.rank]

@@ -199,6 +199,7 @@ def _finish(
 ) -> dict:
     """Score what is left, test the best round, write the summary and the report."""
     config, run, rounds = trainer.config, recorder.run, averaging.rounds_done
+    trainer.let_go()  # scoring needs the memory
     recorder.log_scores(recorder.scores.finish(rounds))
     skipped = skipped_rounds(run, rounds, config.evaluate.every)
     if skipped:
