@@ -10,6 +10,7 @@ Legend: N nodes, D values a row, n destinations of a band, t sources of a tile.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,58 @@ from hvdtma.graph.external.threads import in_order
 LEAST_ROWS = 64  # of a tile and of a band, however little memory
 BAND_BYTES = 256 << 20  # where there is no reason for larger ones
 ROWS_AT_ONCE = 1 << 10  # of a band, by one thread
+ROW_BYTES = 24  # of a destination in a band, beside its sum: where its edges begin, end and stand
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """How bands and tiles share some memory.
+
+    Attributes:
+        num_nodes, dim: N, D.
+        row_bytes: of a row that is read.
+        held: the rows are in memory already, and cost nothing here.
+        tile_rows: rows of a tile; N where all are held or fit.
+        band_bytes: that a band may take.
+    """
+
+    num_nodes: int
+    dim: int
+    row_bytes: int
+    held: bool
+    tile_rows: int
+    band_bytes: int
+
+    @classmethod
+    def of(
+        cls, num_nodes: int, dim: int, itemsize: int, *, held: bool, memory_bytes: int
+    ) -> Tiling:
+        row_bytes = max(dim * itemsize, 1)
+        rest = min(memory_bytes, BAND_BYTES) if held else memory_bytes  # nothing is read again
+        if held:
+            tile = num_nodes
+        elif num_nodes * row_bytes <= memory_bytes // 2:
+            tile = num_nodes
+            rest -= num_nodes * row_bytes
+        else:
+            tile = max(memory_bytes // 4 // (2 * row_bytes), LEAST_ROWS)  # one used, one being read
+            rest -= memory_bytes // 4
+        return cls(num_nodes, dim, row_bytes, held, max(tile, 1), rest // 2)
+
+    @property
+    def whole(self) -> bool:
+        """Whether one tile is all rows."""
+        return self.tile_rows >= self.num_nodes
+
+    def num_bytes(self, num_edges: int, index_bytes: int) -> int:
+        """Bytes taken at most: tiles, a band, and the means of the band before, not yet let go."""
+        tiles = 0 if self.held else self.row_bytes * min(self.num_nodes, self.tile_rows * 2)
+        sums = 4 * self.dim * self.num_nodes
+        all_bands = sums + ROW_BYTES * self.num_nodes + index_bytes * num_edges
+        if all_bands <= self.band_bytes:
+            return tiles + all_bands
+        share = self.band_bytes / all_bands
+        return tiles + int(self.band_bytes + min(share, 1 - share) * sums)
 
 
 def neighbour_means(
@@ -34,25 +87,18 @@ def neighbour_means(
         memory_bytes: that bands and tiles may take, beside what is in memory already.
     """
     num_nodes, dim = rows.shape
-    row_bytes = max(dim * np.dtype(rows.dtype).itemsize, 1)
-    in_memory = isinstance(rows, np.ndarray)
-    if in_memory:  # nothing is read again for every band
-        memory_bytes = min(memory_bytes, BAND_BYTES)
-    if in_memory or num_nodes * row_bytes <= memory_bytes // 2:
-        tile = max(num_nodes, 1)
-        memory_bytes -= 0 if in_memory else num_nodes * row_bytes
-        whole = _bits(np.asarray(rows[:]))
-    else:
-        whole = None
-        tile = max(memory_bytes // 4 // (2 * row_bytes), LEAST_ROWS)  # one used, one being read
-        memory_bytes -= memory_bytes // 4
+    itemsize = np.dtype(rows.dtype).itemsize
+    held = isinstance(rows, np.ndarray)
+    tiling = Tiling.of(num_nodes, dim, itemsize, held=held, memory_bytes=memory_bytes)
+    whole = _bits(np.asarray(rows[:])) if tiling.whole else None
+    tile = tiling.tile_rows
     tiles = [(start, min(start + tile, num_nodes)) for start in range(0, num_nodes, tile)]
 
     def read(piece: tuple[int, int]) -> tuple[int, tuple[np.ndarray, np.ndarray]]:
         return piece[0], whole or _bits(np.asarray(rows[piece[0] : piece[1]]))
 
     edge_bytes = np.dtype(indices.dtype).itemsize
-    for start, stop in _bands(indptr_N1, memory_bytes // 2, dim * 4 + 24, edge_bytes):
+    for start, stop in _bands(indptr_N1, tiling.band_bytes, dim * 4 + ROW_BYTES, edge_bytes):
         sources = np.asarray(indices[indptr_N1[start] : indptr_N1[stop]])
         indptr_n1 = indptr_N1[start : stop + 1] - indptr_N1[start]
         at_n, total_nD = indptr_n1[:-1].copy(), np.zeros((stop - start, dim), np.float32)
