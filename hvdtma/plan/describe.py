@@ -7,6 +7,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from hvdtma.console import console
+from hvdtma.plan.aggregation import Aggregating
 from hvdtma.plan.plan import Plan, Stage
 
 
@@ -55,10 +56,7 @@ def facts(plan: Plan) -> dict[str, str]:
         if deal.sets == 1
         else f"a shard is cut into {deal.sets} sets; one has {deal.share_resident:.1%} of its "
         "edges, and two are in memory",
-        "averaging": f"{averaging.parameters:,} parameters, {decimal(averaging.num_bytes)} a "
-        f"round; {averaging.lost_s * 1e3:.3g} ms a round ({averaging.ring_s * 1e3:.3g} between trainers, "
-        f"{averaging.copies_s * 1e3:.3g} in copies)"
-        + ("" if averaging.lost_share is None else f", {averaging.lost_share:.3%} of the interval"),
+        "averaging": averaging_text(averaging),
         "network": f"{averaging.network.latency_s * 1e6:.3g} us, "
         f"{averaging.network.bytes_per_s * 8 / 1e9:.3g} Gbit/s, copies "
         f"{decimal(int(averaging.network.copy_bytes_per_s))}/s ({averaging.network.source})",
@@ -78,6 +76,17 @@ def facts(plan: Plan) -> dict[str, str]:
             f"{rates.scored_pairs:,.0f} pairs/s scored"
         )
     return told
+
+
+def averaging_text(averaging: Aggregating) -> str:
+    """What a round loses to its aggregation."""
+    share = averaging.lost_share
+    return (
+        f"{averaging.parameters:,} parameters, {decimal(averaging.num_bytes)} a round; "
+        f"{averaging.lost_s * 1e3:.3g} ms a round ({averaging.ring_s * 1e3:.3g} between trainers, "
+        f"{averaging.copies_s * 1e3:.3g} in copies)"
+        + ("" if share is None else f", {share:.3%} of the interval")
+    )
 
 
 def duration(seconds: float) -> str:
