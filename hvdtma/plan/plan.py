@@ -182,7 +182,7 @@ def deal_of(config: TrainConfig, sizes: GraphSizes, trainers: int) -> Dealt:
         share_of_shard=of_all,
         share_kept=min(trainers * of_all, 1.0),
         sets=sets,
-        share_resident=of_set / max(edges, 1),
+        share_resident=of_set / edges if edges else 1.0,
     )
 
 
