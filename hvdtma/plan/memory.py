@@ -13,10 +13,12 @@ from pathlib import Path
 import numpy as np
 
 from hvdtma.config import TrainConfig
+from hvdtma.errors import UserError
 from hvdtma.evaluate.embed import EDGES_AT_ONCE, ROWS_AT_ONCE, Room, layers_within
 from hvdtma.evaluate.sampled import bytes_per_node
 from hvdtma.evaluate.score import SAMPLED_BYTES
 from hvdtma.graph.array_writer import CHUNK_BYTES
+from hvdtma.graph.build.edges import PAIR_BYTES, most_pairs
 from hvdtma.graph.csc import index_dtype
 from hvdtma.graph.external.memory import Memory
 from hvdtma.graph.external.sorting import KEY_BYTES, SORT_BYTES, EdgeSorter
@@ -32,7 +34,6 @@ from hvdtma.train.memory import sets_within, step_bytes
 
 DRAW_BYTES = 64  # of a negative while it is drawn: itself, its place, and whether it is an edge
 LABEL_BYTES = 32  # of a node while labels are put in order: twice the labels, and their places
-PICK_BYTES = 64  # of a held-out pair: hash, ends, keys and numbers, both ways
 LINEAR_COPIES = 4  # of a layer's output, without gradients: two maps, their sum, what follows
 
 
@@ -43,7 +44,14 @@ def build_bytes(planned: PlannedGraph, sizes: GraphSizes) -> int:
     sorting = held + _sorting_bytes(planned, sorting_room(planned))
     links = sizes.held_out.values()
     drawn = max((min(number * each, DRAWN_AT_ONCE) for number, each in links), default=0)
-    drawing = held + DRAW_BYTES * drawn + PICK_BYTES * sum(number for number, _ in links)
+    pairs = sum(number for number, _ in links)
+    most = most_pairs(sorting_room(planned) * 4 // 3)
+    if pairs > most:
+        raise UserError(
+            f"{pairs:,} links would be held out, and the build could hold {most:,}; give --valid "
+            "and --test as counts (10000, say), or more --memory-gb"
+        )
+    drawing = held + DRAW_BYTES * drawn + PAIR_BYTES * pairs
     labels = LABEL_BYTES * planned.nodes * ("label" in sizes)
     return max(sorting, drawing, labels, _first_hop_bytes(sizes, memory))
 

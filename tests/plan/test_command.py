@@ -99,6 +99,11 @@ def test_node_classification_is_measured_too(hvdtma, config):
         ({}, (*SIZES, "--latency-us", -1), "latency"),
         ({}, (*SIZES, "--memory-gb", 0.1), "GiB at least"),
         ({}, (*SIZES, "--memory-gb", 0), "must be above 0"),
+        (
+            {},
+            ("--nodes", 10**7, "--edges", 10**9, "--features", 8, "--memory-gb", 4),
+            "links would be held out",
+        ),
         ({"memory_gb": 0.1}, SIZES, "give"),
         ({}, ("--nodes", 0, "--edges", 1, "--features", 1), "--nodes is 0"),
         ({"task": {"name": "nodes"}}, SIZES, "no labels"),
