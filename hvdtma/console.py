@@ -27,6 +27,17 @@ def stage(what: str) -> Iterator[None]:
 
 
 @contextmanager
+def quietly() -> Iterator[None]:
+    """Say nothing of what is done inside."""
+    was = console.quiet
+    console.quiet = True
+    try:
+        yield
+    finally:
+        console.quiet = was
+
+
+@contextmanager
 def progress(what: str, total: int | None, unit: str) -> Iterator[Callable[[int], None]]:
     """Say how far something is, its rate and the time left; gives what to call after each piece.
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import typer
 
-from hvdtma.cli import graph, runs
+from hvdtma.cli import graph, planning, runs
 from hvdtma.version import __version__
 
 app = typer.Typer(
@@ -18,6 +18,7 @@ app = typer.Typer(
 
 COMMANDS: list[Callable[..., None]] = [
     *(graph.build, graph.info, graph.verify, graph.partition),
+    planning.plan,
     *(runs.train, runs.evaluate, runs.embed, runs.report),
 ]
 for command in COMMANDS:

@@ -20,6 +20,7 @@ from hvdtma.dgl_backend import Block, block_of_rows
 from hvdtma.errors import UserError
 from hvdtma.evaluate.rows import RowFile, Rows, StoredRows, gather
 from hvdtma.graph.neighbour_means import neighbour_means
+from hvdtma.graph.sizes import GraphFacts
 from hvdtma.graph.store import GraphStore
 from hvdtma.models.encoder import Encoder
 from hvdtma.shard.first_hop import FirstHop
@@ -41,7 +42,7 @@ class Room:
 
     @classmethod
     def of(
-        cls, memory_gb: float | None, folder: Path | None, store: GraphStore, held_bytes: int = 0
+        cls, memory_gb: float | None, folder: Path | None, store: GraphFacts, held_bytes: int = 0
     ) -> Room:
         """`memory_gb` GiB (None: no limit) without the process, indptr and what else is held.
 
@@ -58,6 +59,13 @@ class Room:
 
 
 NO_LIMIT = Room(1 << 62)
+
+
+def layers_within(num_nodes: int, out_dim: int, room: Room) -> tuple[bool, int]:
+    """Whether two layers [N, H] are held in memory, and the bytes that are left to work in."""
+    both = 2 * 4 * num_nodes * out_dim
+    in_memory = both <= room.num_bytes // 2
+    return in_memory, room.num_bytes - both * in_memory
 
 
 @torch.no_grad()
@@ -80,9 +88,8 @@ def embed(
     encoder.eval()
     indptr_N1 = store.read("indptr")
     layers = len(encoder.layers)
-    layer_bytes = 4 * store.num_nodes * encoder.out_dim
-    in_memory = 2 * layer_bytes <= room.num_bytes // 2
-    work = Room(room.num_bytes - 2 * layer_bytes * in_memory, room.folder)
+    in_memory, work_bytes = layers_within(store.num_nodes, encoder.out_dim, room)
+    work = Room(work_bytes, room.folder)
     h: Rows = StoredRows(store, "feat")
     for number in range(layers):
         out: Rows

@@ -17,6 +17,7 @@ from numba import njit
 from hvdtma.config import TrainConfig
 from hvdtma.dgl_backend import Block, block_of_edges
 from hvdtma.evaluate.rows import StoredRows, gather
+from hvdtma.graph.sizes import GraphFacts
 from hvdtma.graph.store import GraphStore
 from hvdtma.models.encoder import Encoder
 from hvdtma.shard.first_hop import FirstHop
@@ -57,7 +58,7 @@ def embed_sampled(
     return h_QH.float().cpu().numpy()
 
 
-def bytes_per_node(config: TrainConfig, store: GraphStore, fanouts: list[int]) -> int:
+def bytes_per_node(config: TrainConfig, store: GraphFacts, fanouts: list[int]) -> int:
     """What `embed_sampled` takes in memory for a node that is asked for, at most."""
     width, outputs = 1, 1
     for fanout in reversed(fanouts):

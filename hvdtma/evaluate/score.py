@@ -105,16 +105,20 @@ class Scorer:
     def _links(
         self, model: Model, vectors: Vectors, pairs: Pairs, most_nodes: int | None
     ) -> dict[str, float]:
-        positive, first_negative, rank = [], [], []
         if pairs.neg is None:
             raise UserError(f"{self.store.path} has no negatives to rank against")
+        # Made beforehand: small arrays kept from every piece hold on to the pages between them.
+        ends_n2 = torch.empty(len(pairs), 2)  # the positive's score, and its first negative's
+        rank_n = torch.empty(len(pairs), dtype=torch.float64)
+        done = 0
         for group, vectors_of_group in _groups(pairs, vectors, most_nodes):
             for scores in self._scores(model, group, vectors_of_group):
-                positive.append(scores[:, 0].cpu())
-                first_negative.append(scores[:, 1].cpu())
-                rank.append(ranks(scores[:, 0], scores[:, 1:]).cpu())
-        auc = area_under_roc(torch.cat(positive).numpy(), torch.cat(first_negative).numpy())
-        return link_metrics(torch.cat(rank), auc)
+                here = slice(done, done + len(scores))
+                ends_n2[here] = scores[:, :2].cpu()
+                rank_n[here] = ranks(scores[:, 0], scores[:, 1:]).cpu()
+                done += len(scores)
+        auc = area_under_roc(ends_n2[:, 0].numpy(), ends_n2[:, 1].numpy())
+        return link_metrics(rank_n, auc)
 
     def _scores(self, model: Model, pairs: Pairs, vectors: Vectors) -> Iterator[torch.Tensor]:
         """Scores [rows, 1 + K] of a few links at a time: the true destination first."""

@@ -16,6 +16,13 @@ EDGE_CHUNK_BYTES = 1 << 20  # of what is read by a block's edges, which begin an
 INDPTR_CHUNK_BYTES = 1 << 18  # so is this, and it shrinks to a quarter
 
 
+def codecs_of(dtype: np.dtype) -> list[BytesBytesCodec]:
+    """How chunks of a dtype are packed: sorted and small numbers shrink; random floats do not."""
+    if dtype.kind not in "iu":
+        return [Crc32cCodec()]
+    return [BloscCodec(cname="lz4", clevel=1, typesize=dtype.itemsize), Crc32cCodec()]
+
+
 class ArrayWriter:
     """An array that grows at its end; chunks are whole rows.
 
@@ -42,15 +49,12 @@ class ArrayWriter:
         chunks = max(-(-most_rows * row_bytes // (chunk_bytes or CHUNK_BYTES)), 1)
         even_rows = -(-most_rows // chunks)  # the last is not mostly padding
         self.chunk_rows = max(min(chunk_rows or even_rows, most_rows), 1)
-        codecs: list[BytesBytesCodec] = [Crc32cCodec()]
-        if dtype.kind in "iu":  # sorted and small numbers shrink; random floats do not
-            codecs.insert(0, BloscCodec(cname="lz4", clevel=1, typesize=dtype.itemsize))
         self.array = group.create_array(
             name,
             shape=(most_rows, *row_shape),
             chunks=(self.chunk_rows, *(max(n, 1) for n in row_shape)),
             dtype=dtype,
-            compressors=codecs,
+            compressors=codecs_of(dtype),
             config={"write_empty_chunks": True},  # a chunk that is not there is a lost one
         )
         self.hash = xxhash.xxh3_128()

@@ -69,17 +69,40 @@ def neighbour_means(
         del bits
 
 
+def bytes_taken(
+    num_nodes: int,
+    dim: int,
+    itemsize: int,
+    num_edges: int,
+    index_bytes: int,
+    *,
+    held: bool,
+    memory_bytes: int,
+) -> int:
+    """Bytes that `neighbour_means` will take; `held` says that the rows are in memory already."""
+    groups = 1 if held else num_groups(num_nodes, dim, itemsize, memory_bytes)
+    columns = 0 if held else num_nodes * itemsize * -(-dim // groups)
+    everything = 2 * 4 * num_nodes * dim + index_bytes * num_edges
+    return columns + min(everything, BANDS * BAND_BYTES)
+
+
 def least_bytes(num_nodes: int, itemsize: int) -> int:
     """The least `memory_bytes`: a column of all nodes and bands."""
     return num_nodes * itemsize + BANDS * BAND_BYTES
 
 
+def num_groups(num_nodes: int, dim: int, itemsize: int, memory_bytes: int) -> int:
+    """Into how many groups columns are cut, of which one fits in memory."""
+    fitting = (memory_bytes - BANDS * BAND_BYTES) // max(num_nodes * itemsize, 1)
+    return max(-(-dim // max(fitting, 1)), 1)
+
+
 def _column_groups(rows: Any, memory_bytes: int) -> list[tuple[int, int]]:
-    """Ranges of columns, as equal as can be, of which one fits in memory; all if they are there."""
+    """Ranges of columns, as equal as can be; one of all if the rows are in memory."""
     num_nodes, dim = rows.shape
-    column_bytes = max(num_nodes * np.dtype(rows.dtype).itemsize, 1)
-    fitting = max((memory_bytes - BANDS * BAND_BYTES) // column_bytes, 1)
-    groups = 1 if isinstance(rows, np.ndarray) else max(-(-dim // fitting), 1)
+    held = isinstance(rows, np.ndarray)
+    itemsize = np.dtype(rows.dtype).itemsize
+    groups = 1 if held else num_groups(num_nodes, dim, itemsize, memory_bytes)
     cuts = np.linspace(0, dim, groups + 1).astype(int).tolist()
     return list(pairwise(cuts))
 
@@ -141,7 +164,7 @@ def _add_neighbours(
                 source = indices[edge]
                 if halves:
                     for c in range(columns):
-                        mean_nc[row, c] += _single(half_Nc[source, c])
+                        mean_nc[row, c] += _single(half_Nc[source, c])  # type: ignore[call-arg]
                 else:
                     for c in range(columns):
                         mean_nc[row, c] += single_Nc[source, c]

@@ -60,7 +60,7 @@ class GraphStore:
     def __repr__(self) -> str:
         return f"GraphStore({str(self.path)!r}, {self.num_nodes:,} nodes, {self.num_edges:,} edges)"
 
-    def __contains__(self, name: str) -> bool:
+    def __contains__(self, name: object) -> bool:
         return name in self.attrs["checksums"]
 
     @property
@@ -79,6 +79,27 @@ class GraphStore:
     @property
     def feature_dim(self) -> int:
         return self.attrs["feature_dim"]
+
+    @property
+    def feature_dtype(self) -> np.dtype:
+        return self.array("feat").dtype
+
+    @property
+    def edges_inside(self) -> float:
+        """Share of the edges within what a deal keeps together: super-nodes, or parts."""
+        order = self.attrs["order"]
+        return order.get("edges_in_super_nodes", order.get("edges_in_parts", 0.0))
+
+    @property
+    def held_out(self) -> dict[str, tuple[int, int]]:
+        """How many links each of `valid` and `test` has, and how many negatives each link."""
+        counts = {}
+        for part in ("valid", "test"):
+            if f"split/{part}/src" in self:
+                neg = f"split/{part}/neg"
+                negatives = self.array(neg).shape[1] if neg in self else 0
+                counts[part] = (self.array(f"split/{part}/src").shape[0], negatives)
+        return counts
 
     @property
     def graph(self) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 
 from hvdtma.errors import UserError
 from hvdtma.graph.csc import index_dtype
-from hvdtma.graph.store import GraphStore
+from hvdtma.graph.sizes import GraphFacts
 
 PROCESS_BYTES = 640 << 20  # Python and the libraries, before anything is read
 READING_BYTES = 128 << 20  # chunks on their way
@@ -26,10 +26,9 @@ class Footprint:
     edge_bytes: float
 
     @classmethod
-    def of(cls, store: GraphStore, *, first_hop: bool) -> Footprint:
-        """What a shard of this store holds."""
-        feat = store.array("feat")
-        row = feat.dtype.itemsize * store.feature_dim * (1 + first_hop)
+    def of(cls, store: GraphFacts, *, first_hop: bool) -> Footprint:
+        """What a shard of this store, or of one of these sizes, holds."""
+        row = store.feature_dtype.itemsize * store.feature_dim * (1 + first_hop)
         index = np.dtype(index_dtype(store.num_nodes)).itemsize
         order = index * (0.5 if store.undirected else 1)  # in which links are trained on
         types = 2 if store.edge_type_names else 0
@@ -40,18 +39,17 @@ class Footprint:
         return int(self.node_bytes * num_nodes + self.edge_bytes * num_edges)
 
 
-def edges_within(store: GraphStore, share: float) -> float:
+def edges_within(store: GraphFacts, share: float) -> float:
     """Edges expected between the nodes of a random share of the blocks.
 
     Of a random order share^2 of all; of super-nodes and parts also what lies inside of them.
     """
-    order = store.attrs["order"]
-    inside = order.get("edges_in_super_nodes", order.get("edges_in_parts", 0.0))
+    inside = store.edges_inside
     return store.num_edges * share * (inside + (1 - inside) * share)
 
 
 def sets_needed(
-    store: GraphStore, num_nodes: int, footprint: Footprint, room_bytes: int, num_blocks: int
+    store: GraphFacts, num_nodes: int, footprint: Footprint, room_bytes: int, num_blocks: int
 ) -> int:
     """Into how many resident sets `num_blocks` blocks of `num_nodes` nodes must be cut to fit.
 
@@ -59,10 +57,10 @@ def sets_needed(
     that names the least memory if not even two of single blocks fit.
     """
     for sets in range(1, num_blocks + 1):
-        needed = min(sets, 2) * _bytes_of_set(store, num_nodes / sets, footprint)
+        needed = bytes_of_sets(store, num_nodes, sets, footprint)
         if needed <= room_bytes:
             return sets
-    least = 2 * _bytes_of_set(store, num_nodes / num_blocks, footprint)
+    least = bytes_of_sets(store, num_nodes, num_blocks, footprint)
     raise UserError(
         f"memory_gb leaves {max(room_bytes, 0) / 2**30:.2f} GiB for the shard; two of its blocks "
         f"take {least / 2**30:.2f}: give {(least - room_bytes) / 2**30:.2f} more, or build with "
@@ -70,6 +68,8 @@ def sets_needed(
     )
 
 
-def _bytes_of_set(store: GraphStore, num_nodes: float, footprint: Footprint) -> int:
-    edges = edges_within(store, num_nodes / max(store.num_nodes, 1))
-    return footprint.bytes_of(num_nodes, edges)
+def bytes_of_sets(store: GraphFacts, num_nodes: int, sets: int, footprint: Footprint) -> int:
+    """Bytes of what is in memory of a shard of `num_nodes` nodes cut into `sets`: two at most."""
+    of_set = num_nodes / sets
+    edges = edges_within(store, of_set / max(store.num_nodes, 1))
+    return min(sets, 2) * footprint.bytes_of(of_set, edges)

@@ -16,7 +16,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from hvdtma.config import TrainConfig
 from hvdtma.graph.csc import index_dtype
-from hvdtma.graph.store import GraphStore
+from hvdtma.graph.sizes import GraphFacts
 from hvdtma.models.decoders import make_decoder
 from hvdtma.shard.negatives import NEGATIVES
 from hvdtma.shard.sampling import Neighbourhood, Targets, sample_neighbourhood
@@ -93,7 +93,7 @@ def _count_below(indptr: np.ndarray, indices: np.ndarray) -> np.ndarray:
 class LinkTask:
     """Link prediction on one store."""
 
-    def __init__(self, config: TrainConfig, store: GraphStore):
+    def __init__(self, config: TrainConfig, store: GraphFacts):
         self.task = config.task
         self.fanouts = sampled_fanouts(config)
         self.undirected = store.undirected

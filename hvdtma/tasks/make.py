@@ -6,14 +6,14 @@ import torch
 
 from hvdtma.config import TrainConfig
 from hvdtma.errors import UserError
-from hvdtma.graph.store import GraphStore
+from hvdtma.graph.sizes import GraphFacts
 from hvdtma.models.encoder import Encoder
 from hvdtma.tasks.links import LinkTask
 from hvdtma.tasks.nodes import NodeTask
 from hvdtma.tasks.task import Model, Task
 
 
-def make_task(config: TrainConfig, store: GraphStore) -> Task:
+def make_task(config: TrainConfig, store: GraphFacts) -> Task:
     """The config's task on a store; raises UserError if the store lacks what it needs."""
     if config.first_hop and "first_hop" not in store:
         raise UserError(
@@ -23,7 +23,7 @@ def make_task(config: TrainConfig, store: GraphStore) -> Task:
     return LinkTask(config, store) if config.task.name == "links" else NodeTask(config, store)
 
 
-def make_model(config: TrainConfig, store: GraphStore, task: Task) -> Model:
+def make_model(config: TrainConfig, store: GraphFacts, task: Task) -> Model:
     """A model with its initial parameters, a pure function of the config's seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)

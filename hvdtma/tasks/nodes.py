@@ -15,7 +15,7 @@ from torch.nn.functional import cross_entropy
 
 from hvdtma.config import TrainConfig
 from hvdtma.errors import UserError
-from hvdtma.graph.store import GraphStore
+from hvdtma.graph.sizes import GraphFacts
 from hvdtma.shard.sampling import Neighbourhood, sample_neighbourhood
 from hvdtma.shard.shard import Shard
 from hvdtma.tasks.task import ENDLESS, Model, sampled_fanouts
@@ -41,7 +41,7 @@ class NodeTask:
 
     needs_foreign = False
 
-    def __init__(self, config: TrainConfig, store: GraphStore):
+    def __init__(self, config: TrainConfig, store: GraphFacts):
         if "label" not in store:
             raise UserError(
                 f"{store.path} has no labels; build it with --labels, or task.name=links"

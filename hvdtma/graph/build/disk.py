@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -21,15 +22,27 @@ def refuse_too_large(path: Path, source: Source, options: BuildOptions, room: in
     `room` bytes of memory hold keys before they go to the disk. Repeated edges, which are merged,
     and compression are not foreseen: less may be needed.
     """
-    needed = max(scratch_bytes(source, room), store_bytes(source, options))
+    num_keys = source.num_edges * (1 + source.undirected)
+    needed = max(scratch_bytes(num_keys, room), store_bytes(source, options))
     remedy = "fewer --negatives, or --valid and --test as counts, may be what takes the most"
     refuse_full_disk(path, needed, "built", remedy)
 
 
-def scratch_bytes(source: Source, room: int) -> int:
+def scratch_bytes(num_keys: int, room: int) -> int:
     """Keys on disk while edges are sorted: none if they fit in `room` bytes of memory."""
-    key_bytes = KEY_BYTES * source.num_edges * (1 + source.undirected)
+    key_bytes = KEY_BYTES * num_keys
     return key_bytes if key_bytes > room else 0
+
+
+def held_out_links(options: BuildOptions, num_edges: int) -> dict[str, tuple[int, int]]:
+    """About how many of `num_edges` links are held out by part, and the negatives of each."""
+    if options.hold_out != "links":
+        return {}
+    sizes = {"valid": options.valid, "test": options.test}
+    return {
+        part: (int(size * num_edges if size < 1 else size), options.negatives)
+        for part, size in sizes.items()
+    }
 
 
 def store_bytes(source: Source, options: BuildOptions) -> int:
@@ -38,18 +51,50 @@ def store_bytes(source: Source, options: BuildOptions) -> int:
     Features that are put in order on disk take no more there than they and what is written after
     them take in the store; their files are gone by then.
     """
-    index_bytes = np.dtype(index_dtype(source.num_nodes)).itemsize
-    edge_bytes = index_bytes + 2 * bool(source.edge_type_names)
     dim = source.feat.shape[1] if source.feat is not None else 128
     if options.feature_dim:
         dim = min(dim, options.feature_dim)
-    row_bytes = dim * np.dtype(options.feature_dtype).itemsize * (1 + options.first_hop)
-    links = 0
-    if options.hold_out == "links" and source.link_split is None:
-        sizes = (options.valid, options.test)
-        links = sum(int(size * source.num_edges if size < 1 else size) for size in sizes)
-    return (
-        source.num_edges * (1 + source.undirected) * edge_bytes
-        + source.num_nodes * (row_bytes + 8 + ID_BYTES)
-        + links * (16 + options.negatives * index_bytes)
+    given = source.link_split is not None
+    arrays = array_bytes(
+        num_nodes=source.num_nodes,
+        num_edges=source.num_edges * (1 + source.undirected),
+        feature_dim=dim,
+        feature_bytes=np.dtype(options.feature_dtype).itemsize,
+        first_hop=options.first_hop,
+        typed=bool(source.edge_type_names),
+        held_out={} if given else held_out_links(options, source.num_edges),
     )
+    return sum(arrays.values())
+
+
+def array_bytes(
+    *,
+    num_nodes: int,
+    num_edges: int,
+    feature_dim: int,
+    feature_bytes: int,
+    first_hop: bool = True,
+    typed: bool = False,
+    labelled: bool = False,
+    held_out: Mapping[str, tuple[int, int]],
+) -> dict[str, int]:
+    """Bytes of a store's arrays by name, before they are compressed.
+
+    Args:
+        num_edges: of the training graph, both directions of an undirected one.
+        feature_bytes: of one feature.
+        held_out: links by part, and the negatives of each.
+    """
+    index_bytes = np.dtype(index_dtype(num_nodes)).itemsize
+    links = sum(number for number, _ in held_out.values())
+    return {
+        "indptr": 8 * (num_nodes + 1),
+        "indices": index_bytes * num_edges,
+        "edge_type": 2 * num_edges * typed,
+        "feat": feature_bytes * num_nodes * feature_dim,
+        "first_hop": feature_bytes * num_nodes * feature_dim * first_hop,
+        "label": 8 * num_nodes * labelled,
+        "node_id": ID_BYTES * num_nodes,
+        "split ends": 16 * links,
+        "split negatives": index_bytes * sum(n * each for n, each in held_out.values()),
+    }

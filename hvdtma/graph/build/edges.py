@@ -53,8 +53,7 @@ def write_edges(
     picker = None
     if options.hold_out == "links" and source.link_split is None:
         seed = int(rng.integers(2**63))
-        most = max(room // 4 // PAIR_BYTES, LEAST_PAIRS)
-        picker = LinkPicker(options.valid, options.test, seed, most)
+        picker = LinkPicker(options.valid, options.test, seed, most_pairs(room))
     with progress("scattering edges", source.num_edges, "edges") as advance:
         if picker is None:
             sorter.scatter(source.edge_pieces(), tell=advance)
@@ -81,6 +80,11 @@ def write_edges(
         "edges_dropped_as_held_out": dropped,
         **source.counts,
     }
+
+
+def most_pairs(room: int) -> int:
+    """Pairs that may be held out where there are `room` bytes to sort in."""
+    return max(room // 4 // PAIR_BYTES, LEAST_PAIRS)
 
 
 @dataclass

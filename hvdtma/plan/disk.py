@@ -1,0 +1,70 @@
+"""What a store takes on disk. Numbers are compressed: by how much, a sample of them tells.
+
+The sample is of the kind that the array will hold, packed by the very codec that writes it.
+
+Legend: N nodes, E edges.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import zarr
+
+from hvdtma.graph.array_writer import codecs_of
+from hvdtma.graph.build.disk import array_bytes
+from hvdtma.graph.csc import index_dtype
+from hvdtma.graph.describe import disk_bytes
+from hvdtma.graph.sizes import GraphSizes
+
+SAMPLE = 1 << 18  # numbers; a chunk of edges
+
+
+def bytes_on_disk(sizes: GraphSizes) -> int:
+    """Of the store: of its files if it is there, else as its arrays will be packed."""
+    if sizes.path.exists():
+        return disk_bytes(sizes.path)
+    arrays = array_bytes(
+        num_nodes=sizes.num_nodes,
+        num_edges=sizes.num_edges,
+        feature_dim=sizes.feature_dim,
+        feature_bytes=sizes.feature_dtype.itemsize,
+        first_hop="first_hop" in sizes,
+        typed=bool(sizes.edge_type_names),
+        labelled="label" in sizes,
+        held_out=sizes.held_out,
+    )
+    shares = packed_shares(sizes)
+    return int(sum(size * shares.get(name, 1.0) for name, size in arrays.items()))
+
+
+def packed_shares(sizes: GraphSizes) -> dict[str, float]:
+    """Of each array of numbers, what is left of its bytes once they are packed."""
+    rng = np.random.default_rng(0)
+    nodes = sizes.num_nodes
+    kind = index_dtype(nodes)
+    degree = rng.poisson(sizes.mean_degree, SAMPLE)
+    row = np.repeat(np.arange(len(degree)), degree)[:SAMPLE]
+    sources = rng.integers(0, nodes, len(row))
+    ends = rng.integers(0, nodes, SAMPLE)
+    samples = {
+        "indptr": np.cumsum(degree),
+        "indices": sources[np.lexsort((sources, row))].astype(kind),
+        "label": rng.integers(0, max(len(sizes.label_names), 1), SAMPLE),
+        "node_id": ends,
+        "split ends": ends,
+        "split negatives": ends.astype(kind),
+    }
+    return {name: _packed(values) for name, values in samples.items()}
+
+
+def _packed(values: np.ndarray) -> float:
+    """Bytes of packed values, as a share of theirs."""
+    if not len(values):
+        return 1.0
+    group = zarr.create_group(zarr.storage.MemoryStore())
+    array = group.create_array(
+        "sample", shape=values.shape, chunks=values.shape, dtype=values.dtype,
+        compressors=codecs_of(values.dtype),
+    )  # fmt: skip
+    array[:] = values
+    return array.nbytes_stored() / values.nbytes

@@ -1,0 +1,82 @@
+"""The graph that is planned for: the config's store, or numbers given for one to come.
+
+Legend: N nodes, E edges as given, D features.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from hvdtma.config import TrainConfig
+from hvdtma.errors import UserError
+from hvdtma.graph.blocks import equal_blocks, sensible_block_size
+from hvdtma.graph.build import BuildOptions
+from hvdtma.graph.build.disk import held_out_links
+from hvdtma.graph.sizes import GraphSizes
+
+
+@dataclass(frozen=True)
+class PlannedGraph:
+    """A graph that is to be built.
+
+    Attributes:
+        nodes, edges: N and E; an undirected edge counts once.
+        features: D.
+        undirected: whether an edge goes both ways.
+        classes: of labels; 0 without labels.
+        options: of the build.
+        memory_gb: GiB that the build may hold (None: half of what is free).
+
+    Raises UserError for numbers that make no graph.
+    """
+
+    nodes: int
+    edges: int
+    features: int
+    undirected: bool = False
+    classes: int = 0
+    options: BuildOptions = field(default_factory=BuildOptions)
+    memory_gb: float | None = None
+
+    def __post_init__(self) -> None:
+        for name, least in (("nodes", 2), ("edges", 1), ("features", 1), ("classes", 0)):
+            if getattr(self, name) < least:
+                raise UserError(f"--{name} is {getattr(self, name)}; it must be at least {least}")
+        if self.memory_gb is not None and not self.memory_gb > 0:
+            raise UserError(f"--memory-gb is {self.memory_gb:g}; it must be above 0")
+
+    @property
+    def num_keys(self) -> int:
+        """Edges that are sorted: an undirected one in both directions."""
+        return self.edges * (1 + self.undirected)
+
+    def sizes(self, config: TrainConfig) -> GraphSizes:
+        """Of the store, if no edge is a repeated one. Raises UserError if no edge is left."""
+        dtype = np.dtype(self.options.feature_dtype)
+        dim = min(self.features, self.options.feature_dim or self.features)
+        held = held_out_links(self.options, self.edges)
+        left = self.edges - sum(number for number, _ in held.values())
+        if left < 1:
+            raise UserError(
+                f"valid and test would take every one of {self.edges:,} edges; give fewer with "
+                "--valid and --test"
+            )
+        size = self.options.block_nodes or sensible_block_size(self.nodes, dim * dtype.itemsize)
+        blocks = len(equal_blocks(self.nodes, size)) - 1
+        arrays = {"first_hop"} if self.options.first_hop else set()
+        return GraphSizes(
+            path=config.store,
+            num_nodes=self.nodes,
+            num_edges=left * (1 + self.undirected),
+            undirected=self.undirected,
+            feature_dim=dim,
+            feature_dtype=dtype,
+            num_blocks=blocks,
+            num_units=blocks,
+            largest_unit=min(size, self.nodes),
+            arrays=frozenset(arrays | ({"label"} if self.classes else set())),
+            label_names=tuple(map(str, range(self.classes))),
+            held_out=held,
+        )

@@ -1,0 +1,194 @@
+"""How much memory each stage will have at its peak, beside what a process takes anyway.
+
+Where a stage keeps a limit, it is asked what it would do under it: the numbers of buckets, sets,
+tiles and layers come from the code that works with them.
+
+Legend: N nodes, E edges, D features, H hidden.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from hvdtma.config import TrainConfig
+from hvdtma.errors import UserError
+from hvdtma.evaluate.embed import EDGES_AT_ONCE, ROWS_AT_ONCE, Room, layers_within
+from hvdtma.evaluate.sampled import bytes_per_node
+from hvdtma.evaluate.score import SAMPLED_BYTES
+from hvdtma.graph.array_writer import CHUNK_BYTES
+from hvdtma.graph.build.edges import PAIR_BYTES, most_pairs
+from hvdtma.graph.csc import index_dtype
+from hvdtma.graph.external.memory import Memory
+from hvdtma.graph.external.sorting import KEY_BYTES, SORT_BYTES, EdgeSorter
+from hvdtma.graph.neighbour_means import bytes_taken
+from hvdtma.graph.raw import EDGES_PER_PIECE
+from hvdtma.graph.sizes import GraphSizes
+from hvdtma.graph.splits import DRAWN_AT_ONCE
+from hvdtma.plan.graph import PlannedGraph
+from hvdtma.shard.footprint import Footprint, bytes_of_sets, edges_within
+from hvdtma.shard.reader import WORKERS
+from hvdtma.tasks.task import sampled_fanouts
+from hvdtma.train.memory import sets_within, step_bytes
+
+DRAW_BYTES = 64  # of a negative while it is drawn: itself, its place, and whether it is an edge
+LABEL_BYTES = 32  # of a node while labels are put in order: twice the labels, and their places
+LINEAR_COPIES = 4  # of a layer's output, without gradients: two maps, their sum, what follows
+
+
+def build_bytes(planned: PlannedGraph, sizes: GraphSizes) -> int:
+    """Bytes of the stage of a build that takes most. Raises UserError for too small a limit."""
+    memory = Memory.limit(planned.memory_gb)
+    held = _order_bytes(planned)
+    sorting = held + _sorting_bytes(planned, sorting_room(planned))
+    links = sizes.held_out.values()
+    drawn = max((min(number * each, DRAWN_AT_ONCE) for number, each in links), default=0)
+    pairs = sum(number for number, _ in links)
+    most = most_pairs(sorting_room(planned) * 4 // 3)
+    if pairs > most:
+        raise UserError(
+            f"{pairs:,} links would be held out, and the build could hold {most:,}; give --valid "
+            "and --test as counts (10000, say), or more --memory-gb"
+        )
+    drawing = held + DRAW_BYTES * drawn + PAIR_BYTES * pairs
+    labels = LABEL_BYTES * planned.nodes * ("label" in sizes)
+    return max(sorting, drawing, labels, _first_hop_bytes(sizes, memory))
+
+
+def _order_bytes(planned: PlannedGraph) -> int:
+    """Of the order of nodes, its inverse, and a mark for each."""
+    return planned.nodes * (2 * np.dtype(index_dtype(planned.nodes)).itemsize + 1)
+
+
+def sorting_room(planned: PlannedGraph) -> int:
+    """Bytes that a build gives its sorter, as `write_edges` does."""
+    what = f"sorting the edges of {planned.nodes:,} nodes"
+    return Memory.limit(planned.memory_gb).left(_order_bytes(planned), what) * 3 // 4
+
+
+def sorter_of(planned: PlannedGraph, room: int) -> EdgeSorter:
+    """The sorter that a build would use with `room` bytes; it holds nothing yet."""
+    return EdgeSorter(planned.nodes, planned.num_keys, Path("unused"), room)
+
+
+def _sorting_bytes(planned: PlannedGraph, room: int) -> int:
+    sorter = sorter_of(planned, room)
+    keys, buckets = planned.num_keys, len(sorter.buckets)
+    in_memory = KEY_BYTES * keys <= sorter.buckets.memory_bytes
+    piece = (16 + KEY_BYTES * (1 + planned.undirected)) * min(planned.edges, EDGES_PER_PIECE)
+    held = min(KEY_BYTES * keys, sorter.buckets.memory_bytes)
+    scattering = held + (sorter.workers + 1) * piece
+    in_flight = min(sorter.workers + 1, buckets) * (keys // buckets)
+    several = in_memory and buckets > 1  # of a single one, keys are let go of as it is taken
+    return max(scattering, SORT_BYTES * in_flight + KEY_BYTES * keys * several)
+
+
+def _first_hop_bytes(sizes: GraphSizes, memory: Memory) -> int:
+    if "first_hop" not in sizes:
+        return 0
+    indptr = 8 * (sizes.num_nodes + 1)
+    room = memory.left(indptr, "the first hop")
+    dim, itemsize = sizes.feature_dim, sizes.feature_dtype.itemsize
+    means = _means_bytes(sizes, dim, itemsize, held=False, memory_bytes=room)
+    return indptr + means + min(2 * CHUNK_BYTES, itemsize * sizes.num_nodes * dim)
+
+
+def _means_bytes(
+    sizes: GraphSizes, dim: int, itemsize: int, *, held: bool, memory_bytes: int
+) -> int:
+    index = _index_bytes(sizes)
+    return bytes_taken(
+        *(sizes.num_nodes, dim, itemsize, sizes.num_edges, index),
+        held=held,
+        memory_bytes=memory_bytes,
+    )
+
+
+def partition_bytes(sizes: GraphSizes, memory_gb: float | None = None) -> int:
+    """Bytes of writing a store in another order; clustering (super, min-cut) takes more.
+
+    The order and its inverse, and what sorting all edges or putting all rows in order would take,
+    as far as the limit lets it.
+    """
+    held = (2 * _index_bytes(sizes) + 1) * sizes.num_nodes
+    room = Memory.limit(memory_gb).left(held, f"renumbering {sizes.num_nodes:,} nodes") * 3 // 4
+    rows = 2 * sizes.num_nodes * sizes.feature_dim * sizes.feature_dtype.itemsize
+    return held + min(max((KEY_BYTES + SORT_BYTES) * sizes.num_edges, rows), room)
+
+
+def shard_nodes(sizes: GraphSizes, trainers: int) -> int:
+    """Nodes of the largest shard: the trainers' loads differ by less than a unit."""
+    return min(-(-sizes.num_nodes // trainers) + sizes.largest_unit // 2, sizes.num_nodes)
+
+
+def train_bytes(config: TrainConfig, sizes: GraphSizes, trainers: int) -> int:
+    """Bytes of a trainer: its shard, or two sets of it; a step; chunks on their way.
+
+    A batch of links has nodes in it as often as they have links. Where degrees are spread
+    exponentially, such a node has twice the mean number of neighbours, and so it is taken here.
+    """
+    nodes = shard_nodes(sizes, trainers)
+    sets = sets_of(config, sizes, trainers)
+    footprint = Footprint.of(sizes, first_hop=config.first_hop)
+    shard = bytes_of_sets(sizes, nodes, sets, footprint)
+    if config.task.negatives == "global":
+        shard += Footprint(footprint.node_bytes, 0).bytes_of(sizes.num_nodes - nodes, 0)
+    edges = footprint_edges(sizes, nodes / sets)
+    degree = edges / max(nodes / sets, 1) * (2 if config.task.name == "links" else 1)
+    step = step_bytes(config, sizes, int(nodes / sets), degree)
+    return shard + step + min(2 * WORKERS * CHUNK_BYTES, shard)
+
+
+def sets_of(config: TrainConfig, sizes: GraphSizes, trainers: int) -> int:
+    """Into how many resident sets a shard is cut. Raises UserError if no two blocks fit."""
+    blocks = max(sizes.num_blocks // trainers, 1)
+    return sets_within(config, sizes, shard_nodes(sizes, trainers), blocks)
+
+
+def footprint_edges(sizes: GraphSizes, num_nodes: float) -> float:
+    """Edges expected within so many nodes of whole blocks."""
+    return edges_within(sizes, num_nodes / max(sizes.num_nodes, 1))
+
+
+def evaluate_bytes(config: TrainConfig, sizes: GraphSizes) -> int:
+    """Bytes of scoring: the held-out links or nodes, and embeddings of all nodes or of a sample."""
+    held = held_out_bytes(config, sizes)
+    room = Room.of(config.memory_gb, None, sizes, held)
+    if not config.evaluate.sample:
+        return held + embedding_bytes(config, sizes, room)
+    links = max((1 + each + 1 for _, each in sizes.held_out.values()), default=1)
+    asked = min(config.evaluate.sample * links, sizes.num_nodes)
+    each = bytes_per_node(config, sizes, sampled_fanouts(config))
+    return held + min(asked * each, room.num_bytes, SAMPLED_BYTES)
+
+
+def held_out_bytes(config: TrainConfig, sizes: GraphSizes) -> int:
+    """Bytes of what a Scorer holds; of labelled nodes it is little."""
+    if config.task.name == "nodes":
+        return 8 * sizes.num_nodes
+    return sum(n * (16 + each * _index_bytes(sizes)) for n, each in sizes.held_out.values())
+
+
+def embedding_bytes(config: TrainConfig, sizes: GraphSizes, room: Room) -> int:
+    """Bytes of `embed`, in the layer that takes most, with the graph's indptr."""
+    hidden, layers = config.model.hidden, config.model.layers
+    in_memory, work = layers_within(sizes.num_nodes, hidden, room)
+    layer = 4 * sizes.num_nodes * hidden * in_memory
+    most = 0
+    for number in range(layers):
+        width = hidden if number else sizes.feature_dim
+        itemsize = 4 if number else sizes.feature_dtype.itemsize
+        rows = min(sizes.num_nodes, ROWS_AT_ONCE)
+        step = 4 * rows * (LINEAR_COPIES * hidden + 2 * width)
+        if config.model.encoder == "gat":  # every edge's source is gathered
+            step += 4 * min(sizes.num_edges, EDGES_AT_ONCE) * (width + hidden + 4)
+        elif config.model.encoder != "mlp" and not (config.first_hop and number == 0):
+            held = bool(number) and in_memory
+            step += _means_bytes(sizes, width, itemsize, held=held, memory_bytes=work)
+        most = max(most, layer * (1 + (number > 0)) + step)
+    return 8 * (sizes.num_nodes + 1) + most
+
+
+def _index_bytes(sizes: GraphSizes) -> int:
+    return np.dtype(index_dtype(sizes.num_nodes)).itemsize

@@ -1,0 +1,117 @@
+"""`hvdtma plan`: on a store, without one, as JSON, and what it refuses."""
+
+import json
+import sys
+
+import pytest
+import yaml
+
+from hvdtma.cli import main
+
+SIZES = ("--nodes", 10_000, "--edges", 100_000, "--features", 16)
+NETWORK = ("--latency-us", 10, "--bandwidth-gbps", 10)
+
+
+@pytest.fixture
+def hvdtma(monkeypatch, capsys):
+    """Run a command as the console script does: (exit status, stdout, stderr)."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["hvdtma", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stopped:
+            main()
+        said = capsys.readouterr()
+        return stopped.value.code or 0, said.out, said.err
+
+    return run
+
+
+@pytest.fixture
+def config(tmp_path):
+    """A config file with changes; its store is not there."""
+
+    def write(**changes) -> str:
+        values = {"store": str(tmp_path / "g.zarr"), "run": str(tmp_path / "run"), "rounds": 1}
+        path = tmp_path / "config.yaml"
+        path.write_text(yaml.safe_dump(values | {"model": {"hidden": 8}} | changes))
+        return str(path)
+
+    return write
+
+
+def test_a_graph_to_come_is_planned_in_json(hvdtma, config):
+    command = ("plan", config(), *SIZES, *NETWORK, "--quick", "--json", "--trainers", 4)
+    status, out, err = hvdtma(*command, "--memory-gb", 3)
+    assert status == 0, err
+    plan = json.loads(out)
+    assert [s["name"] for s in plan["stages"]] == [
+        *("build", "partition", "train", "evaluate", "embed")
+    ]
+    build = plan["stages"][0]
+    assert not build["done"]
+    assert 0 < build["peak_bytes"] <= build["limit_bytes"] == 3 << 30
+    assert plan["deal"]["trainers"] == 4
+    assert plan["deal"]["share_kept"] == pytest.approx(0.25)
+    assert plan["aggregation"]["network"]["latency_s"] == pytest.approx(1e-5)
+    assert 0 < plan["aggregation"]["lost_share"] < 1
+    assert plan["rates"] is None
+    assert all(stage["time_s"] is None for stage in plan["stages"])
+
+
+def test_a_store_that_is_there_gives_the_sizes_and_needs_no_build(hvdtma, config, community_store):
+    path = config(store=str(community_store.path))
+    status, out, err = hvdtma("plan", path, "--quick", "--json", "--trainers", 3)
+    assert status == 0, err
+    plan = json.loads(out)
+    assert plan["stages"][0]["done"]
+    assert plan["num_edges"] == community_store.num_edges
+    assert plan["aggregation"]["network"]["bytes_per_s"] > 0  # measured
+
+
+def test_a_page_says_what_was_measured_and_where(hvdtma, config, community_store):
+    path = config(store=str(community_store.path), interval_steps=5, task={"batch_size": 32})
+    status, _, err = hvdtma("plan", path, "--trainers", 2)
+    assert status == 0, err
+    said = " ".join(err.split())
+    for words in ("done", "localhost", "measured here", "positives/s", "of the interval"):
+        assert words in said
+    assert not list(community_store.path.parent.glob(".plan-*"))
+
+
+def test_node_classification_is_measured_too(hvdtma, config):
+    path = config(task={"name": "nodes", "batch_size": 32})
+    nodes = ("--classes", 5, "--hold-out", "nodes")
+    status, out, err = hvdtma("plan", path, *SIZES, *nodes, *NETWORK, "--json")
+    assert status == 0, err
+    plan = json.loads(out)
+    assert plan["rates"]["positives"] > 0
+    assert all(s["time_s"] > 0 for s in plan["stages"] if s["name"] != "partition")
+
+
+@pytest.mark.parametrize(
+    ("changes", "arguments", "words"),
+    [
+        ({}, (), "--nodes N --edges E --features D"),
+        ({}, ("--nodes", 100), "--edges, --features"),
+        ({"modle": {}}, SIZES, "unknown key 'modle'"),
+        ({}, (*SIZES, "--trainers", 5000), "5000 trainers, but there are only"),
+        ({}, (*SIZES, "--bandwidth-gbps", 0), "--bandwidth-gbps is 0"),
+        ({}, (*SIZES, "--latency-us", -1), "latency"),
+        ({}, (*SIZES, "--memory-gb", 0.1), "GiB at least"),
+        ({}, (*SIZES, "--memory-gb", 0), "must be above 0"),
+        (
+            {},
+            ("--nodes", 10**7, "--edges", 10**9, "--features", 8, "--memory-gb", 4),
+            "links would be held out",
+        ),
+        ({"memory_gb": 0.1}, SIZES, "give"),
+        ({}, ("--nodes", 0, "--edges", 1, "--features", 1), "--nodes is 0"),
+        ({"task": {"name": "nodes"}}, SIZES, "no labels"),
+    ],
+)
+def test_bad_input_is_one_message(hvdtma, config, changes, arguments, words):
+    status, out, err = hvdtma("plan", config(**changes), *arguments, "--quick")
+    assert status == 2
+    assert err.count("error:") == 1
+    assert words in " ".join(err.split())
+    assert "Traceback" not in out + err

@@ -1,0 +1,156 @@
+"""What a plan says grows with the graph, and is what the code that does the work goes by."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hvdtma.config import parse_config
+from hvdtma.errors import UserError
+from hvdtma.evaluate.embed import NO_LIMIT
+from hvdtma.graph.build import BuildOptions, build
+from hvdtma.graph.describe import disk_bytes
+from hvdtma.graph.neighbour_means import BAND_BYTES, bytes_taken
+from hvdtma.graph.sizes import GraphSizes
+from hvdtma.graph.sources import SyntheticGraph
+from hvdtma.partition.deal import deal
+from hvdtma.plan import Network, PlannedGraph, memory
+from hvdtma.plan.aggregation import FLAT_PASSES, aggregating, ring_seconds
+from hvdtma.plan.disk import bytes_on_disk
+from hvdtma.plan.plan import deal_of
+from hvdtma.shard.footprint import Footprint
+from hvdtma.shard.shard import load_shard
+from hvdtma.tasks import make_model, make_task
+from hvdtma.train.memory import resident_sets
+
+NETWORK = Network(1e-5, 1e9, 1e10, "made up")
+NODES = st.integers(1000, 10**8)
+DEGREE = st.integers(1, 50)
+
+
+def config_of(**changes):
+    return parse_config({"store": "no.zarr", "run": "no", "rounds": 1} | changes)
+
+
+def graph_of(nodes, edges, **changes):
+    options = BuildOptions(valid=10, test=10, negatives=10)
+    return PlannedGraph(nodes, edges, 16, options=options, **{"memory_gb": 64, **changes})
+
+
+@settings(deadline=None, max_examples=50)
+@given(NODES, DEGREE, st.booleans(), st.sampled_from([1, 2]))
+def test_a_larger_or_a_denser_graph_takes_no_less(nodes, degree, undirected, times):
+    """Without limits; scoring up to how bands are cut, of fewer nodes where these have more edges.
+
+    Under a limit a larger graph may take less: what no longer fits goes to the disk.
+    """
+    small = graph_of(nodes, nodes * degree, undirected=undirected, memory_gb=1 << 20)
+    large = dataclasses.replace(small, nodes=times * nodes, edges=2 * small.edges)
+    config, slack = config_of(), BAND_BYTES // 4
+    less, more = (graph.sizes(config) for graph in (small, large))
+    assert memory.build_bytes(small, less) <= memory.build_bytes(large, more)
+    assert memory.train_bytes(config, less, 2) <= memory.train_bytes(config, more, 2)
+    assert memory.evaluate_bytes(config, less) <= memory.evaluate_bytes(config, more) + slack
+    assert memory.partition_bytes(less, 1 << 20) < memory.partition_bytes(more, 1 << 20)
+
+
+@settings(deadline=None, max_examples=50)
+@given(NODES, DEGREE, st.floats(4, 64))
+def test_a_build_is_planned_within_its_limit(nodes, degree, memory_gb):
+    graph = graph_of(nodes, nodes * degree, memory_gb=memory_gb)
+    assert memory.build_bytes(graph, graph.sizes(config_of())) <= memory_gb * 2**30
+
+
+@settings(deadline=None, max_examples=50)
+@given(NODES, DEGREE, st.integers(1, 64))
+def test_resident_sets_take_less_than_the_shard_and_hold_fewer_edges(nodes, degree, trainers):
+    sizes = graph_of(nodes, nodes * degree).sizes(config_of())
+    whole = memory.train_bytes(config_of(), sizes, trainers)
+    limited = config_of(memory_gb=2.5)
+    try:
+        dealt = deal_of(limited, sizes, trainers)
+    except UserError as error:
+        assert "more" in str(error)
+        return
+    assert 0 < dealt.share_resident <= 1
+    if dealt.sets == 1:
+        assert dealt.share_resident == pytest.approx(1)
+        assert memory.train_bytes(limited, sizes, trainers) == whole
+    else:
+        assert dealt.share_resident < 0.51
+        assert memory.train_bytes(limited, sizes, trainers) < whole
+    assert dealt.share_kept == pytest.approx(1 / trainers)
+
+
+@given(st.integers(2, 1000), st.floats(1, 1e9))
+def test_a_ring_sends_less_than_twice_the_bytes_and_waits_for_every_step(trainers, num_bytes):
+    seconds = ring_seconds(trainers, num_bytes, NETWORK)
+    latency_s = 3 * (trainers - 1) * NETWORK.latency_s
+    assert latency_s < seconds <= 2 * num_bytes / NETWORK.bytes_per_s + latency_s
+
+
+@given(st.integers(1, 10**6), st.integers(1, 64), st.booleans(), st.integers(1 << 30, 1 << 33))
+def test_means_over_neighbours_stay_within_their_memory(nodes, dim, held, num_bytes):
+    taken = bytes_taken(nodes, dim, 4, 10 * nodes, 4, held=held, memory_bytes=num_bytes)
+    assert taken <= num_bytes
+
+
+def test_sizes_say_of_a_store_what_the_store_says(community_store, typed_store):
+    for store in (community_store, typed_store):
+        sizes, config = GraphSizes.of(store), config_of(memory_gb=4)
+        assert Footprint.of(sizes, first_hop=True) == Footprint.of(store, first_hop=True)
+        hand = deal(store, 3)[0]
+        assert memory.sets_of(config, sizes, 3) == resident_sets(config, store, hand)
+        assert sizes.held_out["test"] == (len(store.links("test")), 20)
+
+
+def test_the_edges_of_a_deal_are_about_those_of_its_shards(community_store):
+    dealt = deal_of(config_of(), GraphSizes.of(community_store), 3)
+    kept = sum(load_shard(community_store, hand).csc.num_edges for hand in deal(community_store, 3))
+    assert dealt.share_kept * community_store.num_edges == pytest.approx(kept, rel=0.25)
+
+
+@pytest.mark.parametrize("undirected", [False, True])
+def test_the_disk_of_a_store_is_foreseen(undirected, tmp_path):
+    options = BuildOptions(negatives=50, feature_dtype="float16")
+    source = SyntheticGraph(6000, 60_000, 16, 10, directed=not undirected)
+    graph = PlannedGraph(6000, 60_000, 16, undirected, 10, options)
+    path = tmp_path / "graph.zarr"
+    foreseen = bytes_on_disk(graph.sizes(config_of(store=str(path))))
+    store = build(path, source, options)
+    assert foreseen == pytest.approx(disk_bytes(path), rel=0.25)
+    assert bytes_on_disk(GraphSizes.of(store)) == disk_bytes(path)
+    assert graph.sizes(config_of()).num_blocks == store.num_blocks
+
+
+@pytest.mark.parametrize("task", ["links", "nodes"])
+def test_the_bytes_of_an_aggregation_are_the_real_models(task, community_store):
+    config = config_of(task={"name": task}, interval_s=2)
+    model = make_model(config, community_store, make_task(config, community_store))
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    found = aggregating(config, GraphSizes.of(community_store), 4, NETWORK)
+    assert (found.parameters, found.num_bytes) == (parameters, 4 * parameters)
+    assert found.copies_s == FLAT_PASSES * 4 * parameters / 1e10
+    assert found.lost_share == pytest.approx((found.ring_s + found.copies_s) / 2)
+    assert aggregating(config, GraphSizes.of(community_store), 1, NETWORK).lost_s == 0
+
+
+@pytest.mark.parametrize("encoder", ["sage", "gcn", "gat", "mlp"])
+def test_every_encoder_can_be_planned(encoder):
+    config = config_of(model={"encoder": encoder}, first_hop=encoder in ("sage", "gcn"))
+    sizes = graph_of(10_000, 100_000).sizes(config)
+    embedding = memory.embedding_bytes(config, sizes, NO_LIMIT)
+    assert embedding > 2 * 4 * 10_000 * 256
+    sampled = config_of(evaluate={"sample": 5})
+    assert memory.evaluate_bytes(sampled, sizes) < embedding + memory.held_out_bytes(config, sizes)
+
+
+def test_no_numbers_are_made_up_for_a_graph_that_leaves_nothing():
+    graph = PlannedGraph(100, 200, 4, options=BuildOptions(valid=100, test=100))
+    with pytest.raises(UserError, match="every one of 200 edges"):
+        graph.sizes(config_of())
+    with pytest.raises(UserError, match="at least 2"):
+        PlannedGraph(1, 1, 1)
+    assert np.dtype(graph.options.feature_dtype) == np.float32
