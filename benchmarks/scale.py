@@ -48,6 +48,7 @@ def main(
         print_row(build(store, int(wanted), memory_gb, work / "build.log"))
         if seconds:
             trained.append(train(store, work / "run", int(wanted), trainer_gb, seconds))
+            print(f"trained on it: {' | '.join(trained[-1])}", file=sys.stderr)
         shutil.rmtree(store)
     if trained:
         print(f"\nTwo trainers, {seconds:g} s, one round every {seconds / 6:g} s:\n")

@@ -53,7 +53,7 @@ def test_a_larger_or_a_denser_graph_takes_no_less(nodes, degree, undirected, tim
     assert memory.build_bytes(small, less) <= memory.build_bytes(large, more)
     assert memory.train_bytes(config, less, 2) <= memory.train_bytes(config, more, 2)
     assert memory.evaluate_bytes(config, less) <= memory.evaluate_bytes(config, more) + slack
-    assert memory.partition_bytes(less, 1 << 20) < memory.partition_bytes(more, 1 << 20)
+    assert memory.partition_bytes(less, 1 << 20) <= memory.partition_bytes(more, 1 << 20)
 
 
 @settings(deadline=None, max_examples=50)
