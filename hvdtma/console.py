@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,7 +24,7 @@ def stage(what: str) -> Iterator[None]:
             yield
     else:
         yield
-    console.print(f"{what}: {time.monotonic() - start:.1f} s", style="dim")
+    console.print(f"{what}: {time.monotonic() - start:.1f} s{_peak()}", style="dim")
 
 
 @contextmanager
@@ -64,5 +65,13 @@ def progress(what: str, total: int | None, unit: str) -> Iterator[Callable[[int]
 
         yield advance
     seconds = time.monotonic() - start
-    rate = done / max(seconds, 1e-9)
-    console.print(f"{what}: {seconds:.1f} s, {done:,} {unit}, {rate:,.0f} {unit}/s", style="dim")
+    rate = f"{done / max(seconds, 1e-9):,.0f} {unit}/s"
+    console.print(
+        f"{what}: {seconds:.1f} s, {done:,} {unit}, {rate}{_peak()}", style="dim", soft_wrap=True
+    )
+
+
+def _peak() -> str:
+    """The most memory that this process has held so far."""
+    gib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    return f"; memory {gib:.2f} GiB at most"

@@ -124,12 +124,17 @@ def info(store: Store) -> None:
     print_description(open_store(store))
 
 
-def verify(store: Store) -> None:
+def verify(
+    store: Store,
+    memory_gb: Annotated[
+        float | None, typer.Option(help="GiB to stay under; default half of what is free.")
+    ] = None,
+) -> None:
     """Check a store's checksums and invariants; exit status 2 if any fails."""
     from hvdtma.graph.store import open_store
     from hvdtma.graph.verify import print_verification
 
-    print_verification(open_store(store))
+    print_verification(open_store(store), memory_gb)
 
 
 def partition(

@@ -5,12 +5,18 @@ Legend: R rows.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import xxhash
 import zarr
 from zarr.abc.codec import BytesBytesCodec
 from zarr.codecs import BloscCodec, Crc32cCodec
 
+from hvdtma.graph.chunks import COMPRESSION_LEVEL, chunk_path, write_chunk
+from hvdtma.graph.external.threads import in_order
+
+WORKERS = 2  # chunks that are packed and written at a time
 CHUNK_BYTES = 8 << 20  # of what is read whole; big enough to read at the disk's rate
 EDGE_CHUNK_BYTES = 1 << 20  # of what is read by a block's edges, which begin and end anywhere
 INDPTR_CHUNK_BYTES = 1 << 18  # so is this, and it shrinks to a quarter
@@ -20,7 +26,10 @@ def codecs_of(dtype: np.dtype) -> list[BytesBytesCodec]:
     """How chunks of a dtype are packed: sorted and small numbers shrink; random floats do not."""
     if dtype.kind not in "iu":
         return [Crc32cCodec()]
-    return [BloscCodec(cname="lz4", clevel=1, typesize=dtype.itemsize), Crc32cCodec()]
+    return [
+        BloscCodec(cname="lz4", clevel=COMPRESSION_LEVEL, typesize=dtype.itemsize),
+        Crc32cCodec(),
+    ]
 
 
 class ArrayWriter:
@@ -55,8 +64,9 @@ class ArrayWriter:
             chunks=(self.chunk_rows, *(max(n, 1) for n in row_shape)),
             dtype=dtype,
             compressors=codecs_of(dtype),
-            config={"write_empty_chunks": True},  # a chunk that is not there is a lost one
         )
+        self.folder = Path(group.store_path.store.root, self.array.path)  # type: ignore[attr-defined]
+        self.compressed = any(isinstance(codec, BloscCodec) for codec in self.array.compressors)
         self.hash = xxhash.xxh3_128()
         self.rest: list[np.ndarray] = []
         self.num_rest = self.num_written = 0
@@ -93,9 +103,20 @@ class ArrayWriter:
     def _write(self, pieces: list[np.ndarray], rows: int) -> None:
         if pieces and rows:
             values = pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
-            self.array[self.num_written : self.num_written + rows] = values
+            starts = range(0, len(values), self.chunk_rows)
+            for _ in in_order(lambda start: self._write_chunk(start, values), starts, WORKERS):
+                pass
         self.num_written += rows
         self.rest, self.num_rest = [], 0
+
+    def _write_chunk(self, start: int, values: np.ndarray) -> None:
+        rows = values[start : start + self.chunk_rows]
+        if len(rows) < self.chunk_rows:  # the last chunk is as large as the others
+            padded = np.zeros(self.array.chunks, rows.dtype)
+            padded[: len(rows)] = rows
+            rows = padded
+        number = (self.num_written + start) // self.chunk_rows
+        write_chunk(chunk_path(self.folder, number, rows.ndim), rows, compressed=self.compressed)
 
 
 def digest(values: np.ndarray) -> str:

@@ -1,8 +1,8 @@
-"""Whole chunks of a store's arrays, read straight into the memory they are wanted in.
+"""Whole chunks of a store's arrays, written from and read straight into the memory they are in.
 
-Zarr keeps the format; its own reading copies a chunk three times. Every array of a store is in
-chunks of whole rows, encoded as `hvdtma.graph.array_writer` does: little-endian values, perhaps
-Blosc, and a CRC-32C at the end of each chunk.
+Zarr keeps the format; its own reading and writing copy a chunk several times. Every array of a
+store is in chunks of whole rows: little-endian values, packed by Blosc if they are integers, and a
+CRC-32C at the end.
 
 Legend: R rows of a chunk.
 """
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import google_crc32c
 import numpy as np
@@ -19,6 +20,25 @@ from numcodecs import blosc
 from zarr.codecs import BloscCodec
 
 CRC_BYTES = 4
+COMPRESSION_LEVEL = 1  # LZ4's quickest
+
+
+def chunk_path(folder: Path, number: int, num_dims: int) -> Path:
+    """The file of an array's chunk: of the rows number * R .. (number + 1) * R."""
+    return folder.joinpath("c", str(number), *["0"] * (num_dims - 1))
+
+
+def write_chunk(path: Path, rows: np.ndarray, *, compressed: bool) -> None:
+    """Write one chunk, whole and contiguous."""
+    content: Any = rows.reshape(-1).view(np.uint8)
+    if compressed:
+        content = blosc.compress(
+            content, b"lz4", COMPRESSION_LEVEL, blosc.SHUFFLE, typesize=rows.dtype.itemsize
+        )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("wb") as file:
+        file.write(content)
+        file.write(google_crc32c.value(content).to_bytes(CRC_BYTES, "little"))
 
 
 class DamagedChunk(Exception):
@@ -58,7 +78,7 @@ class ChunkReader:
 
     def _into(self, number: int, rows: np.ndarray) -> None:
         """One chunk, whole."""
-        path = self.folder.joinpath("c", str(number), *["0"] * (len(self.shape) - 1))
+        path = chunk_path(self.folder, number, len(self.shape))
         values = rows.reshape(-1).view(np.uint8)
         try:
             descriptor = os.open(path, os.O_RDONLY)

@@ -20,6 +20,7 @@ from numba import njit, prange, types
 from numba.extending import intrinsic
 
 from hvdtma.graph.external.row_file import RowFile
+from hvdtma.graph.external.threads import in_order, num_workers
 
 BAND_BYTES = 128 << 20  # of destinations that are worked on at once
 BANDS = 4  # in memory: edges, sums, what is yielded, what is read
@@ -50,16 +51,19 @@ def neighbour_means(
     num_nodes, dim = rows.shape
     bands = list(_bands(indptr_N1, dim * 4, np.dtype(indices.dtype).itemsize))
     files: list[RowFile] = []
+
+    def read_sources(band: tuple[int, int]) -> np.ndarray:
+        return indices[int(indptr_N1[band[0]]) : int(indptr_N1[band[1]])]
+
     groups = _column_groups(rows, memory_bytes)
     for number, (left, right) in enumerate(groups):
         bits = _bits(_columns(rows, left, right))
         last = number == len(groups) - 1
         if not last:
             files.append(RowFile(num_nodes, right - left, folder, dtype))
-        for start, stop in bands:
-            first, end = int(indptr_N1[start]), int(indptr_N1[stop])
+        for (start, stop), sources in zip(bands, in_order(read_sources, bands, 1), strict=True):
             mean_nc = np.zeros((stop - start, right - left), np.float32)
-            _add_neighbours(indptr_N1[start : stop + 1], indices[first:end], *bits, mean_nc)
+            _add_neighbours(indptr_N1[start : stop + 1], sources, *bits, mean_nc)
             mean_nc = mean_nc.astype(dtype, copy=False)
             if last:
                 before = [file[start:stop] for file in files]
@@ -115,8 +119,12 @@ def _columns(rows: Any, left: int, right: int) -> np.ndarray:
     if (left, right) == (0, dim):
         return np.asarray(rows[:])
     out = np.empty((num_rows, right - left), rows.dtype)
-    for start in range(0, num_rows, READ_ROWS):
+
+    def fill(start: int) -> None:
         out[start : start + READ_ROWS] = rows[start : start + READ_ROWS][:, left:right]
+
+    for _ in in_order(fill, range(0, num_rows, READ_ROWS), num_workers()):
+        pass
     return out
 
 

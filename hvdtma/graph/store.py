@@ -140,9 +140,7 @@ class GraphStore:
         if name not in self:
             raise UserError(f"{self.path} has no '{name}'; it has: {', '.join(self.array_names)}")
         try:
-            chunks = self.chunks.get(name)
-            if chunks is None:
-                chunks = self.chunks[name] = ChunkReader(self.path / name, self.array(name))
+            chunks = self.reader(name)
             stop = chunks.shape[0] if stop is None else min(stop, chunks.shape[0])
             return chunks.read(start, stop, out)
         except (DamagedChunk, ValueError, RuntimeError, KeyError, OSError) as error:
@@ -150,6 +148,13 @@ class GraphStore:
                 f"{self.path}: array '{name}', rows from {start}, cannot be read: {error}. "
                 f"Find the damage with: hvdtma verify {self.path}"
             ) from error
+
+    def reader(self, name: str) -> ChunkReader:
+        """An array of the store, to be read by ranges past Zarr; raises DamagedChunk."""
+        chunks = self.chunks.get(name)
+        if chunks is None:
+            chunks = self.chunks[name] = ChunkReader(self.path / name, self.array(name))
+        return chunks
 
     @property
     def array_names(self) -> list[str]:

@@ -1,6 +1,9 @@
 """`hvdtma verify`: whether a store still holds what was written, and keeps its promises.
 
-Legend: N nodes, E edges, n held-out links, K negatives.
+Arrays and edges are gone through in pieces; what is held is a few bytes a node, and the held-out
+links with their negatives.
+
+Legend: N nodes, E edges, n held-out links, K negatives, Q pairs.
 """
 
 from __future__ import annotations
@@ -9,23 +12,33 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import pyarrow.compute as pc
+import xxhash
+from numba import njit
 
 from hvdtma.console import console
 from hvdtma.errors import UserError
-from hvdtma.graph.array_writer import digest
 from hvdtma.graph.csc import CSC
-from hvdtma.graph.first_hop import first_hop
-from hvdtma.graph.raw import PARTS
+from hvdtma.graph.external.keys import mix
+from hvdtma.graph.external.memory import Memory
+from hvdtma.graph.neighbour_means import neighbour_means
+from hvdtma.graph.raw import PARTS, Pairs
 from hvdtma.graph.splits import pair_key
 from hvdtma.graph.store import GraphStore
+from hvdtma.graph.stream import array_pieces, row_pieces
 
 ROUNDING = 1e-5
+PAIRS_AT_ONCE = 1 << 22  # looked up in one pass over the edges
 
 
-def verification(store: GraphStore) -> Iterator[tuple[str, str | None]]:
+def verification(
+    store: GraphStore, memory_gb: float | None = None
+) -> Iterator[tuple[str, str | None]]:
     """Checks one by one: what is checked, and what is wrong (None: nothing).
 
     Ends early where what follows would read damaged arrays, or outside of them.
+
+    Args:
+        memory_gb: GiB that may be held (None: half of what is free).
     """
     damaged = False
     for name in store.array_names:
@@ -34,20 +47,20 @@ def verification(store: GraphStore) -> Iterator[tuple[str, str | None]]:
         yield f"checksum of {name}", wrong
     if damaged:
         return
-    csc = store.rows(0, store.num_nodes)
     for what, check in STRUCTURE.items():
-        wrong = check(store, csc)
+        wrong = check(store)
         yield what, wrong
         if wrong:
             return
     for what, check in PROMISES.items():
-        yield what, check(store, csc)
+        yield what, check(store)
+    yield "first hop is the neighbours' mean", _first_hop_is_the_mean(store, memory_gb)
 
 
-def print_verification(store: GraphStore) -> None:
+def print_verification(store: GraphStore, memory_gb: float | None = None) -> None:
     """Print every check; raises UserError at the end if one failed."""
     failed = 0
-    for what, wrong in verification(store):
+    for what, wrong in verification(store, memory_gb):
         failed += wrong is not None
         console.print(
             f"{'[green]ok[/]  ' if wrong is None else '[red]BAD[/] '} {what}"
@@ -58,14 +71,17 @@ def print_verification(store: GraphStore) -> None:
 
 
 def _checksum(store: GraphStore, name: str) -> str | None:
+    found = xxhash.xxh3_128()
     try:
-        found = digest(store.read(name))
+        for values in array_pieces(store, name):
+            found.update(np.ascontiguousarray(values).view(np.uint8).data)
     except UserError as error:
         return str(error).partition(". Find the damage")[0]
-    return None if found == store.attrs["checksums"][name] else "differs from what was written"
+    same = found.hexdigest() == store.attrs["checksums"][name]
+    return None if same else "differs from what was written"
 
 
-def _lengths_agree(store: GraphStore, csc: CSC) -> str | None:
+def _lengths_agree(store: GraphStore) -> str | None:
     num_nodes, num_edges = store.num_nodes, store.num_edges
     for name, length in (
         ("indptr", num_nodes + 1),
@@ -81,18 +97,23 @@ def _lengths_agree(store: GraphStore, csc: CSC) -> str | None:
     return None
 
 
-def _csc_is_sound(store: GraphStore, csc: CSC) -> str | None:
-    if csc.indptr[0] != 0 or csc.indptr[-1] != store.num_edges or (np.diff(csc.indptr) < 0).any():
+def _csc_is_sound(store: GraphStore) -> str | None:
+    indptr = store.read("indptr")
+    if indptr[0] != 0 or indptr[-1] != store.num_edges or (indptr[1:] < indptr[:-1]).any():
         return "indptr does not count the edges"
-    if csc.num_edges and not 0 <= csc.indices.min() <= csc.indices.max() < store.num_nodes:
-        return "indices point outside the graph"
-    descends = np.flatnonzero(np.diff(csc.indices) < 0) + 1
-    if not np.isin(descends, csc.indptr).all():
-        return "sources do not ascend within a destination"
+    for read in row_pieces(store):
+        rows = read()
+        if not len(rows.indices):
+            continue
+        if not 0 <= rows.indices.min() <= rows.indices.max() < store.num_nodes:
+            return "indices point outside the graph"
+        descends = np.flatnonzero(np.diff(rows.indices) < 0) + 1
+        if not np.isin(descends, rows.indptr).all():
+            return "sources do not ascend within a destination"
     return None
 
 
-def _blocks_cover(store: GraphStore, csc: CSC) -> str | None:
+def _blocks_cover(store: GraphStore) -> str | None:
     offsets = store.block_offsets
     if not _is_cover(offsets, store.num_nodes):
         return "blocks do not cover the nodes in order"
@@ -106,47 +127,85 @@ def _is_cover(offsets: np.ndarray, end: int) -> bool:
     return offsets[0] == 0 and offsets[-1] == end and bool((np.diff(offsets) > 0).all())
 
 
-def _numbers_are_in_range(store: GraphStore, csc: CSC) -> str | None:
+def _numbers_are_in_range(store: GraphStore) -> str | None:
     ends = {"label": len(store.label_names), "edge_type": len(store.edge_type_names)}
     for name in store.array_names:
         part, _, kind = name.rpartition("/")
         if kind not in ends and not part.startswith("split/"):
             continue
-        values, least = store.read(name), -1 if kind == "label" else 0
-        end = ends.get(kind, store.num_nodes)
-        if len(values) and not least <= values.min() <= values.max() < end:
-            return f"{name} holds {values.min()} to {values.max()}, not {least} to {end - 1}"
+        least, end = -1 if kind == "label" else 0, ends.get(kind, store.num_nodes)
+        for values in array_pieces(store, name):
+            if values.size and not least <= values.min() <= values.max() < end:
+                return f"{name} holds {values.min()} to {values.max()}, not {least} to {end - 1}"
     return None
 
 
-def _ids_are_distinct(store: GraphStore, csc: CSC) -> str | None:
+def _ids_are_distinct(store: GraphStore) -> str | None:
     ids = store.node_ids()
-    distinct = pc.count_distinct(ids.values).as_py()
+    if ids.are_strings:
+        distinct = pc.count_distinct(ids.values).as_py()
+    else:
+        values = np.sort(ids.values.to_numpy())
+        distinct = int((values[1:] != values[:-1]).sum()) + (len(values) > 0)
     if len(ids) == distinct == store.num_nodes:
         return None
     return f"{distinct} distinct ids in {len(ids)}, for {store.num_nodes} nodes"
 
 
-def _mirrored(store: GraphStore, csc: CSC) -> str | None:
+def _mirrored(store: GraphStore) -> str | None:
+    """By a fingerprint of all edges one way, and of all the other: equal if they are the same."""
     if not store.undirected:
         return None
-    dst = csc.destinations()
-    both = csc.has_edges(dst, csc.indices).all()
-    return None if both else "an undirected link is stored one way only"
+    difference = 0
+    for read in row_pieces(store):
+        rows = read()
+        there, back = _fingerprints(rows.first, rows.indptr, rows.indices)
+        difference += int(there) - int(back)
+    return None if difference % 2**64 == 0 else "an undirected link is stored one way only"
 
 
-def _no_leak(store: GraphStore, csc: CSC) -> str | None:
+@njit(cache=True)
+def _fingerprints(
+    first: int, indptr: np.ndarray, indices: np.ndarray
+) -> tuple[np.uint64, np.uint64]:
+    """Sums, that run over, of hashes of edges (source, destination) and (destination, source)."""
+    there = back = np.uint64(0)
+    for row in range(len(indptr) - 1):
+        dst = np.uint64(first + row)
+        for edge in range(indptr[row], indptr[row + 1]):
+            src = np.uint64(indices[edge])
+            there += mix(mix(src) ^ dst)
+            back += mix(mix(dst) ^ src)
+    return there, back
+
+
+def linked(store: GraphStore, src_Q: np.ndarray, dst_Q: np.ndarray) -> np.ndarray:
+    """Bool [Q]: whether each (src, dst) is an edge of the training graph; one pass over it."""
+    found_Q = np.zeros(len(src_Q), bool)
+    order_Q = np.argsort(dst_Q, kind="stable")
+    ascending_Q = dst_Q[order_Q]
+    for read in row_pieces(store):
+        rows = read()
+        low, high = np.searchsorted(ascending_Q, [rows.first, rows.first + len(rows.indptr) - 1])
+        if high > low:
+            asked = order_Q[low:high]
+            csc = CSC(rows.indptr, rows.indices)
+            found_Q[asked] = csc.has_edges(src_Q[asked], dst_Q[asked] - rows.first)
+    return found_Q
+
+
+def _no_leak(store: GraphStore) -> str | None:
     for part in ("valid", "test"):
         pairs = store.links(part)
         if pairs is None:
             continue
-        leaks = csc.has_edges(pairs.src, pairs.dst) | csc.has_edges(pairs.dst, pairs.src)
+        leaks = linked(store, pairs.src, pairs.dst) | linked(store, pairs.dst, pairs.src)
         if leaks.any():
             return f"{leaks.sum()} held-out {part} links are in the training graph"
     return None
 
 
-def _negatives_are_no_links(store: GraphStore, csc: CSC) -> str | None:
+def _negatives_are_no_links(store: GraphStore) -> str | None:
     def key(src: np.ndarray, dst: np.ndarray) -> np.ndarray:
         if store.undirected:
             return pair_key(src, dst, store.num_nodes)
@@ -157,34 +216,50 @@ def _negatives_are_no_links(store: GraphStore, csc: CSC) -> str | None:
     for part, pairs in links.items():
         if pairs.neg is None or part in store.attrs.get("negatives_given", ()):
             continue
-        src = np.repeat(pairs.src, pairs.neg.shape[1])
-        neg = pairs.neg.reshape(-1)
-        linked = csc.has_edges(src, neg) | np.isin(key(src, neg), np.concatenate(known))
-        if linked.any():
-            return f"{linked.sum()} {part} negatives are known links"
-        if (src == neg).any():
-            return f"{(src == neg).sum()} {part} negatives are their own source"
+        wrong = own = 0
+        for few in _few_at_a_time(pairs):
+            assert few.neg is not None
+            src, neg = np.repeat(few.src, few.neg.shape[1]), few.neg.reshape(-1)
+            is_link = linked(store, src, neg) | np.isin(key(src, neg), np.concatenate(known))
+            wrong, own = wrong + int(is_link.sum()), own + int((src == neg).sum())
+        if wrong:
+            return f"{wrong} {part} negatives are known links"
+        if own:
+            return f"{own} {part} negatives are their own source"
     return None
 
 
-def _node_parts_are_disjoint(store: GraphStore, csc: CSC) -> str | None:
+def _few_at_a_time(pairs: Pairs) -> Iterator[Pairs]:
+    assert pairs.neg is not None
+    step = max(PAIRS_AT_ONCE // max(pairs.neg.shape[1], 1), 1)
+    for start in range(0, len(pairs), step):
+        yield pairs.take(slice(start, start + step))
+
+
+def _node_parts_are_disjoint(store: GraphStore) -> str | None:
     parts = [nodes for part in PARTS if (nodes := store.labelled_nodes(part)) is not None]
     nodes = np.concatenate([np.zeros(0, np.int64), *parts])
     repeated = len(nodes) - len(np.unique(nodes))
     return f"{repeated} nodes are in the split more than once" if repeated else None
 
 
-def _first_hop_is_the_mean(store: GraphStore, csc: CSC) -> str | None:
+def _first_hop_is_the_mean(store: GraphStore, memory_gb: float | None) -> str | None:
     if "first_hop" not in store:
         return None
-    expected = first_hop(csc, store.read("feat"))
-    gap = np.abs(store.read("first_hop") - expected).max(initial=0)
+    indptr = store.read("indptr")
+    room = Memory.limit(memory_gb).left(indptr.nbytes, "verifying the first hop")
+    indices, feat = store.reader("indices"), store.reader("feat")
+    gap, largest, start = 0.0, 1.0, 0
+    for mean_nD in neighbour_means(indptr, indices, feat, memory_bytes=room):
+        found = store.read("first_hop", start, start + len(mean_nD))
+        start += len(mean_nD)
+        gap = float(np.maximum(gap, np.abs(found - mean_nD).max(initial=0)))  # NaN stays
+        largest = float(np.maximum(largest, np.abs(mean_nD).max(initial=0)))
     rounding = ROUNDING + np.finfo(store.array("first_hop").dtype).eps
-    near = gap <= rounding * max(1.0, np.abs(expected).max(initial=0))
-    return None if near else f"first_hop is off by up to {gap:.2g}"
+    return None if gap <= rounding * largest else f"first_hop is off by up to {gap:.2g}"
 
 
-Check = Callable[[GraphStore, CSC], str | None]
+Check = Callable[[GraphStore], str | None]
 
 STRUCTURE: dict[str, Check] = {
     "arrays are as long as they say": _lengths_agree,
@@ -198,5 +273,4 @@ PROMISES: dict[str, Check] = {
     "held-out links are in no message passing": _no_leak,
     "negatives are no known links": _negatives_are_no_links,
     "a node is in one part of the split": _node_parts_are_disjoint,
-    "first hop is the neighbours' mean": _first_hop_is_the_mean,
 }
