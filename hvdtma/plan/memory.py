@@ -33,7 +33,7 @@ from hvdtma.tasks.task import sampled_fanouts
 from hvdtma.train.memory import sets_within, step_bytes
 
 DRAW_BYTES = 64  # of a negative while it is drawn: itself, its place, and whether it is an edge
-LABEL_BYTES = 32  # of a node while labels are put in order: twice the labels, and their places
+LABEL_BYTES = 8  # of a node while labels are written
 LINEAR_COPIES = 4  # of a layer's output, without gradients: two maps, their sum, what follows
 
 
@@ -52,7 +52,7 @@ def build_bytes(planned: PlannedGraph, sizes: GraphSizes) -> int:
             "and --test as counts (10000, say), or more --memory-gb"
         )
     drawing = held + DRAW_BYTES * drawn + PAIR_BYTES * pairs
-    labels = LABEL_BYTES * planned.nodes * ("label" in sizes)
+    labels = held + LABEL_BYTES * planned.nodes * ("label" in sizes)
     return max(sorting, drawing, labels, _first_hop_bytes(sizes, memory))
 
 

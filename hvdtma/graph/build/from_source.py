@@ -64,7 +64,7 @@ def build(
         write_features(writer, rows, order_of_rows, source.node_id, dtype, size, memory)
         if options.first_hop:
             write_first_hop(writer, memory, size)
-        write_nodes(writer, source, order_N, options, streams[2])
+        write_nodes(writer, source, order_N, options, size, streams[2])
         given = source.link_split or {}
         writer.attrs |= {
             "num_nodes": source.num_nodes,

@@ -164,6 +164,7 @@ def write_nodes(
     source: Source,
     order_N: np.ndarray,
     options: BuildOptions,
+    block_nodes: int,
     rng: np.random.Generator,
 ) -> None:
     """Write ids, labels and the split of labelled nodes."""
@@ -174,7 +175,10 @@ def write_nodes(
         if label is None and options.hold_out == "nodes":
             raise UserError("holding out nodes needs labels: give --labels")
         if label is not None:
-            writer.put("label", label[order_N] if len(order_N) else label)
+            chunk_rows = rows_per_chunk(block_nodes, label.itemsize)
+            with writer.growing("label", np.int64, num_nodes, chunk_rows=chunk_rows) as array:
+                for nodes in _pieces(num_nodes, order_N, IDS_PER_PIECE):
+                    array.append(label[nodes])
         for part, nodes in _node_split(source, label, options, rng).items():
             if len(order_N):
                 mask_N = np.zeros(num_nodes, bool)

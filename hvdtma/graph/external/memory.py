@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from dataclasses import dataclass
 
 import psutil
@@ -42,7 +43,11 @@ class Memory:
         return self.num_bytes - BASE_BYTES - self.held_bytes - needed_bytes >= LEAST_BYTES
 
     def left(self, needed_bytes: int, what: str) -> int:
-        """Bytes to work in, beside `needed_bytes` that `what` holds whatever the limit."""
+        """Bytes to work in, beside `needed_bytes` that `what` holds whatever the limit.
+
+        Asked at the beginning of a stage: what earlier ones let go of is given back first.
+        """
+        give_back()
         needed = BASE_BYTES + self.held_bytes + needed_bytes
         if not self.fits(needed_bytes):
             least_gb = (needed + LEAST_BYTES) / 2**30
@@ -51,3 +56,10 @@ class Memory:
                 f"{self.num_bytes / 2**30:.2f}"
             )
         return self.num_bytes - needed
+
+
+def give_back() -> None:
+    """Give freed memory back to the system: glibc keeps what is smaller than 32 MiB."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)

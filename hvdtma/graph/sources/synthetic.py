@@ -128,7 +128,11 @@ class SyntheticGraph:
     @property
     def label(self) -> np.ndarray:
         """Every node's community, int64 [N]."""
-        return self.labels_of(np.arange(self.nodes))
+        label: np.ndarray = np.empty(self.nodes, np.int64)
+        for start in range(0, self.nodes, EDGES_PER_PIECE):
+            stop = min(start + EDGES_PER_PIECE, self.nodes)
+            label[start:stop] = self.labels_of(np.arange(start, stop))
+        return label
 
     @property
     def label_names(self) -> list[str]:
