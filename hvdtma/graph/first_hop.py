@@ -33,16 +33,13 @@ def write_first_hop(writer: StoreWriter, memory: Memory, block_nodes: int) -> No
         progress("first hop", indices.shape[0] * dim, "edges x features") as advance,
         writer.growing("first_hop", feat.dtype, num_nodes, (dim,), chunk_rows=chunk_rows) as out,
     ):
-        indptr_N1 = indptr[:]
-        means = neighbour_means(
-            indptr_N1,
+        for mean_nD in neighbour_means(
+            indptr[:],
             indices,
             feat,
             memory_bytes=room,
             folder=writer.made_scratch(),
             dtype=feat.dtype,
-        )
-        for mean_nD in means:
-            start = out.num_rows
+            tell=advance,
+        ):
             out.append(mean_nD)
-            advance(int(indptr_N1[out.num_rows] - indptr_N1[start]) * dim)

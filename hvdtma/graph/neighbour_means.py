@@ -9,7 +9,7 @@ Legend: N nodes, D values a row, n destinations of a band, c columns of a group.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from numba.extending import intrinsic
 from hvdtma.graph.external.row_file import RowFile
 from hvdtma.graph.external.threads import in_order, num_workers
 
-BAND_BYTES = 128 << 20  # of destinations that are worked on at once
+BAND_BYTES = 32 << 20  # of destinations that are worked on at once
 BANDS = 4  # in memory: edges, sums, what is yielded, what is read
 READ_ROWS = 1 << 16  # at once
 ROWS_AT_ONCE = 1 << 10  # of a band, by one thread
@@ -36,6 +36,7 @@ def neighbour_means(
     memory_bytes: int,
     folder: Path | None = None,
     dtype: np.dtype | type = np.float32,
+    tell: Callable[[int], object] = lambda _: None,
 ) -> Iterator[np.ndarray]:
     """Means [n, D] for one band of destinations after the other; 0 where there are no edges.
 
@@ -47,6 +48,7 @@ def neighbour_means(
             and a little to work in, is taken in any case.
         folder: for what does not fit (None: the system's own).
         dtype: of the means.
+        tell: called with the number of edges x columns that were added up.
     """
     num_nodes, dim = rows.shape
     bands = list(_bands(indptr_N1, dim * 4, np.dtype(indices.dtype).itemsize))
@@ -65,6 +67,7 @@ def neighbour_means(
             mean_nc = np.zeros((stop - start, right - left), np.float32)
             _add_neighbours(indptr_N1[start : stop + 1], sources, *bits, mean_nc)
             mean_nc = mean_nc.astype(dtype, copy=False)
+            tell(len(sources) * (right - left))
             if last:
                 before = [file[start:stop] for file in files]
                 yield np.concatenate([*before, mean_nc], axis=1) if before else mean_nc
