@@ -249,8 +249,8 @@ def test_verify_fails_on_a_flipped_byte(hvdtma, tmp_path):
 
 @pytest.mark.parametrize("written", [".scratch", "indices/c", "feat/c", "first_hop/c"])
 def test_a_killed_build_leaves_nothing_that_opens_and_the_next_cleans_up(hvdtma, tmp_path, written):
-    out, source = tmp_path / "g.zarr", "synthetic:nodes=200000,edges=4000000,features=16"
-    options = ["--valid", 100, "--test", 100, "--negatives", 5, "--memory-gb", 0.75]
+    out, source = tmp_path / "g.zarr", "synthetic:nodes=200000,edges=8000000,features=16"
+    options = ["--valid", 100, "--test", 100, "--negatives", 5, "--memory-gb", 0.85]
     kill_when(
         lambda: list(tmp_path.glob(f".g.zarr.*.partial/{written}")),
         *("build", out, source, *options),
