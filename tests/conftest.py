@@ -1,8 +1,11 @@
 """Graphs and stores that many tests read and none changes."""
 
+import sys
+
 import pytest
 from small_graphs import community_graph, typed_graph
 
+from hvdtma.cli import main
 from hvdtma.graph.build import BuildOptions, build
 
 
@@ -30,3 +33,17 @@ def typed_store(typed_raw, tmp_path_factory):
     """The typed graph built, in 29 blocks."""
     path = tmp_path_factory.mktemp("stores") / "typed.zarr"
     return build(path, typed_raw, BuildOptions(negatives=20, block_nodes=7))
+
+
+@pytest.fixture
+def hvdtma(monkeypatch, capsys):
+    """Run a command as the console script does: (exit status, stdout, stderr)."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["hvdtma", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stopped:
+            main()
+        said = capsys.readouterr()
+        return stopped.value.code or 0, said.out, said.err
+
+    return run

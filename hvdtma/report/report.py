@@ -174,7 +174,7 @@ def _score_table(log: RunLog) -> Table | None:
 
 def _trainer_table(each: list[Totals]) -> Table:
     columns = ["Trainer", "Nodes", "Edges", "Steps", "Positives", "Positives/s", "Training",
-               "Waiting", "Averaging", "Peak memory"]  # fmt: skip
+               "Waiting", "Averaging", "Waiting for data", "Read", "Peak memory"]  # fmt: skip
     rows = [
         [
             str(trainer.trainer),
@@ -186,6 +186,8 @@ def _trainer_table(each: list[Totals]) -> Table:
             words.duration(trainer.train_s),
             words.duration(trainer.wait_s),
             words.duration(trainer.aggregate_s),
+            words.duration(trainer.wait_for_data_s),
+            words.size(trainer.bytes_read),
             words.size(trainer.peak_rss_bytes),
         ]
         for trainer in each

@@ -22,6 +22,8 @@ class Totals:
     train_s: float = 0.0
     wait_s: float = 0.0
     aggregate_s: float = 0.0
+    wait_for_data_s: float | None = None
+    bytes_read: int | None = None
     peak_rss_bytes: int | None = None
 
 

@@ -12,6 +12,7 @@ import torch
 from hvdtma.aggregate import Aggregation, TimedAveraging
 from hvdtma.comm.communicator import everywhere
 from hvdtma.config import TrainConfig
+from hvdtma.errors import TrainerError, UserError
 from hvdtma.graph.store import GraphStore
 from hvdtma.partition.deal import deal
 from hvdtma.shard.reader import BlockReader
@@ -146,7 +147,8 @@ def train_rounds(trainer: Trainer, averaging: TimedAveraging, watch: Watch) -> N
             step = trainer.take_step()
             if step is None:
                 with averaging.paused():
-                    trainer.take_set()
+                    _take_set(trainer)
+                averaging.weight = shard_weight(trainer)
                 continue
             averaging.stepped(*step)
             watch.step(averaging)
@@ -154,6 +156,14 @@ def train_rounds(trainer: Trainer, averaging: TimedAveraging, watch: Watch) -> N
         with averaging.paused():
             if watch.round(outcome):
                 averaging.stop()
+
+
+def _take_set(trainer: Trainer) -> None:
+    """The next resident set; the others train on, and know nothing of what may go wrong here."""
+    try:
+        trainer.take_set()
+    except UserError as error:
+        raise TrainerError(f"trainer {trainer.rank}: {error}") from error
 
 
 def announce_deal(trainer: Trainer, averaging: TimedAveraging, watch: Watch, number: int) -> None:

@@ -2,28 +2,11 @@
 
 import json
 import shutil
-import sys
 
 import numpy as np
 import pytest
 import yaml
 from processes import kill_when
-
-from hvdtma.cli import main
-
-
-@pytest.fixture
-def hvdtma(monkeypatch, capsys):
-    """Run a command as the console script does: (exit status, stdout, stderr)."""
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["hvdtma", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stopped:
-            main()
-        said = capsys.readouterr()
-        return stopped.value.code or 0, said.out, said.err
-
-    return run
 
 
 @pytest.fixture

@@ -1,29 +1,12 @@
 """`hvdtma plan`: on a store, without one, as JSON, and what it refuses."""
 
 import json
-import sys
 
 import pytest
 import yaml
 
-from hvdtma.cli import main
-
 SIZES = ("--nodes", 10_000, "--edges", 100_000, "--features", 16)
 NETWORK = ("--latency-us", 10, "--bandwidth-gbps", 10)
-
-
-@pytest.fixture
-def hvdtma(monkeypatch, capsys):
-    """Run a command as the console script does: (exit status, stdout, stderr)."""
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["hvdtma", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stopped:
-            main()
-        said = capsys.readouterr()
-        return stopped.value.code or 0, said.out, said.err
-
-    return run
 
 
 @pytest.fixture
