@@ -89,8 +89,9 @@ def bytes_taken(
     """Bytes that `neighbour_means` will take; `held` says that the rows are in memory already."""
     groups = 1 if held else num_groups(num_nodes, dim, itemsize, memory_bytes)
     columns = 0 if held else num_nodes * itemsize * -(-dim // groups)
-    everything = 2 * 4 * num_nodes * dim + index_bytes * num_edges
-    return columns + min(everything, BANDS * BAND_BYTES)
+    several = 1 + (groups > 1)  # earlier groups' columns, and rows put together
+    sums, edges = 4 * num_nodes * dim, index_bytes * num_edges
+    return columns + several * min(sums, BAND_BYTES) + 2 * min(edges, BAND_BYTES // 2)
 
 
 def least_bytes(num_nodes: int, itemsize: int) -> int:
