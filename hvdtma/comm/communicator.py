@@ -11,9 +11,17 @@ from typing import Any, Protocol, TypeVar
 
 import torch
 
-from hvdtma.errors import UserError, explain
+from hvdtma.errors import TrainerError, UserError, explain
 
 T = TypeVar("T")
+
+
+class MembersChange(Exception):
+    """The group of trainers is about to change: everyone calls `regroup`."""
+
+
+class TrainerLost(MembersChange, TrainerError):
+    """Another trainer ended in the middle; no collective of this group will end any more."""
 
 
 class Communicator(Protocol):
@@ -27,6 +35,16 @@ class Communicator(Protocol):
     size: int
     local_rank: int
     local_size: int
+    elastic: bool
+    """Whether trainers may be lost and may join; only then are the next two ever called."""
+
+    def regroup(self) -> None:
+        """Go on with those who are left and those who wait; rank and size may be others."""
+        ...
+
+    def newcomers_wait(self) -> bool:
+        """Whether somebody waits to be let in; asked by trainer 0."""
+        ...
 
     def clock(self) -> float:
         """Seconds; a trainer's own."""
@@ -44,8 +62,8 @@ class Communicator(Protocol):
         """Every trainer's row, [M, S] in rank order."""
         ...
 
-    def broadcast(self, value: Any) -> Any:
-        """Trainer 0's object, on every trainer."""
+    def broadcast(self, value: Any, root: int = 0) -> Any:
+        """One trainer's object, on every trainer."""
         ...
 
     def gather(self, value: Any) -> list[Any]:
@@ -88,6 +106,12 @@ class Single:
     size = 1
     local_rank = 0
     local_size = 1
+    elastic = False
+
+    def regroup(self) -> None: ...
+
+    def newcomers_wait(self) -> bool:
+        return False
 
     def clock(self) -> float:
         return time.monotonic()
@@ -101,7 +125,7 @@ class Single:
     def gather_rows(self, row_S: torch.Tensor) -> torch.Tensor:
         return row_S[None]
 
-    def broadcast(self, value: Any) -> Any:
+    def broadcast(self, value: Any, root: int = 0) -> Any:
         return value
 
     def gather(self, value: Any) -> list[Any]:

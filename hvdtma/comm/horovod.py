@@ -5,35 +5,49 @@ Legend: M trainers, P parameters in the flat buffer, S values in a row.
 
 from __future__ import annotations
 
+import pickle
 import time
+from collections.abc import Callable
 from typing import Any
 
 import horovod.torch as hvd
 import torch
+from horovod.common.exceptions import HorovodInternalError
 
-from hvdtma.errors import TrainerError
-from hvdtma.launcher import launched_as
+from hvdtma.comm.communicator import TrainerLost
+from hvdtma.comm.groups import Group, Launched
 
 POLL_S = 0.0005
 
 
 class HorovodComm:
-    """The ranks that a launcher started (`horovodrun -np M`), or one by itself.
+    """This process as one of a group's trainers.
 
-    Raises TrainerError if Horovod reports another size than the launcher asked for: a worker that
-    cannot find its rendezvous runs alone as size 1, without a word.
+    Raises TrainerError if the group cannot be entered.
     """
 
-    def __init__(self) -> None:
-        hvd.init()
+    def __init__(self, group: Group | None = None) -> None:
+        self.group = group or Launched()
+        self.elastic = self.group.elastic
+        self.regroup()
+
+    def regroup(self) -> None:
+        """Enter the group, again if the one before it broke; waits for the others.
+
+        One more may be lost on the way; then the next try is with those left.
+        """
+        while True:
+            try:
+                self.group.start()
+                break
+            except (HorovodInternalError, ValueError):  # the latter: it could not start
+                if not self.elastic:
+                    raise
         self.rank, self.size = hvd.rank(), hvd.size()
         self.local_rank, self.local_size = hvd.local_rank(), hvd.local_size()
-        _, asked = launched_as()
-        if self.size != asked:
-            raise TrainerError(
-                f"the launcher asked for {asked} trainers, Horovod reports {self.size}: "
-                "the rendezvous was not found; start with horovodrun, or check HOROVOD_GLOO_*"
-            )
+
+    def newcomers_wait(self) -> bool:
+        return self.group.newcomers_wait()
 
     def clock(self) -> float:
         return time.monotonic()
@@ -45,21 +59,43 @@ class HorovodComm:
         shared_gpu = flat_P.is_cuda and self.local_size > torch.cuda.device_count()
         on_host = flat_P.is_cuda and (shared_gpu or not hvd.nccl_built())  # NCCL: one rank a GPU
         buffer = flat_P.cpu() if on_host else flat_P
-        handle = hvd.allreduce_async(buffer, op=hvd.Sum, name="hvdtma.sum")
-        return _wait(handle).to(flat_P.device)
+        summed = _wait(lambda: hvd.allreduce_async(buffer, op=hvd.Sum, name="hvdtma.sum"))
+        return summed.to(flat_P.device)
 
     def gather_rows(self, row_S: torch.Tensor) -> torch.Tensor:
-        return _wait(hvd.allgather_async(row_S[None], name="hvdtma.rows"))
+        return _wait(lambda: hvd.allgather_async(row_S[None], name="hvdtma.rows"))
 
-    def broadcast(self, value: Any) -> Any:
-        return hvd.broadcast_object(value, root_rank=0, name="hvdtma.broadcast")
+    def broadcast(self, value: Any, root: int = 0) -> Any:
+        content = _packed(value if self.rank == root else None)
+        length = _wait(lambda: hvd.broadcast_async(torch.tensor([len(content)]), root, "hvdtma.n"))
+        if self.rank != root:
+            content = torch.empty(int(length), dtype=torch.uint8)
+        return _unpacked(_wait(lambda: hvd.broadcast_async(content, root, "hvdtma.object")))
 
     def gather(self, value: Any) -> list[Any]:
-        return hvd.allgather_object(value, name="hvdtma.gather")
+        content = _packed(value)
+        sizes = _wait(lambda: hvd.allgather_async(torch.tensor([len(content)]), "hvdtma.sizes"))
+        every = _wait(lambda: hvd.allgather_async(content, "hvdtma.objects"))
+        return [_unpacked(piece) for piece in every.split(sizes.tolist())]
 
 
-def _wait(handle: int) -> torch.Tensor:
-    """Poll rather than block, so that signals are served while others are still training."""
-    while not hvd.poll(handle):
-        time.sleep(POLL_S)
-    return hvd.synchronize(handle)
+def _packed(value: Any) -> torch.Tensor:
+    return torch.frombuffer(bytearray(pickle.dumps(value)), dtype=torch.uint8)
+
+
+def _unpacked(content: torch.Tensor) -> Any:
+    return pickle.loads(content.numpy().tobytes())
+
+
+def _wait(begin: Callable[[], int]) -> torch.Tensor:
+    """A collective's result. Polls rather than blocks, so that signals are served meanwhile.
+
+    Raises TrainerLost if another trainer ended before it.
+    """
+    try:
+        handle = begin()
+        while not hvd.poll(handle):
+            time.sleep(POLL_S)
+        return hvd.synchronize(handle)
+    except HorovodInternalError as error:
+        raise TrainerLost(str(error)) from error

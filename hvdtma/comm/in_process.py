@@ -79,6 +79,8 @@ class InProcessGroup:
 class InProcessComm:
     """One trainer's view of an InProcessGroup."""
 
+    elastic = False
+
     def __init__(self, group: InProcessGroup, rank: int, random_state: torch.Tensor):
         self.group, self.rank, self.size = group, rank, group.size
         self.local_rank, self.local_size = 0, 1  # each stands for a machine of its own
@@ -98,8 +100,13 @@ class InProcessComm:
     def gather_rows(self, row_S: torch.Tensor) -> torch.Tensor:
         return self._exchange(row_S, torch.stack)
 
-    def broadcast(self, value: Any) -> Any:
-        return self._exchange(value, lambda given: given[0])
+    def regroup(self) -> None: ...
+
+    def newcomers_wait(self) -> bool:
+        return False
+
+    def broadcast(self, value: Any, root: int = 0) -> Any:
+        return self._exchange(value, lambda given: given[root])
 
     def gather(self, value: Any) -> list[Any]:
         return self._exchange(value, list)

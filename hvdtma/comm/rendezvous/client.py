@@ -1,0 +1,51 @@
+"""Signed requests to the job's rendezvous."""
+
+from __future__ import annotations
+
+import json
+from http.client import HTTPConnection, HTTPException
+from typing import Any
+
+from hvdtma.comm.rendezvous.signing import signed_headers
+from hvdtma.errors import TrainerError
+
+TIMEOUT_S = 10.0
+
+
+class RendezvousGone(TrainerError):
+    """The job's rendezvous does not answer any more."""
+
+
+class Client:
+    """Asks the rendezvous at `address`:`port`."""
+
+    def __init__(self, address: str, port: int, secret: str):
+        self.address, self.port, self.secret = address, port, secret
+
+    def request(self, method: str, path: str, body: bytes = b"") -> tuple[int, bytes]:
+        """Status and content of the answer.
+
+        Raises RendezvousGone if there is none.
+        """
+        connection = HTTPConnection(self.address, self.port, timeout=TIMEOUT_S)
+        try:
+            headers = signed_headers(self.secret, method, path, body)
+            connection.request(method, path, body, headers)
+            answer = connection.getresponse()
+            return answer.status, answer.read()
+        except (OSError, HTTPException) as error:
+            where = f"{self.address}:{self.port}"
+            raise RendezvousGone(f"the job's rendezvous at {where} is gone: {error}") from error
+        finally:
+            connection.close()
+
+    def ask(self, **question: Any) -> dict:
+        """The job's answer to a question.
+
+        Raises RendezvousGone if there is none, or the secret is another job's.
+        """
+        status, content = self.request("POST", "/ask", json.dumps(question).encode())
+        if status != 200:
+            where = f"{self.address}:{self.port}"
+            raise RendezvousGone(f"the rendezvous at {where} refused with status {status}")
+        return json.loads(content)

@@ -1,0 +1,158 @@
+"""Who trains, generation by generation: pure bookkeeping, asked by many threads at once.
+
+A generation is a set of trainers that call collectives together. When one is lost, or newcomers
+wait, every member of it comes to the door again; the next generation is formed of those who came.
+Members keep their order, so the first one is always an old hand that knows where training stands;
+newcomers follow in order of their names.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+
+
+@dataclass(frozen=True)
+class Place:
+    """A trainer's place in a generation; the words are Horovod's."""
+
+    generation: int
+    rank: int
+    size: int
+    local_rank: int
+    local_size: int
+    cross_rank: int
+    cross_size: int
+
+    @property
+    def words(self) -> str:
+        """As Horovod wants to be told."""
+        return ",".join(str(number) for number in list(asdict(self).values())[1:])
+
+
+def places(hosts: list[str], generation: int) -> list[Place]:
+    """The places of trainers on `hosts`, one each, in order of rank."""
+    local_sizes, seen, found = Counter(hosts), Counter[str](), []
+    on_level: Counter[int] = Counter()  # how many hosts have a trainer of this local rank
+    for host in hosts:
+        found.append((host, seen[host], on_level[seen[host]]))
+        on_level[seen[host]] += 1
+        seen[host] += 1
+    return [
+        Place(generation, rank, len(hosts), local, local_sizes[host], cross, on_level[local])
+        for rank, (host, local, cross) in enumerate(found)
+    ]
+
+
+class TooFewTrainers(Exception):
+    """Fewer than the minimum are left and nobody came in time, or all were lost at once."""
+
+
+class GivenUp(Exception):
+    """The others went on without this trainer."""
+
+
+class Members:
+    """Forms generations.
+
+    Args:
+        wanted: trainers that the first generation waits for, `start_timeout_s` long.
+        minimum: fewer do not train; they wait `rejoin_timeout_s` for others.
+        hang_limit_s: a member that has not come this long after the first one did is given up.
+        dropped: is told the names of those given up.
+    """
+
+    def __init__(
+        self,
+        *,
+        wanted: int,
+        minimum: int = 1,
+        start_timeout_s: float = 600.0,
+        rejoin_timeout_s: float = 600.0,
+        hang_limit_s: float = 30.0,
+        dropped: Callable[[str], object] = lambda name: None,
+        clock: Callable[[], float] = time.monotonic,
+    ):
+        self.wanted, self.minimum, self.hang_limit_s = wanted, minimum, hang_limit_s
+        self.start_timeout_s, self.rejoin_timeout_s = start_timeout_s, rejoin_timeout_s
+        self.dropped, self.clock = dropped, clock
+        self.generation = 0
+        self.present: dict[str, Place] = {}
+        self.at_door: dict[str, str] = {}  # name -> host, in order of arrival
+        self.gone: set[str] = set()
+        self.opened: float | None = None  # when the first member came to the door
+        self._lock = threading.Lock()
+
+    def join(self, name: str, host: str, generation: int = 0) -> Place | None:
+        """Come to the door for a generation after `generation`; None while it is not formed.
+
+        Raises TooFewTrainers if it will not be, GivenUp for one that came too late.
+        """
+        with self._lock:
+            if name in self.gone:
+                raise GivenUp
+            if not self._placed(name, generation):
+                self.at_door.setdefault(name, host)
+                if self.opened is None and (name in self.present or not self.present):
+                    self.opened = self.clock()
+                self._form_if_ready()
+            return self._placed(name, generation)
+
+    def lost(self, name: str) -> None:
+        """A trainer's process ended, or its node is gone."""
+        with self._lock:
+            self.gone.add(name)
+            self.at_door.pop(name, None)
+
+    @property
+    def newcomers(self) -> list[str]:
+        """Those at the door who are not of the present generation."""
+        with self._lock:
+            return [name for name in self.at_door if name not in self.present]
+
+    def _placed(self, name: str, generation: int) -> Place | None:
+        place = self.present.get(name)
+        return place if place and place.generation > generation else None
+
+    def _form_if_ready(self) -> None:
+        waited_s = 0.0 if self.opened is None else self.clock() - self.opened
+        expected = [name for name in self.present if name not in self.gone]
+        if self.present and not expected:
+            raise TooFewTrainers  # what they knew went with them
+        missing = [name for name in expected if name not in self.at_door]
+        if missing and (self.opened is None or waited_s < self.hang_limit_s):
+            return
+        for name in missing:
+            self.gone.add(name)
+            self.dropped(name)
+        starting = not self.present and waited_s < self.start_timeout_s
+        if starting and len(self.at_door) < self.wanted:
+            return
+        if len(self.at_door) >= self.minimum:
+            self._form()
+        elif waited_s >= self.rejoin_timeout_s:
+            raise TooFewTrainers
+
+    def _form(self) -> None:
+        """Those at the door, members first, are the next generation."""
+        newcomers = sorted(name for name in self.at_door if name not in self.present)
+        names = [name for name in self.present if name in self.at_door] + newcomers
+        self.generation += 1
+        hosts = [self.at_door[name] for name in names]
+        self.present = dict(zip(names, places(hosts, self.generation), strict=True))
+        self.at_door, self.opened = {}, None
+
+    def answer(self, question: dict) -> dict:
+        """What a trainer that asks the job's rendezvous is told."""
+        if question["question"] == "newcomers":
+            return {"newcomers": self.newcomers}
+        try:
+            place = self.join(question["name"], question["host"], question["generation"])
+        except TooFewTrainers:
+            return {"over": f"fewer than {self.minimum} trainers are left, or came in time"}
+        except GivenUp:
+            return {"over": f"{question['name']} was given up: it did not answer in time"}
+        return {"place": asdict(place)} if place else {}

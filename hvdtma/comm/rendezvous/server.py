@@ -1,0 +1,126 @@
+"""The job's rendezvous: a key-value store for Horovod, and who trains, over HTTP.
+
+    GET, PUT, DELETE /GENERATION/SCOPE/KEY     what Horovod's Gloo asks of a store
+    POST /ASK                                  a question to the job (`ask`), JSON both ways
+
+Nothing of a request is read beyond its headers unless it is signed with the job's secret, and
+nothing is ever unpickled.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from hvdtma.comm.rendezvous.signing import DIGEST, SIGNATURE, is_body, is_signed
+
+REQUEST_TIMEOUT_S = 10
+MAX_BODY = 1 << 20  # an address or a question is a few hundred bytes
+Ask = Callable[[dict], dict]
+
+
+class Server:
+    """Serves until `close`; a context manager.
+
+    Args:
+        address: to listen on; a free port is chosen.
+        secret: that requests must be signed with.
+        ask: answers questions; None if there are none to ask.
+    """
+
+    def __init__(self, address: str, secret: str, ask: Ask | None = None):
+        self.secret, self.ask = secret, ask
+        self.values: dict[str, bytes] = {}
+        self._http = _Http((address, 0), _Handler)
+        self._http.owner = self
+        self.address, self.port = address, self._http.server_address[1]
+        self._thread = threading.Thread(target=self._http.serve_forever, args=(0.05,), daemon=True)
+        self._thread.start()
+
+    def forget(self, generation: int) -> None:
+        """Drop what an earlier generation has stored."""
+        for path in [path for path in self.values if path.startswith(f"/{generation}/")]:
+            self.values.pop(path, None)
+
+    def close(self) -> None:
+        """Stop listening; may be called again."""
+        self._http.shutdown()
+        self._http.server_close()
+        self._thread.join()
+
+    def __enter__(self) -> Server:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+
+class _Http(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128
+    owner: Server
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A peer that goes away in the middle is no news."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    timeout = REQUEST_TIMEOUT_S
+    server: _Http
+
+    def do_GET(self) -> None:
+        if self._body() is not None:
+            value = self.server.owner.values.get(self.path)
+            self._answer(HTTPStatus.NOT_FOUND if value is None else HTTPStatus.OK, value or b"")
+
+    def do_PUT(self) -> None:
+        body = self._body()
+        if body is not None:
+            self.server.owner.values[self.path] = body
+            self._answer(HTTPStatus.OK)
+
+    def do_DELETE(self) -> None:
+        if self._body() is not None:
+            self._answer(HTTPStatus.OK)  # the whole generation is dropped at once
+
+    def do_POST(self) -> None:
+        body = self._body()
+        if body is None:
+            return
+        ask = self.server.owner.ask
+        if self.path != "/ask" or ask is None:
+            return self._answer(HTTPStatus.NOT_FOUND)
+        self._answer(HTTPStatus.OK, json.dumps(ask(json.loads(body))).encode())
+
+    def _body(self) -> bytes | None:
+        """What was sent, if the request is the job's own; else None, and it is refused."""
+        headers, secret = self.headers, self.server.owner.secret
+        signature, digest = headers.get(SIGNATURE, ""), headers.get(DIGEST, "")
+        if not is_signed(secret, self.command, self.path, signature, digest):
+            self._refuse(HTTPStatus.FORBIDDEN)
+            return None
+        length = headers.get("Content-Length", "0")
+        if not length.isdigit() or int(length) > MAX_BODY:
+            self._refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+            return None
+        body = self.rfile.read(int(length))
+        if not is_body(body, digest):
+            self._refuse(HTTPStatus.FORBIDDEN)
+            return None
+        return body
+
+    def _refuse(self, status: HTTPStatus) -> None:
+        self.close_connection = True
+        self._answer(status)
+
+    def _answer(self, status: HTTPStatus, content: bytes = b"") -> None:
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Requests are many and say nothing."""
