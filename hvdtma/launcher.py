@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import os
 
-LAUNCHERS = (("HOROVOD_RANK", "HOROVOD_SIZE"), ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"))
+LAUNCHERS = (
+    ("HOROVOD_RANK", "HOROVOD_SIZE"),
+    ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"),
+)
+SLURM_STEP = ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS")  # set under srun only
 
 
 def launched_as() -> tuple[int, int]:
-    """(rank, size) that horovodrun or mpirun gave this process; (0, 1) if it was started alone."""
-    for rank, size in LAUNCHERS:
+    """(rank, size) that horovodrun, mpirun or srun gave this process; (0, 1) if it is alone."""
+    for rank, size in (*LAUNCHERS, SLURM_STEP):
         if rank in os.environ and size in os.environ:
             return int(os.environ[rank]), int(os.environ[size])
     return 0, 1
+
+
+def launched_by_horovod() -> bool:
+    """Whether horovodrun or mpirun has set everything up."""
+    return any(rank in os.environ for rank, _ in LAUNCHERS)

@@ -8,7 +8,10 @@ import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from hvdtma.comm.groups import interface_towards
 from hvdtma.errors import UserError
+
+LOOPBACK = "127.0.0.1"
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,16 @@ def node_address(node: str) -> str:
         return socket.gethostbyname(address)
     except OSError as error:
         raise UserError(f"node {node} has no address ({address}): {error}") from error
+
+
+def own_address(nodes: str) -> str:
+    """This machine's address towards the other nodes of a list; loopback if there are none."""
+    names = node_names(nodes)
+    if len(names) == 1:
+        return LOOPBACK
+    here = os.environ.get("SLURMD_NODENAME")
+    other = next(name for name in names if name != here)
+    return interface_towards(node_address(other))[1]
 
 
 def slurm(*command: str) -> str:

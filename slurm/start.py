@@ -14,16 +14,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from hvdtma.comm.groups import Joined, interface_towards
+from hvdtma.comm.groups import Joined
 from hvdtma.comm.horovod import HorovodComm
 from hvdtma.comm.rendezvous import Client, Members, Server
 from hvdtma.comm.rendezvous.signing import new_secret
 from hvdtma.errors import TrainerError
-from slurm.allocation import Task, node_address, node_names
+from slurm.allocation import Task, own_address
 
 MEET_TIMEOUT_S = 300.0
 LOOK_S = 0.1
-LOOPBACK = "127.0.0.1"
 
 
 @dataclass(frozen=True)
@@ -65,16 +64,6 @@ def _enter(task: Task, where: Whereabouts) -> HorovodComm:
     comm = HorovodComm(Joined(where.client, name, task.node, elastic=False))
     comm.gather(None)
     return comm
-
-
-def own_address(nodes: str) -> str:
-    """This machine's address towards the other nodes of a list; loopback if there are none."""
-    names = node_names(nodes)
-    if len(names) == 1:
-        return LOOPBACK
-    here = os.environ.get("SLURMD_NODENAME")
-    other = next(name for name in names if name != here)
-    return interface_towards(node_address(other))[1]
 
 
 @contextmanager

@@ -1,0 +1,38 @@
+"""What a driver tells the trainers that it starts, in their environment."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from hvdtma.comm.rendezvous.client import Client
+
+INVITATION = ("HVDTMA_ADDRESS", "HVDTMA_PORT", "HVDTMA_SECRET", "HVDTMA_NAME", "HVDTMA_HOST")
+
+
+@dataclass(frozen=True)
+class Invitation:
+    """Where the job's rendezvous is, its secret, and the trainer's name and host in the job."""
+
+    address: str
+    port: int
+    secret: str
+    name: str
+    host: str
+
+    @classmethod
+    def here(cls) -> Invitation | None:
+        """The invitation of this process; None if no driver started it."""
+        if any(key not in os.environ for key in INVITATION):
+            return None
+        address, port, *rest = (os.environ[key] for key in INVITATION)
+        return cls(address, int(port), *rest)
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """For the environment of the trainer."""
+        return dict(zip(INVITATION, map(str, vars(self).values()), strict=True))
+
+    @property
+    def client(self) -> Client:
+        return Client(self.address, self.port, self.secret)

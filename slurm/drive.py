@@ -1,0 +1,193 @@
+"""The driver of an elastic job: starts trainers, hears who is lost, starts them again.
+
+It holds the job's rendezvous, and no part of the training: trainers that are lost leave it to the
+others to go on (`hvdtma.train.members`).
+"""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from hvdtma.comm.rendezvous import Members, Server
+from hvdtma.comm.rendezvous.invitation import Invitation
+from hvdtma.comm.rendezvous.signing import new_secret
+from hvdtma.console import console
+from hvdtma.errors import UserError
+from hvdtma.train.interrupt import INTERRUPTED
+from slurm.workers import Slot, Workers, end
+
+TICK_S = 0.2
+LOOK_AT_NODES_S = 2.0
+END_TIMEOUT_S = 60.0  # for the others, when one trainer has ended
+USAGE = 2  # exit status of what the user has to mend
+
+
+@dataclass
+class _Worker:
+    """What runs at a slot, and when to start it again."""
+
+    slot: Slot
+    number: int
+    starts: int = 0
+    process: subprocess.Popen | None = None
+    start_at: float = 0.0
+    ended: int | None = None  # status of one that will not be started again
+
+    @property
+    def name(self) -> str:
+        """Of the present process; no other one in the job has it."""
+        return f"{self.number:06d}.{self.starts:06d}"
+
+
+@dataclass
+class Driver:
+    """Runs `command` at every slot until training is over.
+
+    Args:
+        workers: where, and how.
+        min_trainers, rejoin_timeout_s, hang_limit_s: of the config.
+        max_restarts: of each slot; 0 leaves a lost trainer lost.
+        restart_delay_s: before a lost trainer is started again.
+    """
+
+    workers: Workers
+    command: list[str]
+    min_trainers: int = 1
+    rejoin_timeout_s: float = 600.0
+    hang_limit_s: float = 60.0
+    max_restarts: int = 100
+    restart_delay_s: float = 5.0
+    secret: str = field(default_factory=new_secret, repr=False)
+
+    def run(self) -> int:
+        """Drive to the end; the exit status: 0, `INTERRUPTED` if the run can go on later."""
+        self.fleet = [
+            _Worker(slot, number) for number, slot in enumerate(sorted(self.workers.slots()))
+        ]
+        if self.min_trainers > len(self.fleet):
+            raise UserError(
+                f"min_trainers is {self.min_trainers}, but there is room for {len(self.fleet)}"
+            )
+        self.members = Members(
+            wanted=len(self.fleet),
+            minimum=self.min_trainers,
+            rejoin_timeout_s=self.rejoin_timeout_s,
+            hang_limit_s=self.hang_limit_s,
+            dropped=self._drop,
+        )
+        self.out: set[str] = set()
+        self.looked_at = 0.0
+        with (
+            Server(self.workers.address, self.secret, self.members.answer) as self.server,
+            self._signals_passed_on(),
+        ):
+            try:
+                return self._watch()
+            finally:
+                self._kill_all()
+
+    def _watch(self) -> int:
+        """Until a trainer has come to the end, or none can go on."""
+        while True:
+            self._look_at_nodes()
+            for worker in self.fleet:
+                self._start_if_due(worker)
+                status = worker.process.poll() if worker.process else None
+                if status is not None:
+                    self._ended(worker, status)
+            final = [worker.ended for worker in self.fleet if worker.ended is not None]
+            if any(status in (0, INTERRUPTED, USAGE) for status in final):
+                return self._wind_up()
+            if len(final) == len(self.fleet):
+                console.print("no trainer is left, and none may be started again")
+                return INTERRUPTED
+            time.sleep(TICK_S)
+
+    def _start_if_due(self, worker: _Worker) -> None:
+        waits = worker.process is not None or worker.ended is not None
+        if waits or worker.slot.node in self.out or time.monotonic() < worker.start_at:
+            return
+        worker.starts += 1
+        invitation = Invitation(
+            self.workers.address, self.server.port, self.secret, worker.name, worker.slot.node
+        )
+        worker.process = self.workers.start(worker.slot, self.command, invitation.variables)
+
+    def _ended(self, worker: _Worker, status: int) -> None:
+        worker.process = None
+        self.members.lost(worker.name)
+        if status in (0, INTERRUPTED, USAGE):
+            worker.ended = status
+        elif worker.starts > self.max_restarts:
+            worker.ended = status
+            console.print(f"trainer {worker.slot} was lost (status {status}), for good")
+        else:
+            worker.start_at = time.monotonic() + self.restart_delay_s
+            console.print(
+                f"trainer {worker.slot} was lost (status {status}); another is started in "
+                f"{self.restart_delay_s:g} s"
+            )
+
+    def _look_at_nodes(self) -> None:
+        """Give up the trainers of nodes that went out of service."""
+        if time.monotonic() < self.looked_at + LOOK_AT_NODES_S:
+            return
+        self.looked_at = time.monotonic()
+        try:
+            out = self.workers.out_of_service()
+        except UserError as error:  # Slurm's controller may be away for a while
+            console.print(f"[yellow]{error}", soft_wrap=True)
+            return
+        for node in sorted(out ^ self.out):
+            console.print(f"node {node} is {'out of' if node in out else 'back in'} service")
+        self.out = out
+        for worker in self.fleet:
+            if worker.slot.node in out and worker.process:
+                self.members.lost(worker.name)
+                end(worker.process)
+
+    def _drop(self, name: str) -> None:
+        """A trainer that does not answer is ended."""
+        for worker in self.fleet:
+            if worker.name == name and worker.process:
+                console.print(f"trainer {worker.slot} does not answer and is ended")
+                end(worker.process)
+
+    def _wind_up(self) -> int:
+        """Let the others come to their end too; the job's status."""
+        deadline = time.monotonic() + END_TIMEOUT_S
+        for worker in self.fleet:
+            if worker.process:
+                try:
+                    worker.ended = worker.process.wait(max(0.0, deadline - time.monotonic()))
+                except subprocess.TimeoutExpired:
+                    end(worker.process)
+        statuses = {worker.ended for worker in self.fleet}
+        return next(status for status in (USAGE, INTERRUPTED, 0) if status in statuses)
+
+    def _kill_all(self) -> None:
+        for worker in self.fleet:
+            if worker.process and worker.process.poll() is None:
+                end(worker.process)
+                worker.process.wait()
+
+    @contextmanager
+    def _signals_passed_on(self) -> Iterator[None]:
+        """SIGUSR2 and SIGTERM go to the trainers, who save and end."""
+
+        def pass_on(number: int, frame: object) -> None:
+            for worker in self.fleet:
+                if worker.process:
+                    worker.process.send_signal(signal.SIGUSR2)
+
+        before = {n: signal.signal(n, pass_on) for n in (signal.SIGUSR2, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)

@@ -1,0 +1,110 @@
+"""Processes that train, started one by one: by srun on the nodes of an allocation, or here."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from typing import Protocol
+
+from slurm.allocation import node_names, own_address, slurm
+
+OUT_OF_SERVICE = ("down", "fail", "error", "unknown", "not_resp", "power", "boot", "reboot")
+
+
+@dataclass(frozen=True, order=True)
+class Slot:
+    """Where one trainer may run: the `local`th of its node."""
+
+    node: str
+    local: int
+
+    def __str__(self) -> str:
+        return f"{self.node}:{self.local}"
+
+
+class Workers(Protocol):
+    """Where trainers may run, and how one is started there."""
+
+    address: str
+    """That they reach the driver by."""
+
+    def slots(self) -> list[Slot]:
+        """All places for trainers."""
+        ...
+
+    def out_of_service(self) -> set[str]:
+        """Nodes that cannot be used at the moment."""
+        ...
+
+    def start(self, slot: Slot, command: list[str], variables: dict[str, str]) -> subprocess.Popen:
+        """Start a trainer's command at a slot."""
+        ...
+
+
+class LocalWorkers:
+    """So many trainers on this machine, each as if on a node of its own."""
+
+    address = "127.0.0.1"
+
+    def __init__(self, number: int):
+        self.number = number
+
+    def slots(self) -> list[Slot]:
+        return [Slot("localhost", local) for local in range(self.number)]
+
+    def out_of_service(self) -> set[str]:
+        return set()
+
+    def start(self, slot: Slot, command: list[str], variables: dict[str, str]) -> subprocess.Popen:
+        return subprocess.Popen(command, env=os.environ | variables)
+
+
+class SrunWorkers:
+    """The tasks of this job's allocation; each trainer is a job step of its own.
+
+    Raises UserError if this process is in no allocation.
+    """
+
+    def __init__(self) -> None:
+        self.nodes = os.environ["SLURM_JOB_NODELIST"]
+        self.per_node = tasks_per_node(os.environ["SLURM_TASKS_PER_NODE"])
+        self.address = own_address(self.nodes)
+
+    def slots(self) -> list[Slot]:
+        nodes = zip(node_names(self.nodes), self.per_node, strict=True)
+        return [Slot(node, local) for node, tasks in nodes for local in range(tasks)]
+
+    def out_of_service(self) -> set[str]:
+        listed = slurm("sinfo", "--noheader", "--Node", f"--nodes={self.nodes}", "--format=%N %T")
+        states = dict(line.split(maxsplit=1) for line in listed.splitlines())
+        return {
+            node
+            for node, state in states.items()
+            if state.endswith("*") or state.startswith(OUT_OF_SERVICE)
+        }
+
+    def start(self, slot: Slot, command: list[str], variables: dict[str, str]) -> subprocess.Popen:
+        srun = ["srun", "--overlap", "--nodes=1", "--ntasks=1", f"--nodelist={slot.node}"]
+        srun += ["--no-kill", "--quiet", "--unbuffered", f"--job-name=trainer-{slot}"]
+        return subprocess.Popen([*srun, *command], env=os.environ | variables)
+
+
+def end(process: subprocess.Popen) -> None:
+    """Kill a trainer; of srun, SIGTERM kills its step, and SIGKILL would leave that running."""
+    process.terminate() if process.args[0] == "srun" else process.kill()
+
+
+def tasks_per_node(words: str) -> list[int]:
+    """Tasks of each node from Slurm's `4(x2),3`."""
+    counts = []
+    for number, times in re.findall(r"(\d+)(?:\(x(\d+)\))?", words):
+        counts += [int(number)] * int(times or 1)
+    return counts
+
+
+def trainer_command(config: str, overrides: list[str]) -> list[str]:
+    """What a trainer runs."""
+    return [sys.executable, "-m", "hvdtma", "train", config, *overrides]
