@@ -130,7 +130,8 @@ def train_bytes(config: TrainConfig, sizes: GraphSizes, trainers: int) -> int:
     """
     nodes = shard_nodes(sizes, trainers)
     sets = sets_of(config, sizes, trainers)
-    footprint = Footprint.of(sizes, first_hop=config.first_hop)
+    labels = config.task.name == "nodes"
+    footprint = Footprint.of(sizes, first_hop=config.first_hop, labels=labels)
     shard = bytes_of_sets(sizes, nodes, sets, footprint)
     if config.task.negatives == "global":
         shard += Footprint(footprint.node_bytes, 0).bytes_of(sizes.num_nodes - nodes, 0)

@@ -16,6 +16,7 @@ from hvdtma.graph.sizes import GraphFacts
 PROCESS_BYTES = 640 << 20  # Python and the libraries, before anything is read
 READING_BYTES = 128 << 20  # chunks on their way
 NODE_BYTES = 8 + 8 + 8 + 4 + 4 + 4 + 4  # number, rows of CSC and links, DGL's rows, degrees
+LABEL_BYTES = 8 + 8 + 8  # a node's label, its place among those trained on, and in their order
 
 
 @dataclass(frozen=True)
@@ -26,14 +27,19 @@ class Footprint:
     edge_bytes: float
 
     @classmethod
-    def of(cls, store: GraphFacts, *, first_hop: bool) -> Footprint:
-        """What a shard of this store, or of one of these sizes, holds."""
+    def of(cls, store: GraphFacts, *, first_hop: bool, labels: bool = False) -> Footprint:
+        """What a shard of this store, or of one of these sizes, holds.
+
+        Args:
+            labels: nodes are trained on, not links.
+        """
         row = store.feature_dtype.itemsize * store.feature_dim * (1 + first_hop)
         index = np.dtype(index_dtype(store.num_nodes)).itemsize
         order = index * (0.5 if store.undirected else 1)  # in which links are trained on
         types = 2 if store.edge_type_names else 0
-        label = 8 if "label" in store else 0
-        return cls(NODE_BYTES + row + label, index + order + types)
+        if labels:
+            return cls(NODE_BYTES + row + LABEL_BYTES, index + types)
+        return cls(NODE_BYTES + row, index + order + types)
 
     def bytes_of(self, num_nodes: float, num_edges: float) -> int:
         return int(self.node_bytes * num_nodes + self.edge_bytes * num_edges)

@@ -30,7 +30,8 @@ def sets_within(config: TrainConfig, store: GraphFacts, num_nodes: int, num_bloc
     """`resident_sets` of a shard of so many nodes and blocks."""
     if config.memory_gb is None:
         return 1
-    footprint = Footprint.of(store, first_hop=config.first_hop)
+    labels = config.task.name == "nodes"
+    footprint = Footprint.of(store, first_hop=config.first_hop, labels=labels)
     beside = beside_shard(config, store, num_nodes)
     room = int(config.memory_gb * 2**30) - beside
     sets = sets_needed(store, num_nodes, footprint, room, num_blocks)

@@ -23,7 +23,7 @@ from hvdtma.files import write_json
 from hvdtma.graph.store import GraphStore, open_store
 from hvdtma.tasks import make_model, make_task
 from hvdtma.train.live import LiveView
-from hvdtma.train.loop import Trainer, Watch, announce_deal, shard_weight, train_rounds
+from hvdtma.train.loop import Trainer, Watch, announce_deal, hand_weight, train_rounds
 from hvdtma.train.optimizers import make_optimizer
 from hvdtma.train.recorder import Recorder, skipped_rounds
 from hvdtma.train.run_folder import RunFolder, read_model
@@ -52,7 +52,7 @@ def train(
             f"use horovodrun -np {config.trainers}, or --in-process {config.trainers}"
         )
     trainer = everywhere(comm, lambda: set_up(config, comm))
-    if not sum(comm.gather(trainer.task.num_examples(trainer.shard))):
+    if not any(comm.gather(trainer.batches is not None)):
         raise UserError(f"no trainer has anything to train on in {config.store}")
     store = trainer.store
     run = on_root(comm, lambda: RunFolder.create(config, store, overwrite=overwrite).path)
@@ -140,7 +140,7 @@ def make_averaging(trainer: Trainer, comm: Communicator) -> TimedAveraging:
         interval_steps=config.interval_steps,
         rounds=config.rounds,
         time_limit_s=config.time_limit_s,
-        weight=shard_weight(trainer),
+        weight=hand_weight(trainer),
         optimizer_state=config.aggregate.optimizer_state,
         outer=outer,
         comm=comm,
@@ -149,11 +149,18 @@ def make_averaging(trainer: Trainer, comm: Communicator) -> TimedAveraging:
 
 @dataclass(frozen=True)
 class Totals:
-    """What one trainer did in a whole run; times in seconds."""
+    """What one trainer did in a whole run; times in seconds.
+
+    Attributes:
+        nodes, edges: of the last deal's whole hand, whatever part of it was in memory at once; the
+            edges are an estimate until every resident set was read.
+        sets: resident sets that it was cut into.
+    """
 
     trainer: int
     nodes: int
     edges: int
+    sets: int
     steps: int
     positives: int
     train_s: float
@@ -173,10 +180,13 @@ class Totals:
 
 
 def _totals(trainer: Trainer, averaging: TimedAveraging) -> Totals:
+    assert trainer.sets is not None
+    dealt = trainer.dealt.size
     return Totals(
         trainer=averaging.comm.rank,
-        nodes=trainer.shard.num_own,
-        edges=trainer.shard.csc.num_edges,
+        nodes=dealt.num_nodes,
+        edges=dealt.num_edges,
+        sets=trainer.sets.num_sets,
         steps=averaging.steps_done,
         positives=averaging.examples_done,
         train_s=averaging.train_s,

@@ -1,6 +1,7 @@
 """A shard in resident sets: every block has its turn, and the next set is read ahead."""
 
 import itertools
+import shutil
 import threading
 
 import numpy as np
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from hvdtma.comm import Single
 from hvdtma.config import parse_config
 from hvdtma.errors import UserError
+from hvdtma.graph.store import open_store
 from hvdtma.shard.footprint import Footprint, sets_needed
 from hvdtma.shard.resident import ResidentSets, block_sets
 from hvdtma.train.loop import Watch, train_rounds
@@ -177,3 +179,15 @@ def test_global_negatives_need_all_features(community_store, monkeypatch):
     monkeypatch.setattr("hvdtma.train.memory.sets_needed", lambda *_: 2)
     with pytest.raises(UserError, match="features of all nodes"):
         trained(community_store, memory_gb=4, task={"negatives": "global"})
+
+
+def test_links_are_trained_on_without_their_nodes_labels(community_store, tmp_path):
+    path = tmp_path / "lost.zarr"
+    shutil.copytree(community_store.path, path)
+    shutil.rmtree(path / "label" / "c")
+    store = open_store(path)
+    trainer, averaging = trained(store)
+    assert trainer.shard.label is None
+    assert averaging.steps_done == 60
+    with pytest.raises(UserError, match="'label'.* cannot be read"):
+        trained(store, task={"name": "nodes"})
