@@ -1,4 +1,7 @@
-"""Outer steps: from the averaged update to the next global parameters. P parameters."""
+"""Outer steps: from the averaged update to the next global parameters. P parameters.
+
+`velocity_P` is all that one remembers of earlier rounds; None: nothing.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,8 @@ import torch
 @dataclass
 class Average:
     """Plain averaging (TMA): theta + update."""
+
+    velocity_P: torch.Tensor | None = field(default=None, repr=False)
 
     def __call__(self, theta_P: torch.Tensor, update_P: torch.Tensor) -> torch.Tensor:
         return theta_P + update_P

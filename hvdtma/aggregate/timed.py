@@ -10,92 +10,36 @@ Legend: M trainers, P parameters in the flat buffer.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from enum import IntEnum
 from typing import Literal, NoReturn
 
 import torch
 from torch import nn
 
 from hvdtma.aggregate.flat import FlatModel, FlatOptimizer
-from hvdtma.aggregate.outer import Average
+from hvdtma.aggregate.outer import Average, Nesterov
+from hvdtma.aggregate.round import (
+    ANNOUNCED,
+    ARRIVED,
+    BAD_STEP,
+    EXAMPLES,
+    LOSS_SUM,
+    NEWCOMERS,
+    STEPS,
+    TRAIN_S,
+    WANTED_STOP,
+    WEIGHT,
+    Aggregation,
+    NonFiniteLoss,
+    Round,
+    Stop,
+)
 from hvdtma.comm.communicator import Communicator
 from hvdtma.errors import UserError
 
 LOSS_CHECK_STEPS = 64  # on a GPU, reading a loss waits for it: look at many at once
-
-# What a trainer announces when it arrives at an aggregation, one float64 each.
-ANNOUNCED = range(8)
-ARRIVED, WEIGHT, STEPS, EXAMPLES, LOSS_SUM, TRAIN_S, WANTED_STOP, BAD_STEP = ANNOUNCED
-
-
-class Stop(IntEnum):
-    """Why the rounds ended; travels as a number."""
-
-    NOT = 0
-    ROUNDS = 1
-    TIME_LIMIT = 2
-    EARLY = 3
-    NAN_LOSS = 4
-
-    @property
-    def words(self) -> str:
-        return {3: "early stopping", 4: "NaN loss"}.get(self, self.name.lower().replace("_", " "))
-
-
-class NonFiniteLoss(UserError):
-    """A trainer's loss became NaN or infinite; its update was not averaged."""
-
-
-@dataclass(frozen=True)
-class Aggregation:
-    """What one aggregation did; the same on every trainer.
-
-    Attributes:
-        round: 1 for the first.
-        time_s: training time when the last trainer arrived.
-        aggregate_s: what averaging itself took on this trainer.
-        steps, examples, losses, train_s, wait_s, weights: per trainer [M]; losses are means over
-            the round's steps (NaN without a step), weights sum to 1.
-    """
-
-    round: int
-    time_s: float
-    aggregate_s: float
-    steps: list[int]
-    examples: list[int]
-    losses: list[float]
-    train_s: list[float]
-    wait_s: list[float]
-    weights: list[float]
-
-
-@dataclass
-class _Round:
-    """What this trainer did since the last aggregation."""
-
-    began: float
-    steps: int = 0
-    examples: int = 0
-    loss_sum: float = 0.0
-    last_loss: float | None = None
-    pending: list[torch.Tensor] = field(default_factory=list)
-    bad_step: int = 0  # of the whole run, from 1; 0: none
-
-    def settle(self, steps_before: int) -> None:
-        """Read the losses that were only noted, and find the first that is not finite."""
-        if not self.pending:
-            return
-        losses = torch.stack(self.pending).double().cpu()
-        first = self.steps - len(self.pending)
-        self.pending = []
-        bad = torch.nonzero(~torch.isfinite(losses))
-        if len(bad) and not self.bad_step:
-            self.bad_step = steps_before + first + int(bad[0]) + 1
-        self.loss_sum += float(losses.sum())
-        self.last_loss = float(losses[-1])
+NAP_S = 0.2  # of a trainer that sits a round out, between looks at whether it is interrupted
 
 
 class TimedAveraging:
@@ -138,7 +82,7 @@ class TimedAveraging:
         time_limit_s: float | None = None,
         weight: float = 1.0,
         optimizer_state: Literal["keep", "reset", "average"] = "keep",
-        outer: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None = None,
+        outer: Average | Nesterov | None = None,
         comm: Communicator | None = None,
     ):
         _check_interval(interval_s, interval_steps)
@@ -158,16 +102,18 @@ class TimedAveraging:
         self.flat = FlatModel(model)
         self.optimizer_state = optimizer_state
         self.flat_optimizer = FlatOptimizer(optimizer)
-        self.outer = outer or Average()
+        self.outer: Average | Nesterov = outer or Average()
         self.rounds_done = 0
         self.next_grid = 1  # the next round ends at so many intervals from the start
         self.steps_done = self.examples_done = 0
         self.train_s = self.wait_s = self.aggregate_s = 0.0
         self.stopped = Stop.NOT
         self.wanted_stop = Stop.NOT
+        self.newcomers = False  # whether any waited at the last aggregation
+        self.last: Aggregation | None = None
         self.theta_P = torch.zeros(0)
         self.started = False
-        self.round = _Round(0.0)
+        self.round = Round(0.0)
 
     @property
     def running(self) -> bool:
@@ -185,14 +131,18 @@ class TimedAveraging:
             self.flat.write(self.theta_P)
         self.comm.gather_rows(torch.zeros(1))  # a barrier
         self.began = self.ended = self.comm.clock()
-        self.round = _Round(self.began)
+        self.round = Round(self.began)
 
     def stop(self, reason: Stop = Stop.EARLY) -> None:
-        """Ask for the end; every trainer stops at the next aggregation."""
+        """Ask for the end; every trainer stops at the next aggregation.
+
+        `Stop.INTERRUPTED` ends the round at once, and nothing is averaged: the trainers stop in
+        the middle of it, to go on another time. May be called by a signal handler.
+        """
         self.wanted_stop = reason
 
     def step(self, loss: torch.Tensor | None = None, examples: int = 1) -> Aggregation | None:
-        """Count an optimiser step; aggregate if that ends the round, and say what it did."""
+        """Count an optimiser step; if that ends the round, aggregate and say what that did."""
         self.stepped(loss, examples)
         return self.aggregate() if self.due else None
 
@@ -208,8 +158,8 @@ class TimedAveraging:
 
     @property
     def due(self) -> bool:
-        """Whether the round is over. It is at once if a loss was not finite."""
-        if self.round.bad_step:
+        """Whether the round is over. It is at once if a loss was not finite, or interrupted."""
+        if self.round.bad_step or self.wanted_stop is Stop.INTERRUPTED:
             return True
         if self.interval_steps is not None:
             return self.round.steps >= self.interval_steps
@@ -237,12 +187,16 @@ class TimedAveraging:
 
     def sit_out(self) -> None:
         """For a trainer with nothing to train on: let the round pass."""
-        if self.interval_steps is None:
-            self.comm.sleep_until(self.deadline)
+        while self.interval_steps is None and not self.due:
+            self.comm.sleep_until(min(self.deadline, self.comm.clock() + NAP_S))
 
     @torch.no_grad()
-    def aggregate(self) -> Aggregation:
-        """Average the trainers' updates; a collective call."""
+    def aggregate(self) -> Aggregation | None:
+        """Average the trainers' updates; a collective call. None: interrupted, nothing is done.
+
+        Raises TrainerLost if a trainer ended before it. Then what this one did in the round is
+        still there, for another try among those who are left.
+        """
         if not self.started:
             self.start()
         arrived = self.comm.clock()
@@ -250,6 +204,9 @@ class TimedAveraging:
         rows_MS = self.comm.gather_rows(self._announcement(arrived)).double()
         announced = self.comm.clock()
         self._raise_if_not_finite(rows_MS)
+        if int(rows_MS[:, WANTED_STOP].max()) == Stop.INTERRUPTED:
+            self.stopped = Stop.INTERRUPTED
+            return None
         weights_M = _shares(rows_MS[:, WEIGHT])
         self._average(float(weights_M[self.comm.rank]), weights_M)
         finished = self.comm.clock()
@@ -263,8 +220,10 @@ class TimedAveraging:
         self._decide_stop(rows_MS)
         if self.interval_s is not None:  # rounds that a slow one ran over are left out
             self.next_grid = int(float(rows_MS[:, ARRIVED].max()) // self.interval_s) + 1
-        self.round = _Round(finished)
-        return self._outcome(rows_MS, weights_M, finished - announced)
+        self.round = Round(finished)
+        self.newcomers = bool(rows_MS[:, NEWCOMERS].any())
+        self.last = self._outcome(rows_MS, weights_M, finished - announced)
+        return self.last
 
     def _announcement(self, arrived: float) -> torch.Tensor:
         now = self.round
@@ -277,6 +236,8 @@ class TimedAveraging:
         row[TRAIN_S] = arrived - now.began
         row[WANTED_STOP] = int(self.wanted_stop)
         row[BAD_STEP] = now.bad_step
+        first = self.comm.elastic and self.comm.rank == 0
+        row[NEWCOMERS] = first and self.comm.newcomers_wait()
         return row
 
     def _average(self, share: float, weights_M: torch.Tensor) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
@@ -25,6 +26,7 @@ class ResidentSets:
         num_sets: into which a sweep cuts them.
         load: reads the shard of some blocks, ascending.
         stream: seeds the order of sweeps.
+        taken: sets that were given before, and are left out.
 
     Attributes:
         taken: sets given so far.
@@ -36,10 +38,12 @@ class ResidentSets:
         num_sets: int,
         load: Callable[[np.ndarray], Shard],
         stream: list[int],
+        taken: int = 0,
     ):
-        self.num_sets, self.taken = num_sets, 0
+        self.num_sets, self.taken = num_sets, taken
         self._load = load
-        self._orders = block_sets(blocks, num_sets, stream)
+        self._orders = islice(block_sets(blocks, num_sets, stream), taken, None)
+        self._begun = False
         self._reading: Future[Shard] | None = None
         self._thread = ThreadPoolExecutor(1) if num_sets > 1 else None
 
@@ -56,7 +60,8 @@ class ResidentSets:
         reading = self._reading or self._thread.submit(self._load, next(self._orders))
         self._reading = None
         shard = reading.result()
-        waited_s = time.monotonic() - start if self.taken > 1 else 0.0
+        waited_s = time.monotonic() - start if self._begun else 0.0
+        self._begun = True
         del reading  # it holds the shard too
         self._reading = self._thread.submit(self._load, next(self._orders))
         return shard, waited_s

@@ -21,7 +21,8 @@ from hvdtma.models.decoders import make_decoder
 from hvdtma.shard.negatives import NEGATIVES
 from hvdtma.shard.sampling import Neighbourhood, Targets, sample_neighbourhood
 from hvdtma.shard.shard import Shard
-from hvdtma.tasks.task import ENDLESS, Holding, Model, sampled_fanouts
+from hvdtma.tasks.epochs import ENDLESS, shuffled_batches
+from hvdtma.tasks.task import Holding, Model, sampled_fanouts
 
 
 @dataclass
@@ -109,18 +110,21 @@ class LinkTask:
         return held.num_edges // (2 if self.undirected else 1)
 
     def batches(
-        self, shard: Shard, *, stream: list[int], epochs: int = ENDLESS
+        self, shard: Shard, *, stream: list[int], epochs: int = ENDLESS, first_step: int = 0
     ) -> Iterator[LinkBatch]:
         """Batches of so many epochs; positives are shuffled anew for each."""
         positives = Positives(shard, self.undirected)
-        step = 0
-        for epoch in range(epochs):
-            order: np.ndarray = np.arange(len(positives), dtype=index_dtype(len(positives)))
+        number = len(positives)
+
+        def shuffled(epoch: int) -> np.ndarray:
+            order: np.ndarray = np.arange(number, dtype=index_dtype(number))
             np.random.default_rng([*stream, 0, epoch]).shuffle(order)
-            for first in range(0, len(order), self.task.batch_size):
-                chosen = order[first : first + self.task.batch_size]
-                yield self.make_batch(shard, positives, chosen, [*stream, 1, step])
-                step += 1
+            return order
+
+        for step, chosen in shuffled_batches(
+            shuffled, number, self.task.batch_size, epochs=epochs, first_step=first_step
+        ):
+            yield self.make_batch(shard, positives, chosen, [*stream, 1, step])
 
     def make_batch(
         self, shard: Shard, positives: Positives, chosen: np.ndarray, stream: list[int]

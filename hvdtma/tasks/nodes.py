@@ -18,7 +18,8 @@ from hvdtma.errors import UserError
 from hvdtma.graph.sizes import GraphFacts
 from hvdtma.shard.sampling import Neighbourhood, sample_neighbourhood
 from hvdtma.shard.shard import Shard
-from hvdtma.tasks.task import ENDLESS, Holding, Model, sampled_fanouts
+from hvdtma.tasks.epochs import ENDLESS, shuffled_batches
+from hvdtma.tasks.task import Holding, Model, sampled_fanouts
 
 
 @dataclass
@@ -58,23 +59,28 @@ class NodeTask:
         return held.num_train_nodes
 
     def batches(
-        self, shard: Shard, *, stream: list[int], epochs: int = ENDLESS
+        self, shard: Shard, *, stream: list[int], epochs: int = ENDLESS, first_step: int = 0
     ) -> Iterator[NodeBatch]:
         """Batches of so many epochs; nodes are shuffled anew for each."""
         labels = shard.label
         assert labels is not None  # the constructor saw to it
-        step = 0
-        for epoch in range(epochs):
-            order = np.random.default_rng([*stream, 0, epoch]).permutation(shard.train_nodes)
-            for nodes in torch.split(torch.from_numpy(order), self.task.batch_size):
-                if len(nodes) == 1 and len(order) > 1:
-                    continue  # batch norm has no variance of one
-                rng = np.random.default_rng([*stream, 1, step])
-                around = sample_neighbourhood(
-                    shard, nodes, self.fanouts, random_seed=int(rng.integers(1 << 31))
-                )
-                yield NodeBatch(around, labels[nodes])
-                step += 1
+
+        def shuffled(epoch: int) -> np.ndarray:
+            return np.random.default_rng([*stream, 0, epoch]).permutation(shard.train_nodes)
+
+        for step, chosen in shuffled_batches(
+            shuffled,
+            shard.num_train_nodes,
+            self.task.batch_size,
+            epochs=epochs,
+            first_step=first_step,
+            alone=False,  # batch norm has no variance of one
+        ):
+            rng, nodes = np.random.default_rng([*stream, 1, step]), torch.from_numpy(chosen)
+            around = sample_neighbourhood(
+                shard, nodes, self.fanouts, random_seed=int(rng.integers(1 << 31))
+            )
+            yield NodeBatch(around, labels[nodes])
 
     def loss(self, model: Model, batch: NodeBatch) -> torch.Tensor:
         """Mean cross-entropy."""

@@ -11,8 +11,7 @@ from torch import nn
 from hvdtma.config import TrainConfig
 from hvdtma.models.encoder import Encoder
 from hvdtma.shard.shard import Shard
-
-ENDLESS = 1 << 62  # epochs
+from hvdtma.tasks.epochs import ENDLESS
 
 
 class Batch(Protocol):
@@ -58,8 +57,13 @@ class Task(Protocol):
         """What a shard or a hand has to train on: links or nodes."""
         ...
 
-    def batches(self, shard: Shard, *, stream: list[int], epochs: int = ENDLESS) -> Iterator[Batch]:
-        """Batches of one epoch after the other; a pure function of the shard and `stream`."""
+    def batches(
+        self, shard: Shard, *, stream: list[int], epochs: int = ENDLESS, first_step: int = 0
+    ) -> Iterator[Batch]:
+        """Batches of one epoch after the other, from `first_step` on.
+
+        A pure function of the shard and `stream`, whatever the first step.
+        """
         ...
 
     def loss(self, model: Model, batch: Any) -> torch.Tensor:
