@@ -28,7 +28,7 @@ from hvdtma.dgl_backend import Block, dgl
 from hvdtma.graph.store import GraphStore, open_store
 from hvdtma.models.decoders import HadamardMLPDecoder
 from hvdtma.models.encoder import Encoder
-from hvdtma.train.session import make_trainer, set_up_device
+from hvdtma.train.set_up import make_trainer, set_up_device
 
 WARM_UP = 3
 

@@ -141,6 +141,15 @@ class EvaluateConfig(Component):
     """CPU threads of the evaluator."""
 
 
+class CheckpointConfig(Component):
+    """What a run that is cut short goes on from: `hvdtma train --resume RUN`."""
+
+    every: Count = 10
+    """Write one every so many rounds, and at the end; 0: only when interrupted by a signal."""
+    keep: Positive = 2
+    """Checkpoints that are kept."""
+
+
 class TrainConfig(Component):
     """One training run."""
 
@@ -174,6 +183,18 @@ class TrainConfig(Component):
     """A local folder for what scoring cannot hold in memory. None: the system's own."""
     resident_epochs: Positive = 1
     """Times that the links (or nodes) of a resident set are trained on before the next set."""
+    elastic: bool = False
+    """Go on without trainers that are lost, and with new ones: under `hvdtma drive`, or horovodrun
+    with --host-discovery-script."""
+    on_loss: Literal["continue", "redeal"] = "continue"
+    """What is done with the blocks of a lost trainer: nothing, until another takes its place (the
+    paper's failure study); or all blocks are dealt among those who are left."""
+    min_trainers: Positive = 1
+    """Fewer do not train; they wait for others, and then save and end."""
+    rejoin_timeout_s: Seconds = 600.0
+    """How long they wait."""
+    hang_limit_s: Seconds = 300.0
+    """A trainer that takes no step for so long, and does not say why, is ended."""
     threads: Positive | None = None
     """CPU threads per trainer. None: the machine's cores shared out, at least 1."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -185,6 +206,7 @@ class TrainConfig(Component):
     optimizer: OptimizerConfig = OptimizerConfig()
     aggregate: AggregateConfig = AggregateConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
+    checkpoint: CheckpointConfig = CheckpointConfig()
 
     @model_validator(mode="wrap")
     @classmethod

@@ -1,6 +1,7 @@
 """The one exception that stands for 'the user can mend this'."""
 
 MAX_SEED = 2**32 - 1
+INTERRUPTED = 75  # exit status: saved, can go on; EX_TEMPFAIL of sysexits.h
 
 
 class UserError(Exception):
@@ -16,6 +17,10 @@ class TrainerError(UserError):
 
     Other UserErrors are raised on all trainers alike, and only the first one prints them.
     """
+
+
+class Interrupted(UserError):
+    """The run was cut short, and is saved; the command line exits with status INTERRUPTED."""
 
 
 def explain(error: UserError | OSError) -> str:

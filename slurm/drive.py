@@ -17,8 +17,7 @@ from hvdtma.comm.rendezvous import Members, Server
 from hvdtma.comm.rendezvous.invitation import Invitation
 from hvdtma.comm.rendezvous.signing import new_secret
 from hvdtma.console import console
-from hvdtma.errors import UserError
-from hvdtma.train.interrupt import INTERRUPTED
+from hvdtma.errors import INTERRUPTED, UserError
 from slurm.workers import Slot, Workers, end
 
 TICK_S = 0.2

@@ -94,7 +94,9 @@ class SrunWorkers:
 
 def end(process: subprocess.Popen) -> None:
     """Kill a trainer; of srun, SIGTERM kills its step, and SIGKILL would leave that running."""
-    process.terminate() if process.args[0] == "srun" else process.kill()
+    arguments = process.args
+    srun = isinstance(arguments, list) and arguments[0] == "srun"
+    process.terminate() if srun else process.kill()
 
 
 def tasks_per_node(words: str) -> list[int]:
@@ -105,6 +107,6 @@ def tasks_per_node(words: str) -> list[int]:
     return counts
 
 
-def trainer_command(config: str, overrides: list[str]) -> list[str]:
-    """What a trainer runs."""
-    return [sys.executable, "-m", "hvdtma", "train", config, *overrides]
+def trainer_command(arguments: list[str]) -> list[str]:
+    """What a trainer runs: `hvdtma train`, with arguments."""
+    return [sys.executable, "-m", "hvdtma", "train", *arguments]

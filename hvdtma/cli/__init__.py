@@ -8,7 +8,7 @@ import sys
 from rich.markup import escape
 
 from hvdtma.console import console
-from hvdtma.errors import TrainerError, UserError, explain
+from hvdtma.errors import INTERRUPTED, Interrupted, TrainerError, UserError, explain
 from hvdtma.launcher import launched_as
 
 # What the machine refuses and the user can mend.
@@ -19,11 +19,19 @@ REFUSALS = (
 
 
 def main() -> None:
-    """Run a command. What the user can mend is one message and exit status 2."""
+    """Run a command.
+
+    What the user can mend is one message and exit status 2; a run that was cut short and saved
+    ends with status INTERRUPTED.
+    """
     from hvdtma.cli.app import app
 
     try:
         app()
+    except Interrupted as error:
+        if launched_as()[0] == 0:
+            console.print(escape(str(error)), soft_wrap=True)
+        sys.exit(INTERRUPTED)
     except UserError as error:
         rank, _ = launched_as()
         if rank == 0 or isinstance(error, TrainerError):

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import typer
 
-from hvdtma.cli import graph, planning, runs
+from hvdtma.cli import cluster, graph, planning, runs
 from hvdtma.version import __version__
 
 app = typer.Typer(
@@ -20,6 +20,7 @@ COMMANDS: list[Callable[..., None]] = [
     *(graph.build, graph.info, graph.verify, graph.partition),
     planning.plan,
     *(runs.train, runs.evaluate, runs.embed, runs.report),
+    cluster.drive,
 ]
 for command in COMMANDS:
     app.command()(command)

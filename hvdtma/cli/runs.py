@@ -14,7 +14,9 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is th
 
 
 def train(
-    config: Annotated[Path, typer.Argument(help="A YAML config.", show_default=False)],
+    config: Annotated[
+        Path | None, typer.Argument(help="A YAML config.", show_default=False)
+    ] = None,
     overrides: Annotated[
         list[str] | None, typer.Argument(help="key=value, e.g. model.hidden=128")
     ] = None,
@@ -22,35 +24,54 @@ def train(
         int | None,
         typer.Option(help="So many trainers in this process, on a virtual clock.", min=1),
     ] = None,
+    resume: Annotated[
+        Path | None,
+        typer.Option(help="Go on with this run from its newest checkpoint.", show_default=False),
+    ] = None,
+    requeued: Annotated[
+        bool,
+        typer.Option("--or-resume", help="Go on with the config's run if it was begun before."),
+    ] = False,
     overwrite: Overwrite = False,
 ) -> None:
-    """Train: alone, under `horovodrun -np M`, or as --in-process M trainers."""
+    """Train: alone, under `srun`, `horovodrun -np M`, or as --in-process M trainers."""
+    from hvdtma.cli.communicator import enter
     from hvdtma.comm import InProcessGroup
-    from hvdtma.comm.communicator import Communicator, on_root
-    from hvdtma.config import load_config
+    from hvdtma.comm.communicator import Communicator
     from hvdtma.launcher import launched_as
     from hvdtma.report import write_report
     from hvdtma.train.describe import print_summary
+    from hvdtma.train.interrupt import Interrupt
     from hvdtma.train.session import train as train_as
+    from hvdtma.train.start import what_to_train
+
+    wanted = what_to_train(config, overrides, resume=resume, or_resume=requeued)
+    if wanted is None:
+        return
 
     def run(comm: Communicator) -> None:
-        loaded = on_root(comm, lambda: load_config(config, overrides))
-        summary = train_as(loaded, comm, overwrite=overwrite, report=write_report)
-        if summary:
-            print_summary(loaded.run, summary)
-
-    if not in_process:
-        from hvdtma.comm.horovod import HorovodComm
-
-        run(HorovodComm())
-        return
-    _, started = launched_as()
-    if started > 1:
-        raise UserError(
-            f"--in-process {in_process} trains in one process, but a launcher started {started}; "
-            "leave one of the two out"
+        summary = train_as(
+            wanted.config,
+            comm,
+            overwrite=overwrite or wanted.begin_anew,
+            resume=wanted.resume,
+            interrupt=interrupt,
+            report=write_report,
         )
-    InProcessGroup(in_process).run(run)
+        if summary:
+            print_summary(wanted.config.run, summary)
+
+    with Interrupt() as interrupt:
+        if not in_process:
+            run(enter(wanted.config))
+            return
+        _, started = launched_as()
+        if started > 1:
+            raise UserError(
+                f"--in-process {in_process} trains in one process, but a launcher started "
+                f"{started}; leave one of the two out"
+            )
+        InProcessGroup(in_process).run(run)
 
 
 def evaluate(

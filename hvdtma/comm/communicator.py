@@ -20,6 +20,10 @@ class MembersChange(Exception):
     """The group of trainers is about to change: everyone calls `regroup`."""
 
 
+class NewcomersWait(MembersChange):
+    """Somebody waits to be let in."""
+
+
 class TrainerLost(MembersChange, TrainerError):
     """Another trainer ended in the middle; no collective of this group will end any more."""
 

@@ -76,7 +76,7 @@ def _train_least(store: Path) -> None:
 
     from hvdtma.comm.horovod import HorovodComm
     from hvdtma.graph.store import open_store
-    from hvdtma.train.session import make_trainer, set_up_device
+    from hvdtma.train.set_up import make_trainer, set_up_device
 
     comm, config = HorovodComm(), _least_config(store)
     set_up_device(config, comm)

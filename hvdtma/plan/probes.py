@@ -32,7 +32,7 @@ from hvdtma.graph.raw import EDGES_PER_PIECE, EdgePiece
 from hvdtma.graph.sizes import GraphSizes
 from hvdtma.graph.sources import SyntheticGraph
 from hvdtma.graph.store import GraphStore
-from hvdtma.train.session import make_trainer, set_up_device
+from hvdtma.train.set_up import make_trainer, set_up_device
 
 SORTED_EDGES = EDGES_PER_PIECE
 PROBE_EDGES = 200_000

@@ -72,8 +72,8 @@ class LiveView:
             self._live.stop()
             self._live = None
 
-    def update(self, event: dict) -> None:
-        """Take an event of metrics.jsonl; kinds that are not shown are passed over."""
+    def recall(self, event: dict) -> None:
+        """Take an event that was shown before, of a run that goes on."""
         match event:
             case {"kind": "start"}:
                 self._start = event
@@ -83,6 +83,10 @@ class LiveView:
                 self._test = event
             case {"kind": "score"}:
                 self._take_score(event)
+
+    def update(self, event: dict) -> None:
+        """Take an event of metrics.jsonl; kinds that are not shown are passed over."""
+        self.recall(event)
         if self._live is None and (line := event_text.line(event)):
             best = " (best)" if event is self._best else ""
             self._console.print(line + best, markup=False, soft_wrap=True)

@@ -15,8 +15,9 @@ from hvdtma.config import TrainConfig
 from hvdtma.console import console
 from hvdtma.files import append_json
 from hvdtma.train.evaluator import RoundScorer
-from hvdtma.train.loop import Trainer, Watch
+from hvdtma.train.loop import Watch
 from hvdtma.train.run_folder import RunFolder, read_lines
+from hvdtma.train.trainer import Trainer
 
 MAX_RESTARTS = 3  # of the evaluator, in one run
 
@@ -25,6 +26,8 @@ class View(Protocol):
     """What shows events to a person (`hvdtma.train.live.LiveView`)."""
 
     def update(self, event: dict) -> None: ...
+
+    def recall(self, event: dict) -> None: ...
 
     def tick(
         self,
@@ -48,6 +51,7 @@ class Scores:
         self.config, self.run = config, run
         self.seen = 0
         self.best, self.best_round, self.since_best = float("-inf"), 0, 0
+        self.new_events(sum(e["kind"] == "score" and e["part"] == "valid" for e in run.events()))
         self.restarts_left = MAX_RESTARTS
         self.scorer = RoundScorer(run) if config.evaluate.mode == "inline" else None
         self.process = self._follower() if config.evaluate.mode == "follow" else None
@@ -80,8 +84,9 @@ class Scores:
         self.restarts_left -= again
         self.process = self._follower() if again else None
 
-    def new_events(self) -> list[dict]:
-        events = read_lines(self.run.scores)[self.seen :]
+    def new_events(self, first: int | None = None) -> list[dict]:
+        """Scores that were not seen yet; only the `first`, if given."""
+        events = read_lines(self.run.scores)[self.seen : first]
         self.seen += len(events)
         for event in events:
             self.since_best += 1
@@ -126,7 +131,11 @@ class Recorder(Watch):
         self.view, self.num_edges = view, trainer.store.num_edges
         self.board = SummaryWriter(str(run.path / "tensorboard"))
         self.scores = Scores(self.config, run)
-        self.event(start_event(trainer, trainers))
+        events = run.events()
+        if not events:
+            self.event(start_event(trainer, trainers))
+        for event in events:  # of a run that goes on
+            self.view.recall(event)
 
     def __enter__(self) -> Recorder:
         return self

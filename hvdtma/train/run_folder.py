@@ -4,6 +4,7 @@ config.yaml            the resolved config          versions.json   versions, gi
 graph.json             which graph it is trained on
 metrics.jsonl          one event per line           scores.jsonl    the evaluator's scores
 rounds/000012.safetensors   parameters after round 12 (the last few)
+checkpoints/0007/      all that the run goes on from if it is cut short (the last few)
 best.safetensors       the best round so far        summary.json, report.html, tensorboard/
 """
 
@@ -28,6 +29,7 @@ from hvdtma.graph.store import GraphStore
 from hvdtma.version import __version__
 
 FORMAT = "hvdtma-run"  # in versions.json: what makes a folder a run
+PASSING = ("failed", "interrupted", "skipped")  # events that a run that goes on leaves behind
 PACKAGES = ("torch", "horovod", "dgl", "zarr", "numpy", "pyarrow")
 
 
@@ -40,7 +42,9 @@ class RunFolder:
         self.scores = self.path / "scores.jsonl"
         self.rounds = self.path / "rounds"
         self.best = self.path / "best.safetensors"
+        self.checkpoints = self.path / "checkpoints"
         self.summary = self.path / "summary.json"
+        self.versions = self.path / "versions.json"
         self.done = self.rounds / "done"
         self.graph = self.path / "graph.json"
 
@@ -59,14 +63,13 @@ class RunFolder:
         run.rounds.mkdir(parents=True)
         resolved = config.model_copy(update={"store": config.store.resolve()})
         dump_config(resolved, run.path / "config.yaml")
-        write_json(run.path / "versions.json", versions())
+        write_json(run.versions, versions())
         write_json(run.graph, _graph_of(store))
         return run
 
     def remove(self, config: TrainConfig) -> None:
         """Remove the run; raises UserError if it is no run, or holds what is still needed."""
-        versions_file = self.path / "versions.json"
-        if not versions_file.is_file() or FORMAT not in versions_file.read_text():
+        if not self.versions.is_file() or FORMAT not in self.versions.read_text():
             raise UserError(f"{self.path} exists and is no run; --overwrite will not remove it")
         for needed in (config.store, Path.cwd()):
             if needed.resolve().is_relative_to(self.path.resolve()):
@@ -80,6 +83,19 @@ class RunFolder:
         if not (run.path / "config.yaml").is_file():
             raise UserError(f"no run at {run.path} (no config.yaml); start one with: hvdtma train")
         return run
+
+    def rewind(self, config: TrainConfig, rounds_done: int, deal: int) -> None:
+        """Forget what came after a checkpoint, and take on the config to go on with."""
+        dump_config(config, self.path / "config.yaml")
+        for left in (self.done, self.summary):
+            left.unlink(missing_ok=True)
+        for path in self.round_files():
+            if int(path.stem) > rounds_done:
+                path.unlink()
+        for path in (self.metrics, self.scores):
+            kept = [e for e in read_lines(path) if _is_before(e, rounds_done, deal)]
+            with replacing(path) as beside:
+                beside.write_text("".join(json.dumps(event) + "\n" for event in kept))
 
     def config(self) -> TrainConfig:
         return load_config(self.path / "config.yaml")
@@ -131,6 +147,13 @@ def _graph_of(store: GraphStore) -> dict:
         "label_names": store.label_names,
         "edge_type_names": store.edge_type_names,
     }
+
+
+def _is_before(event: dict, rounds_done: int, deal: int) -> bool:
+    """Whether an event was logged before a checkpoint."""
+    if event["kind"] == "deal":
+        return event["deal"] <= deal
+    return event["kind"] not in PASSING and event.get("round", 0) <= rounds_done
 
 
 def read_lines(path: Path) -> list[dict]:

@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
-import os
 import resource
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-import numba
-import torch
-
-from hvdtma.aggregate import Average, Nesterov, NonFiniteLoss, TimedAveraging
-from hvdtma.comm.communicator import Communicator, everywhere, on_root
+from hvdtma.aggregate import Stop, TimedAveraging
+from hvdtma.comm.communicator import Communicator, MembersChange, TrainerLost
 from hvdtma.config import TrainConfig
 from hvdtma.console import console
-from hvdtma.errors import UserError
+from hvdtma.errors import Interrupted, UserError
 from hvdtma.evaluate.score import Scorer
 from hvdtma.files import write_json
-from hvdtma.graph.store import GraphStore, open_store
-from hvdtma.tasks import make_model, make_task
-from hvdtma.train.live import LiveView
-from hvdtma.train.loop import Trainer, Watch, announce_deal, hand_weight, train_rounds
-from hvdtma.train.optimizers import make_optimizer
+from hvdtma.train.begin import begin
+from hvdtma.train.checkpoint import write_checkpoint
+from hvdtma.train.interrupt import Interrupt
+from hvdtma.train.lead import Lead
+from hvdtma.train.loop import train_rounds
+from hvdtma.train.members import regroup
 from hvdtma.train.recorder import Recorder, skipped_rounds
 from hvdtma.train.run_folder import RunFolder, read_model
+from hvdtma.train.trainer import Trainer
 
 
 def train(
@@ -34,117 +32,88 @@ def train(
     comm: Communicator,
     *,
     overwrite: bool = False,
+    resume: bool = False,
+    interrupt: Interrupt | None = None,
     report: Callable[[Path], object] = lambda _: None,
 ) -> dict | None:
     """Train as one of `comm.size` trainers; the summary on trainer 0, None on the others.
 
     Args:
+        overwrite: replace a run that is there, or
+        resume: go on from its newest checkpoint.
+        interrupt: hears when to save and end.
         report: called by trainer 0 with the run's folder when the run is over, also when it
             failed (`hvdtma.report.write_report`).
 
     Raises UserError, on every trainer, for anything in the config or the store that does not fit
-    one of them; NonFiniteLoss when training diverged.
+    one of them; NonFiniteLoss when training diverged; Interrupted once it is saved.
     """
     start = time.monotonic()
-    if config.trainers is not None and config.trainers != comm.size:
-        raise UserError(
-            f"the config asks for {config.trainers} trainers, the launcher started {comm.size}; "
-            f"use horovodrun -np {config.trainers}, or --in-process {config.trainers}"
-        )
-    trainer = everywhere(comm, lambda: set_up(config, comm))
-    if not any(comm.gather(trainer.batches is not None)):
-        raise UserError(f"no trainer has anything to train on in {config.store}")
-    store = trainer.store
-    run = on_root(comm, lambda: RunFolder.create(config, store, overwrite=overwrite).path)
-    averaging = make_averaging(trainer, comm)
-    if comm.rank != 0:
-        _train(trainer, averaging, Watch())
-        return None
-    with LiveView() as view, Recorder(trainer, comm.size, RunFolder(run), view) as recorder:
+    run, trainer, averaging = begin(config, comm, overwrite=overwrite, resume=resume)
+    if interrupt:
+        interrupt.tell(lambda: averaging.stop(Stop.INTERRUPTED))
+    with Lead(trainer, averaging, run, report) as lead:
         try:
-            totals = _train(trainer, averaging, recorder)
-        except (NonFiniteLoss, UserError) as error:
-            recorder.event({"kind": "failed", "why": str(error)})
-            report(run)
+            summary = _to_the_end(trainer, averaging, lead, start)
+        except UserError as error:
+            kind = "interrupted" if isinstance(error, Interrupted) else "failed"
+            lead.event({"kind": kind, "why": str(error)})
+            lead.report()
             raise
         except KeyboardInterrupt:
             why = f"interrupted after round {averaging.rounds_done}"
-            recorder.event({"kind": "failed", "why": why})
-            report(run)
-            console.print(f"{why}; its report: {run / 'report.html'}")
+            lead.event({"kind": "failed", "why": why})
+            lead.report()
+            if comm.rank == 0:
+                console.print(f"{why}; its report: {run.path / 'report.html'}")
             raise
-        summary = _finish(trainer, averaging, recorder, totals, start)
-    report(run)
+    lead.report()
     return summary
 
 
-def _train(trainer: Trainer, averaging: TimedAveraging, watch: Watch) -> list[Totals]:
-    """Every trainer's part; what each did in all."""
-    announce_deal(trainer, averaging, watch, 0)
-    train_rounds(trainer, averaging, watch)
-    return averaging.comm.gather(_totals(trainer, averaging))
+def _to_the_end(
+    trainer: Trainer, averaging: TimedAveraging, lead: Lead, start: float
+) -> dict | None:
+    """Train and score, whoever is lost or comes meanwhile; the summary on trainer 0."""
+    comm, change = averaging.comm, None
+    while True:
+        try:
+            if change is not None:
+                lost = isinstance(change, TrainerLost)
+                lead.changed(regroup(trainer, averaging, lead.run.path, lost=lost))
+                change = None
+            train_rounds(trainer, averaging, lead)
+            if averaging.stopped is Stop.INTERRUPTED:
+                _save_and_stop(trainer, averaging, lead.run)
+            return _finish_together(trainer, averaging, lead, start)
+        except MembersChange as met:
+            if not comm.elastic:
+                raise
+            change = met
 
 
-def set_up(config: TrainConfig, comm: Communicator) -> Trainer:
-    """What a trainer does before it meets the others; raises UserError for what does not fit."""
-    device = set_up_device(config, comm)
-    store = open_store(config.store)
-    if comm.rank == 0:
-        Scorer(config, store)  # a missing split is found before training, not after
-    return make_trainer(config, store, comm, device)
-
-
-def set_up_device(config: TrainConfig, comm: Communicator) -> torch.device:
-    """This trainer's device, with its share of the machine's cores."""
-    cores = len(os.sched_getaffinity(0))
-    threads = config.threads or max(1, cores // comm.local_size)
-    numba.set_num_threads(min(threads, numba.get_num_threads()))
-    torch.set_num_threads(threads)  # after Numba, whose start sets OpenMP's number for both
-    wanted = config.device
-    if wanted == "auto":
-        wanted = "cuda" if torch.cuda.is_available() else "cpu"
-    if wanted == "cuda" and not torch.cuda.is_available():
-        raise UserError("device is cuda, but PyTorch finds no GPU; use device=cpu or auto")
-    if wanted == "cpu" and config.precision == "bfloat16":
-        raise UserError("precision bfloat16 needs a GPU; use precision=float32")
-    if wanted == "cpu":
-        return torch.device("cpu")
-    device = torch.device("cuda", comm.local_rank % torch.cuda.device_count())
-    torch.cuda.set_device(device)  # Horovod and NCCL work on the current one
-    return device
-
-
-def make_trainer(
-    config: TrainConfig, store: GraphStore, comm: Communicator, device: torch.device
-) -> Trainer:
-    """A trainer with its first deal."""
-    task = make_task(config, store)
-    model = make_model(config, store, task).to(device)
-    optimizer = make_optimizer(config.optimizer, model)
-    torch.manual_seed(config.seed * 1_000_003 + comm.rank)  # dropout differs between trainers
-    trainer = Trainer(config, store, task, model, optimizer, comm.rank, comm.size, device)
-    trainer.take_deal(0)
-    return trainer
-
-
-def make_averaging(trainer: Trainer, comm: Communicator) -> TimedAveraging:
-    """The averaging that the trainer's config asks for."""
-    config = trainer.config
-    outer: Average | Nesterov = Average()
-    if config.aggregate.outer == "nesterov":
-        outer = Nesterov(config.aggregate.outer_lr, config.aggregate.outer_momentum)
-    return TimedAveraging(
-        trainer.model,
-        trainer.optimizer,
-        interval_s=config.interval_s,
-        interval_steps=config.interval_steps,
-        rounds=config.rounds,
-        time_limit_s=config.time_limit_s,
-        weight=hand_weight(trainer),
-        optimizer_state=config.aggregate.optimizer_state,
-        outer=outer,
-        comm=comm,
+def _save_and_stop(trainer: Trainer, averaging: TimedAveraging, run: RunFolder) -> NoReturn:
+    """Write a checkpoint in the middle of a round; a collective call."""
+    write_checkpoint(run, trainer, averaging)
+    raise Interrupted(
+        f"interrupted after round {averaging.rounds_done} and saved; "
+        f"go on with: hvdtma train --resume {run.path}"
     )
+
+
+def _finish_together(
+    trainer: Trainer, averaging: TimedAveraging, lead: Lead, start: float
+) -> dict | None:
+    """Let trainer 0 score and sum up; where it may be lost, the others wait for it."""
+    comm = averaging.comm
+    if trainer.config.checkpoint.every:
+        write_checkpoint(lead.run, trainer, averaging)
+    totals = comm.gather(_totals(trainer, averaging))
+    trainer.let_go()  # scoring needs the memory
+    summary = _finish(trainer, averaging, lead.recorder, totals, start) if lead.recorder else None
+    if comm.elastic:
+        comm.gather(None)
+    return summary
 
 
 @dataclass(frozen=True)
@@ -209,7 +178,6 @@ def _finish(
 ) -> dict:
     """Score what is left, test the best round, write the summary and the report."""
     config, run, rounds = trainer.config, recorder.run, averaging.rounds_done
-    trainer.let_go()  # scoring needs the memory
     recorder.log_scores(recorder.scores.finish(rounds))
     skipped = skipped_rounds(run, rounds, config.evaluate.every)
     if skipped:

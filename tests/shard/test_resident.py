@@ -17,7 +17,7 @@ from hvdtma.graph.store import open_store
 from hvdtma.shard.footprint import Footprint, sets_needed
 from hvdtma.shard.resident import ResidentSets, block_sets
 from hvdtma.train.loop import Watch, train_rounds
-from hvdtma.train.session import make_averaging, make_trainer
+from hvdtma.train.set_up import make_averaging, make_trainer
 
 
 def config_of(store, **more):
@@ -106,7 +106,7 @@ def test_with_everything_resident_training_is_the_same_to_the_bit(community_stor
 
 
 def sets_of(monkeypatch, number):
-    monkeypatch.setattr("hvdtma.train.loop.resident_sets", lambda *_: number)
+    monkeypatch.setattr("hvdtma.train.trainer.resident_sets", lambda *_: number)
 
 
 @pytest.mark.parametrize("task", ["links", "nodes"])
@@ -144,9 +144,9 @@ def test_every_link_is_trained_on_when_blocks_are_dealt_anew(community_store):
     wanted = set(
         zip(whole.shard.nodes[whole.shard.csc.indices].tolist(), ends.tolist(), strict=True)
     )
-    whole.size, seen = 2, set()
+    whole.seats, seen = 2, set()
     for number in range(24):
-        for whole.rank in range(2):
+        for whole.seat in range(2):
             whole.take_deal(number)
             nodes, csc = whole.shard.nodes, whole.shard.csc
             src, dst = nodes[csc.indices], nodes[csc.destinations()]

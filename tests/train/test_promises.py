@@ -14,10 +14,12 @@ from hvdtma.comm import InProcessGroup, Single
 from hvdtma.config import parse_config
 from hvdtma.graph.store import open_store
 from hvdtma.tasks import make_model, make_task
-from hvdtma.train.loop import Trainer, Watch, train_rounds
+from hvdtma.train.loop import Watch, train_rounds
 from hvdtma.train.optimizers import make_optimizer
 from hvdtma.train.run_folder import read_lines
-from hvdtma.train.session import make_averaging, make_trainer, train
+from hvdtma.train.session import train
+from hvdtma.train.set_up import make_averaging, make_trainer
+from hvdtma.train.trainer import Trainer
 
 CPU = torch.device("cpu")
 
@@ -186,8 +188,8 @@ def test_a_redeal_gives_other_blocks_and_sooner_or_later_every_edge(community_st
         edges = set()
         original = Trainer.take_deal
 
-        def take(self, number):
-            original(self, number)
+        def take(self, number, **place):
+            original(self, number, **place)
             src = self.shard.nodes[self.shard.csc.indices]
             dst = self.shard.nodes[self.shard.csc.destinations()]
             edges.update(zip(src.tolist(), dst.tolist(), strict=True))

@@ -10,7 +10,7 @@ import torch
 from hvdtma.comm import Single
 from hvdtma.config import parse_config
 from hvdtma.graph.csc import build_csc
-from hvdtma.train.session import set_up_device
+from hvdtma.train.set_up import set_up_device
 import numba, numpy as np
 config = parse_config({"store": "x", "run": "y", "rounds": 1, "device": "cpu", "threads": THREADS})
 set_up_device(config, Single())

@@ -13,7 +13,7 @@ from hvdtma.shard.shard import load_shard
 from hvdtma.train import event_text
 from hvdtma.train.loop import Watch, announce_deal, train_rounds
 from hvdtma.train.memory import beside_shard
-from hvdtma.train.session import make_averaging, make_trainer
+from hvdtma.train.set_up import make_averaging, make_trainer
 
 SETS = [1, 2, 4]  # of each trainer
 TASKS = ["links", "nodes"]
@@ -75,7 +75,7 @@ def trained(store, **changes):
         config = config.model_copy(update={"memory_gb": limit})
         trainer = make_trainer(config, store, comm, torch.device("cpu"))
         averaging, notes = make_averaging(trainer, comm), Notebook()
-        announce_deal(trainer, averaging, notes, 0)
+        announce_deal(trainer, averaging, notes)
         train_rounds(trainer, averaging, notes)
         return notes, trainer, averaging.theta_P.double()
 

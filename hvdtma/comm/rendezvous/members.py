@@ -73,7 +73,7 @@ class Members:
         start_timeout_s: float = 600.0,
         rejoin_timeout_s: float = 600.0,
         hang_limit_s: float = 30.0,
-        dropped: Callable[[str], object] = lambda name: None,
+        dropped: Callable[[str], object] = lambda _: None,
         clock: Callable[[], float] = time.monotonic,
     ):
         self.wanted, self.minimum, self.hang_limit_s = wanted, minimum, hang_limit_s

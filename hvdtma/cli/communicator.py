@@ -1,0 +1,49 @@
+"""How this process was started, and so how it reaches the other trainers."""
+
+from __future__ import annotations
+
+import os
+
+from hvdtma.comm.communicator import Communicator
+from hvdtma.config import TrainConfig
+from hvdtma.errors import UserError
+from hvdtma.launcher import launched_by_horovod
+
+
+def enter(config: TrainConfig) -> Communicator:
+    """Meet the other trainers of this job; alone if nobody started any.
+
+    Raises UserError if the config is elastic and the launcher is not, or the other way round.
+    """
+    from horovod.torch import mpi_built
+
+    from hvdtma.comm.groups import ElasticLaunched, Group, Joined, Launched
+    from hvdtma.comm.horovod import HorovodComm
+    from hvdtma.comm.rendezvous.invitation import Invitation
+    from slurm.allocation import Task
+    from slurm.start import meet
+
+    invitation, task = Invitation.here(), Task.here()
+    group: Group | None = None
+    if invitation is not None:
+        group = Joined(invitation.client, invitation.name, invitation.host, elastic=True)
+    elif launched_by_horovod():
+        elastic = os.environ.get("HOROVOD_ELASTIC") == "1"
+        group = ElasticLaunched() if elastic else Launched()
+    _check_elastic(config, elastic=group is not None and group.elastic)
+    if group is not None:
+        return HorovodComm(group)
+    pmix = "PMIX_RANK" in os.environ and mpi_built()  # then Horovod finds its rank by itself
+    if task is not None and task.size > 1 and not pmix:
+        return meet(task, config.run.parent)
+    return HorovodComm(Launched())
+
+
+def _check_elastic(config: TrainConfig, *, elastic: bool) -> None:
+    if config.elastic and not elastic:
+        raise UserError(
+            "elastic trainers need a driver that starts them again: hvdtma drive CONFIG (in a "
+            "Slurm job, or --local M here), or horovodrun --host-discovery-script; or elastic=false"
+        )
+    if elastic and not config.elastic:
+        raise UserError("the launcher is elastic, the config is not; add elastic=true")

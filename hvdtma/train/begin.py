@@ -1,0 +1,161 @@
+"""How a trainer begins: a new run, one that goes on from a checkpoint, or one under way."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hvdtma.aggregate import TimedAveraging
+from hvdtma.comm.communicator import Communicator, TrainerLost, everywhere, on_root
+from hvdtma.config import TrainConfig
+from hvdtma.errors import TrainerError, UserError
+from hvdtma.train.checkpoint import Checkpoint, newest, restore_best
+from hvdtma.train.members import Briefing, Present, call_roll, take_seat
+from hvdtma.train.run_folder import RunFolder
+from hvdtma.train.set_up import make_averaging, set_up
+from hvdtma.train.trainer import Trainer, hand_weight
+
+Begun = tuple[RunFolder, Trainer, TimedAveraging]
+
+# What may be another at a resumption: nothing of it changes what the parameters mean.
+FREE = {
+    *("run", "trainers", "rounds", "time_limit_s", "redeal_rounds", "threads", "device"),
+    *("memory_gb", "scratch_dir", "resident_epochs", "evaluate", "checkpoint"),
+    *("elastic", "on_loss", "min_trainers", "rejoin_timeout_s", "hang_limit_s"),
+}
+
+
+def begin(
+    config: TrainConfig, comm: Communicator, *, overwrite: bool = False, resume: bool = False
+) -> Begun:
+    """What this trainer trains with, when all are ready; a collective call.
+
+    Raises UserError on every trainer for what does not fit one of them.
+    """
+    while True:
+        try:
+            roll, told = call_roll(comm)
+            if told is not None:
+                return join(comm, roll, told)
+            config = comm.broadcast(config)
+            return go_on(config, comm) if resume else begin_new(config, comm, overwrite=overwrite)
+        except TrainerLost:
+            if not comm.elastic:
+                raise
+            comm.regroup()
+
+
+def begin_new(config: TrainConfig, comm: Communicator, *, overwrite: bool) -> Begun:
+    """A new run in a folder of its own."""
+    _check_trainers(config, comm)
+    trainer = everywhere(comm, lambda: _dealt(set_up(config, comm)))
+    _check_work(trainer, comm)
+    run = on_root(comm, lambda: RunFolder.create(config, trainer.store, overwrite=overwrite))
+    return run, trainer, make_averaging(trainer, comm)
+
+
+def go_on(config: TrainConfig, comm: Communicator) -> Begun:
+    """The run of the config's folder, from its newest checkpoint.
+
+    With as many trainers as then, exactly as if it had not been cut short; with others, from the
+    parameters: an unfinished round is averaged, and all blocks are dealt anew.
+    """
+    _check_trainers(config, comm)
+    run = RunFolder(config.run)
+    checkpoint = on_root(comm, lambda: find_checkpoint(run, config))
+    trainer = everywhere(comm, lambda: set_up(config, comm))
+    averaging = make_averaging(trainer, comm)
+    everywhere(comm, lambda: _restore(trainer, averaging, checkpoint))
+    _check_work(trainer, comm)
+    averaging.weight = hand_weight(trainer)
+
+    def rewind() -> None:
+        run.rewind(config, averaging.rounds_done, checkpoint.facts["deal"])
+        restore_best(run, checkpoint)
+
+    on_root(comm, rewind)
+    return run, trainer, averaging
+
+
+def find_checkpoint(run: RunFolder, config: TrainConfig) -> Checkpoint:
+    """What to go on from.
+
+    Raises UserError if there is nothing, or it is another config's: the differences are listed.
+    """
+    RunFolder.open(run.path)
+    checkpoint = newest(run)
+    if checkpoint is None:
+        raise UserError(
+            f"{run.path} has no checkpoint to go on from; --overwrite begins it anew "
+            "(checkpoint.every says how often one is written)"
+        )
+    then, now = (c.model_dump(mode="json") for c in (checkpoint.config, config))
+    then["store"], now["store"] = (str(Path(c["store"]).resolve()) for c in (then, now))
+    changed = [
+        f"{key} was {_flat(then)[key]} and is {value}"
+        for key, value in _flat(now).items()
+        if key.split(".")[0] not in FREE and _flat(then).get(key) != value
+    ]
+    if changed:
+        raise UserError(f"{checkpoint.path} is of another config: " + "; ".join(changed))
+    return checkpoint
+
+
+def _flat(values: dict, prefix: str = "") -> dict:
+    """Nested keys joined by dots."""
+    flat: dict = {}
+    for key, value in values.items():
+        inner = _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else None
+        flat |= inner if inner is not None else {f"{prefix}{key}": value}
+    return flat
+
+
+def _restore(trainer: Trainer, averaging: TimedAveraging, checkpoint: Checkpoint) -> None:
+    """Put a trainer where it stood."""
+    facts, rank = checkpoint.facts, averaging.comm.rank
+    standing = checkpoint.standing()
+    trainer.deal, trainer.dealt_at = facts["deal"], facts["dealt_at"]
+    own = checkpoint.own(rank % checkpoint.trainers)
+    own.restore_optimizer(trainer.optimizer)
+    if averaging.comm.size == checkpoint.trainers == facts["seats"]:
+        trainer.seat = own.facts["seat"]
+        trainer.take_deal(trainer.deal, place=own.place)
+        standing.take(averaging)
+        own.progress.take(averaging)
+        trainer.wait_for_data_s = own.facts["wait_for_data_s"]
+        own.restore_random(trainer.device)
+        return
+    trainer.take_deal(trainer.deal)
+    checkpoint.averaged(standing).take(averaging)
+
+
+def join(comm: Communicator, roll: list[Present | None], told: Briefing) -> Begun:
+    """A run under way, as one more trainer; the others do not wait for what this one reads.
+
+    Raises TrainerError if this one cannot take part.
+    """
+    try:
+        trainer = set_up(told.config, comm)
+        take_seat(trainer, roll, told, comm.rank)
+    except UserError as error:
+        raise TrainerError(f"a trainer on {comm.rank} could not join: {error}") from error
+    averaging = make_averaging(trainer, comm)
+    told.standing.take(averaging)
+    return RunFolder(told.run), trainer, averaging
+
+
+def _dealt(trainer: Trainer) -> Trainer:
+    trainer.take_deal(0)
+    return trainer
+
+
+def _check_trainers(config: TrainConfig, comm: Communicator) -> None:
+    if config.trainers is not None and config.trainers != comm.size:
+        raise UserError(
+            f"the config asks for {config.trainers} trainers, the launcher started {comm.size}; "
+            f"use horovodrun -np {config.trainers}, or --in-process {config.trainers}"
+        )
+
+
+def _check_work(trainer: Trainer, comm: Communicator) -> None:
+    if not any(comm.gather(trainer.batches is not None)):
+        raise UserError(f"no trainer has anything to train on in {trainer.config.store}")

@@ -1,0 +1,43 @@
+"""SIGUSR2 and SIGTERM: save, end, and go on another time (time limits, preemption)."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable
+from types import FrameType
+
+SIGNALS = (signal.SIGUSR2, signal.SIGTERM)
+
+
+class Interrupt:
+    """Hears the signals while the block runs; those who train are told at once.
+
+    Signals reach the main thread only; elsewhere (trainers in one process) this hears nothing of
+    its own, and who made it tells the others.
+    """
+
+    def __init__(self) -> None:
+        self.asked = False
+        self._told: list[Callable[[], object]] = []
+        self._before: dict[int, object] = {}
+
+    def tell(self, whom: Callable[[], object]) -> None:
+        """Call `whom` when a signal comes, or now if one came already."""
+        self._told.append(whom)
+        if self.asked:
+            whom()
+
+    def __enter__(self) -> Interrupt:
+        if threading.current_thread() is threading.main_thread():
+            self._before = {number: signal.signal(number, self._hear) for number in SIGNALS}
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)  # type: ignore[arg-type]
+
+    def _hear(self, number: int, frame: FrameType | None) -> None:
+        self.asked = True
+        for whom in self._told:
+            whom()

@@ -1,0 +1,123 @@
+"""Trainers come and go: who is left goes on, who is new is told where all stand.
+
+    a trainer is lost        the collective that all are in fails; nothing done in the round is lost
+    a newcomer waits         trainer 0 says so at the next aggregation
+    either way               all regroup, call the roll, and go on where the farthest one stands
+
+What becomes of a lost trainer's blocks is the config's `on_loss`.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from hvdtma.aggregate import TimedAveraging
+from hvdtma.aggregate.state import Standing
+from hvdtma.comm.communicator import Communicator
+from hvdtma.config import TrainConfig
+from hvdtma.train.trainer import Move, Trainer
+
+
+@dataclass(frozen=True)
+class Present:
+    """What one who trained before answers at the roll call."""
+
+    rounds_done: int
+    seat: int
+    lost: bool
+
+
+@dataclass(frozen=True)
+class Briefing:
+    """What a newcomer has to know."""
+
+    config: TrainConfig
+    run: Path
+    seats: int
+    deal: int
+    dealt_at: int
+    standing: Standing
+
+
+@dataclass(frozen=True)
+class Change:
+    """Who came and who went, and how long it held up the others; `round` is the one it was in."""
+
+    round: int
+    trainers: int
+    lost: int
+    joined: int
+    took_s: float
+
+
+def regroup(trainer: Trainer, averaging: TimedAveraging, run: Path, *, lost: bool) -> Change:
+    """Go on with those who are left and those who wait; called by all who trained before.
+
+    Args:
+        lost: whether this trainer was stopped in the middle by the loss of another.
+
+    Raises TrainerLost if one more is lost meanwhile: call it again.
+    """
+    comm, start = averaging.comm, time.monotonic()
+    round_, before = averaging.rounds_done + 1, comm.size
+    comm.regroup()
+    roll = comm.gather(Present(averaging.rounds_done, trainer.seat, lost))
+    leader = farthest(roll)
+    facts = (trainer.seats, trainer.deal, trainer.dealt_at)
+    mine = Briefing(trainer.config, run, *facts, Standing.of(averaging))
+    told = comm.broadcast(mine if comm.rank == leader else None, leader)
+    if told.standing.rounds_done > averaging.rounds_done:
+        told.standing.take(averaging)  # its update was in that round's average
+    if must_redeal(roll, told):
+        trainer.move = everyones_move(roll, told, comm.rank)
+    stayed = sum(present is not None for present in roll)
+    took_s = time.monotonic() - start
+    return Change(round_, comm.size, before - stayed, comm.size - stayed, took_s)
+
+
+def call_roll(comm: Communicator) -> tuple[list[Present | None], Briefing | None]:
+    """A newcomer's part of the roll call; no briefing if everyone is new: the run begins."""
+    roll = comm.gather(None)
+    if all(present is None for present in roll):
+        return roll, None
+    return roll, comm.broadcast(None, farthest(roll))
+
+
+def take_seat(trainer: Trainer, roll: list[Present | None], told: Briefing, rank: int) -> None:
+    """A newcomer's first hand: a lost trainer's, or none before all are dealt anew.
+
+    Raises UserError if it cannot be read.
+    """
+    trainer.deal, trainer.dealt_at = told.deal, told.dealt_at
+    if must_redeal(roll, told):
+        trainer.move = everyones_move(roll, told, rank)
+        return
+    before = sum(present is None for present in roll[:rank])
+    trainer.seat, trainer.seats = free_seats(roll, told)[before], told.seats
+    trainer.take_deal(told.deal)
+
+
+def farthest(roll: list[Present | None]) -> int:
+    """The first of those who have come farthest."""
+    rounds = [present.rounds_done if present else -1 for present in roll]
+    return rounds.index(max(rounds))
+
+
+def free_seats(roll: list[Present | None], told: Briefing) -> list[int]:
+    """Seats whose trainers were lost, ascending."""
+    return sorted(set(range(told.seats)) - {present.seat for present in roll if present})
+
+
+def must_redeal(roll: list[Present | None], told: Briefing) -> bool:
+    """Whether all blocks are dealt anew, and a newcomer does not just take a free seat."""
+    free = free_seats(roll, told)
+    new = sum(present is None for present in roll)
+    return new > len(free) or (told.config.on_loss == "redeal" and len(free) > 0)
+
+
+def everyones_move(roll: list[Present | None], told: Briefing, rank: int) -> Move:
+    """To a seat for each: now, or once the round is over that some of them are in."""
+    in_round = any(present is not None and present.lost for present in roll)
+    return Move(rank, len(roll), told.standing.rounds_done + in_round)

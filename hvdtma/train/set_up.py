@@ -1,0 +1,87 @@
+"""A trainer and its averaging made from a config."""
+
+from __future__ import annotations
+
+import os
+
+import numba
+import torch
+
+from hvdtma.aggregate import Average, Nesterov, TimedAveraging
+from hvdtma.comm.communicator import Communicator
+from hvdtma.config import TrainConfig
+from hvdtma.errors import UserError
+from hvdtma.evaluate.score import Scorer
+from hvdtma.graph.store import GraphStore, open_store
+from hvdtma.tasks import make_model, make_task
+from hvdtma.train.optimizers import make_optimizer
+from hvdtma.train.trainer import Trainer, hand_weight
+
+
+def set_up(config: TrainConfig, comm: Communicator) -> Trainer:
+    """What a trainer does before it meets the others; raises UserError for what does not fit."""
+    device = set_up_device(config, comm)
+    store = open_store(config.store)
+    if comm.rank == 0:
+        Scorer(config, store)  # a missing split is found before training, not after
+    return new_trainer(config, store, comm, device)
+
+
+def set_up_device(config: TrainConfig, comm: Communicator) -> torch.device:
+    """This trainer's device, with its share of the machine's cores."""
+    cores = len(os.sched_getaffinity(0))
+    threads = config.threads or max(1, cores // comm.local_size)
+    numba.set_num_threads(min(threads, numba.get_num_threads()))
+    torch.set_num_threads(threads)  # after Numba, whose start sets OpenMP's number for both
+    wanted = config.device
+    if wanted == "auto":
+        wanted = "cuda" if torch.cuda.is_available() else "cpu"
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise UserError("device is cuda, but PyTorch finds no GPU; use device=cpu or auto")
+    if wanted == "cpu" and config.precision == "bfloat16":
+        raise UserError("precision bfloat16 needs a GPU; use precision=float32")
+    if wanted == "cpu":
+        return torch.device("cpu")
+    device = torch.device("cuda", comm.local_rank % torch.cuda.device_count())
+    torch.cuda.set_device(device)  # Horovod and NCCL work on the current one
+    return device
+
+
+def new_trainer(
+    config: TrainConfig, store: GraphStore, comm: Communicator, device: torch.device
+) -> Trainer:
+    """A trainer that was not dealt anything yet."""
+    task = make_task(config, store)
+    model = make_model(config, store, task).to(device)
+    optimizer = make_optimizer(config.optimizer, model)
+    torch.manual_seed(config.seed * 1_000_003 + comm.rank)  # dropout differs between trainers
+    return Trainer(config, store, task, model, optimizer, comm.rank, comm.size, device)
+
+
+def make_trainer(
+    config: TrainConfig, store: GraphStore, comm: Communicator, device: torch.device
+) -> Trainer:
+    """A trainer with its first deal."""
+    trainer = new_trainer(config, store, comm, device)
+    trainer.take_deal(0)
+    return trainer
+
+
+def make_averaging(trainer: Trainer, comm: Communicator) -> TimedAveraging:
+    """The averaging that the trainer's config asks for."""
+    config = trainer.config
+    outer: Average | Nesterov = Average()
+    if config.aggregate.outer == "nesterov":
+        outer = Nesterov(config.aggregate.outer_lr, config.aggregate.outer_momentum)
+    return TimedAveraging(
+        trainer.model,
+        trainer.optimizer,
+        interval_s=config.interval_s,
+        interval_steps=config.interval_steps,
+        rounds=config.rounds,
+        time_limit_s=config.time_limit_s,
+        weight=hand_weight(trainer),
+        optimizer_state=config.aggregate.optimizer_state,
+        outer=outer,
+        comm=comm,
+    )
