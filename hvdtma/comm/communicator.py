@@ -28,6 +28,18 @@ class TrainerLost(MembersChange, TrainerError):
     """Another trainer ended in the middle; no collective of this group will end any more."""
 
 
+class TooFewLeft(TrainerError):
+    """Too few trainers are left to go on, and nobody came in time.
+
+    Attributes:
+        last_word: whether this is the one of them who saves what there is.
+    """
+
+    def __init__(self, message: str, *, last_word: bool):
+        super().__init__(message)
+        self.last_word = last_word
+
+
 class Communicator(Protocol):
     """M trainers that call the same collectives in the same order.
 

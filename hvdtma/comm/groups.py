@@ -17,6 +17,7 @@ from typing import Any, Protocol
 import horovod.torch as hvd
 import psutil
 
+from hvdtma.comm.communicator import TooFewLeft
 from hvdtma.comm.rendezvous import Client, Place, Relay
 from hvdtma.errors import TrainerError
 from hvdtma.launcher import launched_as
@@ -128,8 +129,10 @@ class Joined:
             )
             if "place" in answer:
                 return Place(**answer["place"])
-            if "over" in answer:
-                raise TrainerError(answer["over"])
+            if "too_few" in answer:
+                raise TooFewLeft(answer["too_few"], last_word=answer["last_word"])
+            if "given_up" in answer:
+                raise TrainerError(answer["given_up"])
             time.sleep(ASK_S)
 
     def newcomers_wait(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NamedTuple
 
 from hvdtma.aggregate import TimedAveraging
 from hvdtma.comm.communicator import Communicator, TrainerLost, everywhere, on_root
@@ -14,7 +15,15 @@ from hvdtma.train.run_folder import RunFolder
 from hvdtma.train.set_up import make_averaging, set_up
 from hvdtma.train.trainer import Trainer, hand_weight
 
-Begun = tuple[RunFolder, Trainer, TimedAveraging]
+
+class Begun(NamedTuple):
+    """What a trainer trains with; `together`: all begin at once, and none joins the others."""
+
+    run: RunFolder
+    trainer: Trainer
+    averaging: TimedAveraging
+    together: bool = True
+
 
 # What may be another at a resumption: nothing of it changes what the parameters mean.
 FREE = {
@@ -50,7 +59,7 @@ def begin_new(config: TrainConfig, comm: Communicator, *, overwrite: bool) -> Be
     trainer = everywhere(comm, lambda: _dealt(set_up(config, comm)))
     _check_work(trainer, comm)
     run = on_root(comm, lambda: RunFolder.create(config, trainer.store, overwrite=overwrite))
-    return run, trainer, make_averaging(trainer, comm)
+    return Begun(run, trainer, make_averaging(trainer, comm))
 
 
 def go_on(config: TrainConfig, comm: Communicator) -> Begun:
@@ -73,7 +82,7 @@ def go_on(config: TrainConfig, comm: Communicator) -> Begun:
         restore_best(run, checkpoint)
 
     on_root(comm, rewind)
-    return run, trainer, averaging
+    return Begun(run, trainer, averaging)
 
 
 def find_checkpoint(run: RunFolder, config: TrainConfig) -> Checkpoint:
@@ -137,10 +146,10 @@ def join(comm: Communicator, roll: list[Present | None], told: Briefing) -> Begu
         trainer = set_up(told.config, comm)
         take_seat(trainer, roll, told, comm.rank)
     except UserError as error:
-        raise TrainerError(f"a trainer on {comm.rank} could not join: {error}") from error
+        raise TrainerError(f"trainer {comm.rank} could not join: {error}") from error
     averaging = make_averaging(trainer, comm)
     told.standing.take(averaging)
-    return RunFolder(told.run), trainer, averaging
+    return Begun(RunFolder(told.run), trainer, averaging, together=False)
 
 
 def _dealt(trainer: Trainer) -> Trainer:

@@ -15,6 +15,7 @@ from hvdtma.train.members import Change
 from hvdtma.train.recorder import Recorder
 from hvdtma.train.run_folder import RunFolder
 from hvdtma.train.trainer import Trainer
+from hvdtma.train.watchdog import Watchdog
 
 
 class Lead(Watch):
@@ -33,9 +34,12 @@ class Lead(Watch):
     ):
         self.trainer, self.averaging, self.run, self._report = trainer, averaging, run, report
         self.recorder: Recorder | None = None
+        config = trainer.config
+        self._watchdog = Watchdog(config.hang_limit_s if config.elastic else None)
         self._stack = ExitStack()
 
     def __enter__(self) -> Lead:
+        self._stack.enter_context(self._watchdog)
         self.take_over()
         return self
 
@@ -78,8 +82,12 @@ class Lead(Watch):
             self.recorder.deal(averaging, number, hands)
 
     def step(self, averaging: TimedAveraging) -> None:
+        self._watchdog.alive()
         if self.recorder:
             self.recorder.step(averaging)
+
+    def rest(self) -> None:
+        self._watchdog.rest()
 
     def round(self, outcome: Aggregation) -> bool:
         """Record an aggregation, and write a checkpoint if one is due; a collective call."""

@@ -19,6 +19,9 @@ class Watch:
     def step(self, averaging: TimedAveraging) -> None:
         """An optimiser step was taken."""
 
+    def rest(self) -> None:
+        """No step for a while: the trainer reads, or waits for the others."""
+
     def round(self, outcome: Aggregation) -> bool:
         """An aggregation was made; whether to stop early."""
         return False
@@ -40,12 +43,14 @@ def train_rounds(trainer: Trainer, averaging: TimedAveraging, watch: Watch) -> N
                 break
             step = trainer.take_step()
             if step is None:
+                watch.rest()
                 with averaging.paused():
                     _take_set(trainer)
                 averaging.weight = hand_weight(trainer)  # known better
                 continue
             averaging.stepped(*step)
             watch.step(averaging)
+        watch.rest()
         outcome = averaging.aggregate()
         if outcome is None:
             return
@@ -87,11 +92,10 @@ def announce_deal(trainer: Trainer, averaging: TimedAveraging, watch: Watch) -> 
 
     Edges and positives are estimated from the first resident set, where there are several.
     """
-    assert trainer.sets is not None
     dealt = trainer.dealt.size
     hand = {
         "blocks": len(trainer.hand),
-        "sets": trainer.sets.num_sets,
+        "sets": trainer.sets.num_sets if trainer.sets else 0,
         "nodes": dealt.num_nodes,
         "edges": dealt.num_edges,
         "positives": trainer.task.num_examples(dealt),

@@ -152,7 +152,7 @@ def _graph_of(store: GraphStore) -> dict:
 def _is_before(event: dict, rounds_done: int, deal: int) -> bool:
     """Whether an event was logged before a checkpoint."""
     if event["kind"] == "deal":
-        return event["deal"] <= deal
+        return event["deal"] < deal  # this one is announced again
     return event["kind"] not in PASSING and event.get("round", 0) <= rounds_done
 
 

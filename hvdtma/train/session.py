@@ -10,17 +10,23 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from hvdtma.aggregate import Stop, TimedAveraging
-from hvdtma.comm.communicator import Communicator, MembersChange, TrainerLost
+from hvdtma.comm.communicator import (
+    Communicator,
+    MembersChange,
+    Single,
+    TooFewLeft,
+    TrainerLost,
+)
 from hvdtma.config import TrainConfig
 from hvdtma.console import console
 from hvdtma.errors import Interrupted, UserError
 from hvdtma.evaluate.score import Scorer
 from hvdtma.files import write_json
-from hvdtma.train.begin import begin
+from hvdtma.train.begin import Begun, begin
 from hvdtma.train.checkpoint import write_checkpoint
 from hvdtma.train.interrupt import Interrupt
 from hvdtma.train.lead import Lead
-from hvdtma.train.loop import train_rounds
+from hvdtma.train.loop import announce_deal, train_rounds
 from hvdtma.train.members import regroup
 from hvdtma.train.recorder import Recorder, skipped_rounds
 from hvdtma.train.run_folder import RunFolder, read_model
@@ -49,12 +55,13 @@ def train(
     one of them; NonFiniteLoss when training diverged; Interrupted once it is saved.
     """
     start = time.monotonic()
-    run, trainer, averaging = begin(config, comm, overwrite=overwrite, resume=resume)
+    begun = begin(config, comm, overwrite=overwrite, resume=resume)
+    run, trainer, averaging, _ = begun
     if interrupt:
         interrupt.tell(lambda: averaging.stop(Stop.INTERRUPTED))
     with Lead(trainer, averaging, run, report) as lead:
         try:
-            summary = _to_the_end(trainer, averaging, lead, start)
+            summary = _to_the_end(begun, lead, start)
         except UserError as error:
             kind = "interrupted" if isinstance(error, Interrupted) else "failed"
             lead.event({"kind": kind, "why": str(error)})
@@ -71,23 +78,25 @@ def train(
     return summary
 
 
-def _to_the_end(
-    trainer: Trainer, averaging: TimedAveraging, lead: Lead, start: float
-) -> dict | None:
+def _to_the_end(begun: Begun, lead: Lead, start: float) -> dict | None:
     """Train and score, whoever is lost or comes meanwhile; the summary on trainer 0."""
-    comm, change = averaging.comm, None
+    run, trainer, averaging, together = begun
+    change: MembersChange | None = None
     while True:
         try:
             if change is not None:
                 lost = isinstance(change, TrainerLost)
-                lead.changed(regroup(trainer, averaging, lead.run.path, lost=lost))
-                change = None
+                lead.changed(regroup(trainer, averaging, run.path, lost=lost))
+            elif together:
+                announce_deal(trainer, averaging, lead)
             train_rounds(trainer, averaging, lead)
             if averaging.stopped is Stop.INTERRUPTED:
-                _save_and_stop(trainer, averaging, lead.run)
+                _save_and_stop(trainer, averaging, run)
             return _finish_together(trainer, averaging, lead, start)
+        except TooFewLeft as left:
+            _save_alone(begun, left)
         except MembersChange as met:
-            if not comm.elastic:
+            if not averaging.comm.elastic:
                 raise
             change = met
 
@@ -99,6 +108,18 @@ def _save_and_stop(trainer: Trainer, averaging: TimedAveraging, run: RunFolder) 
         f"interrupted after round {averaging.rounds_done} and saved; "
         f"go on with: hvdtma train --resume {run.path}"
     )
+
+
+def _save_alone(begun: Begun, left: TooFewLeft) -> NoReturn:
+    """Write a checkpoint of what is known, by one for all who are left."""
+    run, trainer, averaging, _ = begun
+    if left.last_word:
+        averaging.comm = Single()
+        write_checkpoint(run, trainer, averaging)
+    raise Interrupted(
+        f"{left}; saved after round {averaging.rounds_done}, "
+        f"go on with: hvdtma train --resume {run.path}"
+    ) from left
 
 
 def _finish_together(

@@ -113,6 +113,11 @@ class Members:
         with self._lock:
             return [name for name in self.at_door if name not in self.present]
 
+    @property
+    def eldest(self) -> str | None:
+        """The first of the present generation who is not lost."""
+        return next((name for name in self.present if name not in self.gone), None)
+
     def _placed(self, name: str, generation: int) -> Place | None:
         place = self.present.get(name)
         return place if place and place.generation > generation else None
@@ -152,7 +157,8 @@ class Members:
         try:
             place = self.join(question["name"], question["host"], question["generation"])
         except TooFewTrainers:
-            return {"over": f"fewer than {self.minimum} trainers are left, or came in time"}
+            words = f"fewer than {self.minimum} trainers are left, or came in time"
+            return {"too_few": words, "last_word": question["name"] == self.eldest}
         except GivenUp:
-            return {"over": f"{question['name']} was given up: it did not answer in time"}
+            return {"given_up": f"{question['name']} was given up: it did not answer in time"}
         return {"place": asdict(place)} if place else {}
