@@ -90,11 +90,11 @@ class Trainer:
         num_sets = resident_sets(self.config, self.store, self.hand)
         self.dealt = HandCount(int(np.diff(self.store.block_offsets)[self.hand].sum()))
         place = place or SetPlace()
-        if place.counted:
-            self.dealt.counted = place.counted
         taken = max(place.taken - 1, 0)
         self.sets = ResidentSets(self.hand, num_sets, self._load, self._stream, taken)
         self.take_set(first_step=place.steps)
+        if place.counted:
+            self.dealt.counted = place.counted
 
     def take_set(self, *, first_step: int = 0) -> None:
         """Go on to the next resident set with anything to train on, which was read meanwhile.
