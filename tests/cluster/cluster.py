@@ -40,7 +40,7 @@ class Cluster:
     @property
     def nodes(self) -> list[str]:
         """The names of its nodes: n1, n2, ..."""
-        return re.findall(r"^NodeName=(\S+)", self.conf.read_text(), re.MULTILINE)
+        return re.findall(r"^NodeName=(n\d+)", self.conf.read_text(), re.MULTILINE)
 
     def up(self, nodes: int = 4, cpus: int = 8, **timing_s: int) -> None:
         """Write its files, start it and wait until every node is idle.
@@ -66,7 +66,7 @@ class Cluster:
             self._start("slurmctld", "-f", self.conf)
             for node in self.nodes:
                 self.start_node(node)
-            wait_for(lambda: {self.node_state(node) for node in self.nodes} == {"idle"})
+            self._wait_for_nodes()
         except (subprocess.CalledProcessError, TimeoutError) as error:
             logs = self._last_log_lines()
             self.down()
@@ -74,7 +74,7 @@ class Cluster:
 
     def down(self) -> None:
         """Kill whatever is left of it, however far it came, and remove its directory."""
-        processes.kill(self.directory)
+        processes.kill(lambda: processes.of_cluster(self.directory))
         if self.directory.exists() and not self.conf.exists() and any(self.directory.iterdir()):
             raise RuntimeError(f"{self.directory} is not a cluster's: nothing removed")
         shutil.rmtree(self.directory, ignore_errors=True)
@@ -111,7 +111,7 @@ class Cluster:
 
     def crash_node(self, node: str) -> None:
         """Kill a node's daemon and all that it runs; `start_node` starts it again."""
-        processes.kill(self.directory, node)
+        processes.kill(lambda: processes.of_cluster(self.directory, node))
 
     def start_node(self, node: str) -> None:
         """Start a node's daemon."""
@@ -120,15 +120,19 @@ class Cluster:
     def tidy(self) -> None:
         """End all jobs and bring all nodes back, for the next test."""
         if self.run("squeue", "-h"):
-            for kill in (["--full", "--signal=KILL"], []):  # the first does not wait for KillWait
-                self.run("scancel", "--quiet", "--me", *kill)
+            self.run("scancel", "--quiet", "--me")
+            processes.kill(lambda: processes.of_jobs(self.directory))  # instead of after KillWait
             wait_for(lambda: not self.run("squeue", "-h"))
         running = {word for each in processes.of_cluster(self.directory) for word in each.cmdline()}
         for node in self.nodes:
             if node not in running:
-                self.start_node(node)
-            if self.node_state(node) != "idle":
+                self.start_node(node)  # which brings it back
+            elif self.node_state(node) in ("down", "drain", "drng"):
                 self.set_node(node, "resume")
+        self._wait_for_nodes()
+
+    def _wait_for_nodes(self) -> None:
+        wait_for(lambda: {self.node_state(node) for node in self.nodes} == {"idle"})
 
     def _start_munged(self) -> None:
         key = self.directory / "munge.key"

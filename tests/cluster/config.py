@@ -40,6 +40,7 @@ MpiDefault=none
 SlurmdParameters=config_overrides
 SelectType=select/cons_tres
 SelectTypeParameters=CR_CPU
+NodeName=DEFAULT CPUs={cpus} RealMemory=65536
 
 # Jobs that can start, start at once; what is gone is noticed soon; ended jobs stay on show.
 SchedulerParameters=bf_interval=1,sched_interval=1,sched_min_interval=0
@@ -56,7 +57,7 @@ PreemptMode=REQUEUE
 PartitionName=debug Nodes=ALL Default=YES PriorityTier=2 DefaultTime=60 MaxTime=1-0 PreemptMode=OFF
 PartitionName=low Nodes=ALL PriorityTier=1 DefaultTime=60 MaxTime=1-0
 """
-NODE = "NodeName={name} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs={cpus} RealMemory=65536"
+NODE = "NodeName=n{number} NodeHostname={host} NodeAddr=127.0.0.1 Port={port}\n"
 
 
 def slurm_conf(
@@ -68,14 +69,13 @@ def slurm_conf(
         directory=directory,
         host=host,
         ports=ports,
+        cpus=cpus,
         user=pwd.getpwuid(os.getuid()).pw_name,
         kill_wait_s=kill_wait_s,
         node_timeout_s=node_timeout_s,
     )
-    lines = [
-        NODE.format(name=f"n{i}", host=host, port=ports[i], cpus=cpus) for i in range(1, 1 + nodes)
-    ]
-    return head + "\n".join(lines) + "\n"
+    lines = [NODE.format(number=i, host=host, port=ports[i]) for i in range(1, 1 + nodes)]
+    return head + "".join(lines)
 
 
 def free_ports(count: int) -> list[int]:

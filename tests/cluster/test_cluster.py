@@ -6,6 +6,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+
 from cluster import Cluster
 from cluster.cluster import wait_for
 
