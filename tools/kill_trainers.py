@@ -34,27 +34,36 @@ class SlurmJob:
 
     def state(self) -> Literal["running", "waiting", "over"]:
         """A job that was requeued waits."""
-        asked = ["squeue", "--noheader", f"--jobs={self.job}", "--format=%T"]
-        state = subprocess.run(asked, capture_output=True, text=True).stdout.strip()
+        state = self._ask("%T")
         return "running" if state == "RUNNING" else "waiting" if state in WAITING else "over"
 
     def trainers(self) -> list[Trainer]:
         """All trainers; none while the job is starting or ending."""
+        nodes = self._ask("%D")
         lister = [sys.executable, str(Path(__file__).with_name("trainers.py")), self.job]
-        done = subprocess.run(
-            [*self._step(), "--ntasks-per-node=1", *lister], capture_output=True, text=True
-        )
+        step = [*self._step(), f"--nodes={nodes}", f"--ntasks={nodes}", *lister]
+        done = subprocess.run(step, capture_output=True, text=True)
         if done.returncode and self.state() == "running":
             print(done.stderr.strip(), file=sys.stderr)
-        # Nodes that are daemons on one machine all see the same processes.
-        found = {Trainer(**json.loads(line)) for line in done.stdout.splitlines()}
-        return sorted(found, key=lambda trainer: (trainer.rank, trainer.node, trainer.pid))
+        found: dict[tuple[str, int], Trainer] = {}
+        for line in done.stdout.splitlines():
+            trainer = Trainer(**json.loads(line))
+            key = trainer.host, trainer.pid
+            # Nodes on one machine all see the same processes: then believe what they were told.
+            if key not in found or trainer.node == trainer.node_told:
+                found[key] = trainer
+        return sorted(found.values(), key=lambda trainer: (trainer.rank, trainer.host, trainer.pid))
 
     def send(self, number: signal.Signals, trainer: Trainer) -> None:
         """From the trainer's node."""
         where = ["--nodes=1", "--ntasks=1", f"--nodelist={trainer.node}"]
         kill = ["sh", "-c", f"kill -{number.value} {trainer.pid}"]
         subprocess.run([*self._step(), *where, *kill], check=True)
+
+    def _ask(self, form: str) -> str:
+        """What squeue says of the job; nothing when it is over."""
+        asked = ["squeue", "--noheader", f"--jobs={self.job}", f"--format={form}"]
+        return subprocess.run(asked, capture_output=True, text=True).stdout.strip()
 
     def _step(self) -> list[str]:
         return ["srun", f"--jobid={self.job}", "--overlap", "--quiet", "--job-name=kill-trainers"]
@@ -95,10 +104,15 @@ def main(
     dry_run: Annotated[bool, typer.Option(help="Only say which.")] = False,
 ) -> None:
     """Kill random trainers of a running job, never what launched them."""
-    if (job is None) == (pid is None):
-        raise typer.BadParameter("give either --job or --pid")
+    target: SlurmJob | Tree
+    match job, pid:
+        case str(), None:
+            target = SlurmJob(job)
+        case None, int():
+            target = Tree(pid)
+        case _:
+            raise typer.BadParameter("give either --job or --pid")
     number = signal.Signals[f"SIG{signal_name}"]
-    target = SlurmJob(job) if job is not None else Tree(pid)
     rng = random.Random(seed)
     done = 0
     while (count is None or done < count) and wait(target.state, rng.expovariate(1 / every)):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import socket
 import sys
 from collections.abc import Iterable
@@ -23,12 +24,17 @@ INIT = 1
 
 @dataclass(frozen=True)
 class Trainer:
-    """A process that trains; `node` is Slurm's name for where it runs, or the host's."""
+    """A process that trains, as seen from a node.
+
+    `node` is Slurm's name of the node, or the host's where there is none; `node_told` is what the
+    process was told, which differs where ssh started it and where nodes share a machine.
+    """
 
     host: str
     pid: int
-    node: str
     rank: str
+    node: str
+    node_told: str
 
     def __str__(self) -> str:
         return f"trainer {self.rank} on {self.node} (process {self.pid})"
@@ -51,19 +57,20 @@ def trainers_among(processes: Iterable[psutil.Process]) -> list[Trainer]:
     ranked = {}
     for process in processes:
         with contextlib.suppress(psutil.Error):
-            if "python" in Path(process.exe()).name and (rank := _rank(process)):
-                ranked[process.pid] = (process, *rank)
+            if "python" in Path(process.exe()).name and (found := _rank(process)):
+                ranked[process.pid] = (process, *found)
     # With an elastic job's driver among the tasks of a step, only the trainers have a name.
-    told = min((RANKS.index(variable) for _, variable, _ in ranked.values()), default=None)
-    found = []
+    counts = min((RANKS.index(variable) for _, variable, _ in ranked.values()), default=None)
+    host, trainers = socket.gethostname(), []
+    node = os.environ.get("SLURMD_NODENAME", host)
     for process, variable, rank in ranked.values():
         with contextlib.suppress(psutil.Error):
             # Left by a trainer that is gone (its evaluator, which will end) or started by one.
             helper = process.ppid() == INIT or process.ppid() in ranked
-            if RANKS.index(variable) == told and not helper:
-                node = _environ(process).get("SLURMD_NODENAME", socket.gethostname())
-                found.append(Trainer(socket.gethostname(), process.pid, node, rank))
-    return sorted(found, key=lambda trainer: (trainer.rank, trainer.pid))
+            if RANKS.index(variable) == counts and not helper:
+                told = _environ(process).get("SLURMD_NODENAME", node)
+                trainers.append(Trainer(host, process.pid, rank, node, told))
+    return sorted(trainers, key=lambda trainer: (trainer.rank, trainer.pid))
 
 
 def _rank(process: psutil.Process) -> tuple[str, str] | None:

@@ -56,7 +56,11 @@ def status(dir: Dir = DEFAULT_DIR) -> None:
 @app.command()
 def down(dir: Dir = DEFAULT_DIR) -> None:
     """End the cluster and all its jobs, and remove its directory."""
-    Cluster(dir).down()
+    try:
+        Cluster(dir).down()
+    except RuntimeError as error:
+        print(error, file=sys.stderr)
+        raise SystemExit(1) from None
 
 
 if __name__ == "__main__":

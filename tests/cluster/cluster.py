@@ -15,7 +15,7 @@ from cluster.config import slurm_conf
 PROGRAMS = ("munged", "slurmctld", "slurmd", "srun")
 PATH = f"{os.environ.get('PATH', os.defpath)}:/usr/local/sbin:/usr/sbin"  # daemons are in sbin
 LONGEST_DIRECTORY = 75  # a Unix socket's path has at most 107 characters
-ENDED = {"COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "PREEMPTED", "OUT_OF_MEMORY"}
+ENDED = {"COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "BOOT_FAIL", "DEADLINE"}
 
 
 def missing_programs() -> list[str]:
@@ -52,15 +52,18 @@ class Cluster:
             raise RuntimeError(
                 f"not installed: {', '.join(missing)} (Debian: apt-get install slurm-wlm munge)"
             )
-        if len(str(self.directory)) > LONGEST_DIRECTORY:
+        path = str(self.directory)
+        if len(path) > LONGEST_DIRECTORY or re.search(r"[\s,%#]", path):
             raise RuntimeError(
-                f"{self.directory}: sockets need a path of at most {LONGEST_DIRECTORY} characters"
+                f"{path!r}: Slurm and its sockets need a path of at most {LONGEST_DIRECTORY} "
+                "characters without spaces, commas, % and #"
             )
         if self.directory.exists() and any(self.directory.iterdir()):
-            raise RuntimeError(f"{self.directory} is not empty; take it down first")
-        for made in (self.directory, self.log_dir, self.directory / "spool"):
-            made.mkdir(mode=0o700, parents=True, exist_ok=True)
+            raise RuntimeError(f"{path} is not empty; take it down first")
+        self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.conf.write_text(slurm_conf(self.directory, nodes, cpus, **timing_s))
+        for made in (self.log_dir, self.directory / "spool"):
+            made.mkdir()
         try:
             self._start_munged()
             self._start("slurmctld", "-f", self.conf)
@@ -74,9 +77,10 @@ class Cluster:
 
     def down(self) -> None:
         """Kill whatever is left of it, however far it came, and remove its directory."""
+        its_own = self.conf.exists() and f"={self.directory}/state\n" in self.conf.read_text()
+        if not its_own and self.directory.exists() and any(self.directory.iterdir()):
+            raise RuntimeError(f"{self.directory} is not such a cluster's: nothing removed")
         processes.kill(lambda: processes.of_cluster(self.directory))
-        if self.directory.exists() and not self.conf.exists() and any(self.directory.iterdir()):
-            raise RuntimeError(f"{self.directory} is not a cluster's: nothing removed")
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def run(self, *command: object) -> str:

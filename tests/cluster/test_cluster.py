@@ -109,10 +109,10 @@ def test_a_cluster_that_does_not_start_says_why_and_leaves_nothing(slurm, tmp_pa
 
 
 def test_down_spares_what_is_not_a_cluster(tmp_path):
-    (tmp_path / "thesis.tex").touch()
+    (tmp_path / "slurm.conf").write_text("StateSaveLocation=/var/spool/slurm/state\n")
     with pytest.raises(RuntimeError, match="nothing removed"):
         Cluster(tmp_path).down()
-    assert (tmp_path / "thesis.tex").exists()
+    assert (tmp_path / "slurm.conf").exists()
 
 
 def test_up_status_and_down_from_the_command_line(slurm, tmp_path):
