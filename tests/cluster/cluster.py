@@ -126,13 +126,13 @@ class Cluster:
         if self.run("squeue", "-h"):
             self.run("scancel", "--quiet", "--me")
             processes.kill(lambda: processes.of_jobs(self.directory))  # instead of after KillWait
-            wait_for(lambda: not self.run("squeue", "-h"))
         running = {word for each in processes.of_cluster(self.directory) for word in each.cmdline()}
         for node in self.nodes:
             if node not in running:
                 self.start_node(node)  # which brings it back
             elif self.node_state(node) in ("down", "drain", "drng"):
                 self.set_node(node, "resume")
+        wait_for(lambda: not self.run("squeue", "-h"))
         self._wait_for_nodes()
 
     def _wait_for_nodes(self) -> None:

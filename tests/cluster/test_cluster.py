@@ -83,6 +83,14 @@ def test_the_job_of_a_crashed_node_is_requeued_to_others(slurm):
     assert crashed not in slurm.nodes_of(job)
 
 
+def test_the_next_test_finds_all_nodes_idle(slurm):
+    slurm.wait_for_job(submit(slurm, "-N4", *SLEEP), "RUNNING")
+    slurm.crash_node("n2")
+    slurm.set_node("n3", "down")
+    slurm.tidy()
+    assert sorted(slurm.run("srun", "-N4", *NODE_NAME).split()) == slurm.nodes
+
+
 def test_a_job_that_ends_is_waited_for(slurm):
     assert slurm.wait_for_job(submit(slurm, "--output=/dev/null", "--wrap=true")) == "COMPLETED"
     assert slurm.wait_for_job(submit(slurm, "--output=/dev/null", "--wrap=false")) == "FAILED"
