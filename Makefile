@@ -3,6 +3,7 @@
 #   MPI=1               build Horovod with MPI too
 #   JOBS=1              compile that many files of Horovod at once (memory: 2 GB each)
 #   TORCH_INDEX=URL     take PyTorch from another package index, e.g. PyTorch's own for CPUs
+#   SLURM=require       (make test) fail, rather than skip, where Slurm is not installed
 
 # "runs and is 3.11 or 3.12", not "exists": a version manager leaves names that only fail.
 FITS := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))
@@ -30,7 +31,7 @@ demo: setup ## train on a synthetic graph with three trainers and write a report
 	@$(BIN)/python tools/demo.py
 
 test: lint ## check style and types, then run all tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(if $(SLURM),--slurm=$(SLURM))
 
 lint: setup-test ## check style and types
 	$(BIN)/ruff check

@@ -3,10 +3,20 @@
 import sys
 
 import pytest
+from cluster import Cluster, missing_programs
 from small_graphs import community_graph, typed_graph
 
 from hvdtma.cli import main
 from hvdtma.graph.build import BuildOptions, build
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--slurm",
+        choices=("try", "require"),
+        default="try",
+        help="where Slurm is not installed, skip the tests on a cluster (try) or fail them",
+    )
 
 
 @pytest.fixture(scope="session")
@@ -47,3 +57,21 @@ def hvdtma(monkeypatch, capsys):
         return stopped.value.code or 0, said.out, said.err
 
     return run
+
+
+@pytest.fixture(scope="session")
+def slurm_cluster(request, tmp_path_factory):
+    """A Slurm cluster of four nodes; tests take it by way of `slurm`."""
+    if missing_programs() and request.config.getoption("slurm") == "try":
+        pytest.skip(f"not installed: {', '.join(missing_programs())}")
+    cluster = Cluster(tmp_path_factory.mktemp("slurm"))
+    cluster.up(nodes=4, cpus=8)
+    yield cluster
+    cluster.down()
+
+
+@pytest.fixture
+def slurm(slurm_cluster):
+    """A cluster with four idle nodes; what a test leaves there is ended after it."""
+    yield slurm_cluster
+    slurm_cluster.tidy()

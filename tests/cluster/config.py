@@ -1,0 +1,90 @@
+"""The slurm.conf of a cluster whose nodes are all on this machine."""
+
+import os
+import pwd
+import random
+import socket
+from pathlib import Path
+
+# Below the ports that the system gives out by itself, which srun and others take meanwhile.
+PORTS = range(10_000, 32_000)
+
+TEMPLATE = """\
+ClusterName=onemachine
+SlurmctldHost={host}(127.0.0.1)
+SlurmctldPort={ports[0]}
+SlurmUser={user}
+SlurmdUser={user}
+
+# Nothing outside this directory, nothing that other machines can reach. A requeued job starts again
+# after cred_expire (5 is the shortest); the default is two minutes.
+AuthType=auth/munge
+AuthInfo=socket={directory}/munge.s,cred_expire=5
+CommunicationParameters=NoCtldInAddrAny,NoInAddrAny
+StateSaveLocation={directory}/state
+SlurmdSpoolDir={directory}/spool/%n
+SlurmctldPidFile={directory}/slurmctld.pid
+SlurmdPidFile={directory}/spool/%n.pid
+SlurmctldLogFile={directory}/log/slurmctld.log
+SlurmdLogFile={directory}/log/%n.log
+MailProg=/bin/true
+
+# No cgroups and no accounting: these need a set-up of the system.
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+JobAcctGatherType=jobacct_gather/none
+AccountingStorageType=accounting_storage/none
+MpiDefault=none
+
+# Nodes have as many CPUs and as much memory as they say, whatever the machine has.
+SlurmdParameters=config_overrides
+SelectType=select/cons_tres
+SelectTypeParameters=CR_CPU
+NodeName=DEFAULT CPUs={cpus} RealMemory=65536
+
+# Jobs that can start, start at once; what is gone is noticed soon; ended jobs stay on show.
+SchedulerParameters=bf_interval=1,sched_interval=1,sched_min_interval=0
+JobRequeue=1
+KillWait={kill_wait_s}
+OverTimeLimit=0
+SlurmdTimeout={node_timeout_s}
+ReturnToService=2
+MinJobAge=3600
+
+# A job of `debug` that needs the room sends a job of `low` back into the queue.
+PreemptType=preempt/partition_prio
+PreemptMode=REQUEUE
+PartitionName=debug Nodes=ALL Default=YES PriorityTier=2 DefaultTime=60 MaxTime=1-0 PreemptMode=OFF
+PartitionName=low Nodes=ALL PriorityTier=1 DefaultTime=60 MaxTime=1-0
+"""
+NODE = "NodeName=n{number} NodeHostname={host} NodeAddr=127.0.0.1 Port={port}\n"
+
+
+def slurm_conf(
+    directory: Path, nodes: int, cpus: int, kill_wait_s: int = 10, node_timeout_s: int = 15
+) -> str:
+    """slurm.conf for `nodes` nodes n1, n2, ... of `cpus` CPUs each, run by the calling user."""
+    host, ports = socket.gethostname().split(".")[0], free_ports(1 + nodes)
+    head = TEMPLATE.format(
+        directory=directory,
+        host=host,
+        ports=ports,
+        cpus=cpus,
+        user=pwd.getpwuid(os.getuid()).pw_name,
+        kill_wait_s=kill_wait_s,
+        node_timeout_s=node_timeout_s,
+    )
+    lines = [NODE.format(number=i, host=host, port=ports[i]) for i in range(1, 1 + nodes)]
+    return head + "".join(lines)
+
+
+def free_ports(count: int) -> list[int]:
+    """`count` ports that nobody listens on; at random, so that two clusters seldom agree."""
+    found: list[int] = []
+    for port in random.sample(PORTS, len(PORTS)):
+        if len(found) == count:
+            break
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)):
+                found.append(port)
+    return found

@@ -1,0 +1,152 @@
+"""Kill random trainers of a running job now and then, to see it survive.
+
+python tools/kill_trainers.py --job 1234 --every 60      a Slurm job, on all of its nodes
+python tools/kill_trainers.py --pid 4711 --every 60      what a horovodrun on this machine started
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import psutil
+import typer
+
+from trainers import Trainer, of_tree
+
+WAITING = {"PENDING", "CONFIGURING", "COMPLETING", "REQUEUED", "SUSPENDED", "STOPPED"}
+
+
+@dataclass(frozen=True)
+class SlurmJob:
+    """A job's trainers, reached through a step of the job on each node: no ssh is needed."""
+
+    job: str
+
+    def state(self) -> Literal["running", "waiting", "over"]:
+        """A job that was requeued waits."""
+        state = self._ask("%T")
+        return "running" if state == "RUNNING" else "waiting" if state in WAITING else "over"
+
+    def trainers(self) -> list[Trainer]:
+        """All trainers; none while the job is starting or ending."""
+        nodes = self._ask("%D")
+        lister = [sys.executable, str(Path(__file__).with_name("trainers.py")), self.job]
+        step = [*self._step(), f"--nodes={nodes}", f"--ntasks={nodes}", *lister]
+        done = subprocess.run(step, capture_output=True, text=True)
+        if done.returncode and self.state() == "running":
+            print(done.stderr.strip(), file=sys.stderr)
+        found: dict[tuple[str, int], Trainer] = {}
+        for line in done.stdout.splitlines():
+            trainer = Trainer(**json.loads(line))
+            key = trainer.host, trainer.pid
+            # Nodes on one machine all see the same processes: then believe what they were told.
+            if key not in found or trainer.node == trainer.node_told:
+                found[key] = trainer
+        return sorted(found.values(), key=lambda trainer: (trainer.rank, trainer.host, trainer.pid))
+
+    def send(self, number: signal.Signals, trainer: Trainer) -> None:
+        """From the trainer's node."""
+        where = ["--nodes=1", "--ntasks=1", f"--nodelist={trainer.node}"]
+        kill = ["sh", "-c", f"kill -{number.value} {trainer.pid}"]
+        subprocess.run([*self._step(), *where, *kill], check=True)
+
+    def _ask(self, form: str) -> str:
+        """What squeue says of the job; nothing when it is over."""
+        asked = ["squeue", "--noheader", f"--jobs={self.job}", f"--format={form}"]
+        return subprocess.run(asked, capture_output=True, text=True).stdout.strip()
+
+    def _step(self) -> list[str]:
+        return ["srun", f"--jobid={self.job}", "--overlap", "--quiet", "--job-name=kill-trainers"]
+
+
+@dataclass(frozen=True)
+class Tree:
+    """The trainers that a launcher on this machine has started there."""
+
+    pid: int
+
+    def state(self) -> Literal["running", "over"]:
+        """Whether the launcher still runs."""
+        try:
+            ended = psutil.Process(self.pid).status() == psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            ended = True
+        return "over" if ended else "running"
+
+    def trainers(self) -> list[Trainer]:
+        """All trainers."""
+        return of_tree(self.pid)
+
+    def send(self, number: signal.Signals, trainer: Trainer) -> None:
+        """As this user."""
+        os.kill(trainer.pid, number)
+
+
+def main(
+    job: Annotated[str | None, typer.Option(help="Id of a Slurm job.")] = None,
+    pid: Annotated[int | None, typer.Option(help="Process id of a local launcher.")] = None,
+    every: Annotated[float, typer.Option(help="Mean seconds between two (at random).")] = 60.0,
+    count: Annotated[int | None, typer.Option(help="Stop after so many; else at its end.")] = None,
+    signal_name: Annotated[
+        Literal["KILL", "STOP", "TERM"], typer.Option("--signal", help="STOP: as if it hung.")
+    ] = "KILL",
+    seed: Annotated[int | None, typer.Option(help="Of the waiting times and choices.")] = None,
+    dry_run: Annotated[bool, typer.Option(help="Only say which.")] = False,
+) -> None:
+    """Kill random trainers of a running job, never what launched them."""
+    target: SlurmJob | Tree
+    match job, pid:
+        case str(), None:
+            target = SlurmJob(job)
+        case None, int():
+            target = Tree(pid)
+        case _:
+            raise typer.BadParameter("give either --job or --pid")
+    number = signal.Signals[f"SIG{signal_name}"]
+    rng = random.Random(seed)
+    done = 0
+    while (count is None or done < count) and wait(target.state, rng.expovariate(1 / every)):
+        trainers = target.trainers()
+        if not trainers:
+            say("no trainer runs at the moment")
+            continue
+        victim = rng.choice(trainers)
+        if not dry_run:
+            try:
+                target.send(number, victim)
+            except (subprocess.CalledProcessError, ProcessLookupError):
+                say(f"{victim} had ended already")
+                continue
+        done += 1
+        say(f"{'would send' if dry_run else 'sent'} {number.name} to {victim}; {len(trainers)} ran")
+    say(f"{done} in all; the job {'goes on' if target.state() != 'over' else 'is over'}")
+
+
+def wait(state: Callable[[], str], wait_s: float) -> bool:
+    """Let the job run for so long (waiting in the queue does not count); False if it ended."""
+    while (now := state()) != "over":
+        if wait_s <= 0 and now == "running":
+            return True
+        time.sleep(min(1.0, max(wait_s, 0.1)))
+        if now == "running":
+            wait_s -= 1.0
+    return False
+
+
+def say(what: str) -> None:
+    """Print with the time of day."""
+    print(time.strftime("%H:%M:%S"), what, flush=True)
+
+
+if __name__ == "__main__":
+    typer.run(main)
