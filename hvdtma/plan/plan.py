@@ -10,7 +10,7 @@ from pathlib import Path
 
 from hvdtma.config import TrainConfig
 from hvdtma.errors import UserError
-from hvdtma.evaluate.embed import Room, layers_within
+from hvdtma.evaluate.room import Room, embedding_needs, layers_within
 from hvdtma.graph.build.disk import array_bytes, scratch_bytes
 from hvdtma.graph.external.memory import Memory
 from hvdtma.graph.sizes import GraphSizes
@@ -246,7 +246,7 @@ def scoring_stages(
 ) -> list[Stage]:
     """Of `hvdtma evaluate` (or one scored round of the evaluator) and `hvdtma embed`."""
     limit = None if config.memory_gb is None else int(config.memory_gb * 2**30)
-    room = Room.of(config.memory_gb, None, sizes)
+    room = Room.of(config, embedding_needs(config, sizes))
     in_memory, _ = layers_within(sizes.num_nodes, config.model.hidden, room)
     layer = 4 * sizes.num_nodes * config.model.hidden
     scratch = 0 if in_memory else layer * min(config.model.layers, 2)

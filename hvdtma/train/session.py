@@ -170,13 +170,12 @@ class Totals:
 
 
 def _totals(trainer: Trainer, averaging: TimedAveraging) -> Totals:
-    assert trainer.sets is not None
     dealt = trainer.dealt.size
     return Totals(
         trainer=averaging.comm.rank,
         nodes=dealt.num_nodes,
         edges=dealt.num_edges,
-        sets=trainer.sets.num_sets,
+        sets=trainer.sets.num_sets if trainer.sets else 0,
         steps=averaging.steps_done,
         positives=averaging.examples_done,
         train_s=averaging.train_s,
@@ -197,21 +196,15 @@ def _finish(
     totals: list[Totals],
     start: float,
 ) -> dict:
-    """Score what is left, test the best round, write the summary and the report."""
+    """Score what is left, test the best round, write the summary."""
     config, run, rounds = trainer.config, recorder.run, averaging.rounds_done
-    recorder.log_scores(recorder.scores.finish(rounds))
-    skipped = skipped_rounds(run, rounds, config.evaluate.every)
-    if skipped:
-        recorder.event({"kind": "skipped", "rounds": skipped})
-    facts = read_model(run.best, trainer.model)
-    test: dict[str, Any] = {
-        "kind": "score",
-        "part": "test",
-        "round": int(facts["round"]),
-        "time_s": float(facts["time_s"]),
-        "metrics": Scorer(config, trainer.store, trainer.device)(trainer.model, "test"),
-    }
-    recorder.log_scores([test])
+    try:
+        test, skipped = _score_what_is_left(trainer, recorder, rounds)
+    except UserError as error:
+        raise UserError(
+            f"training is over, but scoring failed: {error}. The parameters of the last rounds are "
+            f"kept; when this is mended, score them with: hvdtma evaluate {run.path}"
+        ) from error
     elapsed_s = sum(total.elapsed_s for total in totals)
     summary = {
         "method": trainer.store.attrs["order"]["method"],
@@ -234,6 +227,27 @@ def _finish(
     }
     write_json(run.summary, summary)
     return summary
+
+
+def _score_what_is_left(
+    trainer: Trainer, recorder: Recorder, rounds: int
+) -> tuple[dict[str, Any], list[int]]:
+    """The best round's test score as an event, and the rounds that were never scored."""
+    config, run = trainer.config, recorder.run
+    recorder.log_scores(recorder.scores.finish(rounds))
+    skipped = skipped_rounds(run, rounds, config.evaluate.every)
+    if skipped:
+        recorder.event({"kind": "skipped", "rounds": skipped})
+    facts = read_model(run.best, trainer.model)
+    test: dict[str, Any] = {
+        "kind": "score",
+        "part": "test",
+        "round": int(facts["round"]),
+        "time_s": float(facts["time_s"]),
+        "metrics": Scorer(config, trainer.store, trainer.device)(trainer.model, "test"),
+    }
+    recorder.log_scores([test])
+    return test, skipped
 
 
 def _scores_of(run: RunFolder, number: int) -> dict[str, float]:

@@ -12,8 +12,10 @@ from hvdtma.comm.communicator import Communicator
 from hvdtma.config import TrainConfig
 from hvdtma.errors import UserError
 from hvdtma.evaluate.score import Scorer
+from hvdtma.evaluate.scratch import check_scoring_scratch
 from hvdtma.graph.store import GraphStore, open_store
 from hvdtma.tasks import make_model, make_task
+from hvdtma.train.memory import check_memory
 from hvdtma.train.optimizers import make_optimizer
 from hvdtma.train.trainer import Trainer, hand_weight
 
@@ -22,8 +24,10 @@ def set_up(config: TrainConfig, comm: Communicator) -> Trainer:
     """What a trainer does before it meets the others; raises UserError for what does not fit."""
     device = set_up_device(config, comm)
     store = open_store(config.store)
-    if comm.rank == 0:
-        Scorer(config, store)  # a missing split is found before training, not after
+    check_memory(config, store, comm.size)
+    if comm.rank == 0:  # what scoring lacks is found before training, not after
+        check_scoring_scratch(config, store)
+        Scorer(config, store)
     return new_trainer(config, store, comm, device)
 
 

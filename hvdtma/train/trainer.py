@@ -127,6 +127,7 @@ class Trainer:
         """Free the shard's memory: nothing is trained on any more."""
         if self.sets is not None:
             self.sets.close()
+        self.sets = None  # what was read ahead, too
         self.shard = self.batches = None  # type: ignore[assignment]
 
     @property
