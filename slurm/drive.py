@@ -49,7 +49,9 @@ class Driver:
 
     Args:
         workers: where, and how.
-        min_trainers, rejoin_timeout_s, hang_limit_s: of the config.
+        min_trainers, rejoin_timeout_s: of the config.
+        hang_limit_s: a trainer that does not come so long after the others is ended; they come
+            at the end of a round.
         max_restarts: of each slot; 0 leaves a lost trainer lost.
         restart_delay_s: before a lost trainer is started again.
     """

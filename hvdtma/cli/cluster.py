@@ -10,6 +10,8 @@ import typer
 
 from hvdtma.errors import UserError
 
+GRACE_S = 30.0  # trainers end one that hangs themselves; the driver only if that fails
+
 
 def drive(
     config: Annotated[Path, typer.Argument(help="A YAML config.", show_default=False)],
@@ -48,7 +50,7 @@ def drive(
         trainer_command([str(config), *(overrides or []), *options]),
         min_trainers=loaded.min_trainers,
         rejoin_timeout_s=loaded.rejoin_timeout_s,
-        hang_limit_s=loaded.hang_limit_s,
+        hang_limit_s=loaded.hang_limit_s + (loaded.interval_s or loaded.hang_limit_s) + GRACE_S,
         max_restarts=max_restarts,
         restart_delay_s=restart_delay_s,
     ).run()

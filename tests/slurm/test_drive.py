@@ -1,0 +1,182 @@
+"""Elastic trainers on this machine: one is lost, the others go on."""
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from processes import command
+
+from hvdtma.config import dump_config, parse_config
+from hvdtma.errors import INTERRUPTED
+from hvdtma.train.checkpoint import folders
+from hvdtma.train.run_folder import RunFolder
+
+TRAINERS = 3
+
+
+@pytest.fixture
+def job(community_store, tmp_path):
+    """A function that starts a driven job with changes to its config."""
+    jobs = []
+
+    def start(*options, **changes):
+        jobs.append(Job(community_store, tmp_path, options, changes))
+        return jobs[-1]
+
+    yield start
+    for each in jobs:
+        each.end()
+
+
+class Job:
+    """`hvdtma drive --local` at work."""
+
+    def __init__(self, store, folder, options, changes):
+        values = {
+            "store": str(store.path),
+            "run": str(folder / "run"),
+            "interval_s": 1.0,
+            "rounds": 8,
+            "threads": 1,
+            "elastic": True,
+            "hang_limit_s": 5,
+            "model": {"hidden": 8},
+            "task": {"batch_size": 64},
+            "evaluate": {"mode": "final"},
+        }
+        config = parse_config(values | changes)
+        dump_config(config, folder / "c.yaml")
+        self.run = RunFolder(config.run)
+        drive = command("drive", folder / "c.yaml", "--local", TRAINERS, *options)
+        self.driver = subprocess.Popen(drive, stderr=subprocess.PIPE, text=True)
+
+    def events(self, kind):
+        return [event for event in self.run.events() if event["kind"] == kind]
+
+    def trainers(self):
+        """Its trainers' processes by rank at the start."""
+        found = []
+        for process in psutil.Process(self.driver.pid).children():
+            names = process.environ() if process.status() != psutil.STATUS_ZOMBIE else {}
+            if "HVDTMA_NAME" in names:
+                found.append((names["HVDTMA_NAME"], process))
+        return [process for _, process in sorted(found, key=lambda pair: pair[0])]
+
+    def wait_for(self, condition, timeout_s=90):
+        deadline = time.monotonic() + timeout_s
+        while not condition():
+            assert self.driver.poll() is None, self.driver.stderr.read()
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+    def wait_for_round(self, number):
+        self.wait_for(lambda: len(self.events("round")) >= number)
+
+    def wait(self):
+        """Its status, and what it said."""
+        _, said = self.driver.communicate(timeout=120)
+        return self.driver.returncode, said
+
+    def end(self):
+        if self.driver.poll() is None:
+            self.driver.terminate()
+            for process in self.trainers():
+                process.kill()
+            self.driver.wait()
+
+    def assert_complete(self, rounds=8):
+        assert [event["round"] for event in self.events("round")] == list(range(1, rounds + 1))
+        assert self.run.summary.exists()
+
+
+def test_the_others_go_on_without_a_killed_trainer(job):
+    job = job("--max-restarts", 0)
+    job.wait_for_round(2)
+    job.trainers()[1].send_signal(signal.SIGKILL)
+    status, said = job.wait()
+    assert status == 0, said
+    job.assert_complete()
+    [change] = job.events("members")
+    assert (change["lost"], change["joined"], change["trainers"]) == (1, 0, 2)
+    assert [len(event["trainers"]) for event in job.events("round")][-1] == 2
+    assert len(job.events("deal")) == 1  # on_loss: continue
+
+
+def test_the_first_trainer_is_not_needed_either(job):
+    """Another one keeps the record, and misses no round."""
+    job = job("--max-restarts", 0)
+    job.wait_for_round(2)
+    job.trainers()[0].send_signal(signal.SIGKILL)
+    status, said = job.wait()
+    assert status == 0, said
+    job.assert_complete()
+
+
+def test_blocks_of_a_lost_trainer_are_dealt_to_the_others(job):
+    job = job("--max-restarts", 0, on_loss="redeal")
+    job.wait_for_round(2)
+    job.trainers()[2].send_signal(signal.SIGKILL)
+    status, said = job.wait()
+    assert status == 0, said
+    job.assert_complete()
+    first, second = job.events("deal")
+    assert (len(first["trainers"]), len(second["trainers"])) == (3, 2)
+    assert sum(hand["blocks"] for hand in second["trainers"]) == 60
+
+
+@pytest.mark.parametrize("on_loss", ["continue", "redeal"])
+def test_a_lost_trainer_is_started_again_and_joins(job, on_loss):
+    job = job("--restart-delay-s", 0, rounds=100, on_loss=on_loss)
+    job.wait_for_round(2)
+    job.trainers()[1].send_signal(signal.SIGKILL)
+    job.wait_for(lambda: any(change["joined"] for change in job.events("members")))
+    joined = job.events("round")[-1]["round"]
+    job.wait_for_round(joined + 2)
+    assert len(job.events("round")[-1]["trainers"]) == TRAINERS
+    assert job.events("round")[-1]["trainers"][-1]["steps"] > 0
+    if on_loss == "redeal":
+        assert len(job.events("deal")[-1]["trainers"]) == TRAINERS
+    job.driver.send_signal(signal.SIGTERM)
+    assert job.wait()[0] == INTERRUPTED
+
+
+def test_a_trainer_that_hangs_is_ended_and_the_others_go_on(job):
+    job = job("--max-restarts", 0)
+    job.wait_for_round(2)
+    stopped = job.trainers()[1]
+    stopped.send_signal(signal.SIGSTOP)
+    status, said = job.wait()
+    assert status == 0, said
+    job.assert_complete()
+    assert not stopped.is_running() or stopped.status() == psutil.STATUS_ZOMBIE
+
+
+def test_too_few_trainers_wait_then_save_and_end_with_a_clear_status(job):
+    job = job("--max-restarts", 0, rounds=1000, min_trainers=3, rejoin_timeout_s=1)
+    job.wait_for_round(3)
+    job.trainers()[1].send_signal(signal.SIGKILL)
+    status, said = job.wait()
+    assert status == INTERRUPTED
+    assert "fewer than 3 trainers are left" in said
+    assert folders(job.run)
+    done = job.events("round")[-1]["round"]
+    again = command("train", "--resume", job.run.path, f"rounds={done + 2}", "elastic=false")
+    subprocess.run(again, check=True, env=os.environ, cwd=Path.cwd())
+    job.assert_complete(done + 2)
+
+
+def test_sigterm_to_the_driver_saves_all_and_it_goes_on(job):
+    first = job(rounds=1000)
+    first.wait_for_round(2)
+    first.driver.send_signal(signal.SIGTERM)
+    status, said = first.wait()
+    assert status == INTERRUPTED, said
+    done = len(first.events("round"))
+    second = job("--or-resume", rounds=done + 2)
+    status, said = second.wait()
+    assert status == 0, said
+    second.assert_complete(done + 2)
