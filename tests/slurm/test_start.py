@@ -1,0 +1,176 @@
+"""Trainers under srun and sbatch, on a real Slurm of four nodes."""
+
+import json
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from cluster.cluster import wait_for
+from safetensors.torch import load_file
+
+from hvdtma.config import dump_config, parse_config
+from hvdtma.errors import TrainerError
+from hvdtma.train.run_folder import RunFolder
+from slurm.allocation import Task
+from slurm.start import Whereabouts, shown
+from slurm.start import wait_for as wait_for_file
+from slurm.workers import tasks_per_node
+
+SCRIPT = Path(__file__).parents[2] / "slurm" / "train.sbatch"
+BIN = Path(sys.executable).parent
+
+
+def config_of(store, run, **changes):
+    values = {
+        "store": str(store.path),
+        "run": str(run),
+        "interval_steps": 5,
+        "rounds": 4,
+        "threads": 1,
+        "model": {"hidden": 8},
+        "task": {"batch_size": 32},
+        "evaluate": {"mode": "final"},
+    }
+    config = parse_config(values | changes)
+    path = Path(run).with_suffix(".yaml")
+    dump_config(config, path)
+    return config, path
+
+
+def environment(slurm, **more):
+    """Of a user who has the package on the path."""
+    path = f"{BIN}{os.pathsep}{slurm.env['PATH']}"
+    root = str(SCRIPT.parents[1])
+    return slurm.env | {"PATH": path, "PYTHONPATH": root, **more}
+
+
+def parameters(config):
+    return load_file(RunFolder(config.run).round_files()[-1])
+
+
+@pytest.fixture(scope="module")
+def reference(community_store, tmp_path_factory):
+    """What horovodrun -np 4 comes to."""
+    config, path = config_of(community_store, tmp_path_factory.mktemp("reference") / "run")
+    env = os.environ | {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
+    command = ["horovodrun", "-np", "4", "hvdtma", "train", str(path)]
+    subprocess.run(command, env=env, check=True, capture_output=True)
+    return parameters(config)
+
+
+def assert_same(one, other):
+    assert one.keys() == other.keys()
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_srun_trains_on_four_nodes_to_the_parameters_of_horovodrun(
+    slurm, community_store, tmp_path, reference
+):
+    config, path = config_of(community_store, tmp_path / "run")
+    srun = ["srun", "-N4", "-n4", "hvdtma", "train", str(path)]
+    done = subprocess.run(srun, env=environment(slurm), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert_same(parameters(config), reference)
+    assert not list(tmp_path.glob(".hvdtma-*"))  # the secret is gone
+
+
+def test_several_tasks_per_node_train_too(slurm, community_store, tmp_path, reference):
+    config, path = config_of(community_store, tmp_path / "run")
+    srun = ["srun", "-N2", "--ntasks-per-node=2", "hvdtma", "train", str(path)]
+    done = subprocess.run(srun, env=environment(slurm), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert_same(parameters(config), reference)
+
+
+def test_sbatch_trains_on_four_nodes_to_the_parameters_of_horovodrun(
+    slurm, community_store, tmp_path, reference
+):
+    config, path = config_of(community_store, tmp_path / "run")
+    job = sbatch(slurm, SCRIPT, path, folder=tmp_path)
+    assert slurm.wait_for_job(job, timeout_s=200) == "COMPLETED", log(tmp_path)
+    assert_same(parameters(config), reference)
+
+
+def sbatch(slurm, script, *arguments, folder, options=()):
+    """Submit a script; its job."""
+    command = ["sbatch", "--parsable", f"--output={folder}/log", *options, script, *arguments]
+    return subprocess.run(
+        list(map(str, command)), env=environment(slurm), check=True, capture_output=True, text=True
+    ).stdout.strip()
+
+
+def log(folder):
+    return (folder / "log").read_text()
+
+
+def test_a_job_that_is_told_to_end_is_requeued_and_comes_to_the_same_parameters(
+    slurm, community_store, tmp_path, reference
+):
+    """As at a time limit, where Slurm sends the same signal to the job's steps."""
+    config, path = config_of(community_store, tmp_path / "run")
+    job = sbatch(slurm, SCRIPT, path, folder=tmp_path)
+    run = RunFolder(config.run)
+    wait_for(lambda: bool(run.round_files()), 200)
+    slurm.run("scancel", "--signal=USR2", job)
+    assert slurm.wait_for_job(job, timeout_s=300) == "COMPLETED", log(tmp_path)
+    assert [event["round"] for event in run.events() if event["kind"] == "round"] == [1, 2, 3, 4]
+    assert_same(parameters(config), reference)
+
+
+def test_a_mistake_in_the_config_is_said_once(slurm, community_store, tmp_path):
+    _, path = config_of(community_store, tmp_path / "run")
+    srun = ["srun", "-N4", "-n4", "hvdtma", "train", str(path), "model.hiden=3"]
+    done = subprocess.run(srun, env=environment(slurm), capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr.count("unknown key 'model.hiden'") == 1
+
+
+def test_a_folder_that_the_nodes_do_not_share_is_named(tmp_path):
+    with pytest.raises(TrainerError, match=r"\.hvdtma-1\.0\.0\.json did not appear"):
+        wait_for_file(tmp_path / ".hvdtma-1.0.0.json", 0.2)
+
+
+def test_what_says_where_is_for_its_owner_only_and_goes_away(tmp_path):
+    path = tmp_path / "shared" / ".hvdtma-1.json"
+    where = Whereabouts("127.0.0.1", 1234, "secret")
+    with shown(where, path):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        assert wait_for_file(path, 1) == where
+    assert not list(path.parent.iterdir())
+
+
+def test_what_others_may_have_written_is_not_trusted(tmp_path):
+    path = tmp_path / "where.json"
+    path.write_text(json.dumps({"address": "x", "port": 1, "secret": "y"}))
+    path.chmod(0o644)
+    with pytest.raises(TrainerError, match="not trusted"):
+        wait_for_file(path, 1)
+
+
+def test_a_task_is_known_by_its_step_and_a_batch_script_is_none():
+    batch = {
+        "SLURM_JOB_ID": "7",
+        "SLURM_PROCID": "0",
+        "SLURM_NTASKS": "4",
+        "SLURM_JOB_NODELIST": "n[1-4]",
+    }
+    assert Task.here(batch) is None
+    step = {
+        "SLURM_STEP_ID": "2",
+        "SLURM_PROCID": "3",
+        "SLURM_STEP_NUM_TASKS": "4",
+        "SLURMD_NODENAME": "n4",
+        "SLURM_RESTART_COUNT": "1",
+    }
+    assert Task.here(batch | step) == Task(3, 4, "n4", "n[1-4]", "7.2.1")
+
+
+@pytest.mark.parametrize(
+    ("words", "tasks"), [("4", [4]), ("2(x3)", [2, 2, 2]), ("4(x2),3", [4, 4, 3])]
+)
+def test_tasks_per_node_are_read_as_slurm_writes_them(words, tasks):
+    assert tasks_per_node(words) == tasks
