@@ -37,6 +37,7 @@ import xxhash
 import zarr
 
 from hvdtma.errors import UserError
+from hvdtma.files import REMOVED, FullDisk, is_full
 from hvdtma.graph.array_writer import ArrayWriter
 from hvdtma.graph.chunks import ChunkReader, DamagedChunk
 from hvdtma.graph.csc import CSC
@@ -317,16 +318,9 @@ class StoreWriter:
     def _give_up(self, error: BaseException) -> None:
         """Remove what was written; raises UserError for what is the disk's fault."""
         shutil.rmtree(self.beside, ignore_errors=True)
-        if not isinstance(error, OSError):
-            return
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            folder = next(parent for parent in self.path.absolute().parents if parent.exists())
-            free_gb = shutil.disk_usage(folder).free / 1e9
-            raise UserError(
-                f"the disk of {folder} is full ({free_gb:.1f} GB free after removing "
-                "what was written); nothing is left behind"
-            ) from error
-        if error.errno in UNWRITABLE:
+        if is_full(error):
+            raise FullDisk.of(self.path, REMOVED) from error
+        if isinstance(error, OSError) and error.errno in UNWRITABLE:
             raise UserError(f"{self.path} cannot be written: {error}") from error
 
 
