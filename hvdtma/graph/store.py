@@ -168,9 +168,13 @@ class GraphStore:
         types = self.read("edge_type", first, last) if "edge_type" in self else None
         return CSC(indptr - indptr[0], self.read("indices", first, last), types)
 
-    def node_ids(self) -> NodeIds:
-        names = [n for n in self.array_names if n.startswith("node_id/")]
-        return NodeIds.from_arrays({n.removeprefix("node_id/"): self.read(n) for n in names})
+    def node_ids(self, start: int = 0, stop: int | None = None) -> NodeIds:
+        """The ids of nodes start:stop."""
+        if "node_id/values" in self:
+            return NodeIds.from_arrays({"values": self.read("node_id/values", start, stop)})
+        offsets = self.read("node_id/offsets", start, None if stop is None else stop + 1)
+        utf8 = self.read("node_id/utf8", int(offsets[0]), int(offsets[-1]))
+        return NodeIds.from_arrays({"offsets": offsets - offsets[0], "utf8": utf8})
 
     def links(self, part: str) -> Pairs | None:
         """The held-out links of `valid` or `test`, or None."""

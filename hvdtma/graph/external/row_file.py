@@ -68,9 +68,7 @@ class RowFile:
     def _write(self, view: memoryview, at: int) -> int:
         """Bytes written at an offset, one at least; raises FullDisk if the disk takes no more."""
         size_gb = len(self) * self.row_bytes / 1e9
-        what = (
-            f"a scratch file of {size_gb:.1f} GB is written there: make room, or take another"
-        )
+        what = f"a scratch file of {size_gb:.1f} GB is written there: make room, or take another"
         with naming_full_disk(self.folder / "scratch", what):
             written = os.pwritev(self.descriptor, [view], at)
             if not written:
