@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import math
 from dataclasses import dataclass
 
 import psutil
@@ -50,10 +51,10 @@ class Memory:
         give_back()
         needed = BASE_BYTES + self.held_bytes + needed_bytes
         if not self.fits(needed_bytes):
-            least_gb = (needed + LEAST_BYTES) / 2**30
+            least_gb = math.ceil((needed + LEAST_BYTES) / 2**30 * 100) / 100  # so it is enough
             raise UserError(
                 f"{what} needs {least_gb:.2f} GiB at least; memory_gb is "
-                f"{self.num_bytes / 2**30:.2f}"
+                f"{self.num_bytes / 2**30:.4g}"
             )
         return self.num_bytes - needed
 
