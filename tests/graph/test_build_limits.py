@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import scipy.sparse as sp
+from processes import peak_gib
 from small_graphs import community_graph, typed_graph
 
 from hvdtma.errors import UserError
@@ -84,6 +85,17 @@ def test_files_are_refused_with_one_number_as_soon_as_their_ids_are_known(tmp_pa
         attempt(least_gb - 0.011)
     assert "scattering" not in capsys.readouterr().err
     assert attempt(least_gb).num_nodes == 300_000
+
+
+def test_a_build_with_the_least_stays_under_it_though_it_compiles_first(tmp_path, monkeypatch):
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "cache"))
+    source = "synthetic:nodes=300000,edges=2500000,features=32"
+    sizes = BuildSizes.of(load_source(source, seed=0), BuildOptions(valid=500, test=500))
+    with pytest.raises(UserError) as refused:
+        sizes.check_memory(Memory.limit(0.1))
+    least_gb = LEAST.search(str(refused.value))[1]
+    options = ("--valid", 500, "--test", 500, "--memory-gb", least_gb)
+    assert peak_gib("build", tmp_path / "x.zarr", source, *options) < float(least_gb)
 
 
 def test_a_plan_names_the_same_least():
