@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow.compute as pc
 import xxhash
 from numba import njit
+from rich.markup import escape
 
 from hvdtma.console import console
 from hvdtma.errors import UserError
@@ -62,10 +63,9 @@ def print_verification(store: GraphStore, memory_gb: float | None = None) -> Non
     failed = 0
     for what, wrong in verification(store, memory_gb):
         failed += wrong is not None
-        console.print(
-            f"{'[green]ok[/]  ' if wrong is None else '[red]BAD[/] '} {what}"
-            + (f": {wrong}" if wrong else "")
-        )
+        mark = "[green]ok[/]  " if wrong is None else "[red]BAD[/] "
+        said = f"{what}: {wrong}" if wrong else what
+        console.print(f"{mark} {escape(said)}", soft_wrap=True)  # a path can be copied
     if failed:
         raise UserError(f"{store.path}: {failed} checks failed; build it again")
 

@@ -1,11 +1,14 @@
 """`verify` finds every broken promise and every flipped byte, and names it."""
 
+import os
 import shutil
+import subprocess
 
 import numpy as np
 import pytest
 import zarr
 from graph_in_memory import read_graph, write_graph
+from processes import command
 
 from hvdtma.errors import UserError
 from hvdtma.graph.csc import CSC, build_csc
@@ -240,6 +243,23 @@ def test_a_chunk_that_is_gone_is_found(community_store, tmp_path):
     shutil.copytree(community_store.path, path)
     next(file for file in (path / "feat" / "c").rglob("*") if file.is_file()).unlink()
     assert list(wrong_in(open_store(path))) == ["checksum of feat"]
+
+
+def test_the_path_of_a_lost_chunk_is_in_one_line_however_narrow_the_terminal(
+    community_store, tmp_path
+):
+    path = tmp_path / "a folder [of mine] with a long name" / "x.zarr"
+    shutil.copytree(community_store.path, path)
+    chunk = path / "feat" / "c" / "0" / "0"
+    chunk.unlink()
+    verify = subprocess.run(
+        command("verify", path),
+        env=os.environ | {"COLUMNS": "40"},
+        capture_output=True,
+        text=True,
+    )
+    assert verify.returncode == 2
+    assert f"chunk {chunk} is missing" in verify.stderr
 
 
 def test_a_sound_store_passes_in_words(community_store, capsys):
