@@ -1,5 +1,7 @@
 """Partitioning stays under its limit, gives what it would in memory, and dies without a trace."""
 
+import re
+
 import numpy as np
 import pytest
 from graph_in_memory import read_graph, renumber
@@ -80,6 +82,28 @@ def test_too_little_memory_is_refused_with_what_is_enough(community_store, tmp_p
     with pytest.raises(UserError, match=r"600 nodes and .* needs 0\.72 GiB at least; .* is 0\.5$"):
         partition(community_store, tmp_path / "x.zarr", memory_gb=0.5)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("clusterer", "each"),
+    [("metis", "metis.METIS_NODE_BYTES"), ("streaming", "streaming.NODE_BYTES")],
+)
+def test_what_the_clusterer_needs_is_named_at_once(
+    clusterer, each, community_store, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(f"hvdtma.partition.{each}", 1 << 20)  # so that it needs most
+
+    def attempt(memory_gb):
+        options = PartitionOptions("super", super_nodes=20, clusterer=clusterer)
+        return partition(community_store, tmp_path / "x.zarr", options, memory_gb=memory_gb)
+
+    with pytest.raises(UserError, match=r"partitioning 600 nodes.* needs 1\.\d\d GiB") as refused:
+        attempt(1)
+    assert not capsys.readouterr().err
+    least_gb = float(re.search(r"needs (\d+\.\d\d)", str(refused.value))[1])
+    with pytest.raises(UserError, match=f"needs {least_gb:.2f} GiB"):
+        attempt(least_gb - 0.011)
+    assert attempt(least_gb).num_nodes == 600
 
 
 def test_a_disk_that_is_too_small_is_refused_first(community_store, tmp_path, monkeypatch):
