@@ -12,7 +12,7 @@ from hvdtma.graph.build import BuildOptions, build
 from hvdtma.graph.sources import load_source
 from hvdtma.graph.store import open_store
 from hvdtma.graph.verify import verification
-from hvdtma.partition import PartitionOptions, partition
+from hvdtma.partition import PartitionOptions, metis, partition, streaming
 from hvdtma.partition.metis import metis_parts
 
 LIMIT_GB = 0.75  # all in memory the partition below took 0.90
@@ -85,13 +85,13 @@ def test_too_little_memory_is_refused_with_what_is_enough(community_store, tmp_p
 
 
 @pytest.mark.parametrize(
-    ("clusterer", "each"),
-    [("metis", "metis.METIS_NODE_BYTES"), ("streaming", "streaming.NODE_BYTES")],
+    ("clusterer", "module", "each"),
+    [("metis", metis, "METIS_NODE_BYTES"), ("streaming", streaming, "NODE_BYTES")],
 )
 def test_what_the_clusterer_needs_is_named_at_once(
-    clusterer, each, community_store, tmp_path, monkeypatch, capsys
+    clusterer, module, each, community_store, tmp_path, monkeypatch, capsys
 ):
-    monkeypatch.setattr(f"hvdtma.partition.{each}", 1 << 20)  # so that it needs most
+    monkeypatch.setattr(module, each, 1 << 20)  # so that it needs most
 
     def attempt(memory_gb):
         options = PartitionOptions("super", super_nodes=20, clusterer=clusterer)
