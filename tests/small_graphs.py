@@ -105,6 +105,7 @@ def shard_of(csc: CSC, *, dim: int = 5, foreign: int = 0, seed: int = 0) -> Shar
         num_own=csc.num_nodes,
         label=None,
         train_nodes=np.zeros(0, np.int64),
+        hand_edges=csc.num_edges,
     )
 
 

@@ -64,6 +64,7 @@ def evaluate(
     import json
 
     from hvdtma.evaluate.score import Scorer
+    from hvdtma.evaluate.scratch import check_scoring_scratch
     from hvdtma.train.best import load_best
 
     if part not in ("valid", "test"):
@@ -72,6 +73,7 @@ def evaluate(
     config = best.config.model_copy(
         update={"evaluate": best.config.evaluate.model_copy(update={"max_links": 0})}
     )
+    check_scoring_scratch(config, best.store)
     metrics = Scorer(config, best.store)(best.model, part)
     typer.echo(json.dumps({"round": best.round, "part": part, **metrics}, indent=2))
 
@@ -88,13 +90,17 @@ def embed(
     overwrite: Overwrite = False,
 ) -> None:
     """Write the embedding of every node, keyed by its own id."""
-    from hvdtma.evaluate.embed import Room
+    from hvdtma.evaluate.room import Room, embedding_needs, scratch_bytes
+    from hvdtma.evaluate.scratch import check_scratch
     from hvdtma.evaluate.write import write_embeddings
     from hvdtma.train.best import load_best
 
     best = load_best(run, store)
-    limit_gb = best.config.memory_gb if memory_gb is None else memory_gb
-    room = Room.of(limit_gb, best.config.scratch_dir, best.store)
+    config = best.config
+    if memory_gb is not None:
+        config = config.model_copy(update={"memory_gb": memory_gb})
+    room = Room.of(config, embedding_needs(config, best.store))
+    check_scratch(room.folder, scratch_bytes(config, best.store, room))
     rows, dim = write_embeddings(
         best.model.encoder, best.store, out, overwrite=overwrite, room=room
     )

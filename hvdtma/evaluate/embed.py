@@ -10,62 +10,26 @@ Legend: N nodes, E edges, D features, H hidden.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
 
 from hvdtma.dgl_backend import Block, block_of_rows
-from hvdtma.errors import UserError
+from hvdtma.evaluate.room import (
+    EDGES_AT_ONCE,
+    NO_LIMIT,
+    ROWS_AT_ONCE,
+    Room,
+    beside_means,
+    layers_within,
+)
 from hvdtma.evaluate.rows import RowFile, Rows, StoredRows, gather
 from hvdtma.graph.neighbour_means import neighbour_means
-from hvdtma.graph.sizes import GraphFacts
 from hvdtma.graph.store import GraphStore
 from hvdtma.models.encoder import Encoder
 from hvdtma.shard.first_hop import FirstHop
 
-PROCESS_BYTES = 640 << 20  # Python, the libraries, what is being read
-LEAST_BYTES = 64 << 20  # to work in
-EDGES_AT_ONCE = 1 << 20
-ROWS_AT_ONCE = 1 << 15
-
 Progress = Callable[[float], None]
-
-
-@dataclass(frozen=True)
-class Room:
-    """What embedding may take: bytes of memory for layers and work, and a folder for the rest."""
-
-    num_bytes: int
-    folder: Path | None = None
-
-    @classmethod
-    def of(
-        cls, memory_gb: float | None, folder: Path | None, store: GraphFacts, held_bytes: int = 0
-    ) -> Room:
-        """`memory_gb` GiB (None: no limit) without the process, indptr and what else is held.
-
-        Raises UserError that names the least limit, where there is too little.
-        """
-        if memory_gb is None:
-            return cls(1 << 62, folder)
-        taken = PROCESS_BYTES + 8 * (store.num_nodes + 1) + held_bytes
-        room = int(memory_gb * 2**30) - taken
-        if room < LEAST_BYTES:
-            least_gb = (taken + LEAST_BYTES) / 2**30
-            raise UserError(f"memory_gb is {memory_gb:g}; scoring needs {least_gb:.2f} at least")
-        return cls(room, folder)
-
-
-NO_LIMIT = Room(1 << 62)
-
-
-def layers_within(num_nodes: int, out_dim: int, room: Room) -> tuple[bool, int]:
-    """Whether two layers [N, H] are held in memory, and the bytes that are left to work in."""
-    both = 2 * 4 * num_nodes * out_dim
-    in_memory = both <= room.num_bytes // 2
-    return in_memory, room.num_bytes - both * in_memory
 
 
 @torch.no_grad()
@@ -130,8 +94,10 @@ def _steps(
     elif encoder.takes_means:
         indices = StoredRows(store, "indices")
         first = 0
+        width, itemsize = h.shape[1], np.dtype(h.dtype).itemsize
+        beside = beside_means(store.num_nodes, width, itemsize, encoder.out_dim)
         means = neighbour_means(
-            indptr_N1, indices, h, memory_bytes=work.num_bytes, folder=work.folder
+            indptr_N1, indices, h, memory_bytes=work.num_bytes - beside, folder=work.folder
         )
         for mean_nD in means:
             for start, stop in _ranges(len(mean_nD)):

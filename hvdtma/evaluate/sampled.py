@@ -21,6 +21,19 @@ from hvdtma.graph.sizes import GraphFacts
 from hvdtma.graph.store import GraphStore
 from hvdtma.models.encoder import Encoder
 from hvdtma.shard.first_hop import FirstHop
+from hvdtma.tasks.task import sampled_fanouts
+
+COPIES = 2  # of inputs, and of what every layer gives
+SAMPLED_NODE_BYTES = 32  # its number, its place among others, while a block is made
+SAMPLED_EDGE_BYTES = 56  # its ends, as they are drawn, renumbered, and in DGL's own forms
+
+
+class TooWide(Exception):
+    """The neighbourhood of some nodes takes more memory than there is: `needed_bytes`."""
+
+    def __init__(self, needed_bytes: int):
+        super().__init__(needed_bytes)
+        self.needed_bytes = needed_bytes
 
 
 @torch.no_grad()
@@ -32,12 +45,16 @@ def embed_sampled(
     *,
     seed: int,
     device: torch.device | None = None,
+    room_bytes: int = 1 << 62,
 ) -> np.ndarray:
     """float32 [Q, H] of distinct nodes, in eval mode, with the sampled layers' `fanouts`.
 
     Args:
         fanouts: neighbours per sampled layer, outermost (input) first; -1 takes all.
         seed: the sample is a function of it and of the nodes.
+        room_bytes: of memory to stay within.
+
+    Raises TooWide, before the hop is sampled that would take more than there is.
     """
     device = device or torch.device("cpu")
     rng = np.random.default_rng(seed)
@@ -45,9 +62,18 @@ def embed_sampled(
     encoder.eval()
     nodes = nodes_Q
     blocks: list[Block] = []
+    hops, edges = [len(nodes)], 0
+    input_dim = store.feature_dim * (1 + encoder.first_hop)
     for fanout in reversed(fanouts):
+        most = _most_edges(store, nodes, fanout)
+        widest = [*hops, min(hops[-1] + most, store.num_nodes)]
+        needed = sample_bytes(widest, edges + most, input_dim, encoder.out_dim)
+        if needed > room_bytes:
+            raise TooWide(needed)
         block, nodes = _sample(store, nodes, fanout, rng)
         blocks.insert(0, block.to(device))
+        hops.append(len(nodes))
+        edges += most
     x_nD = torch.from_numpy(gather(StoredRows(store, "feat"), nodes)).float().to(device)
     hop = None
     if encoder.first_hop:
@@ -58,14 +84,31 @@ def embed_sampled(
     return h_QH.float().cpu().numpy()
 
 
-def bytes_per_node(config: TrainConfig, store: GraphFacts, fanouts: list[int]) -> int:
-    """What `embed_sampled` takes in memory for a node that is asked for, at most."""
-    width, outputs = 1, 1
-    for fanout in reversed(fanouts):
-        width *= 1 + (fanout if fanout > 0 else -(-store.num_edges // max(store.num_nodes, 1)))
-        outputs += width
-    inputs = width * store.feature_dim * (1 + config.first_hop)
-    return 4 * (2 * inputs + 2 * outputs * config.model.hidden) + 24 * outputs
+def sample_bytes(hops: list[int], num_edges: int, input_dim: int, hidden: int) -> int:
+    """Bytes of a sample with so many nodes by hop, those asked for first, and edges in all."""
+    values = hops[-1] * input_dim + sum(hops) * hidden
+    return 4 * COPIES * values + SAMPLED_NODE_BYTES * sum(hops) + SAMPLED_EDGE_BYTES * num_edges
+
+
+def neighbourhood_bytes(config: TrainConfig, store: GraphFacts, num_nodes: int) -> int:
+    """What `embed_sampled` takes for so many nodes, at most.
+
+    Where a fanout takes all neighbours, nodes are taken to have as many as they have on average.
+    """
+    hops, edges = [min(num_nodes, store.num_nodes)], 0
+    for fanout in reversed(sampled_fanouts(config)):
+        each = fanout if fanout > 0 else -(-store.num_edges // max(store.num_nodes, 1))
+        edges += hops[-1] * each
+        hops.append(min(hops[-1] * (1 + each), store.num_nodes))
+    input_dim = store.feature_dim * (1 + config.first_hop)
+    return sample_bytes(hops, edges, input_dim, config.model.hidden)
+
+
+def _most_edges(store: GraphStore, nodes_n: np.ndarray, fanout: int) -> int:
+    """How many edges a hop has at most."""
+    if fanout > 0:
+        return len(nodes_n) * fanout
+    return int(_degrees(store, nodes_n).sum(dtype=np.float64))
 
 
 def _sample(

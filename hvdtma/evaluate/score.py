@@ -7,16 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from typing import TypeVar
 
 import numpy as np
 import torch
 
 from hvdtma.config import TrainConfig
 from hvdtma.errors import UserError
-from hvdtma.evaluate.embed import Room, embed
+from hvdtma.evaluate.embed import embed
 from hvdtma.evaluate.metrics import area_under_roc, class_metrics, link_metrics, ranks
-from hvdtma.evaluate.rows import gather
-from hvdtma.evaluate.sampled import bytes_per_node, embed_sampled
+from hvdtma.evaluate.room import Needs, Room, most_scored, scoring_needs, too_little
+from hvdtma.evaluate.rows import StoredRows, gather
+from hvdtma.evaluate.sampled import TooWide, embed_sampled, neighbourhood_bytes
+from hvdtma.graph.external.memory import give_back
 from hvdtma.graph.raw import Pairs
 from hvdtma.graph.store import GraphStore
 from hvdtma.tasks import Model
@@ -27,6 +30,7 @@ SAMPLE_SEED = 0  # which held-out links are scored when not all are, and their n
 SAMPLED_BYTES = 2 << 30  # of one pass over the store, where memory is not limited
 
 Vectors = Callable[[np.ndarray], np.ndarray]  # embeddings [Q, H] of nodes [Q]
+Made = TypeVar("Made")
 
 
 class Scorer:
@@ -38,30 +42,37 @@ class Scorer:
     def __init__(self, config: TrainConfig, store: GraphStore, device: torch.device | None = None):
         self.config, self.store = config, store
         self.device = device or torch.device("cpu")
+        self.needs = scoring_needs(config, store)
+        self.room = Room.of(config, self.needs)
         self.parts = {part: self._part(part) for part in ("valid", "test")}
-        held = sum(_bytes_of(part) for part in self.parts.values())
-        self.room = Room.of(config.memory_gb, config.scratch_dir, store, held)
 
     def _part(self, part: str) -> Pairs | np.ndarray:
-        held_out: Pairs | np.ndarray | None
-        if self.config.task.name == "nodes":
-            held_out = self.store.labelled_nodes(part)
-        else:
-            held_out = self.store.links(part)
-        if held_out is None or not len(held_out):
+        name = f"split/{part}/{'node' if self.config.task.name == 'nodes' else 'src'}"
+        total = self.store.array(name).shape[0] if name in self.store else 0
+        if not total:
             raise UserError(
                 f"{self.store.path} has no {part} {self.config.task.name} to score on; "
                 "build it with a split"
             )
-        evaluate = self.config.evaluate
-        most = evaluate.sample
-        if isinstance(held_out, Pairs) and part == "valid":
-            most = min(filter(None, (most, evaluate.max_links)), default=0)
-        if 0 < most < len(held_out):
+        most = most_scored(self.config, part)
+        chosen = None
+        if 0 < most < total:
             rng = np.random.default_rng(SAMPLE_SEED)
-            chosen = np.sort(rng.choice(len(held_out), most, replace=False))
-            held_out = held_out.take(chosen) if isinstance(held_out, Pairs) else held_out[chosen]
-        return held_out
+            chosen = np.sort(rng.choice(total, most, replace=False))
+        if self.config.task.name == "nodes":
+            return self._rows(name, chosen)
+        fields = {
+            field: self._rows(f"split/{part}/{field}", chosen)
+            for field in ("src", "dst", "neg", "edge_type")
+            if f"split/{part}/{field}" in self.store
+        }
+        return Pairs(**fields)
+
+    def _rows(self, name: str, chosen: np.ndarray | None) -> np.ndarray:
+        """Rows of an array; no others are held meanwhile."""
+        if chosen is None:
+            return self.store.read(name)
+        return gather(StoredRows(self.store, name), chosen)
 
     def __call__(self, model: Model, part: str) -> dict[str, float]:
         """Metrics of `valid` or `test`."""
@@ -73,16 +84,17 @@ class Scorer:
 
     def _embedded(self, model: Model) -> tuple[Vectors, int | None]:
         """Embeddings by node, and of how many nodes at most at a time (None: of any)."""
+        give_back()  # what was let go of, of a shard or an earlier score
         if self.config.evaluate.sample:
-            fanouts = sampled_fanouts(self.config)
-            node_bytes = bytes_per_node(self.config, self.store, fanouts)
+            node_bytes = neighbourhood_bytes(self.config, self.store, 1)
             vectors = partial(
                 embed_sampled,
                 model.encoder,
                 self.store,
-                fanouts=fanouts,
+                fanouts=sampled_fanouts(self.config),
                 seed=SAMPLE_SEED,
                 device=self.device,
+                room_bytes=self.room.num_bytes,
             )
             return vectors, max(min(self.room.num_bytes, SAMPLED_BYTES) // node_bytes, 1)
         h = embed(model.encoder, self.store, device=self.device, room=self.room)
@@ -95,11 +107,13 @@ class Scorer:
         self, model: Model, vectors: Vectors, nodes: np.ndarray, most_nodes: int | None
     ) -> dict[str, float]:
         predicted = []
-        step = most_nodes or len(nodes)
-        for start in range(0, len(nodes), step):
-            h = torch.from_numpy(vectors(nodes[start : start + step])).to(self.device)
-            predicted.append(model.head(h).argmax(1).cpu().numpy())
-        return class_metrics(np.concatenate(predicted), self.store.read("label")[nodes])
+        for h in self._in_pieces(
+            len(nodes), most_nodes or len(nodes), lambda here: vectors(nodes[here])
+        ):
+            on_device = torch.from_numpy(h).to(self.device)
+            predicted.append(model.head(on_device).argmax(1).cpu().numpy())
+        label = gather(StoredRows(self.store, "label"), nodes)
+        return class_metrics(np.concatenate(predicted), label)
 
     @torch.no_grad()
     def _links(
@@ -111,7 +125,7 @@ class Scorer:
         ends_n2 = torch.empty(len(pairs), 2)  # the positive's score, and its first negative's
         rank_n = torch.empty(len(pairs), dtype=torch.float64)
         done = 0
-        for group, vectors_of_group in _groups(pairs, vectors, most_nodes):
+        for group, vectors_of_group in self._groups(pairs, vectors, most_nodes):
             for scores in self._scores(model, group, vectors_of_group):
                 here = slice(done, done + len(scores))
                 ends_n2[here] = scores[:, :2].cpu()
@@ -137,26 +151,43 @@ class Scorer:
                 types = types[:, None].expand(candidates.shape)
             yield model.head(u[:, None, :].expand_as(v), v, types).float()
 
+    def _groups(
+        self, pairs: Pairs, vectors: Vectors, most_nodes: int | None
+    ) -> Iterator[tuple[Pairs, Vectors]]:
+        """Links in groups that touch at most so many nodes (or one link's), with their vectors."""
+        assert pairs.neg is not None
+        if most_nodes is None:
+            yield pairs, vectors
+            return
 
-def _groups(
-    pairs: Pairs, vectors: Vectors, most_nodes: int | None
-) -> Iterator[tuple[Pairs, Vectors]]:
-    """Links in groups that touch at most so many nodes (or one link's), with their vectors."""
-    assert pairs.neg is not None
-    if most_nodes is None:
-        yield pairs, vectors
-        return
-    step = max(most_nodes // (2 + pairs.neg.shape[1]), 1)
-    for start in range(0, len(pairs), step):
-        few = pairs.take(slice(start, start + step))
-        ends = np.concatenate([few.src[:, None], few.dst[:, None], few.neg], axis=1)
-        nodes, local = np.unique(ends, return_inverse=True)
-        local = local.reshape(ends.shape)
-        h = vectors(nodes.astype(np.int64))
-        yield Pairs(local[:, 0], local[:, 1], local[:, 2:], few.edge_type), h.__getitem__
+        def group(here: slice) -> tuple[Pairs, Vectors]:
+            few = pairs.take(here)
+            assert few.neg is not None
+            ends = np.concatenate([few.src[:, None], few.dst[:, None], few.neg], axis=1)
+            nodes, local = np.unique(ends, return_inverse=True)
+            local = local.reshape(ends.shape)
+            h = vectors(nodes.astype(np.int64))
+            return Pairs(local[:, 0], local[:, 1], local[:, 2:], few.edge_type), h.__getitem__
 
+        step = max(most_nodes // (2 + pairs.neg.shape[1]), 1)
+        yield from self._in_pieces(len(pairs), step, group)
 
-def _bytes_of(part: Pairs | np.ndarray) -> int:
-    if isinstance(part, np.ndarray):
-        return part.nbytes
-    return sum(values.nbytes for values in vars(part).values() if values is not None)
+    def _in_pieces(self, number: int, step: int, make: Callable[[slice], Made]) -> Iterator[Made]:
+        """`make` of ranges of at most `step`; shorter ones where their neighbourhoods do not fit.
+
+        Raises UserError that names the least limit, where that of a single one does not.
+        """
+        start = 0
+        while start < number:
+            here = slice(start, min(start + step, number))
+            try:
+                made = make(here)
+            except TooWide as error:
+                step = (here.stop - start) // 2
+                if step:
+                    continue
+                needs = Needs(self.needs.what, self.needs.held_bytes, error.needed_bytes)
+                assert self.config.memory_gb is not None  # without a limit nothing is too wide
+                raise too_little(self.config.memory_gb, needs) from None
+            yield made
+            start = here.stop

@@ -11,7 +11,7 @@ import numpy as np
 import zarr
 
 from hvdtma.config import TrainConfig
-from hvdtma.evaluate.embed import Room, layers_within
+from hvdtma.evaluate.room import Room, layers_within
 from hvdtma.graph.array_writer import codecs_of
 from hvdtma.graph.build.disk import array_bytes
 from hvdtma.graph.csc import index_dtype

@@ -13,8 +13,19 @@ from pathlib import Path
 import numpy as np
 
 from hvdtma.config import TrainConfig
-from hvdtma.evaluate.embed import EDGES_AT_ONCE, ROWS_AT_ONCE, Room, layers_within
-from hvdtma.evaluate.sampled import bytes_per_node
+from hvdtma.evaluate.room import (
+    EDGES_AT_ONCE,
+    ROWS_AT_ONCE,
+    Room,
+    held_out_bytes,
+    layers_within,
+    nodes_of_one,
+    scoring_needs,
+)
+from hvdtma.evaluate.room import (
+    step_bytes as layer_step_bytes,
+)
+from hvdtma.evaluate.sampled import neighbourhood_bytes
 from hvdtma.evaluate.score import SAMPLED_BYTES
 from hvdtma.graph.array_writer import CHUNK_BYTES
 from hvdtma.graph.build.sizes import room_for_keys
@@ -28,10 +39,7 @@ from hvdtma.graph.sizes import GraphSizes
 from hvdtma.plan.graph import PlannedGraph
 from hvdtma.shard.footprint import Footprint, bytes_of_sets, edges_within
 from hvdtma.shard.reader import WORKERS
-from hvdtma.tasks.task import sampled_fanouts
 from hvdtma.train.memory import sets_within, step_bytes
-
-LINEAR_COPIES = 4  # of a layer's output, without gradients: two maps, their sum, what follows
 
 
 def build_bytes(planned: PlannedGraph, sizes: GraphSizes) -> int:
@@ -112,7 +120,8 @@ def train_bytes(config: TrainConfig, sizes: GraphSizes, trainers: int) -> int:
     """
     nodes = shard_nodes(sizes, trainers)
     sets = sets_of(config, sizes, trainers)
-    footprint = Footprint.of(sizes, first_hop=config.first_hop)
+    labels = config.task.name == "nodes"
+    footprint = Footprint.of(sizes, first_hop=config.first_hop, labels=labels)
     shard = bytes_of_sets(sizes, nodes, sets, footprint)
     if config.task.negatives == "global":
         shard += Footprint(footprint.node_bytes, 0).bytes_of(sizes.num_nodes - nodes, 0)
@@ -136,20 +145,12 @@ def footprint_edges(sizes: GraphSizes, num_nodes: float) -> float:
 def evaluate_bytes(config: TrainConfig, sizes: GraphSizes) -> int:
     """Bytes of scoring: the held-out links or nodes, and embeddings of all nodes or of a sample."""
     held = held_out_bytes(config, sizes)
-    room = Room.of(config.memory_gb, None, sizes, held)
+    room = Room.of(config, scoring_needs(config, sizes))
     if not config.evaluate.sample:
         return held + embedding_bytes(config, sizes, room)
-    links = max((1 + each + 1 for _, each in sizes.held_out.values()), default=1)
-    asked = min(config.evaluate.sample * links, sizes.num_nodes)
-    each = bytes_per_node(config, sizes, sampled_fanouts(config))
-    return held + min(asked * each, room.num_bytes, SAMPLED_BYTES)
-
-
-def held_out_bytes(config: TrainConfig, sizes: GraphSizes) -> int:
-    """Bytes of what a Scorer holds; of labelled nodes it is little."""
-    if config.task.name == "nodes":
-        return 8 * sizes.num_nodes
-    return sum(n * (16 + each * _index_bytes(sizes)) for n, each in sizes.held_out.values())
+    asked = config.evaluate.sample * nodes_of_one(config, sizes)
+    needed = neighbourhood_bytes(config, sizes, asked)
+    return held + min(needed, room.num_bytes, SAMPLED_BYTES)
 
 
 def embedding_bytes(config: TrainConfig, sizes: GraphSizes, room: Room) -> int:
@@ -162,7 +163,7 @@ def embedding_bytes(config: TrainConfig, sizes: GraphSizes, room: Room) -> int:
         width = hidden if number else sizes.feature_dim
         itemsize = 4 if number else sizes.feature_dtype.itemsize
         rows = min(sizes.num_nodes, ROWS_AT_ONCE)
-        step = 4 * rows * (LINEAR_COPIES * hidden + 2 * width)
+        step = layer_step_bytes(rows, width, hidden)
         if config.model.encoder == "gat":  # every edge's source is gathered
             step += 4 * min(sizes.num_edges, EDGES_AT_ONCE) * (width + hidden + 4)
         elif config.model.encoder != "mlp" and not (config.first_hop and number == 0):

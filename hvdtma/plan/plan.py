@@ -10,7 +10,7 @@ from pathlib import Path
 
 from hvdtma.config import TrainConfig
 from hvdtma.errors import UserError
-from hvdtma.evaluate.embed import Room
+from hvdtma.evaluate.room import Room, embedding_needs
 from hvdtma.graph.build.disk import array_bytes, scratch_beside
 from hvdtma.graph.external.memory import Memory
 from hvdtma.graph.sizes import GraphSizes
@@ -246,7 +246,7 @@ def scoring_stages(
 ) -> list[Stage]:
     """Of `hvdtma evaluate` (or one scored round of the evaluator) and `hvdtma embed`."""
     limit = None if config.memory_gb is None else int(config.memory_gb * 2**30)
-    room = Room.of(config.memory_gb, None, sizes)
+    room = Room.of(config, embedding_needs(config, sizes))
     layer = 4 * sizes.num_nodes * config.model.hidden
     scratch = scoring_scratch(config, sizes, room)
     read = _read_bytes(sizes, sizes.num_nodes, sizes.num_edges, first_hop=config.first_hop)

@@ -158,12 +158,14 @@ def deal_plots(log: RunLog) -> list[Plot]:
     """Draw what each trainer was dealt, and how the deals differ."""
     if not log.deals:
         return []
+    in_sets = any(hand.get("sets", 1) > 1 for deal in log.deals for hand in deal["trainers"])
+    estimated = ", estimated from its first resident set" if in_sets else ""
     plots = [
         Plot(title, caption, trainer_bars(log.of_trainers(log.deals, key), "%{y:,.0f}"))
         for key, title, caption in (
             ("nodes", "Nodes dealt", "Nodes of each trainer's shard."),
-            ("edges", "Edges seen", "Both ends in the trainer's shard."),
-            ("positives", "Training pairs", "Links to draw positives from."),
+            ("edges", "Edges seen", f"Both ends in the trainer's shard{estimated}."),
+            ("positives", "Training pairs", f"Links to draw positives from{estimated}."),
         )
         if not np.isnan(log.of_trainers(log.deals, key)).all()
     ]

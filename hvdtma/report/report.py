@@ -173,13 +173,15 @@ def _score_table(log: RunLog) -> Table | None:
 
 
 def _trainer_table(each: list[Totals]) -> Table:
-    columns = ["Trainer", "Nodes", "Edges", "Steps", "Positives", "Positives/s", "Training",
-               "Waiting", "Averaging", "Waiting for data", "Read", "Peak memory"]  # fmt: skip
+    columns = ["Trainer", "Nodes", "Edges", "Resident sets", "Steps", "Positives", "Positives/s",
+               "Training", "Waiting", "Averaging", "Waiting for data", "Read",
+               "Peak memory"]  # fmt: skip
     rows = [
         [
             str(trainer.trainer),
             words.count(trainer.nodes),
             words.count(trainer.edges),
+            words.count(trainer.sets),
             words.count(trainer.steps),
             words.count(trainer.positives),
             words.count(trainer.positives_per_s),

@@ -16,6 +16,7 @@ class Totals:
     trainer: int
     nodes: int | None = None
     edges: int | None = None
+    sets: int | None = None
     steps: int = 0
     positives: int = 0
     positives_per_s: float = 0.0
@@ -49,6 +50,7 @@ def _added_up(log: RunLog, trainer: int) -> Totals:
         trainer=trainer,
         nodes=hand.get("nodes"),
         edges=hand.get("edges"),
+        sets=hand.get("sets"),
         steps=int(total("steps")),
         positives=int(total("positives")),
         positives_per_s=total("positives") / train_s if train_s > 0 else 0.0,

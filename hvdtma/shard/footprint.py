@@ -9,13 +9,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hvdtma.errors import UserError
 from hvdtma.graph.csc import index_dtype
 from hvdtma.graph.sizes import GraphFacts
 
 PROCESS_BYTES = 640 << 20  # Python and the libraries, before anything is read
-READING_BYTES = 128 << 20  # chunks on their way
+READING_BYTES = 128 << 20  # chunks on their way, of two threads however many train
 NODE_BYTES = 8 + 8 + 8 + 4 + 4 + 4 + 4  # number, rows of CSC and links, DGL's rows, degrees
+LABEL_BYTES = 8 + 8 + 8  # a node's label, its place among those trained on, and in their order
 
 
 @dataclass(frozen=True)
@@ -26,14 +26,19 @@ class Footprint:
     edge_bytes: float
 
     @classmethod
-    def of(cls, store: GraphFacts, *, first_hop: bool) -> Footprint:
-        """What a shard of this store, or of one of these sizes, holds."""
+    def of(cls, store: GraphFacts, *, first_hop: bool, labels: bool = False) -> Footprint:
+        """What a shard of this store, or of one of these sizes, holds.
+
+        Args:
+            labels: nodes are trained on, not links.
+        """
         row = store.feature_dtype.itemsize * store.feature_dim * (1 + first_hop)
         index = np.dtype(index_dtype(store.num_nodes)).itemsize
         order = index * (0.5 if store.undirected else 1)  # in which links are trained on
         types = 2 if store.edge_type_names else 0
-        label = 8 if "label" in store else 0
-        return cls(NODE_BYTES + row + label, index + order + types)
+        if labels:
+            return cls(NODE_BYTES + row + LABEL_BYTES, index + types)
+        return cls(NODE_BYTES + row, index + order + types)
 
     def bytes_of(self, num_nodes: float, num_edges: float) -> int:
         return int(self.node_bytes * num_nodes + self.edge_bytes * num_edges)
@@ -50,22 +55,17 @@ def edges_within(store: GraphFacts, share: float) -> float:
 
 def sets_needed(
     store: GraphFacts, num_nodes: int, footprint: Footprint, room_bytes: int, num_blocks: int
-) -> int:
+) -> int | None:
     """Into how many resident sets `num_blocks` blocks of `num_nodes` nodes must be cut to fit.
 
-    One is read while another is trained on: two have to fit, unless one is all. Raises UserError
-    that names the least memory if not even two of single blocks fit.
+    One is read while another is trained on: two have to fit, unless one is all. None if not even
+    two of single blocks do.
     """
     for sets in range(1, num_blocks + 1):
         needed = bytes_of_sets(store, num_nodes, sets, footprint)
         if needed <= room_bytes:
             return sets
-    least = bytes_of_sets(store, num_nodes, num_blocks, footprint)
-    raise UserError(
-        f"memory_gb leaves {max(room_bytes, 0) / 2**30:.2f} GiB for the shard; two of its blocks "
-        f"take {least / 2**30:.2f}: give {(least - room_bytes) / 2**30:.2f} more, or build with "
-        "smaller --block-nodes"
-    )
+    return None
 
 
 def bytes_of_sets(store: GraphFacts, num_nodes: int, sets: int, footprint: Footprint) -> int:

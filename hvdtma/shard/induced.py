@@ -14,6 +14,7 @@ from hvdtma.graph.csc import CSC, index_dtype
 from hvdtma.shard.reader import BlockReader, Range, windows
 
 CELLS_PER_BLOCK = 4  # of the table that finds a node's block in a step or two
+ELSEWHERE = -2  # a block of the trainer's hand that is not in this resident set
 
 
 class _Rows(NamedTuple):
@@ -25,10 +26,23 @@ class _Rows(NamedTuple):
     end: int
 
 
+class _Kept(NamedTuple):
+    """Of some rows' edges: how many each keeps, their sources and types, and those elsewhere."""
+
+    piece: _Rows
+    kept: np.ndarray
+    local: np.ndarray
+    types: np.ndarray | None
+    elsewhere: int
+
+
 def induced_graph(
-    reader: BlockReader, blocks: np.ndarray, ranges: list[Range]
-) -> tuple[CSC, np.ndarray]:
-    """(edges between the blocks' nodes in local numbers, in-degree in the whole graph int32 [n]).
+    reader: BlockReader, blocks: np.ndarray, ranges: list[Range], hand: np.ndarray | None = None
+) -> tuple[CSC, np.ndarray, int]:
+    """The edges between the blocks' nodes, and how many more there would be.
+
+    Returns these edges in local numbers, the nodes' in-degree in the whole graph int32 [n], and
+    the number of edges into them from any block of `hand` (None: it is `blocks`).
 
     `ranges` are the blocks' nodes. Blocks keep their order, so local numbers ascend within a row
     as the store's do.
@@ -37,6 +51,8 @@ def induced_graph(
     degree_n, first_edges = degrees(reader, ranges)
     ends = np.cumsum([stop - start for start, stop in ranges])
     local_B = np.full(store.num_blocks, -1, np.int64)  # where each of the blocks begins locally
+    if hand is not None:
+        local_B[hand] = ELSEWHERE
     local_B[blocks] = np.r_[0, ends[:-1]]
     rows = [
         _Rows(first, first + int(degree_n[begin:end].sum(dtype=np.int64)), begin, end)
@@ -54,7 +70,7 @@ def induced_graph(
     cells = np.arange((store.num_nodes >> shift) + 1) << shift
     block_of_cell = np.searchsorted(store.block_offsets, cells, side="right") - 1
 
-    def read(window: list[_Rows]) -> list[tuple[_Rows, np.ndarray, np.ndarray, np.ndarray | None]]:
+    def read(window: list[_Rows]) -> list[_Kept]:
         base, end = window[0].first, window[-1].last
         sources = reader.read("indices", base, end)
         types = None if edge_type is None else reader.read("edge_type", base, end)
@@ -63,7 +79,7 @@ def induced_graph(
             its_sources = sources[piece.first - base : piece.last - base]
             local = np.empty(len(its_sources), indices.dtype)
             place = np.empty(0 if types is None else len(local), np.int64)
-            count, kept = _keep_own(
+            count, kept, elsewhere = _keep_own(
                 degree_n[piece.begin : piece.end],
                 its_sources,
                 store.block_offsets,
@@ -74,20 +90,22 @@ def induced_graph(
                 place,
             )
             kept_types = None if types is None else types[piece.first - base :][place[:kept]]
-            found.append((piece, count, local[:kept], kept_types))
+            found.append(_Kept(piece, count, local[:kept], kept_types, elsewhere))
         return found
 
     chunk = store.array("indices").chunks[0]
-    kept = 0
+    kept = elsewhere = 0
     for found in reader.each(read, windows(rows, 2 * chunk, chunk)):
-        for piece, count, local, types in found:
+        for piece, count, local, types, not_here in found:
             kept_n[piece.begin : piece.end] = count
             indices[kept : kept + len(local)] = local
             if edge_type is not None and types is not None:
                 edge_type[kept : kept + len(local)] = types
             kept += len(local)
+            elsewhere += not_here
     indptr = np.concatenate([[0], np.cumsum(kept_n, dtype=np.int64)])
-    return CSC(indptr, indices[:kept], None if edge_type is None else edge_type[:kept]), degree_n
+    types = None if edge_type is None else edge_type[:kept]
+    return CSC(indptr, indices[:kept], types), degree_n, kept + elsewhere
 
 
 def degrees(reader: BlockReader, ranges: list[Range]) -> tuple[np.ndarray, list[int]]:
@@ -120,15 +138,16 @@ def _keep_own(
     shift: int,
     local: np.ndarray,
     place: np.ndarray,
-) -> tuple[np.ndarray, int]:
+) -> tuple[np.ndarray, int, int]:
     """Of the rows with these degrees, the edges that come from own blocks.
 
-    Returns how many each row keeps, and how many there are in all; `local` is filled with their
-    sources' local numbers and `place`, unless it is empty, with their places in `indices`.
+    Returns how many each row keeps, how many there are in all, and how many come from blocks that
+    are `ELSEWHERE`; `local` is filled with the kept ones' sources' local numbers and `place`,
+    unless it is empty, with their places in `indices`.
     """
     count = np.zeros(len(degree), np.int32)
     placing = len(place) > 0
-    kept = edge = 0
+    kept = edge = elsewhere = 0
     for row in range(len(degree)):
         for _ in range(degree[row]):
             source = indices[edge]
@@ -141,5 +160,7 @@ def _keep_own(
                     place[kept] = edge
                 kept += 1
                 count[row] += 1
+            elif local_B[block] == ELSEWHERE:
+                elsewhere += 1
             edge += 1
-    return count, kept
+    return count, kept, elsewhere

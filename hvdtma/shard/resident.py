@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import NamedTuple
 
 import numpy as np
 
@@ -65,6 +66,43 @@ class ResidentSets:
         if self._thread is not None:
             self._thread.shutdown(cancel_futures=True)
             self._reading = None
+
+
+class HandSize(NamedTuple):
+    """How much a trainer was dealt, all its resident sets together."""
+
+    num_nodes: int
+    num_edges: int
+    num_train_nodes: int
+
+
+class HandCount:
+    """Counts a hand of `num_nodes` nodes by the resident sets that are taken of it.
+
+    It is exact when a sweep is over. Until then what was counted is scaled up by nodes: a set is a
+    random choice of the hand's blocks.
+    """
+
+    def __init__(self, num_nodes: int):
+        self.num_nodes = num_nodes
+        self.counted = HandSize(0, 0, 0)
+
+    def add(self, shard: Shard) -> None:
+        """Count a set; those after the first sweep bring nothing new."""
+        if self.counted.num_nodes < self.num_nodes:
+            nodes, edges, train_nodes = self.counted
+            self.counted = HandSize(
+                nodes + shard.num_own,
+                edges + shard.hand_edges,
+                train_nodes + shard.num_train_nodes,
+            )
+
+    @property
+    def size(self) -> HandSize:
+        """The whole hand, as far as it is known."""
+        nodes, edges, train_nodes = self.counted
+        scale = self.num_nodes / max(nodes, 1)
+        return HandSize(self.num_nodes, round(scale * edges), round(scale * train_nodes))
 
 
 def block_sets(blocks: np.ndarray, num_sets: int, stream: list[int]) -> Iterator[np.ndarray]:

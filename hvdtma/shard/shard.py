@@ -20,6 +20,8 @@ from hvdtma.shard.first_hop import FirstHop
 from hvdtma.shard.induced import degrees, induced_graph
 from hvdtma.shard.reader import BlockReader, Range
 
+NODES_AT_ONCE = 1 << 20  # of a list of labelled ones
+
 
 @dataclass
 class Shard:
@@ -34,6 +36,8 @@ class Shard:
             nodes, without edges, that only serve as global negatives.
         label: int64 [n], -1 where unknown, or None.
         train_nodes: int64 local numbers of the labelled training nodes.
+        hand_edges: edges into these nodes from all that the trainer was dealt: those of `csc`, and
+            those that begin in another resident set.
     """
 
     nodes: np.ndarray
@@ -43,10 +47,19 @@ class Shard:
     num_own: int
     label: torch.Tensor | None
     train_nodes: np.ndarray
+    hand_edges: int
 
     @property
     def num_nodes(self) -> int:
         return len(self.nodes)
+
+    @property
+    def num_edges(self) -> int:
+        return self.csc.num_edges
+
+    @property
+    def num_train_nodes(self) -> int:
+        return len(self.train_nodes)
 
     @cached_property
     def graph(self) -> Any:
@@ -72,14 +85,18 @@ def load_shard(
     store: GraphStore | BlockReader,
     blocks: np.ndarray,
     *,
+    hand: np.ndarray | None = None,
     first_hop: bool = False,
+    labels: bool = False,
     foreign: bool = False,
 ) -> Shard:
     """Read the shard of `blocks` (int64, ascending), whole ranges in id order.
 
     Args:
         store: or a reader of it, which counts.
+        hand: all blocks dealt to the trainer, where `blocks` are a resident set of them.
         first_hop: read the stored first hop too.
+        labels: read labels, and which nodes are trained on.
         foreign: read the features of all other nodes as well, for global negatives.
     """
     reader = store if isinstance(store, BlockReader) else BlockReader(store)
@@ -94,9 +111,9 @@ def load_shard(
         return torch.from_numpy(values if not foreign else values[nodes])
 
     with ThreadPoolExecutor(1) as beside:  # edges want the processor, rows the disk
-        names = ["feat", *["first_hop"] * first_hop, *["label"] * ("label" in store)]
+        names = ["feat", *["first_hop"] * first_hop, *["label"] * labels]
         reading = {name: beside.submit(rows, name) for name in names}
-        csc, degree_n = induced_graph(reader, blocks, own)
+        csc, degree_n, hand_edges = induced_graph(reader, blocks, own, hand)
         found = {name: future.result() for name, future in reading.items()}
     if foreign:
         csc.indptr = np.append(csc.indptr, np.full(len(nodes) - csc.num_nodes, csc.num_edges))
@@ -109,7 +126,8 @@ def load_shard(
         hop=hop,
         num_own=sum(stop - start for start, stop in own),
         label=found.get("label"),
-        train_nodes=_places(store.labelled_nodes("train"), own),
+        train_nodes=_train_nodes(reader, blocks if labels else blocks[:0]),
+        hand_edges=hand_edges,
     )
 
 
@@ -122,13 +140,22 @@ def _nodes(ranges: list[Range]) -> np.ndarray:
     return np.concatenate([np.zeros(0, np.int64), *(np.arange(*piece) for piece in ranges)])
 
 
-def _places(nodes: np.ndarray | None, ranges: list[Range]) -> np.ndarray:
-    """Where ascending nodes stand among the ranges' own, int64; those in none are left out."""
-    places, before = [np.zeros(0, np.int64)], 0
-    if nodes is None:
-        return places[0]
-    for start, stop in ranges:
-        first, last = np.searchsorted(nodes, [start, stop])
-        places.append(nodes[first:last].astype(np.int64) - start + before)
-        before += stop - start
+def _train_nodes(reader: BlockReader, blocks: np.ndarray) -> np.ndarray:
+    """Where the training nodes stand among the blocks' own, int64 ascending; read in pieces."""
+    store, name = reader.store, "split/train/node"
+    if name not in store or not len(blocks):
+        return np.zeros(0, np.int64)
+    starts = store.block_offsets[:-1]
+    shift_B = np.zeros(store.num_blocks, np.int64)  # from a node's number to its place
+    sizes = np.diff(store.block_offsets)[blocks]
+    shift_B[blocks] = starts[blocks] - np.concatenate([[0], np.cumsum(sizes)[:-1]])
+    own_B = np.zeros(store.num_blocks, bool)
+    own_B[blocks] = True
+    places = [np.zeros(0, np.int64)]
+    num_rows = store.array(name).shape[0]
+    for first in range(0, num_rows, NODES_AT_ONCE):
+        nodes = reader.read(name, first, min(first + NODES_AT_ONCE, num_rows))
+        block = np.searchsorted(starts, nodes, side="right") - 1
+        own = own_B[block]
+        places.append(nodes[own] - shift_B[block[own]])
     return np.concatenate(places)

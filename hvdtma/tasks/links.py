@@ -21,7 +21,7 @@ from hvdtma.models.decoders import make_decoder
 from hvdtma.shard.negatives import NEGATIVES
 from hvdtma.shard.sampling import Neighbourhood, Targets, sample_neighbourhood
 from hvdtma.shard.shard import Shard
-from hvdtma.tasks.task import ENDLESS, Model, sampled_fanouts
+from hvdtma.tasks.task import ENDLESS, Holding, Model, sampled_fanouts
 
 
 @dataclass
@@ -93,6 +93,8 @@ def _count_below(indptr: np.ndarray, indices: np.ndarray) -> np.ndarray:
 class LinkTask:
     """Link prediction on one store."""
 
+    needs_labels = False
+
     def __init__(self, config: TrainConfig, store: GraphFacts):
         self.task = config.task
         self.fanouts = sampled_fanouts(config)
@@ -103,8 +105,8 @@ class LinkTask:
     def make_head(self, dim: int) -> nn.Module:
         return make_decoder(self.task.decoder, dim, self.num_types)
 
-    def num_examples(self, shard: Shard) -> int:
-        return shard.csc.num_edges // (2 if self.undirected else 1)
+    def num_examples(self, held: Holding) -> int:
+        return held.num_edges // (2 if self.undirected else 1)
 
     def batches(
         self, shard: Shard, *, stream: list[int], epochs: int = ENDLESS

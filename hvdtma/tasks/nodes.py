@@ -18,7 +18,7 @@ from hvdtma.errors import UserError
 from hvdtma.graph.sizes import GraphFacts
 from hvdtma.shard.sampling import Neighbourhood, sample_neighbourhood
 from hvdtma.shard.shard import Shard
-from hvdtma.tasks.task import ENDLESS, Model, sampled_fanouts
+from hvdtma.tasks.task import ENDLESS, Holding, Model, sampled_fanouts
 
 
 @dataclass
@@ -40,6 +40,7 @@ class NodeTask:
     """Node classification on one store; raises UserError if it has no labels."""
 
     needs_foreign = False
+    needs_labels = True
 
     def __init__(self, config: TrainConfig, store: GraphFacts):
         if "label" not in store:
@@ -53,8 +54,8 @@ class NodeTask:
     def make_head(self, dim: int) -> nn.Module:
         return nn.Linear(dim, self.num_classes)
 
-    def num_examples(self, shard: Shard) -> int:
-        return len(shard.train_nodes)
+    def num_examples(self, held: Holding) -> int:
+        return held.num_train_nodes
 
     def batches(
         self, shard: Shard, *, stream: list[int], epochs: int = ENDLESS

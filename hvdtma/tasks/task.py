@@ -33,18 +33,29 @@ class Model(nn.Module):
         self.head = head
 
 
+class Holding(Protocol):
+    """How much there is to train on: of a `Shard`, or of a hand (`HandSize`)."""
+
+    @property
+    def num_edges(self) -> int: ...
+    @property
+    def num_train_nodes(self) -> int: ...
+
+
 class Task(Protocol):
     """A learning task on one store."""
 
     needs_foreign: bool
     """Whether its batches use nodes of other trainers."""
+    needs_labels: bool
+    """Whether its batches use labels."""
 
     def make_head(self, dim: int) -> nn.Module:
         """The decoder or classifier on embeddings of width `dim`."""
         ...
 
-    def num_examples(self, shard: Shard) -> int:
-        """What a shard has to train on: links or nodes. The trainer's weight."""
+    def num_examples(self, held: Holding) -> int:
+        """What a shard or a hand has to train on: links or nodes."""
         ...
 
     def batches(self, shard: Shard, *, stream: list[int], epochs: int = ENDLESS) -> Iterator[Batch]:

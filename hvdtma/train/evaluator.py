@@ -22,6 +22,7 @@ from hvdtma.tasks import make_model, make_task
 from hvdtma.train.run_folder import RunFolder, read_lines, read_model, write_model
 
 POLL_S = 0.1
+REFUSED = 2  # exit status: what is wrong is said in one line, and would be met again
 
 
 class RoundScorer:
@@ -98,7 +99,8 @@ def main() -> None:
     try:
         follow(run, int(sys.argv[2]))
     except UserError as error:
-        raise SystemExit(f"evaluator: {error}") from error
+        sys.stderr.write(f"evaluator: {error}\n")
+        raise SystemExit(REFUSED) from error
 
 
 if __name__ == "__main__":

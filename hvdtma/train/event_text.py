@@ -29,10 +29,15 @@ def line(event: dict) -> str:
 
 
 def deal(event: dict) -> str:
-    """Say what share of the edges trainers see, and whether only part of it at a time."""
-    sets = max(hand.get("sets", 1) for hand in event["trainers"])
-    at_once = f" at once, in resident sets of 1/{sets} of a shard" if sets > 1 else ""
-    return f"deal {event['deal']}: {event['edges_kept']:.1%} of edges kept{at_once}"
+    """Say what share of the edges trainers see, and what part of it at a time."""
+    hands, kept = event["trainers"], event["edges_kept"]
+    said = f"deal {event['deal']}: {kept:.1%} of edges kept"
+    sets = max(hand.get("sets", 1) for hand in hands)
+    if sets == 1:
+        return said
+    resident = sum(hand["resident_edges"] for hand in hands)
+    share = resident / max(sum(hand["edges"] for hand in hands), 1)
+    return f"{said}, {kept * share:.1%} at once in resident sets of 1/{sets} of a shard"
 
 
 def headline(start: dict) -> str:

@@ -16,7 +16,7 @@ from hvdtma.errors import TrainerError, UserError
 from hvdtma.graph.store import GraphStore
 from hvdtma.partition.deal import deal
 from hvdtma.shard.reader import BlockReader
-from hvdtma.shard.resident import ResidentSets
+from hvdtma.shard.resident import HandCount, ResidentSets
 from hvdtma.shard.shard import Shard, load_shard
 from hvdtma.tasks import ENDLESS, Batch, Model, Task
 from hvdtma.train.memory import resident_sets
@@ -28,6 +28,7 @@ class Trainer:
 
     Attributes:
         hand: the blocks dealt to it, int64.
+        dealt: how much that is, as far as its sets were read.
         sets: its shard, in as many resident sets as `memory_gb` asks for.
         shard: the resident set that it trains on now; mostly all there is.
         batches: of it; None if it has nothing to train on.
@@ -45,6 +46,7 @@ class Trainer:
     wait_for_data_s: float = 0.0
     deal: int = field(init=False)
     hand: np.ndarray = field(init=False)
+    dealt: HandCount = field(init=False)
     sets: ResidentSets | None = None
     shard: Shard = field(init=False)
     batches: Iterator[Batch] | None = field(init=False)
@@ -63,6 +65,7 @@ class Trainer:
         self.deal = number
         self.hand = deal(self.store, self.size, seed=self.config.seed, number=number)[self.rank]
         num_sets = resident_sets(self.config, self.store, self.hand)
+        self.dealt = HandCount(int(np.diff(self.store.block_offsets)[self.hand].sum()))
         self.sets = ResidentSets(self.hand, num_sets, self._load, self._stream)
         self.take_set()
 
@@ -77,6 +80,7 @@ class Trainer:
             self.shard = self.batches = None  # type: ignore[assignment] # else three in memory
             self.shard, waited_s = self.sets.take()
             self.wait_for_data_s += waited_s
+            self.dealt.add(self.shard)
             if self.task.num_examples(self.shard):
                 stream = self._stream + ([self.sets.taken] if several else [])
                 epochs = self.config.resident_epochs if several else ENDLESS
@@ -87,6 +91,7 @@ class Trainer:
         """Free the shard's memory: nothing is trained on any more."""
         assert self.sets is not None
         self.sets.close()
+        self.sets = None  # what was read ahead, too
         self.shard = self.batches = None  # type: ignore[assignment]
 
     @property
@@ -94,8 +99,14 @@ class Trainer:
         return [self.config.seed, self.deal, self.rank]
 
     def _load(self, blocks: np.ndarray) -> Shard:
-        first_hop, foreign = self.config.first_hop, self.task.needs_foreign
-        return load_shard(self.reader, blocks, first_hop=first_hop, foreign=foreign)
+        return load_shard(
+            self.reader,
+            blocks,
+            hand=self.hand,
+            first_hop=self.config.first_hop,
+            labels=self.task.needs_labels,
+            foreign=self.task.needs_foreign,
+        )
 
     def take_step(self) -> tuple[torch.Tensor, int] | None:
         """One batch, one optimiser step; its loss and its size. None: the set is used up."""
@@ -137,7 +148,7 @@ def train_rounds(trainer: Trainer, averaging: TimedAveraging, watch: Watch) -> N
             with averaging.paused():
                 number = averaging.rounds_done // redeal
                 everywhere(averaging.comm, partial(trainer.take_deal, number))
-                averaging.weight = shard_weight(trainer)
+                averaging.weight = hand_weight(trainer)
                 announce_deal(trainer, averaging, watch, number)
         while not (averaging.due and averaging.round.steps):  # a step at least, however late
             if trainer.batches is None:
@@ -148,7 +159,7 @@ def train_rounds(trainer: Trainer, averaging: TimedAveraging, watch: Watch) -> N
             if step is None:
                 with averaging.paused():
                     _take_set(trainer)
-                averaging.weight = shard_weight(trainer)
+                averaging.weight = hand_weight(trainer)  # known better
                 continue
             averaging.stepped(*step)
             watch.step(averaging)
@@ -167,19 +178,27 @@ def _take_set(trainer: Trainer) -> None:
 
 
 def announce_deal(trainer: Trainer, averaging: TimedAveraging, watch: Watch, number: int) -> None:
-    """Tell the watch what every trainer was dealt; a collective call."""
+    """Tell the watch what every trainer was dealt; a collective call.
+
+    Edges and positives are estimated from the first resident set, where there are several.
+    """
     assert trainer.sets is not None
+    dealt = trainer.dealt.size
     hand = {
         "blocks": len(trainer.hand),
         "sets": trainer.sets.num_sets,
-        "nodes": trainer.shard.num_own,
-        "edges": trainer.shard.csc.num_edges,
-        "positives": trainer.task.num_examples(trainer.shard),
+        "nodes": dealt.num_nodes,
+        "edges": dealt.num_edges,
+        "positives": trainer.task.num_examples(dealt),
+        "resident_edges": trainer.shard.num_edges,
     }
     watch.deal(averaging, number, averaging.comm.gather(hand))
 
 
-def shard_weight(trainer: Trainer) -> float:
-    """This trainer's weight in the mean: its examples, or 1; 0 if it has none."""
-    examples = trainer.task.num_examples(trainer.shard)
+def hand_weight(trainer: Trainer) -> float:
+    """This trainer's weight in the mean: the examples dealt to it, or 1; 0 if it has none.
+
+    It does not depend on memory: all resident sets count, whichever is trained on now.
+    """
+    examples = trainer.task.num_examples(trainer.dealt.size)
     return float(examples if trainer.config.aggregate.weights == "edges" else examples > 0)

@@ -7,14 +7,50 @@ import math
 import numpy as np
 
 from hvdtma.config import TrainConfig
-from hvdtma.errors import UserError
-from hvdtma.graph.sizes import GraphFacts
+from hvdtma.evaluate.room import Needs, scoring_needs, too_little
+from hvdtma.graph.sizes import GraphFacts, GraphSizes
 from hvdtma.graph.store import GraphStore
-from hvdtma.shard.footprint import PROCESS_BYTES, READING_BYTES, Footprint, sets_needed
+from hvdtma.shard.footprint import (
+    PROCESS_BYTES,
+    READING_BYTES,
+    Footprint,
+    bytes_of_sets,
+    sets_needed,
+)
 from hvdtma.tasks.task import sampled_fanouts
 
+# A step's threads share its arrays: with 1, 2 and 16 of PyTorch's and Numba's a trainer's peak was
+# 1.599, 1.603 and 1.588 GiB (hidden 256, batches of 1024). So nothing is counted for each.
 INPUT_COPIES = 4  # of a batch's features and first hop: gathered, without targets, as float32
 LAYER_COPIES = 8  # of a layer's output: linear maps, norm, activation, and gradients of all
+
+
+def check_memory(config: TrainConfig, store: GraphStore, trainers: int) -> None:
+    """Raises UserError, naming the least that does, if `memory_gb` is too little for the run.
+
+    That is for any trainer's shard of any deal, and for scoring.
+    """
+    if config.memory_gb is None:
+        return
+    sizes = GraphSizes.of(store)
+    largest_hand = sizes.num_nodes
+    if trainers > 1:  # their loads differ by less than a unit
+        largest_hand = min(-(-sizes.num_nodes // trainers) + sizes.largest_unit, sizes.num_nodes)
+    largest_block = int(np.diff(store.block_offsets).max())
+    needs = least_needs(config, sizes, largest_hand, largest_block)
+    if needs.num_bytes > int(config.memory_gb * 2**30):
+        raise too_little(config.memory_gb, needs)
+
+
+def least_needs(config: TrainConfig, store: GraphFacts, num_nodes: int, block_nodes: int) -> Needs:
+    """What is needed at least to train on a shard of blocks of so many nodes, and to score."""
+    footprint = _footprint(config, store)
+    whole = bytes_of_sets(store, num_nodes, 1, footprint)
+    two_blocks = bytes_of_sets(store, 2 * block_nodes, 2, footprint)
+    work = whole if _needs_foreign(config) else min(whole, two_blocks)
+    what = "training" + " with task.negatives=global" * _needs_foreign(config)
+    training = Needs(what, beside_shard(config, store, num_nodes), work)
+    return max(training, scoring_needs(config, store), key=lambda needs: needs.num_bytes)
 
 
 def resident_sets(config: TrainConfig, store: GraphStore, blocks: np.ndarray) -> int:
@@ -30,21 +66,30 @@ def sets_within(config: TrainConfig, store: GraphFacts, num_nodes: int, num_bloc
     """`resident_sets` of a shard of so many nodes and blocks."""
     if config.memory_gb is None:
         return 1
-    footprint = Footprint.of(store, first_hop=config.first_hop)
-    beside = beside_shard(config, store, num_nodes)
-    room = int(config.memory_gb * 2**30) - beside
-    sets = sets_needed(store, num_nodes, footprint, room, num_blocks)
-    if sets > 1 and config.task.negatives == "global":
-        raise UserError(
-            "task.negatives 'global' needs the features of all nodes in memory; memory_gb is too "
-            "small for them: use task.negatives=local"
-        )
+    room = int(config.memory_gb * 2**30) - beside_shard(config, store, num_nodes)
+    sets = sets_needed(store, num_nodes, _footprint(config, store), room, num_blocks)
+    if sets is None or (sets > 1 and _needs_foreign(config)):
+        block_nodes = -(-num_nodes // num_blocks)
+        raise too_little(config.memory_gb, least_needs(config, store, num_nodes, block_nodes))
     return sets
 
 
+def _footprint(config: TrainConfig, store: GraphFacts) -> Footprint:
+    labels = config.task.name == "nodes"
+    return Footprint.of(store, first_hop=config.first_hop, labels=labels)
+
+
+def _needs_foreign(config: TrainConfig) -> bool:
+    """Whether the features of all nodes are held, for negatives."""
+    return config.task.name == "links" and config.task.negatives == "global"
+
+
 def beside_shard(config: TrainConfig, store: GraphFacts, num_nodes: int) -> int:
-    """Bytes of the process itself, what is being read, and a training step."""
-    return PROCESS_BYTES + READING_BYTES + step_bytes(config, store, num_nodes)
+    """Bytes of the process itself, what is being read, a training step, and others' nodes."""
+    step = step_bytes(config, store, num_nodes)
+    others = (store.num_nodes - num_nodes) * _needs_foreign(config)
+    foreign = _footprint(config, store).bytes_of(others, 0)
+    return PROCESS_BYTES + READING_BYTES + step + foreign
 
 
 def step_bytes(

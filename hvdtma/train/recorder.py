@@ -8,13 +8,14 @@ import sys
 from typing import Protocol
 
 import numpy as np
+from rich.markup import escape
 from torch.utils.tensorboard import SummaryWriter
 
 from hvdtma.aggregate import Aggregation, TimedAveraging
 from hvdtma.config import TrainConfig
 from hvdtma.console import console
 from hvdtma.files import append_json
-from hvdtma.train.evaluator import RoundScorer
+from hvdtma.train.evaluator import REFUSED, RoundScorer
 from hvdtma.train.loop import Trainer, Watch
 from hvdtma.train.run_folder import RunFolder, read_lines
 
@@ -71,10 +72,14 @@ class Scores:
         return self.new_events()
 
     def _follow_again(self) -> None:
-        """The evaluator died: start another, unless too many did."""
-        again = self.restarts_left > 0
+        """The evaluator died: start another, unless too many did or it said why it cannot go on."""
+        assert self.process is not None
+        log = self.run.path / "evaluator.log"
+        refused = self.process.returncode == REFUSED
+        again = self.restarts_left > 0 and not refused
+        why = log.read_text().strip().rpartition("\n")[2] if refused else f"see {log}"
         console.print(
-            f"[yellow]the evaluator ended early (see {self.run.path / 'evaluator.log'}); "
+            f"[yellow]the evaluator ended early ({escape(why)}); "
             + ("another is started" if again else "what is left is scored at the end")
         )
         self.restarts_left -= again
@@ -149,7 +154,7 @@ class Recorder(Watch):
                 "deal": number,
                 "round": averaging.rounds_done + 1,
                 "time_s": averaging.elapsed_s,
-                "edges_kept": edges / max(self.num_edges, 1),
+                "edges_kept": min(edges / max(self.num_edges, 1), 1.0),  # some are estimates
                 "trainers": hands,
             }
         )

@@ -19,11 +19,13 @@ from hvdtma.config import TrainConfig
 from hvdtma.console import console
 from hvdtma.errors import UserError
 from hvdtma.evaluate.score import Scorer
+from hvdtma.evaluate.scratch import check_scoring_scratch
 from hvdtma.files import write_json
 from hvdtma.graph.store import GraphStore, open_store
 from hvdtma.tasks import make_model, make_task
 from hvdtma.train.live import LiveView
-from hvdtma.train.loop import Trainer, Watch, announce_deal, shard_weight, train_rounds
+from hvdtma.train.loop import Trainer, Watch, announce_deal, hand_weight, train_rounds
+from hvdtma.train.memory import check_memory
 from hvdtma.train.optimizers import make_optimizer
 from hvdtma.train.recorder import Recorder, skipped_rounds
 from hvdtma.train.run_folder import RunFolder, read_model
@@ -52,7 +54,7 @@ def train(
             f"use horovodrun -np {config.trainers}, or --in-process {config.trainers}"
         )
     trainer = everywhere(comm, lambda: set_up(config, comm))
-    if not sum(comm.gather(trainer.task.num_examples(trainer.shard))):
+    if not any(comm.gather(trainer.batches is not None)):
         raise UserError(f"no trainer has anything to train on in {config.store}")
     store = trainer.store
     run = on_root(comm, lambda: RunFolder.create(config, store, overwrite=overwrite).path)
@@ -63,6 +65,7 @@ def train(
     with LiveView() as view, Recorder(trainer, comm.size, RunFolder(run), view) as recorder:
         try:
             totals = _train(trainer, averaging, recorder)
+            summary = _finish(trainer, averaging, recorder, totals, start)
         except (NonFiniteLoss, UserError) as error:
             recorder.event({"kind": "failed", "why": str(error)})
             report(run)
@@ -73,7 +76,6 @@ def train(
             report(run)
             console.print(f"{why}; its report: {run / 'report.html'}")
             raise
-        summary = _finish(trainer, averaging, recorder, totals, start)
     report(run)
     return summary
 
@@ -89,8 +91,10 @@ def set_up(config: TrainConfig, comm: Communicator) -> Trainer:
     """What a trainer does before it meets the others; raises UserError for what does not fit."""
     device = set_up_device(config, comm)
     store = open_store(config.store)
-    if comm.rank == 0:
-        Scorer(config, store)  # a missing split is found before training, not after
+    check_memory(config, store, comm.size)
+    if comm.rank == 0:  # what scoring lacks is found before training, not after
+        check_scoring_scratch(config, store)
+        Scorer(config, store)
     return make_trainer(config, store, comm, device)
 
 
@@ -140,7 +144,7 @@ def make_averaging(trainer: Trainer, comm: Communicator) -> TimedAveraging:
         interval_steps=config.interval_steps,
         rounds=config.rounds,
         time_limit_s=config.time_limit_s,
-        weight=shard_weight(trainer),
+        weight=hand_weight(trainer),
         optimizer_state=config.aggregate.optimizer_state,
         outer=outer,
         comm=comm,
@@ -149,11 +153,18 @@ def make_averaging(trainer: Trainer, comm: Communicator) -> TimedAveraging:
 
 @dataclass(frozen=True)
 class Totals:
-    """What one trainer did in a whole run; times in seconds."""
+    """What one trainer did in a whole run; times in seconds.
+
+    Attributes:
+        nodes, edges: of the last deal's whole hand, whatever part of it was in memory at once; the
+            edges are an estimate until every resident set was read.
+        sets: resident sets that it was cut into.
+    """
 
     trainer: int
     nodes: int
     edges: int
+    sets: int
     steps: int
     positives: int
     train_s: float
@@ -173,10 +184,13 @@ class Totals:
 
 
 def _totals(trainer: Trainer, averaging: TimedAveraging) -> Totals:
+    assert trainer.sets is not None
+    dealt = trainer.dealt.size
     return Totals(
         trainer=averaging.comm.rank,
-        nodes=trainer.shard.num_own,
-        edges=trainer.shard.csc.num_edges,
+        nodes=dealt.num_nodes,
+        edges=dealt.num_edges,
+        sets=trainer.sets.num_sets,
         steps=averaging.steps_done,
         positives=averaging.examples_done,
         train_s=averaging.train_s,
@@ -197,22 +211,16 @@ def _finish(
     totals: list[Totals],
     start: float,
 ) -> dict:
-    """Score what is left, test the best round, write the summary and the report."""
+    """Score what is left, test the best round, write the summary."""
     config, run, rounds = trainer.config, recorder.run, averaging.rounds_done
     trainer.let_go()  # scoring needs the memory
-    recorder.log_scores(recorder.scores.finish(rounds))
-    skipped = skipped_rounds(run, rounds, config.evaluate.every)
-    if skipped:
-        recorder.event({"kind": "skipped", "rounds": skipped})
-    facts = read_model(run.best, trainer.model)
-    test: dict[str, Any] = {
-        "kind": "score",
-        "part": "test",
-        "round": int(facts["round"]),
-        "time_s": float(facts["time_s"]),
-        "metrics": Scorer(config, trainer.store, trainer.device)(trainer.model, "test"),
-    }
-    recorder.log_scores([test])
+    try:
+        test, skipped = _score_what_is_left(trainer, recorder, rounds)
+    except UserError as error:
+        raise UserError(
+            f"training is over, but scoring failed: {error}. The parameters of the last rounds are "
+            f"kept; when this is mended, score them with: hvdtma evaluate {run.path}"
+        ) from error
     elapsed_s = sum(total.elapsed_s for total in totals)
     summary = {
         "method": trainer.store.attrs["order"]["method"],
@@ -235,6 +243,27 @@ def _finish(
     }
     write_json(run.summary, summary)
     return summary
+
+
+def _score_what_is_left(
+    trainer: Trainer, recorder: Recorder, rounds: int
+) -> tuple[dict[str, Any], list[int]]:
+    """The best round's test score as an event, and the rounds that were never scored."""
+    config, run = trainer.config, recorder.run
+    recorder.log_scores(recorder.scores.finish(rounds))
+    skipped = skipped_rounds(run, rounds, config.evaluate.every)
+    if skipped:
+        recorder.event({"kind": "skipped", "rounds": skipped})
+    facts = read_model(run.best, trainer.model)
+    test: dict[str, Any] = {
+        "kind": "score",
+        "part": "test",
+        "round": int(facts["round"]),
+        "time_s": float(facts["time_s"]),
+        "metrics": Scorer(config, trainer.store, trainer.device)(trainer.model, "test"),
+    }
+    recorder.log_scores([test])
+    return test, skipped
 
 
 def _scores_of(run: RunFolder, number: int) -> dict[str, float]:

@@ -93,11 +93,6 @@ def test_a_lost_scratch_folder_is_said(community_store, tmp_path):
         embed(model, community_store, room=Room(0, tmp_path / "gone"))
 
 
-def test_too_little_memory_to_score_names_the_least(community_store):
-    with pytest.raises(UserError, match=r"scoring needs 0\.\d+ at least"):
-        Room.of(0.1, None, community_store)
-
-
 @pytest.mark.parametrize(("encoder", "first_hop"), CASES)
 def test_a_sample_of_all_neighbours_is_the_full_embedding(community_store, encoder, first_hop):
     model = model_for(community_store, encoder, first_hop).encoder

@@ -39,7 +39,8 @@ def check_shard(store, graph, blocks, *, foreign):
         np.isin(np.searchsorted(offsets, np.arange(offsets[-1]), "right") - 1, blocks)
     )
     others = np.setdiff1d(np.arange(graph.num_nodes), own) if foreign else own[:0]
-    shard = load_shard(store, blocks, first_hop=True, foreign=foreign)
+    labels = graph.label is not None
+    shard = load_shard(store, blocks, first_hop=True, labels=labels, foreign=foreign)
     assert shard.nodes.tolist() == [*own, *others]
     assert shard.num_own == len(own)
     assert shard.num_nodes == len(own) + len(others) == len(shard.csc.indptr) - 1
@@ -49,9 +50,10 @@ def check_shard(store, graph, blocks, *, foreign):
     assert (shard.feat.numpy() == graph.feat[shard.nodes]).all()
     assert (shard.hop.mean.numpy() == graph.first_hop[shard.nodes]).all()
     assert (shard.hop.degree.numpy() == np.diff(graph.csc.indptr)[shard.nodes]).all()
-    if graph.label is not None:
+    assert shard.hand_edges == shard.num_edges
+    if labels:
         assert (shard.label.numpy() == graph.label[shard.nodes]).all()
-    train = graph.nodes.get("train", np.zeros(0, int))
+    train = graph.nodes.get("train", np.zeros(0, int)) if labels else np.zeros(0, int)
     assert shard.nodes[shard.train_nodes].tolist() == sorted(set(train) & set(own))
     assert (shard.train_nodes < shard.num_own).all()
 
@@ -101,8 +103,21 @@ def test_only_what_is_asked_for_is_read(community_store, typed_store):
     assert shard.hop is None
     assert shard.first_hop(torch.tensor([0])) is None
     assert shard.num_nodes == shard.num_own == 20
-    assert load_shard(typed_store, blocks).label is None
-    assert len(load_shard(typed_store, blocks).train_nodes) == 0
+    assert shard.label is None
+    assert len(shard.train_nodes) == 0
+    assert load_shard(community_store, blocks, labels=True).label.shape == (20,)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 1), st.integers(1, 5), st.data())
+def test_resident_sets_count_the_edges_of_the_whole_hand(graphs, which, num_sets, data):
+    store, _ = graphs[which]
+    block = st.integers(0, store.num_blocks - 1)
+    hand = np.array(sorted(data.draw(st.sets(block, min_size=num_sets))))
+    order = np.array(data.draw(st.permutations(hand.tolist())))
+    sets = [np.sort(part) for part in np.array_split(order, num_sets)]
+    counted = [load_shard(store, part, hand=hand).hand_edges for part in sets]
+    assert sum(counted) == load_shard(store, hand).num_edges
 
 
 def test_half_precision_features_are_read_in_single(tmp_path, graphs):

@@ -38,7 +38,7 @@ def seeds_of(batch):
 def test_every_training_node_comes_once_an_epoch_with_its_label(
     community_store, batch_size, first_hop
 ):
-    shard = load_shard(community_store, BLOCKS, first_hop=first_hop)
+    shard = load_shard(community_store, BLOCKS, first_hop=first_hop, labels=True)
     task = make_task(
         config_for(community_store, first_hop=first_hop, batch_size=batch_size), community_store
     )
@@ -59,7 +59,7 @@ def test_every_training_node_comes_once_an_epoch_with_its_label(
 
 
 def test_batches_are_a_function_of_their_stream(community_store):
-    shard = load_shard(community_store, BLOCKS)
+    shard = load_shard(community_store, BLOCKS, labels=True)
     task = make_task(config_for(community_store), community_store)
     one, again, other = (next(task.batches(shard, stream=s)) for s in ([1, 2], [1, 2], [1, 3]))
     assert one.around.x.equal(again.around.x)
@@ -70,7 +70,7 @@ def test_batches_are_a_function_of_their_stream(community_store):
 @pytest.mark.parametrize("first_hop", [False, True])
 def test_the_loss_is_the_mean_cross_entropy(community_store, first_hop):
     config = config_for(community_store, first_hop=first_hop)
-    shard = load_shard(community_store, BLOCKS, first_hop=first_hop)
+    shard = load_shard(community_store, BLOCKS, first_hop=first_hop, labels=True)
     task = make_task(config, community_store)
     model = make_model(config, community_store, task)
     batch = next(task.batches(shard, stream=[0]))
@@ -84,7 +84,7 @@ def test_the_loss_is_the_mean_cross_entropy(community_store, first_hop):
 def test_a_whole_step_moves_to_another_device(community_store):
     config, there = config_for(community_store, first_hop=True), torch.device("meta")
     task = make_task(config, community_store)
-    shard = load_shard(community_store, BLOCKS, first_hop=True)
+    shard = load_shard(community_store, BLOCKS, first_hop=True, labels=True)
     batch = next(task.batches(shard, stream=[0])).to(there)
     assert batch.size == 16
     assert task.loss(make_model(config, community_store, task).to(there), batch).device == there
@@ -96,7 +96,8 @@ def test_a_shard_without_training_nodes_has_no_examples(community_raw, tmp_path)
     raw.node_split = {"train": labelled[:1], "valid": labelled[1:9], "test": labelled[9:]}
     store = build(tmp_path / "x.zarr", raw, BuildOptions(hold_out="nodes", block_nodes=100))
     task = make_task(config_for(store), store)
-    counts = [task.num_examples(load_shard(store, np.array([block]))) for block in range(6)]
+    shards = [load_shard(store, np.array([block]), labels=True) for block in range(6)]
+    counts = [task.num_examples(shard) for shard in shards]
     assert sorted(counts) == [0, 0, 0, 0, 0, 1]
 
 
