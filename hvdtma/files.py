@@ -1,14 +1,55 @@
-"""Files that are whole or not there: written beside, then renamed."""
+"""Files that are whole or not there: written beside, then renamed; and what a full disk says."""
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from hvdtma.errors import UserError
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+REMOVED = "what was written is removed, nothing is left behind"
+
+
+class FullDisk(UserError):
+    """The disk is full; says which, and what to do."""
+
+    @classmethod
+    def of(cls, path: Path, what: str) -> FullDisk:
+        """Of the disk that `path` is on, or would be; `what` stands after its name."""
+        folder = folder_of(path)
+        free_gb = shutil.disk_usage(folder).free / 1e9
+        return cls(f"the disk of {folder} is full ({free_gb:.1f} GB free); {what}")
+
+
+@contextmanager
+def naming_full_disk(path: Path, what: str = REMOVED) -> Iterator[None]:
+    """Raises FullDisk, see there, where the block finds the disk full."""
+    try:
+        yield
+    except OSError as error:
+        if is_full(error):
+            raise FullDisk.of(path, what) from error
+        raise
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether an error says that the disk, or what one may have of it, is full."""
+    return isinstance(error, FullDisk) or (isinstance(error, OSError) and error.errno in FULL)
+
+
+def folder_of(path: Path) -> Path:
+    """The nearest folder above `path` that is there."""
+    return next(parent for parent in path.absolute().parents if parent.exists())
 
 
 @contextmanager

@@ -109,7 +109,7 @@ def build(
     if source:
         graph: Source = load_source(source, seed=seed)
     elif edges or splits:
-        graph = given.open(memory, out.absolute().parent)
+        graph = given.open(memory, out.absolute().parent, options)
     else:
         raise UserError("nothing to build from; give a source (such as debian:) or --edges FILE")
     made = build_store(out, graph, options, overwrite=overwrite, memory_gb=memory.num_bytes / 2**30)

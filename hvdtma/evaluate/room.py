@@ -21,8 +21,8 @@ from hvdtma.graph.neighbour_means import BAND_BYTES, BANDS, READ_ROWS, least_byt
 from hvdtma.graph.sizes import GraphFacts
 from hvdtma.shard.footprint import PROCESS_BYTES
 
-# Trainer 0 scores in the process that has trained, with two sets of libraries' threads and compiled
-# code in it (measured: 663 MiB before the test part is scored, and up to 20 in the gaps of memory).
+# Trainer 0 scores in the process that has trained, which is larger than one that only scores: 663
+# MiB before the test part, measured, and its peak was 20 MiB over that and what is counted below.
 TRAINED_BYTES = 96 << 20
 LEAST_BYTES = 64 << 20  # to work in
 EDGES_AT_ONCE = 1 << 20

@@ -12,8 +12,10 @@ from rich.progress import Progress
 from hvdtma.console import console
 from hvdtma.errors import UserError
 from hvdtma.evaluate.embed import NO_LIMIT, Room, embed
-from hvdtma.files import replacing
+from hvdtma.evaluate.rows import Rows
+from hvdtma.files import naming_full_disk, replacing
 from hvdtma.graph.store import GraphStore, StoreWriter
+from hvdtma.graph.stream import array_pieces
 from hvdtma.models.encoder import Encoder
 
 ROWS_AT_ONCE = 1 << 16
@@ -32,7 +34,9 @@ def write_embeddings(
     `.parquet`: columns `id` and `embedding` (fixed-size list of float32). `.zarr`: arrays
     `embedding` float32 [N, H] and the ids as in a store (`node_id/...`).
 
-    Raises UserError for another ending, or if `out` exists (unless `overwrite`).
+    Ids are read with the rows that they stand beside, some at a time.
+
+    Raises UserError for another ending, if `out` exists (unless `overwrite`), and for a full disk.
     """
     if out.suffix not in (".parquet", ".zarr"):
         raise UserError(f"'{out}' ends in '{out.suffix}'; valid: .parquet, .zarr")
@@ -43,23 +47,38 @@ def write_embeddings(
         h_NH = embed(
             encoder, store, progress=lambda done: bar.update(task, completed=done), room=room
         )
-    ids = store.node_ids()
-    num_nodes, dim = h_NH.shape
     out.parent.mkdir(parents=True, exist_ok=True)
-    if out.suffix == ".zarr":
-        with StoreWriter(out, overwrite, format="hvdtma-embeddings") as writer:
-            with writer.growing("embedding", np.float32, num_nodes, (dim,)) as array:
-                for start in range(0, num_nodes, ROWS_AT_ONCE):
-                    array.append(h_NH[start : start + ROWS_AT_ONCE])
-            for name, values in ids.as_arrays().items():
-                writer.put(f"node_id/{name}", values)
-        return num_nodes, dim
-    kind = pa.list_(pa.float32(), dim)
-    schema = pa.schema([("id", ids.values.type), ("embedding", kind)])
-    with replacing(out) as beside, pq.ParquetWriter(beside, schema) as writer:
+    write = _write_zarr if out.suffix == ".zarr" else _write_parquet
+    write(h_NH, store, out, overwrite)
+    return h_NH.shape[0], h_NH.shape[1]
+
+
+def _write_zarr(h_NH: Rows, store: GraphStore, out: Path, overwrite: bool) -> None:
+    num_nodes, dim = h_NH.shape
+    with StoreWriter(out, overwrite, format="hvdtma-embeddings") as writer:
+        with writer.growing("embedding", np.float32, num_nodes, (dim,)) as array:
+            for start in range(0, num_nodes, ROWS_AT_ONCE):
+                array.append(h_NH[start : start + ROWS_AT_ONCE])
+        for name in store.array_names:
+            if name.startswith("node_id/"):
+                stored = store.array(name)
+                with writer.growing(name, stored.dtype, stored.shape[0]) as array:
+                    for values in array_pieces(store, name):
+                        array.append(values)
+
+
+def _write_parquet(h_NH: Rows, store: GraphStore, out: Path, overwrite: bool) -> None:
+    num_nodes, dim = h_NH.shape
+    schema = pa.schema(
+        [("id", store.node_ids(0, 0).values.type), ("embedding", pa.list_(pa.float32(), dim))]
+    )
+    with (
+        naming_full_disk(out),
+        replacing(out) as beside,
+        pq.ParquetWriter(beside, schema) as writer,
+    ):
         for start in range(0, num_nodes, ROWS_AT_ONCE):
             rows = h_NH[start : start + ROWS_AT_ONCE]
             vectors = pa.FixedSizeListArray.from_arrays(rows.reshape(-1), dim)
-            piece = [ids.values[start : start + len(rows)], vectors]
-            writer.write_table(pa.table(piece, schema=schema))
-    return num_nodes, dim
+            ids = store.node_ids(start, start + len(rows)).values
+            writer.write_table(pa.table([ids, vectors], schema=schema))

@@ -22,12 +22,22 @@ def first_hop(csc: CSC, feat_ND: np.ndarray) -> np.ndarray:
     return np.concatenate([np.zeros((0, feat_ND.shape[1]), np.float32), *bands])
 
 
+def held_for_first_hop(num_nodes: int, itemsize: int) -> int:
+    """The least that the first hop takes: where edges begin, a column of features, and bands."""
+    return 8 * (num_nodes + 1) + least_bytes(num_nodes, itemsize)
+
+
+def room_for_first_hop(num_nodes: int, itemsize: int, memory: Memory) -> int:
+    """Bytes that `neighbour_means` may take; raises UserError where they are too few."""
+    held_bytes = held_for_first_hop(num_nodes, itemsize)
+    return memory.left(held_bytes, "the first hop") + least_bytes(num_nodes, itemsize)
+
+
 def write_first_hop(writer: StoreWriter, memory: Memory, block_nodes: int) -> None:
     """Compute the first hop of the store that is being written, and write it."""
     feat, indptr, indices = (writer.written(name) for name in ("feat", "indptr", "indices"))
     num_nodes, dim = feat.shape
-    held_bytes = 8 * (num_nodes + 1) + least_bytes(num_nodes, feat.dtype.itemsize)
-    room = memory.left(held_bytes, "the first hop") + held_bytes - 8 * (num_nodes + 1)
+    room = room_for_first_hop(num_nodes, feat.dtype.itemsize, memory)
     chunk_rows = rows_per_chunk(block_nodes, dim * feat.dtype.itemsize)
     with (
         progress("first hop", indices.shape[0] * dim, "edges x features") as advance,

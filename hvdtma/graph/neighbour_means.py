@@ -57,7 +57,9 @@ def neighbour_means(
     def read_sources(band: tuple[int, int]) -> np.ndarray:
         return indices[int(indptr_N1[band[0]]) : int(indptr_N1[band[1]])]
 
-    groups = _column_groups(rows, memory_bytes)
+    itemsize = np.dtype(rows.dtype).itemsize
+    held = isinstance(rows, np.ndarray)
+    groups = _column_groups(dim, 1 if held else num_groups(num_nodes, dim, itemsize, memory_bytes))
     for number, (left, right) in enumerate(groups):
         bits = _bits(_columns(rows, left, right))
         last = number == len(groups) - 1
@@ -94,6 +96,14 @@ def bytes_taken(
     return columns + several * min(sums, BAND_BYTES) + 2 * min(edges, BAND_BYTES // 2)
 
 
+def scratch_bytes(
+    num_nodes: int, dim: int, itemsize: int, mean_itemsize: int, memory_bytes: int
+) -> int:
+    """Bytes of the files that all groups of columns but the last wait in."""
+    groups = _column_groups(dim, num_groups(num_nodes, dim, itemsize, memory_bytes))
+    return num_nodes * groups[-1][0] * mean_itemsize
+
+
 def least_bytes(num_nodes: int, itemsize: int) -> int:
     """The least `memory_bytes`: a column of all nodes and bands."""
     return num_nodes * itemsize + BANDS * BAND_BYTES
@@ -105,12 +115,8 @@ def num_groups(num_nodes: int, dim: int, itemsize: int, memory_bytes: int) -> in
     return max(-(-dim // max(fitting, 1)), 1)
 
 
-def _column_groups(rows: Any, memory_bytes: int) -> list[tuple[int, int]]:
-    """Ranges of columns, as equal as can be; one of all if the rows are in memory."""
-    num_nodes, dim = rows.shape
-    held = isinstance(rows, np.ndarray)
-    itemsize = np.dtype(rows.dtype).itemsize
-    groups = 1 if held else num_groups(num_nodes, dim, itemsize, memory_bytes)
+def _column_groups(dim: int, groups: int) -> list[tuple[int, int]]:
+    """Ranges of columns, as equal as can be."""
     cuts = np.linspace(0, dim, groups + 1).astype(int).tolist()
     return list(pairwise(cuts))
 

@@ -10,6 +10,14 @@ import scipy.sparse as sp
 
 from hvdtma.errors import UserError
 
+SVD_BYTES = 24  # of a value of the result, and of what is worked with beside it; measured
+OVERSAMPLES = 10  # columns more than are asked for, scikit-learn's default
+
+
+def svd_bytes(num_rows: int, dim: int) -> int:
+    """What a truncated SVD to `dim` columns takes, beside the matrix."""
+    return SVD_BYTES * num_rows * (dim + OVERSAMPLES)
+
 
 def reduce_features(feat_ND: np.ndarray | sp.csr_matrix, dim: int, seed: int) -> np.ndarray:
     """Features float32 [N, dim] by randomised truncated SVD (Halko et al., SIAM Review 2011).

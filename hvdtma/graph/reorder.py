@@ -180,10 +180,7 @@ def _write_ids(writer: StoreWriter, store: GraphStore, rank_N: np.ndarray, room:
 
 def _id_pieces(store: GraphStore) -> Iterator[NodeIds]:
     for start in range(0, store.num_nodes, IDS_PER_PIECE):
-        stop = min(start + IDS_PER_PIECE, store.num_nodes)
-        offsets = store.read("node_id/offsets", start, stop + 1)
-        utf8 = store.read("node_id/utf8", int(offsets[0]), int(offsets[-1]))
-        yield NodeIds.from_arrays({"offsets": offsets - offsets[0], "utf8": utf8})
+        yield store.node_ids(start, min(start + IDS_PER_PIECE, store.num_nodes))
 
 
 def _write_links(writer: StoreWriter, store: GraphStore, rank_N: np.ndarray) -> None:

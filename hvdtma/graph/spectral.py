@@ -9,7 +9,16 @@ import numpy as np
 import scipy.sparse as sp
 from sklearn.utils.extmath import randomized_svd
 
-from hvdtma.graph.csc import CSC
+from hvdtma.graph.csc import CSC, index_dtype
+from hvdtma.graph.reduce import svd_bytes
+
+EDGE_BYTES = 12  # times an index: the graph, its values, and copies with both scaled; measured
+
+
+def spectral_bytes(num_nodes: int, num_edges: int, dim: int) -> int:
+    """What `spectral_features` takes, with the graph."""
+    index_bytes = np.dtype(index_dtype(num_nodes)).itemsize
+    return EDGE_BYTES * index_bytes * num_edges + svd_bytes(num_nodes, dim)
 
 
 def spectral_features(csc: CSC, dim: int, seed: int) -> np.ndarray:

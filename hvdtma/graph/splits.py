@@ -20,6 +20,9 @@ from hvdtma.graph.external.keys import pair_hashes
 from hvdtma.graph.raw import PARTS, Pairs
 
 DRAWN_AT_ONCE = 1 << 23  # negatives; fixed, for the draws depend on it
+LOOKED_AT_ONCE = 1 << 18  # of them, whether they are links
+DRAW_BYTES = 24  # of a negative: as it is drawn, as it is kept, and as it is written
+KNOWN_BYTES = 80  # of an edge that no negative may be, until they are in order; measured
 
 
 def pair_key(src: np.ndarray, dst: np.ndarray, num_nodes: int) -> np.ndarray:
@@ -194,13 +197,26 @@ def _draw(
     rng: np.random.Generator,
 ) -> np.ndarray:
     neg_nK = rng.integers(0, num_nodes, size=(len(src_n), num_negatives), dtype=np.int64)
-    row, column = np.divmod(np.arange(neg_nK.size), num_negatives)
-    while len(row):
-        drawn = neg_nK[row, column]
-        wrong = targets_of.has_edges(drawn, row_n[row]) | (drawn == src_n[row])
-        row, column = row[wrong], column[wrong]
-        neg_nK[row, column] = rng.integers(0, num_nodes, size=len(row))
+    drawn = neg_nK.reshape(-1)
+
+    def wrong_of(places: np.ndarray) -> np.ndarray:
+        row = places // num_negatives
+        is_link = targets_of.has_edges(drawn[places], row_n[row])
+        return places[is_link | (drawn[places] == src_n[row])]
+
+    pieces = range(0, len(drawn), LOOKED_AT_ONCE)
+    wrong = np.concatenate(
+        [wrong_of(np.arange(start, min(start + LOOKED_AT_ONCE, len(drawn)))) for start in pieces]
+    )
+    while len(wrong):
+        drawn[wrong] = rng.integers(0, num_nodes, size=len(wrong))
+        wrong = wrong_of(wrong)
     return neg_nK
+
+
+def drawing_bytes(num_links: int, num_negatives: int, num_known: int) -> int:
+    """Bytes that `draw_negatives` takes, with what is handed to it and what is made of it."""
+    return KNOWN_BYTES * num_known + DRAW_BYTES * min(num_links * num_negatives, DRAWN_AT_ONCE)
 
 
 def _distinct(csc: CSC) -> np.ndarray:

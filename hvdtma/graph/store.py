@@ -37,6 +37,7 @@ import xxhash
 import zarr
 
 from hvdtma.errors import UserError
+from hvdtma.files import REMOVED, FullDisk, is_full
 from hvdtma.graph.array_writer import ArrayWriter
 from hvdtma.graph.chunks import ChunkReader, DamagedChunk
 from hvdtma.graph.csc import CSC
@@ -167,9 +168,13 @@ class GraphStore:
         types = self.read("edge_type", first, last) if "edge_type" in self else None
         return CSC(indptr - indptr[0], self.read("indices", first, last), types)
 
-    def node_ids(self) -> NodeIds:
-        names = [n for n in self.array_names if n.startswith("node_id/")]
-        return NodeIds.from_arrays({n.removeprefix("node_id/"): self.read(n) for n in names})
+    def node_ids(self, start: int = 0, stop: int | None = None) -> NodeIds:
+        """The ids of nodes start:stop."""
+        if "node_id/values" in self:
+            return NodeIds.from_arrays({"values": self.read("node_id/values", start, stop)})
+        offsets = self.read("node_id/offsets", start, None if stop is None else stop + 1)
+        utf8 = self.read("node_id/utf8", int(offsets[0]), int(offsets[-1]))
+        return NodeIds.from_arrays({"offsets": offsets - offsets[0], "utf8": utf8})
 
     def links(self, part: str) -> Pairs | None:
         """The held-out links of `valid` or `test`, or None."""
@@ -317,16 +322,9 @@ class StoreWriter:
     def _give_up(self, error: BaseException) -> None:
         """Remove what was written; raises UserError for what is the disk's fault."""
         shutil.rmtree(self.beside, ignore_errors=True)
-        if not isinstance(error, OSError):
-            return
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            folder = next(parent for parent in self.path.absolute().parents if parent.exists())
-            free_gb = shutil.disk_usage(folder).free / 1e9
-            raise UserError(
-                f"the disk of {folder} is full ({free_gb:.1f} GB free after removing "
-                "what was written); nothing is left behind"
-            ) from error
-        if error.errno in UNWRITABLE:
+        if is_full(error):
+            raise FullDisk.of(self.path, REMOVED) from error
+        if isinstance(error, OSError) and error.errno in UNWRITABLE:
             raise UserError(f"{self.path} cannot be written: {error}") from error
 
 

@@ -1,9 +1,9 @@
 """`hvdtma verify`: whether a store still holds what was written, and keeps its promises.
 
-Arrays and edges are gone through in pieces; what is held is a few bytes a node, and the held-out
-links with their negatives.
+Arrays, edges and negatives are gone through in pieces; what is held is some bytes a node and a
+held-out link, which `least_bytes` counts.
 
-Legend: N nodes, E edges, n held-out links, K negatives, Q pairs.
+Legend: N nodes, E edges, H held-out links, K negatives, Q pairs.
 """
 
 from __future__ import annotations
@@ -11,15 +11,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import numpy as np
-import pyarrow.compute as pc
 import xxhash
 from numba import njit
+from rich.markup import escape
 
 from hvdtma.console import console
 from hvdtma.errors import UserError
 from hvdtma.graph.csc import CSC
+from hvdtma.graph.external.id_sets import StringSet
 from hvdtma.graph.external.keys import mix
 from hvdtma.graph.external.memory import Memory
+from hvdtma.graph.first_hop import held_for_first_hop, room_for_first_hop
 from hvdtma.graph.neighbour_means import neighbour_means
 from hvdtma.graph.raw import PARTS, Pairs
 from hvdtma.graph.splits import pair_key
@@ -27,7 +29,12 @@ from hvdtma.graph.store import GraphStore
 from hvdtma.graph.stream import array_pieces, row_pieces
 
 ROUNDING = 1e-5
-PAIRS_AT_ONCE = 1 << 22  # looked up in one pass over the edges
+IDS_AT_ONCE = 1 << 18
+LEAST_PAIRS, MOST_PAIRS = 1 << 17, 1 << 22  # looked up in one pass over the edges
+PAIR_BYTES = 64  # of a pair while it is looked up
+LINK_BYTES = 80  # of a held-out link, with its key, while either direction is looked up
+TEXT_SHARE = 1.25  # of ids' text, in a table that grows
+TABLE_BYTES = 26  # of an id that is a string, in such a table
 
 
 def verification(
@@ -39,7 +46,11 @@ def verification(
 
     Args:
         memory_gb: GiB that may be held (None: half of what is free).
+
+    Raises UserError, before the first check, where these are too few.
     """
+    memory = Memory.limit(memory_gb)
+    memory.left(least_bytes(store), f"verifying {store.num_nodes:,} nodes")
     damaged = False
     for name in store.array_names:
         wrong = _checksum(store, name)
@@ -48,13 +59,25 @@ def verification(
     if damaged:
         return
     for what, check in STRUCTURE.items():
-        wrong = check(store)
+        wrong = check(store, memory)
         yield what, wrong
         if wrong:
             return
     for what, check in PROMISES.items():
-        yield what, check(store)
-    yield "first hop is the neighbours' mean", _first_hop_is_the_mean(store, memory_gb)
+        yield what, check(store, memory)
+
+
+def least_bytes(store: GraphStore) -> int:
+    """Bytes that the check takes which takes most."""
+    num_nodes, links = store.num_nodes, sum(number for number, _ in store.held_out.values())
+    text = store.array("node_id/utf8").shape[0] if "node_id/utf8" in store else 0
+    itemsize = store.feature_dtype.itemsize
+    return max(
+        10 * num_nodes,  # where edges begin, or ids that are integers, and two marks
+        int(TABLE_BYTES * num_nodes + TEXT_SHARE * text) if text else 0,
+        LINK_BYTES * links + PAIR_BYTES * LEAST_PAIRS * bool(links),
+        held_for_first_hop(num_nodes, itemsize) if "first_hop" in store else 0,
+    )
 
 
 def print_verification(store: GraphStore, memory_gb: float | None = None) -> None:
@@ -62,10 +85,9 @@ def print_verification(store: GraphStore, memory_gb: float | None = None) -> Non
     failed = 0
     for what, wrong in verification(store, memory_gb):
         failed += wrong is not None
-        console.print(
-            f"{'[green]ok[/]  ' if wrong is None else '[red]BAD[/] '} {what}"
-            + (f": {wrong}" if wrong else "")
-        )
+        mark = "[green]ok[/]  " if wrong is None else "[red]BAD[/] "
+        said = f"{what}: {wrong}" if wrong else what
+        console.print(f"{mark} {escape(said)}", soft_wrap=True)  # a path can be copied
     if failed:
         raise UserError(f"{store.path}: {failed} checks failed; build it again")
 
@@ -81,7 +103,7 @@ def _checksum(store: GraphStore, name: str) -> str | None:
     return None if same else "differs from what was written"
 
 
-def _lengths_agree(store: GraphStore) -> str | None:
+def _lengths_agree(store: GraphStore, memory: Memory) -> str | None:
     num_nodes, num_edges = store.num_nodes, store.num_edges
     for name, length in (
         ("indptr", num_nodes + 1),
@@ -97,7 +119,7 @@ def _lengths_agree(store: GraphStore) -> str | None:
     return None
 
 
-def _csc_is_sound(store: GraphStore) -> str | None:
+def _csc_is_sound(store: GraphStore, memory: Memory) -> str | None:
     indptr = store.read("indptr")
     if indptr[0] != 0 or indptr[-1] != store.num_edges or (indptr[1:] < indptr[:-1]).any():
         return "indptr does not count the edges"
@@ -113,7 +135,7 @@ def _csc_is_sound(store: GraphStore) -> str | None:
     return None
 
 
-def _blocks_cover(store: GraphStore) -> str | None:
+def _blocks_cover(store: GraphStore, memory: Memory) -> str | None:
     offsets = store.block_offsets
     if not _is_cover(offsets, store.num_nodes):
         return "blocks do not cover the nodes in order"
@@ -127,7 +149,7 @@ def _is_cover(offsets: np.ndarray, end: int) -> bool:
     return offsets[0] == 0 and offsets[-1] == end and bool((np.diff(offsets) > 0).all())
 
 
-def _numbers_are_in_range(store: GraphStore) -> str | None:
+def _numbers_are_in_range(store: GraphStore, memory: Memory) -> str | None:
     ends = {"label": len(store.label_names), "edge_type": len(store.edge_type_names)}
     for name in store.array_names:
         part, _, kind = name.rpartition("/")
@@ -140,19 +162,22 @@ def _numbers_are_in_range(store: GraphStore) -> str | None:
     return None
 
 
-def _ids_are_distinct(store: GraphStore) -> str | None:
-    ids = store.node_ids()
-    if ids.are_strings:
-        distinct = pc.count_distinct(ids.values).as_py()
+def _ids_are_distinct(store: GraphStore, memory: Memory) -> str | None:
+    if "node_id/values" in store:
+        values = store.read("node_id/values")
+        values.sort()
+        num, distinct = len(values), int((values[1:] != values[:-1]).sum()) + (len(values) > 0)
     else:
-        values = np.sort(ids.values.to_numpy())
-        distinct = int((values[1:] != values[:-1]).sum()) + (len(values) > 0)
-    if len(ids) == distinct == store.num_nodes:
+        num, known = store.array("node_id/offsets").shape[0] - 1, StringSet()
+        for start in range(0, num, IDS_AT_ONCE):
+            known.add(store.node_ids(start, min(start + IDS_AT_ONCE, num)).values)
+        distinct = known.num
+    if num == distinct == store.num_nodes:
         return None
-    return f"{distinct} distinct ids in {len(ids)}, for {store.num_nodes} nodes"
+    return f"{distinct} distinct ids in {num}, for {store.num_nodes} nodes"
 
 
-def _mirrored(store: GraphStore) -> str | None:
+def _mirrored(store: GraphStore, memory: Memory) -> str | None:
     """By a fingerprint of all edges one way, and of all the other: equal if they are the same."""
     if not store.undirected:
         return None
@@ -194,33 +219,33 @@ def linked(store: GraphStore, src_Q: np.ndarray, dst_Q: np.ndarray) -> np.ndarra
     return found_Q
 
 
-def _no_leak(store: GraphStore) -> str | None:
-    for part in ("valid", "test"):
-        pairs = store.links(part)
-        if pairs is None:
-            continue
+def _links(store: GraphStore) -> Iterator[tuple[str, Pairs]]:
+    """The held-out links of both parts, without negatives."""
+    for part in store.held_out:
+        src, dst = (store.read(f"split/{part}/{end}") for end in ("src", "dst"))
+        yield part, Pairs(src, dst)
+
+
+def _no_leak(store: GraphStore, memory: Memory) -> str | None:
+    for part, pairs in _links(store):
         leaks = linked(store, pairs.src, pairs.dst) | linked(store, pairs.dst, pairs.src)
         if leaks.any():
             return f"{leaks.sum()} held-out {part} links are in the training graph"
     return None
 
 
-def _negatives_are_no_links(store: GraphStore) -> str | None:
-    def key(src: np.ndarray, dst: np.ndarray) -> np.ndarray:
-        if store.undirected:
-            return pair_key(src, dst, store.num_nodes)
-        return src.astype(np.int64) * store.num_nodes + dst
-
-    links = {part: pairs for part in ("valid", "test") if (pairs := store.links(part)) is not None}
-    known = [key(pairs.src, pairs.dst) for pairs in links.values()]
+def _negatives_are_no_links(store: GraphStore, memory: Memory) -> str | None:
+    links = dict(_links(store))
+    keys = [_keys(store, pairs.src, pairs.dst) for pairs in links.values()]
+    known = np.unique(np.concatenate([np.zeros(0, np.int64), *keys]))
+    room = memory.left(LINK_BYTES * sum(map(len, links.values())), "verifying negatives")
+    num_pairs = min(max(room // PAIR_BYTES, LEAST_PAIRS), MOST_PAIRS)
     for part, pairs in links.items():
-        if pairs.neg is None or part in store.attrs.get("negatives_given", ()):
+        if not store.held_out[part][1] or part in store.attrs.get("negatives_given", ()):
             continue
         wrong = own = 0
-        for few in _few_at_a_time(pairs):
-            assert few.neg is not None
-            src, neg = np.repeat(few.src, few.neg.shape[1]), few.neg.reshape(-1)
-            is_link = linked(store, src, neg) | np.isin(key(src, neg), np.concatenate(known))
+        for src, neg in _negatives(store, part, pairs, num_pairs):
+            is_link = linked(store, src, neg) | _among(known, _keys(store, src, neg))
             wrong, own = wrong + int(is_link.sum()), own + int((src == neg).sum())
         if wrong:
             return f"{wrong} {part} negatives are known links"
@@ -229,26 +254,46 @@ def _negatives_are_no_links(store: GraphStore) -> str | None:
     return None
 
 
-def _few_at_a_time(pairs: Pairs) -> Iterator[Pairs]:
-    assert pairs.neg is not None
-    step = max(PAIRS_AT_ONCE // max(pairs.neg.shape[1], 1), 1)
+def _keys(store: GraphStore, src_Q: np.ndarray, dst_Q: np.ndarray) -> np.ndarray:
+    """One int64 per pair, the same for both directions if the graph is undirected."""
+    if store.undirected:
+        return pair_key(src_Q, dst_Q, store.num_nodes)
+    return src_Q.astype(np.int64) * store.num_nodes + dst_Q
+
+
+def _among(ascending: np.ndarray, key_Q: np.ndarray) -> np.ndarray:
+    """Bool [Q]: whether each key is one of some."""
+    at_Q = np.searchsorted(ascending, key_Q)
+    at_Q[at_Q == len(ascending)] = 0
+    return ascending[at_Q] == key_Q
+
+
+def _negatives(
+    store: GraphStore, part: str, pairs: Pairs, num_pairs: int
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Sources and negatives [Q] of a part, about `num_pairs` at a time."""
+    each = store.held_out[part][1]
+    step = max(num_pairs // each, 1)
     for start in range(0, len(pairs), step):
-        yield pairs.take(slice(start, start + step))
+        neg = store.read(f"split/{part}/neg", start, start + step)
+        yield np.repeat(pairs.src[start : start + step], each), neg.reshape(-1)
 
 
-def _node_parts_are_disjoint(store: GraphStore) -> str | None:
-    parts = [nodes for part in PARTS if (nodes := store.labelled_nodes(part)) is not None]
-    nodes = np.concatenate([np.zeros(0, np.int64), *parts])
-    repeated = len(nodes) - len(np.unique(nodes))
+def _node_parts_are_disjoint(store: GraphStore, memory: Memory) -> str | None:
+    seen_N, num = np.zeros(store.num_nodes, bool), 0
+    for name in (f"split/{part}/node" for part in PARTS):
+        for nodes in array_pieces(store, name) if name in store else ():
+            seen_N[nodes] = True
+            num += len(nodes)
+    repeated = num - int(seen_N.sum())
     return f"{repeated} nodes are in the split more than once" if repeated else None
 
 
-def _first_hop_is_the_mean(store: GraphStore, memory_gb: float | None) -> str | None:
+def _first_hop_is_the_mean(store: GraphStore, memory: Memory) -> str | None:
     if "first_hop" not in store:
         return None
-    indptr = store.read("indptr")
-    room = Memory.limit(memory_gb).left(indptr.nbytes, "verifying the first hop")
-    indices, feat = store.reader("indices"), store.reader("feat")
+    room = room_for_first_hop(store.num_nodes, store.feature_dtype.itemsize, memory)
+    indptr, indices, feat = store.read("indptr"), store.reader("indices"), store.reader("feat")
     gap, largest, start = 0.0, 1.0, 0
     for mean_nD in neighbour_means(indptr, indices, feat, memory_bytes=room):
         found = store.read("first_hop", start, start + len(mean_nD))
@@ -259,7 +304,7 @@ def _first_hop_is_the_mean(store: GraphStore, memory_gb: float | None) -> str | 
     return None if gap <= rounding * largest else f"first_hop is off by up to {gap:.2g}"
 
 
-Check = Callable[[GraphStore], str | None]
+Check = Callable[[GraphStore, Memory], str | None]
 
 STRUCTURE: dict[str, Check] = {
     "arrays are as long as they say": _lengths_agree,
@@ -273,4 +318,5 @@ PROMISES: dict[str, Check] = {
     "held-out links are in no message passing": _no_leak,
     "negatives are no known links": _negatives_are_no_links,
     "a node is in one part of the split": _node_parts_are_disjoint,
+    "first hop is the neighbours' mean": _first_hop_is_the_mean,
 }

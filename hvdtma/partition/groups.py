@@ -18,7 +18,7 @@ from hvdtma.graph.raw import EDGES_PER_PIECE
 from hvdtma.graph.store import GraphStore
 from hvdtma.graph.stream import edge_pieces
 from hvdtma.partition.metis import metis_bytes, metis_parts
-from hvdtma.partition.streaming import streaming_groups
+from hvdtma.partition.streaming import least_to_stream, streaming_groups
 
 CLUSTERERS = ("auto", "metis", "streaming")
 
@@ -42,8 +42,7 @@ def groups(
 
     Raises UserError for too little memory, for METIS where it is asked for by name.
     """
-    metis = clusterer == "metis" or (clusterer == "auto" and metis_fits(store, memory))
-    if not metis:
+    if not _takes_metis(store, clusterer, memory):
         found = streaming_groups(
             store, num_groups, seed=seed, balance=balance, memory=memory, folder=folder
         )
@@ -53,6 +52,16 @@ def groups(
         csc = store.rows(0, store.num_nodes)
         found = metis_parts(csc, num_groups, seed=seed, balance=balance)
     return found.astype(index_dtype(store.num_nodes)), "metis"
+
+
+def _takes_metis(store: GraphStore, clusterer: str, memory: Memory) -> bool:
+    return clusterer == "metis" or (clusterer == "auto" and metis_fits(store, memory))
+
+
+def least_to_group(store: GraphStore, clusterer: str, memory: Memory) -> int:
+    """The least bytes that the clusterer takes which `groups` would choose."""
+    metis = _takes_metis(store, clusterer, memory)
+    return metis_needs(store) if metis else least_to_stream(store)
 
 
 def metis_fits(store: GraphStore, memory: Memory) -> bool:

@@ -14,7 +14,7 @@ from hvdtma.graph.external.memory import Memory
 from hvdtma.graph.reorder import disk_to_reorder, rank_of, room_to_reorder, write_reordered
 from hvdtma.graph.store import GraphStore, StoreWriter, refuse_existing
 from hvdtma.partition.deal import check_trainers
-from hvdtma.partition.groups import CLUSTERERS, groups, share_within
+from hvdtma.partition.groups import CLUSTERERS, groups, least_to_group, share_within
 from hvdtma.partition.orders import Order, min_cut_order, random_order, super_node_order
 from hvdtma.partition.streaming import disk_to_cluster
 
@@ -107,8 +107,13 @@ def _refuse_too_small(
 ) -> None:
     """Raises UserError if memory or disk will not do; before anything is begun."""
     held_bytes = (ORDER_BYTES if store.num_nodes < 2**31 else 2 * ORDER_BYTES) * store.num_nodes
+    needed_bytes = held_bytes + room_to_reorder(store)
+    if options.method != "random":
+        needed_bytes = max(needed_bytes, least_to_group(store, options.clusterer, memory))
     what = f"partitioning {store.num_nodes:,} nodes and {store.num_edges:,} edges"
-    memory.left(held_bytes + room_to_reorder(store), what)
+    if options.clusterer == "metis":
+        what += " (--clusterer streaming may need less)"
+    memory.left(needed_bytes, what)
     needed = disk_to_reorder(store)
     if options.method != "random" and options.clusterer != "metis":
         needed = max(needed, disk_to_cluster(store))

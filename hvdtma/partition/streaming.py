@@ -71,10 +71,10 @@ def streaming_groups(
     """
     if num_groups == 1:
         return np.zeros(store.num_nodes, index_dtype(store.num_nodes))
-    held_bytes = (NODE_BYTES if store.num_nodes < 2**31 else WIDE_NODE_BYTES) * store.num_nodes
     what = f"clustering {store.num_nodes:,} nodes"
-    memory.left(held_bytes + EdgeSorter.least_bytes(2 * store.num_edges), what)
-    task = Task(store, num_groups, balance, seed, folder, memory.left(held_bytes, what))
+    memory.left(least_to_stream(store), what)
+    room = memory.left(_held_bytes(store), what)
+    task = Task(store, num_groups, balance, seed, folder, room)
     whole = _both_ways(task)
     group_N = _grouped(task, whole)
     clusters = _of_groups(task, whole, group_N)
@@ -82,6 +82,16 @@ def streaming_groups(
     if isinstance(whole, ScratchGraph):
         whole.remove()
     return clusters.cluster_N
+
+
+def least_to_stream(store: GraphStore) -> int:
+    """The least bytes of memory that `streaming_groups` takes."""
+    return _held_bytes(store) + EdgeSorter.least_bytes(2 * store.num_edges)
+
+
+def _held_bytes(store: GraphStore) -> int:
+    """What is held of every node."""
+    return (NODE_BYTES if store.num_nodes < 2**31 else WIDE_NODE_BYTES) * store.num_nodes
 
 
 def disk_to_cluster(store: GraphStore) -> int:

@@ -13,7 +13,7 @@ from hvdtma.config import TrainConfig
 from hvdtma.errors import UserError
 from hvdtma.graph.blocks import equal_blocks, sensible_block_size
 from hvdtma.graph.build import BuildOptions
-from hvdtma.graph.build.disk import held_out_links
+from hvdtma.graph.build.sizes import BuildSizes, held_out_links
 from hvdtma.graph.sizes import GraphSizes
 
 
@@ -52,10 +52,29 @@ class PlannedGraph:
         """Edges that are sorted: an undirected one in both directions."""
         return self.edges * (1 + self.undirected)
 
+    @property
+    def build_sizes(self) -> BuildSizes:
+        """What its build goes by; features are taken to be had in any order."""
+        return BuildSizes(
+            self.nodes,
+            self.edges,
+            self.undirected,
+            typed=False,
+            feature_dim=self.dim,
+            features="rows",
+            labelled=bool(self.classes),
+            held_out=held_out_links(self.options, self.edges),
+            options=self.options,
+        )
+
+    @property
+    def dim(self) -> int:
+        """Features in the store."""
+        return min(self.features, self.options.feature_dim or self.features)
+
     def sizes(self, config: TrainConfig) -> GraphSizes:
         """Of the store, if no edge is a repeated one. Raises UserError if no edge is left."""
         dtype = np.dtype(self.options.feature_dtype)
-        dim = min(self.features, self.options.feature_dim or self.features)
         held = held_out_links(self.options, self.edges)
         left = self.edges - sum(number for number, _ in held.values())
         if left < 1:
@@ -63,7 +82,9 @@ class PlannedGraph:
                 f"valid and test would take every one of {self.edges:,} edges; give fewer with "
                 "--valid and --test"
             )
-        size = self.options.block_nodes or sensible_block_size(self.nodes, dim * dtype.itemsize)
+        size = self.options.block_nodes or sensible_block_size(
+            self.nodes, self.dim * dtype.itemsize
+        )
         blocks = len(equal_blocks(self.nodes, size)) - 1
         arrays = {"first_hop"} if self.options.first_hop else set()
         return GraphSizes(
@@ -71,7 +92,7 @@ class PlannedGraph:
             num_nodes=self.nodes,
             num_edges=left * (1 + self.undirected),
             undirected=self.undirected,
-            feature_dim=dim,
+            feature_dim=self.dim,
             feature_dtype=dtype,
             num_blocks=blocks,
             num_units=blocks,

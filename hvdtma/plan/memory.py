@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 
 from hvdtma.config import TrainConfig
-from hvdtma.errors import UserError
 from hvdtma.evaluate.room import (
     EDGES_AT_ONCE,
     ROWS_AT_ONCE,
@@ -29,51 +28,33 @@ from hvdtma.evaluate.room import (
 from hvdtma.evaluate.sampled import neighbourhood_bytes
 from hvdtma.evaluate.score import SAMPLED_BYTES
 from hvdtma.graph.array_writer import CHUNK_BYTES
-from hvdtma.graph.build.edges import PAIR_BYTES, most_pairs
+from hvdtma.graph.build.sizes import room_for_keys
 from hvdtma.graph.csc import index_dtype
 from hvdtma.graph.external.memory import Memory
 from hvdtma.graph.external.sorting import KEY_BYTES, SORT_BYTES, EdgeSorter
+from hvdtma.graph.first_hop import room_for_first_hop
 from hvdtma.graph.neighbour_means import bytes_taken
 from hvdtma.graph.raw import EDGES_PER_PIECE
 from hvdtma.graph.sizes import GraphSizes
-from hvdtma.graph.splits import DRAWN_AT_ONCE
 from hvdtma.plan.graph import PlannedGraph
 from hvdtma.shard.footprint import Footprint, bytes_of_sets, edges_within
 from hvdtma.shard.reader import WORKERS
 from hvdtma.train.memory import sets_within, step_bytes
 
-DRAW_BYTES = 64  # of a negative while it is drawn: itself, its place, and whether it is an edge
-LABEL_BYTES = 8  # of a node while labels are written
-
 
 def build_bytes(planned: PlannedGraph, sizes: GraphSizes) -> int:
     """Bytes of the stage of a build that takes most. Raises UserError for too small a limit."""
-    memory = Memory.limit(planned.memory_gb)
-    held = _order_bytes(planned)
-    sorting = held + _sorting_bytes(planned, sorting_room(planned))
-    links = sizes.held_out.values()
-    drawn = max((min(number * each, DRAWN_AT_ONCE) for number, each in links), default=0)
-    pairs = sum(number for number, _ in links)
-    most = most_pairs(sorting_room(planned) * 4 // 3)
-    if pairs > most:
-        raise UserError(
-            f"{pairs:,} links would be held out, and the build could hold {most:,}; give --valid "
-            "and --test as counts (10000, say), or more --memory-gb"
-        )
-    drawing = held + DRAW_BYTES * drawn + PAIR_BYTES * pairs
-    labels = held + LABEL_BYTES * planned.nodes * ("label" in sizes)
-    return max(sorting, drawing, labels, _first_hop_bytes(sizes, memory))
-
-
-def _order_bytes(planned: PlannedGraph) -> int:
-    """Of the order of nodes, its inverse, and a mark for each."""
-    return planned.nodes * (2 * np.dtype(index_dtype(planned.nodes)).itemsize + 1)
+    memory, build = Memory.limit(planned.memory_gb), planned.build_sizes
+    build.check_memory(memory)
+    order = build.order_bytes
+    sorting = 2 * order + planned.nodes + _sorting_bytes(planned, sorting_room(planned))
+    first_hop = _first_hop_bytes(sizes, memory.beside(order))
+    return max(sorting, order + max(build.negatives(), build.labels(), first_hop))
 
 
 def sorting_room(planned: PlannedGraph) -> int:
     """Bytes that a build gives its sorter, as `write_edges` does."""
-    what = f"sorting the edges of {planned.nodes:,} nodes"
-    return Memory.limit(planned.memory_gb).left(_order_bytes(planned), what) * 3 // 4
+    return room_for_keys(planned.build_sizes.room_to_sort(Memory.limit(planned.memory_gb)))
 
 
 def sorter_of(planned: PlannedGraph, room: int) -> EdgeSorter:
@@ -97,8 +78,8 @@ def _first_hop_bytes(sizes: GraphSizes, memory: Memory) -> int:
     if "first_hop" not in sizes:
         return 0
     indptr = 8 * (sizes.num_nodes + 1)
-    room = memory.left(indptr, "the first hop")
     dim, itemsize = sizes.feature_dim, sizes.feature_dtype.itemsize
+    room = room_for_first_hop(sizes.num_nodes, itemsize, memory)
     means = _means_bytes(sizes, dim, itemsize, held=False, memory_bytes=room)
     return indptr + means + min(2 * CHUNK_BYTES, itemsize * sizes.num_nodes * dim)
 

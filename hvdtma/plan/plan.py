@@ -10,8 +10,8 @@ from pathlib import Path
 
 from hvdtma.config import TrainConfig
 from hvdtma.errors import UserError
-from hvdtma.evaluate.room import Room, embedding_needs, layers_within
-from hvdtma.graph.build.disk import array_bytes, scratch_bytes
+from hvdtma.evaluate.room import Room, embedding_needs
+from hvdtma.graph.build.disk import array_bytes, scratch_beside
 from hvdtma.graph.external.memory import Memory
 from hvdtma.graph.sizes import GraphSizes
 from hvdtma.graph.store import open_store
@@ -19,7 +19,7 @@ from hvdtma.partition.deal import check_trainers
 from hvdtma.plan import memory
 from hvdtma.plan.aggregation import Aggregating, Network, aggregating
 from hvdtma.plan.base import RECORDED, Base, measure_base
-from hvdtma.plan.disk import bytes_on_disk
+from hvdtma.plan.disk import bytes_on_disk, scoring_scratch
 from hvdtma.plan.graph import PlannedGraph
 from hvdtma.plan.probes import Rates, measure_rates
 
@@ -192,8 +192,8 @@ def build_stage(
     """Of `hvdtma build`; done if there is no graph to build."""
     if graph is None:
         return Stage("build", 0, disk_bytes=disk, done=True, note="the store is there")
-    limit = Memory.limit(graph.memory_gb).num_bytes
-    room = memory.sorter_of(graph, memory.sorting_room(graph)).buckets.memory_bytes
+    within = Memory.limit(graph.memory_gb)
+    limit = within.num_bytes
     first_hop = sizes.num_edges * sizes.feature_dim * ("first_hop" in sizes)
     time_s = None
     if rates:
@@ -207,7 +207,7 @@ def build_stage(
         min(base.build + memory.build_bytes(graph, sizes), limit),
         None if graph.memory_gb is None else limit,
         disk,
-        scratch_bytes(graph.num_keys, room),
+        scratch_beside(graph.build_sizes, within),
         time_s=time_s,
         note="without reading (or making) the source, and without repeated edges",
     )
@@ -247,9 +247,8 @@ def scoring_stages(
     """Of `hvdtma evaluate` (or one scored round of the evaluator) and `hvdtma embed`."""
     limit = None if config.memory_gb is None else int(config.memory_gb * 2**30)
     room = Room.of(config, embedding_needs(config, sizes))
-    in_memory, _ = layers_within(sizes.num_nodes, config.model.hidden, room)
     layer = 4 * sizes.num_nodes * config.model.hidden
-    scratch = 0 if in_memory else layer * min(config.model.layers, 2)
+    scratch = scoring_scratch(config, sizes, room)
     read = _read_bytes(sizes, sizes.num_nodes, sizes.num_edges, first_hop=config.first_hop)
     needed = {
         "evaluate": base.evaluate + memory.evaluate_bytes(config, sizes),

@@ -5,10 +5,12 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 import zarr
+from processes import small_disk
 
 from hvdtma.config import parse_config
 from hvdtma.errors import UserError
 from hvdtma.evaluate import embed as module
+from hvdtma.evaluate import write as writing
 from hvdtma.evaluate.embed import Room, embed
 from hvdtma.evaluate.rows import gather
 from hvdtma.evaluate.sampled import _choose as choose
@@ -124,7 +126,11 @@ def test_ranges_cover_every_row_once_and_hold_few_edges(monkeypatch):
 
 @pytest.mark.parametrize("name", ["emb.parquet", "emb.zarr"])
 @pytest.mark.parametrize("which", ["community", "typed"])
-def test_embeddings_are_keyed_by_the_users_own_ids(request, tmp_path, name, which):
+@pytest.mark.parametrize("rows_at_once", [7, writing.ROWS_AT_ONCE])
+def test_embeddings_are_keyed_by_the_users_own_ids(
+    request, tmp_path, name, which, rows_at_once, monkeypatch
+):
+    monkeypatch.setattr(writing, "ROWS_AT_ONCE", rows_at_once)
     store = request.getfixturevalue(f"{which}_store")
     raw = request.getfixturevalue(f"{which}_raw")
     encoder = model_for(store, "sage", True).encoder
@@ -142,6 +148,15 @@ def test_embeddings_are_keyed_by_the_users_own_ids(request, tmp_path, name, whic
     assert sorted(ids) == sorted(raw.node_id.to_list())
     expected = dict(zip(store.node_ids().to_list(), embed(encoder, store), strict=True))
     assert all(np.array_equal(expected[id_], row) for id_, row in zip(ids, vectors, strict=True))
+
+
+@pytest.mark.parametrize("name", ["emb.parquet", "emb.zarr"])
+def test_a_full_disk_is_named_and_left_as_it_was(community_store, tmp_path, name):
+    encoder = model_for(community_store, "sage", True).encoder
+    with small_disk(tmp_path / "disk", "16k") as disk:
+        with pytest.raises(UserError, match=rf"disk of {disk} is full.*nothing is left behind"):
+            write_embeddings(encoder, community_store, disk / name)
+        assert list(disk.iterdir()) == []
 
 
 def test_an_existing_or_misnamed_output_is_refused(community_store, tmp_path):

@@ -132,7 +132,7 @@ def config_of_stars(stars, memory_gb=None):
 
 
 def test_one_link_whose_neighbours_exceed_the_room_is_refused_with_the_memory_it_needs(stars):
-    config = config_of_stars(stars, memory_gb=0.71)
+    config = config_of_stars(stars, memory_gb=0.8)
     model = model_of(config, stars)
     with pytest.raises(UserError, match="single held-out link") as error:
         Scorer(config, stars)(model, "valid")
@@ -144,7 +144,7 @@ def test_one_link_whose_neighbours_exceed_the_room_is_refused_with_the_memory_it
 
 
 def test_links_whose_neighbours_do_not_fit_together_are_scored_one_after_the_other(stars):
-    limited, free = config_of_stars(stars, memory_gb=0.71), config_of_stars(stars)
+    limited, free = config_of_stars(stars, memory_gb=0.8), config_of_stars(stars)
     model, room = model_of(free, stars), Scorer(limited, stars).room.num_bytes
     with pytest.raises(TooWide):
         embed_sampled(model.encoder, stars, np.arange(4), [-1], seed=0, room_bytes=room)

@@ -153,7 +153,7 @@ def test_pieces_come_in_order_and_a_failure_in_its_turn():
 def test_too_little_memory_is_refused_with_what_is_enough():
     memory = Memory.limit(0.75)
     assert memory.left(0, "nothing") == int(0.75 * 2**30) - BASE_BYTES
-    with pytest.raises(UserError, match=r"the edges needs 10\.65 GiB at least; memory_gb is 0\.75"):
+    with pytest.raises(UserError, match=r"the edges needs 10\.72 GiB at least; memory_gb is 0\.75"):
         memory.left(10 * 2**30, "the edges")
     with pytest.raises(UserError, match="above 0"):
         Memory.limit(0)

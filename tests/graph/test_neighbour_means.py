@@ -1,9 +1,12 @@
 """The mean over neighbours is exact, whatever of the graph is in memory."""
 
+import shutil
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from processes import small_disk
 from small_graphs import dense, mean_of, small_csc
 
 from hvdtma.graph import neighbour_means as module
@@ -47,3 +50,26 @@ def test_every_half_precision_number_is_read_as_what_it_is():
     num_nodes = len(numbers)
     ring = build_csc(np.roll(np.arange(num_nodes), 1), np.arange(num_nodes), num_nodes)
     assert (first_hop(ring, numbers[:, None])[:, 0] == np.roll(numbers, 1)).all()
+
+
+def test_the_columns_that_wait_take_the_disk_that_was_foreseen(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "BAND_BYTES", 40_000)
+    num_nodes, dim = 20_000, 24
+    feat = np.random.default_rng(0).random((num_nodes, dim), np.float32)
+    ring = build_csc(np.roll(np.arange(num_nodes), 1), np.arange(num_nodes), num_nodes)
+    room = module.least_bytes(num_nodes, 4) + 6 * 4 * num_nodes  # seven columns at once
+    foreseen = module.scratch_bytes(num_nodes, dim, 4, 2, room)
+    assert foreseen == 18 * 2 * num_nodes
+    with small_disk(tmp_path / "disk", "8m") as disk:
+        bands = neighbour_means(
+            ring.indptr,
+            OnDisk(ring.indices),
+            OnDisk(feat),
+            memory_bytes=room,
+            folder=disk,
+            dtype=np.float16,
+        )
+        next(bands)
+        page = disk.stat().st_blksize
+        assert foreseen <= shutil.disk_usage(disk).used <= foreseen + 4 * page
+        bands.close()

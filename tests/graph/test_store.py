@@ -2,12 +2,12 @@
 
 import errno
 import os
-import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
 import zarr
+from processes import small_disk
 
 from hvdtma.errors import UserError
 from hvdtma.graph import store as store_module
@@ -140,20 +140,11 @@ def test_a_really_full_disk_gives_a_clear_error_and_is_emptied(
     tmp_path, community_raw, monkeypatch
 ):
     monkeypatch.setattr("hvdtma.graph.build.from_source.refuse_too_large", lambda *_: None)
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", str(disk)]
-    try:
-        subprocess.run(mount, check=True, capture_output=True)
-    except (OSError, subprocess.CalledProcessError):
-        pytest.skip("only root may mount a small disk")
-    try:
+    with small_disk(tmp_path / "disk", "512k") as disk:
         with pytest.raises(UserError, match=r"disk of .* is full.*nothing is left behind"):
             build(disk / "graph.zarr", community_raw, BuildOptions(negatives=5000))
         assert list(disk.iterdir()) == []
         assert build(disk / "graph.zarr", community_raw, OPTIONS).num_nodes == 600
-    finally:
-        subprocess.run(["umount", "-l", str(disk)], check=True)
 
 
 def test_a_place_that_cannot_be_written_is_said(tmp_path):

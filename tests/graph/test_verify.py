@@ -1,15 +1,22 @@
 """`verify` finds every broken promise and every flipped byte, and names it."""
 
+import os
+import re
 import shutil
+import subprocess
 
 import numpy as np
 import pytest
 import zarr
 from graph_in_memory import read_graph, write_graph
+from processes import command, peak_gib
 
 from hvdtma.errors import UserError
+from hvdtma.graph import verify as verify_module
+from hvdtma.graph.build import BuildOptions, build
 from hvdtma.graph.csc import CSC, build_csc
 from hvdtma.graph.ids import NodeIds
+from hvdtma.graph.sources import SyntheticGraph
 from hvdtma.graph.store import open_store
 from hvdtma.graph.verify import print_verification, verification
 from hvdtma.partition import PartitionOptions, partition
@@ -240,6 +247,57 @@ def test_a_chunk_that_is_gone_is_found(community_store, tmp_path):
     shutil.copytree(community_store.path, path)
     next(file for file in (path / "feat" / "c").rglob("*") if file.is_file()).unlink()
     assert list(wrong_in(open_store(path))) == ["checksum of feat"]
+
+
+def test_too_little_memory_is_refused_before_the_first_check_with_what_is_enough(
+    community_store, capsys
+):
+    with pytest.raises(UserError, match="verifying 600 nodes needs") as refused:
+        print_verification(community_store, 0.5)
+    least_gb = float(re.search(r"needs (\d+\.\d\d) GiB", str(refused.value))[1])
+    assert "checksum" not in capsys.readouterr().err
+    print_verification(community_store, least_gb)
+    with pytest.raises(UserError, match=f"needs {least_gb:.2f} GiB"):
+        print_verification(community_store, least_gb - 0.011)
+
+
+@pytest.mark.parametrize("pairs_at_once", [7, 5000])
+def test_negatives_are_checked_in_pieces_of_any_size(graph, tmp_path, monkeypatch, pairs_at_once):
+    monkeypatch.setattr(verify_module, "LEAST_PAIRS", pairs_at_once)
+    monkeypatch.setattr(verify_module, "MOST_PAIRS", pairs_at_once)
+    assert wrong_in(written(graph, tmp_path)) == {}
+    negative_in_training(graph)
+    wrong = wrong_in(written(graph, tmp_path, overwrite=True))
+    assert wrong == {"negatives are no known links": "1 valid negatives are known links"}
+
+
+def test_memory_stays_under_the_least_that_is_named(tmp_path):
+    store = build(
+        tmp_path / "x.zarr",
+        SyntheticGraph(300_000, 1_000_000, 16),
+        BuildOptions(valid=3000, test=3000, feature_dtype="float16"),
+    )
+    with pytest.raises(UserError) as refused:
+        list(verification(store, 0.1))
+    least_gb = re.search(r"needs (\d+\.\d\d) GiB", str(refused.value))[1]
+    assert peak_gib("verify", store.path, "--memory-gb", least_gb) < float(least_gb)
+
+
+def test_the_path_of_a_lost_chunk_is_in_one_line_however_narrow_the_terminal(
+    community_store, tmp_path
+):
+    path = tmp_path / "a folder [of mine] with a long name" / "x.zarr"
+    shutil.copytree(community_store.path, path)
+    chunk = path / "feat" / "c" / "0" / "0"
+    chunk.unlink()
+    verify = subprocess.run(
+        command("verify", path),
+        env=os.environ | {"COLUMNS": "40"},
+        capture_output=True,
+        text=True,
+    )
+    assert verify.returncode == 2
+    assert f"chunk {chunk} is missing" in verify.stderr
 
 
 def test_a_sound_store_passes_in_words(community_store, capsys):

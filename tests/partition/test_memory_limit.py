@@ -1,5 +1,7 @@
 """Partitioning stays under its limit, gives what it would in memory, and dies without a trace."""
 
+import re
+
 import numpy as np
 import pytest
 from graph_in_memory import read_graph, renumber
@@ -10,7 +12,7 @@ from hvdtma.graph.build import BuildOptions, build
 from hvdtma.graph.sources import load_source
 from hvdtma.graph.store import open_store
 from hvdtma.graph.verify import verification
-from hvdtma.partition import PartitionOptions, partition
+from hvdtma.partition import PartitionOptions, metis, partition, streaming
 from hvdtma.partition.metis import metis_parts
 
 LIMIT_GB = 0.75  # all in memory the partition below took 0.90
@@ -41,7 +43,7 @@ def test_every_method_gives_bit_for_bit_what_it_would_in_memory(method, which, t
     graph = read_graph(store)
     expected = renumber(graph, plain_order(graph.csc, method)).arrays
     options = PartitionOptions(method, super_nodes=30, parts=4, seed=3, block_nodes=10)
-    for memory_gb in (0.67, None):
+    for memory_gb in (0.75, None):
         made = partition(store, tmp_path / f"{memory_gb}.zarr", options, memory_gb=memory_gb)
         for name, values in expected.items():
             assert made.read(name).dtype == values.dtype, name
@@ -77,9 +79,31 @@ def test_a_kill_at_any_time_leaves_nothing_that_opens(written, large_store, tmp_
 
 
 def test_too_little_memory_is_refused_with_what_is_enough(community_store, tmp_path):
-    with pytest.raises(UserError, match=r"600 nodes and .* needs 0\.65 GiB at least; .* is 0\.50"):
+    with pytest.raises(UserError, match=r"600 nodes and .* needs 0\.72 GiB at least; .* is 0\.5$"):
         partition(community_store, tmp_path / "x.zarr", memory_gb=0.5)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("clusterer", "module", "each"),
+    [("metis", metis, "METIS_NODE_BYTES"), ("streaming", streaming, "NODE_BYTES")],
+)
+def test_what_the_clusterer_needs_is_named_at_once(
+    clusterer, module, each, community_store, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(module, each, 1 << 20)  # so that it needs most
+
+    def attempt(memory_gb):
+        options = PartitionOptions("super", super_nodes=20, clusterer=clusterer)
+        return partition(community_store, tmp_path / "x.zarr", options, memory_gb=memory_gb)
+
+    with pytest.raises(UserError, match=r"partitioning 600 nodes.* needs 1\.\d\d GiB") as refused:
+        attempt(1)
+    assert not capsys.readouterr().err
+    least_gb = float(re.search(r"needs (\d+\.\d\d)", str(refused.value))[1])
+    with pytest.raises(UserError, match=f"needs {least_gb:.2f} GiB"):
+        attempt(least_gb - 0.011)
+    assert attempt(least_gb).num_nodes == 600
 
 
 def test_a_disk_that_is_too_small_is_refused_first(community_store, tmp_path, monkeypatch):

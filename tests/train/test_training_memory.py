@@ -106,4 +106,11 @@ def test_global_negatives_count_the_features_of_all_nodes(store, tmp_path):
     with pytest.raises(UserError, match="negatives=global; give memory_gb=") as error:
         check_memory(wanted, store, 2)
     features = 2 * 4 * 256 * store.num_nodes / 2**30
-    assert float(re.search(r"memory_gb=(\d+\.\d+)", str(error.value))[1]) > 0.7 + features
+    least = float(re.search(r"memory_gb=(\d+\.\d+)", str(error.value))[1])
+    assert least > 0.7 + features
+    enough, less = (wanted.model_copy(update={"memory_gb": gb}) for gb in (least, least - 0.3))
+    for hand in deal(store, 2):
+        assert resident_sets(enough, store, hand) == 1
+        assert resident_sets(less.model_copy(update={"task": local.task}), store, hand) == 1
+        with pytest.raises(UserError, match="negatives=global"):
+            resident_sets(less, store, hand)

@@ -7,64 +7,69 @@ from pathlib import Path
 
 import numpy as np
 
-from hvdtma.graph.build.options import BuildOptions
+from hvdtma.graph.build.sizes import BuildSizes, room_for_keys
 from hvdtma.graph.csc import index_dtype
 from hvdtma.graph.external.disk import refuse_full_disk
-from hvdtma.graph.external.sorting import KEY_BYTES
-from hvdtma.graph.raw import Source
+from hvdtma.graph.external.memory import Memory
+from hvdtma.graph.external.sorting import KEY_BYTES, EdgeSorter
+from hvdtma.graph.neighbour_means import scratch_bytes
 
 ID_BYTES = 8  # of an integer, or of a string's offset
 
 
-def refuse_too_large(path: Path, source: Source, options: BuildOptions, room: int) -> None:
+def refuse_too_large(path: Path, sizes: BuildSizes, memory: Memory) -> None:
     """Raises UserError if the disk of `path` has not the bytes that building needs.
 
-    `room` bytes of memory hold keys before they go to the disk. Repeated edges, which are merged,
-    and compression are not foreseen: less may be needed.
+    Repeated edges, which are merged, and compression are not foreseen: less may be needed.
     """
-    num_keys = source.num_edges * (1 + source.undirected)
-    needed = max(scratch_bytes(num_keys, room), store_bytes(source, options))
     remedy = "fewer --negatives, or --valid and --test as counts, may be what takes the most"
-    refuse_full_disk(path, needed, "built", remedy)
+    refuse_full_disk(path, peak_bytes(sizes, memory), "built", remedy)
 
 
-def scratch_bytes(num_keys: int, room: int) -> int:
-    """Keys on disk while edges are sorted: none if they fit in `room` bytes of memory."""
-    key_bytes = KEY_BYTES * num_keys
-    return key_bytes if key_bytes > room else 0
-
-
-def held_out_links(options: BuildOptions, num_edges: int) -> dict[str, tuple[int, int]]:
-    """About how many of `num_edges` links are held out by part, and the negatives of each."""
-    if options.hold_out != "links":
-        return {}
-    sizes = {"valid": options.valid, "test": options.test}
-    return {
-        part: (int(size * num_edges if size < 1 else size), options.negatives)
-        for part, size in sizes.items()
-    }
-
-
-def store_bytes(source: Source, options: BuildOptions) -> int:
-    """The store, at most, without its users' ids if they are strings.
+def peak_bytes(sizes: BuildSizes, memory: Memory) -> int:
+    """The most that stands on disk at any time: keys, the store, or the first hop as it is made.
 
     Features that are put in order on disk take no more there than they and what is written after
     them take in the store; their files are gone by then.
     """
-    dim = source.feat.shape[1] if source.feat is not None else 128
-    if options.feature_dim:
-        dim = min(dim, options.feature_dim)
-    given = source.link_split is not None
-    arrays = array_bytes(
-        num_nodes=source.num_nodes,
-        num_edges=source.num_edges * (1 + source.undirected),
-        feature_dim=dim,
-        feature_bytes=np.dtype(options.feature_dtype).itemsize,
-        first_hop=options.first_hop,
-        typed=bool(source.edge_type_names),
-        held_out={} if given else held_out_links(options, source.num_edges),
+    arrays = store_bytes(sizes)
+    before_ids = sum(arrays.values()) - arrays["node_id"] - arrays["label"]
+    scratch = first_hop_scratch(sizes, memory)
+    return max(key_scratch(sizes, memory), sum(arrays.values()), before_ids + scratch)
+
+
+def scratch_beside(sizes: BuildSizes, memory: Memory) -> int:
+    """The most that stands on disk at any time and is no part of the store."""
+    return max(key_scratch(sizes, memory), first_hop_scratch(sizes, memory))
+
+
+def key_scratch(sizes: BuildSizes, memory: Memory) -> int:
+    """Keys on disk while edges are sorted: none if they fit in memory."""
+    key_bytes = KEY_BYTES * sizes.num_keys
+    room = room_for_keys(sizes.room_to_sort(memory))
+    return key_bytes if key_bytes > EdgeSorter.bytes_of_keys(room) else 0
+
+
+def first_hop_scratch(sizes: BuildSizes, memory: Memory) -> int:
+    """Columns of the first hop that wait on disk for the last of them: none if all fit at once."""
+    if not sizes.options.first_hop:
+        return 0
+    room, itemsize = sizes.room_for_first_hop(memory), sizes.feature_bytes
+    return scratch_bytes(sizes.num_nodes, sizes.feature_dim, itemsize, itemsize, room)
+
+
+def store_bytes(sizes: BuildSizes) -> dict[str, int]:
+    """The store's arrays, at most; of ids that are strings only where they begin."""
+    return array_bytes(
+        num_nodes=sizes.num_nodes,
+        num_edges=sizes.num_keys,
+        feature_dim=sizes.feature_dim,
+        feature_bytes=sizes.feature_bytes,
+        first_hop=sizes.options.first_hop,
+        typed=sizes.typed,
+        labelled=sizes.labelled,
+        held_out=sizes.held_out,
     )
-    return sum(arrays.values())
 
 
 def array_bytes(

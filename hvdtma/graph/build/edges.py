@@ -13,6 +13,7 @@ import numpy as np
 from hvdtma.console import progress, stage
 from hvdtma.errors import UserError
 from hvdtma.graph.build.options import BuildOptions
+from hvdtma.graph.build.sizes import BuildSizes, most_pairs, room_for_keys
 from hvdtma.graph.csc import index_dtype
 from hvdtma.graph.external.keys import Rows
 from hvdtma.graph.external.memory import Memory
@@ -23,8 +24,6 @@ from hvdtma.graph.store import StoreWriter
 from hvdtma.graph.write_csc import write_csc
 
 PARTS = ("valid", "test")
-PAIR_BYTES = 64  # of a held-out pair while the graph is built
-LEAST_PAIRS = 10_000  # however little memory
 
 
 def write_edges(
@@ -38,13 +37,12 @@ def write_edges(
     """Write the CSC and the held-out links of a source; what was dropped, and how often."""
     rank_N = np.empty_like(order_N)
     rank_N[order_N] = np.arange(len(order_N), dtype=order_N.dtype)
-    held_bytes = order_N.nbytes + rank_N.nbytes + source.num_nodes  # and one mark per node
-    room = memory.left(held_bytes, f"sorting the edges of {source.num_nodes:,} nodes")
+    room = BuildSizes.of(source, options).room_to_sort(memory)
     sorter = EdgeSorter(
         source.num_nodes,
         source.num_edges * (1 + source.undirected),
         writer.scratch,
-        room * 3 // 4,
+        room_for_keys(room),
         num_types=len(source.edge_type_names),
         mirror=source.undirected,
         rank_N=rank_N,
@@ -80,11 +78,6 @@ def write_edges(
         "edges_dropped_as_held_out": dropped,
         **source.counts,
     }
-
-
-def most_pairs(room: int) -> int:
-    """Pairs that may be held out where there are `room` bytes to sort in."""
-    return max(room // 4 // PAIR_BYTES, LEAST_PAIRS)
 
 
 @dataclass

@@ -22,6 +22,7 @@ from hvdtma.graph.build.disk import refuse_too_large
 from hvdtma.graph.build.edges import write_edges
 from hvdtma.graph.build.options import BuildOptions
 from hvdtma.graph.build.rows import features_of, write_features, write_nodes
+from hvdtma.graph.build.sizes import BuildSizes
 from hvdtma.graph.csc import index_dtype
 from hvdtma.graph.external.memory import Memory
 from hvdtma.graph.first_hop import write_first_hop
@@ -51,7 +52,9 @@ def build(
     refuse_existing(Path(path), overwrite)
     source.check()
     memory = Memory.limit(memory_gb).beside(source.held_bytes)
-    refuse_too_large(Path(path), source, options, memory.num_bytes // 4)
+    sizes = BuildSizes.of(source, options)
+    sizes.check_memory(memory)
+    refuse_too_large(Path(path), sizes, memory)
     random = np.random.default_rng(options.seed)
     streams = random.spawn(4)  # independent of one another
     order_N = _order(source.num_nodes, options, streams[0])
@@ -62,8 +65,9 @@ def build(
         size = options.block_nodes or sensible_block_size(source.num_nodes, dim * dtype.itemsize)
         writer.put("block_offsets", equal_blocks(source.num_nodes, size))
         write_features(writer, rows, order_of_rows, source.node_id, dtype, size, memory)
+        del rows  # they may be in memory
         if options.first_hop:
-            write_first_hop(writer, memory, size)
+            write_first_hop(writer, memory.beside(order_N.nbytes), size)
         write_nodes(writer, source, order_N, options, size, streams[2])
         given = source.link_split or {}
         writer.attrs |= {

@@ -15,6 +15,7 @@ from hvdtma.errors import UserError
 from hvdtma.graph.array_writer import CHUNK_BYTES
 from hvdtma.graph.blocks import rows_per_chunk
 from hvdtma.graph.build.options import BuildOptions
+from hvdtma.graph.build.sizes import DEFAULT_DIM, SHUFFLE_SHARE
 from hvdtma.graph.csc import CSC
 from hvdtma.graph.external.memory import Memory
 from hvdtma.graph.external.rows import ArrayRows, NodeRows, SequentialRows
@@ -22,8 +23,8 @@ from hvdtma.graph.external.shuffle import shuffled_rows
 from hvdtma.graph.external.threads import in_order, num_workers
 from hvdtma.graph.ids import NodeIds
 from hvdtma.graph.raw import Source
-from hvdtma.graph.reduce import reduce_features
-from hvdtma.graph.spectral import spectral_features
+from hvdtma.graph.reduce import reduce_features, svd_bytes
+from hvdtma.graph.spectral import spectral_bytes, spectral_features
 from hvdtma.graph.splits import hold_out_nodes
 from hvdtma.graph.store import StoreWriter
 
@@ -35,9 +36,9 @@ def features_of(
 ) -> tuple[NodeRows | SequentialRows, np.ndarray]:
     """The features to write, and the order to take their rows in (empty: their own)."""
     if source.feat is not None:
-        return _given(source.feat, options), order_N
+        return _given(source.feat, options, memory.beside(order_N.nbytes)), order_N
     with stage("features from the graph itself (none given)"):
-        return _from_graph(writer, options, memory), order_N[:0]
+        return _from_graph(writer, options, memory.beside(order_N.nbytes)), order_N[:0]
 
 
 def write_features(
@@ -108,7 +109,7 @@ def _in_store_order(
     held_bytes = 3 * rank_R.nbytes  # order, ranks, ranks by row
     room = memory.left(held_bytes, f"putting features of {num_nodes:,} nodes in order")
     yield from shuffled_rows(
-        pieces(), rank_R, writer.scratch / "features", room // 4, dim * dtype.itemsize
+        pieces(), rank_R, writer.scratch / "features", room // SHUFFLE_SHARE, dim * dtype.itemsize
     )
 
 
@@ -121,13 +122,17 @@ def _as_kept(values: np.ndarray, nodes: np.ndarray, ids: NodeIds, dtype: np.dtyp
 
 
 def _given(
-    feat: np.ndarray | sp.csr_matrix | NodeRows | SequentialRows, options: BuildOptions
+    feat: np.ndarray | sp.csr_matrix | NodeRows | SequentialRows,
+    options: BuildOptions,
+    memory: Memory,
 ) -> NodeRows | SequentialRows:
     """A source's own features, reduced where they are sparse or it is asked for."""
     dense = isinstance(feat, np.ndarray)
     if sp.issparse(feat) or (dense and options.feature_dim):
+        dim = options.feature_dim or DEFAULT_DIM
+        memory.left(svd_bytes(feat.shape[0], min(dim, feat.shape[1])), "reducing features")
         with stage("reducing features"):
-            return ArrayRows(reduce_features(feat, options.feature_dim or 128, options.seed))
+            return ArrayRows(reduce_features(feat, dim, options.seed))
     if isinstance(feat, np.ndarray):
         return ArrayRows(feat)
     if options.feature_dim and options.feature_dim < feat.shape[1]:
@@ -140,9 +145,9 @@ def _given(
 
 def _from_graph(writer: StoreWriter, options: BuildOptions, memory: Memory) -> NodeRows:
     """Spectral features of the training graph, which is held in memory for it."""
-    dim = options.feature_dim or 128
+    dim = options.feature_dim or DEFAULT_DIM
     indptr, indices = writer.array("indptr"), writer.array("indices")
-    needed = 2 * indices.nbytes + 12 * dim * indptr.shape[0]
+    needed = spectral_bytes(indptr.shape[0] - 1, indices.shape[0], dim)
     memory.left(needed, "making features of the graph itself (give --features)")
     csc = CSC(np.asarray(indptr[:]), np.asarray(indices[:]))
     return ArrayRows(spectral_features(csc, dim, options.seed))

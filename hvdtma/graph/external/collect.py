@@ -8,6 +8,7 @@ Legend: N nodes, n ids of a piece.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from hvdtma.graph.external.memory import Memory
 
 # An id from here until the edges are sorted: itself 8 (a string: its offset), its slot 10.7, its
 # places in the store's order 9. While ids are collected the table takes more, the order nothing.
+ORDER_BYTES = 9
 BYTES_PER_ID = 28
 _BITMAP_LEAST = 1 << 21
 _BITMAP_PER_ID = 512  # bytes per id that went by: few ids far apart are better in a table
@@ -72,21 +74,32 @@ class IdCollector:
         for start in range(0, num, 1 << 18):
             self.add(pa.array(np.arange(start, min(start + (1 << 18), num))))
 
-    def finish(self) -> IdTable:
-        """The table; raises UserError, naming the limit that is enough, where it does not fit."""
+    def finish(self, later: Callable[[int], int] = lambda num: ORDER_BYTES * num) -> IdTable:
+        """The table; raises UserError, naming the limit that is enough, where it does not fit.
+
+        Args:
+            later: bytes that so many nodes will take beside the table, at their most.
+        """
         if self.estimate is not None:
             num = max(int(self.estimate.count() * _MARGIN), self.most_known)
-            self.memory.left(int(num * self.bytes_per_id), f"a graph of about {num:,} nodes")
-        self.memory.left(self._needed(), f"a graph of {self.num:,} nodes")
+            needed = self._with_later(num, int(num * self.bytes_per_id), later)
+            self.memory.left(needed, f"a graph of about {num:,} nodes")
+        needed = self._with_later(self.num, self._needed(), later)
+        self.memory.left(needed, f"a graph of {self.num:,} nodes")
         if self.bitmap is not None:
             return self.bitmap.finish()
         ids = self.known.finish(self.folder, self.room - self._needed())
         return HashTable(ids)
 
+    @staticmethod
+    def _with_later(num: int, collecting_bytes: int, later: Callable[[int], int]) -> int:
+        """Bytes of collecting so many ids, or of their table and what comes later, if more."""
+        return max(collecting_bytes, collecting_bytes - ORDER_BYTES * num + later(num))
+
     def _needed(self) -> int:
         """Bytes that the ids so far will take, at their most."""
         if self.bitmap is not None:
-            return self.bitmap.num_bytes * 9 // 8 + self.num * 17
+            return self.bitmap.num_bytes * 9 // 8 + self.num * (8 + ORDER_BYTES)
         return BYTES_PER_ID * self.num + self.known.text_bytes * 5 // 4
 
     def _add_to_bitmap(self, piece: pa.Array, bitmap: BitmapSet) -> None:

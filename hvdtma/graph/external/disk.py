@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 from hvdtma.errors import UserError
+from hvdtma.files import folder_of
 
 
 def refuse_full_disk(path: Path, needed_bytes: int, doing: str, remedy: str) -> None:
@@ -15,7 +16,7 @@ def refuse_full_disk(path: Path, needed_bytes: int, doing: str, remedy: str) -> 
         doing: what is done to `path`, as in 'while it is built'.
         remedy: what may make it less.
     """
-    folder = next(parent for parent in path.absolute().parents if parent.exists())
+    folder = folder_of(path)
     free = shutil.disk_usage(folder).free
     if needed_bytes > free:
         raise UserError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 import weakref
@@ -10,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from hvdtma.errors import UserError
+from hvdtma.files import naming_full_disk
 
 READ_BYTES = 8 << 20  # at once, when rows are gathered
 
@@ -18,7 +20,7 @@ class RowFile:
     """A matrix [N, H] in a file without a name, which is gone when nobody holds it.
 
     It is no memory map, whose pages would count as the process's own. Raises UserError if the
-    folder cannot be written to.
+    folder cannot be written to, FullDisk if its disk fills up.
     """
 
     def __init__(
@@ -31,12 +33,12 @@ class RowFile:
         self.shape, self.dtype = (num_rows, dim), np.dtype(dtype)
         self.row_bytes = dim * self.dtype.itemsize
         self.rows_at_once = max(READ_BYTES // self.row_bytes, 1)
+        self.folder = folder or Path(tempfile.gettempdir())
         try:
             with tempfile.TemporaryFile(dir=folder) as file:
                 self.descriptor = os.dup(file.fileno())
         except OSError as error:
-            where = folder or tempfile.gettempdir()
-            raise UserError(f"scratch_dir {where} cannot be written to: {error}") from error
+            raise UserError(f"scratch_dir {self.folder} cannot be written to: {error}") from error
         weakref.finalize(self, os.close, self.descriptor)
 
     def __len__(self) -> int:
@@ -60,5 +62,15 @@ class RowFile:
         view = np.ascontiguousarray(values, self.dtype).view(np.uint8).reshape(-1).data
         at = start * self.row_bytes
         while len(view):
-            written = os.pwritev(self.descriptor, [view], at)
+            written = self._write(view, at)
             view, at = view[written:], at + written
+
+    def _write(self, view: memoryview, at: int) -> int:
+        """Bytes written at an offset, one at least; raises FullDisk if the disk takes no more."""
+        size_gb = len(self) * self.row_bytes / 1e9
+        what = f"a scratch file of {size_gb:.1f} GB is written there: make room, or take another"
+        with naming_full_disk(self.folder / "scratch", what):
+            written = os.pwritev(self.descriptor, [view], at)
+            if not written:
+                raise OSError(errno.ENOSPC, "nothing could be written")
+            return written

@@ -76,7 +76,12 @@ class EdgeSorter:
         self.layout = KeyLayout.of(self.num_nodes, self.num_types, shift)
         self.bucket_nodes = 1 << shift
         num_buckets = -(-self.num_nodes // self.bucket_nodes)
-        self.buckets = Buckets(self.folder, num_buckets, self.memory_bytes // 2)
+        self.buckets = Buckets(self.folder, num_buckets, self.bytes_of_keys(self.memory_bytes))
+
+    @staticmethod
+    def bytes_of_keys(memory_bytes: int) -> int:
+        """Of `memory_bytes`, those for keys that wait; more of them go to files."""
+        return memory_bytes // 2
 
     @staticmethod
     def in_flight_bytes() -> int:

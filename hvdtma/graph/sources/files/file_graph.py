@@ -57,16 +57,14 @@ class FileGraph(RawGraph):
     def held_bytes(self) -> int:
         """Ids, their table, features and given splits; and a mark per node."""
         arrays = [self.src, self.dst, self.label, self.held_out_key]
-        if isinstance(self.feat, sp.csr_matrix):
-            matrix: Any = self.feat  # SciPy has no type hints
-            arrays += [matrix.data, matrix.indices, matrix.indptr]
-        elif isinstance(self.feat, FileRows):
+        if isinstance(self.feat, FileRows):
             arrays.append(self.feat.nodes)
         elif isinstance(self.feat, np.ndarray):
             arrays.append(self.feat)
         for pairs in (self.link_split or {}).values():
             arrays += [pairs.src, pairs.dst, pairs.neg]
         held = sum(array.nbytes for array in arrays if array is not None)
+        held += matrix_bytes(self.feat) if isinstance(self.feat, sp.csr_matrix) else 0
         return held + self.table.num_bytes + self.num_nodes
 
     def edge_pieces(self) -> Iterator[Callable[[], EdgePiece]]:
@@ -144,3 +142,8 @@ def _mark(mark_N: np.ndarray, src_n: np.ndarray, dst_n: np.ndarray) -> int:
             new += not mark_N[node]
             mark_N[node] = True
     return new
+
+
+def matrix_bytes(matrix: Any) -> int:
+    """What a CSR takes of memory; SciPy has no type hints."""
+    return matrix.data.nbytes + matrix.indices.nbytes + matrix.indptr.nbytes

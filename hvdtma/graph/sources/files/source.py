@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from hvdtma.console import progress, stage
 from hvdtma.errors import UserError
+from hvdtma.graph.build.options import BuildOptions
 from hvdtma.graph.external.collect import IdCollector
 from hvdtma.graph.external.memory import BASE_BYTES, Memory
 from hvdtma.graph.raw import RawGraph
@@ -26,8 +27,9 @@ from hvdtma.graph.sources.files.feature_rows import (
     placed_matrix,
 )
 from hvdtma.graph.sources.files.features import FeatureFile, open_features
-from hvdtma.graph.sources.files.file_graph import FileGraph
+from hvdtma.graph.sources.files.file_graph import FileGraph, matrix_bytes
 from hvdtma.graph.sources.files.labels import place_labels, read_labels
+from hvdtma.graph.sources.files.needs import WHOLE_SHARE, Needs
 from hvdtma.graph.sources.files.splits import (
     GivenSplits,
     read_splits,
@@ -86,19 +88,38 @@ class FileSource:
         """The whole graph in memory; raises UserError for whatever is wrong with the files."""
         return self.open().load()
 
-    def open(self, memory: Memory | None = None, folder: Path | None = None) -> FileGraph:
+    def open(
+        self,
+        memory: Memory | None = None,
+        folder: Path | None = None,
+        options: BuildOptions | None = None,
+    ) -> FileGraph:
         """Read all but the edges, and of these the ids; what is large is read when it is needed.
 
         Args:
             memory: to stay within (None: half of what is free).
             folder: for what does not fit in it (None: the system's folder for such).
+            options: of the build that follows; what it needs of `memory` is then asked for too, as
+                soon as sizes are known.
 
         Raises UserError for whatever is wrong with the files, and for too little memory.
         """
         memory = memory or Memory.limit(None)
         folder = folder or Path(tempfile.gettempdir())
         file, splits = self._edges_and_splits()
-        features = None
+        features = self._features()
+        if features is not None and features.sparse is not None:
+            memory = memory.beside(matrix_bytes(features.sparse))
+        needs = Needs(
+            self.undirected,
+            self.type_column is not None,
+            self.labels is not None,
+            features,
+            splits,
+            options,
+        )
+        known = features.shape[0] if features is not None else 0
+        memory.left(needs.of(known), "building a store of these files")
         strings = (
             splits.are_strings
             if file is None and splits is not None
@@ -106,11 +127,10 @@ class FileSource:
         )
         collector, names = IdCollector(strings, memory, folder), Names()
         num_edges = self._read_ids(file, splits, collector, names)
-        if self.features is not None:
-            features = open_features(Path(self.features), self.id_column)
+        if features is not None:
             add_ids(features, collector, strings)
         with stage("sorting ids"):
-            table = collector.finish()
+            table = collector.finish(lambda num: needs.of(num, num_edges))
         pa.default_memory_pool().release_unused()
         type_names, _ = names.sorted()
         refuse_many_types(len(type_names))
@@ -130,9 +150,12 @@ class FileSource:
         if splits is not None:
             graph.held_out_key = take_splits(graph, splits, table, type_names)
         if features is not None:
-            self._place_features(graph, features, memory)
+            self._place_features(graph, features, memory, needs)
         self._place_labels(graph)
         return graph
+
+    def _features(self) -> FeatureFile | None:
+        return None if self.features is None else open_features(Path(self.features), self.id_column)
 
     def _edges_and_splits(self) -> tuple[EdgeFile | None, GivenSplits | None]:
         """Both with ids of one kind: as `id_type` says, else as the edges', else the splits'."""
@@ -182,7 +205,9 @@ class FileSource:
         collector.add_range(file.num_rows)
         return num_edges
 
-    def _place_features(self, graph: FileGraph, features: FeatureFile, memory: Memory) -> None:
+    def _place_features(
+        self, graph: FileGraph, features: FeatureFile, memory: Memory, needs: Needs
+    ) -> None:
         """Give the graph its features: in memory where they take less than a quarter of it."""
         nodes = nodes_of_rows(features, graph.table)
         graph.counts["ids_without_features"] = graph.num_nodes - features.shape[0]
@@ -193,8 +218,9 @@ class FileSource:
         rows = FileRows(features, graph.table, nodes)
         graph.feat = rows
         num_bytes = graph.num_nodes * rows.shape[1] * rows.dtype.itemsize
-        small = num_bytes <= (memory.num_bytes - BASE_BYTES - graph.held_bytes) // 4
-        if small:
+        small = num_bytes <= (memory.num_bytes - BASE_BYTES - graph.held_bytes) // WHOLE_SHARE
+        later = needs.of(graph.num_nodes, graph.num_edges)
+        if small and memory.fits(graph.table.num_bytes + num_bytes + later):
             graph.feat = rows.gathered()
         elif features.by_column:
             raise UserError(
