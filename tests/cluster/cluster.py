@@ -136,7 +136,7 @@ class Cluster:
         self._wait_for_nodes()
 
     def _wait_for_nodes(self) -> None:
-        wait_for(lambda: {self.node_state(node) for node in self.nodes} == {"idle"})
+        wait_for(lambda: {self.node_state(node) for node in self.nodes} == {"idle"}, 120)
 
     def _start_munged(self) -> None:
         key = self.directory / "munge.key"
