@@ -23,6 +23,7 @@ from slurm.workers import Slot, Workers, end
 TICK_S = 0.2
 LOOK_AT_NODES_S = 2.0
 END_TIMEOUT_S = 60.0  # for the others, when one trainer has ended
+LOST = 137  # exit status of what was killed
 USAGE = 2  # exit status of what the user has to mend
 
 
@@ -102,11 +103,11 @@ class Driver:
                 if status is not None:
                     self._ended(worker, status)
             final = [worker.ended for worker in self.fleet if worker.ended is not None]
-            if any(status in (0, INTERRUPTED, USAGE) for status in final):
+            if 0 in final or INTERRUPTED in final:
                 return self._wind_up()
             if len(final) == len(self.fleet):
                 console.print("no trainer is left, and none may be started again")
-                return INTERRUPTED
+                return self._status()
             time.sleep(TICK_S)
 
     def _start_if_due(self, worker: _Worker) -> None:
@@ -122,6 +123,8 @@ class Driver:
     def _ended(self, worker: _Worker, status: int) -> None:
         worker.process = None
         self.members.lost(worker.name)
+        if status == 0 and worker.name not in self.members.through:
+            status = LOST  # srun says 0 of a task whose node failed
         if status in (0, INTERRUPTED, USAGE):
             worker.ended = status
         elif worker.starts > self.max_restarts:
@@ -168,8 +171,12 @@ class Driver:
                     worker.ended = worker.process.wait(max(0.0, deadline - time.monotonic()))
                 except subprocess.TimeoutExpired:
                     end(worker.process)
-        statuses = {worker.ended for worker in self.fleet}
-        return next(status for status in (USAGE, INTERRUPTED, 0) if status in statuses)
+        return self._status()
+
+    def _status(self) -> int:
+        """The job's: as good as the best of its trainers'; without any left it can go on later."""
+        ended = {worker.ended for worker in self.fleet}
+        return next((s for s in (0, INTERRUPTED, USAGE) if s in ended), INTERRUPTED)
 
     def _kill_all(self) -> None:
         for worker in self.fleet:

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from slurm.allocation import node_names, own_address, slurm
 
-OUT_OF_SERVICE = ("down", "fail", "error", "unknown", "not_resp", "power", "boot", "reboot")
+OUT_OF_SERVICE = ("down", "fail", "error", "unknown", "power", "boot", "reboot")
 
 
 @dataclass(frozen=True, order=True)
@@ -69,26 +69,27 @@ class SrunWorkers:
     """
 
     def __init__(self) -> None:
-        self.nodes = os.environ["SLURM_JOB_NODELIST"]
+        self.job, nodes = os.environ["SLURM_JOB_ID"], os.environ["SLURM_JOB_NODELIST"]
+        self.all_nodes = node_names(nodes)
         self.per_node = tasks_per_node(os.environ["SLURM_TASKS_PER_NODE"])
-        self.address = own_address(self.nodes)
+        self.address = own_address(nodes)
 
     def slots(self) -> list[Slot]:
-        nodes = zip(node_names(self.nodes), self.per_node, strict=True)
+        nodes = zip(self.all_nodes, self.per_node, strict=True)
         return [Slot(node, local) for node, tasks in nodes for local in range(tasks)]
 
     def out_of_service(self) -> set[str]:
-        listed = slurm("sinfo", "--noheader", "--Node", f"--nodes={self.nodes}", "--format=%N %T")
+        """Nodes that failed, for the time being or for good: Slurm may take one out of the job."""
+        nodes = ",".join(self.all_nodes)
+        listed = slurm("sinfo", "--noheader", "--Node", f"--nodes={nodes}", "--format=%N %T")
         states = dict(line.split(maxsplit=1) for line in listed.splitlines())
-        return {
-            node
-            for node, state in states.items()
-            if state.endswith("*") or state.startswith(OUT_OF_SERVICE)
-        }
+        out = {n for n, s in states.items() if s.endswith("*") or s.startswith(OUT_OF_SERVICE)}
+        left = slurm("squeue", "--noheader", f"--jobs={self.job}", "--format=%N").strip()
+        return out | (set(self.all_nodes) - set(node_names(left)))
 
     def start(self, slot: Slot, command: list[str], variables: dict[str, str]) -> subprocess.Popen:
         srun = ["srun", "--overlap", "--nodes=1", "--ntasks=1", f"--nodelist={slot.node}"]
-        srun += ["--no-kill", "--quiet", "--unbuffered", f"--job-name=trainer-{slot}"]
+        srun += ["--quiet", "--unbuffered", f"--job-name=trainer-{slot}"]
         return subprocess.Popen([*srun, *command], env=os.environ | variables)
 
 

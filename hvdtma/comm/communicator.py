@@ -52,7 +52,7 @@ class Communicator(Protocol):
     local_rank: int
     local_size: int
     elastic: bool
-    """Whether trainers may be lost and may join; only then are the next two ever called."""
+    """Whether trainers may be lost and may join; only then are the next three ever called."""
 
     def regroup(self) -> None:
         """Go on with those who are left and those who wait; rank and size may be others."""
@@ -60,6 +60,10 @@ class Communicator(Protocol):
 
     def newcomers_wait(self) -> bool:
         """Whether somebody waits to be let in; asked by trainer 0."""
+        ...
+
+    def leave(self) -> None:
+        """Say that this trainer is through: its end is no loss."""
         ...
 
     def clock(self) -> float:
@@ -128,6 +132,8 @@ class Single:
 
     def newcomers_wait(self) -> bool:
         return False
+
+    def leave(self) -> None: ...
 
     def clock(self) -> float:
         return time.monotonic()

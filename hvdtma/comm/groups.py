@@ -23,7 +23,7 @@ from hvdtma.errors import TrainerError
 from hvdtma.launcher import launched_as
 
 ASK_S = 0.05
-PEER_TIMEOUT_S = 10  # a peer of which nothing is heard so long is lost; Gloo's own is 30
+PEER_TIMEOUT_S = 5  # of silence, then a peer is lost; Gloo's own is 30
 
 
 class Group(Protocol):
@@ -40,6 +40,10 @@ class Group(Protocol):
 
     def newcomers_wait(self) -> bool:
         """Whether somebody waits to be let in; asked by trainer 0."""
+        ...
+
+    def leave(self) -> None:
+        """Say that this trainer is through: its end is no loss."""
         ...
 
 
@@ -63,6 +67,8 @@ class Launched:
 
     def newcomers_wait(self) -> bool:
         return False
+
+    def leave(self) -> None: ...
 
 
 class ElasticLaunched:
@@ -92,6 +98,8 @@ class ElasticLaunched:
 
     def newcomers_wait(self) -> bool:
         return self._changed.is_set()
+
+    def leave(self) -> None: ...
 
 
 class Joined:
@@ -137,6 +145,9 @@ class Joined:
 
     def newcomers_wait(self) -> bool:
         return bool(self.client.ask(question="newcomers")["newcomers"])
+
+    def leave(self) -> None:
+        self.client.ask(question="leave", name=self.name)
 
 
 def horovod_variables(place: Place, host: str) -> dict[str, str]:

@@ -49,6 +49,9 @@ class HorovodComm:
     def newcomers_wait(self) -> bool:
         return self.group.newcomers_wait()
 
+    def leave(self) -> None:
+        self.group.leave()
+
     def clock(self) -> float:
         return time.monotonic()
 

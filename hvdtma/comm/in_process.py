@@ -105,6 +105,8 @@ class InProcessComm:
     def newcomers_wait(self) -> bool:
         return False
 
+    def leave(self) -> None: ...
+
     def broadcast(self, value: Any, root: int = 0) -> Any:
         return self._exchange(value, lambda given: given[root])
 

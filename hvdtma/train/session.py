@@ -134,6 +134,7 @@ def _finish_together(
     summary = _finish(trainer, averaging, lead.recorder, totals, start) if lead.recorder else None
     if comm.elastic:
         comm.gather(None)
+        comm.leave()
     return summary
 
 

@@ -105,11 +105,17 @@ class Cluster:
         return self.run("scontrol", "show", "hostnames", self.job(job)["NodeList"]).split()
 
     def node_state(self, node: str) -> str:
-        """`idle`, `mix`, `alloc`, `down` ...; with a `*` at its end if it does not answer."""
-        return self.run("sinfo", "-hN", f"-n{node}", "-pdebug", "-o%t")
+        """`idle`, `mixed`, `allocated`, `down` ...; further words (`+drain`), `*` if it is silent.
+
+        Not sinfo's word for it: that may be of a job that has ended.
+        """
+        words = self.run("scontrol", "-o", "show", "node", node).split()
+        return next(word[6:].lower() for word in words if word.startswith("State="))
 
     def set_node(self, node: str, state: str) -> None:
         """Set a node `down`, as if it had failed (its jobs are requeued), or `resume` it."""
+        if state == "resume" and not self._is_out(node):
+            return  # one that answers may have come back by itself
         reason = ["reason=test"] if state != "resume" else []
         self.run("scontrol", "update", f"nodename={node}", f"state={state}", *reason)
 
@@ -130,10 +136,13 @@ class Cluster:
         for node in self.nodes:
             if node not in running:
                 self.start_node(node)  # which brings it back
-            elif self.node_state(node) in ("down", "drain", "drng"):
+            elif self._is_out(node):
                 self.set_node(node, "resume")
         wait_for(lambda: not self.run("squeue", "-h"))
         self._wait_for_nodes()
+
+    def _is_out(self, node: str) -> bool:
+        return any(word in self.node_state(node) for word in ("down", "drain"))
 
     def _wait_for_nodes(self) -> None:
         wait_for(lambda: {self.node_state(node) for node in self.nodes} == {"idle"}, 120)

@@ -4,15 +4,11 @@ import json
 import os
 import stat
 import subprocess
-import sys
-from pathlib import Path
 
 import pytest
-import torch
 from cluster.cluster import wait_for
-from safetensors.torch import load_file
+from on_cluster import BIN, ROOT, assert_same, config_of, environment, log, parameters, sbatch
 
-from hvdtma.config import dump_config, parse_config
 from hvdtma.errors import TrainerError
 from hvdtma.train.run_folder import RunFolder
 from slurm.allocation import Task
@@ -20,36 +16,7 @@ from slurm.start import Whereabouts, shown
 from slurm.start import wait_for as wait_for_file
 from slurm.workers import tasks_per_node
 
-SCRIPT = Path(__file__).parents[2] / "slurm" / "train.sbatch"
-BIN = Path(sys.executable).parent
-
-
-def config_of(store, run, **changes):
-    values = {
-        "store": str(store.path),
-        "run": str(run),
-        "interval_steps": 5,
-        "rounds": 4,
-        "threads": 1,
-        "model": {"hidden": 8},
-        "task": {"batch_size": 32},
-        "evaluate": {"mode": "final"},
-    }
-    config = parse_config(values | changes)
-    path = Path(run).with_suffix(".yaml")
-    dump_config(config, path)
-    return config, path
-
-
-def environment(slurm, **more):
-    """Of a user who has the package on the path."""
-    path = f"{BIN}{os.pathsep}{slurm.env['PATH']}"
-    root = str(SCRIPT.parents[1])
-    return slurm.env | {"PATH": path, "PYTHONPATH": root, **more}
-
-
-def parameters(config):
-    return load_file(RunFolder(config.run).round_files()[-1])
+SCRIPT = ROOT / "slurm" / "train.sbatch"
 
 
 @pytest.fixture(scope="module")
@@ -60,11 +27,6 @@ def reference(community_store, tmp_path_factory):
     command = ["horovodrun", "-np", "4", "hvdtma", "train", str(path)]
     subprocess.run(command, env=env, check=True, capture_output=True)
     return parameters(config)
-
-
-def assert_same(one, other):
-    assert one.keys() == other.keys()
-    assert all(torch.equal(one[name], other[name]) for name in one)
 
 
 def test_srun_trains_on_four_nodes_to_the_parameters_of_horovodrun(
@@ -93,18 +55,6 @@ def test_sbatch_trains_on_four_nodes_to_the_parameters_of_horovodrun(
     job = sbatch(slurm, SCRIPT, path, folder=tmp_path)
     assert slurm.wait_for_job(job, timeout_s=200) == "COMPLETED", log(tmp_path)
     assert_same(parameters(config), reference)
-
-
-def sbatch(slurm, script, *arguments, folder, options=()):
-    """Submit a script; its job."""
-    command = ["sbatch", "--parsable", f"--output={folder}/log", *options, script, *arguments]
-    return subprocess.run(
-        list(map(str, command)), env=environment(slurm), check=True, capture_output=True, text=True
-    ).stdout.strip()
-
-
-def log(folder):
-    return (folder / "log").read_text()
 
 
 def test_a_job_that_is_told_to_end_is_requeued_and_comes_to_the_same_parameters(

@@ -58,6 +58,9 @@ class GivenUp(Exception):
 class Members:
     """Forms generations.
 
+    Attributes:
+        through: names of those who came to the end of training.
+
     Args:
         wanted: trainers that the first generation waits for, `start_timeout_s` long.
         minimum: fewer do not train; they wait `rejoin_timeout_s` for others.
@@ -83,6 +86,7 @@ class Members:
         self.present: dict[str, Place] = {}
         self.at_door: dict[str, str] = {}  # name -> host, in order of arrival
         self.gone: set[str] = set()
+        self.through: set[str] = set()
         self.opened: float | None = None  # when the first member came to the door
         self._lock = threading.Lock()
 
@@ -154,6 +158,9 @@ class Members:
         """What a trainer that asks the job's rendezvous is told."""
         if question["question"] == "newcomers":
             return {"newcomers": self.newcomers}
+        if question["question"] == "leave":
+            self.through.add(question["name"])
+            return {}
         try:
             place = self.join(question["name"], question["host"], question["generation"])
         except TooFewTrainers:

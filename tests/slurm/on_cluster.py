@@ -1,0 +1,59 @@
+"""What tests of training on the test cluster share."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+
+from hvdtma.config import dump_config, parse_config
+from hvdtma.train.run_folder import RunFolder
+
+ROOT = Path(__file__).parents[2]
+BIN = Path(sys.executable).parent
+
+
+def config_of(store, run, **changes):
+    values = {
+        "store": str(store.path),
+        "run": str(run),
+        "interval_steps": 5,
+        "rounds": 4,
+        "threads": 1,
+        "model": {"hidden": 8},
+        "task": {"batch_size": 32},
+        "evaluate": {"mode": "final"},
+    }
+    config = parse_config(values | changes)
+    path = Path(run).with_suffix(".yaml")
+    dump_config(config, path)
+    return config, path
+
+
+def environment(slurm, **more):
+    """Of a user who has the package on the path."""
+    path = f"{BIN}{os.pathsep}{slurm.env['PATH']}"
+    return slurm.env | {"PATH": path, "PYTHONPATH": str(ROOT), **more}
+
+
+def parameters(config):
+    return load_file(RunFolder(config.run).round_files()[-1])
+
+
+def assert_same(one, other):
+    assert one.keys() == other.keys()
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def sbatch(slurm, script, *arguments, folder, options=()):
+    """Submit a script; its job."""
+    command = ["sbatch", "--parsable", f"--output={folder}/log", *options, script, *arguments]
+    return subprocess.run(
+        list(map(str, command)), env=environment(slurm), check=True, capture_output=True, text=True
+    ).stdout.strip()
+
+
+def log(folder):
+    return (folder / "log").read_text()

@@ -1,0 +1,131 @@
+"""Elastic trainers on a real Slurm of four nodes: processes and nodes are lost, and come again."""
+
+import random
+
+import psutil
+import pytest
+from cluster.cluster import wait_for
+from on_cluster import ROOT, config_of, log, sbatch
+
+from hvdtma.errors import INTERRUPTED
+from hvdtma.train.run_folder import RunFolder
+
+SCRIPT = ROOT / "slurm" / "elastic.sbatch"
+PATIENCE_S = 240
+
+
+class Job:
+    """A job of elastic trainers."""
+
+    def __init__(self, slurm, store, folder, *options, **changes):
+        values = {"interval_s": 1.0, "interval_steps": None, "elastic": True, "hang_limit_s": 30}
+        config, path = config_of(store, folder / "run", **values | changes)
+        self.slurm, self.folder, self.run = slurm, folder, RunFolder(config.run)
+        self.number = sbatch(slurm, SCRIPT, path, *options, folder=folder)
+
+    def events(self, kind):
+        return [event for event in self.run.events() if event["kind"] == kind]
+
+    def wait_until(self, condition):
+        def holds():
+            assert self.slurm.job(self.number)["JobState"] in ("PENDING", "RUNNING"), log(
+                self.folder
+            )
+            return condition()
+
+        wait_for(holds, PATIENCE_S)
+
+    def wait_for_round(self, number):
+        self.wait_until(lambda: len(self.events("round")) >= number)
+
+    def trainers(self):
+        """Its trainers by node."""
+        found = {}
+        for process in psutil.process_iter():
+            try:
+                names = process.environ()
+            except psutil.Error:
+                continue
+            own = names.get("SLURM_JOB_ID") == self.number and "HVDTMA_NAME" in names
+            if own and "hvdtma" in process.cmdline() and process.name() != "srun":
+                found[names["SLURMD_NODENAME"]] = process
+        return found
+
+    def wait(self):
+        return self.slurm.wait_for_job(self.number, timeout_s=PATIENCE_S)
+
+    def assert_complete(self, rounds):
+        assert [event["round"] for event in self.events("round")] == list(range(1, rounds + 1))
+        assert self.run.summary.exists()
+
+
+@pytest.fixture
+def job(slurm, community_store, tmp_path):
+    return lambda *options, **changes: Job(slurm, community_store, tmp_path, *options, **changes)
+
+
+def test_two_trainers_killed_and_a_node_set_down_leave_the_rest_to_finish(slurm, job):
+    job = job("--max-restarts", 0, rounds=14)
+    job.wait_for_round(2)
+    alive = job.trainers()
+    assert len(alive) == 4
+    left = ["n1", "n2", "n3", "n4"]
+    batch_node = slurm.nodes_of(job.number)[0]  # the driver runs there
+    for lost in ("n3", "n2"):
+        alive[lost].kill()
+        left.remove(lost)
+        job.wait_until(lambda: job.events("members")[-1:] and len(job.trainers()) == len(left))
+        before = len(job.events("round"))
+        job.wait_for_round(before + 2)
+    slurm.set_node("n4", "down")
+    assert batch_node == "n1"
+    assert job.wait() == "COMPLETED", log(job.folder)
+    job.assert_complete(14)
+    changes = job.events("members")
+    assert sum(change["lost"] for change in changes) == 3
+    assert changes[-1]["trainers"] == 1
+    took = [change["took_s"] for change in changes]
+    print(f"regrouping took {took} s")
+
+
+def test_a_killed_trainer_is_started_again_and_one_on_a_lost_node_is_not(slurm, job):
+    """Slurm takes a node that failed out of the job for good."""
+    job = job("--restart-delay-s", 0, rounds=100_000)
+    job.wait_for_round(2)
+    job.trainers()["n2"].kill()
+    job.wait_until(lambda: any(change["joined"] for change in job.events("members")))
+    assert job.events("members")[-1]["trainers"] == 4
+    slurm.set_node("n3", "down")
+    job.wait_until(lambda: job.events("members")[-1]["trainers"] == 3)
+    slurm.set_node("n3", "resume")
+    before = len(job.events("round"))
+    job.wait_for_round(before + 5)
+    assert log(job.folder).count("node n3 is out of service") == 1
+    assert job.events("members")[-1]["trainers"] == 3
+
+
+@pytest.mark.timeout(900)
+def test_twenty_kills_do_not_end_a_run_whose_trainers_come_again(job):
+    job = job("--restart-delay-s", 0, rounds=100_000)
+    job.wait_for_round(1)
+    drawn = random.Random(0)
+    for kill in range(20):
+        job.wait_until(lambda: len(job.trainers()) == 4)
+        before = len(job.events("round"))
+        drawn.choice(sorted(job.trainers().items()))[1].kill()
+        job.wait_for_round(before + 1 + kill % 3)  # some are lost while others still start
+    job.wait_until(lambda: job.events("round")[-1]["trainers"].__len__() == 4)
+    rounds = [event["round"] for event in job.events("round")]
+    assert rounds == list(range(1, len(rounds) + 1))
+    assert sum(change["lost"] for change in job.events("members")) >= 20
+
+
+def test_too_few_trainers_end_the_job_saved_and_it_is_requeued(slurm, job):
+    job = job("--max-restarts", 0, rounds=8, min_trainers=4, rejoin_timeout_s=1)
+    job.wait_for_round(2)
+    job.trainers()["n2"].kill()
+    wait_for(lambda: "saved after round" in log(job.folder), PATIENCE_S)
+    assert job.wait() == "COMPLETED", log(job.folder)  # under its id, with all four again
+    job.assert_complete(8)
+    assert slurm.job(job.number)["Restarts"] == "1"
+    assert INTERRUPTED == 75  # what the script asks for
