@@ -2,9 +2,9 @@
 
     python benchmarks/failures.py facebook.zarr
 
-Every run trains for the same time by `hvdtma drive --local 4 --max-restarts 0`; at `--lose-at` of it
-trainers are killed (SIGKILL). What is done with their blocks is `on_loss`: continue (without them,
-as in the paper's study of failures, section 5) or redeal. Prints a Markdown table: test MRR of the
+Every run trains for the same time by `hvdtma drive --local 4 --max-restarts 0`; at `--lose-at` of
+it trainers are killed (SIGKILL). What is done with their blocks is `on_loss`: continue (without
+them, as in the paper's study of failures) or redeal. Prints a Markdown table: test MRR of the
 best round and its ratio to the undisturbed run's, rounds and steps taken, and the longest time from
 one aggregation to the next (with `interval_s` in it).
 """
@@ -15,6 +15,7 @@ import json
 import subprocess
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated
 
@@ -52,7 +53,7 @@ def main(
         rounds = [event for event in read_lines(run / "metrics.jsonl") if event["kind"] == "round"]
         steps = sum(each["steps"] for event in rounds for each in event["trainers"])
         ends = [0.0, *(event["time_s"] for event in rounds)]
-        longest = max(after - before for before, after in zip(ends, ends[1:], strict=False))
+        longest = max(after - before for before, after in pairwise(ends))
         print(
             f"| {lost} of {trainers} | {on_loss} | {score:.4f} | {score / reference:.3f} "
             f"| {len(rounds)} | {steps:,} | {longest:.1f} s |",

@@ -41,6 +41,8 @@ def run_page(log: RunLog) -> Page:
 def _status(log: RunLog) -> tuple[str, bool]:
     if log.failed:
         return "failed", False
+    if log.interrupted:
+        return "interrupted", False
     if not log.summary:
         return "unfinished", False
     return f"finished: {log.summary.get('stopped', 'done')}", True
@@ -70,10 +72,13 @@ def _notices(log: RunLog) -> list[str]:
     notices = []
     if log.failed:
         notices.append(f"This run failed: {log.failed}.")
+    elif log.interrupted:
+        notices.append(f"This run was {log.interrupted}.")
     elif not log.summary:
         last = f"round {log.rounds[-1]['round']}" if log.rounds else "no round"
         notices.append(f"This run is unfinished: there is no summary yet; {last} is its last.")
     notices += _lost_losses(log)
+    notices += _changes(log)
     if log.rounds and not log.valid:
         notices.append("No round has been scored on validation.")
     skipped = log.skipped or log.summary.get("skipped_rounds") or []
@@ -83,6 +88,20 @@ def _notices(log: RunLog) -> list[str]:
         lines = "1 line" if log.damaged_lines == 1 else f"{log.damaged_lines} lines"
         notices.append(f"{lines} of metrics.jsonl could not be read.")
     return notices
+
+
+def _changes(log: RunLog) -> list[str]:
+    """Tell of trainers that were lost, and of those that joined."""
+    if not log.changes:
+        return []
+    lost, joined, took_s = (
+        sum(c[key] for c in log.changes) for key in ("lost", "joined", "took_s")
+    )
+    rounds = _rounds(sorted({change["round"] for change in log.changes}))
+    return [
+        f"Trainers lost: {lost}; joined: {joined} (in {rounds}). Regrouping took "
+        f"{words.duration(took_s)} in all. Lines are by rank: after a loss, later ranks move up."
+    ]
 
 
 def _lost_losses(log: RunLog) -> list[str]:

@@ -14,7 +14,7 @@ import numpy as np
 
 from hvdtma.errors import UserError
 
-KINDS = ("start", "skipped", "failed")  # the events that are not numbered
+KINDS = ("start", "skipped", "failed", "interrupted", "members")  # the events that are not numbered
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,8 @@ class RunLog:
             rounds: of events with the same number the last one holds.
         skipped: rounds the evaluator did not score.
         failed: why the run failed; empty if it did not.
+        interrupted: why it was cut short, if it was and did not go on.
+        changes: of the trainers, in order: who was lost, who joined.
         summary: empty while the run is unfinished.
         damaged_lines: lines of the log that could not be read (the last one may be half-written).
     """
@@ -41,6 +43,8 @@ class RunLog:
     scores: list[dict] = field(default_factory=list)
     skipped: list[int] = field(default_factory=list)
     failed: str = ""
+    interrupted: str = ""
+    changes: list[dict] = field(default_factory=list)
     summary: dict = field(default_factory=dict)
     damaged_lines: int = 0
 
@@ -107,6 +111,8 @@ def read_run(folder: Path) -> RunLog:
         rounds=_latest(events, "round", "round"),
         scores=_latest(events, "score", "round", "part"),
         failed=of_kind["failed"][-1]["why"] if of_kind["failed"] else "",
+        interrupted=of_kind["interrupted"][-1]["why"] if of_kind["interrupted"] else "",
+        changes=of_kind["members"],
         skipped=sorted({r for event in of_kind["skipped"] for r in event["rounds"]}),
         summary=_read_json(folder / "summary.json"),
         damaged_lines=damaged,

@@ -23,6 +23,8 @@ def line(event: dict) -> str:
             )
         case {"kind": "score"}:
             return f"{event['part']} after round {event['round']}: {metrics(event)}"
+        case {"kind": "members"}:
+            return members(event)
         case {"kind": "skipped", "rounds": [_, *_]}:
             return f"not scored: rounds {', '.join(map(str, event['rounds']))}"
     return ""
@@ -38,6 +40,13 @@ def deal(event: dict) -> str:
     resident = sum(hand["resident_edges"] for hand in hands)
     share = resident / max(sum(hand["edges"] for hand in hands), 1)
     return f"{said}, {kept * share:.1%} at once in resident sets of 1/{sets} of a shard"
+
+
+def members(event: dict) -> str:
+    """Say who was lost and who joined."""
+    changed = [f"{event[what]} {what}" for what in ("lost", "joined") if event[what]]
+    now = f"{event['trainers']} trainer{'s' if event['trainers'] != 1 else ''} now"
+    return f"{', '.join(changed) or 'none lost'}: {now}; regrouped in {event['took_s']:.1f} s"
 
 
 def headline(start: dict) -> str:

@@ -67,6 +67,16 @@ def test_unfinished_run_says_so_and_reads_past_a_half_written_line(tmp_path):
     assert "Score over training time" not in html
 
 
+def test_a_run_says_whom_it_lost_and_that_it_was_cut_short(tmp_path):
+    lost = {"kind": "members", "round": 2, "trainers": 2, "lost": 1, "joined": 0, "took_s": 0.4}
+    back = {"kind": "members", "round": 5, "trainers": 3, "lost": 0, "joined": 1, "took_s": 0.2}
+    short = {"kind": "interrupted", "why": "interrupted after round 6 and saved"}
+    written = [*events(rounds=6), lost, back, short]
+    html = own_html(write_report(write_run(tmp_path / "demo", written)))
+    assert "Trainers lost: 1; joined: 1 (in rounds 2, 5)." in html
+    assert "This run was interrupted after round 6 and saved." in html
+
+
 def test_failed_run_says_why(tmp_path):
     written = [*events(rounds=3), {"kind": "failed", "why": "the loss was not finite"}]
     html = own_html(write_report(write_run(tmp_path / "demo", written)))
