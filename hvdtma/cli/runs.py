@@ -36,6 +36,7 @@ def train(
 ) -> None:
     """Train: alone, under `srun`, `horovodrun -np M`, or as --in-process M trainers."""
     from hvdtma.cli.communicator import enter
+    from hvdtma.cli.wanted import what_to_train
     from hvdtma.comm import InProcessGroup
     from hvdtma.comm.communicator import Communicator
     from hvdtma.launcher import launched_as
@@ -43,7 +44,6 @@ def train(
     from hvdtma.train.describe import print_summary
     from hvdtma.train.interrupt import Interrupt
     from hvdtma.train.session import train as train_as
-    from hvdtma.train.start import what_to_train
 
     wanted = what_to_train(config, overrides, resume=resume, or_resume=requeued)
     if wanted is None:
