@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from hvdtma.comm.groups import interface_towards
 from hvdtma.errors import UserError
 
-LOOPBACK = "127.0.0.1"
+LOOPBACK, LOCALHOST = "127.0.0.1", "localhost"
 
 
 @dataclass(frozen=True)
 class Task:
-    """One task of a job step.
+    """One task of a job step, or of submitit's local executor.
 
     Attributes:
         rank, size: among the step's tasks.
@@ -33,7 +33,15 @@ class Task:
 
     @classmethod
     def here(cls, environ: Mapping[str, str] = os.environ) -> Task | None:
-        """The task that this process is; None if srun did not start it."""
+        """The task that this process is; None if neither srun nor submitit started it."""
+        if "SUBMITIT_LOCAL_GLOBALID" in environ:
+            return cls(
+                rank=int(environ["SUBMITIT_LOCAL_GLOBALID"]),
+                size=int(environ["SUBMITIT_LOCAL_NTASKS"]),
+                node=LOCALHOST,
+                nodes=LOCALHOST,
+                key=f"local-{environ['SUBMITIT_LOCAL_JOB_ID']}",
+            )
         if "SLURM_STEP_ID" not in environ or "SLURM_PROCID" not in environ:
             return None
         job, step = environ["SLURM_JOB_ID"], environ["SLURM_STEP_ID"]
@@ -69,6 +77,8 @@ def node_address(node: str) -> str:
 
 def own_address(nodes: str) -> str:
     """This machine's address towards the other nodes of a list; loopback if there are none."""
+    if nodes == LOCALHOST:
+        return LOOPBACK
     names = node_names(nodes)
     if len(names) == 1:
         return LOOPBACK
