@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from hvdtma.comm.groups import interface_towards
 from hvdtma.errors import UserError
+from hvdtma.train.interrupt import SIGNALS, unheard
 
 LOOPBACK, LOCALHOST = "127.0.0.1", "localhost"
 
@@ -93,7 +94,8 @@ def slurm(*command: str) -> str:
     Raises UserError with Slurm's own words if it fails, or is not there.
     """
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        with unheard(*SIGNALS):
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
     except FileNotFoundError:
         raise UserError(f"{command[0]} is not there: this machine has no Slurm") from None
     if done.returncode:

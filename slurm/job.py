@@ -23,10 +23,11 @@ from hvdtma.cli import fail
 from hvdtma.console import console
 from hvdtma.errors import INTERRUPTED, Interrupted, TrainerError, UserError
 from hvdtma.launcher import launched_as
+from hvdtma.train.interrupt import SIGNALS, Interrupt, unheard
 from slurm.allocation import slurm
 
 SLACK_S = 2.0
-STAYS = ("CANCELLED", "PENDING", "REQUEUED", "REQUEUE_HOLD")  # by somebody's, or Slurm's, own wish
+RUNNING = "RUNNING"
 
 
 @dataclass(frozen=True)
@@ -65,15 +66,15 @@ class Job:
 def go_on_later() -> NoReturn:
     """End this task; by way of task 0, submitit puts the job back into the queue.
 
-    Not one that somebody has cancelled, nor one that Slurm has put there by itself (preemption).
+    Only one that Slurm itself has not ended yet: it has if somebody cancelled the job, or another
+    preempted it where the site says `PreemptMode=REQUEUE`, and then Slurm puts it there.
     """
     by_submitit = signal.getsignal(signal.SIGUSR2)
     if launched_as()[0] != 0:
         raise SystemExit(0)  # another status could have Slurm kill task 0 first
-    state = state_of_own_job()
-    if state in STAYS or not callable(by_submitit):
-        raise SystemExit(INTERRUPTED)
-    by_submitit(signal.SIGUSR2, None)
+    with unheard(*SIGNALS):  # a second one would not let scontrol finish
+        if callable(by_submitit) and state_of_own_job() in (None, RUNNING):
+            by_submitit(signal.SIGUSR2, None)
     raise SystemExit(INTERRUPTED)
 
 
@@ -120,8 +121,6 @@ def run_command(words: Sequence[str]) -> None:
     It is told of SIGUSR2 and SIGTERM, and may end with status INTERRUPTED to be run again. Raises
     SystemExit with any other status than 0.
     """
-    from hvdtma.train.interrupt import Interrupt
-
     with Interrupt() as interrupt:
         process = subprocess.Popen(words)
         interrupt.tell(lambda: process.send_signal(signal.SIGUSR2))
