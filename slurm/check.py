@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from hvdtma.config import TrainConfig
 from hvdtma.errors import UserError
 from slurm.allocation import slurm
+from slurm.defaults import ClusterDefaults
 from slurm.folder import JobFolder
 
 
@@ -34,11 +36,8 @@ class Resources:
         return f"{trainers} on {nodes}{gpus}"
 
 
-def check_run(config: TrainConfig, resources: Resources, *, gpus_elsewhere: bool = False) -> bool:
+def check_run(config: TrainConfig, resources: Resources, defaults: ClusterDefaults) -> bool:
     """Whether a job would go on with a run that was begun; else it begins one.
-
-    Args:
-        gpus_elsewhere: the cluster's defaults may ask for GPUs.
 
     Raises UserError if it could do neither, or does not fit what the job asks for.
     """
@@ -61,6 +60,7 @@ def check_run(config: TrainConfig, resources: Resources, *, gpus_elsewhere: bool
     check_trainers(resources.tasks, len(deal_units(store)), whole_parts=whole_parts)
     if resources.gpus_per_node and config.device == "cpu":
         raise UserError("GPUs are asked for, but device is cpu; use device=auto, or leave them out")
+    gpus_elsewhere = any("gpu" in f"{key} {value}" for key, value in defaults.sbatch.items())
     if config.device == "cuda" and not (resources.gpus_per_node or gpus_elsewhere):
         raise UserError("device is cuda, but no GPU is asked for; give --gpus-per-node")
     run = RunFolder(config.run)
@@ -74,14 +74,14 @@ def check_run(config: TrainConfig, resources: Resources, *, gpus_elsewhere: bool
     return False
 
 
-def check_not_queued(folder: JobFolder, config: TrainConfig) -> None:
-    """Raises UserError if a job that trains the same run waits, or runs: two would mix it up."""
-    mine = folder.jobs_of(config.run)
+def check_not_queued(folder: JobFolder, runs: list[Path]) -> None:
+    """Raises UserError if a job that trains one of the runs waits, or runs: two would mix it up."""
+    mine = {job: run for run in runs for job in folder.jobs_of(run)}
     if not mine:
         return
     listed = slurm("squeue", "--me", "--array", "--noheader", "--format=%i").split()
-    if active := sorted(mine.intersection(listed)):
+    for job in sorted(set(mine).intersection(listed)):
         raise UserError(
-            f"{config.run} is job {active[0]}'s, which has not ended; scancel {active[0]} ends it, "
-            "or give run=ANOTHER"
+            f"{mine[job]} is job {job}'s, which has not ended; scancel {job} ends it, or give "
+            "run=ANOTHER"
         )

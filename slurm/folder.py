@@ -24,6 +24,7 @@ class JobFolder:
     def __init__(self, path: Path):
         self.path = path.expanduser().absolute()
         self.jobs = self.path / "jobs.jsonl"
+        self.configs: list[Path] = []  # of this submission
 
     @contextmanager
     def open(self) -> Iterator[None]:
@@ -36,15 +37,20 @@ class JobFolder:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self.path.mkdir(mode=0o700)
         self._check()
-        before = set(self.path.iterdir())
+        before = set(self._unsent())
         try:
             yield
         except BaseException:
-            for left in set(self.path.iterdir()) - before:
+            for left in [*self.configs, *set(self._unsent()) - before]:
                 left.unlink()
             if made:
                 self.path.rmdir()
             raise
+
+    def _unsent(self) -> list[Path]:
+        """What submitit writes before a job has an id, by which it then renames it."""
+        found = [*self.path.glob("*.pkl"), *self.path.glob(".submission_file_*")]
+        return [p for p in found if not p.is_symlink() and "_submitted" not in p.name]
 
     def _check(self) -> None:
         found = self.path.lstat()
@@ -71,6 +77,7 @@ class JobFolder:
             except FileExistsError:
                 number += 1
             else:
+                self.configs.append(path)
                 return path
 
     def note(self, job: str, run: Path | None) -> None:

@@ -15,20 +15,14 @@ from rich.markup import escape
 from rich.table import Table
 
 from hvdtma.console import console
-from hvdtma.errors import UserError
 from hvdtma.train import event_text
 from hvdtma.train.run_folder import RunFolder
-from slurm.allocation import slurm
+from slurm.states import COMPLETED, UNDER_WAY, job_states
 
 if TYPE_CHECKING:
-    from slurm.submission import Part
+    from slurm.parts import Part
 
-LOOK_S = 3.0
-UNDER_WAY = (
-    *("PENDING", "RUNNING", "SUSPENDED", "COMPLETING", "CONFIGURING", "STAGE_OUT", "SIGNALING"),
-    *("REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD", "RESIZING", "STOPPED", "SPECIAL_EXIT"),
-)
-COMPLETED, FAILED, UNKNOWN = "COMPLETED", "FAILED", "UNKNOWN"
+LOOK_S = 5.0
 TAIL_LINES = 15  # of the log of a job that failed
 
 
@@ -101,10 +95,7 @@ class Row:
 
 
 def watch(parts: Sequence[Part], look_s: float = LOOK_S) -> int:
-    """Follow jobs until all have ended; 0 if all ended well. Ctrl-C ends only this.
-
-    Raises UserError if Slurm cannot be asked.
-    """
+    """Follow jobs until all have ended; 0 if all ended well. Ctrl-C ends only this."""
     rows = [Row(part) for part in parts]
     try:
         if console.is_terminal:
@@ -155,60 +146,3 @@ def _show_log(row: Row) -> None:
     if log.exists():
         lines = log.read_text(errors="replace").splitlines()[-TAIL_LINES:]
         console.print("\n".join(f"    {line}" for line in lines), markup=False, soft_wrap=True)
-
-
-def job_states(parts: Sequence[Part]) -> dict[str, tuple[str, str]]:
-    """State, and why or where, of each job."""
-    local = {part.id: _local_state(part) for part in parts if _is_local(part)}
-    asked = [part.id for part in parts if part.id not in local]
-    return local | (_slurm_states(asked) if asked else {})
-
-
-def _slurm_states(ids: list[str]) -> dict[str, tuple[str, str]]:
-    """As Slurm's queue has them; or its accounting, of jobs that ended a while ago."""
-    jobs = ",".join(sorted({job.split("_")[0] for job in ids}))
-    try:
-        found = _queued(jobs)
-    except UserError:  # none of them is known any more, or the controller is away
-        found = {}
-    if missing := [job for job in ids if job not in found]:
-        found |= dict.fromkeys(missing, (UNKNOWN, "")) | _accounted(",".join(missing))
-    return {job: found[job] for job in ids}
-
-
-def _queued(jobs: str) -> dict[str, tuple[str, str]]:
-    listed = slurm(
-        *("squeue", "--noheader", "--array", "--states=all", f"--jobs={jobs}"), "--format=%i|%T|%R"
-    )
-    return {
-        job: (state, why.strip("()").replace("None", ""))
-        for job, state, why in (line.split("|", 2) for line in listed.splitlines())
-    }
-
-
-def _accounted(jobs: str) -> dict[str, tuple[str, str]]:
-    try:
-        listed = slurm(
-            *("sacct", "--noheader", "--parsable2", "--allocations", f"--jobs={jobs}"),
-            "--format=JobID,State",
-        )
-    except UserError:
-        return {}
-    pairs = (line.split("|") for line in listed.splitlines())
-    return {job: (state.split()[0], "") for job, state in pairs}
-
-
-def _is_local(part: Part) -> bool:
-    from submitit import LocalJob
-
-    return isinstance(part.job, LocalJob)
-
-
-def _local_state(part: Part) -> tuple[str, str]:
-    """What a job of the local executor is in, in Slurm's words."""
-    assert part.job is not None
-    if part.job.state == "RUNNING":
-        return "RUNNING", ""
-    tasks = [part.job.task(number) for number in range(part.job.num_tasks)]
-    done = all(task.paths.result_pickle.exists() and task.exception() is None for task in tasks)
-    return COMPLETED if done else FAILED, ""

@@ -1,5 +1,6 @@
 """What `hvdtma submit` does where there is no Slurm: scripts, bad input, jobs on this machine."""
 
+import io
 import os
 import re
 import signal
@@ -7,7 +8,9 @@ import stat
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
+import slurm.states
 import slurm.watch
 from hvdtma.config import dump_config, parse_config
 from hvdtma.errors import INTERRUPTED, Interrupted, UserError
@@ -16,11 +19,17 @@ from hvdtma.train.run_folder import RunFolder
 from slurm.defaults import find_defaults
 from slurm.folder import JobFolder
 from slurm.job import Job
-from slurm.submission import Part, submit
+from slurm.parts import Part
+from slurm.submission import submit
 from slurm.sweep import combinations, folder_name
 from slurm.times import in_words, minutes
 
 ROOT = Path(__file__).parents[2]
+SCORE = {"kind": "score", "part": "valid", "round": 1, "time_s": 1.0, "metrics": {"mrr": 0.5}}
+
+
+class FakeJob:
+    job_id = "7"
 
 
 @pytest.fixture
@@ -224,17 +233,41 @@ def test_cluster_defaults_are_found_and_unknown_keys_refused(tmp_path, monkeypat
         find_defaults(tmp_path / "nowhere.yaml")
 
 
+def test_watching_outlives_a_controller_that_is_away_and_a_job_that_is_forgotten(monkeypatch):
+    part = Part("run", None, job=FakeJob())
+    errors = iter(["Unable to contact slurm controller", "Invalid job id specified"])
+
+    def squeue_or_sacct(*words):
+        if words[0] == "sacct":
+            return "7|CANCELLED by 0\n"
+        raise UserError(next(errors))
+
+    monkeypatch.setattr(slurm.states, "slurm", squeue_or_sacct)
+    assert slurm.states.job_states([part])["7"][0] in slurm.states.UNDER_WAY
+    assert slurm.states.job_states([part]) == {"7": ("CANCELLED", "")}
+
+
+def test_on_a_terminal_a_table_shows_states_and_scores(tmp_path, monkeypatch):
+    run = RunFolder(tmp_path / "run")
+    config = parse_config({"store": "s", "run": str(run.path), "rounds": 2})
+    run.path.mkdir()
+    append_json(run.metrics, {"kind": "round", "round": 3})
+    append_json(run.metrics, SCORE | {"round": 3})
+    screen = Console(file=io.StringIO(), force_terminal=True, width=120)
+    monkeypatch.setattr(slurm.watch, "console", screen)
+    monkeypatch.setattr(slurm.watch, "job_states", lambda parts: {"7": ("COMPLETED", "n1")})
+    assert slurm.watch.watch([Part("run", None, config, job=FakeJob())], look_s=0) == 0
+    row = re.compile(r"7 +COMPLETED n1 +3 +mrr 0\.5000 +mrr 0\.5000, round 3 +run")
+    assert row.search(screen.file.getvalue())
+
+
 def test_watching_says_each_change_once_and_does_not_end_at_a_requeue(
     tmp_path, monkeypatch, capsys
 ):
-    class FakeJob:
-        job_id = "7"
-
     run = RunFolder(tmp_path / "run")
     config = parse_config({"store": "s", "run": str(run.path), "rounds": 2})
     part = Part("run", None, config, job=FakeJob())
     run.path.mkdir()
-    score = {"kind": "score", "part": "valid", "round": 1, "time_s": 1.0, "metrics": {"mrr": 0.5}}
     before = [("PENDING", "Resources"), ("RUNNING", "n1"), ("PREEMPTED", "")]
     after = [("PENDING", "BeginTime"), ("RUNNING", "n2"), *[("COMPLETED", "n2")] * 2]
     states = iter([*before, *after])
@@ -242,9 +275,9 @@ def test_watching_says_each_change_once_and_does_not_end_at_a_requeue(
     def look(parts):
         state = next(states)
         if state == ("RUNNING", "n1"):
-            append_json(run.metrics, score)
+            append_json(run.metrics, SCORE)
         if state == ("RUNNING", "n2"):
-            append_json(run.metrics, score | {"round": 2, "metrics": {"mrr": 0.4}})
+            append_json(run.metrics, SCORE | {"round": 2, "metrics": {"mrr": 0.4}})
         return {"7": state}
 
     monkeypatch.setattr(slurm.watch, "job_states", look)
