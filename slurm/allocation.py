@@ -10,13 +10,14 @@ from dataclasses import dataclass
 
 from hvdtma.comm.groups import interface_towards
 from hvdtma.errors import UserError
+from hvdtma.train.interrupt import SIGNALS, unheard
 
-LOOPBACK = "127.0.0.1"
+LOOPBACK, LOCALHOST = "127.0.0.1", "localhost"
 
 
 @dataclass(frozen=True)
 class Task:
-    """One task of a job step.
+    """One task of a job step, or of submitit's local executor.
 
     Attributes:
         rank, size: among the step's tasks.
@@ -33,7 +34,15 @@ class Task:
 
     @classmethod
     def here(cls, environ: Mapping[str, str] = os.environ) -> Task | None:
-        """The task that this process is; None if srun did not start it."""
+        """The task that this process is; None if neither srun nor submitit started it."""
+        if "SUBMITIT_LOCAL_GLOBALID" in environ:
+            return cls(
+                rank=int(environ["SUBMITIT_LOCAL_GLOBALID"]),
+                size=int(environ["SUBMITIT_LOCAL_NTASKS"]),
+                node=LOCALHOST,
+                nodes=LOCALHOST,
+                key=f"local-{environ['SUBMITIT_LOCAL_JOB_ID']}",
+            )
         if "SLURM_STEP_ID" not in environ or "SLURM_PROCID" not in environ:
             return None
         job, step = environ["SLURM_JOB_ID"], environ["SLURM_STEP_ID"]
@@ -69,6 +78,8 @@ def node_address(node: str) -> str:
 
 def own_address(nodes: str) -> str:
     """This machine's address towards the other nodes of a list; loopback if there are none."""
+    if nodes == LOCALHOST:
+        return LOOPBACK
     names = node_names(nodes)
     if len(names) == 1:
         return LOOPBACK
@@ -83,7 +94,8 @@ def slurm(*command: str) -> str:
     Raises UserError with Slurm's own words if it fails, or is not there.
     """
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        with unheard(*SIGNALS):
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
     except FileNotFoundError:
         raise UserError(f"{command[0]} is not there: this machine has no Slurm") from None
     if done.returncode:

@@ -9,14 +9,21 @@ from pathlib import Path
 import pytest
 
 from hvdtma.config import load_config
+from slurm.defaults import ClusterDefaults, read_defaults
 
 ROOT = Path(__file__).parent.parent
+CONFIGS = sorted(path for path in ROOT.glob("configs/*.yaml") if path.name != "cluster.yaml")
 BLOCKS = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
 
 
-@pytest.mark.parametrize("path", sorted(ROOT.glob("configs/*.yaml")), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
 def test_every_example_config_is_valid(path):
     assert load_config(path).run.parts[0] == "runs"
+
+
+def test_the_example_of_cluster_defaults_is_valid_and_names_every_key_but_qos():
+    defaults = read_defaults(ROOT / "configs/cluster.yaml")
+    assert set(ClusterDefaults.model_fields) - defaults.model_fields_set == {"qos"}
 
 
 def test_the_papers_config_is_the_papers():

@@ -17,7 +17,7 @@ from pathlib import Path
 import psutil
 
 # What a launcher sets for each trainer, the most telling first. Slurm sets its own for every task,
-# whatever the task is: it counts only for `hvdtma train` itself.
+# whatever the task is: it counts only for `hvdtma train` itself, also as submitit starts it.
 RANKS = ("HVDTMA_NAME", "HOROVOD_RANK", "OMPI_COMM_WORLD_RANK", "SLURM_PROCID")
 INIT = 1
 
@@ -85,7 +85,8 @@ def _rank(process: psutil.Process) -> tuple[str, str] | None:
 def _is_trained_step(env: dict[str, str], words: list[str]) -> bool:
     """`hvdtma train` as a task of srun; a batch script has a rank, but is of no step."""
     said = [Path(word).name for word in words[1:] if not word.startswith("-")]
-    return "SLURM_STEP_ID" in env and said[:2] == ["hvdtma", "train"]
+    trains = said[:2] == ["hvdtma", "train"] or said[:1] == ["submitit.core._submit"]
+    return "SLURM_STEP_ID" in env and trains
 
 
 def _environ(process: psutil.Process) -> dict[str, str]:

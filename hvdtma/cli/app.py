@@ -20,7 +20,7 @@ COMMANDS: list[Callable[..., None]] = [
     *(graph.build, graph.info, graph.verify, graph.partition),
     planning.plan,
     *(runs.train, runs.evaluate, runs.embed, runs.report),
-    cluster.drive,
+    *(cluster.submit, cluster.drive),
 ]
 for command in COMMANDS:
     app.command()(command)

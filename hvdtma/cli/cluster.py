@@ -1,4 +1,4 @@
-"""Commands for clusters: drive."""
+"""Commands for clusters: submit, drive."""
 
 from __future__ import annotations
 
@@ -11,6 +11,74 @@ import typer
 from hvdtma.errors import UserError
 
 GRACE_S = 30.0  # trainers end one that hangs themselves; the driver only if that fails
+
+
+def submit(
+    config: Annotated[Path, typer.Argument(help="A YAML config.", show_default=False)],
+    overrides: Annotated[
+        list[str] | None, typer.Argument(help="key=value, e.g. model.hidden=128")
+    ] = None,
+    nodes: Annotated[int, typer.Option(help="Nodes of the job.", min=1)] = 1,
+    tasks_per_node: Annotated[
+        int, typer.Option(help="Tasks on each node; a task is a trainer.", min=1)
+    ] = 1,
+    gpus_per_node: Annotated[int, typer.Option(help="GPUs on each node.", min=0)] = 0,
+    time: Annotated[
+        str,
+        typer.Option(help="Limit: 4h, 90m, 30 (minutes), 1-12:00:00. The job goes on after it."),
+    ] = "1h",
+    partition: Annotated[
+        str | None, typer.Option(help="Where to wait; default: the cluster's.", show_default=False)
+    ] = None,
+    array: Annotated[
+        list[str] | None,
+        typer.Option(help="key=a,b,c: a sweep, as a job array. May be repeated.", metavar="SWEEP"),
+    ] = None,
+    cluster: Annotated[
+        str, typer.Option(help="slurm | local (this machine)", metavar="CLUSTER")
+    ] = "slurm",
+    cluster_config: Annotated[
+        Path | None,
+        typer.Option(
+            help="Cluster defaults; else $HVDTMA_CLUSTER or ~/.config/hvdtma/cluster.yaml.",
+            show_default=False,
+        ),
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Of the job; default: the run's.", show_default=False)
+    ] = None,
+    folder: Annotated[
+        Path | None,
+        typer.Option(help="For logs and pickles; default: RUN.jobs.", show_default=False),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the batch script, submit nothing.")
+    ] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Follow state and validation score to the end.")
+    ] = False,
+) -> None:
+    """Send a run, or a sweep of runs, to Slurm; it saves before its time limit and goes on."""
+    from slurm import submit as submit_job
+
+    submitted = submit_job(
+        config,
+        overrides or [],
+        nodes=nodes,
+        tasks_per_node=tasks_per_node,
+        gpus_per_node=gpus_per_node,
+        time=time,
+        partition=partition,
+        array=array or [],
+        cluster=cluster,
+        cluster_config=cluster_config,
+        name=name,
+        folder=folder,
+        dry_run=dry_run,
+    )
+    typer.echo(submitted.script if dry_run else submitted.described())
+    if watch and not dry_run:
+        raise typer.Exit(submitted.watch())
 
 
 def drive(

@@ -4,10 +4,24 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType
 
 SIGNALS = (signal.SIGUSR2, signal.SIGTERM)
+
+
+@contextmanager
+def unheard(*numbers: signal.Signals) -> Iterator[None]:
+    """Processes started within never hear these signals, which Slurm may send to all of a task's.
+
+    This process hears them a moment later.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class Interrupt:
@@ -35,6 +49,8 @@ class Interrupt:
 
     def __exit__(self, *error: object) -> None:
         for number, handler in self._before.items():
+            if self.asked and handler is signal.SIG_DFL:
+                handler = signal.SIG_IGN  # who is told twice still ends with a status of its own
             signal.signal(number, handler)  # type: ignore[arg-type]
 
     def _hear(self, number: int, frame: FrameType | None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from typing import Protocol
@@ -16,6 +17,7 @@ from hvdtma.config import TrainConfig
 from hvdtma.console import console
 from hvdtma.files import append_json
 from hvdtma.train.evaluator import REFUSED, RoundScorer
+from hvdtma.train.interrupt import unheard
 from hvdtma.train.loop import Watch
 from hvdtma.train.run_folder import RunFolder, read_lines
 from hvdtma.train.trainer import Trainer
@@ -60,7 +62,7 @@ class Scores:
     def _follower(self) -> subprocess.Popen:
         command = [sys.executable, "-m", "hvdtma.train.evaluator", str(self.run.path)]
         command.append(str(os.getpid()))
-        with (self.run.path / "evaluator.log").open("a") as log:
+        with (self.run.path / "evaluator.log").open("a") as log, unheard(signal.SIGUSR2):
             # A session of its own: Linux shares cores out by session (autogroup), so trainer 0
             # would otherwise pay for the evaluator out of its own share.
             return subprocess.Popen(

@@ -11,6 +11,8 @@ import subprocess
 import sys
 import time
 
+from hvdtma.train.interrupt import SIGNALS, unheard
+
 ALIVE, RESTING = b"a", b"r"
 BEAT_S = 0.5
 
@@ -44,7 +46,8 @@ class Watchdog:
     def __enter__(self) -> Watchdog:
         if self.limit_s is not None:
             command = [sys.executable, "-S", "-c", WATCH, str(os.getpid()), str(self.limit_s)]
-            self._process = subprocess.Popen(command, stdin=subprocess.PIPE)
+            with unheard(*SIGNALS):  # it ends when its trainer does
+                self._process = subprocess.Popen(command, stdin=subprocess.PIPE)
         return self
 
     def __exit__(self, *error: object) -> None:

@@ -1,0 +1,210 @@
+"""`hvdtma submit` and `slurm.submit`, on a real Slurm of four nodes."""
+
+import os
+import re
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from cluster.cluster import wait_for
+from safetensors.torch import load_file
+
+from hvdtma.config import dump_config, parse_config
+from hvdtma.errors import UserError
+from hvdtma.files import append_json
+from hvdtma.train.run_folder import RunFolder
+from slurm import submit
+
+ROOT = Path(__file__).parents[2]
+ROUNDS = 60
+
+
+def config_of(store, run, **changes):
+    values = {
+        "store": str(store.path),
+        "run": str(run),
+        "interval_steps": 2,
+        "rounds": ROUNDS,
+        "threads": 1,
+        "model": {"hidden": 8},
+        "task": {"batch_size": 32},
+        "evaluate": {"mode": "final"},
+    }
+    config = parse_config(values | changes)
+    path = Path(run).with_suffix(".yaml")
+    dump_config(config, path)
+    return path
+
+
+@pytest.fixture
+def user(slurm, monkeypatch, tmp_path):
+    """Slurm, as a user of the cluster sees it."""
+    monkeypatch.setenv("SLURM_CONF", str(slurm.conf))
+    monkeypatch.setenv("PATH", slurm.env["PATH"])
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("HOME", str(tmp_path))  # no cluster defaults
+    return slurm
+
+
+@pytest.fixture(scope="module")
+def reference(community_store, tmp_path_factory):
+    """What horovodrun -np 4 comes to."""
+    run = tmp_path_factory.mktemp("reference") / "run"
+    env = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    command = ["horovodrun", "-np", "4", "hvdtma", "train", str(config_of(community_store, run))]
+    subprocess.run(command, env=env, check=True, capture_output=True)
+    return parameters(run)
+
+
+def parameters(run):
+    return load_file(RunFolder(run).round_files()[-1])
+
+
+def assert_same(one, other):
+    assert one.keys() == other.keys()
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def ends_well(slurm, job, log):
+    assert slurm.wait_for_job(job, timeout_s=250) == "COMPLETED", log.read_text()
+
+
+def test_it_trains_on_four_nodes_to_the_parameters_of_horovodrun(
+    user, hvdtma, community_store, tmp_path, reference
+):
+    config = config_of(community_store, tmp_path / "run")
+    status, said, seen = hvdtma("submit", config, "--nodes", 4, "--time", "10m", "--watch")
+    assert status == 0, seen
+    job = re.search(r"job (\d+)", said)[1]
+    assert f"{tmp_path}/run.jobs/{job}_0_log.out" in said
+    assert re.search(rf"{job} .*: RUNNING \(n\[1-4\]\)", seen)
+    assert re.search(rf"{job} .*: valid after round {ROUNDS}: mrr", seen)
+    assert re.search(rf"{job} .*: COMPLETED", seen)
+    assert_same(parameters(tmp_path / "run"), reference)
+    assert stat.S_IMODE((tmp_path / "run.jobs").stat().st_mode) == 0o700
+
+
+def test_a_job_that_is_told_to_end_goes_on_under_its_id_to_the_same_parameters(
+    user, community_store, tmp_path, reference
+):
+    run = RunFolder(tmp_path / "run")
+    config = config_of(community_store, run.path)
+    [part] = submit(config, nodes=2, tasks_per_node=2, time="10m").parts
+    wait_for(run.round_files, timeout_s=120)
+    user.run("scancel", "--signal=USR2", part.id)
+    ends_well(user, part.id, part.log)
+    assert user.job(part.id)["Restarts"] == "1"
+    assert part.log.read_text().count("and saved; go on with") == 1
+    assert_same(parameters(run.path), reference)
+    times_s = [event["time_s"] for event in run.events() if event["kind"] == "round"]
+    assert times_s == sorted(times_s)  # its clock goes on, too
+    with pytest.raises(UserError, match=f"{run.path} is over; give run=ANOTHER"):
+        submit(config, nodes=2, tasks_per_node=2)
+
+
+def test_elastic_trainers_are_driven_by_one_task_and_go_on_too(user, community_store, tmp_path):
+    run = RunFolder(tmp_path / "run")
+    config = config_of(community_store, run.path, elastic=True, evaluate={"mode": "follow"})
+    [part] = submit(config, nodes=2, time="10m").parts
+    wait_for(run.round_files, timeout_s=120)
+    user.run("scancel", "--signal=USR2", part.id)
+    ends_well(user, part.id, part.log)
+    assert user.job(part.id)["Restarts"] == "1"
+    assert "ended early" not in part.log.read_text()  # the evaluator did not hear it
+    rounds = [event for event in run.events() if event["kind"] == "round"]
+    assert [event["round"] for event in rounds] == list(range(1, ROUNDS + 1))
+    assert {len(event["trainers"]) for event in rounds} == {2}
+
+
+def test_a_sweep_is_a_job_array_of_runs_of_their_own(user, community_store, tmp_path):
+    config = config_of(community_store, tmp_path / "run", rounds=1)
+    submitted = submit(config, time="10m", array=["seed=3,4"])
+    assert [job.split("_")[1] for job in submitted.job_ids] == ["0", "1"]
+    assert submitted.watch() == 0
+    for part, seed in zip(submitted.parts, (3, 4), strict=True):
+        run = RunFolder(tmp_path / "run" / f"seed={seed}")
+        assert part.config.run == run.path
+        assert run.config().seed == seed
+        assert run.summary.exists()
+
+
+def test_a_function_runs_in_every_task_and_tasks_may_meet(user, tmp_path):
+    folder = tmp_path / "meeting"
+
+    def meet_and_tell():
+        from slurm.allocation import Task
+        from slurm.start import meet
+
+        comm = meet(Task.here(), folder)
+        return comm.gather((comm.rank, Task.here().node))
+
+    [part] = submit(meet_and_tell, nodes=2, time="10m", folder=tmp_path / "jobs").parts
+    ends_well(user, part.id, part.log)
+    assert part.job.results() == [[(0, "n1"), (1, "n2")]] * 2
+
+
+def test_a_command_that_asks_to_go_on_later_is_requeued(user, tmp_path):
+    been = tmp_path / "been"
+    words = ["sh", "-c", f"test -e {been} || {{ touch {been}; exit 75; }}"]
+    [part] = submit(words, time="10m", folder=tmp_path / "jobs").parts
+    ends_well(user, part.id, part.log)
+    assert user.job(part.id)["Restarts"] == "1"
+
+
+def test_a_command_that_fails_is_not(user, tmp_path, capsys):
+    submitted = submit(["sh", "-c", "echo woe; exit 3"], time="10m", folder=tmp_path / "jobs")
+    assert submitted.watch() == 1
+    said = capsys.readouterr().err
+    assert "ended as FAILED" in said
+    assert "woe" in said
+
+
+def test_a_job_that_is_cancelled_does_not_come_back(user, tmp_path):
+    started = tmp_path / "started"
+    trap = f"trap 'exit 75' TERM USR2; touch {started}; sleep 600 & wait"
+    [part] = submit(["sh", "-c", trap], time="10m", folder=tmp_path / "jobs").parts
+    wait_for(started.exists, timeout_s=60)
+    user.run("scancel", part.id)
+    assert user.wait_for_job(part.id) == "CANCELLED"
+    assert user.job(part.id)["Restarts"] == "0"
+
+
+def test_a_preempted_job_goes_on_when_there_is_room(user, tmp_path):
+    started = tmp_path / "started"
+    trap = f"test -e {started} && exit; trap 'exit 75' TERM; touch {started}; sleep 600 & wait"
+    low = {"nodes": 4, "partition": "low", "time": "10m", "folder": tmp_path / "jobs"}
+    whole_nodes = tmp_path / "cluster.yaml"
+    whole_nodes.write_text("sbatch: {exclusive: true}\n")
+    [part] = submit(["sh", "-c", trap], cluster_config=whole_nodes, **low).parts
+    wait_for(started.exists, timeout_s=60)
+    user.run("srun", "-N4", "--exclusive", "true")
+    ends_well(user, part.id, part.log)
+    assert user.job(part.id)["Restarts"] == "1"
+
+
+def test_a_partition_that_is_not_there_is_refused_in_slurms_words(
+    user, hvdtma, community_store, tmp_path
+):
+    config = config_of(community_store, tmp_path / "run")
+    status, said, error = hvdtma("submit", config, "--partition", "nowhere")
+    assert status == 2
+    assert not said
+    assert error.count("invalid partition specified: nowhere") == 1
+    assert "Traceback" not in error
+    assert not (tmp_path / "run.jobs").exists()
+
+
+def test_a_run_is_not_given_to_two_jobs(user, community_store, tmp_path):
+    defaults = tmp_path / "cluster.yaml"
+    defaults.write_text("partition: low\nsbatch: {hold: true}\n")
+    config = config_of(community_store, tmp_path / "run")
+    [part] = submit(config, cluster_config=defaults).parts
+    assert user.job(part.id)["Partition"] == "low"
+    with pytest.raises(UserError, match=f"is job {part.id}'s, which has not ended"):
+        submit(config)
+    user.run("scancel", part.id)
+    append_json(tmp_path / "run.jobs" / "jobs.jsonl", {"job": "1", "run": "another"})
+    submit(config, cluster_config=defaults)

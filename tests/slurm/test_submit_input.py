@@ -1,0 +1,294 @@
+"""What `hvdtma submit` does where there is no Slurm: scripts, bad input, jobs on this machine."""
+
+import io
+import os
+import re
+import signal
+import stat
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+import slurm.states
+import slurm.watch
+from hvdtma.config import dump_config, parse_config
+from hvdtma.errors import INTERRUPTED, Interrupted, UserError
+from hvdtma.files import append_json
+from hvdtma.train.run_folder import RunFolder
+from slurm.defaults import find_defaults
+from slurm.folder import JobFolder
+from slurm.job import Job
+from slurm.parts import Part
+from slurm.submission import submit
+from slurm.sweep import combinations, folder_name
+from slurm.times import in_words, minutes
+
+ROOT = Path(__file__).parents[2]
+SCORE = {"kind": "score", "part": "valid", "round": 1, "time_s": 1.0, "metrics": {"mrr": 0.5}}
+
+
+class FakeJob:
+    job_id = "7"
+
+
+@pytest.fixture
+def config(community_store, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("HVDTMA_CLUSTER", raising=False)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    values = {"store": str(community_store.path), "run": str(tmp_path / "run"), "rounds": 2}
+    values |= {"interval_steps": 2, "threads": 1, "evaluate": {"mode": "final"}}
+    path = tmp_path / "c.yaml"
+    dump_config(parse_config(values), path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        *(("4h", 240), ("90m", 90), ("1d12h", 2160), ("1h30m", 90), ("45s", 1), ("30", 30)),
+        *(("12:30", 13), ("12:30:00", 750), ("1-12", 2160), ("1-12:30", 2190)),
+        *(("1-12:30:00", 2190), (" 4 H ", 240)),
+    ],
+)
+def test_times_are_read_as_slurm_and_people_write_them(words, expected):
+    assert minutes(words) == expected
+
+
+@pytest.mark.parametrize("words", ["", "0", "soon", "-3", "4x", "1:2:3:4", "h"])
+def test_other_times_are_refused_with_the_valid_ones(words):
+    with pytest.raises(UserError, match=re.escape(f"time is '{words}'; valid: 4h, 90m")):
+        minutes(words)
+
+
+def test_times_in_words():
+    assert in_words(2190) == "1 d 12 h 30 min"
+
+
+def test_a_sweep_has_every_combination():
+    chosen = combinations(["seed=0,1", "model.fanouts=[5,5],[10,10]"])
+    assert chosen[0] == ["seed=0", "model.fanouts=[5,5]"]
+    assert len(chosen) == 4
+    assert folder_name(chosen[-1]) == "seed=1,model.fanouts=-10,10-"
+
+
+@pytest.mark.parametrize("array", [["seed"], ["seed="], ["seed=1,,2"], ["seed=1", "seed=2"]])
+def test_a_sweep_that_is_none_is_refused(array):
+    with pytest.raises(UserError, match="--array"):
+        combinations(array)
+
+
+def test_a_dry_run_prints_the_script_and_leaves_nothing(hvdtma, config, tmp_path):
+    before = sorted(tmp_path.iterdir())
+    asked = ("--nodes", 2, "--tasks-per-node", 3, "--gpus-per-node", 3, "--time", "4h")
+    defaults = ("--cluster-config", ROOT / "configs/cluster.yaml", "--partition", "long")
+    status, script, _ = hvdtma("submit", config, *asked, *defaults, "--dry-run")
+    assert status == 0
+    options = dict(re.findall(r"^#SBATCH --([\w-]+)=?(.*)$", script, re.MULTILINE))
+    assert (
+        options.items()
+        >= {
+            **{"nodes": "2", "ntasks-per-node": "3", "gpus-per-node": "3", "time": "240"},
+            **{
+                "partition": "long",
+                "account": "my-project",
+                "constraint": "a100",
+                "mem": "122880M",
+            },
+            **{"signal": "USR2@120", "requeue": "", "exclusive": "", "cpus-per-task": "8"},
+        }.items()
+    )
+    assert script.index("module load cuda/12.4") < script.index("ulimit") < script.index("srun ")
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_sweeps_script_is_an_array_and_an_elastic_ones_has_one_task(config):
+    script = submit(config, array=["seed=1,2,3"], time="2m", dry_run=True).script
+    assert "--array=0-2" in script
+    assert "--signal=USR2@30" in script  # a quarter of the limit
+    script = submit(config, ["elastic=true"], nodes=4, dry_run=True).script
+    assert "#SBATCH --no-kill" in script
+    assert "--nodes=1 --ntasks=1" in script
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["model.hiden=3"], "unknown key 'model.hiden'; valid: encoder"),
+        (["store=nowhere.zarr"], "nowhere.zarr"),
+        (["trainers=3"], "the config asks for 3 trainers, --nodes and --tasks-per-node for 1 x 1"),
+        (["--nodes", 61], "61 trainers, but there are only 60 blocks"),
+        (["elastic=true", "min_trainers=2"], "min_trainers is 2, but there are only 1 x 1 = 1"),
+        (["device=cpu", "--gpus-per-node", 1], "GPUs are asked for, but device is cpu"),
+        (["device=cuda"], "device is cuda, but no GPU is asked for"),
+        (["--array", "elastic=true,false"], "all runs are elastic or none is"),
+        (["--array", "seed=1,x"], "'seed' is 'x'"),
+        (["--time", "soon"], "time is 'soon'"),
+        (["--cluster", "cloud"], "cluster is 'cloud'; valid: slurm, local"),
+        (["--cluster-config", "nowhere.yaml", "--cluster", "slurm"], "which is no file"),
+    ],
+)
+def test_what_is_wrong_is_said_before_anything_is_submitted(
+    hvdtma, config, tmp_path, arguments, expected
+):
+    status, _, error = hvdtma("submit", config, "--cluster", "local", *arguments)
+    assert status == 2
+    assert expected in error
+    assert not (tmp_path / "run.jobs").exists()
+
+
+def test_a_folder_that_is_no_run_is_not_trained_into(config, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/mine").touch()
+    with pytest.raises(UserError, match="exists and is no run"):
+        submit(config, dry_run=True)
+
+
+def test_without_slurm_the_local_executor_is_named(config, monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(UserError, match="no Slurm; use --cluster local"):
+        submit(config)
+
+
+def test_the_local_executor_trains_the_same(hvdtma, config, tmp_path):
+    status, said, seen = hvdtma("submit", config, "--nodes", 2, "--cluster", "local", "--watch")
+    assert status == 0, seen
+    assert "2 tasks on 2 nodes" in said
+    assert "COMPLETED" in seen
+    start = RunFolder(tmp_path / "run").events()[0]
+    assert start["trainers"] == 2
+    assert stat.S_IMODE((tmp_path / "run.jobs").stat().st_mode) == 0o700
+
+
+def test_a_local_job_that_somebody_ends_is_not_started_again(tmp_path):
+    words = ["sh", "-c", "exit 75"]
+    submitted = submit(words, cluster="local", time="1", folder=tmp_path / "jobs")
+    assert submitted.watch() == 1
+    assert "Requeued" not in submitted.parts[0].log.read_text()
+
+
+@pytest.mark.parametrize(("told_after_s", "again"), [(None, True), (0.0, True), (1e9, False)])
+def test_submitits_own_handler_is_called_once_work_was_saved(monkeypatch, told_after_s, again):
+    """Under Slurm; by the local executor when its time is up; not when it is told before."""
+    called = []
+
+    def work():
+        raise Interrupted("saved")
+
+    before = signal.signal(signal.SIGUSR2, lambda *heard: called.append(heard))
+    try:
+        with pytest.raises(SystemExit) as ended:
+            Job(work, told_after_s)()
+    finally:
+        signal.signal(signal.SIGUSR2, before)
+    assert ended.value.code == INTERRUPTED
+    assert called == [(signal.SIGUSR2, None)] * again
+
+
+def test_the_folder_is_refused_if_others_could_change_what_is_run(tmp_path, monkeypatch):
+    path = tmp_path / "jobs"
+    path.mkdir()
+    path.chmod(0o750)
+    with pytest.raises(UserError, match=rf"open to other users \(mode 0750\).*chmod 700 {path}"):
+        JobFolder(path).open().__enter__()
+    path.chmod(0o700)
+    with JobFolder(path).open():
+        pass
+    (tmp_path / "link").symlink_to(path)
+    with pytest.raises(UserError, match="is no folder"):
+        JobFolder(tmp_path / "link").open().__enter__()
+    other = os.getuid() + 1
+    monkeypatch.setattr(os, "getuid", lambda: other)
+    with pytest.raises(UserError, match="belongs to another user"):
+        JobFolder(path).open().__enter__()
+
+
+def test_what_a_failed_submission_leaves_is_removed(tmp_path):
+    with pytest.raises(RuntimeError), JobFolder(tmp_path / "jobs").open():
+        (tmp_path / "jobs" / "x.pkl").touch()
+        raise RuntimeError
+    assert not (tmp_path / "jobs").exists()
+
+
+def test_cluster_defaults_are_found_and_unknown_keys_refused(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("HVDTMA_CLUSTER", raising=False)
+    assert find_defaults()[1] is None
+    own = tmp_path / ".config/hvdtma/cluster.yaml"
+    own.parent.mkdir(parents=True)
+    own.write_text("partition: own\n")
+    assert find_defaults()[0].partition == "own"
+    site = tmp_path / "site.yaml"
+    site.write_text("partition: site\n")
+    monkeypatch.setenv("HVDTMA_CLUSTER", str(site))
+    assert find_defaults()[0].partition == "site"
+    assert find_defaults(own)[0].partition == "own"
+    site.write_text("partitoin: site\nsave_s: soon\n")
+    with pytest.raises(UserError, match="unknown key 'partitoin'; valid: partition, ") as refused:
+        find_defaults()
+    assert "did you mean 'partition'?" in str(refused.value)
+    assert "'save_s' is 'soon'" in str(refused.value)
+    with pytest.raises(UserError, match=r"--cluster-config is .* which is no file"):
+        find_defaults(tmp_path / "nowhere.yaml")
+
+
+def test_watching_outlives_a_controller_that_is_away_and_a_job_that_is_forgotten(monkeypatch):
+    part = Part("run", None, job=FakeJob())
+    errors = iter(["Unable to contact slurm controller", "Invalid job id specified"])
+
+    def squeue_or_sacct(*words):
+        if words[0] == "sacct":
+            return "7|CANCELLED by 0\n"
+        raise UserError(next(errors))
+
+    monkeypatch.setattr(slurm.states, "slurm", squeue_or_sacct)
+    assert slurm.states.job_states([part])["7"][0] in slurm.states.UNDER_WAY
+    assert slurm.states.job_states([part]) == {"7": ("CANCELLED", "")}
+
+
+def test_on_a_terminal_a_table_shows_states_and_scores(tmp_path, monkeypatch):
+    run = RunFolder(tmp_path / "run")
+    config = parse_config({"store": "s", "run": str(run.path), "rounds": 2})
+    run.path.mkdir()
+    append_json(run.metrics, {"kind": "round", "round": 3})
+    append_json(run.metrics, SCORE | {"round": 3})
+    screen = Console(file=io.StringIO(), force_terminal=True, width=120)
+    monkeypatch.setattr(slurm.watch, "console", screen)
+    monkeypatch.setattr(slurm.watch, "job_states", lambda parts: {"7": ("COMPLETED", "n1")})
+    assert slurm.watch.watch([Part("run", None, config, job=FakeJob())], look_s=0) == 0
+    row = re.compile(r"7 +COMPLETED n1 +3 +mrr 0\.5000 +mrr 0\.5000, round 3 +run")
+    assert row.search(screen.file.getvalue())
+
+
+def test_watching_says_each_change_once_and_does_not_end_at_a_requeue(
+    tmp_path, monkeypatch, capsys
+):
+    run = RunFolder(tmp_path / "run")
+    config = parse_config({"store": "s", "run": str(run.path), "rounds": 2})
+    part = Part("run", None, config, job=FakeJob())
+    run.path.mkdir()
+    before = [("PENDING", "Resources"), ("RUNNING", "n1"), ("PREEMPTED", "")]
+    after = [("PENDING", "BeginTime"), ("RUNNING", "n2"), *[("COMPLETED", "n2")] * 2]
+    states = iter([*before, *after])
+
+    def look(parts):
+        state = next(states)
+        if state == ("RUNNING", "n1"):
+            append_json(run.metrics, SCORE)
+        if state == ("RUNNING", "n2"):
+            append_json(run.metrics, SCORE | {"round": 2, "metrics": {"mrr": 0.4}})
+        return {"7": state}
+
+    monkeypatch.setattr(slurm.watch, "job_states", look)
+    assert slurm.watch.watch([part], look_s=0) == 0
+    assert capsys.readouterr().err.splitlines() == [
+        "7 run: PENDING (Resources)",
+        "7 run: RUNNING (n1)",
+        "7 run: valid after round 1: mrr 0.5000 (best)",
+        "7 run: PREEMPTED",
+        "7 run: PENDING (BeginTime)",
+        "7 run: RUNNING (n2)",
+        "7 run: valid after round 2: mrr 0.4000",
+        "7 run: COMPLETED (n2)",
+    ]
