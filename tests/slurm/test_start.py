@@ -71,6 +71,37 @@ def test_a_job_that_is_told_to_end_is_requeued_and_comes_to_the_same_parameters(
     assert_same(parameters(config), reference)
 
 
+@pytest.mark.timeout(400)
+def test_a_job_longer_than_its_time_limit_goes_on_under_its_id_with_its_clock(
+    slurm, community_store, tmp_path
+):
+    timed = {"interval_steps": None, "interval_s": 2.0, "rounds": None, "time_limit_s": 75.0}
+    config, path = config_of(community_store, tmp_path / "run", **timed)
+    options = ["--time=2", "--signal=USR2@60"]  # Slurm looks every 30 s
+    job = sbatch(slurm, SCRIPT, path, folder=tmp_path, options=options)
+    assert slurm.wait_for_job(job, timeout_s=280) == "COMPLETED", log(tmp_path)
+    assert int(slurm.job(job)["Restarts"]) >= 1
+    run = RunFolder(config.run)
+    rounds = [event for event in run.events() if event["kind"] == "round"]
+    assert [event["round"] for event in rounds] == list(range(1, len(rounds) + 1))
+    assert 75 <= rounds[-1]["time_s"] < 85
+    assert "reached its time limit" not in log(tmp_path)
+
+
+def test_a_run_of_four_trainers_goes_on_with_three_and_with_five(slurm, community_store, tmp_path):
+    config, path = config_of(community_store, tmp_path / "run", checkpoint={"every": 4})
+    for tasks, rounds in ((4, 4), (3, 6), (5, 8)):
+        asked = [path] if tasks == 4 else ["--resume", config.run]
+        train = ["srun", "-n", tasks, "hvdtma", "train", *asked, f"rounds={rounds}"]
+        done = subprocess.run(
+            list(map(str, train)), env=environment(slurm), capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+    events = RunFolder(config.run).events()
+    sizes = [len(event["trainers"]) for event in events if event["kind"] == "round"]
+    assert sizes == [4, 4, 4, 4, 3, 3, 5, 5]
+
+
 def test_a_mistake_in_the_config_is_said_once(slurm, community_store, tmp_path):
     _, path = config_of(community_store, tmp_path / "run")
     srun = ["srun", "-N4", "-n4", "hvdtma", "train", str(path), "model.hiden=3"]
