@@ -19,6 +19,7 @@ from pathlib import Path
 import torch
 import xxhash
 from rich.markup import escape
+from safetensors import safe_open
 from safetensors.torch import load, save
 
 from hvdtma.aggregate import Aggregation, TimedAveraging
@@ -228,7 +229,11 @@ def open_checkpoint(path: Path) -> Checkpoint:
 
 
 def restore_best(run: RunFolder, checkpoint: Checkpoint) -> None:
-    """Put the best round of the time back."""
+    """Put the best round of the time back, unless the one that is there is not of a later round."""
+    if run.best.exists():
+        with safe_open(run.best, framework="pt") as file:
+            if int(file.metadata()["round"]) <= checkpoint.facts["rounds_done"]:
+                return
     kept = checkpoint.path / BEST
     run.best.unlink(missing_ok=True)
     if kept.exists():

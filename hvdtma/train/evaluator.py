@@ -38,7 +38,8 @@ class RoundScorer:
         self.scorer = Scorer(self.config, store)
         before = read_lines(run.scores)  # of an evaluator that died
         metric = self.config.metric
-        self.best = max((event["metrics"][metric] for event in before), default=float("-inf"))
+        kept = before if run.best.exists() else []
+        self.best = max((event["metrics"][metric] for event in kept), default=float("-inf"))
         self.last_round = max((event["round"] for event in before), default=0)
 
     def score(self, path: Path) -> None:

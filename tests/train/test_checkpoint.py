@@ -210,3 +210,13 @@ def test_sigterm_saves_and_ends_with_its_own_status_and_resume_goes_on(
     )
     assert resumed.returncode == 0
     assert max(losses(config)) == done + 3
+
+
+def test_a_resumed_run_that_gets_worse_still_has_its_best_round(config, community_store, tmp_path):
+    """A checkpoint at the end is written before the last rounds are scored."""
+    final = {"evaluate": {"mode": "final"}, "checkpoint": {"every": 4}}
+    run_of(config_of(community_store, tmp_path / "run", **final))
+    longer = config_of(community_store, tmp_path / "run", **final, rounds=ROUNDS + 1)
+    summary = run_of(longer, resume=True)
+    assert summary["best_round"] in (ROUNDS, ROUNDS + 1)
+    assert RunFolder(longer.run).best.exists()

@@ -13,7 +13,7 @@ import pytest
 from hvdtma.config import dump_config, parse_config
 from hvdtma.train.run_folder import RunFolder
 
-HOSTS = ("localhost", "127.0.0.1", "127.0.0.2")  # three names of this machine
+HOSTS = ("localhost", "127.0.0.1")  # two names of this machine
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def hosts(tmp_path):
     return script
 
 
-def test_the_others_go_on_without_a_killed_trainer(community_store, tmp_path, hosts):
+def test_the_other_goes_on_without_a_killed_trainer(community_store, tmp_path, hosts):
     values = {
         "store": str(community_store.path),
         "run": str(tmp_path / "run"),
@@ -41,7 +41,7 @@ def test_the_others_go_on_without_a_killed_trainer(community_store, tmp_path, ho
     dump_config(config, tmp_path / "c.yaml")
     run = RunFolder(config.run)
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    command = ["horovodrun", "-np", "3", "--min-np", "2", "--host-discovery-script", str(hosts)]
+    command = ["horovodrun", "-np", "2", "--min-np", "1", "--host-discovery-script", str(hosts)]
     command += ["hvdtma", "train", str(tmp_path / "c.yaml")]
     log = tmp_path / "log"
     with log.open("w") as file:
@@ -65,4 +65,4 @@ def test_the_others_go_on_without_a_killed_trainer(community_store, tmp_path, ho
     rounds = [event["round"] for event in events if event["kind"] == "round"]
     assert rounds == list(range(1, 13))
     [change] = [event for event in events if event["kind"] == "members"]
-    assert (change["lost"], change["trainers"]) == (1, 2)
+    assert (change["lost"], change["trainers"]) == (1, 1)
