@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from hvdtma.comm.groups import interface_towards
 from hvdtma.errors import UserError
-from hvdtma.train.interrupt import SIGNALS, unheard
+from hvdtma.interrupt import SIGNALS, unheard
 
 LOOPBACK, LOCALHOST = "127.0.0.1", "localhost"
 

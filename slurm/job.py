@@ -22,8 +22,8 @@ from submitit.core.utils import DelayedSubmission
 from hvdtma.cli import fail
 from hvdtma.console import console
 from hvdtma.errors import INTERRUPTED, Interrupted, TrainerError, UserError
+from hvdtma.interrupt import SIGNALS, Interrupt, unheard
 from hvdtma.launcher import launched_as
-from hvdtma.train.interrupt import SIGNALS, Interrupt, unheard
 from slurm.allocation import slurm
 
 SLACK_S = 2.0

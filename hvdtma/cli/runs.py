@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from hvdtma.errors import UserError
+from hvdtma.interrupt import Interrupt
 
 Run = Annotated[Path, typer.Argument(help="The folder of a run.", show_default=False)]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
@@ -35,6 +36,19 @@ def train(
     overwrite: Overwrite = False,
 ) -> None:
     """Train: alone, under `srun`, `horovodrun -np M`, or as --in-process M trainers."""
+    with Interrupt() as interrupt:  # before all that takes time
+        _train(interrupt, config, overrides, in_process, resume, requeued, overwrite)
+
+
+def _train(
+    interrupt: Interrupt,
+    config: Path | None,
+    overrides: list[str] | None,
+    in_process: int | None,
+    resume: Path | None,
+    requeued: bool,
+    overwrite: bool,
+) -> None:
     from hvdtma.cli.communicator import enter
     from hvdtma.cli.wanted import what_to_train
     from hvdtma.comm import InProcessGroup
@@ -42,7 +56,6 @@ def train(
     from hvdtma.launcher import launched_as
     from hvdtma.report import write_report
     from hvdtma.train.describe import print_summary
-    from hvdtma.train.interrupt import Interrupt
     from hvdtma.train.session import train as train_as
 
     wanted = what_to_train(config, overrides, resume=resume, or_resume=requeued)
@@ -61,17 +74,16 @@ def train(
         if summary:
             print_summary(wanted.config.run, summary)
 
-    with Interrupt() as interrupt:
-        if not in_process:
-            run(enter(wanted.config))
-            return
-        _, started = launched_as()
-        if started > 1:
-            raise UserError(
-                f"--in-process {in_process} trains in one process, but a launcher started "
-                f"{started}; leave one of the two out"
-            )
-        InProcessGroup(in_process).run(run)
+    if not in_process:
+        run(enter(wanted.config))
+        return
+    _, started = launched_as()
+    if started > 1:
+        raise UserError(
+            f"--in-process {in_process} trains in one process, but a launcher started {started}; "
+            "leave one of the two out"
+        )
+    InProcessGroup(in_process).run(run)
 
 
 def evaluate(

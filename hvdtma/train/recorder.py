@@ -16,8 +16,8 @@ from hvdtma.aggregate import Aggregation, TimedAveraging
 from hvdtma.config import TrainConfig
 from hvdtma.console import console
 from hvdtma.files import append_json
+from hvdtma.interrupt import unheard
 from hvdtma.train.evaluator import REFUSED, RoundScorer
-from hvdtma.train.interrupt import unheard
 from hvdtma.train.loop import Watch
 from hvdtma.train.run_folder import RunFolder, read_lines
 from hvdtma.train.trainer import Trainer

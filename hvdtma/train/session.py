@@ -22,9 +22,9 @@ from hvdtma.console import console
 from hvdtma.errors import Interrupted, UserError
 from hvdtma.evaluate.score import Scorer
 from hvdtma.files import write_json
+from hvdtma.interrupt import Interrupt
 from hvdtma.train.begin import Begun, begin
 from hvdtma.train.checkpoint import write_checkpoint
-from hvdtma.train.interrupt import Interrupt
 from hvdtma.train.lead import Lead
 from hvdtma.train.loop import announce_deal, train_rounds
 from hvdtma.train.members import regroup

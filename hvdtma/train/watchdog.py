@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 
-from hvdtma.train.interrupt import SIGNALS, unheard
+from hvdtma.interrupt import SIGNALS, unheard
 
 ALIVE, RESTING = b"a", b"r"
 BEAT_S = 0.5

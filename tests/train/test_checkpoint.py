@@ -12,8 +12,8 @@ from safetensors.torch import load_file
 from hvdtma.comm import InProcessGroup
 from hvdtma.config import dump_config, parse_config
 from hvdtma.errors import INTERRUPTED, Interrupted, UserError
+from hvdtma.interrupt import Interrupt
 from hvdtma.train.checkpoint import folders
-from hvdtma.train.interrupt import Interrupt
 from hvdtma.train.lead import Lead
 from hvdtma.train.run_folder import RunFolder
 from hvdtma.train.session import train
