@@ -79,7 +79,7 @@ def test_the_job_of_a_crashed_node_is_requeued_to_others(slurm):
     slurm.crash_node(crashed)
     slurm.wait_for_job(job, "PENDING")
     slurm.wait_for_job(job, "RUNNING")
-    assert slurm.node_state(crashed) == "down*"
+    assert slurm.node_state(crashed).startswith("down")
     assert crashed not in slurm.nodes_of(job)
 
 

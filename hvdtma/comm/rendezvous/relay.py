@@ -16,6 +16,7 @@ import psutil
 from hvdtma.comm.rendezvous.client import Client, RendezvousGone
 
 LOOPBACK = "127.0.0.1"
+ADDRESS = ("HOROVOD_GLOO_RENDEZVOUS_ADDR", "HOROVOD_GLOO_RENDEZVOUS_PORT")
 OWN_PLACE = "/rank_and_size/"  # asked by Horovod's elastic mode when it starts again
 
 
@@ -37,11 +38,12 @@ class Relay:
 
     def __enter__(self) -> Relay:
         self._thread.start()
-        os.environ["HOROVOD_GLOO_RENDEZVOUS_ADDR"] = LOOPBACK
-        os.environ["HOROVOD_GLOO_RENDEZVOUS_PORT"] = str(self.port)
+        os.environ |= dict(zip(ADDRESS, (LOOPBACK, str(self.port)), strict=True))
         return self
 
     def __exit__(self, *error: object) -> None:
+        for name in ADDRESS:  # else what this process starts would ask here, too
+            os.environ.pop(name, None)
         self._http.shutdown()
         self._http.server_close()
         self._thread.join()
