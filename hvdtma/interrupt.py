@@ -15,7 +15,7 @@ SIGNALS = (signal.SIGUSR2, signal.SIGTERM)
 def unheard(*numbers: signal.Signals) -> Iterator[None]:
     """Processes started within never hear these signals, which Slurm may send to all of a task's.
 
-    This process hears them a moment later.
+    This process hears them all the same, at the latest a moment later.
     """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
     try:

@@ -49,8 +49,12 @@ class JobFolder:
 
     def _unsent(self) -> list[Path]:
         """What submitit writes before a job has an id, by which it then renames it."""
-        found = [*self.path.glob("*.pkl"), *self.path.glob(".submission_file_*")]
-        return [p for p in found if not p.is_symlink() and "_submitted" not in p.name]
+        scripts = self.path.glob(".submission_file_*")  # later a link
+        pickles = self.path.glob("*.pkl")
+        return [
+            *(path for path in scripts if not path.is_symlink()),
+            *(path for path in pickles if "_" not in path.name),
+        ]
 
     def _check(self) -> None:
         found = self.path.lstat()

@@ -61,6 +61,8 @@ def parts_of(what: What, overrides: Sequence[str], array: Sequence[str]) -> tupl
             Part(" ".join([name, *chosen]), partial(works.run_command, [*words, *chosen]))
             for chosen in sweep
         ]
+    if any(word.startswith("run=") for chosen in sweep for word in chosen):
+        raise UserError("--array run=...: each run of a sweep gets a folder of its own by itself")
     configs = [load_config(what, [*overrides, *chosen]) for chosen in sweep]
     base = configs[0].run.absolute()
     parts = []

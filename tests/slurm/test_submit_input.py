@@ -124,6 +124,7 @@ def test_a_sweeps_script_is_an_array_and_an_elastic_ones_has_one_task(config):
         (["device=cuda"], "device is cuda, but no GPU is asked for"),
         (["--array", "elastic=true,false"], "all runs are elastic or none is"),
         (["--array", "seed=1,x"], "'seed' is 'x'"),
+        (["--array", "run=a,b"], "each run of a sweep gets a folder of its own"),
         (["--time", "soon"], "time is 'soon'"),
         (["--cluster", "cloud"], "cluster is 'cloud'; valid: slurm, local"),
         (["--cluster-config", "nowhere.yaml", "--cluster", "slurm"], "which is no file"),
@@ -209,6 +210,17 @@ def test_what_a_failed_submission_leaves_is_removed(tmp_path):
         (tmp_path / "jobs" / "x.pkl").touch()
         raise RuntimeError
     assert not (tmp_path / "jobs").exists()
+
+
+def test_what_earlier_jobs_have_left_stays(tmp_path):
+    jobs = JobFolder(tmp_path / "jobs")
+    with jobs.open():
+        (jobs.path / "1_submitted.pkl").touch()
+    with pytest.raises(RuntimeError), jobs.open():
+        jobs.new_config()
+        (jobs.path / "1_0_result.pkl").touch()  # it ends meanwhile
+        raise RuntimeError
+    assert sorted(p.name for p in jobs.path.iterdir()) == ["1_0_result.pkl", "1_submitted.pkl"]
 
 
 def test_cluster_defaults_are_found_and_unknown_keys_refused(tmp_path, monkeypatch):

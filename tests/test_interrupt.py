@@ -1,0 +1,48 @@
+"""Signals that ask to save and end: who hears them, and how often."""
+
+import os
+import signal
+import subprocess
+import sys
+
+from hvdtma.interrupt import Interrupt, unheard
+
+TOLD_TWICE = """
+import os, signal, sys
+from hvdtma.interrupt import Interrupt
+with Interrupt() as interrupt:
+    os.kill(os.getpid(), signal.SIGUSR2)
+os.kill(os.getpid(), signal.SIGUSR2)
+sys.exit(75 if interrupt.asked else 1)
+"""
+WAIT = "import sys; print('here', flush=True); sys.stdin.read()"
+
+
+def test_who_is_told_twice_ends_with_a_status_of_its_own():
+    assert subprocess.run([sys.executable, "-c", TOLD_TWICE]).returncode == 75
+
+
+def test_what_stood_there_before_is_put_back():
+    def before(*heard): ...
+
+    original = signal.signal(signal.SIGUSR2, before)
+    try:
+        with Interrupt() as interrupt:
+            os.kill(os.getpid(), signal.SIGUSR2)
+        assert interrupt.asked
+        assert signal.getsignal(signal.SIGUSR2) is before
+    finally:
+        signal.signal(signal.SIGUSR2, original)
+
+
+def test_a_process_does_not_hear_what_its_parent_hears():
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with Interrupt() as interrupt:
+        with unheard(signal.SIGUSR2):
+            child = subprocess.Popen([sys.executable, "-c", WAIT], **pipes)
+            os.kill(os.getpid(), signal.SIGUSR2)
+        assert interrupt.asked
+        child.stdout.readline()
+        child.send_signal(signal.SIGUSR2)
+        child.communicate()
+    assert child.returncode == 0
