@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import torch
 
-from hvdtma.aggregate.round import Aggregation, Round
+from hvdtma.aggregate.round import Aggregation, Round, Stop
 from hvdtma.aggregate.timed import TimedAveraging
 
 COUNTERS = ("steps_done", "examples_done", "train_s", "wait_s", "aggregate_s")
@@ -32,6 +32,7 @@ class Standing:
     clock_s: float
     elapsed_s: float
     last: Aggregation | None = None
+    stopped: Stop = Stop.NOT
 
     @classmethod
     def of(cls, averaging: TimedAveraging) -> Standing:
@@ -45,19 +46,25 @@ class Standing:
             averaging.comm.clock() - averaging.began,
             averaging.elapsed_s,
             averaging.last,
+            averaging.stopped,
         )
 
-    def take(self, averaging: TimedAveraging) -> None:
-        """Let averaging go on from here, at the beginning of a round."""
+    def take(self, averaging: TimedAveraging, *, told_at: float | None = None) -> None:
+        """Let averaging go on from here, at the beginning of a round.
+
+        Args:
+            told_at: when this was so, on this trainer's clock; None: now.
+        """
+        now = averaging.comm.clock() if told_at is None else told_at
         device = averaging.flat.read().device
         averaging.theta_P = self.theta_P.to(device)
         averaging.flat.write(averaging.theta_P)
         velocity_P = self.velocity_P
         averaging.outer.velocity_P = None if velocity_P is None else velocity_P.to(device)
         averaging.rounds_done, averaging.next_grid = self.rounds_done, self.next_grid
-        averaging.began = averaging.comm.clock() - self.clock_s
+        averaging.began = now - self.clock_s
         averaging.ended = averaging.began + self.elapsed_s
-        averaging.last, averaging.started = self.last, True
+        averaging.last, averaging.started, averaging.stopped = self.last, True, self.stopped
         averaging.round = Round(averaging.comm.clock())
 
 

@@ -185,6 +185,12 @@ class TimedAveraging:
         yield
         self.round.began += self.comm.clock() - start
 
+    def wait_until_now(self, since: float) -> None:
+        """Let the time since `since`, on this trainer's clock, not have been."""
+        passed_s = self.comm.clock() - since
+        self.began, self.ended = self.began + passed_s, self.ended + passed_s
+        self.round.began += passed_s
+
     def sit_out(self) -> None:
         """For a trainer with nothing to train on: let the round pass."""
         while self.interval_steps is None and not self.due:

@@ -99,11 +99,14 @@ def drive(
     ] = False,
 ) -> None:
     """Start elastic trainers, inside sbatch or salloc, and start lost ones again."""
-    from hvdtma.config import load_config
+    from hvdtma.cli.wanted import what_to_train
     from slurm.drive import Driver
     from slurm.workers import LocalWorkers, SrunWorkers, Workers, trainer_command
 
-    loaded = load_config(config, overrides)
+    wanted = what_to_train(config, overrides, resume=None, or_resume=resume)
+    if wanted is None:
+        return
+    loaded = wanted.config
     if not loaded.elastic:
         raise UserError("hvdtma drive is for elastic trainers; add elastic=true, or use srun")
     if local is None and "SLURM_JOB_NODELIST" not in os.environ:

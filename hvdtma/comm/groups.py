@@ -18,12 +18,12 @@ import horovod.torch as hvd
 import psutil
 
 from hvdtma.comm.communicator import TooFewLeft
-from hvdtma.comm.rendezvous import Client, Place, Relay
+from hvdtma.comm.rendezvous import Client, Place, Relay, RendezvousGone
 from hvdtma.errors import TrainerError
 from hvdtma.launcher import launched_as
 
 ASK_S = 0.05
-PEER_TIMEOUT_S = 5  # of silence, then a peer is lost; Gloo's own is 30
+PEER_TIMEOUT_S = 10  # of silence, then a peer is lost; also to meet a peer at the start. Gloo: 30
 
 
 class Group(Protocol):
@@ -144,7 +144,10 @@ class Joined:
             time.sleep(ASK_S)
 
     def newcomers_wait(self) -> bool:
-        return bool(self.client.ask(question="newcomers")["newcomers"])
+        try:
+            return bool(self.client.ask(question="newcomers")["newcomers"])
+        except RendezvousGone:  # training needs it only when somebody is lost
+            return False
 
     def leave(self) -> None:
         self.client.ask(question="leave", name=self.name)

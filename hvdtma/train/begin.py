@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-from hvdtma.aggregate import TimedAveraging
+from hvdtma.aggregate import Stop, TimedAveraging
 from hvdtma.comm.communicator import Communicator, TrainerLost, everywhere, on_root
 from hvdtma.config import TrainConfig
 from hvdtma.errors import TrainerError, UserError
 from hvdtma.train.checkpoint import Checkpoint, newest, restore_best
-from hvdtma.train.members import Briefing, Present, call_roll, take_seat
+from hvdtma.train.members import Briefing, Present, call_roll, stopped_at, take_seat
 from hvdtma.train.run_folder import RunFolder
 from hvdtma.train.set_up import make_averaging, set_up
 from hvdtma.train.trainer import Trainer, hand_weight
@@ -44,8 +44,9 @@ def begin(
         try:
             roll, told = call_roll(comm)
             if told is not None:
-                return join(comm, roll, told)
+                return join(comm, roll, told, comm.clock())
             config = comm.broadcast(config)
+            config = config.model_copy(update={"store": config.store.resolve()})
             return go_on(config, comm) if resume else begin_new(config, comm, overwrite=overwrite)
         except TrainerLost:
             if not comm.elastic:
@@ -74,6 +75,7 @@ def go_on(config: TrainConfig, comm: Communicator) -> Begun:
     trainer = everywhere(comm, lambda: set_up(config, comm))
     averaging = make_averaging(trainer, comm)
     everywhere(comm, lambda: _restore(trainer, averaging, checkpoint))
+    loaded_at = comm.clock()
     _check_work(trainer, comm)
     averaging.weight = hand_weight(trainer)
 
@@ -82,6 +84,8 @@ def go_on(config: TrainConfig, comm: Communicator) -> Begun:
         restore_best(run, checkpoint)
 
     on_root(comm, rewind)
+    averaging.stopped = stopped_before(config, checkpoint)
+    averaging.wait_until_now(loaded_at)  # all at once, however long each one read
     return Begun(run, trainer, averaging)
 
 
@@ -109,6 +113,18 @@ def find_checkpoint(run: RunFolder, config: TrainConfig) -> Checkpoint:
     return checkpoint
 
 
+def stopped_before(config: TrainConfig, checkpoint: Checkpoint) -> Stop:
+    """Whether the run was over already, and was only not scored to the end."""
+    facts, then = checkpoint.facts, checkpoint.config
+    last = facts["last"] or {"round": 0, "time_s": 0.0}
+    if config.rounds is not None and last["round"] >= config.rounds:
+        return Stop.ROUNDS
+    if config.time_limit_s is not None and last["time_s"] >= config.time_limit_s:
+        return Stop.TIME_LIMIT
+    same = config.evaluate.patience == then.evaluate.patience
+    return Stop.EARLY if facts["stopped"] == Stop.EARLY and same else Stop.NOT
+
+
 def _flat(values: dict, prefix: str = "") -> dict:
     """Nested keys joined by dots."""
     flat: dict = {}
@@ -125,7 +141,8 @@ def _restore(trainer: Trainer, averaging: TimedAveraging, checkpoint: Checkpoint
     trainer.deal, trainer.dealt_at = facts["deal"], facts["dealt_at"]
     own = checkpoint.own(rank % checkpoint.trainers)
     own.restore_optimizer(trainer.optimizer)
-    if averaging.comm.size == checkpoint.trainers == facts["seats"]:
+    seated = sorted(facts["seated"]) == list(range(averaging.comm.size))
+    if seated and facts["seats"] == averaging.comm.size and not facts["moving"]:
         trainer.seat = own.facts["seat"]
         trainer.take_deal(trainer.deal, place=own.place)
         standing.take(averaging)
@@ -137,7 +154,7 @@ def _restore(trainer: Trainer, averaging: TimedAveraging, checkpoint: Checkpoint
     checkpoint.averaged(standing).take(averaging)
 
 
-def join(comm: Communicator, roll: list[Present | None], told: Briefing) -> Begun:
+def join(comm: Communicator, roll: list[Present | None], told: Briefing, told_at: float) -> Begun:
     """A run under way, as one more trainer; the others do not wait for what this one reads.
 
     Raises TrainerError if this one cannot take part.
@@ -148,7 +165,8 @@ def join(comm: Communicator, roll: list[Present | None], told: Briefing) -> Begu
     except UserError as error:
         raise TrainerError(f"trainer {comm.rank} could not join: {error}") from error
     averaging = make_averaging(trainer, comm)
-    told.standing.take(averaging)
+    told.standing.take(averaging, told_at=told_at)
+    averaging.stopped = stopped_at(roll)
     return Begun(RunFolder(told.run), trainer, averaging, together=False)
 
 

@@ -47,7 +47,7 @@ def write_checkpoint(run: RunFolder, trainer: Trainer, averaging: TimedAveraging
     beside, path = on_root(comm, lambda: _new_folder(run))
     standing = Standing.of(averaging)
     own = everywhere(comm, lambda: _write_own(beside, trainer, averaging))
-    files = dict(comm.gather(own))
+    files, seated = dict(comm.gather(own)), comm.gather(trainer.seat)
 
     def finish() -> None:
         files[SHARED] = _write(beside / SHARED, _shared_tensors(standing), {})
@@ -61,6 +61,9 @@ def write_checkpoint(run: RunFolder, trainer: Trainer, averaging: TimedAveraging
                 "config": trainer.config.model_dump(mode="json"),
                 "trainers": comm.size,
                 "seats": trainer.seats,
+                "seated": seated,
+                "moving": trainer.move is not None,
+                "stopped": int(averaging.stopped),
                 "deal": trainer.deal,
                 "dealt_at": trainer.dealt_at,
                 "rounds_done": standing.rounds_done,
@@ -80,7 +83,7 @@ def write_checkpoint(run: RunFolder, trainer: Trainer, averaging: TimedAveraging
 
 def folders(run: RunFolder) -> list[Path]:
     """The run's checkpoints, oldest first."""
-    return sorted(run.checkpoints.glob("[0-9]*"))
+    return sorted(run.checkpoints.glob("[0-9]*"), key=lambda path: int(path.name))
 
 
 def _new_folder(run: RunFolder) -> tuple[Path, Path]:

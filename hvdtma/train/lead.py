@@ -60,7 +60,10 @@ class Lead(Watch):
         last = self.averaging.last
         recorded = [e["round"] for e in self.run.events() if e["kind"] == "round"]
         if last and last.round not in recorded:
+            local_P = self.averaging.flat.read()  # it may be in the middle of the next one
+            self.averaging.flat.write(self.averaging.theta_P)
             self.recorder.round(last)
+            self.averaging.flat.write(local_P)
 
     def event(self, event: dict) -> None:
         """Record an event, if this is trainer 0."""

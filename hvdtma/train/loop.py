@@ -71,10 +71,7 @@ def deal_due(trainer: Trainer, rounds_done: int) -> bool:
 
 def redeal(trainer: Trainer, averaging: TimedAveraging, watch: Watch) -> None:
     """Take the next deal; a collective call."""
-    if trainer.move is not None:
-        trainer.seat, trainer.seats, _ = trainer.move
-    everywhere(averaging.comm, partial(trainer.take_deal, trainer.deal + 1))
-    trainer.move, trainer.dealt_at = None, averaging.rounds_done
+    everywhere(averaging.comm, partial(trainer.take_next_deal, averaging.rounds_done))
     averaging.weight = hand_weight(trainer)
     announce_deal(trainer, averaging, watch)
 

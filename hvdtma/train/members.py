@@ -13,7 +13,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from hvdtma.aggregate import TimedAveraging
+from hvdtma.aggregate import Stop, TimedAveraging
 from hvdtma.aggregate.state import Standing
 from hvdtma.comm.communicator import Communicator
 from hvdtma.config import TrainConfig
@@ -27,6 +27,7 @@ class Present:
     rounds_done: int
     seat: int
     lost: bool
+    stopped: Stop
 
 
 @dataclass(frozen=True)
@@ -63,13 +64,14 @@ def regroup(trainer: Trainer, averaging: TimedAveraging, run: Path, *, lost: boo
     comm, start = averaging.comm, time.monotonic()
     round_, before = averaging.rounds_done + 1, comm.size
     comm.regroup()
-    roll = comm.gather(Present(averaging.rounds_done, trainer.seat, lost))
+    roll = comm.gather(Present(averaging.rounds_done, trainer.seat, lost, averaging.stopped))
     leader = farthest(roll)
     facts = (trainer.seats, trainer.deal, trainer.dealt_at)
     mine = Briefing(trainer.config, run, *facts, Standing.of(averaging))
     told = comm.broadcast(mine if comm.rank == leader else None, leader)
     if told.standing.rounds_done > averaging.rounds_done:
         told.standing.take(averaging)  # its update was in that round's average
+    averaging.stopped = stopped_at(roll)
     if must_redeal(roll, told):
         trainer.move = everyones_move(roll, told, comm.rank)
     stayed = sum(present is not None for present in roll)
@@ -97,6 +99,11 @@ def take_seat(trainer: Trainer, roll: list[Present | None], told: Briefing, rank
     before = sum(present is None for present in roll[:rank])
     trainer.seat, trainer.seats = free_seats(roll, told)[before], told.seats
     trainer.take_deal(told.deal)
+
+
+def stopped_at(roll: list[Present | None]) -> Stop:
+    """Why training is over, if somebody has heard that it is."""
+    return max((present.stopped for present in roll if present), default=Stop.NOT)
 
 
 def farthest(roll: list[Present | None]) -> int:

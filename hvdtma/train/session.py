@@ -89,10 +89,12 @@ def _to_the_end(begun: Begun, lead: Lead, start: float) -> dict | None:
                 lead.changed(regroup(trainer, averaging, run.path, lost=lost))
             elif together:
                 announce_deal(trainer, averaging, lead)
+            over = averaging.started and averaging.stopped is not Stop.NOT
             train_rounds(trainer, averaging, lead)
             if averaging.stopped is Stop.INTERRUPTED:
                 _save_and_stop(trainer, averaging, run)
-            return _finish_together(trainer, averaging, lead, start)
+            over_before = change is not None and over
+            return _finish_together(trainer, averaging, lead, start, save=not over_before)
         except TooFewLeft as left:
             _save_alone(begun, left)
         except MembersChange as met:
@@ -123,11 +125,11 @@ def _save_alone(begun: Begun, left: TooFewLeft) -> NoReturn:
 
 
 def _finish_together(
-    trainer: Trainer, averaging: TimedAveraging, lead: Lead, start: float
+    trainer: Trainer, averaging: TimedAveraging, lead: Lead, start: float, *, save: bool
 ) -> dict | None:
     """Let trainer 0 score and sum up; where it may be lost, the others wait for it."""
     comm = averaging.comm
-    if trainer.config.checkpoint.every:
+    if save and trainer.config.checkpoint.every:
         write_checkpoint(lead.run, trainer, averaging)
     totals = comm.gather(_totals(trainer, averaging))
     trainer.let_go()  # scoring needs the memory

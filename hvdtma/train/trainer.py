@@ -96,6 +96,13 @@ class Trainer:
         if place.counted:
             self.dealt.counted = place.counted
 
+    def take_next_deal(self, rounds_done: int) -> None:
+        """Take the deal after this one, from the seat that it moves to if it does."""
+        if self.move is not None:
+            self.seat, self.seats, _ = self.move
+        self.move, self.dealt_at = None, rounds_done
+        self.take_deal(self.deal + 1)
+
     def take_set(self, *, first_step: int = 0) -> None:
         """Go on to the next resident set with anything to train on, which was read meanwhile.
 

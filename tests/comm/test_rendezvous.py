@@ -177,14 +177,17 @@ def test_the_first_generation_does_without_those_who_never_come():
     assert group.ranks("ab") == [0, 1]
 
 
-def test_survivors_keep_their_order_and_newcomers_come_last():
+def test_survivors_keep_their_order_and_newcomers_come_last_once_nobody_waits_for_an_average():
     group = Group(wanted=4)
     group.ranks("abcd")
     group.members.lost("a")
     assert group.ranks("e") == [None]
     assert group.members.newcomers == ["e"]
     assert group.ranks("db", 1) == [None, None]
-    assert group.ranks("cedb", 1) == [1, 3, 2, 0]
+    assert group.ranks("cedb", 1) == [1, None, 2, 0]
+    assert group.members.newcomers == ["e"]
+    assert group.ranks("cdb", 2) == [1, 2, 0]
+    assert group.ranks("e") == [3]
     assert group.members.newcomers == []
 
 

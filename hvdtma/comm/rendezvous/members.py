@@ -146,13 +146,19 @@ class Members:
             raise TooFewTrainers
 
     def _form(self) -> None:
-        """Those at the door, members first, are the next generation."""
-        newcomers = sorted(name for name in self.at_door if name not in self.present)
-        names = [name for name in self.present if name in self.at_door] + newcomers
+        """Those at the door, members first, are the next generation.
+
+        After a loss the others average first what they have: newcomers come in after that.
+        """
+        names = [name for name in self.present if name in self.at_door]
+        lost = any(name in self.gone for name in self.present)
+        if not lost or len(names) < self.minimum:
+            names += sorted(name for name in self.at_door if name not in self.present)
         self.generation += 1
         hosts = [self.at_door[name] for name in names]
         self.present = dict(zip(names, places(hosts, self.generation), strict=True))
-        self.at_door, self.opened = {}, None
+        self.at_door = {name: host for name, host in self.at_door.items() if name not in names}
+        self.opened = None
 
     def answer(self, question: dict) -> dict:
         """What a trainer that asks the job's rendezvous is told."""
