@@ -33,6 +33,7 @@ def main(
     memory_gb: Annotated[float, typer.Option(help="Of a build, GiB.")] = 8,
     trainer_gb: Annotated[float, typer.Option(help="Of each trainer, GiB.")] = 4,
     seconds: Annotated[float, typer.Option(help="Of training; 0 does not train.")] = 180,
+    first_hop: Annotated[bool, typer.Option(help="Whether it is stored, and read.")] = True,
     work: Annotated[Path, typer.Option(help="Where stores go.")] = Path("runs/scale"),
 ) -> None:
     """Build each size, train on it, and print two tables."""
@@ -45,9 +46,11 @@ def main(
     print_row(BUILT.split(), heading=True)
     for wanted in edges:
         store = work / "graph.zarr"
-        print_row(build(store, int(wanted), memory_gb, work / "build.log"))
+        hop = "first-hop" if first_hop else "no-first-hop"
+        print_row(build(store, int(wanted), memory_gb, work / "build.log", f"--{hop}"))
         if seconds:
-            trained.append(train(store, work / "run", int(wanted), trainer_gb, seconds))
+            values = {"memory_gb": trainer_gb, "time_limit_s": seconds, "first_hop": first_hop}
+            trained.append(train(store, work / "run", int(wanted), values))
             print(f"trained on it: {' | '.join(trained[-1])}", file=sys.stderr)
         shutil.rmtree(store)
     if trained:
@@ -58,13 +61,13 @@ def main(
     shutil.rmtree(work)
 
 
-def build(store: Path, num_edges: int, memory_gb: float, log: Path) -> list[str]:
+def build(store: Path, num_edges: int, memory_gb: float, log: Path, hop: str) -> list[str]:
     """Build a graph; a row of the first table."""
     num_nodes = int(num_edges / EDGES_PER_NODE)
     source = f"synthetic:nodes={num_nodes},edges={num_edges},{SHAPE}"
     options = ["--valid", 10_000, "--test", 10_000, "--negatives", 100, "--memory-gb", memory_gb]
     command = [sys.executable, "-m", "hvdtma", "build", store, source, *options]
-    seconds, peak = measured(*command, "--feature-dtype", "float16", "--overwrite", log=log)
+    seconds, peak = measured(*command, hop, "--feature-dtype", "float16", "--overwrite", log=log)
     found = re.search(r"first hop: ([\d.]+) s", log.read_text())
     hop_s = float(found.group(1)) if found else 0.0
     disk = disk_bytes(store)
@@ -81,14 +84,12 @@ def build(store: Path, num_edges: int, memory_gb: float, log: Path) -> list[str]
     ]
 
 
-def train(store: Path, run: Path, num_edges: int, trainer_gb: float, seconds: float) -> list[str]:
+def train(store: Path, run: Path, num_edges: int, chosen: dict) -> list[str]:
     """Train for a while with two trainers; a row of the second table."""
-    values = {
+    values = chosen | {
         "store": str(store),
         "run": str(run),
-        "memory_gb": trainer_gb,
-        "time_limit_s": seconds,
-        "interval_s": seconds / 6,
+        "interval_s": chosen["time_limit_s"] / 6,
         "model": {"hidden": 64},
         "optimizer": {"lr": 0.003},
         "evaluate": {"mode": "final", "sample": 1000},
@@ -105,7 +106,7 @@ def train(store: Path, run: Path, num_edges: int, trainer_gb: float, seconds: fl
     read_s = max(max(row["read_s"] for row in rows), 1e-9)
     return [
         f"{num_edges:,}",
-        f"{trainer_gb:g}",
+        f"{chosen['memory_gb']:g}",
         str(dealt["trainers"][0]["sets"]),
         str(summary["rounds"]),
         f"{sum(row['positives_per_s'] for row in rows):,.0f}",
