@@ -243,6 +243,11 @@ class TrainConfig(Component):
         return self
 
     @property
+    def resolved(self) -> TrainConfig:
+        """The same, wherever it is read from: the store's path is absolute."""
+        return self.model_copy(update={"store": self.store.resolve()})
+
+    @property
     def metric(self) -> str:
         """The metric that chooses the best round."""
         return self.evaluate.metric or METRICS[self.task.name][0]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import NamedTuple
 
 from hvdtma.aggregate import Stop, TimedAveraging
@@ -46,7 +45,6 @@ def begin(
             if told is not None:
                 return join(comm, roll, told, comm.clock())
             config = comm.broadcast(config)
-            config = config.model_copy(update={"store": config.store.resolve()})
             return go_on(config, comm) if resume else begin_new(config, comm, overwrite=overwrite)
         except TrainerLost:
             if not comm.elastic:
@@ -101,8 +99,7 @@ def find_checkpoint(run: RunFolder, config: TrainConfig) -> Checkpoint:
             f"{run.path} has no checkpoint to go on from; --overwrite begins it anew "
             "(checkpoint.every says how often one is written)"
         )
-    then, now = (c.model_dump(mode="json") for c in (checkpoint.config, config))
-    then["store"], now["store"] = (str(Path(c["store"]).resolve()) for c in (then, now))
+    then, now = (c.resolved.model_dump(mode="json") for c in (checkpoint.config, config))
     changed = [
         f"{key} was {_flat(then)[key]} and is {value}"
         for key, value in _flat(now).items()

@@ -58,7 +58,7 @@ def write_checkpoint(run: RunFolder, trainer: Trainer, averaging: TimedAveraging
             beside / MANIFEST,
             {
                 "version": VERSION,
-                "config": trainer.config.model_dump(mode="json"),
+                "config": trainer.config.resolved.model_dump(mode="json"),
                 "trainers": comm.size,
                 "seats": trainer.seats,
                 "seated": seated,

@@ -61,8 +61,7 @@ class RunFolder:
                 )
             run.remove(config)
         run.rounds.mkdir(parents=True)
-        resolved = config.model_copy(update={"store": config.store.resolve()})
-        dump_config(resolved, run.path / "config.yaml")
+        dump_config(config.resolved, run.path / "config.yaml")
         write_json(run.versions, versions())
         write_json(run.graph, _graph_of(store))
         return run
@@ -86,7 +85,7 @@ class RunFolder:
 
     def rewind(self, config: TrainConfig, rounds_done: int, deal: int) -> None:
         """Forget what came after a checkpoint, and take on the config to go on with."""
-        dump_config(config, self.path / "config.yaml")
+        dump_config(config.resolved, self.path / "config.yaml")
         for left in (self.done, self.summary):
             left.unlink(missing_ok=True)
         for path in self.round_files():
