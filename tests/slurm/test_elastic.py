@@ -110,11 +110,12 @@ def test_twenty_kills_do_not_end_a_run_whose_trainers_come_again(job):
     job.wait_for_round(1)
     drawn = random.Random(0)
     for kill in range(20):
-        job.wait_until(lambda: len(job.trainers()) == 4)
-        before = len(job.events("round"))
+        job.wait_until(lambda: len(job.events("round")[-1]["trainers"]) == 4)
         drawn.choice(sorted(job.trainers().items()))[1].kill()
-        job.wait_for_round(before + 1 + kill % 3)  # some are lost while others still start
-    job.wait_until(lambda: job.events("round")[-1]["trainers"].__len__() == 4)
+        lost = kill + 1
+        job.wait_until(lambda: sum(each["lost"] for each in job.events("members")) >= lost)  # noqa: B023
+        job.wait_until(lambda: sum(each["joined"] for each in job.events("members")) >= lost)  # noqa: B023
+    job.wait_for_round(len(job.events("round")) + 2)
     rounds = [event["round"] for event in job.events("round")]
     assert rounds == list(range(1, len(rounds) + 1))
     assert sum(change["lost"] for change in job.events("members")) >= 20
