@@ -111,8 +111,14 @@ def test_ctrl_c_gives_the_terminal_back():
     environment = os.environ | {
         "PYTHONPATH": f"{here}:{here.parents[1]}", "TERM": "xterm-256color", "COLUMNS": "100",
     }  # fmt: skip
+    # Python hears Ctrl-C only where whoever started it does not ignore it, as a shell's `&` does.
+    hearing = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
     with subprocess.Popen(
-        [sys.executable, "-c", RUN], stdin=theirs, stdout=theirs, stderr=theirs, env=environment
+        [sys.executable, "-c", hearing + RUN],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        env=environment,
     ) as process:
         os.close(theirs)
         seen = b""
