@@ -93,8 +93,7 @@ def _to_the_end(begun: Begun, lead: Lead, start: float) -> dict | None:
             train_rounds(trainer, averaging, lead)
             if averaging.stopped is Stop.INTERRUPTED:
                 _save_and_stop(trainer, averaging, run)
-            over_before = change is not None and over
-            return _finish_together(trainer, averaging, lead, start, save=not over_before)
+            return _finish_together(trainer, averaging, lead, start, save=not over)
         except TooFewLeft as left:
             _save_alone(begun, left)
         except MembersChange as met:
