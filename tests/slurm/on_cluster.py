@@ -38,8 +38,15 @@ def environment(slurm, **more):
     return slurm.env | {"PATH": path, "PYTHONPATH": str(ROOT), **more}
 
 
-def parameters(config):
-    return load_file(RunFolder(config.run).round_files()[-1])
+def horovodrun(config):
+    """Train a config's file with four trainers, without Slurm."""
+    env = os.environ | {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
+    command = ["horovodrun", "-np", "4", "hvdtma", "train", str(config)]
+    subprocess.run(command, env=env, check=True, capture_output=True)
+
+
+def parameters(run):
+    return load_file(RunFolder(run).round_files()[-1])
 
 
 def assert_same(one, other):

@@ -1,13 +1,21 @@
 """Trainers under srun and sbatch, on a real Slurm of four nodes."""
 
 import json
-import os
 import stat
 import subprocess
 
 import pytest
 from cluster.cluster import wait_for
-from on_cluster import BIN, ROOT, assert_same, config_of, environment, log, parameters, sbatch
+from on_cluster import (
+    ROOT,
+    assert_same,
+    config_of,
+    environment,
+    horovodrun,
+    log,
+    parameters,
+    sbatch,
+)
 
 from hvdtma.errors import TrainerError
 from hvdtma.train.run_folder import RunFolder
@@ -23,10 +31,8 @@ SCRIPT = ROOT / "slurm" / "train.sbatch"
 def reference(community_store, tmp_path_factory):
     """What horovodrun -np 4 comes to."""
     config, path = config_of(community_store, tmp_path_factory.mktemp("reference") / "run")
-    env = os.environ | {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
-    command = ["horovodrun", "-np", "4", "hvdtma", "train", str(path)]
-    subprocess.run(command, env=env, check=True, capture_output=True)
-    return parameters(config)
+    horovodrun(path)
+    return parameters(config.run)
 
 
 def test_srun_trains_on_four_nodes_to_the_parameters_of_horovodrun(
@@ -36,7 +42,7 @@ def test_srun_trains_on_four_nodes_to_the_parameters_of_horovodrun(
     srun = ["srun", "-N4", "-n4", "hvdtma", "train", str(path)]
     done = subprocess.run(srun, env=environment(slurm), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert_same(parameters(config), reference)
+    assert_same(parameters(config.run), reference)
     assert not list(tmp_path.glob(".hvdtma-*"))  # the secret is gone
 
 
@@ -45,7 +51,7 @@ def test_several_tasks_per_node_train_too(slurm, community_store, tmp_path, refe
     srun = ["srun", "-N2", "--ntasks-per-node=2", "hvdtma", "train", str(path)]
     done = subprocess.run(srun, env=environment(slurm), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert_same(parameters(config), reference)
+    assert_same(parameters(config.run), reference)
 
 
 def test_sbatch_trains_on_four_nodes_to_the_parameters_of_horovodrun(
@@ -54,7 +60,7 @@ def test_sbatch_trains_on_four_nodes_to_the_parameters_of_horovodrun(
     config, path = config_of(community_store, tmp_path / "run")
     job = sbatch(slurm, SCRIPT, path, folder=tmp_path)
     assert slurm.wait_for_job(job, timeout_s=200) == "COMPLETED", log(tmp_path)
-    assert_same(parameters(config), reference)
+    assert_same(parameters(config.run), reference)
 
 
 def test_a_job_that_is_told_to_end_is_requeued_and_comes_to_the_same_parameters(
@@ -68,7 +74,7 @@ def test_a_job_that_is_told_to_end_is_requeued_and_comes_to_the_same_parameters(
     slurm.run("scancel", "--signal=USR2", job)
     assert slurm.wait_for_job(job, timeout_s=300) == "COMPLETED", log(tmp_path)
     assert [event["round"] for event in run.events() if event["kind"] == "round"] == [1, 2, 3, 4]
-    assert_same(parameters(config), reference)
+    assert_same(parameters(config.run), reference)
 
 
 @pytest.mark.timeout(400)

@@ -1,41 +1,23 @@
 """`hvdtma submit` and `slurm.submit`, on a real Slurm of four nodes."""
 
-import os
 import re
 import stat
-import subprocess
-import sys
-from pathlib import Path
 
+import on_cluster
 import pytest
-import torch
 from cluster.cluster import wait_for
-from safetensors.torch import load_file
+from on_cluster import ROOT, assert_same, horovodrun, parameters
 
-from hvdtma.config import dump_config, parse_config
 from hvdtma.errors import UserError
 from hvdtma.files import append_json
 from hvdtma.train.run_folder import RunFolder
 from slurm import submit
 
-ROOT = Path(__file__).parents[2]
 ROUNDS = 60
 
 
 def config_of(store, run, **changes):
-    values = {
-        "store": str(store.path),
-        "run": str(run),
-        "interval_steps": 2,
-        "rounds": ROUNDS,
-        "threads": 1,
-        "model": {"hidden": 8},
-        "task": {"batch_size": 32},
-        "evaluate": {"mode": "final"},
-    }
-    config = parse_config(values | changes)
-    path = Path(run).with_suffix(".yaml")
-    dump_config(config, path)
+    _, path = on_cluster.config_of(store, run, interval_steps=2, rounds=ROUNDS, **changes)
     return path
 
 
@@ -53,19 +35,8 @@ def user(slurm, monkeypatch, tmp_path):
 def reference(community_store, tmp_path_factory):
     """What horovodrun -np 4 comes to."""
     run = tmp_path_factory.mktemp("reference") / "run"
-    env = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
-    command = ["horovodrun", "-np", "4", "hvdtma", "train", str(config_of(community_store, run))]
-    subprocess.run(command, env=env, check=True, capture_output=True)
+    horovodrun(config_of(community_store, run))
     return parameters(run)
-
-
-def parameters(run):
-    return load_file(RunFolder(run).round_files()[-1])
-
-
-def assert_same(one, other):
-    assert one.keys() == other.keys()
-    assert all(torch.equal(one[name], other[name]) for name in one)
 
 
 def ends_well(slurm, job, log):
