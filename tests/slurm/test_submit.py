@@ -17,8 +17,8 @@ ROUNDS = 60
 
 
 def config_of(store, run, **changes):
-    _, path = on_cluster.config_of(store, run, interval_steps=2, rounds=ROUNDS, **changes)
-    return path
+    changes = {"interval_steps": 2, "rounds": ROUNDS} | changes
+    return on_cluster.config_of(store, run, **changes)[1]
 
 
 @pytest.fixture
