@@ -145,7 +145,8 @@ class CheckpointConfig(Component):
     """What a run that is cut short goes on from: `hvdtma train --resume RUN`."""
 
     every: Count = 10
-    """Write one every so many rounds, and at the end; 0: only when interrupted by a signal."""
+    """Write one every so many rounds; 0: none. One is written at the end of training, and when it
+    is interrupted by a signal, too."""
     keep: Positive = 2
     """Checkpoints that are kept."""
 
@@ -158,8 +159,8 @@ class TrainConfig(Component):
     run: Path
     """The folder of the run; made new."""
     trainers: Positive | None = None
-    """How many trainers are wanted; an error if the launcher started another number. None: as
-    many as it started."""
+    """How many trainers are wanted; an error if the launcher started another number, unless
+    elastic. None: as many as it started."""
     seed: Annotated[int, Field(ge=0, le=MAX_SEED)] = 0
     """Of the deal, the initial parameters, batches and sampling."""
     interval_s: Seconds | None = 120.0

@@ -19,8 +19,15 @@ class TrainerError(UserError):
     """
 
 
-class Interrupted(UserError):
-    """The run was cut short, and is saved; the command line exits with status INTERRUPTED."""
+class Interrupted(Exception):
+    """The run was cut short, and is saved; the command line exits with status INTERRUPTED.
+
+    Nothing is to be mended, so it is no UserError, and passes by who explains those.
+    """
+
+
+class LastWord(Interrupted):
+    """Of the one trainer that saved for all; whichever it is, it says so."""
 
 
 def explain(error: UserError | OSError) -> str:

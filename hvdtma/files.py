@@ -70,6 +70,23 @@ def write_json(path: Path, value: Any) -> None:
         beside.write_text(json.dumps(finite(value), indent=2) + "\n")
 
 
+def write_through(path: Path, content: bytes) -> None:
+    """Write a file through to the disk."""
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def sync_folder(path: Path) -> None:
+    """Let the disk know which files are in a folder, by what names."""
+    folder = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
 def append_json(path: Path, value: Any) -> None:
     """Add one line of JSON; numbers that are not finite become null."""
     with path.open("a") as file:

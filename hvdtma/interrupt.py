@@ -34,6 +34,7 @@ class Interrupt:
     def __init__(self) -> None:
         self.asked = False
         self._told: list[Callable[[], object]] = []
+        self._raised: Exception | None = None
         self._before: dict[int, object] = {}
 
     def tell(self, whom: Callable[[], object]) -> None:
@@ -41,6 +42,23 @@ class Interrupt:
         self._told.append(whom)
         if self.asked:
             whom()
+
+    @contextmanager
+    def at_once(self, error: Exception) -> Iterator[None]:
+        """Raise `error` in the main thread when a signal comes within, or if one came already.
+
+        For what takes long and has nothing to save; others that are told are told first.
+        """
+        if not self._before:
+            yield
+            return
+        self._raised = error
+        try:
+            if self.asked:
+                raise error
+            yield
+        finally:
+            self._raised = None
 
     def __enter__(self) -> Interrupt:
         if threading.current_thread() is threading.main_thread():
@@ -57,3 +75,6 @@ class Interrupt:
         self.asked = True
         for whom in self._told:
             whom()
+        if self._raised is not None:
+            error, self._raised = self._raised, None  # once: another may come while it is handled
+            raise error

@@ -1,7 +1,8 @@
 """The driver of an elastic job: starts trainers, hears who is lost, starts them again.
 
 It holds the job's rendezvous, and no part of the training: trainers that are lost leave it to the
-others to go on (`hvdtma.train.members`).
+others to go on (`hvdtma.train.members`). If all are lost at once, those that it starts then go on
+from the newest checkpoint.
 """
 
 from __future__ import annotations
@@ -21,8 +22,9 @@ from hvdtma.errors import INTERRUPTED, UserError
 from slurm.workers import Slot, Workers, end
 
 TICK_S = 0.2
-LOOK_AT_NODES_S = 2.0
+LOOK_AT_NODES_S = 5.0
 END_TIMEOUT_S = 60.0  # for the others, when one trainer has ended
+FAILED = 1  # exit status of a job whose trainers were lost too often
 LOST = 137  # exit status of what was killed
 USAGE = 2  # exit status of what the user has to mend
 
@@ -67,7 +69,7 @@ class Driver:
     secret: str = field(default_factory=new_secret, repr=False)
 
     def run(self) -> int:
-        """Drive to the end; the exit status: 0, `INTERRUPTED` if the run can go on later."""
+        """Drive to the end; the exit status: 0, `INTERRUPTED` if the run is to go on later."""
         self.fleet = [
             _Worker(slot, number) for number, slot in enumerate(sorted(self.workers.slots()))
         ]
@@ -83,7 +85,9 @@ class Driver:
             dropped=self._drop,
         )
         self.out: set[str] = set()
+        self.suspected = {worker.slot.node for worker in self.fleet}
         self.looked_at = 0.0
+        self.told_to_end = False
         with (
             Server(self.workers.address, self.secret, self.members.answer) as self.server,
             self._signals_passed_on(),
@@ -105,14 +109,18 @@ class Driver:
             final = [worker.ended for worker in self.fleet if worker.ended is not None]
             if 0 in final or INTERRUPTED in final:
                 return self._wind_up()
+            if self.told_to_end and not any(worker.process for worker in self.fleet):
+                return INTERRUPTED
             if len(final) == len(self.fleet):
                 console.print("no trainer is left, and none may be started again")
-                return self._status()
+                return USAGE if set(final) == {USAGE} else FAILED
+            able = sum(w.ended is None and w.slot.node not in self.out for w in self.fleet)
+            self.members.wanted = max(able, self.min_trainers)
             time.sleep(TICK_S)
 
     def _start_if_due(self, worker: _Worker) -> None:
-        waits = worker.process is not None or worker.ended is not None
-        if waits or worker.slot.node in self.out or time.monotonic() < worker.start_at:
+        busy = worker.process is not None or worker.ended is not None or self.told_to_end
+        if busy or worker.slot.node in self.out or time.monotonic() < worker.start_at:
             return
         worker.starts += 1
         invitation = Invitation(
@@ -138,15 +146,16 @@ class Driver:
             )
 
     def _look_at_nodes(self) -> None:
-        """Give up the trainers of nodes that went out of service."""
+        """Give up the trainers of nodes that were out of service twice in a row."""
         if time.monotonic() < self.looked_at + LOOK_AT_NODES_S:
             return
         self.looked_at = time.monotonic()
         try:
-            out = self.workers.out_of_service()
+            now = self.workers.out_of_service()
         except UserError as error:  # Slurm's controller may be away for a while
             console.print(f"[yellow]{error}", soft_wrap=True)
             return
+        out, self.suspected = now & self.suspected, now
         for node in sorted(out ^ self.out):
             console.print(f"node {node} is {'out of' if node in out else 'back in'} service")
         self.out = out
@@ -163,20 +172,17 @@ class Driver:
                 end(worker.process)
 
     def _wind_up(self) -> int:
-        """Let the others come to their end too; the job's status."""
+        """Let the others come to their end too; the job's status: as good as the best of theirs."""
         deadline = time.monotonic() + END_TIMEOUT_S
         for worker in self.fleet:
+            if worker.process and worker.name not in self.members.present:
+                end(worker.process)  # it came too late
             if worker.process:
                 try:
                     worker.ended = worker.process.wait(max(0.0, deadline - time.monotonic()))
                 except subprocess.TimeoutExpired:
                     end(worker.process)
-        return self._status()
-
-    def _status(self) -> int:
-        """The job's: as good as the best of its trainers'; without any left it can go on later."""
-        ended = {worker.ended for worker in self.fleet}
-        return next((s for s in (0, INTERRUPTED, USAGE) if s in ended), INTERRUPTED)
+        return 0 if any(worker.ended == 0 for worker in self.fleet) else INTERRUPTED
 
     def _kill_all(self) -> None:
         for worker in self.fleet:
@@ -189,6 +195,7 @@ class Driver:
         """SIGUSR2 and SIGTERM go to the trainers, who save and end."""
 
         def pass_on(number: int, frame: object) -> None:
+            self.told_to_end = self.members.hurried = True
             for worker in self.fleet:
                 if worker.process:
                     worker.process.send_signal(signal.SIGUSR2)

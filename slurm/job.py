@@ -21,7 +21,7 @@ from submitit.core.utils import DelayedSubmission
 
 from hvdtma.cli import fail
 from hvdtma.console import console
-from hvdtma.errors import INTERRUPTED, Interrupted, TrainerError, UserError
+from hvdtma.errors import INTERRUPTED, Interrupted, LastWord, TrainerError, UserError
 from hvdtma.interrupt import SIGNALS, Interrupt, unheard
 from hvdtma.launcher import launched_as
 from slurm.allocation import slurm
@@ -47,7 +47,7 @@ class Job:
         try:
             return self.work()
         except Interrupted as interrupted:
-            if rank == 0:
+            if rank == 0 or isinstance(interrupted, LastWord):
                 console.print(str(interrupted), markup=False, soft_wrap=True)
             age_s = time.time() - psutil.Process().create_time()
             if self.told_after_s is not None and age_s < self.told_after_s - SLACK_S:

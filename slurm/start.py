@@ -98,10 +98,11 @@ def wait_for(path: Path, timeout_s: float) -> Whereabouts:
                 "a folder that all of them see"
             )
         time.sleep(LOOK_S)
-    found = path.stat()
-    if found.st_uid != os.getuid() or found.st_mode & 0o077:
-        raise TrainerError(f"{path} is not this user's own alone; it is not trusted")
-    return Whereabouts(**json.loads(path.read_text()))
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW)) as file:
+        found = os.fstat(file.fileno())
+        if found.st_uid != os.getuid() or found.st_mode & 0o077:
+            raise TrainerError(f"{path} is not this user's own alone; it is not trusted")
+        return Whereabouts(**json.load(file))
 
 
 def _listed(path: Path) -> bool:

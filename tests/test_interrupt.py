@@ -4,7 +4,11 @@ import os
 import signal
 import subprocess
 import sys
+import time
 
+import pytest
+
+from hvdtma.errors import Interrupted
 from hvdtma.interrupt import Interrupt, unheard
 
 TOLD_TWICE = """
@@ -20,6 +24,19 @@ WAIT = "import sys; print('here', flush=True); sys.stdin.read()"
 
 def test_who_is_told_twice_ends_with_a_status_of_its_own():
     assert subprocess.run([sys.executable, "-c", TOLD_TWICE]).returncode == 75
+
+
+def test_what_has_nothing_to_save_is_cut_short_at_once():
+    told = []
+    with Interrupt() as interrupt:
+        interrupt.tell(lambda: told.append(1))
+        with pytest.raises(Interrupted, match="here"), interrupt.at_once(Interrupted("here")):
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(10)
+        os.kill(os.getpid(), signal.SIGTERM)  # heard, and not raised any more
+        with pytest.raises(Interrupted, match="later"), interrupt.at_once(Interrupted("later")):
+            raise AssertionError("it was told before")
+    assert len(told) == 2
 
 
 def test_what_stood_there_before_is_put_back():

@@ -1,8 +1,10 @@
 """Build Horovod for one virtual environment's PyTorch, or take the wheel built before.
 
-Horovod's last release (0.28.1) asks for C++14, PyTorch since 2.1 for C++17. Raising the
-two lines that say so is the only change needed. A build takes minutes, so wheels are kept
-in `${HVDTMA_CACHE:-${XDG_CACHE_HOME:-~/.cache}/hvdtma}/wheels`, one folder per combination
+Horovod's last release (0.28.1) asks for C++14, PyTorch since 2.1 for C++17: the two lines that
+say so are raised. And where trainers meet (`hvd.init`), one that is lost makes Gloo throw outside
+of any `try`, which ends all the others; two more lines let `hvd.init` fail instead, and try again.
+A build takes minutes, so wheels are kept in
+`${HVDTMA_CACHE:-${XDG_CACHE_HOME:-~/.cache}/hvdtma}/wheels`, one folder per combination
 of everything a wheel depends on.
 
     python tools/build_horovod.py --python .venv/bin/python [--mpi]
@@ -28,10 +30,33 @@ from steps import Command, StepError, run_step
 VERSION = "0.28.1"
 SDIST_SHA256 = "92a43f5a94c43907a56805bad15f19700c62ffc83b7ca483f9e104e229f67ef0"
 
-# (file in the sdist, line as released, line as built). Part of the wheel's cache key.
+MEET = """std::thread([] {
+      try {
+        BackgroundThreadLoop(horovod_global);
+      } catch (const std::exception& ex) {
+        LOG(ERROR) << "Horovod could not be initialized: " << ex.what();
+        if (horovod_global.control_operation == LibType::GLOO) {
+          horovod_global.process_set_table.Finalize(global_gloo_context, SHUT_DOWN_ERROR);
+        }
+        global_gloo_context.Finalize();
+        horovod_global.initialization_failed = true;
+      }
+    });"""
+
+# (file in the sdist, text as released, text as built). Part of the wheel's cache key.
 PATCH = (
     ("CMakeLists.txt", "set(CMAKE_CXX_STANDARD 14)", "set(CMAKE_CXX_STANDARD 17)"),
     ("horovod/torch/CMakeLists.txt", "set(CMAKE_CXX_STANDARD 14)", "set(CMAKE_CXX_STANDARD 17)"),
+    (
+        "horovod/common/operations.cc",
+        "std::thread(BackgroundThreadLoop, std::ref(horovod_global));",
+        MEET,
+    ),
+    (
+        "horovod/common/operations.cc",
+        "    // Reset initialization flag\n",
+        "    horovod_global.initialization_failed = false;\n",
+    ),
 )
 
 MEMORY_PER_JOB_GB = 2  # a file that includes PyTorch's headers takes about 1.5 GB to compile
@@ -193,12 +218,12 @@ def download_sdist(python: Path, folder: Path, log: Path) -> Path:
 
 
 def apply_patch(source: Path) -> None:
-    """Raise the C++ standard; refuse sources in which the lines are not found once each."""
+    """Change what `PATCH` says; refuse sources in which its texts are not found once each."""
     for name, old, new in PATCH:
         path = source / name
         text = path.read_text()
         if text.count(old) != 1:
-            raise StepError(f"expected the line '{old}' once in Horovod's {name}; not patched")
+            raise StepError(f"expected the text '{old}' once in Horovod's {name}; not patched")
         path.write_text(text.replace(old, new))
 
 

@@ -8,7 +8,7 @@ import sys
 from rich.markup import escape
 
 from hvdtma.console import console
-from hvdtma.errors import INTERRUPTED, Interrupted, TrainerError, UserError, explain
+from hvdtma.errors import INTERRUPTED, Interrupted, LastWord, TrainerError, UserError, explain
 from hvdtma.launcher import launched_as
 
 # What the machine refuses and the user can mend.
@@ -29,7 +29,7 @@ def main() -> None:
     try:
         app()
     except Interrupted as error:
-        if launched_as()[0] == 0:
+        if launched_as()[0] == 0 or isinstance(error, LastWord):
             console.print(escape(str(error)), soft_wrap=True)
         sys.exit(INTERRUPTED)
     except UserError as error:

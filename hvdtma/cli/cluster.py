@@ -97,16 +97,16 @@ def drive(
     resume: Annotated[
         bool, typer.Option("--or-resume", help="Go on with the config's run if it was begun.")
     ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run.")] = False,
 ) -> None:
     """Start elastic trainers, inside sbatch or salloc, and start lost ones again."""
     from hvdtma.cli.wanted import what_to_train
+    from hvdtma.train.begin import clear_the_way
+    from hvdtma.train.run_folder import RunFolder
     from slurm.drive import Driver
     from slurm.workers import LocalWorkers, SrunWorkers, Workers, trainer_command
 
-    wanted = what_to_train(config, overrides, resume=None, or_resume=resume)
-    if wanted is None:
-        return
-    loaded = wanted.config
+    loaded, beginning = what_to_train(config, overrides, or_resume=resume, overwrite=overwrite)
     if not loaded.elastic:
         raise UserError("hvdtma drive is for elastic trainers; add elastic=true, or use srun")
     if local is None and "SLURM_JOB_NODELIST" not in os.environ:
@@ -115,10 +115,10 @@ def drive(
             "trainers here"
         )
     workers: Workers = LocalWorkers(local) if local else SrunWorkers()
-    options = ["--or-resume"] if resume else []
+    clear_the_way(RunFolder(loaded.run), loaded, beginning)
     status = Driver(
         workers,
-        trainer_command([str(config), *(overrides or []), *options]),
+        trainer_command([str(config), *(overrides or []), "--or-resume"]),  # lost ones come again
         min_trainers=loaded.min_trainers,
         rejoin_timeout_s=loaded.rejoin_timeout_s,
         hang_limit_s=loaded.hang_limit_s + (loaded.interval_s or loaded.hang_limit_s) + GRACE_S,

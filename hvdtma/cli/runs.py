@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from hvdtma.errors import UserError
+from hvdtma.errors import Interrupted, TrainerError, UserError
 from hvdtma.interrupt import Interrupt
 
 Run = Annotated[Path, typer.Argument(help="The folder of a run.", show_default=False)]
@@ -58,16 +59,18 @@ def _train(
     from hvdtma.train.describe import print_summary
     from hvdtma.train.session import train as train_as
 
-    wanted = what_to_train(config, overrides, resume=resume, or_resume=requeued)
-    if wanted is None:
-        return
+    rank, started = launched_as()
+    if rank and config and "=" not in config.name and not config.is_file():
+        raise TrainerError(f"trainer {rank}: {config} is not on {os.uname().nodename}")
+    wanted = what_to_train(
+        config, overrides, resume=resume, or_resume=requeued, overwrite=overwrite
+    )
 
     def run(comm: Communicator) -> None:
         summary = train_as(
             wanted.config,
             comm,
-            overwrite=overwrite or wanted.begin_anew,
-            resume=wanted.resume,
+            beginning=wanted.beginning,
             interrupt=interrupt,
             report=write_report,
         )
@@ -75,9 +78,10 @@ def _train(
             print_summary(wanted.config.run, summary)
 
     if not in_process:
-        run(enter(wanted.config))
+        with interrupt.at_once(Interrupted("interrupted before all trainers had met")):
+            comm = enter(wanted.config)
+        run(comm)
         return
-    _, started = launched_as()
     if started > 1:
         raise UserError(
             f"--in-process {in_process} trains in one process, but a launcher started {started}; "

@@ -16,8 +16,10 @@ from horovod.common.exceptions import HorovodInternalError
 
 from hvdtma.comm.communicator import TrainerLost
 from hvdtma.comm.groups import Group, Launched
+from hvdtma.errors import TrainerError
 
 POLL_S = 0.0005
+MAX_TRIES = 20  # to start among trainers some of whom are lost meanwhile
 
 
 class HorovodComm:
@@ -34,15 +36,21 @@ class HorovodComm:
     def regroup(self) -> None:
         """Enter the group, again if the one before it broke; waits for the others.
 
-        One more may be lost on the way; then the next try is with those left.
+        One more may be lost on the way; then the next try is with those left. Raises TrainerError
+        if it is not that: the others cannot be reached.
         """
+        tries = MAX_TRIES if self.elastic else 1
         while True:
             try:
                 self.group.start()
                 break
-            except (HorovodInternalError, ValueError):  # the latter: it could not start
-                if not self.elastic:
-                    raise
+            except (HorovodInternalError, ValueError) as error:  # the latter: it could not start
+                tries -= 1
+                if not tries:
+                    raise TrainerError(
+                        f"Horovod could not start among the trainers: {error}. One of them ended, "
+                        "or a firewall is between them (docs/clusters.md)"
+                    ) from error
         self.rank, self.size = hvd.rank(), hvd.size()
         self.local_rank, self.local_size = hvd.local_rank(), hvd.local_size()
 

@@ -2,17 +2,34 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+from enum import Enum, auto
 from typing import NamedTuple
 
 from hvdtma.aggregate import Stop, TimedAveraging
 from hvdtma.comm.communicator import Communicator, TrainerLost, everywhere, on_root
 from hvdtma.config import TrainConfig
 from hvdtma.errors import TrainerError, UserError
-from hvdtma.train.checkpoint import Checkpoint, newest, restore_best
+from hvdtma.train.checkpoint import Checkpoint, folders, newest, restore_best
 from hvdtma.train.members import Briefing, Present, call_roll, stopped_at, take_seat
 from hvdtma.train.run_folder import RunFolder
 from hvdtma.train.set_up import make_averaging, set_up
 from hvdtma.train.trainer import Trainer, hand_weight
+
+
+class Beginning(Enum):
+    """What to do with the config's run folder."""
+
+    NEW = auto()
+    """Make it; an error if it is there."""
+    ANEW = auto()
+    """Replace the run that is there."""
+    RESUME = auto()
+    """Go on from its newest checkpoint; an error if there is none."""
+    EITHER = auto()
+    """Go on with a run that was begun, be it without a checkpoint yet; else make it."""
+    OVER = auto()
+    """Nothing: the run was trained and scored to the end. What `EITHER` may come to."""
 
 
 class Begun(NamedTuple):
@@ -24,6 +41,8 @@ class Begun(NamedTuple):
     together: bool = True
 
 
+HOLD_S = 2.0  # for whom another process, about to end, may still hold the run
+
 # What may be another at a resumption: nothing of it changes what the parameters mean.
 FREE = {
     *("run", "trainers", "rounds", "time_limit_s", "redeal_rounds", "threads", "device"),
@@ -32,45 +51,89 @@ FREE = {
 }
 
 
-def begin(
-    config: TrainConfig, comm: Communicator, *, overwrite: bool = False, resume: bool = False
-) -> Begun:
-    """What this trainer trains with, when all are ready; a collective call.
+def begin(config: TrainConfig, comm: Communicator, beginning: Beginning) -> Begun | None:
+    """What this trainer trains with, when all are ready; None if the run is over already.
 
-    Raises UserError on every trainer for what does not fit one of them.
+    A collective call; what trainer 0 was asked for goes. Raises UserError on every trainer for
+    what does not fit one of them.
     """
     while True:
         try:
             roll, told = call_roll(comm)
             if told is not None:
                 return join(comm, roll, told, comm.clock())
-            config = comm.broadcast(config)
-            return go_on(config, comm) if resume else begin_new(config, comm, overwrite=overwrite)
+            config, beginning = comm.broadcast((config, beginning))
+            return _begin_together(config, comm, beginning)
         except TrainerLost:
             if not comm.elastic:
                 raise
             comm.regroup()
 
 
-def begin_new(config: TrainConfig, comm: Communicator, *, overwrite: bool) -> Begun:
+def _begin_together(config: TrainConfig, comm: Communicator, beginning: Beginning) -> Begun | None:
+    """A new run, or one that goes on; its folder is trainer 0's own from here on."""
+    run = RunFolder(config.run)
+
+    def decide() -> Beginning:
+        run.hold(HOLD_S)
+        return decided(beginning, run)
+
+    with ExitStack() as unless_begun:
+        unless_begun.callback(run.let_go)
+        what = on_root(comm, decide)
+        if what is Beginning.OVER:
+            return None
+        if what is Beginning.RESUME:
+            begun = go_on(config, comm, run)
+        else:
+            begun = begin_new(config, comm, run, overwrite=what is Beginning.ANEW)
+        unless_begun.pop_all()
+        return begun
+
+
+def decided(beginning: Beginning, run: RunFolder) -> Beginning:
+    """Which one `EITHER` is."""
+    if beginning is not Beginning.EITHER:
+        return beginning
+    if not run.versions.exists():
+        return Beginning.NEW
+    if run.summary.exists():
+        return Beginning.OVER
+    return Beginning.RESUME if folders(run) else Beginning.ANEW
+
+
+def clear_the_way(run: RunFolder, config: TrainConfig, beginning: Beginning) -> None:
+    """Before anybody trains: from here on `EITHER` comes to what `beginning` asks for.
+
+    Raises UserError if a run is there that may not be touched, or another process trains it.
+    """
+    run.hold()
+    try:
+        if beginning in (Beginning.NEW, Beginning.ANEW):
+            run.make_room(config, overwrite=beginning is Beginning.ANEW)
+    finally:
+        run.let_go()
+
+
+def begin_new(config: TrainConfig, comm: Communicator, run: RunFolder, *, overwrite: bool) -> Begun:
     """A new run in a folder of its own."""
     _check_trainers(config, comm)
     trainer = everywhere(comm, lambda: _dealt(set_up(config, comm)))
     _check_work(trainer, comm)
-    run = on_root(comm, lambda: RunFolder.create(config, trainer.store, overwrite=overwrite))
+    on_root(comm, lambda: RunFolder.create(config, trainer.store, overwrite=overwrite))
     return Begun(run, trainer, make_averaging(trainer, comm))
 
 
-def go_on(config: TrainConfig, comm: Communicator) -> Begun:
+def go_on(config: TrainConfig, comm: Communicator, run: RunFolder) -> Begun:
     """The run of the config's folder, from its newest checkpoint.
 
     With as many trainers as then, exactly as if it had not been cut short; with others, from the
     parameters: an unfinished round is averaged, and all blocks are dealt anew.
     """
     _check_trainers(config, comm)
-    run = RunFolder(config.run)
     checkpoint = on_root(comm, lambda: find_checkpoint(run, config))
     trainer = everywhere(comm, lambda: set_up(config, comm))
+    on_root(comm, lambda: run.check_same(trainer.store))
     averaging = make_averaging(trainer, comm)
     everywhere(comm, lambda: _restore(trainer, averaging, checkpoint))
     loaded_at = comm.clock()
@@ -173,7 +236,7 @@ def _dealt(trainer: Trainer) -> Trainer:
 
 
 def _check_trainers(config: TrainConfig, comm: Communicator) -> None:
-    if config.trainers is not None and config.trainers != comm.size:
+    if config.trainers is not None and config.trainers != comm.size and not comm.elastic:
         raise UserError(
             f"the config asks for {config.trainers} trainers, the launcher started {comm.size}; "
             f"use horovodrun -np {config.trainers}, or --in-process {config.trainers}"

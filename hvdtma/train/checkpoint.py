@@ -11,7 +11,6 @@ Every trainer writes its own file beside; once all are there, the folder gets it
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -28,7 +27,7 @@ from hvdtma.comm.communicator import everywhere, on_root
 from hvdtma.config import TrainConfig, parse_config
 from hvdtma.console import console
 from hvdtma.errors import UserError
-from hvdtma.files import write_json
+from hvdtma.files import finite, sync_folder, write_through
 from hvdtma.shard.resident import HandSize
 from hvdtma.train.optimizer_state import optimizer_tensors, restore_optimizer
 from hvdtma.train.run_folder import RunFolder
@@ -52,29 +51,30 @@ def write_checkpoint(run: RunFolder, trainer: Trainer, averaging: TimedAveraging
     def finish() -> None:
         files[SHARED] = _write(beside / SHARED, _shared_tensors(standing), {})
         if run.best.exists():
-            shutil.copyfile(run.best, beside / BEST)
-            files[BEST] = _digest((beside / BEST).read_bytes())
-        write_json(
-            beside / MANIFEST,
-            {
-                "version": VERSION,
-                "config": trainer.config.resolved.model_dump(mode="json"),
-                "trainers": comm.size,
-                "seats": trainer.seats,
-                "seated": seated,
-                "moving": trainer.move is not None,
-                "stopped": int(averaging.stopped),
-                "deal": trainer.deal,
-                "dealt_at": trainer.dealt_at,
-                "rounds_done": standing.rounds_done,
-                "next_grid": standing.next_grid,
-                "clock_s": standing.clock_s,
-                "elapsed_s": standing.elapsed_s,
-                "last": standing.last and asdict(standing.last),
-                "files": files,
-            },
-        )
+            best = run.best.read_bytes()
+            write_through(beside / BEST, best)
+            files[BEST] = _digest(best)
+        facts = {
+            "version": VERSION,
+            "config": trainer.config.resolved.model_dump(mode="json"),
+            "trainers": comm.size,
+            "seats": trainer.seats,
+            "seated": seated,
+            "moving": trainer.move is not None,
+            "stopped": int(averaging.stopped),
+            "deal": trainer.deal,
+            "dealt_at": trainer.dealt_at,
+            "rounds_done": standing.rounds_done,
+            "next_grid": standing.next_grid,
+            "clock_s": standing.clock_s,
+            "elapsed_s": standing.elapsed_s,
+            "last": standing.last and asdict(standing.last),
+            "files": files,
+        }
+        write_through(beside / MANIFEST, json.dumps(finite(facts), indent=2).encode())
+        sync_folder(beside)
         beside.rename(path)
+        sync_folder(path.parent)
         for old in folders(run)[: -trainer.config.checkpoint.keep]:
             shutil.rmtree(old)
 
@@ -126,10 +126,7 @@ def _write(path: Path, tensors: dict[str, torch.Tensor], facts: dict[str, str]) 
     """Write tensors through to the disk; the digest of the file."""
     whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     content = save(whole, metadata=facts)
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+    write_through(path, content)
     return _digest(content)
 
 

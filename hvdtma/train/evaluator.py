@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numba
@@ -26,13 +27,16 @@ REFUSED = 2  # exit status: what is wrong is said in one line, and would be met 
 
 
 class RoundScorer:
-    """Scores rounds on validation, logs the scores and keeps the best parameters."""
+    """Scores rounds on validation, logs the scores and keeps the best parameters.
 
-    def __init__(self, run: RunFolder):
-        self.run, self.config = run, run.config()
+    Args:
+        wanted: whether scores are still wanted; another trainer may have taken over.
+    """
+
+    def __init__(self, run: RunFolder, wanted: Callable[[], bool] = lambda: True):
+        self.run, self.config, self.wanted = run, run.config(), wanted
         store = open_store(self.config.store)
-        if not run.check_store(store):
-            raise UserError(f"{store.path} was built anew while {run.path} was trained on it")
+        run.check_same(store)
         task = make_task(self.config, store)
         self.model = make_model(self.config, store, task)
         self.scorer = Scorer(self.config, store)
@@ -50,6 +54,8 @@ class RoundScorer:
             return
         start = time.monotonic()
         metrics = self.scorer(self.model, "valid")
+        if not self.wanted():
+            return
         number = int(facts["round"])
         if metrics[self.config.metric] > self.best:
             self.best = metrics[self.config.metric]
@@ -82,8 +88,12 @@ class RoundScorer:
 
 def follow(run: RunFolder, parent: int) -> None:
     """Score rounds until the run is done and its last round scored, or process `parent` is gone."""
-    scorer = RoundScorer(run)
-    while os.getppid() == parent:  # trainer 0 may be killed: then nobody says done
+
+    def has_parent() -> bool:  # trainer 0 may be killed: then nobody says done
+        return os.getppid() == parent
+
+    scorer = RoundScorer(run, has_parent)
+    while has_parent():
         done = run.done.exists()  # asked first: a round may be written after the files are listed
         if not scorer.score_newest(every=1 if done else None):
             if done:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import asdict
 from pathlib import Path
 
 from hvdtma.aggregate import Aggregation, TimedAveraging
+from hvdtma.errors import UserError
 from hvdtma.train.checkpoint import write_checkpoint
 from hvdtma.train.live import LiveView
 from hvdtma.train.loop import Watch
@@ -16,6 +17,8 @@ from hvdtma.train.recorder import Recorder
 from hvdtma.train.run_folder import RunFolder
 from hvdtma.train.trainer import Trainer
 from hvdtma.train.watchdog import Watchdog
+
+TAKE_OVER_S = 1.0  # until the lock of a lost trainer 0 is free, too
 
 
 class Lead(Watch):
@@ -45,6 +48,7 @@ class Lead(Watch):
 
     def __exit__(self, *error: object) -> None:
         self._stack.close()
+        self.run.let_go()
 
     def take_over(self) -> None:
         """Keep the record from now on, if this is trainer 0 and did not before.
@@ -54,6 +58,8 @@ class Lead(Watch):
         if self.averaging.comm.rank != 0:
             return
         if self.recorder is None:
+            with suppress(UserError):  # a lost machine's lock may outlive it for a while
+                self.run.hold(TAKE_OVER_S)
             view = self._stack.enter_context(LiveView())
             recorder = Recorder(self.trainer, self.averaging.comm.size, self.run, view)
             self.recorder = self._stack.enter_context(recorder)

@@ -18,11 +18,13 @@ import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from filelock import FileLock, Timeout
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import nn
 
 from hvdtma.config import TrainConfig, dump_config, load_config
+from hvdtma.console import console
 from hvdtma.errors import UserError
 from hvdtma.files import replacing, write_json
 from hvdtma.graph.store import GraphStore
@@ -47,27 +49,60 @@ class RunFolder:
         self.versions = self.path / "versions.json"
         self.done = self.rounds / "done"
         self.graph = self.path / "graph.json"
+        self._lock: FileLock | None = None
 
     @classmethod
     def create(
         cls, config: TrainConfig, store: GraphStore, *, overwrite: bool = False
     ) -> RunFolder:
-        """Make the folder of a new run on `store`; raises UserError if something is there."""
-        run = cls(config.run)
-        if run.path.exists() and any(run.path.iterdir()):
-            if not overwrite:
-                raise UserError(
-                    f"{run.path} exists; give --overwrite to replace it, or run=ANOTHER"
-                )
-            run.remove(config)
-        run.rounds.mkdir(parents=True)
-        dump_config(config.resolved, run.path / "config.yaml")
-        write_json(run.versions, versions())
-        write_json(run.graph, _graph_of(store))
+        """Make the folder of a new run on `store`, whole or not at all.
+
+        Raises UserError if something is there.
+        """
+        run, beside = cls(config.run), cls(config.run.with_name(f".{config.run.name}.partial"))
+        run.make_room(config, overwrite=overwrite)
+        shutil.rmtree(beside.path, ignore_errors=True)
+        beside.rounds.mkdir(parents=True)
+        dump_config(config.resolved, beside.path / "config.yaml")
+        write_json(beside.versions, versions())
+        write_json(beside.graph, _graph_of(store))
+        beside.path.replace(run.path)
         return run
 
-    def remove(self, config: TrainConfig) -> None:
-        """Remove the run; raises UserError if it is no run, or holds what is still needed."""
+    def hold(self, timeout_s: float = 0.0) -> None:
+        """Keep other processes from training this run until `let_go`, or until this one ends.
+
+        Raises UserError if another one trains it, `timeout_s` long.
+        """
+        if self._lock is not None:
+            return
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self.path.with_name(f".{self.path.name}.lock"), thread_local=False)
+        try:
+            lock.acquire(timeout=timeout_s)
+        except Timeout:
+            raise UserError(
+                f"{self.path} is being trained by another process; wait for it, or give run=ANOTHER"
+            ) from None
+        except OSError as error:  # a file system without locks
+            console.print(f"[yellow]{self.path} cannot be locked: {error.strerror}")
+        self._lock = lock
+
+    def let_go(self) -> None:
+        """Let other processes train this run."""
+        if self._lock is not None:
+            self._lock.release()
+        self._lock = None
+
+    def make_room(self, config: TrainConfig, *, overwrite: bool) -> None:
+        """Remove what is there, if that is wanted.
+
+        Raises UserError if it is not, if it is no run, or holds what is still needed.
+        """
+        if not self.path.exists() or not any(self.path.iterdir()):
+            return
+        if not overwrite:
+            raise UserError(f"{self.path} exists; give --overwrite to replace it, or run=ANOTHER")
         if not self.versions.is_file() or FORMAT not in self.versions.read_text():
             raise UserError(f"{self.path} exists and is no run; --overwrite will not remove it")
         for needed in (config.store, Path.cwd()):
@@ -113,6 +148,11 @@ class RunFolder:
                     f"{', '.join(now[names]) or 'none'} instead of {', '.join(then[names])}"
                 )
         return then["graph"] == now["graph"]
+
+    def check_same(self, store: GraphStore) -> None:
+        """Raises UserError if a store does not hold the very graph that the run is trained on."""
+        if not self.check_store(store):
+            raise UserError(f"{store.path} was built anew since {self.path} was trained on it")
 
     def events(self) -> list[dict]:
         """Every event so far; a last line that is still being written is left out."""

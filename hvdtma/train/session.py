@@ -19,11 +19,11 @@ from hvdtma.comm.communicator import (
 )
 from hvdtma.config import TrainConfig
 from hvdtma.console import console
-from hvdtma.errors import Interrupted, UserError
+from hvdtma.errors import Interrupted, LastWord, UserError
 from hvdtma.evaluate.score import Scorer
 from hvdtma.files import write_json
 from hvdtma.interrupt import Interrupt
-from hvdtma.train.begin import Begun, begin
+from hvdtma.train.begin import Beginning, Begun, begin
 from hvdtma.train.checkpoint import write_checkpoint
 from hvdtma.train.lead import Lead
 from hvdtma.train.loop import announce_deal, train_rounds
@@ -37,16 +37,15 @@ def train(
     config: TrainConfig,
     comm: Communicator,
     *,
-    overwrite: bool = False,
-    resume: bool = False,
+    beginning: Beginning = Beginning.NEW,
     interrupt: Interrupt | None = None,
     report: Callable[[Path], object] = lambda _: None,
 ) -> dict | None:
     """Train as one of `comm.size` trainers; the summary on trainer 0, None on the others.
 
+    It is None on all if the run was over before (`Beginning.EITHER`).
+
     Args:
-        overwrite: replace a run that is there, or
-        resume: go on from its newest checkpoint.
         interrupt: hears when to save and end.
         report: called by trainer 0 with the run's folder when the run is over, also when it
             failed (`hvdtma.report.write_report`).
@@ -54,15 +53,21 @@ def train(
     Raises UserError, on every trainer, for anything in the config or the store that does not fit
     one of them; NonFiniteLoss when training diverged; Interrupted once it is saved.
     """
-    start = time.monotonic()
-    begun = begin(config, comm, overwrite=overwrite, resume=resume)
+    start, interrupt = time.monotonic(), interrupt or Interrupt()
+    try:
+        with interrupt.at_once(Interrupted("interrupted before training began; nothing is lost")):
+            begun = begin(config, comm, beginning)
+    except TooFewLeft as left:
+        raise Interrupted(f"{left}; nothing was trained") from left
+    if begun is None:
+        _say_over(config, comm)
+        return None
     run, trainer, averaging, _ = begun
-    if interrupt:
-        interrupt.tell(lambda: averaging.stop(Stop.INTERRUPTED))
+    interrupt.tell(lambda: averaging.stop(Stop.INTERRUPTED))
     with Lead(trainer, averaging, run, report) as lead:
         try:
-            summary = _to_the_end(begun, lead, start)
-        except UserError as error:
+            summary = _to_the_end(begun, lead, start, interrupt)
+        except (UserError, Interrupted) as error:
             kind = "interrupted" if isinstance(error, Interrupted) else "failed"
             lead.event({"kind": kind, "why": str(error)})
             lead.report()
@@ -78,7 +83,14 @@ def train(
     return summary
 
 
-def _to_the_end(begun: Begun, lead: Lead, start: float) -> dict | None:
+def _say_over(config: TrainConfig, comm: Communicator) -> None:
+    if comm.rank == 0:
+        console.print(f"{config.run} is over; its report: {config.run / 'report.html'}")
+    if comm.elastic:
+        comm.leave()
+
+
+def _to_the_end(begun: Begun, lead: Lead, start: float, interrupt: Interrupt) -> dict | None:
     """Train and score, whoever is lost or comes meanwhile; the summary on trainer 0."""
     run, trainer, averaging, together = begun
     change: MembersChange | None = None
@@ -93,7 +105,11 @@ def _to_the_end(begun: Begun, lead: Lead, start: float) -> dict | None:
             train_rounds(trainer, averaging, lead)
             if averaging.stopped is Stop.INTERRUPTED:
                 _save_and_stop(trainer, averaging, run)
-            return _finish_together(trainer, averaging, lead, start, save=not over)
+            if not over:  # so that scoring may be cut short
+                write_checkpoint(run, trainer, averaging)
+            words = f"interrupted while scoring; go on with: hvdtma train --resume {run.path}"
+            with interrupt.at_once(Interrupted(words)):
+                return _finish_together(trainer, averaging, lead, start)
         except TooFewLeft as left:
             _save_alone(begun, left)
         except MembersChange as met:
@@ -114,22 +130,21 @@ def _save_and_stop(trainer: Trainer, averaging: TimedAveraging, run: RunFolder) 
 def _save_alone(begun: Begun, left: TooFewLeft) -> NoReturn:
     """Write a checkpoint of what is known, by one for all who are left."""
     run, trainer, averaging, _ = begun
-    if left.last_word:
-        averaging.comm = Single()
-        write_checkpoint(run, trainer, averaging)
-    raise Interrupted(
+    if not left.last_word:
+        raise Interrupted(f"{left}; another trainer saves") from left
+    averaging.comm = Single()
+    write_checkpoint(run, trainer, averaging)
+    raise LastWord(
         f"{left}; saved after round {averaging.rounds_done}, "
         f"go on with: hvdtma train --resume {run.path}"
     ) from left
 
 
 def _finish_together(
-    trainer: Trainer, averaging: TimedAveraging, lead: Lead, start: float, *, save: bool
+    trainer: Trainer, averaging: TimedAveraging, lead: Lead, start: float
 ) -> dict | None:
     """Let trainer 0 score and sum up; where it may be lost, the others wait for it."""
     comm = averaging.comm
-    if save and trainer.config.checkpoint.every:
-        write_checkpoint(lead.run, trainer, averaging)
     totals = comm.gather(_totals(trainer, averaging))
     trainer.let_go()  # scoring needs the memory
     summary = _finish(trainer, averaging, lead.recorder, totals, start) if lead.recorder else None

@@ -133,8 +133,6 @@ def test_a_relay_signs_for_horovod(client, server):
         assert connection.getresponse().status == 200
         connection.close()
     assert server.values["/7/local_n1/3"] == b"abc"
-    server.forget(7)
-    assert list(server.values) == ["/1/global/0"]
 
 
 def test_places_number_trainers_as_horovod_does():
@@ -227,11 +225,28 @@ def test_too_few_wait_for_others_and_then_give_up():
         group.members.join("c", "c", 2)
 
 
-def test_newcomers_alone_do_not_go_on_with_what_they_do_not_know():
-    group = Group(wanted=2)
+def test_when_all_are_lost_those_who_come_next_begin_again():
+    group = Group(wanted=3, start_timeout_s=60)
+    group.ranks("abc")
+    group.ranks("d")
+    for name in "abc":
+        group.members.lost(name)
+    assert group.ranks("de") == [None, None]  # three are wanted
+    assert group.ranks("fed") == [2, 1, 0]
+    assert group.members.present["d"].generation == 2
+
+
+def test_fewer_are_wanted_when_some_cannot_come():
+    group = Group(wanted=3)
+    assert group.ranks("ab") == [None, None]
+    group.members.wanted = 2
+    assert group.ranks("ab") == [0, 1]
+
+
+def test_a_job_that_is_about_to_end_does_not_wait_for_the_minimum():
+    group = Group(wanted=2, minimum=2)
     group.ranks("ab")
-    group.ranks("c")
     group.members.lost("a")
-    group.members.lost("b")
-    with pytest.raises(TooFewTrainers):
-        group.members.join("c", "c")
+    assert group.ranks("b", 1) == [None]
+    group.members.hurried = True
+    assert group.ranks("b", 1) == [0]

@@ -116,6 +116,42 @@ def test_the_first_trainer_is_not_needed_either(job):
     job.assert_complete()
 
 
+def test_if_all_are_lost_at_once_others_go_on_from_the_newest_checkpoint(job):
+    job = job("--restart-delay-s", 0, rounds=12, checkpoint={"every": 2})
+    job.wait_for_round(5)
+    for trainer in job.trainers():
+        trainer.kill()
+    status, said = job.wait()
+    assert status == 0, said
+    job.assert_complete(12)
+    assert said.count("was lost (status -9)") == TRAINERS
+    assert not job.events("members")  # nobody was there to see it
+
+
+def test_one_lost_where_the_trainers_meet_does_not_take_the_others_along(job):
+    """Killed as soon as they may have their places, before the first round."""
+    job = job("--restart-delay-s", 0, rounds=4)
+    job.wait_for(lambda: len(job.trainers()) == TRAINERS)
+    for _ in range(3):
+        time.sleep(0.7)
+        job.trainers()[-1].kill()
+    status, said = job.wait()
+    assert status == 0, said
+    job.assert_complete(4)
+    assert "terminate called" not in said
+
+
+def test_a_run_that_is_driven_is_not_driven_twice(job):
+    first = job(rounds=1000)
+    first.wait_for_round(1)
+    for options in ((), ("--overwrite",), ("--or-resume",)):
+        status, said = job(*options, rounds=1000).wait()
+        assert status == 2
+        assert "is being trained by another process" in said
+    first.driver.send_signal(signal.SIGTERM)
+    assert first.wait()[0] == INTERRUPTED
+
+
 def test_blocks_of_a_lost_trainer_are_dealt_to_the_others(job):
     job = job("--max-restarts", 0, on_loss="redeal")
     job.wait_for_round(2)

@@ -1,5 +1,7 @@
 """A run that is cut short goes on as if it had not been."""
 
+import os
+import shutil
 import signal
 import subprocess
 import time
@@ -9,10 +11,13 @@ import pytest
 from processes import command
 from safetensors.torch import load_file
 
-from hvdtma.comm import InProcessGroup
+from hvdtma.comm import InProcessGroup, Single
 from hvdtma.config import dump_config, parse_config
 from hvdtma.errors import INTERRUPTED, Interrupted, UserError
+from hvdtma.evaluate.score import Scorer
+from hvdtma.graph.store import open_store
 from hvdtma.interrupt import Interrupt
+from hvdtma.train.begin import Beginning
 from hvdtma.train.checkpoint import folders
 from hvdtma.train.lead import Lead
 from hvdtma.train.run_folder import RunFolder
@@ -42,8 +47,9 @@ def config_of(store, run, **changes):
     return parse_config(values | changes)
 
 
-def run_of(config, trainers=2, **how):
+def run_of(config, trainers=2, *, resume=False, interrupt=None):
     """Train; the summary, or None if it was interrupted."""
+    how = {"beginning": Beginning.RESUME if resume else Beginning.NEW, "interrupt": interrupt}
     try:
         return InProcessGroup(trainers).run(lambda comm: train(config, comm, **how))[0]
     except Interrupted:
@@ -182,10 +188,8 @@ def test_a_checkpoint_of_another_config_is_refused_with_the_differences(
 def test_a_run_without_a_checkpoint_says_so(config, tmp_path):
     with pytest.raises(UserError, match="no run at"):
         run_of(config, resume=True)
-    config = config.model_copy(
-        update={"rounds": 1, "checkpoint": config.checkpoint.model_copy(update={"every": 0})}
-    )
     run_of(config)
+    shutil.rmtree(RunFolder(config.run).checkpoints)
     with pytest.raises(UserError, match="has no checkpoint to go on from"):
         run_of(config, resume=True)
 
@@ -220,3 +224,45 @@ def test_a_resumed_run_that_gets_worse_still_has_its_best_round(config, communit
     summary = run_of(longer, resume=True)
     assert summary["best_round"] in (ROUNDS, ROUNDS + 1)
     assert RunFolder(longer.run).best.exists()
+
+
+def test_scoring_is_cut_short_too_and_is_all_that_is_left_to_do(config, monkeypatch):
+    class CutShort(Scorer):
+        def __call__(self, model, part):
+            if part == "test":
+                os.kill(os.getpid(), signal.SIGUSR2)
+            return super().__call__(model, part)
+
+    with monkeypatch.context() as patched, Interrupt() as interrupt:
+        patched.setattr("hvdtma.train.session.Scorer", CutShort)
+        with pytest.raises(Interrupted, match="interrupted while scoring"):
+            train(config, Single(), interrupt=interrupt)
+    before = last_round(config)
+    summary = train(config, Single(), beginning=Beginning.RESUME)
+    assert_same(last_round(config), before)
+    assert summary["rounds"] == ROUNDS
+    assert summary["test"]
+
+
+def test_a_run_is_trained_by_one_process_at_a_time(config):
+    other = RunFolder(config.run)
+    other.hold()
+    with pytest.raises(UserError, match="is being trained by another process"):
+        run_of(config)
+    other.let_go()
+    run_of(config)
+    other.hold()
+    with pytest.raises(UserError, match="is being trained by another process"):
+        run_of(config, resume=True)
+
+
+def test_a_requeued_job_begins_goes_on_or_finds_nothing_to_do(config, monkeypatch):
+    def again(**how):
+        return train(config, Single(), beginning=Beginning.EITHER, **how)
+
+    RunFolder.create(config, open_store(config.store))  # a run that came to nothing
+    with monkeypatch.context() as patched, pytest.raises(Interrupted):
+        again(interrupt=interrupted_at(patched, STEPS + 2, rank=0))
+    assert list(losses(config)) == [1]
+    assert again()["rounds"] == ROUNDS
+    assert again() is None

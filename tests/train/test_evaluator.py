@@ -10,6 +10,7 @@ from hvdtma.comm import Single
 from hvdtma.config import parse_config
 from hvdtma.errors import UserError
 from hvdtma.evaluate.score import Scorer
+from hvdtma.train.begin import Beginning
 from hvdtma.train.best import load_best
 from hvdtma.train.evaluator import RoundScorer, follow
 from hvdtma.train.recorder import MAX_RESTARTS, Scores
@@ -209,7 +210,7 @@ def test_overwriting_removes_runs_and_nothing_else(community_store, tmp_path):
     (folder / "thesis.tex").write_text("years of work")
     config = config_for(community_store, folder, "final", rounds=1)
     with pytest.raises(UserError, match="is no run"):
-        train(config, Single(), overwrite=True)
+        train(config, Single(), beginning=Beginning.ANEW)
     assert (folder / "thesis.tex").read_text() == "years of work"
 
 

@@ -3,7 +3,8 @@
 A generation is a set of trainers that call collectives together. When one is lost, or newcomers
 wait, every member of it comes to the door again; the next generation is formed of those who came.
 Members keep their order, so the first one is always an old hand that knows where training stands;
-newcomers follow in order of their names.
+newcomers follow in order of their names. When all members are lost at once, those who come next
+begin again, from what was saved.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ def places(hosts: list[str], generation: int) -> list[Place]:
 
 
 class TooFewTrainers(Exception):
-    """Fewer than the minimum are left and nobody came in time, or all were lost at once."""
+    """Fewer than the minimum are left, or came, and nobody else did in time."""
 
 
 class GivenUp(Exception):
@@ -60,9 +61,12 @@ class Members:
 
     Attributes:
         through: names of those who came to the end of training.
+        hurried: the job is about to end: those who know where training stands do not wait for
+            the minimum, so that they can save.
 
     Args:
-        wanted: trainers that the first generation waits for, `start_timeout_s` long.
+        wanted: trainers that the first generation waits for, `start_timeout_s` long; may be set
+            later, too.
         minimum: fewer do not train; they wait `rejoin_timeout_s` for others.
         hang_limit_s: a member that has not come this long after the first one did is given up.
         dropped: is told the names of those given up.
@@ -87,6 +91,7 @@ class Members:
         self.at_door: dict[str, str] = {}  # name -> host, in order of arrival
         self.gone: set[str] = set()
         self.through: set[str] = set()
+        self.hurried = False
         self.opened: float | None = None  # when the first member came to the door
         self._lock = threading.Lock()
 
@@ -127,10 +132,10 @@ class Members:
         return place if place and place.generation > generation else None
 
     def _form_if_ready(self) -> None:
-        waited_s = 0.0 if self.opened is None else self.clock() - self.opened
         expected = [name for name in self.present if name not in self.gone]
-        if self.present and not expected:
-            raise TooFewTrainers  # what they knew went with them
+        if self.present and not expected:  # what they knew went with them
+            self.present, self.opened = {}, self.clock()
+        waited_s = 0.0 if self.opened is None else self.clock() - self.opened
         missing = [name for name in expected if name not in self.at_door]
         if missing and (self.opened is None or waited_s < self.hang_limit_s):
             return
@@ -140,7 +145,7 @@ class Members:
         starting = not self.present and waited_s < self.start_timeout_s
         if starting and len(self.at_door) < self.wanted:
             return
-        if len(self.at_door) >= self.minimum:
+        if len(self.at_door) >= (1 if self.hurried and expected else self.minimum):
             self._form()
         elif waited_s >= self.rejoin_timeout_s:
             raise TooFewTrainers

@@ -40,11 +40,6 @@ class Server:
         self._thread = threading.Thread(target=self._http.serve_forever, args=(0.05,), daemon=True)
         self._thread.start()
 
-    def forget(self, generation: int) -> None:
-        """Drop what an earlier generation has stored."""
-        for path in [path for path in self.values if path.startswith(f"/{generation}/")]:
-            self.values.pop(path, None)
-
     def close(self) -> None:
         """Stop listening; may be called again."""
         self._http.shutdown()
@@ -84,7 +79,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_DELETE(self) -> None:
         if self._body() is not None:
-            self._answer(HTTPStatus.OK)  # the whole generation is dropped at once
+            self._answer(HTTPStatus.OK)  # a generation's few addresses are not in anybody's way
 
     def do_POST(self) -> None:
         body = self._body()
