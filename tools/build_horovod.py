@@ -1,11 +1,14 @@
 """Build Horovod for one virtual environment's PyTorch, or take the wheel built before.
 
 Horovod's last release (0.28.1) asks for C++14, PyTorch since 2.1 for C++17: the two lines that
-say so are raised. And where trainers meet (`hvd.init`), one that is lost makes Gloo throw outside
-of any `try`, which ends all the others; two more lines let `hvd.init` fail instead, and try again.
+say so are raised. Three more places are changed for the sake of trainers that are lost. Where they
+meet (`hvd.init`), Gloo throws outside of any `try`, which ends all the others: now `hvd.init` fails
+instead, and may be called again (two places). And `hvd.shutdown` leaves most connections open, so
+that the others, who wait for a message by them, notice only after Gloo's timeout.
+
 A build takes minutes, so wheels are kept in
-`${HVDTMA_CACHE:-${XDG_CACHE_HOME:-~/.cache}/hvdtma}/wheels`, one folder per combination
-of everything a wheel depends on.
+`${HVDTMA_CACHE:-${XDG_CACHE_HOME:-~/.cache}/hvdtma}/wheels`, one folder per combination of
+everything a wheel depends on.
 
     python tools/build_horovod.py --python .venv/bin/python [--mpi]
 """
@@ -56,6 +59,11 @@ PATCH = (
         "horovod/common/operations.cc",
         "    // Reset initialization flag\n",
         "    horovod_global.initialization_failed = false;\n",
+    ),
+    (
+        "horovod/common/gloo/gloo_context.cc",
+        "void GlooContext::Finalize() {\n  if (!enabled_) {\n    return;\n  }\n",
+        "void GlooContext::Finalize() {\n",  # a process set's own is never called enabled
     ),
 )
 
