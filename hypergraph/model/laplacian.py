@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 
 from hvdtma.errors import UserError
-from hypergraph.nn.incidence import check_indices
+from hypergraph.indices import check_indices
 from hypergraph.sparse import SparseMatrix, inverse_root
 
 LARGEST = 2.0  # no normalised Laplacian has a larger eigenvalue

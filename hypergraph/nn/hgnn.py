@@ -13,7 +13,7 @@ from hypergraph.sparse import inverse_root
 
 
 class HGNNConv(nn.Module):
-    """Spectral hypergraph convolution (Feng et al., AAAI 2019, equation 11).
+    """Spectral hypergraph convolution (Feng et al., AAAI 2019, equations 10 and 11).
 
         D_v^-1/2 H W D_e^-1 H^T D_v^-1/2 X Theta + b
 

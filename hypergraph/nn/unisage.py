@@ -12,7 +12,7 @@ from hypergraph.nn.incidence import Incidence
 
 
 class UniSAGEConv(nn.Module):
-    """GraphSAGE on hypergraphs, UniGNN's UniSAGE (Huang and Yang, IJCAI 2021, section 4).
+    """GraphSAGE on hypergraphs, UniGNN's UniSAGE (Huang and Yang, IJCAI 2021, section 3).
 
         h_e  = mean of x_j over the items j of e
         x_i' = Theta (x_i + mean of h_e over the hyperedges e of i) + b

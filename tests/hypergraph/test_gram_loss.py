@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_incidences import normal
 
+from hvdtma.errors import UserError
 from hypergraph.model.objective import balanced_weight, gram, gram_loss, predict
 
 
@@ -110,6 +111,12 @@ def test_rows_and_gram_matrices_from_elsewhere_stand_for_whole_factors():
         sizes=(9, 7, 5),
     )
     torch.testing.assert_close(own, expected)
+
+
+def test_rows_without_their_gram_matrix_are_refused():
+    factors, indices = [normal(3, 2), normal(4, 2)], torch.tensor([[0, 1]])
+    with pytest.raises(UserError, match="factor 1 has 4 rows of 9 and no Gram matrix"):
+        gram_loss(indices, None, factors, sizes=(3, 9))
 
 
 @settings(max_examples=30, deadline=None)

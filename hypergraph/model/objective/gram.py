@@ -10,6 +10,7 @@ from math import prod
 
 import torch
 
+from hvdtma.errors import UserError
 from hypergraph.model.objective.predict import predict
 
 
@@ -39,10 +40,10 @@ def gram_loss(
 ) -> torch.Tensor:
     """Squared error over every entry of the tensor, absent ones as zeros, per present hyperedge.
 
-        1/n ( w0 sum_all x^2 + sum_present [(x - x^)^2 - w0 x^^2] ),   x^ predicted
+        1/n ( w0 sum_all y^2 + sum_present [(x - y)^2 - w0 y^2] ),   x a value, y the prediction
 
-    with sum_all x^^2 = 1^T (F_1^T F_1 * ... * F_K^T F_K) 1, so that no tensor is ever built:
-    O(n K R + sum N_k R^2). With w0 = 1 this is ||X - X^||^2 / n; with less, weighted factorisation
+    with sum_all y^2 = 1^T (F_1^T F_1 * ... * F_K^T F_K) 1, so that no tensor is ever built:
+    O(n K R + sum N_k R^2). With w0 = 1 this is ||X - Y||^2 / n; with less, weighted factorisation
     of implicit feedback (Hu, Koren and Volinsky, ICDM 2008), summed as by He et al. (SIGIR 2016).
     Factors of zero give the mean square of the values, whatever n and N_k.
 
@@ -58,6 +59,8 @@ def gram_loss(
         num_present: hyperedges present in all, if `indices_nK` is a batch.
         grams: [R, R] each, from elsewhere; None, as a whole or for one, is that of the factor.
         sizes: N_k; None is the factors' lengths.
+
+    Raises UserError for a factor that is given in part and without its Gram matrix.
     """
     sizes = [len(factor) for factor in factors] if sizes is None else sizes
     grams = [None] * len(factors) if grams is None else grams
@@ -65,7 +68,12 @@ def gram_loss(
     error_n = predicted_n - (1 if value_n is None else value_n)
     present_n = error_n.square() - absent_weight * predicted_n.square()
     mean_square = torch.ones((), dtype=predicted_n.dtype, device=predicted_n.device)
-    for given, factor_NR, size in zip(grams, factors, sizes, strict=True):
+    for k, (given, factor_NR, size) in enumerate(zip(grams, factors, sizes, strict=True)):
+        if given is None and len(factor_NR) != size:
+            raise UserError(
+                f"factor {k} has {len(factor_NR)} rows of {size} and no Gram matrix; "
+                "give all rows, or the Gram matrix of all rows"
+            )
         # a mean, as a sum over the whole tensor can be more than float32 holds
         mean_square = mean_square * ((gram(factor_NR) if given is None else given) / max(size, 1))
     count = len(indices_nK) if num_present is None else num_present
