@@ -27,7 +27,7 @@ def initial_scale(rank: int, arity: int) -> float:
 
 
 class Diffusion(nn.Module):
-    """T steps A <- A + LSTM(Cheb(L, A)) Theta (Monti et al., NeurIPS 2017, section 3.3).
+    """T steps A <- A + LSTM(Cheb(L, A)) Theta (Monti et al., NeurIPS 2017, section 3).
 
     As in HyperLearn (Arya et al., ACM MM 2019), each modality has its own. The LSTM's state is one
     row per item; all items share its weights. Theta starts as zero: training begins at the plain
