@@ -5,7 +5,9 @@ Relation `artwork` (artwork, artist, medium, century) has one hyperedge for each
 all three are known; artworks with a gap are items without one, whose artist, medium or century can
 be asked for. Relation `subject` (artwork, subject) has one for each subject of an artwork.
 
-The century is that of the start year, from its first year to its last: 1801 to 1900 is 19.
+The century is that of the first four digits of the start year, counted as historians do: 1801 to
+1900 is 19. An artist or subject is called by name, with the id behind it where a name is not the
+only one.
 
 Features of an artwork are what is known beside its relations: words of the title (no numbers: a
 year may be among them), classification, and subjects unless they are a modality; weighted by how
@@ -19,6 +21,8 @@ Legend: N artworks, n hyperedges.
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +32,24 @@ import pyarrow.compute as pc
 import scipy.sparse as sp
 
 from hvdtma.errors import UserError
-from hypergraph.data.columns import as_ids, as_numbers, read_columns
+from hvdtma.graph.sources.files.columns import Column
+from hypergraph.data.columns import as_ids, read_columns
 from hypergraph.data.hypergraph import MultimodalHypergraph
 from hypergraph.data.intra import Recipe, chain
 from hypergraph.data.modality import Features, Modality
 from hypergraph.data.relation import Relation
 
-COLUMNS = ("id", "title", "artist", "medium", "classification", "start_year", "subject_ids")
+COLUMNS = (
+    "id",
+    "title",
+    "artist_id",
+    "artist",
+    "medium",
+    "classification",
+    "start_year",
+    "subject_ids",
+)
+YEAR = re.compile("[0-9]{4}")
 WORD = r"(?u)\b[^\W\d]\w+\b"  # two letters or more, no number
 MIN_ARTWORKS = 5
 
@@ -62,9 +77,11 @@ def from_tate(
     ids = as_ids(column["id"], f"column 'id' of '{path}'").to_numpy()
     subject_ids = [str(each or "").split() for each in column["subject_ids"].to_pylist()]
     features = _features(column, None if subjects else subject_ids, min_artworks)
-    century_n = _centuries(as_numbers(column["start_year"], f"column 'start_year' of '{path}'"))
-    names = {name: _coded(column[name]) for name in ("artist", "medium")}
-    names["century"] = _numbered(century_n)
+    names = {
+        "artist": _artists(column["artist_id"], column["artist"]),
+        "medium": _coded(column["medium"]),
+        "century": _centuries(column["start_year"].to_pylist()),
+    }
     whole = np.flatnonzero(np.all([code >= 0 for _, code in names.values()], axis=0))
     rows = np.stack([whole, *(code[whole] for _, code in names.values())], 1)
     modalities = [Modality("artwork", len(ids), ids, features)]
@@ -89,22 +106,34 @@ def _with_neighbours(graph: MultimodalHypergraph, k: int) -> MultimodalHypergrap
     return graph
 
 
-def _centuries(year_N: np.ndarray) -> np.ndarray:
-    """int64 [N]; -1 where the year is not known."""
-    return np.where(np.isnan(year_N), -1, (np.nan_to_num(year_N) - 1) // 100 + 1).astype(np.int64)
+def _centuries(years: list[str | int | None]) -> tuple[np.ndarray, np.ndarray]:
+    """The centuries, ascending, and int64 [N]: which of them; -1 where the year is not known."""
+    found = [YEAR.search(str(year)) for year in years]
+    century_N = np.array([(int(year[0]) - 1) // 100 + 1 if year else -1 for year in found])
+    known = np.unique(century_N[century_N >= 0])
+    return known, np.where(century_N < 0, -1, np.searchsorted(known, century_N))
 
 
-def _coded(column: Any) -> tuple[np.ndarray, np.ndarray]:
+def _artists(ids: Column, names: Column) -> tuple[np.ndarray, np.ndarray]:
+    """What the artists are called, and int64 [N]: which of them; -1 where it is not known."""
+    known, artist_N = _coded(ids)
+    name_of = dict(zip(ids.cast(pa.large_string()).to_pylist(), names.to_pylist(), strict=True))
+    return _called([name_of[artist] or "" for artist in known.tolist()], known.tolist()), artist_N
+
+
+def _called(names: list[str], ids: list) -> np.ndarray:
+    """The names, with the id behind those that several have."""
+    times = Counter(names)
+    pairs = zip(names, ids, strict=True)
+    return np.array([name if times[name] == 1 else f"{name} ({its})" for name, its in pairs])
+
+
+def _coded(column: Column) -> tuple[np.ndarray, np.ndarray]:
     """The distinct texts, sorted, and int64 [N]: which of them; -1 where there is none."""
     text = column.cast(pa.large_string())
     known = np.array(sorted(pc.unique(text.drop_null()).to_pylist()))
     place = pc.index_in(text, value_set=pa.array(known, pa.large_string()))
     return known, pc.fill_null(place, -1).to_numpy().astype(np.int64)
-
-
-def _numbered(century_N: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    known = np.unique(century_N[century_N >= 0])
-    return known, np.where(century_N < 0, -1, np.searchsorted(known, century_N))
 
 
 def _subjects(path: Path, subject_ids: list[list[str]]) -> tuple[Modality, np.ndarray]:
@@ -120,13 +149,11 @@ def _subjects(path: Path, subject_ids: list[list[str]]) -> tuple[Modality, np.nd
                     "are the two tables of one collection?"
                 )
             rows.append((artwork, position[subject]))
-    once = len(set(names)) == len(names)
-    called = names if once else [f"{n} ({i})" for n, i in zip(names, ids, strict=True)]
-    return Modality("subject", len(called), np.array(called)), np.array(rows)
+    return Modality("subject", len(ids), _called(names, ids)), np.array(rows)
 
 
 def _features(
-    column: dict[str, Any], subject_ids: list[list[str]] | None, min_artworks: int
+    column: dict[str, Column], subject_ids: list[list[str]] | None, min_artworks: int
 ) -> Features | None:
     """tf-idf float32 [N, D]; None where nothing is common enough."""
     from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer

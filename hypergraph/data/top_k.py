@@ -47,8 +47,8 @@ def _of_block(  # type: ignore[no-untyped-def]
 ):
     num_rows = len(row_indptr) - 1
     total = np.zeros(num_rows, np.float32)
-    seen_by = np.full(num_rows, -1, np.int64)
-    touched = np.empty(num_rows, np.int64)
+    seen_by = np.full(num_rows, -1, np.int32)
+    touched = np.empty(num_rows, np.int32)
     for number in range(len(index)):
         row = start + number
         num = 0
@@ -62,10 +62,12 @@ def _of_block(  # type: ignore[no-untyped-def]
                     total[other] = 0.0
                     num += 1
                 total[other] += value * col_data[place]
+        least = 0.0  # what has to be reached to be among the k best
         for at in range(num):
             other = touched[at]
-            if other != row and total[other] > 0.0:
+            if total[other] >= least and total[other] > 0.0 and other != row:
                 _offer(other, total[other], row, num_rows, index[number], cosine[number])
+                least = cosine[number, -1]
 
 
 @njit(cache=True, nogil=True)
