@@ -46,20 +46,17 @@ class JointGCN(nn.Module):
         self.begin = dict(zip(sizes, _starts(list(sizes.values())), strict=True))
         self.adjacency = joined_adjacency(data, self.begin, sum(sizes.values()), config.dtype)
         scale = 2 * initial_scale(dim, max(r.arity for r in data.relations.values()))
-        width = {"dtype": config.dtype}
-        self.embedding = nn.Parameter(
-            torch.empty(sum(sizes.values()), dim, **width).uniform_(0, scale)
-        )
-        self.bias = nn.Parameter(torch.zeros(sum(sizes.values()), **width))
-        self.layers = nn.ModuleList([nn.Linear(dim, dim, **width) for _ in range(LAYERS)])
-        self.features = {m.name: features_of(m, config.dtype) for m in modalities}
-        self.encoders = nn.ModuleDict(
-            {
-                name: nn.Linear(features.shape[1], dim, bias=False, **width)
-                for name, features in self.features.items()
-                if features is not None
-            }
-        )
+        num_items, dtype = sum(sizes.values()), config.dtype
+        self.embedding = nn.Parameter(torch.empty(num_items, dim).uniform_(0, scale).to(dtype))
+        self.bias = nn.Parameter(torch.zeros(num_items, dtype=dtype))
+        self.layers = nn.ModuleList([nn.Linear(dim, dim, dtype=dtype) for _ in range(LAYERS)])
+        self.features = {m.name: features_of(m, dtype) for m in modalities}
+        self.encoders = nn.ParameterDict()
+        for name, features in self.features.items():
+            if features is not None:
+                bound = scale / features.shape[1] ** 0.5
+                first = torch.empty(features.shape[1], dim).uniform_(-bound, bound)
+                self.encoders[name] = nn.Parameter(first.to(dtype))
         self.batches = [
             Batches(
                 relation,
@@ -82,7 +79,7 @@ class JointGCN(nn.Module):
             part = self.embedding[begin : begin + self.data.modality(name).num_items]
             features = self.features[name]
             if features is not None:
-                part = part + features @ self.encoders[name].weight.T
+                part = part + features @ self.encoders[name]
             parts.append(part)
         first_NR = hidden_NR = torch.cat(parts)
         for number, layer in enumerate(self.layers):

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+
 from hypergraph.data import Relation
 from hypergraph.model.objective import corrupt
 

@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from hypergraph.data import Relation
 
 from hvdtma.errors import UserError
+from hypergraph.data import Relation
 from hypergraph.metrics import completion, errors, product_scorer
 from hypergraph.train.learner import Factors, Learner
 

@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from hypergraph.data import MultimodalHypergraph
 
 from hvdtma.comm.communicator import Communicator
 from hvdtma.errors import UserError
 from hypergraph.config import TrainConfig
+from hypergraph.data import MultimodalHypergraph
 from hypergraph.placement import Placement
 from hypergraph.placement import Site as Where
 from hypergraph.train.batches import Batch, Batches

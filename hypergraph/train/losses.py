@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from hypergraph.data import Relation
-from hypergraph.model.objective import balanced_weight, gram_loss, observed_loss, ranking_loss
 
 from hypergraph.config import LossConfig
+from hypergraph.data import Relation
+from hypergraph.model.objective import balanced_weight, gram_loss, observed_loss, ranking_loss
 from hypergraph.train.batches import Batch
 from hypergraph.train.share import View
 

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 import torch
 
+from hypergraph.model.objective.predict import take
+
 
 @dataclass(frozen=True, eq=False)
 class View:
@@ -31,8 +33,9 @@ class View:
     def take(self, items: torch.Tensor) -> View:
         """The view of some of the rows."""
         items = items.to(self.rows_SR.device)
-        rows = torch.nn.functional.embedding(items, self.rows_SR)
-        return View(rows, self.bias_S.index_select(0, items), self.gram_RR, self.size)
+        return View(
+            take(self.rows_SR, items), self.bias_S.index_select(0, items), self.gram_RR, self.size
+        )
 
     def detached(self, device: torch.device | str | None = None) -> View:
         """The same without gradients, on another device if one is given."""

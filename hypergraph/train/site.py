@@ -10,15 +10,15 @@ from zlib import crc32
 
 import scipy.sparse as sp
 import torch
+from torch import nn
+
+from hvdtma.train.optimizers import make_optimizer
+from hypergraph.config import TrainConfig
 from hypergraph.data import Modality, MultimodalHypergraph
 from hypergraph.model.diffusion import FactorNet, initial_scale
 from hypergraph.model.laplacian import normalised_laplacian, rescaled
 from hypergraph.model.objective import gram, smoothness
 from hypergraph.sparse import SparseMatrix
-from torch import nn
-
-from hvdtma.train.optimizers import make_optimizer
-from hypergraph.config import TrainConfig
 from hypergraph.train.batches import Batch
 from hypergraph.train.losses import relation_loss
 from hypergraph.train.share import View

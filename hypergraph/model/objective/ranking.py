@@ -32,7 +32,11 @@ def corrupt(
 
 
 def ranking_loss(
-    indices_nK: torch.Tensor, corrupted_nKm: torch.Tensor, factors: Sequence[torch.Tensor]
+    indices_nK: torch.Tensor,
+    corrupted_nKm: torch.Tensor,
+    factors: Sequence[torch.Tensor],
+    *,
+    biases: Sequence[torch.Tensor | None] | None = None,
 ) -> torch.Tensor:
     """Sampled softmax: the true item of each modality in turn against m corrupted ones.
 
@@ -46,6 +50,7 @@ def ranking_loss(
         indices_nK: int64, present hyperedges.
         corrupted_nKm: int64, of `corrupt` or elsewhere.
         factors: [N_k, R] each, detached where no gradient is wanted.
+        biases: [N_k] each, added to the scores of a modality's items; None: without.
     """
     rows = rows_of(indices_nK, factors)
     truth_n = indices_nK.new_zeros(len(indices_nK))
@@ -54,5 +59,10 @@ def ranking_loss(
         false_nmR = take(factors[k], corrupted_nKm[:, k])
         true_n1 = (others_nR * rows[k]).sum(1, keepdim=True)
         false_nm = (false_nmR @ others_nR[:, :, None])[:, :, 0]
-        total = total + cross_entropy(torch.cat([true_n1, false_nm], 1), truth_n, reduction="sum")
+        score_n1m = torch.cat([true_n1, false_nm], 1)
+        bias_N = None if biases is None else biases[k]
+        if bias_N is not None:
+            own_n1 = bias_N[indices_nK[:, k, None]]
+            score_n1m = score_n1m + torch.cat([own_n1, bias_N[corrupted_nKm[:, k]]], 1)
+        total = total + cross_entropy(score_n1m, truth_n, reduction="sum")
     return total / max(indices_nK.numel(), 1)
