@@ -171,12 +171,12 @@ class _Items:
             raise UserError(f"modality '{self.name}' has both edges and neighbours; keep one")
         path = Path(spec.edges)
         ends = [str(column) for column in spec.edge_columns or ()]
+        more = [] if spec.weight is None else [spec.weight]
         if not ends:
-            names = column_names(path)
+            names = column_names(path, more)
             ends = [names[at] for at in usual_columns(names) or (0, 1)]
         if len(ends) != 2:
             raise UserError(f"edge_columns of modality '{self.name}' are {ends}; it must be two")
-        more = [] if spec.weight is None else [spec.weight]
         columns = read_columns(path, [*ends, *more])
         named = [(_where(e, path), c) for e, c in zip(ends, columns[:2], strict=True)]
         ids = of_one_kind(as_ids(column, where) for where, column in named)
