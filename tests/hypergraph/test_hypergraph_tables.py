@@ -140,7 +140,7 @@ def test_neighbours_are_made_by_recipe(folder):
         ({}, {"table": "ratings.doc"}, "unknown ending; valid: .csv"),
         ({}, {"colour": 1}, "relation 'rating' has the unknown key 'colour'"),
         ({"feature": "x"}, {}, "modality 'user' has the unknown key 'feature'.*'features'"),
-        ({"features": "short.csv"}, {}, "'u3'; .*'short.csv' has"),
+        ({"features": "short.csv"}, {}, "no item 'u3'; .*items are those of 'short.csv'"),
         ({"features": "words.csv"}, {}, "column 'x' of 'words.csv' has 'tall', which is no number"),
         ({"edges": "e.csv", "neighbours": {"kind": "features"}}, {}, "both edges and neighbours"),
         ({"neighbours": {"kind": "features"}}, {}, "'user' has no features"),
