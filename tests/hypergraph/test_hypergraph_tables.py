@@ -7,9 +7,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import scipy.sparse as sp
+import yaml
 
 from hvdtma.errors import UserError
 from hypergraph import Recipe, from_tables, given_split
+from hypergraph.data import ModalityTables
 
 RATINGS = "user,item,stars,part\nu1,007,4,train\nu2,8,3.5,train\nu1,8,1,valid\nu3,007,5,test\n"
 COLUMNS = ["user", "item"]
@@ -56,6 +58,29 @@ def test_ratings_with_graphs_on_both_sides_and_a_given_split(folder):
     assert split.train.relation("rating").values.tolist() == [4, 3.5]
     assert split.valid.values.tolist() == [1]
     assert split.test.values.tolist() == [5]
+
+
+def test_a_yaml_file_says_the_same(folder, monkeypatch):
+    here = folder(ratings=RATINGS, friends="from,to\nu1,u2\n")
+    monkeypatch.chdir(here)
+    said = """
+    modalities:
+      user: {edges: friends.csv}
+      item: {neighbours: {kind: hyperedges, k: 3}}
+    relations:
+      rating: {table: ratings.csv, columns: [user, item], value: stars, split: part}
+    """
+    graph = from_tables(**yaml.safe_load(said))
+    same = ratings(
+        here,
+        {
+            "user": ModalityTables(edges="friends.csv"),
+            "item": ModalityTables(neighbours=Recipe("hyperedges", 3)),
+        },
+        value="stars",
+        split="part",
+    )
+    assert graph.checksum() == same.checksum()
 
 
 def test_a_table_for_each_part(folder):
