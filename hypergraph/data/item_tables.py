@@ -73,6 +73,9 @@ def read_items(name: str, spec: ModalityTables, named: Sequence[Ids]) -> Items:
     """
     if spec.edges is not None and spec.neighbours is not None:
         raise UserError(f"modality '{name}' has both edges and neighbours; keep one")
+    for key, of in (("edge_columns", "edges"), ("weight", "edges"), ("id", "features")):
+        if getattr(spec, key) is not None and getattr(spec, of) is None:
+            raise UserError(f"modality '{name}' has '{key}' without '{of}'; give both, or neither")
     ends, weights = _read_edges(name, spec)
     if spec.features is not None:
         table = read_feature_table(Path(spec.features), spec.id)

@@ -90,6 +90,23 @@ def test_a_flipped_byte_is_found_and_the_array_named(path):
         read(MultimodalHypergraph.open(path))
 
 
+@pytest.mark.parametrize("name", ["zarr.json", "relation/0/indices/zarr.json"])
+def test_a_flipped_byte_beside_the_arrays_is_found_or_does_no_harm(path, name):
+    content = (path / name).read_bytes()
+    refused = 0
+    for at in range(0, len(content), len(content) // 40):
+        flipped = content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :]
+        (path / name).write_bytes(flipped)
+        try:
+            graph = MultimodalHypergraph.open(path)
+            indices = graph.relation("made").indices
+        except UserError:
+            refused += 1
+        else:
+            assert indices.tolist() == full().relation("made").indices.tolist()
+    assert refused > 20
+
+
 def test_a_changed_name_and_a_lost_array_are_found(path):
     about = path / "zarr.json"
     content = about.read_text()

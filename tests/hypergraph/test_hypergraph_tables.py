@@ -169,6 +169,7 @@ def test_neighbours_are_made_by_recipe(folder):
         ({"features": "words.csv"}, {}, "column 'x' of 'words.csv' has 'tall', which is no number"),
         ({"edges": "e.csv", "neighbours": {"kind": "features"}}, {}, "both edges and neighbours"),
         ({"neighbours": {"kind": "features"}}, {}, "'user' has no features"),
+        ({"weight": "w"}, {}, "has 'weight' without 'edges'"),
         ({"neighbours": {}}, {}, "neighbours lacks a key"),
         ({"edges": "e.csv", "edge_columns": ["a"]}, {}, "it must be two"),
         ({"edges": "ab.csv"}, {}, "its first line, a, b, may be a header or a row; name the"),
