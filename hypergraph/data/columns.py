@@ -24,13 +24,21 @@ TABLE_FILES = [*TEXT, *(suffix + ".gz" for suffix in TEXT), ".parquet"]
 
 
 def column_names(path: Path, named: Sequence[str] = ()) -> list[str]:
-    """The columns of a table; `1`, `2`, ... of a text table without a header.
+    """The columns of a table, of which some may be named; `1`, `2`, ... where it has no header.
 
-    Raises UserError for a missing or unreadable file.
+    Raises UserError for a missing or unreadable file, and where the first line of a text table may
+    be a header or not.
     """
     if suffix_of(path, TABLE_FILES, "table") == ".parquet":
         return open_parquet(path).schema_arrow.names
-    return _layout(path, named).names
+    layout = _layout(path, named)
+    if layout.doubtful:
+        raise UserError(
+            f"'{path}': its first line, {', '.join(layout.first_row)}, may be a header or a row; "
+            "name the columns of ids (edge_columns, or id of features): as the header calls them, "
+            "or 1, 2 where it is a row"
+        )
+    return layout.names
 
 
 def read_columns(

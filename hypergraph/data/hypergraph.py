@@ -11,7 +11,7 @@ import numpy as np
 
 from hvdtma.errors import UserError, nearest
 from hypergraph.data.intra import Intra, Recipe
-from hypergraph.data.lazy import is_unread
+from hypergraph.data.lazy import as_given, is_unread
 from hypergraph.data.modality import Modality
 from hypergraph.data.relation import Relation
 
@@ -124,8 +124,6 @@ class MultimodalHypergraph:
 
 def replace_intra(modality: Modality, intra: Intra | None) -> Modality:
     """The same modality with another graph inside; what is unread stays so."""
-    from hypergraph.data.lazy import as_given
-
     ids, features = as_given(modality, "ids"), as_given(modality, "features")
     return Modality(modality.name, modality.num_items, ids, features, intra)
 

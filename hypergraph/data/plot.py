@@ -1,6 +1,6 @@
 """A page on a hypergraph: what is in it, how its degrees are spread, how dense it is.
 
-Legend: N items, M modalities.
+Legend: N items.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import plotly.graph_objects as go
 
 from hvdtma.report import words
 from hvdtma.report.page import Card, Page, Section, Table, write_page
-from hvdtma.report.plots import COLOURS, Plot, layout
+from hvdtma.report.plots import COLOURS, QUIET, Plot, layout
 from hypergraph.data.hypergraph import MultimodalHypergraph
 from hypergraph.data.summary import degrees, summary
 
@@ -42,7 +42,7 @@ def hypergraph_page(graph: MultimodalHypergraph, title: str) -> Page:
             ),
         ],
         sections=[
-            Section("Modalities", [_degree_plot(graph), _items_plot(modalities)], items),
+            Section("Modalities", [_degree_plot(graph)], items),
             Section("Relations", [_density_plot(found)], _relations_table(relations)),
         ],
     )
@@ -78,28 +78,26 @@ def _degree_plot(graph: MultimodalHypergraph) -> Plot:
     return Plot("Degrees", caption, figure, wide=True)
 
 
-def _items_plot(modalities: dict[str, Any]) -> Plot:
-    caption = "Items of each modality."
-    return Plot("Items", caption, _bars({name: m["items"] for name, m in modalities.items()}))
-
-
 def _density_plot(found: dict[str, Any]) -> Plot:
-    density = {name: r["density"] for name, r in found["relations"].items()}
-    for name, modality in found["modalities"].items():
+    """Dots, since bars of a logarithm have no foot to stand on."""
+    colour_of, density = {}, {}
+    for name, relation in found["relations"].items():
+        colour_of[name], density[name] = QUIET, relation["density"]
+    for number, (name, modality) in enumerate(found["modalities"].items()):
         if modality["intra"] is not None and modality["intra"]["density"] > 0:
-            density[f"inside {name}"] = modality["intra"]["density"]
-    caption = "Of all hyperedges (or pairs inside a modality) that could be, the share that are."
-    return Plot("Density", caption, _bars(density), wide=True)
-
-
-def _bars(value_of: dict[str, float]) -> go.Figure:
-    bars = go.Bar(
-        x=list(value_of),
-        y=list(value_of.values()),
-        marker={"color": [_colour(n) for n in range(len(value_of))], "cornerradius": 3},
-        hovertemplate="%{x}: %{y:,.4~g}<extra></extra>",
+            inside = f"inside {name}"
+            colour_of[inside], density[inside] = _colour(number), modality["intra"]["density"]
+    dots = go.Scatter(
+        x=list(density),
+        y=list(density.values()),
+        mode="markers",
+        marker={"color": list(colour_of.values()), "size": 14},
+        hovertemplate="%{x}: %{y:.3~g}<extra></extra>",
     )
-    return go.Figure(bars, layout("", type="log")).update_layout(hovermode="closest")
+    figure = go.Figure(dots, layout("", type="log", tickformat="~e"))
+    figure.update_layout(hovermode="closest")
+    caption = "Of all hyperedges (or pairs inside a modality) that could be, the share that are."
+    return Plot("Density", caption, figure, wide=True)
 
 
 def _items_table(modalities: dict[str, Any]) -> Table:

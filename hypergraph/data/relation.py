@@ -123,13 +123,17 @@ def part_codes(part: Any, num_hyperedges: int, where: str) -> np.ndarray:
             f"{list(array.shape)}; give one for each"
         )
     distinct, place = np.unique(array, return_inverse=True)
-    codes = []
-    for word in distinct.tolist():
-        code = word if word in (TRAIN, VALID, TEST) else _PART_OF.get(str(word).strip().lower())
-        if code is None:
-            row = int(np.argmax(array == word))
-            raise UserError(
-                f"{where}: part of hyperedge {row} is '{word}'; {nearest(str(word), list(PARTS))}"
-            )
-        codes.append(code)
-    return np.array(codes, np.int8)[place.reshape(-1)]
+    codes = np.array([_code_of(word) for word in distinct.tolist()], np.int8)[place.reshape(-1)]
+    unknown = np.flatnonzero(codes < 0)
+    if len(unknown):
+        word = str(array[unknown[0]])
+        raise UserError(
+            f"{where}: part of hyperedge {unknown[0]} is '{word}'; {nearest(word, list(PARTS))}"
+        )
+    return codes
+
+
+def _code_of(word: str | int) -> int:
+    """-1 for what is no part."""
+    known = word if word in (TRAIN, VALID, TEST) else _PART_OF.get(str(word).strip().lower(), -1)
+    return int(known)

@@ -132,15 +132,11 @@ def _parted(
             f"relation '{relation.name}': no hyperedge is left to train on; hold fewer out"
         )
     rest = graph.with_relation(train)
-    for modality in graph.modalities.values():
+    for modality in map(graph.modality, relation.modalities):
         recipe = None if modality.intra is None else modality.intra.recipe
-        if recipe is not None and recipe.uses(relation.name) and _meets(modality.name, relation):
+        if recipe is not None and recipe.uses(relation.name):
             rest = rest.with_intra(modality.name, recipe)
     return Split(rest, relation.name, valid, test, num_left_out)
-
-
-def _meets(modality: str, relation: Relation) -> bool:
-    return modality in relation.modalities
 
 
 def _first_of_each(items_n: np.ndarray, rank_n: np.ndarray) -> np.ndarray:

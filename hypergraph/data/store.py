@@ -11,6 +11,8 @@ against what is read; so have the attributes.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -33,6 +35,9 @@ from hypergraph.data.relation import Relation
 
 FORMAT = "hvdtma-hypergraph"
 FORMAT_VERSION = 1
+DAMAGE = (
+    DamagedChunk, ValueError, RuntimeError, LookupError, TypeError, AttributeError, OSError,
+)  # fmt: skip
 
 
 def save(graph: MultimodalHypergraph, path: str | Path, *, overwrite: bool = False) -> Path:
@@ -103,7 +108,7 @@ class _Saved:
         }
         if not tails:
             return None
-        rows = cast(zarr.Array, self.group[path]).shape[0] if "" in tails else -1
+        rows = self._opened(path).shape[0] if "" in tails else -1
         return Unread(partial(self.read, path, tails), rows, tails)
 
     def read(self, path: str, tails: dict[str, str]) -> Any:
@@ -117,15 +122,25 @@ class _Saved:
         parts = (arrays["data"], arrays["indices"], arrays["indptr"])
         return sp.csr_array(parts, shape=tuple(arrays["shape"].tolist()))
 
+    def _opened(self, name: str) -> zarr.Array:
+        with _naming_damage(self.folder, name):
+            return cast(zarr.Array, self.group[name])
+
     def _array(self, name: str) -> np.ndarray:
-        try:
-            array = cast(zarr.Array, self.group[name])
-            values = ChunkReader(self.folder / name, array)[:]
-        except (DamagedChunk, ValueError, RuntimeError, KeyError, OSError) as error:
-            raise _damaged(self.folder, f"array '{name}' cannot be read: {error}") from error
+        with _naming_damage(self.folder, name):
+            values = ChunkReader(self.folder / name, self._opened(name))[:]
         if digest(values) != self.checksums[name]:
             raise _damaged(self.folder, f"array '{name}' is not what was written")
         return values
+
+
+@contextmanager
+def _naming_damage(folder: Path, name: str) -> Iterator[None]:
+    """What is raised where an array is not as it was written, as a UserError that names it."""
+    try:
+        yield
+    except DAMAGE as error:
+        raise _damaged(folder, f"array '{name}' cannot be read: {error}") from error
 
 
 def _opened(path: Path) -> zarr.Group:
