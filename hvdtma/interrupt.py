@@ -47,9 +47,10 @@ class Interrupt:
     def at_once(self, error: Exception) -> Iterator[None]:
         """Raise `error` in the main thread when a signal comes within, or if one came already.
 
-        For what takes long and has nothing to save; others that are told are told first.
+        For what takes long and has nothing to save; others that are told are told first. Does
+        nothing in another thread (trainers in one process).
         """
-        if not self._before:
+        if not self._before or threading.current_thread() is not threading.main_thread():
             yield
             return
         self._raised = error

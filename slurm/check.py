@@ -41,23 +41,17 @@ def check_run(config: TrainConfig, resources: Resources, defaults: ClusterDefaul
 
     Raises UserError if it could do neither, or does not fit what the job asks for.
     """
-    from hvdtma.graph.store import open_store
-    from hvdtma.partition.deal import check_trainers, deal_units
     from hvdtma.train.begin import find_checkpoint
     from hvdtma.train.checkpoint import folders
     from hvdtma.train.run_folder import RunFolder
 
-    store = open_store(config.store)
     asked = f"{resources.nodes} x {resources.tasks_per_node} = {resources.tasks}"
     if config.trainers not in (None, resources.tasks):
         raise UserError(
             f"the config asks for {config.trainers} trainers, --nodes and --tasks-per-node for "
             f"{asked}; a task is a trainer"
         )
-    if config.elastic and config.min_trainers > resources.tasks:
-        raise UserError(f"min_trainers is {config.min_trainers}, but there are only {asked} tasks")
-    whole_parts = store.part_offsets is not None
-    check_trainers(resources.tasks, len(deal_units(store)), whole_parts=whole_parts)
+    check_fit(config, resources.tasks)
     if resources.gpus_per_node and config.device == "cpu":
         raise UserError("GPUs are asked for, but device is cpu; use device=auto, or leave them out")
     gpus_elsewhere = any("gpu" in f"{key} {value}" for key, value in defaults.sbatch.items())
@@ -72,6 +66,20 @@ def check_run(config: TrainConfig, resources: Resources, defaults: ClusterDefaul
         find_checkpoint(run, config)
         return True
     return False
+
+
+def check_fit(config: TrainConfig, trainers: int) -> None:
+    """Raises UserError if trainers are too few for the config, or too many for the store."""
+    from hvdtma.graph.store import open_store
+    from hvdtma.partition.deal import check_trainers, deal_units
+
+    store = open_store(config.store)
+    if config.elastic and config.min_trainers > trainers:
+        raise UserError(
+            f"min_trainers is {config.min_trainers}, but there are only {trainers} tasks"
+        )
+    whole_parts = store.part_offsets is not None
+    check_trainers(trainers, len(deal_units(store)), whole_parts=whole_parts)
 
 
 def check_not_queued(folder: JobFolder, runs: list[Path]) -> None:

@@ -10,8 +10,6 @@ from __future__ import annotations
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from hvdtma.comm.rendezvous import Members, Server
@@ -19,6 +17,7 @@ from hvdtma.comm.rendezvous.invitation import Invitation
 from hvdtma.comm.rendezvous.signing import new_secret
 from hvdtma.console import console
 from hvdtma.errors import INTERRUPTED, UserError
+from hvdtma.interrupt import Interrupt
 from slurm.workers import Slot, Workers, end
 
 TICK_S = 0.2
@@ -68,15 +67,14 @@ class Driver:
     restart_delay_s: float = 5.0
     secret: str = field(default_factory=new_secret, repr=False)
 
-    def run(self) -> int:
-        """Drive to the end; the exit status: 0, `INTERRUPTED` if the run is to go on later."""
+    def run(self, interrupt: Interrupt) -> int:
+        """Drive to the end; the exit status: 0, `INTERRUPTED` if the run is to go on later.
+
+        A signal is passed on to the trainers, who save and end.
+        """
         self.fleet = [
             _Worker(slot, number) for number, slot in enumerate(sorted(self.workers.slots()))
         ]
-        if self.min_trainers > len(self.fleet):
-            raise UserError(
-                f"min_trainers is {self.min_trainers}, but there is room for {len(self.fleet)}"
-            )
         self.members = Members(
             wanted=len(self.fleet),
             minimum=self.min_trainers,
@@ -88,10 +86,8 @@ class Driver:
         self.suspected = {worker.slot.node for worker in self.fleet}
         self.looked_at = 0.0
         self.told_to_end = False
-        with (
-            Server(self.workers.address, self.secret, self.members.answer) as self.server,
-            self._signals_passed_on(),
-        ):
+        with Server(self.workers.address, self.secret, self.members.answer) as self.server:
+            interrupt.tell(self._pass_on)
             try:
                 return self._watch()
             finally:
@@ -109,11 +105,11 @@ class Driver:
             final = [worker.ended for worker in self.fleet if worker.ended is not None]
             if 0 in final or INTERRUPTED in final:
                 return self._wind_up()
-            if self.told_to_end and not any(worker.process for worker in self.fleet):
-                return INTERRUPTED
             if len(final) == len(self.fleet):
                 console.print("no trainer is left, and none may be started again")
                 return USAGE if set(final) == {USAGE} else FAILED
+            if self.told_to_end and not any(worker.process for worker in self.fleet):
+                return INTERRUPTED
             able = sum(w.ended is None and w.slot.node not in self.out for w in self.fleet)
             self.members.wanted = max(able, self.min_trainers)
             time.sleep(TICK_S)
@@ -131,10 +127,13 @@ class Driver:
     def _ended(self, worker: _Worker, status: int) -> None:
         worker.process = None
         self.members.lost(worker.name)
-        if status == 0 and worker.name not in self.members.through:
-            status = LOST  # srun says 0 of a task whose node failed
-        if status in (0, INTERRUPTED, USAGE):
+        through = worker.name in self.members.through
+        if status in (0, INTERRUPTED) and not through:
+            status = LOST  # told to end by itself; and srun says 0 of a task whose node failed
+        if through or (status == USAGE and not self.members.generation):
             worker.ended = status
+        elif self.told_to_end:
+            return
         elif worker.starts > self.max_restarts:
             worker.ended = status
             console.print(f"trainer {worker.slot} was lost (status {status}), for good")
@@ -190,19 +189,8 @@ class Driver:
                 end(worker.process)
                 worker.process.wait()
 
-    @contextmanager
-    def _signals_passed_on(self) -> Iterator[None]:
-        """SIGUSR2 and SIGTERM go to the trainers, who save and end."""
-
-        def pass_on(number: int, frame: object) -> None:
-            self.told_to_end = self.members.hurried = True
-            for worker in self.fleet:
-                if worker.process:
-                    worker.process.send_signal(signal.SIGUSR2)
-
-        before = {n: signal.signal(n, pass_on) for n in (signal.SIGUSR2, signal.SIGTERM)}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+    def _pass_on(self) -> None:
+        self.told_to_end = self.members.hurried = True
+        for worker in self.fleet:
+            if worker.process:
+                worker.process.send_signal(signal.SIGUSR2)

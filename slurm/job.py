@@ -21,7 +21,7 @@ from submitit.core.utils import DelayedSubmission
 
 from hvdtma.cli import fail
 from hvdtma.console import console
-from hvdtma.errors import INTERRUPTED, Interrupted, LastWord, TrainerError, UserError
+from hvdtma.errors import INTERRUPTED, Interrupted, TrainerError, UserError
 from hvdtma.interrupt import SIGNALS, Interrupt, unheard
 from hvdtma.launcher import launched_as
 from slurm.allocation import slurm
@@ -47,7 +47,7 @@ class Job:
         try:
             return self.work()
         except Interrupted as interrupted:
-            if rank == 0 or isinstance(interrupted, LastWord):
+            if rank == 0:
                 console.print(str(interrupted), markup=False, soft_wrap=True)
             age_s = time.time() - psutil.Process().create_time()
             if self.told_after_s is not None and age_s < self.told_after_s - SLACK_S:
@@ -104,10 +104,8 @@ def drive(config: Path, nodes: int, tasks_per_node: int) -> None:
     from hvdtma.cli.cluster import drive as drive_here
 
     local = nodes * tasks_per_node if os.environ["SUBMITIT_EXECUTOR"] == "local" else None
-    # Of the step that the driver is, which has one task, Slurm says it here; trainers take all.
-    os.environ["SLURM_TASKS_PER_NODE"] = f"{tasks_per_node}(x{nodes})"
     try:
-        drive_here(config, local=local, resume=True)
+        drive_here(config, local=local, tasks_per_node=f"{tasks_per_node}(x{nodes})", resume=True)
     except Exit as ended:
         if ended.exit_code == INTERRUPTED:
             raise Interrupted("interrupted and saved") from None

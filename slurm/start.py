@@ -98,11 +98,14 @@ def wait_for(path: Path, timeout_s: float) -> Whereabouts:
                 "a folder that all of them see"
             )
         time.sleep(LOOK_S)
-    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW)) as file:
-        found = os.fstat(file.fileno())
-        if found.st_uid != os.getuid() or found.st_mode & 0o077:
-            raise TrainerError(f"{path} is not this user's own alone; it is not trusted")
-        return Whereabouts(**json.load(file))
+    try:
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW)) as file:
+            found = os.fstat(file.fileno())
+            if found.st_uid != os.getuid() or found.st_mode & 0o077:
+                raise TrainerError(f"{path} is not this user's own alone; it is not trusted")
+            return Whereabouts(**json.load(file))
+    except OSError as error:  # a link, or gone again: rank 0 has ended
+        raise TrainerError(f"{path} cannot be read: {error.strerror}") from error
 
 
 def _listed(path: Path) -> bool:

@@ -9,6 +9,7 @@ import sys
 from dataclasses import dataclass
 from typing import Protocol
 
+from hvdtma.errors import UserError
 from slurm.allocation import node_names, own_address, slurm
 
 OUT_OF_SERVICE = ("down", "fail", "error", "unknown", "power", "boot", "reboot")
@@ -65,13 +66,19 @@ class LocalWorkers:
 class SrunWorkers:
     """The tasks of this job's allocation; each trainer is a job step of its own.
 
-    Raises UserError if this process is in no allocation.
+    Args:
+        per_node: tasks of each node, as Slurm writes it (`2(x3),1`); None: as it says here.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, per_node: str | None = None) -> None:
         self.job, nodes = os.environ["SLURM_JOB_ID"], os.environ["SLURM_JOB_NODELIST"]
         self.all_nodes = node_names(nodes)
-        self.per_node = tasks_per_node(os.environ["SLURM_TASKS_PER_NODE"])
+        self.per_node = tasks_per_node(per_node or os.environ["SLURM_TASKS_PER_NODE"])
+        if len(self.per_node) != len(self.all_nodes):
+            raise UserError(
+                f"--tasks-per-node {per_node} is of {len(self.per_node)} nodes, the job has "
+                f"{len(self.all_nodes)}; write it as Slurm does: 2(x3),1"
+            )
         self.address = own_address(nodes)
 
     def slots(self) -> list[Slot]:

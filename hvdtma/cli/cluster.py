@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from hvdtma.errors import UserError
+from hvdtma.interrupt import Interrupt
 
 GRACE_S = 30.0  # trainers end one that hangs themselves; the driver only if that fails
 
@@ -94,35 +95,46 @@ def drive(
         int, typer.Option(help="How often a lost trainer is started again; 0: never.", min=0)
     ] = 100,
     restart_delay_s: Annotated[float, typer.Option(help="Seconds before that.", min=0)] = 5.0,
+    tasks_per_node: Annotated[
+        str | None,
+        typer.Option(
+            help="Trainers of each node, as Slurm writes it: 2(x3),1. Default: the job's tasks.",
+            show_default=False,
+        ),
+    ] = None,
     resume: Annotated[
         bool, typer.Option("--or-resume", help="Go on with the config's run if it was begun.")
     ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run.")] = False,
 ) -> None:
     """Start elastic trainers, inside sbatch or salloc, and start lost ones again."""
-    from hvdtma.cli.wanted import what_to_train
-    from hvdtma.train.begin import clear_the_way
-    from hvdtma.train.run_folder import RunFolder
-    from slurm.drive import Driver
-    from slurm.workers import LocalWorkers, SrunWorkers, Workers, trainer_command
+    with Interrupt() as interrupt:  # before all that takes time
+        from hvdtma.cli.wanted import what_to_train
+        from hvdtma.train.begin import clear_the_way
+        from slurm.check import check_fit
+        from slurm.drive import Driver
+        from slurm.workers import LocalWorkers, SrunWorkers, Workers, trainer_command
 
-    loaded, beginning = what_to_train(config, overrides, or_resume=resume, overwrite=overwrite)
-    if not loaded.elastic:
-        raise UserError("hvdtma drive is for elastic trainers; add elastic=true, or use srun")
-    if local is None and "SLURM_JOB_NODELIST" not in os.environ:
-        raise UserError(
-            "this is no Slurm job: use sbatch, salloc or hvdtma submit; or --local M to start M "
-            "trainers here"
-        )
-    workers: Workers = LocalWorkers(local) if local else SrunWorkers()
-    clear_the_way(RunFolder(loaded.run), loaded, beginning)
-    status = Driver(
-        workers,
-        trainer_command([str(config), *(overrides or []), "--or-resume"]),  # lost ones come again
-        min_trainers=loaded.min_trainers,
-        rejoin_timeout_s=loaded.rejoin_timeout_s,
-        hang_limit_s=loaded.hang_limit_s + (loaded.interval_s or loaded.hang_limit_s) + GRACE_S,
-        max_restarts=max_restarts,
-        restart_delay_s=restart_delay_s,
-    ).run()
+        loaded, beginning = what_to_train(config, overrides, or_resume=resume, overwrite=overwrite)
+        if not loaded.elastic:
+            raise UserError("hvdtma drive is for elastic trainers; add elastic=true, or use srun")
+        if local is None and "SLURM_JOB_NODELIST" not in os.environ:
+            raise UserError(
+                "this is no Slurm job: use sbatch, salloc or hvdtma submit; or --local M to start "
+                "M trainers here"
+            )
+        workers: Workers = LocalWorkers(local) if local else SrunWorkers(tasks_per_node)
+        check_fit(loaded, len(workers.slots()))
+        clear_the_way(loaded, beginning)
+        status = Driver(
+            workers,
+            trainer_command(
+                [str(config), *(overrides or []), "--or-resume"]
+            ),  # lost ones come again
+            min_trainers=loaded.min_trainers,
+            rejoin_timeout_s=loaded.rejoin_timeout_s,
+            hang_limit_s=loaded.hang_limit_s + (loaded.interval_s or loaded.hang_limit_s) + GRACE_S,
+            max_restarts=max_restarts,
+            restart_delay_s=restart_delay_s,
+        ).run(interrupt)
     raise typer.Exit(status)

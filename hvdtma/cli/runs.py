@@ -60,8 +60,9 @@ def _train(
     from hvdtma.train.session import train as train_as
 
     rank, started = launched_as()
-    if rank and config and "=" not in config.name and not config.is_file():
-        raise TrainerError(f"trainer {rank}: {config} is not on {os.uname().nodename}")
+    for needed in (resume, config if config and "=" not in config.name else None):
+        if rank and needed and not needed.exists():
+            raise TrainerError(f"trainer {rank}: {needed} is not on {os.uname().nodename}")
     wanted = what_to_train(
         config, overrides, resume=resume, or_resume=requeued, overwrite=overwrite
     )

@@ -11,6 +11,7 @@ import os
 import socket
 import threading
 import time
+from contextlib import suppress
 from dataclasses import asdict
 from typing import Any, Protocol
 
@@ -23,6 +24,7 @@ from hvdtma.errors import TrainerError
 from hvdtma.launcher import launched_as
 
 ASK_S = 0.05
+ALIVE_S = 5.0  # between signs of life
 PEER_TIMEOUT_S = 10  # of silence, then a peer is lost; also to meet a peer at the start. Gloo: 30
 
 
@@ -83,8 +85,7 @@ class ElasticLaunched:
     def start(self) -> None:
         from horovod.common.elastic import notification_manager
 
-        if self._started:
-            hvd.shutdown()
+        hvd.shutdown()  # of a group before, or of a try that failed
         self._changed.clear()
         hvd.init()
         if not self._started:
@@ -116,6 +117,8 @@ class Joined:
     def __init__(self, client: Client, name: str, host: str, *, elastic: bool):
         self.client, self.name, self.host, self.elastic = client, name, host, elastic
         self.generation = 0
+        if elastic:
+            threading.Thread(target=self._give_signs_of_life, daemon=True).start()
 
     def start(self) -> None:
         hvd.shutdown()
@@ -142,6 +145,13 @@ class Joined:
             if "given_up" in answer:
                 raise TrainerError(answer["given_up"])
             time.sleep(ASK_S)
+
+    def _give_signs_of_life(self) -> None:
+        """As long as this process can: while it reads or scores it does not come to the door."""
+        while True:
+            with suppress(RendezvousGone):
+                self.client.ask(question="alive", name=self.name)
+            time.sleep(ALIVE_S)
 
     def newcomers_wait(self) -> bool:
         try:

@@ -48,8 +48,8 @@ class HorovodComm:
                 tries -= 1
                 if not tries:
                     raise TrainerError(
-                        f"Horovod could not start among the trainers: {error}. One of them ended, "
-                        "or a firewall is between them (docs/clusters.md)"
+                        "Horovod could not start among the trainers: one of them ended, or a "
+                        f"firewall is between them (docs/clusters.md). It says: {error}"
                     ) from error
         self.rank, self.size = hvd.rank(), hvd.size()
         self.local_rank, self.local_size = hvd.local_rank(), hvd.local_size()

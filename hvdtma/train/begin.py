@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from enum import Enum, auto
+from functools import partial
+from pathlib import Path
 from typing import NamedTuple
 
 from hvdtma.aggregate import Stop, TimedAveraging
 from hvdtma.comm.communicator import Communicator, TrainerLost, everywhere, on_root
 from hvdtma.config import TrainConfig
+from hvdtma.console import console
 from hvdtma.errors import TrainerError, UserError
-from hvdtma.train.checkpoint import Checkpoint, folders, newest, restore_best
+from hvdtma.train.checkpoint import Checkpoint, newest, restore_best
 from hvdtma.train.members import Briefing, Present, call_roll, stopped_at, take_seat
 from hvdtma.train.run_folder import RunFolder
 from hvdtma.train.set_up import make_averaging, set_up
@@ -42,6 +45,9 @@ class Begun(NamedTuple):
 
 
 HOLD_S = 2.0  # for whom another process, about to end, may still hold the run
+OUTLIVED_S = (
+    120.0  # a machine that is lost may hold it so long (NFS), and its job goes on elsewhere
+)
 
 # What may be another at a resumption: nothing of it changes what the parameters mean.
 FREE = {
@@ -63,54 +69,78 @@ def begin(config: TrainConfig, comm: Communicator, beginning: Beginning) -> Begu
             if told is not None:
                 return join(comm, roll, told, comm.clock())
             config, beginning = comm.broadcast((config, beginning))
-            return _begin_together(config, comm, beginning)
+            run = RunFolder(config.run)
+            what = on_root(comm, partial(_decide, run, config, beginning))
+            if beginning is Beginning.NEW:  # should one be lost from here on: what is there is ours
+                beginning = Beginning.EITHER
+            with ExitStack() as unless_begun:
+                unless_begun.callback(run.let_go)
+                begun = _begin_together(config, comm, run, what)
+                unless_begun.pop_all()
+            return begun
         except TrainerLost:
             if not comm.elastic:
                 raise
             comm.regroup()
 
 
-def _begin_together(config: TrainConfig, comm: Communicator, beginning: Beginning) -> Begun | None:
+def _begin_together(
+    config: TrainConfig, comm: Communicator, run: RunFolder, what: Beginning
+) -> Begun | None:
     """A new run, or one that goes on; its folder is trainer 0's own from here on."""
-    run = RunFolder(config.run)
-
-    def decide() -> Beginning:
-        run.hold(HOLD_S)
-        return decided(beginning, run)
-
-    with ExitStack() as unless_begun:
-        unless_begun.callback(run.let_go)
-        what = on_root(comm, decide)
-        if what is Beginning.OVER:
-            return None
-        if what is Beginning.RESUME:
-            begun = go_on(config, comm, run)
-        else:
-            begun = begin_new(config, comm, run, overwrite=what is Beginning.ANEW)
-        unless_begun.pop_all()
-        return begun
+    if what is Beginning.OVER:
+        run.let_go()
+        return None
+    if what is Beginning.RESUME:
+        return go_on(config, comm, run)
+    return begin_new(config, comm, run, overwrite=what is Beginning.ANEW)
 
 
-def decided(beginning: Beginning, run: RunFolder) -> Beginning:
-    """Which one `EITHER` is."""
+def _decide(run: RunFolder, config: TrainConfig, beginning: Beginning) -> Beginning:
+    """Hold the run, and say what to do with it."""
+    if beginning is Beginning.EITHER:
+        try:
+            run.hold(HOLD_S)
+        except UserError as held:
+            console.print(f"[yellow]{held}; waiting up to {OUTLIVED_S:g} s", soft_wrap=True)
+    run.hold(OUTLIVED_S if beginning is Beginning.EITHER else HOLD_S)
+    try:
+        return decided(run, config, beginning)
+    except UserError:
+        run.let_go()
+        raise
+
+
+def decided(run: RunFolder, config: TrainConfig, beginning: Beginning) -> Beginning:
+    """Which one `EITHER` is; and whether it can be.
+
+    Raises UserError if a run is there that may not be touched, or is another config's.
+    """
+    if beginning in (Beginning.NEW, Beginning.ANEW):
+        run.check_room(config, overwrite=beginning is Beginning.ANEW)
     if beginning is not Beginning.EITHER:
         return beginning
     if not run.versions.exists():
         return Beginning.NEW
+    _check_config(run.config(), config, run.path)
+    checkpoint = newest(run)
     if run.summary.exists():
-        return Beginning.OVER
-    return Beginning.RESUME if folders(run) else Beginning.ANEW
+        longer = checkpoint and stopped_before(config, checkpoint) is Stop.NOT
+        return Beginning.RESUME if longer else Beginning.OVER
+    return Beginning.RESUME if checkpoint else Beginning.ANEW
 
 
-def clear_the_way(run: RunFolder, config: TrainConfig, beginning: Beginning) -> None:
-    """Before anybody trains: from here on `EITHER` comes to what `beginning` asks for.
+def clear_the_way(config: TrainConfig, beginning: Beginning) -> None:
+    """Before anybody trains: from here on, what `beginning` asks for is what `EITHER` comes to.
 
     Raises UserError if a run is there that may not be touched, or another process trains it.
     """
+    if beginning is Beginning.EITHER:
+        return  # decided by whoever trains
+    run = RunFolder(config.run)
     run.hold()
     try:
-        if beginning in (Beginning.NEW, Beginning.ANEW):
-            run.make_room(config, overwrite=beginning is Beginning.ANEW)
+        run.make_room(config, overwrite=beginning is Beginning.ANEW)
     finally:
         run.let_go()
 
@@ -162,15 +192,20 @@ def find_checkpoint(run: RunFolder, config: TrainConfig) -> Checkpoint:
             f"{run.path} has no checkpoint to go on from; --overwrite begins it anew "
             "(checkpoint.every says how often one is written)"
         )
-    then, now = (c.resolved.model_dump(mode="json") for c in (checkpoint.config, config))
+    _check_config(checkpoint.config, config, checkpoint.path)
+    return checkpoint
+
+
+def _check_config(then: TrainConfig, now: TrainConfig, path: Path) -> None:
+    """Raises UserError, listing the differences, if what is at `path` is of another config."""
+    before, after = (_flat(config.resolved.model_dump(mode="json")) for config in (then, now))
     changed = [
-        f"{key} was {_flat(then)[key]} and is {value}"
-        for key, value in _flat(now).items()
-        if key.split(".")[0] not in FREE and _flat(then).get(key) != value
+        f"{key} was {before.get(key)} and is {value}"
+        for key, value in after.items()
+        if key.split(".")[0] not in FREE and before.get(key) != value
     ]
     if changed:
-        raise UserError(f"{checkpoint.path} is of another config: " + "; ".join(changed))
-    return checkpoint
+        raise UserError(f"{path} is of another config: " + "; ".join(changed))
 
 
 def stopped_before(config: TrainConfig, checkpoint: Checkpoint) -> Stop:

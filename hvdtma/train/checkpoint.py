@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 import xxhash
 from rich.markup import escape
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load, save
 
 from hvdtma.aggregate import Aggregation, TimedAveraging
@@ -27,7 +27,7 @@ from hvdtma.comm.communicator import everywhere, on_root
 from hvdtma.config import TrainConfig, parse_config
 from hvdtma.console import console
 from hvdtma.errors import UserError
-from hvdtma.files import finite, sync_folder, write_through
+from hvdtma.files import finite, replacing, sync_folder, write_through
 from hvdtma.shard.resident import HandSize
 from hvdtma.train.optimizer_state import optimizer_tensors, restore_optimizer
 from hvdtma.train.run_folder import RunFolder
@@ -230,11 +230,25 @@ def open_checkpoint(path: Path) -> Checkpoint:
 
 def restore_best(run: RunFolder, checkpoint: Checkpoint) -> None:
     """Put the best round of the time back, unless the one that is there is not of a later round."""
-    if run.best.exists():
+    try:
         with safe_open(run.best, framework="pt") as file:
             if int(file.metadata()["round"]) <= checkpoint.facts["rounds_done"]:
                 return
+    except (FileNotFoundError, SafetensorError):
+        pass  # there is none, or not a whole one
     kept = checkpoint.path / BEST
-    run.best.unlink(missing_ok=True)
     if kept.exists():
-        shutil.copyfile(kept, run.best)
+        with replacing(run.best) as beside:
+            shutil.copyfile(kept, beside)
+    else:
+        run.best.unlink(missing_ok=True)
+
+
+def is_saved(run: RunFolder, averaging: TimedAveraging) -> bool:
+    """Whether the newest checkpoint is of where all stand at the end of training."""
+    kept = folders(run)
+    if not kept:
+        return False
+    facts = json.loads((kept[-1] / MANIFEST).read_text())
+    stood = (averaging.rounds_done, int(averaging.stopped))
+    return (facts["rounds_done"], facts["stopped"]) == stood

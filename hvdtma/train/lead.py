@@ -57,9 +57,9 @@ class Lead(Watch):
         """
         if self.averaging.comm.rank != 0:
             return
+        with suppress(UserError):  # a lost machine's lock may outlive it: then at the next change
+            self.run.hold(TAKE_OVER_S)
         if self.recorder is None:
-            with suppress(UserError):  # a lost machine's lock may outlive it for a while
-                self.run.hold(TAKE_OVER_S)
             view = self._stack.enter_context(LiveView())
             recorder = Recorder(self.trainer, self.averaging.comm.size, self.run, view)
             self.recorder = self._stack.enter_context(recorder)

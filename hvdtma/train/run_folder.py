@@ -6,19 +6,23 @@ metrics.jsonl          one event per line           scores.jsonl    the evaluato
 rounds/000012.safetensors   parameters after round 12 (the last few)
 checkpoints/0007/      all that the run goes on from if it is cut short (the last few)
 best.safetensors       the best round so far        summary.json, report.html, tensorboard/
+
+Beside it, `.NAME.lock` is held by whoever trains it.
 """
 
 from __future__ import annotations
 
+import fcntl
 import json
 import platform
 import shutil
 import subprocess
 import sys
+import time
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import IO
 
-from filelock import FileLock, Timeout
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import nn
@@ -31,6 +35,7 @@ from hvdtma.graph.store import GraphStore
 from hvdtma.version import __version__
 
 FORMAT = "hvdtma-run"  # in versions.json: what makes a folder a run
+LOOK_S = 0.2
 PASSING = ("failed", "interrupted", "skipped")  # events that a run that goes on leaves behind
 PACKAGES = ("torch", "horovod", "dgl", "zarr", "numpy", "pyarrow")
 
@@ -49,7 +54,8 @@ class RunFolder:
         self.versions = self.path / "versions.json"
         self.done = self.rounds / "done"
         self.graph = self.path / "graph.json"
-        self._lock: FileLock | None = None
+        self.lock = self.path.with_name(f".{self.path.name}.lock")
+        self._held: IO | None = None
 
     @classmethod
     def create(
@@ -74,33 +80,41 @@ class RunFolder:
 
         Raises UserError if another one trains it, `timeout_s` long.
         """
-        if self._lock is not None:
+        if self._held is not None:
             return
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(self.path.with_name(f".{self.path.name}.lock"), thread_local=False)
+        file, deadline = self.lock.open("a"), time.monotonic() + timeout_s
         try:
-            lock.acquire(timeout=timeout_s)
-        except Timeout:
-            raise UserError(
-                f"{self.path} is being trained by another process; wait for it, or give run=ANOTHER"
-            ) from None
-        except OSError as error:  # a file system without locks
-            console.print(f"[yellow]{self.path} cannot be locked: {error.strerror}")
-        self._lock = lock
+            while not _locked(file):
+                if time.monotonic() > deadline:
+                    raise UserError(
+                        f"{self.path} is being trained by another process, which holds "
+                        f"{self.lock}; wait for it, or give run=ANOTHER"
+                    )
+                time.sleep(LOOK_S)
+        except BaseException:
+            file.close()
+            raise
+        self._held = file
 
     def let_go(self) -> None:
         """Let other processes train this run."""
-        if self._lock is not None:
-            self._lock.release()
-        self._lock = None
+        if self._held is not None:
+            self._held.close()
+        self._held = None
 
     def make_room(self, config: TrainConfig, *, overwrite: bool) -> None:
-        """Remove what is there, if that is wanted.
+        """Remove what is there, if that is wanted; raises as `check_room`."""
+        if self.check_room(config, overwrite=overwrite):
+            shutil.rmtree(self.path)
 
-        Raises UserError if it is not, if it is no run, or holds what is still needed.
+    def check_room(self, config: TrainConfig, *, overwrite: bool) -> bool:
+        """Whether something is there, which may be removed.
+
+        Raises UserError if it may not: it is not wanted, no run, or holds what is still needed.
         """
         if not self.path.exists() or not any(self.path.iterdir()):
-            return
+            return False
         if not overwrite:
             raise UserError(f"{self.path} exists; give --overwrite to replace it, or run=ANOTHER")
         if not self.versions.is_file() or FORMAT not in self.versions.read_text():
@@ -108,7 +122,7 @@ class RunFolder:
         for needed in (config.store, Path.cwd()):
             if needed.resolve().is_relative_to(self.path.resolve()):
                 raise UserError(f"{needed} is inside the run {self.path}; it will not be removed")
-        shutil.rmtree(self.path)
+        return True
 
     @classmethod
     def open(cls, path: str | Path) -> RunFolder:
@@ -177,6 +191,17 @@ class RunFolder:
     def round_files(self) -> list[Path]:
         """Parameter files of the kept rounds, oldest first."""
         return sorted(self.rounds.glob("[0-9]*.safetensors"))
+
+
+def _locked(file: IO) -> bool:
+    """Whether this process has the lock now; it goes with the process, however that ends."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:  # a file system without locks
+        console.print(f"[yellow]{file.name} cannot be locked: {error.strerror}", soft_wrap=True)
+    return True
 
 
 def _graph_of(store: GraphStore) -> dict:

@@ -16,6 +16,7 @@ from hvdtma.comm.communicator import (
     Single,
     TooFewLeft,
     TrainerLost,
+    on_root,
 )
 from hvdtma.config import TrainConfig
 from hvdtma.console import console
@@ -24,7 +25,7 @@ from hvdtma.evaluate.score import Scorer
 from hvdtma.files import write_json
 from hvdtma.interrupt import Interrupt
 from hvdtma.train.begin import Beginning, Begun, begin
-from hvdtma.train.checkpoint import write_checkpoint
+from hvdtma.train.checkpoint import is_saved, write_checkpoint
 from hvdtma.train.lead import Lead
 from hvdtma.train.loop import announce_deal, train_rounds
 from hvdtma.train.members import regroup
@@ -58,7 +59,7 @@ def train(
         with interrupt.at_once(Interrupted("interrupted before training began; nothing is lost")):
             begun = begin(config, comm, beginning)
     except TooFewLeft as left:
-        raise Interrupted(f"{left}; nothing was trained") from left
+        raise Interrupted(f"{left}; nothing was trained since what was saved") from left
     if begun is None:
         _say_over(config, comm)
         return None
@@ -101,13 +102,12 @@ def _to_the_end(begun: Begun, lead: Lead, start: float, interrupt: Interrupt) ->
                 lead.changed(regroup(trainer, averaging, run.path, lost=lost))
             elif together:
                 announce_deal(trainer, averaging, lead)
-            over = averaging.started and averaging.stopped is not Stop.NOT
             train_rounds(trainer, averaging, lead)
             if averaging.stopped is Stop.INTERRUPTED:
                 _save_and_stop(trainer, averaging, run)
-            if not over:  # so that scoring may be cut short
-                write_checkpoint(run, trainer, averaging)
-            words = f"interrupted while scoring; go on with: hvdtma train --resume {run.path}"
+            if not on_root(averaging.comm, lambda: is_saved(run, averaging)):
+                write_checkpoint(run, trainer, averaging)  # so that scoring may be cut short
+            words = f"interrupted while scoring; go on with: {_next(trainer.config)}"
             with interrupt.at_once(Interrupted(words)):
                 return _finish_together(trainer, averaging, lead, start)
         except TooFewLeft as left:
@@ -121,22 +121,32 @@ def _to_the_end(begun: Begun, lead: Lead, start: float, interrupt: Interrupt) ->
 def _save_and_stop(trainer: Trainer, averaging: TimedAveraging, run: RunFolder) -> NoReturn:
     """Write a checkpoint in the middle of a round; a collective call."""
     write_checkpoint(run, trainer, averaging)
+    if averaging.comm.elastic:
+        averaging.comm.leave()
     raise Interrupted(
         f"interrupted after round {averaging.rounds_done} and saved; "
-        f"go on with: hvdtma train --resume {run.path}"
+        f"go on with: {_next(trainer.config)}"
     )
+
+
+def _next(config: TrainConfig) -> str:
+    """The command that goes on with a run."""
+    if config.elastic:
+        return f"hvdtma drive {config.run / 'config.yaml'} --or-resume"
+    return f"hvdtma train --resume {config.run}"
 
 
 def _save_alone(begun: Begun, left: TooFewLeft) -> NoReturn:
     """Write a checkpoint of what is known, by one for all who are left."""
     run, trainer, averaging, _ = begun
     if not left.last_word:
+        averaging.comm.leave()
         raise Interrupted(f"{left}; another trainer saves") from left
-    averaging.comm = Single()
+    group, averaging.comm = averaging.comm, Single()
     write_checkpoint(run, trainer, averaging)
+    group.leave()
     raise LastWord(
-        f"{left}; saved after round {averaging.rounds_done}, "
-        f"go on with: hvdtma train --resume {run.path}"
+        f"{left}; saved after round {averaging.rounds_done}, go on with: {_next(trainer.config)}"
     ) from left
 
 

@@ -210,6 +210,21 @@ def test_one_that_hangs_is_given_up():
     assert "given up" in answer["given_up"]
 
 
+def test_one_that_is_busy_and_says_so_is_waited_for():
+    group = Group(wanted=2, hang_limit_s=10)
+    group.ranks("ab")
+    group.ranks("a", 1)
+    for now in (9, 18, 27):
+        group.now = now
+        group.members.answer({"question": "alive", "name": "b"})
+        assert group.ranks("a", 1) == [None]
+    assert group.ranks("ab", 1) == [0, 1]
+    group.ranks("a", 2)
+    group.now = 38
+    assert group.ranks("a", 2) == [0]
+    assert group.dropped == ["b"]
+
+
 def test_too_few_wait_for_others_and_then_give_up():
     group = Group(wanted=3, minimum=2, rejoin_timeout_s=60)
     group.ranks("abc")

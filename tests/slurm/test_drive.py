@@ -144,12 +144,51 @@ def test_one_lost_where_the_trainers_meet_does_not_take_the_others_along(job):
 def test_a_run_that_is_driven_is_not_driven_twice(job):
     first = job(rounds=1000)
     first.wait_for_round(1)
-    for options in ((), ("--overwrite",), ("--or-resume",)):
+    for options in ((), ("--overwrite",)):
         status, said = job(*options, rounds=1000).wait()
         assert status == 2
         assert "is being trained by another process" in said
     first.driver.send_signal(signal.SIGTERM)
     assert first.wait()[0] == INTERRUPTED
+
+
+def test_one_told_to_end_while_it_starts_is_lost_and_the_others_train_on(job):
+    job = job("--restart-delay-s", 0, rounds=1000)
+    job.wait_for_round(2)
+    job.trainers()[1].kill()
+    job.wait_for(lambda: len(job.trainers()) == TRAINERS)
+    time.sleep(2)
+    job.trainers()[-1].send_signal(signal.SIGTERM)
+    job.wait_for(lambda: any(change["joined"] for change in job.events("members")))
+    job.wait_for_round(len(job.events("round")) + 2)
+    job.driver.send_signal(signal.SIGTERM)
+    assert job.wait()[0] == INTERRUPTED
+
+
+def test_trainers_that_wait_for_others_save_when_the_job_is_told_to_end(job):
+    job = job("--max-restarts", 0, rounds=1000, min_trainers=3, rejoin_timeout_s=1000)
+    job.wait_for_round(2)
+    job.trainers()[1].kill()
+    time.sleep(5)
+    job.driver.send_signal(signal.SIGUSR2)
+    status, said = job.wait()
+    assert status == INTERRUPTED
+    assert "and saved; go on with: hvdtma drive" in said
+    assert folders(job.run)
+
+
+def test_a_run_is_replaced_only_once_all_else_was_found_right(job, tmp_path):
+    old = tmp_path / "run" / "versions.json"
+    old.parent.mkdir()
+    old.write_text('{"format": "hvdtma-run"}')
+    for changes, why in (
+        ({"min_trainers": 5}, "min_trainers is 5"),
+        ({"store": "nowhere.zarr"}, "nowhere.zarr"),
+    ):
+        status, said = job("--overwrite", **changes).wait()
+        assert status == 2
+        assert why in said
+        assert old.exists()
 
 
 def test_blocks_of_a_lost_trainer_are_dealt_to_the_others(job):

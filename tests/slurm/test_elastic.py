@@ -99,6 +99,7 @@ def test_two_trainers_killed_and_a_node_set_down_leave_the_rest_to_finish(
     assert ratio > 0.5  # it learned, and nothing was averaged to nonsense
     rounds = job.events("round")
     waited = [after["time_s"] - before["time_s"] for before, after in pairwise(rounds)]
+    assert max(waited) < 15
     print(
         f"valid MRR {job.valid_mrr():.3f}, {ratio:.3f} of an undisturbed run's; at most "
         f"{max(waited):.1f} s from one aggregation to the next (interval 1 s); regrouping took "
@@ -137,6 +138,18 @@ def test_a_run_whose_trainers_come_again_completes_through_twenty_kills(job):
     assert job.wait() == "COMPLETED", log(job.folder)
     job.assert_complete(150)
     assert log(job.folder).count("was lost (status 137)") == 20
+
+
+def test_a_job_that_is_told_to_end_saves_and_goes_on_under_its_id(slurm, job):
+    """As before its time limit: Slurm tells the steps, of which the driver is one."""
+    job = job(rounds=10)
+    job.wait_for_round(3)
+    slurm.run("scancel", "--signal=USR2", job.number)
+    wait_for(lambda: "and saved; go on with" in log(job.folder), PATIENCE_S)
+    assert job.wait() == "COMPLETED", log(job.folder)
+    job.assert_complete(10)
+    assert slurm.job(job.number)["Restarts"] == "1"
+    assert not job.events("members")
 
 
 def test_too_few_trainers_end_the_job_saved_and_it_is_requeued(slurm, job):

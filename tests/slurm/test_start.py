@@ -95,7 +95,8 @@ def test_a_job_longer_than_its_time_limit_goes_on_under_its_id_with_its_clock(
 
 
 def test_a_run_of_four_trainers_goes_on_with_three_and_with_five(slurm, community_store, tmp_path):
-    config, path = config_of(community_store, tmp_path / "run", checkpoint={"every": 4})
+    scored = {"checkpoint": {"every": 4}, "evaluate": {"mode": "inline"}}
+    config, path = config_of(community_store, tmp_path / "run", **scored)
     for tasks, rounds in ((4, 4), (3, 6), (5, 8)):
         asked = [path] if tasks == 4 else ["--resume", config.run]
         train = ["srun", "-n", tasks, "hvdtma", "train", *asked, f"rounds={rounds}"]
@@ -106,6 +107,10 @@ def test_a_run_of_four_trainers_goes_on_with_three_and_with_five(slurm, communit
     events = RunFolder(config.run).events()
     sizes = [len(event["trainers"]) for event in events if event["kind"] == "round"]
     assert sizes == [4, 4, 4, 4, 3, 3, 5, 5]
+    valid = [event for event in events if event["kind"] == "score" and event["part"] == "valid"]
+    scores = {event["round"]: event["metrics"]["mrr"] for event in valid}
+    print(f"valid MRR by round: {scores}")
+    assert min(scores[number] for number in range(5, 9)) > 0.95 * scores[4]
 
 
 def test_a_mistake_in_the_config_is_said_once(slurm, community_store, tmp_path):

@@ -126,7 +126,7 @@ def test_a_checkpoint_is_written_every_so_many_rounds_and_the_last_few_are_kept(
     )
     run_of(config)
     kept = [path.name for path in folders(RunFolder(config.run))]
-    assert kept == ["0005", "0006"]  # and one at the end
+    assert kept == ["0004", "0005"]
     assert not list((config.run / "checkpoints").glob(".*"))
 
 
@@ -254,6 +254,7 @@ def test_a_run_is_trained_by_one_process_at_a_time(config):
     other.hold()
     with pytest.raises(UserError, match="is being trained by another process"):
         run_of(config, resume=True)
+    other.let_go()
 
 
 def test_a_requeued_job_begins_goes_on_or_finds_nothing_to_do(config, monkeypatch):
@@ -261,8 +262,22 @@ def test_a_requeued_job_begins_goes_on_or_finds_nothing_to_do(config, monkeypatc
         return train(config, Single(), beginning=Beginning.EITHER, **how)
 
     RunFolder.create(config, open_store(config.store))  # a run that came to nothing
+    other = config.model_copy(update={"seed": 7})
+    with pytest.raises(UserError, match="is of another config: seed was 0 and is 7"):
+        train(other, Single(), beginning=Beginning.EITHER)
     with monkeypatch.context() as patched, pytest.raises(Interrupted):
         again(interrupt=interrupted_at(patched, STEPS + 2, rank=0))
     assert list(losses(config)) == [1]
     assert again()["rounds"] == ROUNDS
     assert again() is None
+    with pytest.raises(UserError, match="is of another config: seed was 0 and is 7"):
+        train(other, Single(), beginning=Beginning.EITHER)
+    longer = config.model_copy(update={"rounds": ROUNDS + 1})
+    assert train(longer, Single(), beginning=Beginning.EITHER)["rounds"] == ROUNDS + 1
+
+
+def test_a_best_round_that_is_not_whole_is_taken_from_the_checkpoint(config):
+    run_of(config.model_copy(update={"rounds": ROUNDS - 1}))
+    best = RunFolder(config.run).best
+    best.write_bytes(best.read_bytes()[:100])
+    assert run_of(config, resume=True)["rounds"] == ROUNDS

@@ -68,7 +68,8 @@ class Members:
         wanted: trainers that the first generation waits for, `start_timeout_s` long; may be set
             later, too.
         minimum: fewer do not train; they wait `rejoin_timeout_s` for others.
-        hang_limit_s: a member that has not come this long after the first one did is given up.
+        hang_limit_s: a member that has not come this long after the first one did, and has given
+            no sign of life either, is given up: it may be busy reading, or scoring.
         dropped: is told the names of those given up.
     """
 
@@ -93,6 +94,7 @@ class Members:
         self.through: set[str] = set()
         self.hurried = False
         self.opened: float | None = None  # when the first member came to the door
+        self.alive: dict[str, float] = {}  # name -> last sign of life
         self._lock = threading.Lock()
 
     def join(self, name: str, host: str, generation: int = 0) -> Place | None:
@@ -137,8 +139,14 @@ class Members:
             self.present, self.opened = {}, self.clock()
         waited_s = 0.0 if self.opened is None else self.clock() - self.opened
         missing = [name for name in expected if name not in self.at_door]
-        if missing and (self.opened is None or waited_s < self.hang_limit_s):
+        if missing and self.opened is None:
             return
+        for name in missing:
+            if (
+                self.clock() - max(self.opened or 0.0, self.alive.get(name, 0.0))
+                < self.hang_limit_s
+            ):
+                return
         for name in missing:
             self.gone.add(name)
             self.dropped(name)
@@ -169,6 +177,9 @@ class Members:
         """What a trainer that asks the job's rendezvous is told."""
         if question["question"] == "newcomers":
             return {"newcomers": self.newcomers}
+        if question["question"] == "alive":
+            self.alive[question["name"]] = self.clock()
+            return {}
         if question["question"] == "leave":
             self.through.add(question["name"])
             return {}
