@@ -12,7 +12,6 @@ Legend: N items, R width of the factors, n hyperedges, K arity.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -71,19 +70,22 @@ class HyperLearn:
         self.learner = Learner(self.data, self.config, self.comm, self.placement)
         self.best: dict[str, float] = {}
         self.stopped = ""
+        self._learned: Factors | None = None
 
     def fit(self, watch: Watch = lambda _: None) -> HyperLearn:
         """Train, from where it stands; the model itself. `watch` is told of every score."""
         fit = Fit(self.learner, self._held_out("valid"), watch)
         fit.run()
         self.best, self.stopped = fit.best_score, fit.stopped
-        self.__dict__.pop("learned", None)
+        self._learned = self.learner.factors()
         return self
 
-    @cached_property
+    @property
     def learned(self) -> Factors:
-        """Factors and biases of all modalities; a collective call at first."""
-        return self.learner.factors()
+        """Factors and biases of all modalities; before `fit`, a collective call at first."""
+        if self._learned is None:
+            self._learned = self.learner.factors()
+        return self._learned
 
     @property
     def factors(self) -> dict[str, np.ndarray]:

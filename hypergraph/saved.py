@@ -1,7 +1,7 @@
 """A model as a file: safetensors, with the config and what it is of beside.
 
     NAME/state/KEY        the state of a modality's net
-    NAME/factor, NAME/bias
+    NAME/factor           what came of it, [N, R]
 
 Legend: N items, R width of the factors.
 """
@@ -61,7 +61,6 @@ def write_saved(
     for name, state in states.items():
         tensors |= {f"{name}/state/{key}": value.contiguous() for key, value in state.items()}
         tensors[f"{name}/factor"] = torch.from_numpy(learned.rows[name]).contiguous()
-        tensors[f"{name}/bias"] = torch.from_numpy(learned.biases[name]).contiguous()
     facts = {
         "format": FORMAT,
         "config": config.model_dump_json(),
@@ -94,7 +93,7 @@ def read_saved(path: Path) -> Saved:
             states[name][rest.removeprefix("state/")] = value
     factors = Factors(
         {name: tensors[f"{name}/factor"].numpy() for name in sizes},
-        {name: tensors[f"{name}/bias"].numpy() for name in sizes},
+        {name: states[name]["bias"].numpy() for name in sizes},
     )
     config = TrainConfig.model_validate_json(facts["config"])
     return Saved(path, config, sizes, states, factors, json.loads(facts["best"]))

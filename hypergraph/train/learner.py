@@ -118,7 +118,7 @@ class Learner:
     def factors(self) -> Factors:
         """What all ranks have learned so far; a collective call."""
         own = {
-            name: (view.rows_SR.cpu().numpy(), view.bias_S.detach().cpu().numpy())
+            name: tuple(x.detach().cpu().clone().numpy() for x in (view.rows_SR, view.bias_S))
             for name, view in self._views().items()
         }
         every = {name: pair for part in self.comm.gather(own) for name, pair in part.items()}

@@ -39,8 +39,11 @@ class View:
 
     def detached(self, device: torch.device | str | None = None) -> View:
         """The same without gradients, on another device if one is given."""
-        parts = (self.rows_SR, self.bias_S, self.gram_RR)
-        return View(*(part.detach().to(device or part.device) for part in parts), self.size)
+        rows, bias, gram = (
+            part.detach().to(device or part.device)
+            for part in (self.rows_SR, self.bias_S, self.gram_RR)
+        )
+        return View(rows, bias, gram, self.size)
 
     def flat(self) -> torch.Tensor:
         """All of it in one row, on the CPU."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from zlib import crc32
 
-import scipy.sparse as sp
+import numpy as np
 import torch
 from torch import nn
 
@@ -132,7 +132,7 @@ def features_of(modality: Modality, dtype: torch.dtype) -> SparseMatrix | torch.
     features = modality.features
     if features is None:
         return None
-    if not sp.issparse(features):
+    if isinstance(features, np.ndarray):
         return torch.from_numpy(features).to(dtype)
     coo = features.tocoo()
     row, col = (torch.from_numpy(x.astype("int64")) for x in coo.coords)
