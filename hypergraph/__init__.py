@@ -1,1 +1,35 @@
 """HyperLearn: one representation from many modalities, one modality per GPU (ACM MM 2019)."""
+
+from hvdtma.errors import UserError
+from hypergraph.config import TrainConfig
+from hypergraph.data import (
+    Intra,
+    Modality,
+    MultimodalHypergraph,
+    Recipe,
+    Relation,
+    Split,
+    from_debian,
+    from_tables,
+    from_tate,
+    given_split,
+    split_relation,
+)
+from hypergraph.learn import HyperLearn
+
+__all__ = [
+    "HyperLearn",
+    "Intra",
+    "Modality",
+    "MultimodalHypergraph",
+    "Recipe",
+    "Relation",
+    "Split",
+    "TrainConfig",
+    "UserError",
+    "from_debian",
+    "from_tables",
+    "from_tate",
+    "given_split",
+    "split_relation",
+]

@@ -90,6 +90,10 @@ class Communicator(Protocol):
         """Every trainer's object, in rank order."""
         ...
 
+    def deliver(self, pieces: list[torch.Tensor]) -> list[torch.Tensor]:
+        """One flat tensor for each trainer, any length; what each has for this one, on the CPU."""
+        ...
+
 
 def everywhere(comm: Communicator, action: Callable[[], T]) -> T:
     """What `action` returns, on each trainer its own; a collective call.
@@ -152,3 +156,6 @@ class Single:
 
     def gather(self, value: Any) -> list[Any]:
         return [value]
+
+    def deliver(self, pieces: list[torch.Tensor]) -> list[torch.Tensor]:
+        return pieces

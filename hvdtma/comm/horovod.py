@@ -89,6 +89,12 @@ class HorovodComm:
         every = _wait(lambda: hvd.allgather_async(content, "hvdtma.objects"))
         return [_unpacked(piece) for piece in every.split(sizes.tolist())]
 
+    def deliver(self, pieces: list[torch.Tensor]) -> list[torch.Tensor]:
+        splits = torch.tensor([len(piece) for piece in pieces], dtype=torch.int32)
+        flat = torch.cat(pieces)
+        received, lengths = _wait(lambda: hvd.alltoall_async(flat, splits, "hvdtma.deliver"))
+        return list(received.split(lengths.tolist()))
+
 
 def _packed(value: Any) -> torch.Tensor:
     return torch.frombuffer(bytearray(pickle.dumps(value)), dtype=torch.uint8)

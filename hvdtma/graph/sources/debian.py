@@ -19,6 +19,7 @@ import io
 import subprocess
 from collections import defaultdict
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -31,7 +32,7 @@ from hvdtma.graph.raw import RawGraph
 from hvdtma.graph.sources.files.columns import encode
 
 RELATIONS = ("Pre-Depends", "Depends", "Recommends", "Suggests", "Enhances")  # strongest first
-FIELDS = ["Package", "Section", "Description", "Tag", "Provides", *RELATIONS]
+FIELDS = ["Package", "Maintainer", "Section", "Description", "Tag", "Provides", *RELATIONS]
 MAX_PROVIDERS = 5
 MIN_PACKAGES = 5  # a word or tag in fewer packages is no feature
 
@@ -39,7 +40,17 @@ Package = dict[str, str]
 
 
 def load_debian() -> RawGraph:
-    """The graph of `apt-cache dumpavail`.
+    """The graph of `apt-cache dumpavail`; raises as `read_archive` does."""
+    text = read_archive()
+    packages, repeated = parse_packages(text)
+    raw = graph_of_packages(packages)
+    raw.counts["packages_repeated"] = repeated
+    raw.source["dump_sha256"] = hashlib.sha256(text).hexdigest()
+    return raw
+
+
+def read_archive() -> bytes:
+    """What `apt-cache dumpavail` says.
 
     Raises UserError where apt-cache is missing, fails, or knows no packages.
     """
@@ -52,13 +63,9 @@ def load_debian() -> RawGraph:
         ) from None
     except subprocess.CalledProcessError as error:
         raise UserError(f"apt-cache dumpavail failed: {error.stderr.decode()[:200]}") from None
-    packages, repeated = parse_packages(done.stdout)
-    if not packages:
+    if not done.stdout.strip():
         raise UserError("apt-cache knows no packages; run `apt-get update` first")
-    raw = graph_of_packages(packages)
-    raw.counts["packages_repeated"] = repeated
-    raw.source["dump_sha256"] = hashlib.sha256(done.stdout).hexdigest()
-    return raw
+    return done.stdout
 
 
 def parse_packages(text: bytes) -> tuple[list[Package], int]:
@@ -77,8 +84,8 @@ def parse_packages(text: bytes) -> tuple[list[Package], int]:
 def graph_of_packages(packages: Iterable[Package], min_packages: int = MIN_PACKAGES) -> RawGraph:
     """The graph of packages with distinct names, each a mapping of control fields."""
     packages = list(packages)
-    src, dst, edge_type, unresolved = _edges(packages)
-    sections = [p["Section"].split("/")[-1] if p.get("Section") else None for p in packages]
+    src, dst, edge_type, unresolved = edges_of(packages)
+    sections = [section_of(package) for package in packages]
     label, label_names = _labels(sections)
     return RawGraph(
         src=src,
@@ -95,7 +102,7 @@ def graph_of_packages(packages: Iterable[Package], min_packages: int = MIN_PACKA
     )
 
 
-def _edges(packages: list[Package]) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
+def edges_of(packages: list[Package]) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
     """src, dst int64 [E], edge_type int16 [E], and how many named packages do not exist."""
     position = {package["Package"]: number for number, package in enumerate(packages)}
     providers: dict[str, list[int]] = defaultdict(list)
@@ -131,21 +138,38 @@ def _labels(sections: list[str | None]) -> tuple[np.ndarray, list[str]]:
     return label_N, names
 
 
+def section_of(package: Package) -> str | None:
+    """The section without its area: `contrib/net` is `net`."""
+    return package["Section"].split("/")[-1] if package.get("Section") else None
+
+
 def _features(packages: list[Package], min_packages: int) -> sp.csr_matrix | None:
     """Counts of words and tags, float32 [N, D]; None where none is common enough."""
+    parts = [word_counts(packages, min_packages), _tag_counts(packages, min_packages)]
+    some = [part for part in parts if part is not None]
+    return sp.csr_matrix(sp.hstack(some, format="csr")) if some else None
+
+
+def word_counts(packages: list[Package], min_packages: int = MIN_PACKAGES) -> sp.csr_matrix | None:
+    """Counts of words of the descriptions, float32 [N, D]; None where none is common enough."""
+    texts = [package.get("Description", "") for package in packages]
+    return _counts(texts, min_packages, stop_words="english")
+
+
+def _tag_counts(packages: list[Package], min_packages: int) -> sp.csr_matrix | None:
+    return _counts([p.get("Tag", "") for p in packages], min_packages, analyzer=tags_of)
+
+
+def _counts(texts: list[str], min_packages: int, **how: Any) -> sp.csr_matrix | None:
     from sklearn.feature_extraction.text import CountVectorizer
 
-    words = CountVectorizer(stop_words="english", min_df=min_packages, dtype=np.float32)
-    tags = CountVectorizer(analyzer=_tags, min_df=min_packages, dtype=np.float32)
-    texts = [package.get("Description", "") for package in packages]
-    parts = []
-    for vectorizer, documents in ((words, texts), (tags, [p.get("Tag", "") for p in packages])):
-        try:
-            parts.append(vectorizer.fit_transform(documents))
-        except ValueError:  # its way to say that nothing is common enough
-            continue
-    return sp.csr_matrix(sp.hstack(parts, format="csr")) if parts else None
+    try:
+        vectorizer = CountVectorizer(min_df=min_packages, dtype=np.float32, **how)
+        return vectorizer.fit_transform(texts)
+    except ValueError:  # its way to say that nothing is common enough
+        return None
 
 
-def _tags(field: str) -> list[str]:
+def tags_of(field: str) -> list[str]:
+    """The debtags in a package's Tag field."""
     return [tag for tag in field.replace("\n", " ").replace(",", " ").split() if "::" in tag]

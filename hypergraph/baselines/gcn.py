@@ -1,0 +1,156 @@
+"""A graph convolution network on the joined graph of all modalities, in one process.
+
+Nodes are the items of all modalities; edges are the intra graphs and, of every training hyperedge,
+all pairs of its items. Two layers H' = relu(A^ H W) of the symmetrically normalised adjacency with
+loops (Kipf and Welling, ICLR 2017); hyperedges are scored as HyperLearn scores them, by the product
+of their items' embeddings and biases, and by the same loss.
+
+Legend: N items of all modalities, E edges, R width, n hyperedges, K arity.
+"""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import torch
+from torch import nn
+
+from hvdtma.train.optimizers import make_optimizer
+from hypergraph.config import TrainConfig
+from hypergraph.data import MultimodalHypergraph
+from hypergraph.model.diffusion import initial_scale
+from hypergraph.sparse import SparseMatrix, inverse_root
+from hypergraph.train.batches import Batch, Batches
+from hypergraph.train.learner import Factors
+from hypergraph.train.losses import loss_name, relation_loss
+from hypergraph.train.share import View
+from hypergraph.train.site import features_of
+
+LAYERS = 2
+
+
+class JointGCN(nn.Module):
+    """Trains on all relations of a hypergraph.
+
+    Args:
+        data: to train on.
+        config: of which the width, loss, optimiser, batches and seed are taken.
+    """
+
+    def __init__(self, data: MultimodalHypergraph, config: TrainConfig):
+        super().__init__()
+        torch.manual_seed(config.seed)
+        self.data, self.config = data, config
+        modalities, dim = list(data.modalities.values()), config.model.dim
+        sizes = {m.name: m.num_items for m in modalities}
+        self.begin = dict(zip(sizes, _starts(list(sizes.values())), strict=True))
+        self.adjacency = joined_adjacency(data, self.begin, sum(sizes.values()), config.dtype)
+        scale = 2 * initial_scale(dim, max(r.arity for r in data.relations.values()))
+        num_items, dtype = sum(sizes.values()), config.dtype
+        self.embedding = nn.Parameter(torch.empty(num_items, dim).uniform_(0, scale).to(dtype))
+        self.bias = nn.Parameter(torch.zeros(num_items, dtype=dtype))
+        self.layers = nn.ModuleList([nn.Linear(dim, dim, dtype=dtype) for _ in range(LAYERS)])
+        self.features = {m.name: features_of(m, dtype) for m in modalities}
+        self.encoders = nn.ParameterDict()
+        for name, features in self.features.items():
+            if features is not None:
+                bound = scale / features.shape[1] ** 0.5
+                first = torch.empty(features.shape[1], dim).uniform_(-bound, bound)
+                self.encoders[name] = nn.Parameter(first.to(dtype))
+        self.batches = [
+            Batches(
+                relation,
+                [sizes[name] for name in relation.modalities],
+                batch_size=config.batch_size,
+                negatives=config.loss.negatives
+                if loss_name(relation, config.loss) == "ranking"
+                else 0,
+                stream=[config.seed, number],
+                dtype=config.dtype,
+            )
+            for number, relation in enumerate(data.relations.values())
+        ]
+        self.optimizer = make_optimizer(config.optimizer, self)
+
+    def forward(self) -> torch.Tensor:
+        """Embeddings [N, R] of all items."""
+        parts = []
+        for name, begin in self.begin.items():
+            part = self.embedding[begin : begin + self.data.modality(name).num_items]
+            features = self.features[name]
+            if features is not None:
+                part = part + features @ self.encoders[name]
+            parts.append(part)
+        first_NR = hidden_NR = torch.cat(parts)
+        for number, layer in enumerate(self.layers):
+            hidden_NR = layer(self.adjacency @ hidden_NR)
+            if number < LAYERS - 1:
+                hidden_NR = hidden_NR.relu()
+        return first_NR + hidden_NR  # else K products of them cannot start from anywhere
+
+    def iterate(self) -> float:
+        """One step on a batch of every relation; its loss."""
+        embedding_NR = self()
+        loss = torch.stack([self._loss(embedding_NR, b.next()) for b in self.batches]).sum()
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+        return float(loss.detach())
+
+    @torch.no_grad()
+    def factors(self) -> Factors:
+        """The embeddings of each modality."""
+        embedding_NR = self()
+        spans = {
+            name: slice(begin, begin + self.data.modality(name).num_items)
+            for name, begin in self.begin.items()
+        }
+        return Factors(
+            {name: embedding_NR[span].numpy() for name, span in spans.items()},
+            {name: self.bias.detach()[span].numpy() for name, span in spans.items()},
+        )
+
+    def _loss(self, embedding_NR: torch.Tensor, batch: Batch) -> torch.Tensor:
+        relation = self.data.relation(batch.relation)
+        views = []
+        for name in relation.modalities:
+            at = batch.rows[name] + self.begin[name]
+            size, span = self.data.modality(name).num_items, self.begin[name]
+            gram_RR = embedding_NR[span : span + size].T @ embedding_NR[span : span + size]
+            views.append(View(embedding_NR[at], self.bias[at], gram_RR, size))
+        mean = 0.0 if relation.values is None else float(relation.values.mean())
+        return relation_loss(relation, batch, views, self.config.loss, mean)
+
+
+def joined_adjacency(
+    data: MultimodalHypergraph, begin: dict[str, int], num_items: int, dtype: torch.dtype
+) -> SparseMatrix:
+    """D^-1/2 (W + I) D^-1/2 of all items, [N, N]."""
+    pairs, weights = [], []
+    for modality in data.modalities.values():
+        if modality.intra is not None:
+            pairs.append(torch.from_numpy(modality.intra.edges) + begin[modality.name])
+            given = modality.intra.weights
+            weights.append(
+                torch.ones(len(pairs[-1]), dtype=dtype)
+                if given is None
+                else torch.from_numpy(given).to(dtype)
+            )
+    for relation in data.relations.values():
+        indices_nK = torch.from_numpy(relation.indices)
+        offsets = torch.tensor([begin[name] for name in relation.modalities])
+        for one, other in combinations(range(relation.arity), 2):
+            pairs.append((indices_nK + offsets)[:, [one, other]])
+            weights.append(torch.ones(len(indices_nK), dtype=dtype))
+    own = torch.arange(num_items)
+    (u, v), weight = torch.cat(pairs).T, torch.cat(weights)
+    row, col = torch.cat([u, v, own]), torch.cat([v, u, own])
+    weight = torch.cat([weight, weight, torch.ones(num_items, dtype=dtype)])
+    root_N = inverse_root(torch.zeros(num_items, dtype=dtype).index_add(0, row, weight))
+    return SparseMatrix.of(
+        row, col, root_N[row] * weight * root_N[col], (num_items, num_items), symmetric=True
+    )
+
+
+def _starts(sizes: list[int]) -> list[int]:
+    return [sum(sizes[:number]) for number in range(len(sizes))]

@@ -1,0 +1,28 @@
+"""Every item scored by how many training hyperedges it is in; values by means.
+
+Legend: N items, n hyperedges.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hypergraph.data import MultimodalHypergraph
+from hypergraph.train.learner import Factors
+
+SHRINKAGE = 5.0  # hyperedges as heavy as the belief that an item's mean is the overall one
+
+
+def popularity(train: MultimodalHypergraph, relation: str) -> Factors:
+    """Biases alone: counts, or an item's shrunken mean deviation for valued relations."""
+    of = train.relation(relation)
+    rows, biases = {}, {}
+    for name in of.modalities:
+        size = train.modality(name).num_items
+        count_N = np.bincount(of.column(name), minlength=size).astype(np.float32)
+        if of.values is not None:
+            deviation_n = of.values - of.values.mean()
+            total_N = np.bincount(of.column(name), deviation_n, minlength=size)
+            count_N = (total_N / (count_N + SHRINKAGE)).astype(np.float32)
+        rows[name], biases[name] = np.zeros((size, 1), np.float32), count_N
+    return Factors(rows, biases)

@@ -1,0 +1,103 @@
+"""The config of HyperLearn: one frozen model per component, the one place where defaults live."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import torch
+from pydantic import Field, model_validator
+
+from hvdtma.config import (
+    Component,
+    Count,
+    NotNegative,
+    OptimizerConfig,
+    Positive,
+    PositiveFloat,
+    Seconds,
+)
+
+
+class ModelConfig(Component):
+    """What turns a modality's items into factors."""
+
+    dim: Positive = 64
+    """Width of the shared space: the rank of the factorisation."""
+    order: Count = 2
+    """Of the Chebyshev polynomials: an item hears so many hops around it in a step."""
+    steps: Count = 2
+    """Diffusion steps of the LSTM; 0 is a plain factorisation, with features if there are any."""
+    features: bool = True
+    """Whether items' features are encoded into their factors."""
+
+
+class LossConfig(Component):
+    """What is minimised."""
+
+    name: Literal["ranking", "gram"] = "ranking"
+    """For relations without values: sampled softmax against corrupted hyperedges, or the squared
+    error over the whole tensor through Gram matrices. Valued relations take their observed
+    entries."""
+    negatives: Positive = 64
+    """Corrupted items for each hyperedge and modality (ranking)."""
+    absent_ratio: PositiveFloat = 1.0
+    """How much all absent hyperedges weigh together, against all present ones (gram)."""
+    smoothness: NotNegative = 0.01
+    """Weight of 1/2 tr(F^T L F) / N of each modality."""
+
+
+class EvaluateConfig(Component):
+    """When and how validation hyperedges are scored."""
+
+    every: Positive = 100
+    """Iterations between two scores (stale: at the exchange after)."""
+    patience: Count = 0
+    """Stop after so many scores without a better one; 0 never."""
+    metric: str | None = None
+    """That chooses the best factors; None: rmse of valued relations, else mrr."""
+    max_hyperedges: Count = 2000
+    """A fixed sample of the validation hyperedges; 0 takes all. The test takes all."""
+
+
+class TrainConfig(Component):
+    """How HyperLearn is trained."""
+
+    seed: Count = 0
+    """Of initial factors, batches and corrupted items."""
+    iterations: Positive | None = 2000
+    """Stop after so many."""
+    time_limit_s: Seconds | None = None
+    """Stop at the first score after so many seconds of training."""
+    batch_size: Positive | None = 4096
+    """Hyperedges of each relation in an iteration; None takes all."""
+    exchange_s: Seconds | None = None
+    """Seconds between exchanges of factors; in between each rank trains on what it last heard.
+    None: exactly, every iteration."""
+    placement: dict[str, Count] = Field(default_factory=dict)
+    """Modality -> rank; none: balanced by size."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """auto takes a GPU per rank where there is one; a single process takes all."""
+    precision: Literal["float32", "float64"] = "float32"
+    """Of everything."""
+    model: ModelConfig = ModelConfig()
+    loss: LossConfig = LossConfig()
+    optimizer: OptimizerConfig = OptimizerConfig(lr=0.01)
+    evaluate: EvaluateConfig = EvaluateConfig()
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return {"float32": torch.float32, "float64": torch.float64}[self.precision]
+
+    @model_validator(mode="after")
+    def _ends(self) -> TrainConfig:
+        if self.iterations is None and self.time_limit_s is None and not self.evaluate.patience:
+            raise ValueError("nothing ends this run; give iterations, time_limit_s or patience")
+        return self
+
+
+class SourceConfig(Component):
+    """Where the hypergraph comes from."""
+
+    hypergraph: Path
+    """What `MultimodalHypergraph.save` wrote."""

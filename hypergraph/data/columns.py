@@ -1,0 +1,117 @@
+"""Columns of a CSV, TSV or Parquet table, gzipped or not: ids as they are, numbers, words.
+
+Legend: n rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from hvdtma.errors import UserError
+from hvdtma.graph.sources.files.columns import Column, ids_of, position_of
+from hvdtma.graph.sources.files.edges import TEXT
+from hvdtma.graph.sources.files.opening import suffix_of
+from hvdtma.graph.sources.files.parquet import open_parquet, parquet_pieces
+from hvdtma.graph.sources.files.text_layout import Layout, find_layout
+from hvdtma.graph.sources.files.text_table import Wanted, row_pieces
+
+TABLE_FILES = [*TEXT, *(suffix + ".gz" for suffix in TEXT), ".parquet"]
+
+
+def column_names(path: Path, named: Sequence[str] = ()) -> list[str]:
+    """The columns of a table, of which some may be named; `1`, `2`, ... where it has no header.
+
+    Raises UserError for a missing or unreadable file, and where the first line of a text table may
+    be a header or not.
+    """
+    if suffix_of(path, TABLE_FILES, "table") == ".parquet":
+        return open_parquet(path).schema_arrow.names
+    layout = _layout(path, named)
+    if layout.doubtful:
+        raise UserError(
+            f"'{path}': its first line, {', '.join(layout.first_row)}, may be a header or a row; "
+            "name the columns of ids (edge_columns, or id of features): as the header calls them, "
+            "or 1, 2 where it is a row"
+        )
+    return layout.names
+
+
+def read_columns(
+    path: Path, names: Sequence[str], *, may_be_empty: bool = False, multiline: bool = False
+) -> list[Column]:
+    """Columns [n] in the order asked for: of text tables as strings, of Parquet as they are.
+
+    Args:
+        may_be_empty: whether a text table's fields may be; they are null then.
+        multiline: whether quoted fields of a text table may hold line breaks.
+
+    Raises UserError for a missing file or column, and naming the line of what cannot be read.
+    """
+    if suffix_of(path, TABLE_FILES, "table") == ".parquet":
+        known = open_parquet(path).schema_arrow
+        for name in names:
+            position_of(name, known.names, f"'{path}'")
+        kinds = pa.schema([known.field(name) for name in names])
+        table = pa.Table.from_batches(parquet_pieces(path, list(names)), None).select(list(names))
+        return table.cast(kinds).columns
+    layout = _layout(path, names)
+    wanted = [
+        Wanted(position_of(name, layout.names, f"'{path}'"), may_be_empty=may_be_empty)
+        for name in names
+    ]
+    pieces = [list(columns) for columns in row_pieces(path, layout, wanted, multiline=multiline)]
+    if not pieces:
+        raise UserError(f"'{path}' has no rows below its header")
+    return [pa.chunked_array([c for p in pieces for c in p[at].chunks]) for at in range(len(names))]
+
+
+def _layout(path: Path, named: Sequence[str]) -> Layout:
+    """A column that is named is in a header; one that is numbered need not be."""
+    header = "auto" if all(name.isdigit() for name in named) else "yes"
+    return find_layout(path, named=named, header=header, delimiter=None)
+
+
+def as_ids(column: Column, where: str) -> Column:
+    """Ids as int64 or large_string; text is integers where each looks as a program writes one.
+
+    `007` is a string, and so are all ids beside it. Raises UserError for a missing id.
+    """
+    ids = ids_of(column, where)
+    if pa.types.is_integer(ids.type):
+        return ids
+    try:
+        numbers = ids.cast(pa.int64())
+    except pa.ArrowInvalid:
+        return ids
+    return numbers if pc.all(pc.equal(numbers.cast(pa.large_string()), ids)).as_py() else ids
+
+
+def of_one_kind(columns: Iterable[Column]) -> list[pa.ChunkedArray]:
+    """Columns of ids, all int64 if all are, else all large_string."""
+    columns = [c if isinstance(c, pa.ChunkedArray) else pa.chunked_array([c]) for c in columns]
+    if all(pa.types.is_integer(column.type) for column in columns):
+        return columns
+    return [column.cast(pa.large_string()) for column in columns]
+
+
+def as_numbers(column: Column, where: str) -> np.ndarray:
+    """Numbers float64 [n], NaN where one is missing; raises UserError naming what is no number."""
+    try:
+        numbers = column.cast(pa.float64())
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        odd = next((value for value in column.to_pylist() if not _is_number(value)), None)
+        raise UserError(f"{where} has {odd!r}, which is no number") from None
+    return pc.fill_null(numbers, np.nan).to_numpy()
+
+
+def _is_number(value: object) -> bool:
+    try:
+        float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return value is None
+    return True

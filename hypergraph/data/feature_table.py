@@ -1,0 +1,70 @@
+"""Features of a modality from a table, or from any file that a graph's features may be in.
+
+Legend: N items, D features.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from hvdtma.errors import UserError
+from hvdtma.graph.ids import NodeIds
+from hvdtma.graph.sources.files.columns import ID_NAMES, position_of
+from hvdtma.graph.sources.files.edges import TEXT
+from hvdtma.graph.sources.files.features import open_features
+from hypergraph.data.columns import as_ids, as_numbers, column_names, read_columns
+from hypergraph.data.modality import Features
+
+
+@dataclass(frozen=True)
+class FeatureTable:
+    """Features [N, D] and whose they are; `counted`: row i belongs to the integer id i."""
+
+    features: Features
+    ids: NodeIds
+    counted: bool = False
+
+
+def read_feature_table(path: Path, id_column: str | None) -> FeatureTable:
+    """Features of a CSV or TSV table (gzipped or not), Parquet, NPY, NPZ or JSON.
+
+    Raises UserError for a missing file, an unknown ending or column, and what is no number.
+    """
+    if path.name.lower().removesuffix(".gz").endswith(TEXT):
+        return _from_text(path, id_column)
+    file = open_features(path, id_column)
+    if file.ids is None:
+        ids = NodeIds.counted(file.shape[0])
+    else:
+        columns = [chunk for piece in file.ids() for chunk in _chunks(piece)]
+        ids = NodeIds.of(pa.chunked_array(columns))
+    features = file.sparse
+    if features is None:
+        features = np.concatenate(list(file.pieces(int)))
+    return FeatureTable(features, ids, file.ids is None)
+
+
+def _from_text(path: Path, id_column: str | None) -> FeatureTable:
+    names = column_names(path, () if id_column is None else (id_column,))
+    if id_column is None:
+        id_column = next((name for name in names if name.lower() in ID_NAMES), names[0])
+    position_of(id_column, names, f"'{path}'")
+    others = [name for name in names if name != id_column]
+    if not others:
+        raise UserError(f"'{path}' has only its id column '{id_column}'; features are numbers")
+    ids, *columns = read_columns(path, [id_column, *others])
+    numbers = [
+        as_numbers(column, f"column '{name}' of '{path}'")
+        for name, column in zip(others, columns, strict=True)
+    ]
+    return FeatureTable(
+        np.stack(numbers, 1), NodeIds.of(as_ids(ids, f"column '{id_column}' of '{path}'"))
+    )
+
+
+def _chunks(column: pa.Array | pa.ChunkedArray) -> list[pa.Array]:
+    return column.chunks if isinstance(column, pa.ChunkedArray) else [column]

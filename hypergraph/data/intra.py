@@ -1,0 +1,123 @@
+"""The graph inside a modality, and the recipe by which it can be made anew.
+
+Legend: N items, E edges.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from hvdtma.errors import UserError, nearest
+from hypergraph.data.checks import finite_numbers, first_repeat, index_rows, row_keys
+from hypergraph.data.lazy import Lazy, is_unread, num_rows
+
+KINDS = ["features", "hyperedges"]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How an intra graph is made: each item and the k most like it.
+
+    Attributes:
+        kind: `features` (cosine of features) or `hyperedges` (of whom the items share
+            hyperedges with).
+        k: neighbours that an item looks for; one that many look for has more.
+        relations: whose hyperedges count; () for all that the modality is in.
+    """
+
+    kind: str
+    k: int = 10
+    relations: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise UserError(f"kind of neighbours is '{self.kind}'; {nearest(self.kind, KINDS)}")
+        if self.k < 1:
+            raise UserError(f"k is {self.k}; an item needs at least one neighbour")
+        object.__setattr__(self, "relations", tuple(self.relations))
+        if self.relations and self.kind == "features":
+            raise UserError("neighbours by features take no relations; leave them out")
+
+    def uses(self, relation: str) -> bool:
+        """Whether hyperedges of a relation may have gone into it."""
+        return self.kind == "hyperedges" and (not self.relations or relation in self.relations)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, from which `Recipe(**values)` makes it again."""
+        return asdict(self) | {"relations": list(self.relations)}
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Intra:
+    """Undirected weighted edges between items of one modality.
+
+    Attributes:
+        edges: int64 [E, 2], every pair once and none with itself.
+        weights: float32 [E] above 0; None: all 1.
+        recipe: how it was made; None for what was given.
+
+    Raises UserError for what is otherwise; `Intra.of` makes edges so.
+    """
+
+    edges: Lazy[np.ndarray] = Lazy()
+    weights: Lazy[np.ndarray | None] = Lazy(None)
+    recipe: Recipe | None = None
+
+    def __post_init__(self) -> None:
+        if is_unread(self, "edges"):
+            return
+        edges = index_rows(self.edges, 2, "edges of an intra graph")
+        object.__setattr__(self, "edges", edges)
+        loops = np.flatnonzero(edges[:, 0] == edges[:, 1])
+        if len(loops):
+            raise UserError(
+                f"edge {loops[0]} of an intra graph joins item {edges[loops[0], 0]} with itself; "
+                "leave such edges out, or use Intra.of"
+            )
+        again = first_repeat(row_keys(np.sort(edges, axis=1)))
+        if again is not None:
+            raise UserError(
+                f"edge {again} of an intra graph, {edges[again].tolist()}, came before; give "
+                "each pair once, in one direction, or use Intra.of"
+            )
+        if self.weights is not None:
+            weights = finite_numbers(self.weights, len(edges), "weights of an intra graph")
+            if (weights <= 0).any():
+                worst = int(np.argmin(weights))
+                raise UserError(
+                    f"weight {worst} of an intra graph is {weights[worst]}; weights must be "
+                    "above 0: leave such edges out"
+                )
+            object.__setattr__(self, "weights", weights)
+
+    def __repr__(self) -> str:
+        return f"Intra({self.num_edges:,} edges, recipe={self.recipe})"
+
+    @property
+    def num_edges(self) -> int:
+        """E, without reading them."""
+        return num_rows(self, "edges")
+
+    @classmethod
+    def of(cls, edges: Any, weights: Any = None, recipe: Recipe | None = None) -> Intra:
+        """The graph of edges that may go both ways, be repeated or join an item with itself.
+
+        Of several weights of a pair the largest counts.
+        """
+        pairs = np.sort(index_rows(edges, 2, "edges of an intra graph"), axis=1)
+        keep = np.flatnonzero(pairs[:, 0] != pairs[:, 1])
+        if weights is not None:
+            weights = finite_numbers(weights, len(pairs), "weights of an intra graph")
+            keep = keep[np.argsort(-weights[keep], kind="stable")]
+        _, first = np.unique(row_keys(pairs[keep]), return_index=True)
+        keep = keep[first]
+        return cls(pairs[keep], None if weights is None else weights[keep], recipe)
+
+
+def chain(num_items: int) -> Intra:
+    """Every item joined with the next: for items that are in order, such as centuries."""
+    items = np.arange(max(num_items, 1), dtype=np.int64)
+    return Intra(np.stack([items[:-1], items[1:]], axis=1))

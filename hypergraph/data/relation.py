@@ -1,0 +1,139 @@
+"""One kind of K-way link: its hyperedges, their values, and the part of a given split each is in.
+
+Legend: n hyperedges, K arity.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from hvdtma.errors import UserError, nearest
+from hvdtma.graph.raw import PARTS
+from hypergraph.data.checks import finite_numbers, index_rows, row_keys
+from hypergraph.data.lazy import Lazy, is_unread, num_rows
+
+TRAIN, VALID, TEST = range(3)
+_PART_OF = {
+    **dict.fromkeys(("train", "training"), TRAIN),
+    **dict.fromkeys(("valid", "validation", "val", "dev"), VALID),
+    **dict.fromkeys(("test", "testing"), TEST),
+}
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Relation:
+    """Hyperedges that join one item of each of several modalities.
+
+    Attributes:
+        name: such as `artwork`.
+        modalities: names, distinct, at least two.
+        indices: int64 [n, K], positions of items.
+        values: float32 [n]; None where a hyperedge is present or absent, no more.
+        part: int8 [n], 0 train, 1 valid, 2 test (or those words); None without a given split.
+        num_repeats: hyperedges that were dropped because they came before.
+
+    Without values, hyperedges that are given again are dropped, and counted; of those in several
+    parts the held-out one stays. With values all are kept.
+
+    Raises UserError for what does not fit together, and for values that are not finite.
+    """
+
+    name: str
+    modalities: tuple[str, ...]
+    indices: Lazy[np.ndarray] = Lazy()
+    values: Lazy[np.ndarray | None] = Lazy(None)
+    part: Lazy[np.ndarray | None] = Lazy(None)
+    num_repeats: int = 0
+
+    def __post_init__(self) -> None:
+        where = f"relation '{self.name}'"
+        object.__setattr__(self, "modalities", tuple(self.modalities))
+        if len(self.modalities) < 2:
+            raise UserError(f"{where} joins {list(self.modalities)}; it needs two modalities")
+        name, times = Counter(self.modalities).most_common(1)[0]
+        if times > 1:
+            raise UserError(
+                f"{where} has modality '{name}' {times} times; links inside a modality are its "
+                "intra graph"
+            )
+        if is_unread(self, "indices"):
+            return
+        indices = index_rows(self.indices, len(self.modalities), f"indices of {where}")
+        object.__setattr__(self, "indices", indices)
+        if self.values is not None:
+            values = finite_numbers(self.values, len(indices), f"values of {where}")
+            object.__setattr__(self, "values", values)
+        if self.part is not None:
+            object.__setattr__(self, "part", part_codes(self.part, len(indices), where))
+        if self.values is None:
+            self._drop_repeats()
+
+    def __repr__(self) -> str:
+        names = ", ".join(self.modalities)
+        return f"Relation({self.name!r}, ({names}), {self.num_hyperedges:,} hyperedges)"
+
+    @property
+    def arity(self) -> int:
+        """K."""
+        return len(self.modalities)
+
+    @property
+    def num_hyperedges(self) -> int:
+        """How many there are, without reading them."""
+        return num_rows(self, "indices")
+
+    def take(self, rows: np.ndarray) -> Relation:
+        """Some of the hyperedges, without the parts they were in."""
+        values = None if self.values is None else self.values[rows]
+        return replace(self, indices=self.indices[rows], values=values, part=None, num_repeats=0)
+
+    def column(self, modality: str) -> np.ndarray:
+        """The items int64 [n] of one modality; raises UserError where it is none of them."""
+        if modality not in self.modalities:
+            raise UserError(
+                f"relation '{self.name}' has no modality '{modality}'; "
+                f"{nearest(modality, list(self.modalities))}"
+            )
+        return self.indices[:, self.modalities.index(modality)]
+
+    def _drop_repeats(self) -> None:
+        part = np.zeros(self.num_hyperedges, np.int8) if self.part is None else self.part
+        held_out_first = np.argsort(-part, kind="stable")
+        _, first = np.unique(row_keys(self.indices)[held_out_first], return_index=True)
+        keep = np.sort(held_out_first[first])
+        repeats = self.num_hyperedges - len(keep)
+        if not repeats:
+            return
+        object.__setattr__(self, "indices", self.indices[keep])
+        object.__setattr__(self, "num_repeats", self.num_repeats + repeats)
+        if self.part is not None:
+            object.__setattr__(self, "part", part[keep])
+
+
+def part_codes(part: Any, num_hyperedges: int, where: str) -> np.ndarray:
+    """Parts as int8 [n]; raises UserError for an unknown word or another length."""
+    array = np.asarray(part)
+    if array.shape != (num_hyperedges,):
+        raise UserError(
+            f"{where} has {num_hyperedges:,} hyperedges, but the parts have shape "
+            f"{list(array.shape)}; give one for each"
+        )
+    distinct, place = np.unique(array, return_inverse=True)
+    codes = np.array([_code_of(word) for word in distinct.tolist()], np.int8)[place.reshape(-1)]
+    unknown = np.flatnonzero(codes < 0)
+    if len(unknown):
+        word = str(array[unknown[0]])
+        raise UserError(
+            f"{where}: part of hyperedge {unknown[0]} is '{word}'; {nearest(word, list(PARTS))}"
+        )
+    return codes
+
+
+def _code_of(word: str | int) -> int:
+    """-1 for what is no part."""
+    known = word if word in (TRAIN, VALID, TEST) else _PART_OF.get(str(word).strip().lower(), -1)
+    return int(known)

@@ -1,0 +1,73 @@
+"""A relation's rows from one table, or from one for each part of a split.
+
+Legend: n hyperedges.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from hvdtma.errors import UserError, nearest
+from hypergraph.data.columns import as_ids, as_numbers, read_columns
+from hypergraph.data.item_tables import Ids, Items
+from hypergraph.data.relation import Relation
+from hypergraph.data.table_specs import RelationTables
+
+
+@dataclass(frozen=True)
+class RelationTable:
+    """Rows as read: ids [n] by modality, and values and parts [n], or None."""
+
+    ids: dict[str, Ids]
+    values: np.ndarray | None
+    part: np.ndarray | None
+
+    def relation(self, name: str, items: Mapping[str, Items]) -> Relation:
+        """The relation, once it is known where each id stands."""
+        columns = [items[modality].positions(ids) for modality, ids in self.ids.items()]
+        return Relation(name, tuple(self.ids), np.stack(columns, 1), self.values, self.part)
+
+
+def read_relation(name: str, spec: RelationTables, modalities: list[str]) -> RelationTable:
+    """Read a relation; raises UserError for unknown modalities and columns, and missing files."""
+    column_of = spec.column_of
+    for modality in column_of:
+        if modality not in modalities:
+            raise UserError(
+                f"relation '{name}' names the modality '{modality}'; "
+                f"{nearest(modality, modalities)}"
+            )
+    if not isinstance(spec.table, Mapping):
+        return _read(Path(spec.table), column_of, spec.value, spec.split)
+    if spec.split is not None:
+        raise UserError(f"relation '{name}' has a table for each part and a split column; keep one")
+    if not spec.table:
+        raise UserError(f"relation '{name}' has no table; give one, or one for each part")
+    tables = [_read(Path(path), column_of, spec.value, None) for path in spec.table.values()]
+    lengths = [len(next(iter(table.ids.values())).values) for table in tables]
+    return RelationTable(
+        {modality: Ids.joined([table.ids[modality] for table in tables]) for modality in column_of},
+        None if spec.value is None else np.concatenate([t.values for t in tables]),
+        np.repeat(list(spec.table), lengths),
+    )
+
+
+def _read(
+    path: Path, column_of: dict[str, str], value: str | None, split: str | None
+) -> RelationTable:
+    more = [column for column in (value, split) if column is not None]
+    wanted = [*column_of.values(), *more]
+    columns = read_columns(path, wanted)
+    where = [f"column '{column}' of '{path}'" for column in wanted]
+    ids = {
+        modality: Ids(where[at], as_ids(columns[at], where[at]))
+        for at, modality in enumerate(column_of)
+    }
+    at = len(column_of)
+    values = None if value is None else as_numbers(columns[at], where[at])
+    part = None if split is None else np.array(columns[-1].to_pylist())
+    return RelationTable(ids, values, part)

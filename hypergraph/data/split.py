@@ -1,0 +1,155 @@
+"""Holding hyperedges out without leaking them: neither directly, nor by way of intra graphs.
+
+Legend: n hyperedges, G groups that stay together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from hvdtma.errors import UserError, check_seed
+from hypergraph.data.checks import row_keys
+from hypergraph.data.hypergraph import MultimodalHypergraph
+from hypergraph.data.relation import TEST, TRAIN, VALID, Relation, part_codes
+
+
+@dataclass(frozen=True)
+class Split:
+    """A hypergraph to train on, and what was held out of one of its relations.
+
+    Attributes:
+        train: the hypergraph of the hyperedges that are left; intra graphs that were made of
+            this relation's hyperedges are made anew of these.
+        relation: the relation's name.
+        valid, test: what is held out; either may be empty.
+        num_left_out: hyperedges of the training (or valid) part that are also in a later part,
+            and for that in none but the latest.
+    """
+
+    train: MultimodalHypergraph
+    relation: str
+    valid: Relation
+    test: Relation
+    num_left_out: int = 0
+
+
+def split_relation(
+    graph: MultimodalHypergraph,
+    relation: str,
+    *,
+    valid: float = 0.1,
+    test: float = 0.1,
+    seed: int = 0,
+    seen: Sequence[str] = (),
+    together: str | None = None,
+) -> Split:
+    """Hold out random hyperedges of a relation; one that is repeated falls on one side whole.
+
+    Args:
+        valid, test: shares of the distinct hyperedges.
+        seed: the same one gives the same split.
+        seen: modalities whose held-out items must be in a training hyperedge, too. Others may be
+            new to training: an artwork that is in a single hyperedge is, when that is held out.
+        together: a modality: all hyperedges of one of its items fall on one side.
+
+    Raises UserError for shares that leave nothing to train on, and where `seen` leaves too few
+    hyperedges that can be held out.
+    """
+    check_seed(seed)
+    its = graph.relation(relation)
+    if not (0 <= valid < 1 and 0 <= test < 1 and valid + test < 1):
+        raise UserError(
+            f"valid is {valid} and test is {test}; they are shares of the hyperedges, from 0, and "
+            "together below 1"
+        )
+    keys = row_keys(its.indices) if together is None else its.column(together)
+    _, group_n = np.unique(keys, return_inverse=True)
+    order = np.random.default_rng(seed).permutation(int(group_n.max()) + 1)
+    rank_n = np.argsort(order)[group_n]
+    free_G = np.ones(len(order), bool)
+    for name in seen:
+        free_G[rank_n[_first_of_each(its.column(name), rank_n)]] = False
+    num_valid, num_test = (_count(share, len(order)) for share in (valid, test))
+    free = np.flatnonzero(free_G)
+    most = len(free) if seen else len(order) - 1
+    if num_valid + num_test > most:
+        raise UserError(
+            f"relation '{relation}' has {len(order):,} hyperedges (or groups) apart, of which at "
+            f"most {most:,} can be held out{_why(seen)}; {num_valid:,} for valid and {num_test:,} "
+            "for test are asked for: ask for smaller shares"
+        )
+    part_G = np.full(len(order), TRAIN, np.int8)
+    part_G[free[:num_valid]] = VALID
+    part_G[free[num_valid : num_valid + num_test]] = TEST
+    return _parted(graph, its, part_G[rank_n], 0)
+
+
+def given_split(graph: MultimodalHypergraph, relation: str, part: Any = None) -> Split:
+    """The split that says for each hyperedge of a relation: `train`, `valid` or `test`.
+
+    Args:
+        part: [n] of these words; None: what came with the relation.
+
+    A hyperedge that is in several parts stays in the last of them only: what is tested on is
+    never trained on. Raises UserError where no hyperedge is left to train on, and for unknown
+    words.
+    """
+    its = graph.relation(relation)
+    if part is None:
+        part = its.part
+    elif its.num_repeats and len(part) == its.num_hyperedges + its.num_repeats:
+        raise UserError(
+            f"relation '{relation}' has {its.num_hyperedges:,} hyperedges since "
+            f"{its.num_repeats:,} repeats were dropped, but {len(part):,} parts are given; "
+            "give the parts to Relation(..., part=...), which drops repeats of both"
+        )
+    if part is None:
+        raise UserError(
+            f"relation '{relation}' came without a split; give the part of each hyperedge, or use "
+            "split_relation"
+        )
+    codes = part_codes(part, its.num_hyperedges, f"relation '{relation}'")
+    _, group_n = np.unique(row_keys(its.indices), return_inverse=True)
+    latest_G = np.zeros(int(group_n.max()) + 1, np.int8)
+    np.maximum.at(latest_G, group_n, codes)
+    leaks_n = codes < latest_G[group_n]
+    codes = np.where(leaks_n, -1, codes)
+    return _parted(graph, its, codes, int(leaks_n.sum()))
+
+
+def _parted(
+    graph: MultimodalHypergraph, relation: Relation, part_n: np.ndarray, num_left_out: int
+) -> Split:
+    train, valid, test = (
+        relation.take(np.flatnonzero(part_n == part)) for part in (TRAIN, VALID, TEST)
+    )
+    if not train.num_hyperedges:
+        raise UserError(
+            f"relation '{relation.name}': no hyperedge is left to train on; hold fewer out"
+        )
+    rest = graph.with_relation(train)
+    for modality in map(graph.modality, relation.modalities):
+        recipe = None if modality.intra is None else modality.intra.recipe
+        if recipe is not None and recipe.uses(relation.name):
+            rest = rest.with_intra(modality.name, recipe)
+    return Split(rest, relation.name, valid, test, num_left_out)
+
+
+def _first_of_each(items_n: np.ndarray, rank_n: np.ndarray) -> np.ndarray:
+    """Where each item comes first in the order of ranks."""
+    in_order = np.argsort(rank_n, kind="stable")
+    _, first = np.unique(items_n[in_order], return_index=True)
+    return in_order[first]
+
+
+def _count(share: float, num_groups: int) -> int:
+    """At least one where any are asked for."""
+    return max(round(share * num_groups), 1) if share else 0
+
+
+def _why(seen: Sequence[str]) -> str:
+    return f" while every item of {', '.join(seen)} is trained on" if seen else ""

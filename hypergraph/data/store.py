@@ -1,0 +1,175 @@
+"""A hypergraph on disk: one Zarr v3 group, written whole and read lazily.
+
+    modality/{number}/ids/{values | offsets,utf8}                   optional
+    modality/{number}/features | features/{indptr,indices,data,shape}   dense or sparse; optional
+    modality/{number}/{edges,weights}                               optional
+    relation/{number}/{indices,values,part}                         the last two optional
+
+Names, sizes and recipes are attributes of the group. Every array has a checksum, which is held
+against what is read; so have the attributes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import scipy.sparse as sp
+import zarr
+
+from hvdtma.errors import UserError
+from hvdtma.graph.array_writer import digest
+from hvdtma.graph.chunks import ChunkReader, DamagedChunk
+from hvdtma.graph.ids import NodeIds
+from hvdtma.graph.store import StoreWriter
+from hypergraph.data.content import arrays_of, description, digest_of_text, fields
+from hypergraph.data.hypergraph import MultimodalHypergraph
+from hypergraph.data.intra import Intra, Recipe
+from hypergraph.data.lazy import Unread
+from hypergraph.data.modality import Modality
+from hypergraph.data.relation import Relation
+
+FORMAT = "hvdtma-hypergraph"
+FORMAT_VERSION = 1
+DAMAGE = (
+    DamagedChunk, ValueError, RuntimeError, LookupError, TypeError, AttributeError, OSError,
+)  # fmt: skip
+
+
+def save(graph: MultimodalHypergraph, path: str | Path, *, overwrite: bool = False) -> Path:
+    """Write a hypergraph beside `path` and rename it there when it is whole.
+
+    Raises UserError where something stands there already (unless it is a store, and `overwrite`
+    is on), and where the disk is full or may not be written.
+    """
+    path = Path(path)
+    if path.exists() and not overwrite:
+        raise UserError(f"{path} exists; say overwrite=True to replace it, or give another name")
+    described = description(graph)
+    attrs = {"format_version": FORMAT_VERSION, "content": described}
+    with StoreWriter(path, overwrite, FORMAT, dict(attrs)) as writer:
+        for name, owner, field in fields(graph):
+            for array_name, array in arrays_of(name, getattr(owner, field)).items():
+                writer.put(array_name, array)
+        checked = {"content": described, "checksums": writer.attrs["checksums"]}
+        writer.attrs["content_checksum"] = digest_of_text(checked)
+    return path
+
+
+def open_saved(path: str | Path) -> MultimodalHypergraph:
+    """Open what `save` wrote; an array is read, and checked, when it is first asked for.
+
+    Raises UserError for a path that is no such store, or a damaged one, when opening or later
+    when reading: it names the array.
+    """
+    folder = Path(path)
+    group = _opened(folder)
+    content = cast(dict[str, Any], group.attrs["content"])
+    saved = _Saved(folder, group, cast(dict[str, str], group.attrs["checksums"]))
+    modalities = []
+    for number, kept in enumerate(content["modalities"]):
+        at = f"modality/{number}"
+        intra = None
+        if kept["has_intra"]:
+            recipe = Recipe(**kept["recipe"]) if kept["recipe"] else None
+            intra = Intra(saved.field(f"{at}/edges"), saved.field(f"{at}/weights"), recipe)
+        ids, features = saved.field(f"{at}/ids"), saved.field(f"{at}/features")
+        modalities.append(Modality(kept["name"], kept["num_items"], ids, features, intra))
+    relations = [
+        Relation(
+            kept["name"],
+            tuple(kept["modalities"]),
+            saved.field(f"relation/{number}/indices"),
+            saved.field(f"relation/{number}/values"),
+            saved.field(f"relation/{number}/part"),
+            kept["num_repeats"],
+        )
+        for number, kept in enumerate(content["relations"])
+    ]
+    return MultimodalHypergraph.of(modalities, relations)
+
+
+class _Saved:
+    """The arrays of an opened store."""
+
+    def __init__(self, folder: Path, group: zarr.Group, checksums: dict[str, str]):
+        self.folder, self.group, self.checksums = folder, group, checksums
+
+    def field(self, path: str) -> Any:
+        """What stands for a field until it is read; None where it was saved as None."""
+        tails = {
+            name.removeprefix(path): found
+            for name, found in self.checksums.items()
+            if name == path or name.startswith(path + "/")
+        }
+        if not tails:
+            return None
+        rows = self._opened(path).shape[0] if "" in tails else -1
+        return Unread(partial(self.read, path, tails), rows, tails)
+
+    def read(self, path: str, tails: dict[str, str]) -> Any:
+        """A field's value; raises UserError naming the array that is damaged."""
+        arrays = {tail.strip("/"): self._array(path + tail) for tail in tails}
+        if "" in arrays:
+            return arrays[""]
+        if path.endswith("/ids"):
+            ids = NodeIds.from_arrays(arrays)
+            return np.array(ids.to_list()) if ids.are_strings else arrays["values"]
+        parts = (arrays["data"], arrays["indices"], arrays["indptr"])
+        return sp.csr_array(parts, shape=tuple(arrays["shape"].tolist()))
+
+    def _opened(self, name: str) -> zarr.Array:
+        with _naming_damage(self.folder, name):
+            return cast(zarr.Array, self.group[name])
+
+    def _array(self, name: str) -> np.ndarray:
+        with _naming_damage(self.folder, name):
+            values = ChunkReader(self.folder / name, self._opened(name))[:]
+        if digest(values) != self.checksums[name]:
+            raise _damaged(self.folder, f"array '{name}' is not what was written")
+        return values
+
+
+@contextmanager
+def _naming_damage(folder: Path, name: str) -> Iterator[None]:
+    """What is raised where an array is not as it was written, as a UserError that names it."""
+    try:
+        yield
+    except DAMAGE as error:
+        raise _damaged(folder, f"array '{name}' cannot be read: {error}") from error
+
+
+def _opened(path: Path) -> zarr.Group:
+    if not path.exists():
+        raise UserError(f"there is no hypergraph at {path}; graph.save(path) writes one")
+    try:
+        group = zarr.open_group(path, mode="r")
+        attrs = dict(group.attrs)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path} is no hypergraph: it is no Zarr group ({error})") from error
+    if attrs.get("format") != FORMAT:
+        raise UserError(
+            f"{path} is a Zarr group, but no hypergraph: its format is "
+            f"'{attrs.get('format')}', not '{FORMAT}'"
+        )
+    version = attrs.get("format_version")
+    if not isinstance(version, int) or version > FORMAT_VERSION:
+        raise UserError(
+            f"{path} has format version {version}; this one reads up to {FORMAT_VERSION}: upgrade, "
+            "or save it again"
+        )
+    checked = {name: attrs.get(name) for name in ("content", "checksums")}
+    if digest_of_text(checked) != attrs.get("content_checksum"):
+        raise _damaged(path, "its names and sizes are not what was written")
+    for name in cast(dict[str, str], attrs["checksums"]):
+        if not (path / name / "zarr.json").is_file():
+            raise _damaged(path, f"array '{name}' is lost")
+    return group
+
+
+def _damaged(path: Path, what: str) -> UserError:
+    return UserError(f"{path} is damaged: {what}; save it again")

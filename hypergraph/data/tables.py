@@ -1,0 +1,52 @@
+"""A hypergraph from tables: one column per modality, ids as they are.
+
+from_tables(
+    modalities={"user": {"edges": "friends.csv"}, "item": {"features": "items.parquet"}},
+    relations={"rating": {"table": "ratings.csv.gz", "columns": ["user", "item"],
+                          "value": "stars", "split": "part"}},
+)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from hypergraph.data.hypergraph import MultimodalHypergraph
+from hypergraph.data.item_tables import read_items
+from hypergraph.data.relation_table import read_relation
+from hypergraph.data.table_specs import ModalityTables, RelationTables, spec_of
+
+
+def from_tables(
+    modalities: Mapping[str, ModalityTables | Mapping[str, Any] | None],
+    relations: Mapping[str, RelationTables | Mapping[str, Any]],
+) -> MultimodalHypergraph:
+    """Read a hypergraph; dicts stand for `ModalityTables` and `RelationTables`, see there.
+
+    A modality's items are those of its features, or else all that relations and edges name, in
+    the order they come. A split that came along is in `Relation.part`; `given_split` uses it.
+
+    Raises UserError for unknown keys, missing files and columns, ids that features do not have,
+    and what does not make a hypergraph.
+    """
+    specs = {
+        name: spec_of(ModalityTables, spec, f"modality '{name}'")
+        for name, spec in modalities.items()
+    }
+    tables = {
+        name: read_relation(name, spec_of(RelationTables, spec, f"relation '{name}'"), list(specs))
+        for name, spec in relations.items()
+    }
+    items = {
+        name: read_items(name, spec, [t.ids[name] for t in tables.values() if name in t.ids])
+        for name, spec in specs.items()
+    }
+    graph = MultimodalHypergraph.of(
+        [found.modality for found in items.values()],
+        [table.relation(name, items) for name, table in tables.items()],
+    )
+    for name, spec in specs.items():
+        if spec.recipe is not None:
+            graph = graph.with_intra(name, spec.recipe)
+    return graph

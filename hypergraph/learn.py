@@ -1,0 +1,253 @@
+"""HyperLearn: factors of all modalities in one shared space.
+
+    graph = from_tate("artworks.csv.gz")
+    split = split_relation(graph, "artwork")
+    model = HyperLearn(split).fit()
+    model.evaluate()
+    model.complete("artwork", {"medium": "Oil paint on canvas", "century": 19}, missing="artist")
+
+Legend: N items, R width of the factors, n hyperedges, K arity.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from hvdtma.comm.communicator import Communicator, Single
+from hvdtma.errors import UserError, nearest
+from hypergraph.config import TrainConfig
+from hypergraph.data import Modality, MultimodalHypergraph, Relation, Split
+from hypergraph.data.modality import Id
+from hypergraph.placement import Placement
+from hypergraph.saved import read_saved, write_saved
+from hypergraph.train.fit import Fit, HeldOut, Watch, held_out, predict, score
+from hypergraph.train.learner import Factors, Learner, State, places
+
+Hyperedge = Mapping[str, Id] | Sequence[Id]
+
+
+class HyperLearn:
+    """A factor [N, R] per modality, learned from links inside modalities and across them.
+
+    Under `horovodrun -np K`, or with any other communicator, every rank makes the same model and
+    calls the same methods; each trains the modalities that are placed on it.
+
+    Args:
+        data: a hypergraph, or one of whose relations hyperedges are held out: then these choose
+            the best factors, and `evaluate` scores them.
+        config: how to train.
+        comm: the ranks; None is this process alone.
+
+    Attributes:
+        placement: which modality is trained where; may be printed.
+        best: scores on the validation hyperedges of what was learned.
+        stopped: why training ended.
+
+    Raises UserError, on every rank, for data or a config that do not fit.
+    """
+
+    def __init__(
+        self,
+        data: MultimodalHypergraph | Split,
+        config: TrainConfig | None = None,
+        *,
+        comm: Communicator | None = None,
+    ):
+        self.split = data if isinstance(data, Split) else None
+        self.data = data.train if isinstance(data, Split) else data
+        self.config, self.comm = config or TrainConfig(), comm or Single()
+        sizes = {m.name: m.num_items for m in self.data.modalities.values()}
+        sites = places(self.comm, self.config)
+        given = self.config.placement
+        self.placement = (
+            Placement.given(given, list(sizes), sites)
+            if given
+            else Placement.balanced(sizes, sites)
+        )
+        self.learner = Learner(self.data, self.config, self.comm, self.placement)
+        self.best: dict[str, float] = {}
+        self.stopped = ""
+        self._learned: Factors | None = None
+
+    def fit(self, watch: Watch = lambda _: None) -> HyperLearn:
+        """Train, from where it stands; the model itself. `watch` is told of every score."""
+        fit = Fit(self.learner, self._held_out("valid"), watch)
+        fit.run()
+        self.best, self.stopped = fit.best_score, fit.stopped
+        self._learned = self.learner.factors()
+        return self
+
+    @property
+    def learned(self) -> Factors:
+        """Factors and biases of all modalities; before `fit`, a collective call at first."""
+        if self._learned is None:
+            self._learned = self.learner.factors()
+        return self._learned
+
+    @property
+    def factors(self) -> dict[str, np.ndarray]:
+        """Modality -> [N, R]."""
+        return self.learned.rows
+
+    def evaluate(self, part: str = "test") -> dict[str, float]:
+        """Scores of held-out hyperedges: see `hypergraph.metrics`.
+
+        Raises UserError if none are held out.
+        """
+        if part not in ("valid", "test"):
+            raise UserError(f"part is '{part}'; valid: valid, test")
+        of = self._held_out(part)
+        if of is None:
+            raise UserError(f"no hyperedges are held out for {part}; see split_relation")
+        return score(self.learned, of)
+
+    def score(self, hyperedges: Iterable[Hyperedge], relation: str | None = None) -> np.ndarray:
+        """Scores [n] of hyperedges; of a valued relation, the values expected.
+
+        Args:
+            hyperedges: ids by modality, or in the relation's order.
+            relation: its name; may be left out where there is one only.
+
+        Raises UserError for an unknown relation, modality or item.
+        """
+        of = self._relation(relation)
+        rows = np.array([self._indices(of, each) for each in hyperedges], np.int64)
+        asked = Relation(of.name, of.modalities, rows.reshape(-1, of.arity), np.zeros(len(rows)))
+        mean = 0.0 if of.values is None else float(of.values.mean())
+        return predict(self.learned, asked) + mean
+
+    def complete(
+        self, relation: str, known: Mapping[str, Id], missing: str, *, top: int = 10
+    ) -> list[tuple[Id, float]]:
+        """The items most likely to complete a hyperedge, with their scores, best first.
+
+        Args:
+            known: ids by modality; for one that is left out, the mean of its items is taken.
+            missing: the modality whose items are asked for.
+
+        Raises UserError for an unknown relation, modality or item.
+        """
+        of = self._relation(relation)
+        for name in (*known, missing):
+            if name not in of.modalities:
+                raise UserError(
+                    f"relation '{relation}' has no modality '{name}'; "
+                    f"{nearest(name, list(of.modalities))}"
+                )
+        query_R = np.ones(self.config.model.dim)
+        bias = 0.0 if of.values is None else float(of.values.mean())
+        for name in of.modalities:
+            if name == missing:
+                continue
+            rows, biases = self.factors[name], self.learned.biases[name]
+            if name in known:
+                item = self.data.modality(name).index_of(known[name])
+                query_R, bias = query_R * rows[item], bias + float(biases[item])
+            else:
+                query_R, bias = query_R * rows.mean(0), bias + float(biases.mean())
+        score_N = self.factors[missing] @ query_R + self.learned.biases[missing] + bias
+        return self._best(missing, score_N, top)
+
+    def similar(
+        self, modality: str, item: Id, *, across: str | None = None, top: int = 10
+    ) -> list[tuple[Id, float]]:
+        """The items nearest in the shared space, by cosine, best first.
+
+        Args:
+            across: the modality to look in; None: the item's own, without the item itself.
+
+        Raises UserError for an unknown modality or item.
+        """
+        at, target = self.data.modality(modality).index_of(item), across or modality
+        own_R, rows_NR = self.factors[modality][at], self.factors[self.data.modality(target).name]
+        lengths_N = np.linalg.norm(rows_NR, axis=1) * np.linalg.norm(own_R)
+        cosine_N = rows_NR @ own_R / np.maximum(lengths_N, 1e-12)
+        if target == modality:
+            cosine_N[at] = -np.inf
+        return self._best(target, cosine_N, min(top, len(cosine_N) - (target == modality)))
+
+    def add_modality(
+        self, modality: Modality, *relations: Relation, config: TrainConfig | None = None
+    ) -> HyperLearn:
+        """A model with a modality more; the rest begins where it stands, `fit` trains on.
+
+        Args:
+            relations: new ones that it is in; a relation of a name that is there replaces it.
+
+        Raises UserError if no relation names it, or it is there already.
+        """
+        if modality.name in self.data.modalities:
+            raise UserError(f"the model has the modality '{modality.name}' already")
+        if not any(modality.name in relation.modalities for relation in relations):
+            raise UserError(f"no relation given names the modality '{modality.name}'; give one")
+        data = self.data.with_modality(modality)
+        for relation in relations:
+            data = data.with_relation(relation)
+        if self.split is None:
+            model = HyperLearn(data, config or self.config, comm=self.comm)
+        else:
+            split = Split(data, self.split.relation, self.split.valid, self.split.test)
+            model = HyperLearn(split, config or self.config, comm=self.comm)
+        model.learner.load(self.learner.states())
+        return model
+
+    def save(self, path: str | Path) -> Path:
+        """Write what was learned as safetensors, whole or not at all; a collective call."""
+        states, learned = self.learner.states(), self.learned
+        if self.comm.rank == 0:
+            write_saved(Path(path), self.data, self.config, states, learned, self.best)
+        return Path(path)
+
+    @classmethod
+    def load(
+        cls,
+        path: str | Path,
+        data: MultimodalHypergraph | Split,
+        *,
+        comm: Communicator | None = None,
+    ) -> HyperLearn:
+        """What `save` wrote, with the data that it was learned from (or more modalities).
+
+        Raises UserError if it is damaged, or of other modalities.
+        """
+        saved = read_saved(Path(path))
+        model = cls(data, saved.config, comm=comm)
+        saved.check(model.data)
+        model.learner.load(saved.states)
+        model.best = saved.best
+        return model
+
+    def states(self) -> dict[str, State]:
+        """The state of every modality's net; a collective call."""
+        return self.learner.states()
+
+    def _held_out(self, part: str) -> HeldOut | None:
+        if self.split is None:
+            return None
+        parts = {"valid": self.split.valid, "test": self.split.test}
+        if not parts[part].num_hyperedges:
+            return None
+        return held_out(parts[part], self.data.relation(self.split.relation), *parts.values())
+
+    def _relation(self, name: str | None) -> Relation:
+        if name is not None:
+            return self.data.relation(name)
+        if len(self.data.relations) > 1:
+            raise UserError(f"which relation? there are {', '.join(self.data.relations)}")
+        return next(iter(self.data.relations.values()))
+
+    def _indices(self, relation: Relation, hyperedge: Hyperedge) -> list[int]:
+        if not isinstance(hyperedge, Mapping):
+            hyperedge = dict(zip(relation.modalities, hyperedge, strict=False))
+        lacking = [name for name in relation.modalities if name not in hyperedge]
+        if lacking:
+            raise UserError(f"a hyperedge of '{relation.name}' needs an item of '{lacking[0]}'")
+        return [self.data.modality(n).index_of(hyperedge[n]) for n in relation.modalities]
+
+    def _best(self, name: str, score_N: np.ndarray, top: int) -> list[tuple[Id, float]]:
+        modality = self.data.modality(name)
+        order = np.argsort(-score_N, kind="stable")[:top]
+        return [(modality.id_of(int(at)), float(score_N[at])) for at in order]

@@ -1,0 +1,1 @@
+"""The pieces of HyperLearn, each on one device and free of communication."""

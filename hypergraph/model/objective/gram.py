@@ -1,0 +1,81 @@
+"""The squared error over a whole tensor, through Gram matrices.
+
+Legend: n hyperedges given, K modalities, N_k items of one, R rank.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+
+import torch
+
+from hvdtma.errors import UserError
+from hypergraph.model.objective.predict import predict
+
+
+def gram(factor_NR: torch.Tensor) -> torch.Tensor:
+    """F^T F, [R, R]."""
+    return factor_NR.T @ factor_NR
+
+
+def balanced_weight(num_present: int, sizes: Sequence[int], ratio: float = 1.0) -> float:
+    """The `absent_weight` with which all absent entries together weigh `ratio` times the present.
+
+    At weight 1 they outweigh them by the inverse density, 10^9 and more in sparse relations, and
+    the best factors are then next to zero.
+    """
+    return ratio * num_present / prod(sizes)
+
+
+def gram_loss(
+    indices_nK: torch.Tensor,
+    value_n: torch.Tensor | None,
+    factors: Sequence[torch.Tensor],
+    *,
+    absent_weight: float = 1.0,
+    num_present: int | None = None,
+    grams: Sequence[torch.Tensor | None] | None = None,
+    sizes: Sequence[int] | None = None,
+) -> torch.Tensor:
+    """Squared error over every entry of the tensor, absent ones as zeros, per present hyperedge.
+
+        1/n ( w0 sum_all y^2 + sum_present [(x - y)^2 - w0 y^2] ),   x a value, y the prediction
+
+    with sum_all y^2 = 1^T (F_1^T F_1 * ... * F_K^T F_K) 1, so that no tensor is ever built:
+    O(n K R + sum N_k R^2). With w0 = 1 this is ||X - Y||^2 / n; with less, weighted factorisation
+    of implicit feedback (Hu, Koren and Volinsky, ICDM 2008), summed as by He et al. (SIGIR 2016).
+    Factors of zero give the mean square of the values, whatever n and N_k.
+
+    A random batch of the present hyperedges gives an unbiased estimate: its mean stands for that
+    over all, and the other term needs no hyperedges.
+
+    Args:
+        indices_nK: int64, the present hyperedges or a batch of them; no hyperedge twice.
+        value_n: their values; None is 1.
+        factors: [N_k, R] each, detached where no gradient is wanted. Where `grams` and `sizes` are
+            given, the rows that `indices_nK` names suffice.
+        absent_weight: w0; see `balanced_weight`.
+        num_present: hyperedges present in all, if `indices_nK` is a batch.
+        grams: [R, R] each, from elsewhere; None, as a whole or for one, is that of the factor.
+        sizes: N_k; None is the factors' lengths.
+
+    Raises UserError for a factor that is given in part and without its Gram matrix.
+    """
+    sizes = [len(factor) for factor in factors] if sizes is None else sizes
+    grams = [None] * len(factors) if grams is None else grams
+    predicted_n = predict(indices_nK, factors)
+    error_n = predicted_n - (1 if value_n is None else value_n)
+    present_n = error_n.square() - absent_weight * predicted_n.square()
+    mean_square = torch.ones((), dtype=predicted_n.dtype, device=predicted_n.device)
+    for k, (given, factor_NR, size) in enumerate(zip(grams, factors, sizes, strict=True)):
+        if given is None and len(factor_NR) != size:
+            raise UserError(
+                f"factor {k} has {len(factor_NR)} rows of {size} and no Gram matrix; "
+                "give all rows, or the Gram matrix of all rows"
+            )
+        # a mean, as a sum over the whole tensor can be more than float32 holds
+        mean_square = mean_square * ((gram(factor_NR) if given is None else given) / max(size, 1))
+    count = len(indices_nK) if num_present is None else num_present
+    entries = absent_weight * (prod(sizes) / max(count, 1))
+    return present_n.sum() / max(len(indices_nK), 1) + entries * mean_square.sum()

@@ -1,0 +1,191 @@
+"""One rank's part of HyperLearn: its sites, its batches, and what it hears of the others.
+
+Legend: N items, R width of the factors.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from copy import deepcopy
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from hvdtma.comm.communicator import Communicator
+from hvdtma.errors import UserError
+from hypergraph.config import TrainConfig
+from hypergraph.data import MultimodalHypergraph
+from hypergraph.placement import Placement
+from hypergraph.placement import Site as Where
+from hypergraph.train.batches import Batch, Batches
+from hypergraph.train.exchange import Exchange
+from hypergraph.train.losses import loss_name
+from hypergraph.train.share import View
+from hypergraph.train.site import ModalityNet, Site
+
+State = dict[str, torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Factors:
+    """What was learned of every modality, on the CPU.
+
+    Attributes:
+        rows: name -> [N, R].
+        biases: name -> [N].
+    """
+
+    rows: dict[str, np.ndarray]
+    biases: dict[str, np.ndarray]
+
+
+@dataclass
+class Learner:
+    """Trains the modalities that are placed on this rank.
+
+    Attributes:
+        compute_s: CPU seconds of this process in iterations, exchanges left out.
+        iterations: done by this rank.
+    """
+
+    data: MultimodalHypergraph
+    config: TrainConfig
+    comm: Communicator
+    placement: Placement
+    compute_s: float = 0.0
+    exchange_s: float = 0.0
+    iterations: int = 0
+    heard: dict[str, View] = field(default_factory=dict)
+    kept: dict[str, State] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check_same_data(self.data, self.config, self.comm)
+        own = self.placement.of_rank(self.comm.rank)
+        self.sites = [
+            Site(self.data, names, self.config, torch.device(where.device))
+            for where, names in own.items()
+        ]
+        sizes = {m.name: m.num_items for m in self.data.modalities.values()}
+        relations = {r.name: r.modalities for r in self.data.relations.values()}
+        self.exchange = Exchange(self.comm, self.placement, relations, sizes, self.config.model.dim)
+        here = {name for names in own.values() for name in names}
+        self.batches = [
+            Batches(
+                relation,
+                [sizes[name] for name in relation.modalities],
+                batch_size=self.config.batch_size,
+                negatives=self.config.loss.negatives
+                if loss_name(relation, self.config.loss) == "ranking"
+                else 0,
+                stream=[self.config.seed, number],
+                dtype=self.config.dtype,
+            )
+            for number, relation in enumerate(self.data.relations.values())
+            if here & set(relation.modalities)
+        ]
+
+    def iterate(self) -> dict[str, float]:
+        """One step of every own modality; a collective call in exact mode. Its losses by name."""
+        before, waited = time.process_time(), 0.0
+        batches = [batches.next() for batches in self.batches]
+        own = self._views()
+        if self.config.exchange_s is None:
+            start, cpu = time.monotonic(), time.process_time()
+            seen = self.exchange.of_batches(own, batches)
+            self.exchange_s += time.monotonic() - start
+            waited = time.process_time() - cpu
+        else:
+            seen = {batch.relation: self._heard(own, batch) for batch in batches}
+        found: dict[str, float] = {}
+        for site in self.sites:
+            losses = site.loss(own, seen, batches)
+            site.step(losses)
+            found |= {name: float(loss.detach()) for name, loss in losses.items()}
+        self.iterations += 1
+        self.compute_s += time.process_time() - before - waited
+        return found
+
+    def hear(self) -> None:
+        """Take in all factors of the other ranks; a collective call, for stale mode."""
+        start = time.monotonic()
+        with torch.no_grad():
+            self.heard = self.exchange.of_all(self._views())
+        self.exchange_s += time.monotonic() - start
+
+    @torch.no_grad()
+    def factors(self) -> Factors:
+        """What all ranks have learned so far; a collective call."""
+        own = {
+            name: tuple(x.detach().cpu().clone().numpy() for x in (view.rows_SR, view.bias_S))
+            for name, view in self._views().items()
+        }
+        every = {name: pair for part in self.comm.gather(own) for name, pair in part.items()}
+        rows = {name: every[name][0] for name in self.data.modalities}
+        return Factors(rows, {name: every[name][1] for name in self.data.modalities})
+
+    def remember(self) -> None:
+        """Keep the present state, to `recall`."""
+        self.kept = {name: deepcopy(net.state_dict()) for name, net in self._nets().items()}
+
+    def recall(self) -> None:
+        """Go back to what was remembered last."""
+        self.load(self.kept)
+
+    def states(self) -> dict[str, State]:
+        """The state of every modality's net, on every rank; a collective call."""
+        own = {
+            name: {key: value.cpu() for key, value in net.state_dict().items()}
+            for name, net in self._nets().items()
+        }
+        every = {name: state for part in self.comm.gather(own) for name, state in part.items()}
+        return {name: every[name] for name in self.data.modalities}
+
+    def load(self, states: Mapping[str, State]) -> None:
+        """Take on states by modality; modalities without one stay as they are."""
+        for name, net in self._nets().items():
+            if name in states:
+                net.load_state_dict(states[name])
+
+    def _nets(self) -> dict[str, ModalityNet]:
+        return {name: net for site in self.sites for name, net in site.nets.items()}
+
+    def _views(self) -> dict[str, View]:
+        return {name: view for site in self.sites for name, view in site.views().items()}
+
+    def _heard(self, own: dict[str, View], batch: Batch) -> dict[str, View]:
+        views = own | self.heard
+        return {name: views[name].take(rows) for name, rows in batch.rows.items()}
+
+
+def places(comm: Communicator, config: TrainConfig) -> list[Where]:
+    """The devices of all ranks; a collective call.
+
+    Raises UserError, on every rank, where a GPU is asked for and none is found.
+    """
+    gpus = torch.cuda.device_count() if config.device != "cpu" else 0
+    if config.device == "cuda" and not gpus:
+        raise UserError("device is cuda, but PyTorch finds no GPU; use device=cpu or auto")
+    if not gpus:
+        own = ["cpu"]
+    elif comm.size == 1:
+        own = [f"cuda:{number}" for number in range(gpus)]
+    else:
+        own = [f"cuda:{comm.local_rank % gpus}"]
+    return [Where(rank, device) for rank, all_ in enumerate(comm.gather(own)) for device in all_]
+
+
+def check_same_data(data: MultimodalHypergraph, config: TrainConfig, comm: Communicator) -> None:
+    """Raises UserError, on every rank, if one of them has another hypergraph or another config."""
+    if comm.size == 1:
+        return
+    sums = comm.gather((data.checksum(), config.model_dump_json()))
+    for rank, (checksum, settings) in enumerate(sums):
+        if checksum != sums[0][0]:
+            raise UserError(
+                f"rank {rank} has another hypergraph than rank 0 (checksum {checksum} instead of "
+                f"{sums[0][0]}); all ranks must read the same data"
+            )
+        if settings != sums[0][1]:
+            raise UserError(f"rank {rank} was given another config than rank 0")

@@ -1,0 +1,48 @@
+"""The loss of a relation's batch, as the config names it.
+
+Legend: n hyperedges of a batch, K arity.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from hypergraph.config import LossConfig
+from hypergraph.data import Relation
+from hypergraph.model.objective import balanced_weight, gram_loss, observed_loss, ranking_loss
+from hypergraph.train.batches import Batch
+from hypergraph.train.share import View
+
+
+def loss_name(relation: Relation, config: LossConfig) -> str:
+    """`gram`, `ranking` or `observed`: of valued relations always the last."""
+    return "observed" if relation.values is not None else config.name
+
+
+def relation_loss(
+    relation: Relation, batch: Batch, views: Sequence[View], config: LossConfig, mean: float
+) -> torch.Tensor:
+    """One value; `views` are of the batch's rows, one for each modality, on one device."""
+    device = views[0].rows_SR.device
+    indices_nK = batch.indices_nK.to(device)
+    rows, biases = [view.rows_SR for view in views], [view.bias_S for view in views]
+    name = loss_name(relation, config)
+    if name == "observed":
+        assert batch.value_n is not None
+        value_n = batch.value_n.to(device)
+        return observed_loss(indices_nK, value_n, rows, mean=mean, biases=biases)
+    if name == "ranking":
+        assert batch.corrupted_nKm is not None
+        return ranking_loss(indices_nK, batch.corrupted_nKm.to(device), rows, biases=biases)
+    sizes, count = [view.size for view in views], relation.num_hyperedges
+    return gram_loss(
+        indices_nK,
+        None,
+        rows,
+        absent_weight=balanced_weight(count, sizes, config.absent_ratio),
+        num_present=count,
+        grams=[view.gram_RR for view in views],
+        sizes=sizes,
+    )

@@ -1,0 +1,139 @@
+"""What one device trains: its modalities' nets, and its part of every relation they are in.
+
+Legend: N items, R rank of the factors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from zlib import crc32
+
+import numpy as np
+import torch
+from torch import nn
+
+from hvdtma.train.optimizers import make_optimizer
+from hypergraph.config import TrainConfig
+from hypergraph.data import Modality, MultimodalHypergraph
+from hypergraph.model.diffusion import FactorNet, initial_scale
+from hypergraph.model.laplacian import normalised_laplacian, rescaled
+from hypergraph.model.objective import gram, smoothness
+from hypergraph.sparse import SparseMatrix
+from hypergraph.train.batches import Batch
+from hypergraph.train.losses import relation_loss
+from hypergraph.train.share import View
+
+
+class ModalityNet(nn.Module):
+    """A modality's factor [N, R] and biases [N], with its graph and features beside.
+
+    Its initial values come from the seed and its name alone: the same on whatever rank.
+    """
+
+    def __init__(self, modality: Modality, config: TrainConfig, arity: int, device: torch.device):
+        super().__init__()
+        dtype = config.dtype
+        self.size = modality.num_items
+        features = features_of(modality, dtype) if config.model.features else None
+        intra = modality.intra
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(crc32(modality.name.encode()) ^ config.seed)
+            self.net = FactorNet(
+                modality.num_items,
+                config.model.dim,
+                scale=initial_scale(config.model.dim, arity),
+                order=config.model.order if intra is not None else 0,
+                steps=config.model.steps if intra is not None else 0,
+                feature_dim=None if features is None else features.shape[1],
+            ).to(dtype)
+        self.bias = nn.Parameter(torch.zeros(modality.num_items, dtype=dtype))
+        self.laplacian = self.operator = None
+        if intra is not None:
+            edges = torch.from_numpy(intra.edges)
+            weights = None if intra.weights is None else torch.from_numpy(intra.weights)
+            laplacian = normalised_laplacian(
+                edges, weights, num_nodes=modality.num_items, dtype=dtype
+            )
+            self.laplacian, self.operator = laplacian.to(device), rescaled(laplacian).to(device)
+        self.features = None if features is None else features.to(device)
+        self.to(device)
+
+    def forward(self) -> View:
+        """All rows, with gradients."""
+        factor_NR = self.net(self.operator, self.features)
+        return View(factor_NR, self.bias, gram(factor_NR), self.size)
+
+
+class Site:
+    """The modalities trained on one device."""
+
+    def __init__(
+        self,
+        data: MultimodalHypergraph,
+        names: Sequence[str],
+        config: TrainConfig,
+        device: torch.device,
+    ):
+        self.config, self.device = config, device
+        self.nets = {
+            name: ModalityNet(data.modality(name), config, _arity(data, name), device)
+            for name in names
+        }
+        self.relations = [r for r in data.relations.values() if set(names) & set(r.modalities)]
+        self.means = {
+            r.name: 0.0 if r.values is None else float(r.values.mean()) for r in self.relations
+        }
+        self.optimizer = make_optimizer(config.optimizer, nn.ModuleDict(self.nets))
+
+    def views(self) -> dict[str, View]:
+        """Each of its modalities, with gradients."""
+        return {name: net() for name, net in self.nets.items()}
+
+    def loss(
+        self,
+        own: Mapping[str, View],
+        seen: Mapping[str, Mapping[str, View]],
+        batches: Sequence[Batch],
+    ) -> dict[str, torch.Tensor]:
+        """The relations' losses, and the smoothness of its own modalities, by name."""
+        losses = {}
+        for batch in batches:
+            relation = next((r for r in self.relations if r.name == batch.relation), None)
+            if relation is None:
+                continue
+            views = [
+                view if name in self.nets else view.detached(self.device)
+                for name, view in ((n, seen[batch.relation][n]) for n in relation.modalities)
+            ]
+            losses[relation.name] = relation_loss(
+                relation, batch, views, self.config.loss, self.means[relation.name]
+            )
+        weight = self.config.loss.smoothness
+        for name, net in self.nets.items():
+            if net.laplacian is not None and weight:
+                losses[f"smoothness of {name}"] = weight * smoothness(
+                    own[name].rows_SR, net.laplacian
+                )
+        return losses
+
+    def step(self, losses: Mapping[str, torch.Tensor]) -> None:
+        """One optimiser step down the sum of losses."""
+        self.optimizer.zero_grad()
+        torch.stack(list(losses.values())).sum().backward()
+        self.optimizer.step()
+
+
+def _arity(data: MultimodalHypergraph, name: str) -> int:
+    return max((relation.arity for relation in data.relations_of(name)), default=2)
+
+
+def features_of(modality: Modality, dtype: torch.dtype) -> SparseMatrix | torch.Tensor | None:
+    """A modality's features [N, D], None if it has none."""
+    features = modality.features
+    if features is None:
+        return None
+    if isinstance(features, np.ndarray):
+        return torch.from_numpy(features).to(dtype)
+    coo = features.tocoo()
+    row, col = (torch.from_numpy(x.astype("int64")) for x in coo.coords)
+    return SparseMatrix.of(row, col, torch.from_numpy(coo.data).to(dtype), features.shape)

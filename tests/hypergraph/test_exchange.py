@@ -1,0 +1,107 @@
+"""K modalities on K ranks are K modalities in one process."""
+
+import numpy as np
+import pytest
+from small_learning import config_of, ring, small_graph
+
+from hvdtma.comm import InProcessGroup
+from hvdtma.errors import UserError
+from hypergraph.placement import Placement, Site
+from hypergraph.train.learner import Learner, places
+
+ITERATIONS = 12
+
+
+def trained(graph, config, ranks):
+    """Of every rank: its losses, its gradients, all factors, and the bytes it sent."""
+
+    def train(comm):
+        sizes = {m.name: m.num_items for m in graph.modalities.values()}
+        learner = Learner(graph, config, comm, Placement.balanced(sizes, places(comm, config)))
+        losses = [learner.iterate() for _ in range(ITERATIONS)]
+        gradients = {
+            f"{name}.{key}": parameter.grad.numpy().copy()
+            for site in learner.sites
+            for name, net in site.nets.items()
+            for key, parameter in net.named_parameters()
+            if parameter.grad is not None
+        }
+        return losses, gradients, learner.factors(), learner.exchange.bytes_sent
+
+    return InProcessGroup(ranks).run(train)
+
+
+@pytest.mark.parametrize("loss", ["ranking", "gram"])
+@pytest.mark.parametrize("ranks", [2, 3, 4])
+@pytest.mark.parametrize("batch_size", [64, None])
+def test_losses_gradients_and_factors_are_those_of_one_process(ranks, loss, batch_size):
+    graph = small_graph(ranks)
+    config = config_of(loss={"name": loss}, batch_size=batch_size, precision="float64")
+    [(losses, gradients, factors, sent)] = trained(graph, config, 1)
+    assert sent == 0
+    parts = trained(graph, config, ranks)
+    for step, expected in enumerate(losses):
+        found = {name: value for part in parts for name, value in part[0][step].items()}
+        assert found == pytest.approx(expected, rel=1e-6)
+    found = {name: value for part in parts for name, value in part[1].items()}
+    assert found.keys() == gradients.keys()
+    for name, expected in gradients.items():
+        np.testing.assert_allclose(found[name], expected, rtol=1e-6, atol=1e-12)
+    for part in parts:
+        for name, rows in factors.rows.items():
+            np.testing.assert_allclose(part[2].rows[name], rows, rtol=1e-6)
+        assert part[3] > 0
+
+
+def test_fewer_ranks_than_modalities_share_them_out():
+    graph = small_graph(4)
+    config = config_of(precision="float64")
+    [one] = trained(graph, config, 1)
+    for part in trained(graph, config, 2):
+        for name, rows in one[2].rows.items():
+            np.testing.assert_allclose(part[2].rows[name], rows, rtol=1e-6)
+
+
+def test_in_a_ring_a_rank_sends_the_same_however_many_there_are():
+    sent = [part[3] for ranks in (3, 6) for part in trained(ring(ranks), config_of(), ranks)]
+    assert max(sent) < 1.1 * min(sent)
+
+
+def test_different_data_on_different_ranks_are_found():
+    def learner(comm):
+        graph = small_graph(2, seed=comm.rank)
+        Learner(graph, config_of(), comm, Placement({"m0": Site(0), "m1": Site(1)}))
+
+    with pytest.raises(UserError, match="rank 1 has another hypergraph than rank 0"):
+        InProcessGroup(2).run(learner)
+
+
+def test_more_ranks_than_modalities_are_refused():
+    sites = [Site(rank) for rank in range(3)]
+    with pytest.raises(UserError, match="3 ranks for 2 modalities"):
+        Placement.balanced({"a": 1, "b": 1}, sites)
+
+
+def test_placements_are_balanced_and_can_be_printed():
+    sites = [Site(0, "cuda:0"), Site(1, "cuda:1")]
+    placement = Placement.balanced({"small": 1, "large": 10, "middle": 5, "other": 5}, sites)
+    assert str(placement).splitlines() == [
+        "small    rank 0, cuda:0",
+        "large    rank 0, cuda:0",
+        "middle   rank 1, cuda:1",
+        "other    rank 1, cuda:1",
+    ]
+
+
+def test_a_placement_may_be_given():
+    sites = [Site(0), Site(1)]
+    placement = Placement.given({"a": 1, "b": 0}, ["a", "b"], sites)
+    assert placement.of_rank(1) == {Site(1): ["a"]}
+    with pytest.raises(UserError, match="names the modality 'c'"):
+        Placement.given({"a": 1, "b": 0, "c": 0}, ["a", "b"], sites)
+    with pytest.raises(UserError, match="no rank for the modality 'b'"):
+        Placement.given({"a": 1}, ["a", "b"], sites)
+    with pytest.raises(UserError, match="there are 2 ranks"):
+        Placement.given({"a": 1, "b": 2}, ["a", "b"], sites)
+    with pytest.raises(UserError, match="leaves rank 1 without a modality"):
+        Placement.given({"a": 0, "b": 0}, ["a", "b"], sites)

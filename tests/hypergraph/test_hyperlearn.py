@@ -1,0 +1,147 @@
+"""HyperLearn as its users see it."""
+
+import numpy as np
+import pytest
+from small_learning import GROUPS, config_of, small_graph
+
+from hvdtma.comm import InProcessGroup
+from hvdtma.errors import UserError
+from hypergraph import HyperLearn, Modality, MultimodalHypergraph, Relation, split_relation
+from hypergraph.baselines import JointGCN, cp_config, popularity, without_context
+from hypergraph.train.fit import held_out, score
+
+K = 3
+LONG = {"iterations": 300, "evaluate": {"every": 50}, "optimizer": {"lr": 0.02}}
+
+
+@pytest.fixture(scope="module")
+def graph():
+    return small_graph(K)
+
+
+@pytest.fixture(scope="module")
+def split(graph):
+    return split_relation(graph, "all", valid=0.15, test=0.15)
+
+
+@pytest.fixture(scope="module")
+def model(split):
+    return HyperLearn(split, config_of(**LONG)).fit()
+
+
+def test_it_completes_held_out_hyperedges_better_than_what_knows_less(split, model):
+    train, config = split.train, config_of(**LONG)
+    test = held_out(split.test, train.relation("all"), split.valid)
+    found = {"hyperlearn": model.evaluate("test")["mrr"]}
+    found["popularity"] = score(popularity(train, "all"), test)["mrr"]
+    bare = HyperLearn(without_context(train), cp_config(config)).fit()
+    found["cp"] = score(bare.learned, test)["mrr"]
+    assert found["hyperlearn"] > max(found["popularity"], found["cp"]), found
+
+
+def test_the_graph_convolution_beside_it_learns_too(split):
+    gcn = JointGCN(split.train, config_of())
+    losses = [gcn.iterate() for _ in range(100)]
+    assert np.mean(losses[-10:]) < 0.9 * np.mean(losses[:10])
+    test = held_out(split.test, split.train.relation("all"), split.valid)
+    assert score(gcn.factors(), test)["mrr"] > score(popularity(split.train, "all"), test)["mrr"]
+
+
+def test_values_are_predicted(graph):
+    split = split_relation(graph, "rating", valid=0.15, test=0.15)
+    model = HyperLearn(split, config_of(**LONG)).fit()
+    metrics = model.evaluate()
+    assert metrics["rmse"] < 0.8 * split.test.values.std()
+    assert metrics["mae"] <= metrics["rmse"]
+    [row] = split.test.indices[:1].tolist()
+    [value] = model.score([row], "rating")
+    assert 1 < value < 5
+
+
+def test_training_stops_when_validation_stops_getting_better(split):
+    config = config_of(iterations=10_000, evaluate={"every": 10, "patience": 3})
+    events = []
+    model = HyperLearn(split, config).fit(events.append)
+    assert model.stopped == "early stopping"
+    best = max(events, key=lambda event: event["valid"]["mrr"])
+    assert model.best == best["valid"]
+    assert model.evaluate("valid") == pytest.approx(best["valid"])  # its factors are those
+    assert events[-1]["iteration"] == best["iteration"] + 30
+
+
+def test_stale_factors_lead_to_about_the_same_score(split, model):
+    config = config_of(**LONG, exchange_s=0.02)
+    scores = InProcessGroup(K).run(
+        lambda comm: HyperLearn(split, config, comm=comm).fit().evaluate("test")["mrr"]
+    )
+    assert len(set(scores)) == 1
+    assert scores[0] > 0.9 * model.evaluate("test")["mrr"]
+
+
+def test_a_hyperedge_is_completed_by_items_of_its_group(graph, model):
+    """Ids are positions here; groups show in the features."""
+    group_of = {n: graph.modality(n).features.argmax(1) for n in ("m0", "m1", "m2")}
+    right = []
+    for own in range(GROUPS):
+        known = {n: int(np.flatnonzero(group_of[n] == own)[0]) for n in ("m0", "m1")}
+        best = model.complete("all", known, missing="m2", top=5)
+        assert [score for _, score in best] == sorted((s for _, s in best), reverse=True)
+        right += [group_of["m2"][item] == own for item, _ in best]
+        [expected] = model.score([{**known, "m2": best[0][0]}], "all")
+        assert best[0][1] == pytest.approx(expected, rel=1e-5)
+    assert np.mean(right) > 0.5  # one in four by chance
+
+
+def test_similar_items_are_of_the_same_kind_and_across(graph, model):
+    near = model.similar("m2", 0, top=5)
+    assert 0 not in [item for item, _ in near]
+    assert len(model.similar("m0", 3, across="m1", top=4)) == 4
+    assert len(model.similar("m0", 3, top=10_000)) == graph.modality("m0").num_items - 1
+
+
+def test_what_was_saved_is_what_is_loaded(split, model, tmp_path):
+    path = model.save(tmp_path / "models" / "m.safetensors")
+    again = HyperLearn.load(path, split)
+    for name, rows in model.factors.items():
+        np.testing.assert_array_equal(again.factors[name], rows)
+    assert again.best == model.best
+    assert again.evaluate() == model.evaluate()
+    with pytest.raises(UserError, match="modality 'm1' of 47 items; the data given has none"):
+        HyperLearn.load(path, MultimodalHypergraph.of(
+            [Modality("m0", 30), Modality("x", 3)], [Relation("r", ("m0", "x"), [[0, 0]])]
+        ))  # fmt: skip
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(UserError, match="is no model, or damaged"):
+        HyperLearn.load(path, split)
+    with pytest.raises(UserError, match="no model at"):
+        HyperLearn.load(tmp_path / "nothing", split)
+
+
+def test_a_modality_is_added_and_the_rest_begins_where_it_stands(model):
+    random = np.random.default_rng(0)
+    tags = Relation("tag", ("m0", "tag"), np.stack([np.arange(30), random.integers(0, 5, 30)], 1))
+    larger = model.add_modality(Modality("tag", 5), tags)
+    for name, rows in model.factors.items():
+        np.testing.assert_array_equal(larger.factors[name], rows)
+    assert larger.fit().factors["tag"].shape == (5, 8)
+    with pytest.raises(UserError, match="has the modality 'tag' already"):
+        larger.add_modality(Modality("tag", 5), tags)
+    with pytest.raises(UserError, match="no relation given names the modality 'x'"):
+        model.add_modality(Modality("x", 5), tags)
+
+
+@pytest.mark.parametrize(
+    ("ask", "why"),
+    [
+        (lambda m: m.complete("al", {}, "m2"), "there is no relation 'al'; .*did you mean 'all'"),
+        (lambda m: m.complete("all", {"m9": 1}, "m2"), "relation 'all' has no modality 'm9'"),
+        (lambda m: m.complete("all", {"m0": 999}, "m2"), "modality 'm0' has no item 999"),
+        (lambda m: m.score([[0, 1, 2]]), "which relation"),
+        (lambda m: m.score([{"m0": 1}], "all"), "needs an item of 'm1'"),
+        (lambda m: m.evaluate("train"), "part is 'train'; valid: valid, test"),
+        (lambda m: HyperLearn(m.data, m.config).evaluate(), "no hyperedges are held out"),
+    ],
+)
+def test_what_cannot_be_answered_is_said(model, ask, why):
+    with pytest.raises(UserError, match=why):
+        ask(model)
