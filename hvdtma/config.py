@@ -7,7 +7,7 @@ types and impossible combinations raise UserError with the valid choices.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -266,6 +266,19 @@ def load_config(path: str | Path, overrides: list[str] | None = None) -> TrainCo
     Raises UserError for an unreadable file, an unknown key (valid ones listed, the nearest
     suggested), a wrong type or an impossible value.
     """
+    return load_as(TrainConfig, path, overrides)
+
+
+def parse_config(values: dict, *, source: str = "config") -> TrainConfig:
+    """A config from plain nested values; raises UserError as `load_config` does."""
+    return parse_as(TrainConfig, values, source=source)
+
+
+C = TypeVar("C", bound=Component)
+
+
+def load_as(kind: type[C], path: str | Path, overrides: list[str] | None = None) -> C:
+    """A config of any kind; see `load_config`."""
     path = Path(path)
     if not path.is_file():
         raise UserError(f"no config at {path}; examples are in configs/")
@@ -280,19 +293,19 @@ def load_config(path: str | Path, overrides: list[str] | None = None) -> TrainCo
         raise UserError(f"{path} cannot be read: {error}") from error
     if not isinstance(values, dict):
         raise UserError(f"{path} holds a list; a config is keys and values")
-    return parse_config(values, source=str(path))
+    return parse_as(kind, values, source=str(path))
 
 
-def parse_config(values: dict, *, source: str = "config") -> TrainConfig:
-    """A config from plain nested values; raises UserError as `load_config` does."""
+def parse_as(kind: type[C], values: dict, *, source: str = "config") -> C:
+    """A config of any kind; see `parse_config`."""
     try:
-        return TrainConfig.model_validate(values)
+        return kind.model_validate(values)
     except ValidationError as error:
-        lines = [_explain(detail) for detail in error.errors()]
+        lines = [_explain(kind, detail) for detail in error.errors()]
         raise UserError(f"{source}: " + "\n".join(lines)) from None
 
 
-def dump_config(config: TrainConfig, path: Path) -> None:
+def dump_config(config: Component, path: Path) -> None:
     """Write every value, defaults included, as YAML."""
     OmegaConf.save(OmegaConf.create(config.model_dump(mode="json")), path)
 
@@ -303,12 +316,12 @@ WORDS = {  # for what pydantic says in names of classes
 }
 
 
-def _explain(detail: ErrorDetails) -> str:
+def _explain(kind: type[Component], detail: ErrorDetails) -> str:
     """One line on one thing that is wrong: the key, what came, what is valid."""
     key = ".".join(str(part) for part in detail["loc"])
     if detail["type"] == "extra_forbidden":
-        siblings = _keys_beside(detail["loc"])
-        elsewhere = [name for name in _all_keys() if name.split(".")[-1] == detail["loc"][-1]]
+        siblings = _keys_beside(kind, detail["loc"])
+        elsewhere = [name for name in _all_keys(kind) if name.split(".")[-1] == detail["loc"][-1]]
         hint = f" (there is {elsewhere[0]})" if elsewhere else ""
         return f"unknown key '{key}'; {nearest(str(detail['loc'][-1]), siblings)}{hint}"
     if detail["type"] == "missing":
@@ -320,19 +333,22 @@ def _explain(detail: ErrorDetails) -> str:
     return f"'{key}' is {detail['input']!r}: {what}"
 
 
-def _keys_beside(loc: tuple) -> list[str]:
-    component: type[BaseModel] = TrainConfig
+def _keys_beside(kind: type[Component], loc: tuple) -> list[str]:
+    component: type[BaseModel] | None = kind
     for part in loc[:-1]:
-        component = component.model_fields[str(part)].annotation  # type: ignore[assignment]
-    return list(component.model_fields)
+        component = component and _component(component.model_fields[str(part)].annotation)
+    return list(component.model_fields) if component else []
 
 
-def _all_keys() -> list[str]:
+def _all_keys(kind: type[Component]) -> list[str]:
     keys = []
-    for name, info in TrainConfig.model_fields.items():
-        inner = info.annotation
-        if isinstance(inner, type) and issubclass(inner, Component):
-            keys += [f"{name}.{key}" for key in inner.model_fields]
-        else:
-            keys.append(name)
+    for name, info in kind.model_fields.items():
+        inner = _component(info.annotation)
+        keys += [f"{name}.{key}" for key in inner.model_fields] if inner else [name]
     return keys
+
+
+def _component(annotation: Any) -> type[Component] | None:
+    """The component that a field holds, be it `Component | None`."""
+    kinds = [kind for kind in (annotation, *get_args(annotation)) if isinstance(kind, type)]
+    return next((kind for kind in kinds if issubclass(kind, Component)), None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from pydantic import Field, model_validator
@@ -16,6 +16,7 @@ from hvdtma.config import (
     Positive,
     PositiveFloat,
     Seconds,
+    Share,
 )
 
 
@@ -96,8 +97,56 @@ class TrainConfig(Component):
         return self
 
 
-class SourceConfig(Component):
-    """Where the hypergraph comes from."""
+class TateConfig(Component):
+    """The Tate collection's tables."""
 
-    hypergraph: Path
-    """What `MultimodalHypergraph.save` wrote."""
+    artworks: Path
+    subjects: Path | None = None
+    """Subjects as a fifth modality, with names from this table; None: as features."""
+
+
+class DebianConfig(Component):
+    """The package archive of the machine it runs on."""
+
+    relations: Literal["star", "joint"] = "star"
+
+
+class TablesConfig(Component):
+    """Tables of one's own; `hypergraph.data.from_tables` says what the keys mean."""
+
+    modalities: dict[str, dict[str, Any] | None]
+    relations: dict[str, dict[str, Any]]
+
+
+class DataConfig(Component):
+    """What is learned from, and what is held out of it."""
+
+    hypergraph: Path | None = None
+    """What `MultimodalHypergraph.save` wrote; or one of the next three."""
+    tate: TateConfig | None = None
+    debian: DebianConfig | None = None
+    tables: TablesConfig | None = None
+    relation: str | None = None
+    """Of which hyperedges are held out; None: the only one."""
+    valid: Share = 0.1
+    test: Share = 0.1
+    """Shares held out, unless the data come with a split."""
+    split_seed: Count = 0
+
+    @model_validator(mode="after")
+    def _one(self) -> DataConfig:
+        sources = (self.hypergraph, self.tate, self.debian, self.tables)
+        given = sum(source is not None for source in sources)
+        if given != 1:
+            raise ValueError(f"give one of hypergraph, tate, debian and tables, not {given}")
+        return self
+
+
+class RunConfig(TrainConfig):
+    """A whole run: `python -m hypergraph train CONFIG`."""
+
+    data: DataConfig
+    run: Path
+    """The folder of the run; made new."""
+    warm_start: Path | None = None
+    """The folder of a run with fewer modalities, whose factors this one begins with."""

@@ -24,7 +24,7 @@ from hypergraph.data.modality import Id
 from hypergraph.placement import Placement
 from hypergraph.saved import read_saved, write_saved
 from hypergraph.train.fit import Fit, HeldOut, Watch, held_out, predict, score
-from hypergraph.train.learner import Factors, Learner, State, places
+from hypergraph.train.learner import Factors, Learner, places
 
 Hyperedge = Mapping[str, Id] | Sequence[Id]
 
@@ -220,9 +220,15 @@ class HyperLearn:
         model.best = saved.best
         return model
 
-    def states(self) -> dict[str, State]:
-        """The state of every modality's net; a collective call."""
-        return self.learner.states()
+    def begin_with(self, path: str | Path) -> None:
+        """Let the modalities that a saved model has begin where it stands.
+
+        Raises UserError if it has one that is missing here, or of another size.
+        """
+        saved = read_saved(Path(path))
+        saved.check(self.data)
+        self.learner.load(saved.states)
+        self._learned = None
 
     def _held_out(self, part: str) -> HeldOut | None:
         if self.split is None:

@@ -63,7 +63,7 @@ def write_saved(
         tensors[f"{name}/factor"] = torch.from_numpy(learned.rows[name]).contiguous()
     facts = {
         "format": FORMAT,
-        "config": config.model_dump_json(),
+        "config": config.model_dump_json(include=set(TrainConfig.model_fields)),
         "sizes": json.dumps({m.name: m.num_items for m in data.modalities.values()}),
         "best": json.dumps(best),
     }

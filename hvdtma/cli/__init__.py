@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import sys
+from collections.abc import Callable
 
 from rich.markup import escape
 
@@ -19,13 +20,18 @@ REFUSALS = (
 
 
 def main() -> None:
-    """Run a command.
+    """Run a command of `hvdtma`."""
+    from hvdtma.cli.app import app
+
+    run_app(app)
+
+
+def run_app(app: Callable[[], object]) -> None:
+    """Run a command of an app.
 
     What the user can mend is one message and exit status 2; a run that was cut short and saved
     ends with status INTERRUPTED.
     """
-    from hvdtma.cli.app import app
-
     try:
         app()
     except Interrupted as error:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 from hvdtma.comm.communicator import Communicator
-from hvdtma.config import TrainConfig
 from hvdtma.errors import UserError
 from hvdtma.launcher import launched_by_horovod
 
 
-def enter(config: TrainConfig) -> Communicator:
+def enter(folder: Path, *, elastic: bool = False) -> Communicator:
     """Meet the other trainers of this job; alone if nobody started any.
+
+    Args:
+        folder: that all of them see; a file there says where they meet.
+        elastic: whether the config is.
 
     Raises UserError if the config is elastic and the launcher is not, or the other way round.
     """
@@ -28,22 +32,21 @@ def enter(config: TrainConfig) -> Communicator:
     if invitation is not None:
         group = Joined(invitation.client, invitation.name, invitation.host, elastic=True)
     elif launched_by_horovod():
-        elastic = os.environ.get("HOROVOD_ELASTIC") == "1"
-        group = ElasticLaunched() if elastic else Launched()
-    _check_elastic(config, elastic=group is not None and group.elastic)
+        group = ElasticLaunched() if os.environ.get("HOROVOD_ELASTIC") == "1" else Launched()
+    _check_elastic(elastic, group is not None and group.elastic)
     if group is not None:
         return HorovodComm(group)
     pmix = "PMIX_RANK" in os.environ and mpi_built()  # then Horovod finds its rank by itself
     if task is not None and task.size > 1 and not pmix:
-        return meet(task, config.run.parent)
+        return meet(task, folder)
     return HorovodComm(Launched())
 
 
-def _check_elastic(config: TrainConfig, *, elastic: bool) -> None:
-    if config.elastic and not elastic:
+def _check_elastic(config: bool, launcher: bool) -> None:
+    if config and not launcher:
         raise UserError(
             "elastic trainers need a driver that starts them again: hvdtma drive CONFIG (in a "
             "Slurm job, or --local M here), or horovodrun --host-discovery-script; or elastic=false"
         )
-    if elastic and not config.elastic:
+    if launcher and not config:
         raise UserError("the launcher is elastic, the config is not; add elastic=true")

@@ -80,7 +80,7 @@ def _train(
 
     if not in_process:
         with interrupt.at_once(Interrupted("interrupted before all trainers had met")):
-            comm = enter(wanted.config)
+            comm = enter(wanted.config.run.parent, elastic=wanted.config.elastic)
         run(comm)
         return
     if started > 1:

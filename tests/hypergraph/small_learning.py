@@ -16,7 +16,7 @@ def config_of(**changes):
     return TrainConfig.model_validate(values | changes)
 
 
-def small_graph(num_modalities, *, seed=0):
+def small_graph(num_modalities, *, seed=0, num_ratings=300):
     """Unequal modalities in groups; hyperedges within a group, and values by groups."""
     random = np.random.default_rng(seed)
     sizes = [30 + 17 * k for k in range(num_modalities)]
@@ -26,9 +26,9 @@ def small_graph(num_modalities, *, seed=0):
     group_n = random.integers(0, GROUPS, 400)
     rows = [[random.choice(np.flatnonzero(g == own)) for own in group_n] for g in groups]
     all_ = Relation("all", names, np.stack(rows, 1))
-    pairs = np.stack([random.integers(0, size, 300) for size in sizes[:2]], 1)
+    pairs = np.stack([random.integers(0, size, num_ratings) for size in sizes[:2]], 1)
     same = groups[0][pairs[:, 0]] == groups[1][pairs[:, 1]]
-    values = np.where(same, 4.0, 2.0) + random.normal(0, 0.1, 300)
+    values = np.where(same, 4.0, 2.0) + random.normal(0, 0.1, num_ratings)
     return MultimodalHypergraph.of(modalities, [all_, Relation("rating", names[:2], pairs, values)])
 
 

@@ -1,0 +1,79 @@
+"""The command line: `python -m hypergraph train | evaluate | complete`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hvdtma.errors import UserError
+
+app = typer.Typer(
+    help="Learn one representation from many modalities.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+Run = Annotated[Path, typer.Argument(help="The folder of a run.", show_default=False)]
+
+
+@app.command()
+def train(
+    config: Annotated[Path, typer.Argument(help="A YAML config.", show_default=False)],
+    overrides: Annotated[
+        list[str] | None, typer.Argument(help="key=value, e.g. model.dim=128")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run.")] = False,
+) -> None:
+    """Train: alone, or under `srun` or `horovodrun -np K`, modalities shared out."""
+    from hvdtma.cli.communicator import enter
+    from hvdtma.config import load_as
+    from hypergraph.config import RunConfig
+    from hypergraph.run import train_run
+
+    loaded = load_as(RunConfig, config, overrides)
+    comm = enter(loaded.run.parent)
+    summary = train_run(loaded, comm, overwrite=overwrite)
+    if comm.rank == 0:
+        typer.echo(json.dumps(summary, indent=2))
+
+
+@app.command()
+def evaluate(
+    run: Run,
+    part: Annotated[str, typer.Option(help="valid | test")] = "test",
+) -> None:
+    """Score a run's held-out hyperedges; prints the metrics as JSON."""
+    from hypergraph.run import open_run
+
+    typer.echo(json.dumps(open_run(run).evaluate(part), indent=2))
+
+
+@app.command()
+def complete(
+    run: Run,
+    known: Annotated[list[str], typer.Argument(help="modality=id, e.g. artist='Blake, William'")],
+    missing: Annotated[str, typer.Option(help="The modality asked for.", show_default=False)],
+    relation: Annotated[
+        str | None, typer.Option(help="Default: the one held out of.", show_default=False)
+    ] = None,
+    top: Annotated[int, typer.Option(help="How many.", min=1)] = 10,
+) -> None:
+    """Print the items most likely to complete a hyperedge, with their scores."""
+    from hypergraph.run import open_run
+
+    model = open_run(run)
+    asked: dict[str, int | str] = {}
+    for pair in known:
+        name, equals, item = pair.partition("=")
+        if not equals:
+            raise UserError(f"'{pair}' names no modality; write modality=id")
+        modality = model.data.modality(name)
+        numbers = modality.ids is None or modality.ids.dtype.kind == "i"
+        asked[name] = int(item) if numbers and item.lstrip("-").isdigit() else item
+    assert model.split is not None
+    best = model.complete(relation or model.split.relation, asked, missing, top=top)
+    for found, score in best:
+        typer.echo(f"{score:10.4f}  {found}")

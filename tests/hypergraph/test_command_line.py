@@ -1,0 +1,126 @@
+"""`python -m hypergraph`, as it is typed."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from small_learning import small_graph
+from yaml import safe_dump
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def hypergraph():
+    """A function that runs it: status, output, errors."""
+
+    def run(*words):
+        path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+        done = subprocess.run(
+            [sys.executable, "-m", "hypergraph", *map(str, words)],
+            env=os.environ | {"PATH": path, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+        )
+        return done.returncode, done.stdout, done.stderr
+
+    return run
+
+
+def written(folder, values):
+    path = folder / "c.yaml"
+    path.write_text(safe_dump(values))
+    return path
+
+
+def test_ratings_with_graphs_on_both_sides_and_a_given_split(hypergraph, tmp_path):
+    """From three tables by one command; stops at the best validation RMSE."""
+    graph = small_graph(2, num_ratings=1200)
+    for name, modality in (("users", "m0"), ("items", "m1")):
+        edges = graph.modality(modality).intra.edges
+        np.savetxt(tmp_path / f"{name}.csv", edges, "%d", ",", header="src,dst", comments="")
+    rating = graph.relation("rating")
+    part = np.random.default_rng(0).choice(["train", "valid", "test"], 1200, p=[0.7, 0.15, 0.15])
+    rows = zip(*rating.indices.T, rating.values, part, strict=True)
+    lines = [f"{user},{item},{value},{of}" for user, item, value, of in rows]
+    (tmp_path / "ratings.csv").write_text("\n".join(["user,item,rating,part", *lines]) + "\n")
+    tables = {
+        "modalities": {
+            "user": {"edges": str(tmp_path / "users.csv")},
+            "item": {"edges": str(tmp_path / "items.csv")},
+        },
+        "relations": {
+            "rating": {
+                "table": str(tmp_path / "ratings.csv"),
+                "columns": ["user", "item"],
+                "value": "rating",
+                "split": "part",
+            }
+        },
+    }
+    config = {
+        "data": {"tables": tables},
+        "run": str(tmp_path / "run"),
+        "model": {"dim": 8},
+        "evaluate": {"every": 20, "patience": 4},
+    }
+    status, said, seen = hypergraph("train", written(tmp_path, config))
+    assert status == 0, seen
+    summary = json.loads(said)
+    assert summary["stopped"] == "early stopping"
+    assert summary["test"]["rmse"] < 0.9 * rating.values[part == "test"].std()
+    assert "user   rank 0, cpu" in seen
+    status, said, _ = hypergraph("evaluate", tmp_path / "run")
+    assert json.loads(said) == pytest.approx(summary["test"])
+    status, said, _ = hypergraph(
+        "complete", tmp_path / "run", "user=3", "--missing", "item", "--top", 4
+    )
+    assert status == 0
+    assert len(said.splitlines()) == 4
+    status, _, seen = hypergraph("train", tmp_path / "c.yaml")
+    assert status == 2
+    assert "give --overwrite to replace it" in seen
+
+
+def test_a_larger_run_begins_with_what_a_smaller_one_learned(hypergraph, tmp_path):
+    graph = small_graph(3)
+    graph.save(tmp_path / "all.zarr")
+    config = {
+        "data": {"hypergraph": str(tmp_path / "all.zarr"), "relation": "all"},
+        "run": str(tmp_path / "one"),
+        "iterations": 20,
+        "model": {"dim": 8},
+    }
+    status, _, seen = hypergraph("train", written(tmp_path, config))
+    assert status == 0, seen
+    again = [f"run={tmp_path}/two", f"warm_start={tmp_path}/one", "iterations=10"]
+    status, said, seen = hypergraph("train", tmp_path / "c.yaml", *again)
+    assert status == 0, seen
+    assert json.loads(said)["iterations"] == 10
+
+
+@pytest.mark.parametrize(
+    ("override", "why"),
+    [
+        ("model.dims=3", "unknown key 'model.dims'; .*did you mean 'dim'"),
+        ("data.relation=al", "there is no relation 'al'"),
+        ("data.relation=null", "of which relation are hyperedges held out"),
+        ("placement.m9=0", "placement names the modality 'm9'"),
+        ("data.hypergraph=nowhere.zarr", "nowhere.zarr"),
+    ],
+)
+def test_a_mistake_is_one_message(hypergraph, tmp_path, override, why):
+    graph = small_graph(2)
+    graph.save(tmp_path / "g.zarr")
+    data = {"hypergraph": str(tmp_path / "g.zarr"), "relation": "all"}
+    config = written(tmp_path, {"data": data, "run": str(tmp_path / "run"), "iterations": 1})
+    status, said, seen = hypergraph("train", config, override)
+    assert status == 2
+    assert "Traceback" not in seen
+    assert not said
+    assert re.search(why, seen.replace("\n", " "))
