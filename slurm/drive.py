@@ -109,8 +109,8 @@ class Driver:
                 return USAGE if set(final) == {USAGE} else FAILED
             if self.told_to_end and not any(worker.process for worker in self.fleet):
                 return INTERRUPTED
-            able = sum(w.ended is None and w.slot.node not in self.out for w in self.fleet)
-            self.members.wanted = max(able, self.min_trainers)
+            able = [w for w in self.fleet if w.ended is None and w.slot.node not in self.out]
+            self.members.wanted = len(able)
             time.sleep(TICK_S)
 
     def _start_if_due(self, worker: _Worker) -> None:

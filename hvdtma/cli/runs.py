@@ -53,7 +53,7 @@ def _train(
     from hvdtma.cli.communicator import enter
     from hvdtma.cli.wanted import what_to_train
     from hvdtma.comm import InProcessGroup
-    from hvdtma.comm.communicator import Communicator
+    from hvdtma.comm.communicator import Communicator, TooFewLeft
     from hvdtma.launcher import launched_as
     from hvdtma.report import write_report
     from hvdtma.train.describe import print_summary
@@ -79,8 +79,11 @@ def _train(
             print_summary(wanted.config.run, summary)
 
     if not in_process:
-        with interrupt.at_once(Interrupted("interrupted before all trainers had met")):
-            comm = enter(wanted.config.run.parent, elastic=wanted.config.elastic)
+        try:
+            with interrupt.at_once(Interrupted("interrupted before all trainers had met")):
+                comm = enter(wanted.config.run.parent, elastic=wanted.config.elastic)
+        except TooFewLeft as left:
+            raise Interrupted(f"{left}; nothing was trained") from left
         run(comm)
         return
     if started > 1:

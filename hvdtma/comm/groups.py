@@ -141,6 +141,7 @@ class Joined:
             if "place" in answer:
                 return Place(**answer["place"])
             if "too_few" in answer:
+                self.leave()  # and is not started again
                 raise TooFewLeft(answer["too_few"], last_word=answer["last_word"])
             if "given_up" in answer:
                 raise TrainerError(answer["given_up"])

@@ -140,11 +140,9 @@ def _save_alone(begun: Begun, left: TooFewLeft) -> NoReturn:
     """Write a checkpoint of what is known, by one for all who are left."""
     run, trainer, averaging, _ = begun
     if not left.last_word:
-        averaging.comm.leave()
         raise Interrupted(f"{left}; another trainer saves") from left
-    group, averaging.comm = averaging.comm, Single()
+    averaging.comm = Single()
     write_checkpoint(run, trainer, averaging)
-    group.leave()
     raise LastWord(
         f"{left}; saved after round {averaging.rounds_done}, go on with: {_next(trainer.config)}"
     ) from left

@@ -244,6 +244,16 @@ def test_too_few_trainers_wait_then_save_and_end_with_a_clear_status(job):
     job.assert_complete(done + 2)
 
 
+def test_too_few_trainers_at_the_start_end_with_a_status_that_asks_to_be_run_again(job):
+    """One of three ends at once, and does not come again; the others wait for it in vain."""
+    job = job("--max-restarts", 0, min_trainers=3, rejoin_timeout_s=1)
+    job.wait_for(lambda: len(job.trainers()) == TRAINERS)
+    job.trainers()[1].kill()
+    status, said = job.wait()
+    assert status == INTERRUPTED
+    assert "fewer than 3 trainers are left, or came in time; nothing was trained" in said
+
+
 def test_sigterm_to_the_driver_saves_all_and_it_goes_on(job):
     first = job(rounds=1000)
     first.wait_for_round(2)
