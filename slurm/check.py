@@ -76,7 +76,8 @@ def check_fit(config: TrainConfig, trainers: int) -> None:
     store = open_store(config.store)
     if config.elastic and config.min_trainers > trainers:
         raise UserError(
-            f"min_trainers is {config.min_trainers}, but there are only {trainers} tasks"
+            f"min_trainers is {config.min_trainers}, but only {trainers} would be started: a task "
+            "is a trainer"
         )
     whole_parts = store.part_offsets is not None
     check_trainers(trainers, len(deal_units(store)), whole_parts=whole_parts)

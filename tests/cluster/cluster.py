@@ -132,7 +132,7 @@ class Cluster:
         if self.run("squeue", "-h"):
             self.run("scancel", "--quiet", "--me")
             processes.kill(lambda: processes.of_jobs(self.directory))  # instead of after KillWait
-        running = {word for each in processes.of_cluster(self.directory) for word in each.cmdline()}
+        running = processes.words(processes.of_cluster(self.directory))
         for node in self.nodes:
             if node not in running:
                 self.start_node(node)  # which brings it back

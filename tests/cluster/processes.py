@@ -45,6 +45,15 @@ def kill(find: Callable[[], list[psutil.Process]], timeout_s: float = 10) -> Non
         time.sleep(0.02)
 
 
+def words(found: list[psutil.Process]) -> set[str]:
+    """All words of their command lines; of those that have ended meanwhile, none."""
+    seen: set[str] = set()
+    for process in found:
+        with contextlib.suppress(psutil.Error):
+            seen.update(process.cmdline())
+    return seen
+
+
 def _running(matches: Callable[[psutil.Process], bool]) -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter():

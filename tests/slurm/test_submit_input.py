@@ -119,7 +119,7 @@ def test_a_sweeps_script_is_an_array_and_an_elastic_ones_has_one_task(config):
         (["store=nowhere.zarr"], "nowhere.zarr"),
         (["trainers=3"], "the config asks for 3 trainers, --nodes and --tasks-per-node for 1 x 1"),
         (["--nodes", 61], "61 trainers, but there are only 60 blocks"),
-        (["elastic=true", "min_trainers=2"], "min_trainers is 2, but there are only 1 x 1 = 1"),
+        (["elastic=true", "min_trainers=2"], "min_trainers is 2, but only 1 would be started"),
         (["device=cpu", "--gpus-per-node", 1], "GPUs are asked for, but device is cpu"),
         (["device=cuda"], "device is cuda, but no GPU is asked for"),
         (["--array", "elastic=true,false"], "all runs are elastic or none is"),
