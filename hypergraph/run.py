@@ -8,6 +8,7 @@ model.safetensors    what was learned               summary.json    scores, wher
 from __future__ import annotations
 
 import shutil
+from contextlib import nullcontext
 from pathlib import Path
 
 from torch.utils.tensorboard import SummaryWriter
@@ -39,7 +40,8 @@ def train_run(config: RunConfig, comm: Communicator, *, overwrite: bool = False)
     on_root(comm, lambda: _make(config, overwrite=overwrite))
     if comm.rank == 0:
         console.print(f"{split.train}\n{model.placement}", markup=False, highlight=False)
-    with SummaryWriter(str(config.run / "tensorboard")) if comm.rank == 0 else _Nothing() as board:
+    writer = SummaryWriter(str(config.run / "tensorboard")) if comm.rank == 0 else nullcontext()
+    with writer as board:
         model.fit(lambda event: _record(config, board, event))
     model.save(config.run / MODEL)
     summary = {
@@ -59,14 +61,6 @@ def open_run(path: Path) -> HyperLearn:
         raise UserError(f"no run at {path} (no {CONFIG}); python -m hypergraph train makes one")
     config = load_as(RunConfig, path / CONFIG)
     return HyperLearn.load(path / MODEL, load_split(config.data))
-
-
-class _Nothing:
-    """In place of a board, where nobody writes one."""
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, *error: object) -> None: ...
 
 
 def _make(config: RunConfig, *, overwrite: bool) -> None:

@@ -45,9 +45,7 @@ class Begun(NamedTuple):
 
 
 HOLD_S = 2.0  # for whom another process, about to end, may still hold the run
-OUTLIVED_S = (
-    120.0  # a machine that is lost may hold it so long (NFS), and its job goes on elsewhere
-)
+OUTLIVED_S = 120.0  # a lost machine's lock may last so long (NFS); its job goes on elsewhere
 
 # What may be another at a resumption: nothing of it changes what the parameters mean.
 FREE = {

@@ -20,9 +20,9 @@ from hypergraph.config import TrainConfig
 from hypergraph.data import MultimodalHypergraph
 from hypergraph.model.diffusion import initial_scale
 from hypergraph.sparse import SparseMatrix, inverse_root
-from hypergraph.train.batches import Batch, Batches
+from hypergraph.train.batches import Batch
 from hypergraph.train.learner import Factors
-from hypergraph.train.losses import loss_name, relation_loss
+from hypergraph.train.losses import make_batches, relation_loss
 from hypergraph.train.share import View
 from hypergraph.train.site import features_of
 
@@ -57,19 +57,7 @@ class JointGCN(nn.Module):
                 bound = scale / features.shape[1] ** 0.5
                 first = torch.empty(features.shape[1], dim).uniform_(-bound, bound)
                 self.encoders[name] = nn.Parameter(first.to(dtype))
-        self.batches = [
-            Batches(
-                relation,
-                [sizes[name] for name in relation.modalities],
-                batch_size=config.batch_size,
-                negatives=config.loss.negatives
-                if loss_name(relation, config.loss) == "ranking"
-                else 0,
-                stream=[config.seed, number],
-                dtype=config.dtype,
-            )
-            for number, relation in enumerate(data.relations.values())
-        ]
+        self.batches = make_batches(data, config, sizes)
         self.optimizer = make_optimizer(config.optimizer, self)
 
     def forward(self) -> torch.Tensor:

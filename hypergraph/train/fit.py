@@ -101,7 +101,7 @@ class Fit:
         """Train until a limit or the patience is reached; the learner is left in its best state."""
         config, comm = self.learner.config, self.learner.comm
         comm.gather(None)  # a barrier: all clocks start together
-        self._began = self._scored_at = comm.clock()
+        self._began = comm.clock()
         deadline, scored = self._began, 0
         while not self.stopped:
             if config.exchange_s is not None:

@@ -19,9 +19,9 @@ from hypergraph.config import TrainConfig
 from hypergraph.data import MultimodalHypergraph
 from hypergraph.placement import Placement
 from hypergraph.placement import Site as Where
-from hypergraph.train.batches import Batch, Batches
+from hypergraph.train.batches import Batch
 from hypergraph.train.exchange import Exchange
-from hypergraph.train.losses import loss_name
+from hypergraph.train.losses import make_batches
 from hypergraph.train.share import View
 from hypergraph.train.site import ModalityNet, Site
 
@@ -71,20 +71,7 @@ class Learner:
         relations = {r.name: r.modalities for r in self.data.relations.values()}
         self.exchange = Exchange(self.comm, self.placement, relations, sizes, self.config.model.dim)
         here = {name for names in own.values() for name in names}
-        self.batches = [
-            Batches(
-                relation,
-                [sizes[name] for name in relation.modalities],
-                batch_size=self.config.batch_size,
-                negatives=self.config.loss.negatives
-                if loss_name(relation, self.config.loss) == "ranking"
-                else 0,
-                stream=[self.config.seed, number],
-                dtype=self.config.dtype,
-            )
-            for number, relation in enumerate(self.data.relations.values())
-            if here & set(relation.modalities)
-        ]
+        self.batches = make_batches(self.data, self.config, here)
 
     def iterate(self) -> dict[str, float]:
         """One step of every own modality; a collective call in exact mode. Its losses by name."""

@@ -5,20 +5,38 @@ Legend: n hyperedges of a batch, K arity.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import torch
 
-from hypergraph.config import LossConfig
-from hypergraph.data import Relation
+from hypergraph.config import LossConfig, TrainConfig
+from hypergraph.data import MultimodalHypergraph, Relation
 from hypergraph.model.objective import balanced_weight, gram_loss, observed_loss, ranking_loss
-from hypergraph.train.batches import Batch
+from hypergraph.train.batches import Batch, Batches
 from hypergraph.train.share import View
 
 
 def loss_name(relation: Relation, config: LossConfig) -> str:
     """`gram`, `ranking` or `observed`: of valued relations always the last."""
     return "observed" if relation.values is not None else config.name
+
+
+def make_batches(
+    data: MultimodalHypergraph, config: TrainConfig, modalities: Collection[str]
+) -> list[Batches]:
+    """Batches of each relation that some of the modalities are in, as its loss needs them."""
+    return [
+        Batches(
+            relation,
+            [data.modality(name).num_items for name in relation.modalities],
+            batch_size=config.batch_size,
+            negatives=config.loss.negatives * (loss_name(relation, config.loss) == "ranking"),
+            stream=[config.seed, number],
+            dtype=config.dtype,
+        )
+        for number, relation in enumerate(data.relations.values())
+        if set(modalities) & set(relation.modalities)
+    ]
 
 
 def relation_loss(
