@@ -75,6 +75,8 @@ class TrainConfig(Component):
     exchange_s: Seconds | None = None
     """Seconds between exchanges of factors; in between each rank trains on what it last heard.
     None: exactly, every iteration."""
+    exchange_steps: Positive | None = None
+    """The same in iterations of every rank: reproducible, but the slowest is waited for."""
     placement: dict[str, Count] = Field(default_factory=dict)
     """Modality -> rank; none: balanced by size."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -87,13 +89,20 @@ class TrainConfig(Component):
     evaluate: EvaluateConfig = EvaluateConfig()
 
     @property
+    def stale(self) -> bool:
+        """Whether ranks train on what they last heard, not on what is so."""
+        return self.exchange_s is not None or self.exchange_steps is not None
+
+    @property
     def dtype(self) -> torch.dtype:
         return {"float32": torch.float32, "float64": torch.float64}[self.precision]
 
     @model_validator(mode="after")
-    def _ends(self) -> TrainConfig:
+    def _fits(self) -> TrainConfig:
         if self.iterations is None and self.time_limit_s is None and not self.evaluate.patience:
             raise ValueError("nothing ends this run; give iterations, time_limit_s or patience")
+        if self.exchange_s is not None and self.exchange_steps is not None:
+            raise ValueError("give exchange_s or exchange_steps, not both")
         return self
 
 

@@ -101,31 +101,35 @@ class Fit:
         """Train until a limit or the patience is reached; the learner is left in its best state."""
         config, comm = self.learner.config, self.learner.comm
         comm.gather(None)  # a barrier: all clocks start together
-        self._began = comm.clock()
-        deadline, scored = self._began, 0
+        self._began = self._deadline = comm.clock()
+        scored = 0
         while not self.stopped:
-            if config.exchange_s is not None:
+            if config.stale:
                 self.learner.hear()
-                deadline += config.exchange_s
-                losses = self._until(deadline)
+                losses = self._by_itself()
+                done = min(comm.gather(self.learner.iterations))
             else:
                 losses = self.learner.iterate()
-            done = self.learner.iterations
-            if config.exchange_s is not None:
-                done = min(comm.gather(done))
+                done = self.learner.iterations
             over = config.iterations is not None and done >= config.iterations
             if over or done // config.evaluate.every > scored:
                 scored = done // config.evaluate.every
                 self._look(losses, done, over)
         self.learner.recall()
 
-    def _until(self, deadline: float) -> dict[str, float]:
-        """Iterations by itself; at least one."""
-        config, comm = self.learner.config, self.learner.comm
+    def _by_itself(self) -> dict[str, float]:
+        """Iterations until the next exchange; at least one."""
+        config, learner = self.learner.config, self.learner
+        begun = learner.iterations
+        self._deadline += config.exchange_s or 0.0
         while True:
-            losses = self.learner.iterate()
-            done = config.iterations is not None and self.learner.iterations >= config.iterations
-            if done or comm.clock() >= deadline:
+            losses = learner.iterate()
+            done = config.iterations is not None and learner.iterations >= config.iterations
+            if config.exchange_steps is not None:
+                due = learner.iterations - begun >= config.exchange_steps
+            else:
+                due = learner.comm.clock() >= self._deadline
+            if done or due:
                 return losses
 
     def _look(self, losses: dict[str, float], done: int, over: bool) -> None:

@@ -78,13 +78,13 @@ class Learner:
         before, waited = time.process_time(), 0.0
         batches = [batches.next() for batches in self.batches]
         own = self._views()
-        if self.config.exchange_s is None:
+        if self.config.stale:
+            seen = {batch.relation: self._heard(own, batch) for batch in batches}
+        else:
             start, cpu = time.monotonic(), time.process_time()
             seen = self.exchange.of_batches(own, batches)
             self.exchange_s += time.monotonic() - start
             waited = time.process_time() - cpu
-        else:
-            seen = {batch.relation: self._heard(own, batch) for batch in batches}
         found: dict[str, float] = {}
         for site in self.sites:
             losses = site.loss(own, seen, batches)

@@ -16,14 +16,14 @@ def config_of(**changes):
     return TrainConfig.model_validate(values | changes)
 
 
-def small_graph(num_modalities, *, seed=0, num_ratings=300):
+def small_graph(num_modalities, *, seed=0, num_hyperedges=400, num_ratings=300):
     """Unequal modalities in groups; hyperedges within a group, and values by groups."""
     random = np.random.default_rng(seed)
     sizes = [30 + 17 * k for k in range(num_modalities)]
     groups = [random.integers(0, GROUPS, size) for size in sizes]
     modalities = [_modality(f"m{k}", group, random) for k, group in enumerate(groups)]
     names = tuple(modality.name for modality in modalities)
-    group_n = random.integers(0, GROUPS, 400)
+    group_n = random.integers(0, GROUPS, num_hyperedges)
     rows = [[random.choice(np.flatnonzero(g == own)) for own in group_n] for g in groups]
     all_ = Relation("all", names, np.stack(rows, 1))
     pairs = np.stack([random.integers(0, size, num_ratings) for size in sizes[:2]], 1)

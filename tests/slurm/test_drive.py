@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -61,9 +62,10 @@ class Job:
         """Its trainers' processes by rank at the start."""
         found = []
         for process in psutil.Process(self.driver.pid).children():
-            names = process.environ() if process.status() != psutil.STATUS_ZOMBIE else {}
-            if "HVDTMA_NAME" in names:
-                found.append((names["HVDTMA_NAME"], process))
+            with suppress(psutil.NoSuchProcess):  # ended meanwhile, or a zombie
+                names = process.environ()
+                if "HVDTMA_NAME" in names:
+                    found.append((names["HVDTMA_NAME"], process))
         return [process for _, process in sorted(found, key=lambda pair: pair[0])]
 
     def wait_for(self, condition, timeout_s=90):
@@ -85,8 +87,10 @@ class Job:
         if self.driver.poll() is None:
             self.driver.terminate()
             for process in self.trainers():
-                process.kill()
+                with suppress(psutil.NoSuchProcess):
+                    process.kill()
             self.driver.wait()
+        self.driver.stderr.close()
 
     def assert_complete(self, rounds=8):
         assert [event["round"] for event in self.events("round")] == list(range(1, rounds + 1))
