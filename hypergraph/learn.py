@@ -22,7 +22,7 @@ from hypergraph.config import TrainConfig
 from hypergraph.data import Modality, MultimodalHypergraph, Relation, Split
 from hypergraph.data.modality import Id
 from hypergraph.placement import Placement
-from hypergraph.saved import read_saved, write_saved
+from hypergraph.saved import check_sizes, read_saved, write_saved
 from hypergraph.train.fit import Fit, HeldOut, Watch, held_out, predict, score
 from hypergraph.train.learner import Factors, Learner, places
 
@@ -59,7 +59,7 @@ class HyperLearn:
         self.split = data if isinstance(data, Split) else None
         self.data = data.train if isinstance(data, Split) else data
         self.config, self.comm = config or TrainConfig(), comm or Single()
-        sizes = {m.name: m.num_items for m in self.data.modalities.values()}
+        sizes = self.data.sizes
         sites = places(self.comm, self.config)
         given = self.config.placement
         self.placement = (
@@ -177,22 +177,25 @@ class HyperLearn:
         Args:
             relations: new ones that it is in; a relation of a name that is there replaces it.
 
-        Raises UserError if no relation names it, or it is there already.
+        Raises UserError if no relation names it, if it is there already, and for the relation that
+        hyperedges are held out of: hold some out of the new one, and see `begin_with`.
         """
         if modality.name in self.data.modalities:
             raise UserError(f"the model has the modality '{modality.name}' already")
         if not any(modality.name in relation.modalities for relation in relations):
             raise UserError(f"no relation given names the modality '{modality.name}'; give one")
-        data = self.data.with_modality(modality)
+        data: MultimodalHypergraph | Split = self.data.with_modality(modality)
         for relation in relations:
             data = data.with_relation(relation)
-        if self.split is None:
-            model = HyperLearn(data, config or self.config, comm=self.comm)
-        else:
-            split = Split(data, self.split.relation, self.split.valid, self.split.test)
-            model = HyperLearn(split, config or self.config, comm=self.comm)
-        model.learner.load(self.learner.states())
-        return model
+        if self.split is not None:
+            held_out_of = self.split.relation
+            if held_out_of in (relation.name for relation in relations):
+                raise UserError(
+                    f"hyperedges of '{held_out_of}' are held out; split the new one, and "
+                    "HyperLearn(split).begin_with(model)"
+                )
+            data = Split(data, held_out_of, self.split.valid, self.split.test)
+        return HyperLearn(data, config or self.config, comm=self.comm).begin_with(self)
 
     def save(self, path: str | Path) -> Path:
         """Write what was learned as safetensors, whole or not at all; a collective call."""
@@ -220,15 +223,21 @@ class HyperLearn:
         model.best = saved.best
         return model
 
-    def begin_with(self, path: str | Path) -> None:
-        """Let the modalities that a saved model has begin where it stands.
+    def begin_with(self, other: HyperLearn | str | Path) -> HyperLearn:
+        """Let the modalities of another model, or of a saved one, begin where it stands; self.
 
-        Raises UserError if it has one that is missing here, or of another size.
+        A collective call. Raises UserError if it has one that is missing here, or of another size.
         """
-        saved = read_saved(Path(path))
-        saved.check(self.data)
-        self.learner.load(saved.states)
+        if isinstance(other, HyperLearn):
+            states = other.learner.states()
+            check_sizes("the other model", other.data.sizes, self.data)
+        else:
+            saved = read_saved(Path(other))
+            saved.check(self.data)
+            states = saved.states
+        self.learner.load(states)
         self._learned = None
+        return self
 
     def _held_out(self, part: str) -> HeldOut | None:
         if self.split is None:

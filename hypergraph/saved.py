@@ -38,14 +38,19 @@ class Saved:
 
     def check(self, data: MultimodalHypergraph) -> None:
         """Raises UserError if a modality is missing in the data, or has another size there."""
-        for name, size in self.sizes.items():
-            there = data.modalities.get(name)
-            if there is None or there.num_items != size:
-                found = "none" if there is None else f"{there.num_items:,} items"
-                raise UserError(
-                    f"{self.path} was learned from modality '{name}' of {size:,} items; the data "
-                    f"given has {found}"
-                )
+        check_sizes(str(self.path), self.sizes, data)
+
+
+def check_sizes(what: str, sizes: dict[str, int], data: MultimodalHypergraph) -> None:
+    """Raises UserError if a modality of `what` is missing in the data or has another size there."""
+    for name, size in sizes.items():
+        there = data.modalities.get(name)
+        if there is None or there.num_items != size:
+            found = "none" if there is None else f"{there.num_items:,} items"
+            raise UserError(
+                f"{what} was learned from modality '{name}' of {size:,} items; the data given has "
+                f"{found}"
+            )
 
 
 def write_saved(
@@ -64,7 +69,7 @@ def write_saved(
     facts = {
         "format": FORMAT,
         "config": config.model_dump_json(include=set(TrainConfig.model_fields)),
-        "sizes": json.dumps({m.name: m.num_items for m in data.modalities.values()}),
+        "sizes": json.dumps(data.sizes),
         "best": json.dumps(best),
     }
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -42,7 +42,7 @@ class JointGCN(nn.Module):
         torch.manual_seed(config.seed)
         self.data, self.config = data, config
         modalities, dim = list(data.modalities.values()), config.model.dim
-        sizes = {m.name: m.num_items for m in modalities}
+        sizes = data.sizes
         self.begin = dict(zip(sizes, _starts(list(sizes.values())), strict=True))
         self.adjacency = joined_adjacency(data, self.begin, sum(sizes.values()), config.dtype)
         scale = 2 * initial_scale(dim, max(r.arity for r in data.relations.values()))

@@ -50,6 +50,11 @@ class MultimodalHypergraph:
         items = ", ".join(f"{m.name} {m.num_items:,}" for m in self.modalities.values())
         return f"MultimodalHypergraph({items}; {', '.join(map(repr, self.relations.values()))})"
 
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Modality -> number of items."""
+        return {name: modality.num_items for name, modality in self.modalities.items()}
+
     def modality(self, name: str) -> Modality:
         """A modality; raises UserError, listing them, for an unknown name."""
         return _named(self.modalities, name, "modality")

@@ -46,7 +46,8 @@ class Learner:
     """Trains the modalities that are placed on this rank.
 
     Attributes:
-        compute_s: CPU seconds of this process in iterations, exchanges left out.
+        compute_s: CPU seconds in iterations, exchanges left out: of this thread where PyTorch has
+            one, else of the process, the communicator's threads included.
         iterations: done by this rank.
     """
 
@@ -67,7 +68,7 @@ class Learner:
             Site(self.data, names, self.config, torch.device(where.device))
             for where, names in own.items()
         ]
-        sizes = {m.name: m.num_items for m in self.data.modalities.values()}
+        sizes = self.data.sizes
         relations = {r.name: r.modalities for r in self.data.relations.values()}
         self.exchange = Exchange(self.comm, self.placement, relations, sizes, self.config.model.dim)
         here = {name for names in own.values() for name in names}
@@ -75,23 +76,23 @@ class Learner:
 
     def iterate(self) -> dict[str, float]:
         """One step of every own modality; a collective call in exact mode. Its losses by name."""
-        before, waited = time.process_time(), 0.0
+        before, waited = _cpu_s(), 0.0
         batches = [batches.next() for batches in self.batches]
         own = self._views()
         if self.config.stale:
             seen = {batch.relation: self._heard(own, batch) for batch in batches}
         else:
-            start, cpu = time.monotonic(), time.process_time()
+            start, cpu = time.monotonic(), _cpu_s()
             seen = self.exchange.of_batches(own, batches)
             self.exchange_s += time.monotonic() - start
-            waited = time.process_time() - cpu
+            waited = _cpu_s() - cpu
         found: dict[str, float] = {}
         for site in self.sites:
             losses = site.loss(own, seen, batches)
             site.step(losses)
             found |= {name: float(loss.detach()) for name, loss in losses.items()}
         self.iterations += 1
-        self.compute_s += time.process_time() - before - waited
+        self.compute_s += _cpu_s() - before - waited
         return found
 
     def hear(self) -> None:
@@ -144,6 +145,10 @@ class Learner:
     def _heard(self, own: dict[str, View], batch: Batch) -> dict[str, View]:
         views = own | self.heard
         return {name: views[name].take(rows) for name, rows in batch.rows.items()}
+
+
+def _cpu_s() -> float:
+    return time.thread_time() if torch.get_num_threads() == 1 else time.process_time()
 
 
 def places(comm: Communicator, config: TrainConfig) -> list[Where]:

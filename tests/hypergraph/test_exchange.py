@@ -16,7 +16,7 @@ def trained(graph, config, ranks):
     """Of every rank: its losses, its gradients, all factors, and the bytes it sent."""
 
     def train(comm):
-        sizes = {m.name: m.num_items for m in graph.modalities.values()}
+        sizes = graph.sizes
         learner = Learner(graph, config, comm, Placement.balanced(sizes, places(comm, config)))
         losses = [learner.iterate() for _ in range(ITERATIONS)]
         gradients = {

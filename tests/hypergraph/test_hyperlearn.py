@@ -151,6 +151,20 @@ def test_a_modality_is_added_and_the_rest_begins_where_it_stands(model):
         model.add_modality(Modality("x", 5), tags)
 
 
+def test_a_modality_that_joins_the_relation_held_out_of_needs_a_new_split(graph, model):
+    names = ("m0", "m1", "m2", "new")
+    rows = graph.relation("all").indices
+    all_ = Relation("all", names, np.c_[rows, rows[:, 0] % 7])
+    with pytest.raises(UserError, match="hyperedges of 'all' are held out; split the new one"):
+        model.add_modality(Modality("new", 7), all_)
+    larger = graph.with_modality(Modality("new", 7)).with_relation(all_)
+    again = HyperLearn(split_relation(larger, "all"), model.config).begin_with(model)
+    for name, rows in model.factors.items():
+        np.testing.assert_array_equal(again.factors[name], rows)
+    with pytest.raises(UserError, match="learned from modality 'new' of 7 items; the data given"):
+        model.begin_with(again)
+
+
 @pytest.mark.parametrize(
     ("ask", "why"),
     [
