@@ -1,7 +1,7 @@
 """HyperLearn: one representation from many modalities, one modality per GPU (ACM MM 2019)."""
 
 from hvdtma.errors import UserError
-from hypergraph.config import TrainConfig
+from hypergraph.config import EvaluateConfig, LossConfig, ModelConfig, TrainConfig
 from hypergraph.data import (
     Intra,
     Modality,
@@ -18,9 +18,12 @@ from hypergraph.data import (
 from hypergraph.learn import HyperLearn
 
 __all__ = [
+    "EvaluateConfig",
     "HyperLearn",
     "Intra",
+    "LossConfig",
     "Modality",
+    "ModelConfig",
     "MultimodalHypergraph",
     "Recipe",
     "Relation",
