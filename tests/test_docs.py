@@ -1,5 +1,6 @@
 """What the README and the configs show works as it stands there."""
 
+import gzip
 import os
 import re
 import subprocess
@@ -10,6 +11,7 @@ import pytest
 
 from hvdtma.config import TrainConfig, load_as, load_config
 from hypergraph.config import RunConfig
+from hypergraph.config import TrainConfig as HypergraphConfig
 from slurm.defaults import ClusterDefaults, read_defaults
 
 ROOT = Path(__file__).parent.parent
@@ -55,12 +57,38 @@ def test_the_readmes_averaging_example_runs_under_horovod(tmp_path):
 
 
 def test_the_readmes_other_examples_run(tmp_path, monkeypatch):
+    """Tate's on a few made-up artworks, and briefly."""
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "artworks.csv.gz").write_bytes(gzip.compress(made_up_artworks().encode()))
+    monkeypatch.setattr("hypergraph.learn.TrainConfig", lambda: HypergraphConfig(iterations=3))
     others = [block for block in BLOCKS if "TimedAveraging" not in block]
     assert others
     for block in others:
         exec(compile(block, "README.md", "exec"), {})
     assert (tmp_path / "grouped.zarr").exists()
+
+
+def made_up_artworks() -> str:
+    lines = ["id,title,artist_id,artist,medium,classification,start_year,subject_ids"]
+    artists = ("William Blake", "Ann", "Bob")
+    for n in range(60):
+        lines.append(f"{n},Boat,{n % 3},{artists[n % 3]},medium {n % 4},drawing,{1700 + 5 * n},7 8")
+    return "\n".join(lines) + "\n"
+
+
+def test_the_example_of_a_collection_runs(tmp_path):
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "docs/own_collection.py")],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    learned = re.search(r"{'mrr': (\d\.\d+)", done.stdout)
+    assert float(learned[1]) > 0.15  # of random factors it is 0.05
+    assert "films like film 7:" in done.stdout
+    assert (tmp_path / "runs/own_collection.safetensors").is_file()
 
 
 def test_the_readme_names_only_files_that_are_there():
