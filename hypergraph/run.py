@@ -18,7 +18,7 @@ from hvdtma.config import dump_config, load_as
 from hvdtma.console import console
 from hvdtma.errors import UserError
 from hvdtma.files import append_json, write_json
-from hvdtma.train.run_folder import versions
+from hvdtma.train.versions import versions
 from hypergraph.config import RunConfig
 from hypergraph.learn import HyperLearn
 from hypergraph.load import load_split
