@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from hvdtma.errors import UserError
+from hvdtma.interrupt import Interrupt
 
 app = typer.Typer(
     help="Learn one representation from many modalities.",
@@ -21,23 +22,44 @@ Run = Annotated[Path, typer.Argument(help="The folder of a run.", show_default=F
 
 @app.command()
 def train(
-    config: Annotated[Path, typer.Argument(help="A YAML config.", show_default=False)],
+    config: Annotated[
+        Path | None, typer.Argument(help="A YAML config.", show_default=False)
+    ] = None,
     overrides: Annotated[
         list[str] | None, typer.Argument(help="key=value, e.g. model.dim=128")
     ] = None,
+    resume: Annotated[
+        Path | None,
+        typer.Option(help="Go on with this run from its checkpoint.", show_default=False),
+    ] = None,
+    requeued: Annotated[
+        bool,
+        typer.Option("--or-resume", help="Go on with the config's run if it was begun before."),
+    ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run.")] = False,
 ) -> None:
     """Train: alone, or under `srun` or `horovodrun -np K`, modalities shared out."""
-    from hvdtma.cli.communicator import enter
-    from hvdtma.config import load_as
-    from hypergraph.config import RunConfig
-    from hypergraph.run import train_run
+    with Interrupt() as interrupt:  # before all that takes time
+        from hvdtma.cli.communicator import enter_unless
+        from hvdtma.cli.wanted import check_here, wanted
+        from hypergraph.config import RunConfig
+        from hypergraph.run import train_run
+        from hypergraph.run_folder import RunFolder
 
-    loaded = load_as(RunConfig, config, overrides)
-    comm = enter(loaded.run.parent)
-    summary = train_run(loaded, comm, overwrite=overwrite)
-    if comm.rank == 0:
-        typer.echo(json.dumps(summary, indent=2))
+        check_here(resume, config)
+        loaded, beginning = wanted(
+            RunConfig,
+            RunFolder,
+            config,
+            overrides,
+            resume=resume,
+            or_resume=requeued,
+            overwrite=overwrite,
+        )
+        comm = enter_unless(interrupt, loaded.run.parent)
+        summary = train_run(loaded, comm, beginning=beginning, interrupt=interrupt)
+        if comm.rank == 0 and summary is not None:
+            typer.echo(json.dumps(summary, indent=2))
 
 
 @app.command()

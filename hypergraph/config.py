@@ -61,6 +61,14 @@ class EvaluateConfig(Component):
     """A fixed sample of the validation hyperedges; 0 takes all. The test takes all."""
 
 
+class CheckpointConfig(Component):
+    """What a run that is cut short goes on from: `python -m hypergraph train --resume RUN`."""
+
+    every: Count = 10
+    """Write one after every so many scores; 0: none. One is written at the end of training, and
+    when it is interrupted by a signal, too."""
+
+
 class TrainConfig(Component):
     """How HyperLearn is trained."""
 
@@ -159,3 +167,4 @@ class RunConfig(TrainConfig):
     """The folder of the run; made new."""
     warm_start: Path | None = None
     """The folder of a run with fewer modalities, whose factors this one begins with."""
+    checkpoint: CheckpointConfig = CheckpointConfig()

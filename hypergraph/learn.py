@@ -23,7 +23,7 @@ from hypergraph.data import Modality, MultimodalHypergraph, Relation, Split
 from hypergraph.data.modality import Id
 from hypergraph.placement import Placement
 from hypergraph.saved import check_sizes, read_saved, write_saved
-from hypergraph.train.fit import Fit, HeldOut, Watch, held_out, predict, score
+from hypergraph.train.fit import Fit, HeldOut, Progress, Save, Watch, held_out, predict, score
 from hypergraph.train.learner import Factors, Learner, places
 
 Hyperedge = Mapping[str, Id] | Sequence[Id]
@@ -72,11 +72,23 @@ class HyperLearn:
         self.stopped = ""
         self._learned: Factors | None = None
 
-    def fit(self, watch: Watch = lambda _: None) -> HyperLearn:
-        """Train, from where it stands; the model itself. `watch` is told of every score."""
-        fit = Fit(self.learner, self._held_out("valid"), watch)
+    def fit(
+        self,
+        watch: Watch = lambda _: None,
+        *,
+        save: Save = lambda _: None,
+        progress: Progress | None = None,
+    ) -> HyperLearn:
+        """Train, from where it stands; the model itself.
+
+        Args:
+            watch: told of every score, on rank 0.
+            save: told how far it has come, on every rank (`hypergraph.train.checkpoint.Saver`).
+            progress: of a fit that was cut short, to go on with.
+        """
+        fit = Fit(self.learner, self._held_out("valid"), watch, save, progress or Progress())
         fit.run()
-        self.best, self.stopped = fit.best_score, fit.stopped
+        self.best, self.stopped = fit.progress.best_score, fit.progress.stopped
         self._learned = self.learner.factors()
         return self
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from hvdtma.errors import UserError
 from hvdtma.files import append_json
-from hvdtma.train.run_folder import read_lines
+from hvdtma.train.folder import read_lines
 
 
 class JobFolder:

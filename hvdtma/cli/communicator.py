@@ -5,9 +5,19 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from hvdtma.comm.communicator import Communicator
-from hvdtma.errors import UserError
+from hvdtma.comm.communicator import Communicator, TooFewLeft
+from hvdtma.errors import Interrupted, UserError
+from hvdtma.interrupt import Interrupt
 from hvdtma.launcher import launched_by_horovod
+
+
+def enter_unless(interrupt: Interrupt, folder: Path, *, elastic: bool = False) -> Communicator:
+    """As `enter`; raises Interrupted if a signal comes before, or too few others."""
+    try:
+        with interrupt.at_once(Interrupted("interrupted before all trainers had met")):
+            return enter(folder, elastic=elastic)
+    except TooFewLeft as left:
+        raise Interrupted(f"{left}; nothing was trained") from left
 
 
 def enter(folder: Path, *, elastic: bool = False) -> Communicator:

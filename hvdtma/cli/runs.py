@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from hvdtma.errors import Interrupted, TrainerError, UserError
+from hvdtma.errors import UserError
 from hvdtma.interrupt import Interrupt
 
 Run = Annotated[Path, typer.Argument(help="The folder of a run.", show_default=False)]
@@ -50,19 +49,16 @@ def _train(
     requeued: bool,
     overwrite: bool,
 ) -> None:
-    from hvdtma.cli.communicator import enter
-    from hvdtma.cli.wanted import what_to_train
+    from hvdtma.cli.communicator import enter_unless
+    from hvdtma.cli.wanted import check_here, what_to_train
     from hvdtma.comm import InProcessGroup
-    from hvdtma.comm.communicator import Communicator, TooFewLeft
+    from hvdtma.comm.communicator import Communicator
     from hvdtma.launcher import launched_as
     from hvdtma.report import write_report
     from hvdtma.train.describe import print_summary
     from hvdtma.train.session import train as train_as
 
-    rank, started = launched_as()
-    for needed in (resume, config if config and "=" not in config.name else None):
-        if rank and needed and not needed.exists():
-            raise TrainerError(f"trainer {rank}: {needed} is not on {os.uname().nodename}")
+    check_here(resume, config)
     wanted = what_to_train(
         config, overrides, resume=resume, or_resume=requeued, overwrite=overwrite
     )
@@ -79,13 +75,9 @@ def _train(
             print_summary(wanted.config.run, summary)
 
     if not in_process:
-        try:
-            with interrupt.at_once(Interrupted("interrupted before all trainers had met")):
-                comm = enter(wanted.config.run.parent, elastic=wanted.config.elastic)
-        except TooFewLeft as left:
-            raise Interrupted(f"{left}; nothing was trained") from left
-        run(comm)
+        run(enter_unless(interrupt, wanted.config.run.parent, elastic=wanted.config.elastic))
         return
+    _, started = launched_as()
     if started > 1:
         raise UserError(
             f"--in-process {in_process} trains in one process, but a launcher started {started}; "

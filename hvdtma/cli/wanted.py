@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
-from hvdtma.config import TrainConfig, load_config
-from hvdtma.errors import UserError
-from hvdtma.train.begin import Beginning
+from hvdtma.config import Component, TrainConfig, load_as
+from hvdtma.errors import TrainerError, UserError
+from hvdtma.launcher import launched_as
+from hvdtma.train.folder import Beginning, Folder
 from hvdtma.train.run_folder import RunFolder
 
+C = TypeVar("C", bound=Component)
 
-class Wanted(NamedTuple):
+
+class Wanted(NamedTuple, Generic[C]):
     """A run to train, and what to do with its folder."""
 
-    config: TrainConfig
+    config: C
     beginning: Beginning
 
 
@@ -25,8 +29,30 @@ def what_to_train(
     resume: Path | None = None,
     or_resume: bool = False,
     overwrite: bool = False,
-) -> Wanted:
-    """The run that is asked for.
+) -> Wanted[TrainConfig]:
+    """The run that is asked for; see `wanted`."""
+    return wanted(
+        TrainConfig,
+        RunFolder,
+        config,
+        overrides,
+        resume=resume,
+        or_resume=or_resume,
+        overwrite=overwrite,
+    )
+
+
+def wanted(
+    kind: type[C],
+    folder: type[Folder],
+    config: Path | None,
+    overrides: list[str] | None,
+    *,
+    resume: Path | None,
+    or_resume: bool,
+    overwrite: bool,
+) -> Wanted[C]:
+    """The run that is asked for, of any kind.
 
     With `resume`, the config is the run's own unless another is given, and overrides go on top.
     Raises UserError if nothing is asked for, two things are, or the config is not right.
@@ -36,11 +62,26 @@ def what_to_train(
     if resume is not None:
         if config is not None and "=" in config.name:  # an override where a config may stand
             config, overrides = None, [str(config), *(overrides or [])]
-        path = config or RunFolder.open(resume).path / "config.yaml"
-        return Wanted(load_config(path, [*(overrides or []), f"run={resume}"]), Beginning.RESUME)
+        if config is None:
+            there = folder(resume)
+            there.check_there()
+            config = there.config_file
+        asked = load_as(kind, config, [*(overrides or []), f"run={resume}"])
+        return Wanted(asked, Beginning.RESUME)
     if config is None:
         raise UserError("give a config, or --resume RUN; examples are in configs/")
-    loaded = load_config(config, overrides)
+    loaded = load_as(kind, config, overrides)
     if or_resume:
         return Wanted(loaded, Beginning.EITHER)
     return Wanted(loaded, Beginning.ANEW if overwrite else Beginning.NEW)
+
+
+def check_here(resume: Path | None, config: Path | None) -> None:
+    """Raises TrainerError if what this trainer is to read is not on its machine.
+
+    On the first one, what misses it says more.
+    """
+    rank, _ = launched_as()
+    for needed in (resume, config if config and "=" not in config.name else None):
+        if rank and needed and not needed.exists():
+            raise TrainerError(f"trainer {rank}: {needed} is not on {os.uname().nodename}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from enum import Enum, auto
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -11,28 +10,13 @@ from typing import NamedTuple
 from hvdtma.aggregate import Stop, TimedAveraging
 from hvdtma.comm.communicator import Communicator, TrainerLost, everywhere, on_root
 from hvdtma.config import TrainConfig
-from hvdtma.console import console
 from hvdtma.errors import TrainerError, UserError
 from hvdtma.train.checkpoint import Checkpoint, newest, restore_best
+from hvdtma.train.folder import Beginning, check_same_config
 from hvdtma.train.members import Briefing, Present, call_roll, stopped_at, take_seat
 from hvdtma.train.run_folder import RunFolder
 from hvdtma.train.set_up import make_averaging, set_up
 from hvdtma.train.trainer import Trainer, hand_weight
-
-
-class Beginning(Enum):
-    """What to do with the config's run folder."""
-
-    NEW = auto()
-    """Make it; an error if it is there."""
-    ANEW = auto()
-    """Replace the run that is there."""
-    RESUME = auto()
-    """Go on from its newest checkpoint; an error if there is none."""
-    EITHER = auto()
-    """Go on with a run that was begun, be it without a checkpoint yet; else make it."""
-    OVER = auto()
-    """Nothing: the run was trained and scored to the end. What `EITHER` may come to."""
 
 
 class Begun(NamedTuple):
@@ -43,9 +27,6 @@ class Begun(NamedTuple):
     averaging: TimedAveraging
     together: bool = True
 
-
-HOLD_S = 2.0  # for whom another process, about to end, may still hold the run
-OUTLIVED_S = 120.0  # a lost machine's lock may last so long (NFS); its job goes on elsewhere
 
 # What may be another at a resumption: nothing of it changes what the parameters mean.
 FREE = {
@@ -96,12 +77,7 @@ def _begin_together(
 
 def _decide(run: RunFolder, config: TrainConfig, beginning: Beginning) -> Beginning:
     """Hold the run, and say what to do with it."""
-    if beginning is Beginning.EITHER:
-        try:
-            run.hold(HOLD_S)
-        except UserError as held:
-            console.print(f"[yellow]{held}; waiting up to {OUTLIVED_S:g} s", soft_wrap=True)
-    run.hold(OUTLIVED_S if beginning is Beginning.EITHER else HOLD_S)
+    run.hold_for(beginning)
     try:
         return decided(run, config, beginning)
     except UserError:
@@ -115,7 +91,7 @@ def decided(run: RunFolder, config: TrainConfig, beginning: Beginning) -> Beginn
     Raises UserError if a run is there that may not be touched, or is another config's.
     """
     if beginning in (Beginning.NEW, Beginning.ANEW):
-        run.check_room(config, overwrite=beginning is Beginning.ANEW)
+        run.check_room(config.store, overwrite=beginning is Beginning.ANEW)
     if beginning is not Beginning.EITHER:
         return beginning
     if not run.versions.exists():
@@ -138,7 +114,7 @@ def clear_the_way(config: TrainConfig, beginning: Beginning) -> None:
     run = RunFolder(config.run)
     run.hold()
     try:
-        run.make_room(config, overwrite=beginning is Beginning.ANEW)
+        run.make_room(config.store, overwrite=beginning is Beginning.ANEW)
     finally:
         run.let_go()
 
@@ -196,14 +172,7 @@ def find_checkpoint(run: RunFolder, config: TrainConfig) -> Checkpoint:
 
 def _check_config(then: TrainConfig, now: TrainConfig, path: Path) -> None:
     """Raises UserError, listing the differences, if what is at `path` is of another config."""
-    before, after = (_flat(config.resolved.model_dump(mode="json")) for config in (then, now))
-    changed = [
-        f"{key} was {before.get(key)} and is {value}"
-        for key, value in after.items()
-        if key.split(".")[0] not in FREE and before.get(key) != value
-    ]
-    if changed:
-        raise UserError(f"{path} is of another config: " + "; ".join(changed))
+    check_same_config(then.resolved, now.resolved, path, free=FREE)
 
 
 def stopped_before(config: TrainConfig, checkpoint: Checkpoint) -> Stop:
@@ -216,15 +185,6 @@ def stopped_before(config: TrainConfig, checkpoint: Checkpoint) -> Stop:
         return Stop.TIME_LIMIT
     same = config.evaluate.patience == then.evaluate.patience
     return Stop.EARLY if facts["stopped"] == Stop.EARLY and same else Stop.NOT
-
-
-def _flat(values: dict, prefix: str = "") -> dict:
-    """Nested keys joined by dots."""
-    flat: dict = {}
-    for key, value in values.items():
-        inner = _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else None
-        flat |= inner if inner is not None else {f"{prefix}{key}": value}
-    return flat
 
 
 def _restore(trainer: Trainer, averaging: TimedAveraging, checkpoint: Checkpoint) -> None:

@@ -20,7 +20,8 @@ from hvdtma.evaluate.score import Scorer
 from hvdtma.files import append_json
 from hvdtma.graph.store import open_store
 from hvdtma.tasks import make_model, make_task
-from hvdtma.train.run_folder import RunFolder, read_lines, read_model, write_model
+from hvdtma.train.folder import read_lines
+from hvdtma.train.run_folder import RunFolder, read_model, write_model
 
 POLL_S = 0.1
 REFUSED = 2  # exit status: what is wrong is said in one line, and would be met again

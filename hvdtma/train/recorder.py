@@ -18,8 +18,9 @@ from hvdtma.console import console
 from hvdtma.files import append_json
 from hvdtma.interrupt import unheard
 from hvdtma.train.evaluator import REFUSED, RoundScorer
+from hvdtma.train.folder import read_lines
 from hvdtma.train.loop import Watch
-from hvdtma.train.run_folder import RunFolder, read_lines
+from hvdtma.train.run_folder import RunFolder
 from hvdtma.train.trainer import Trainer
 
 MAX_RESTARTS = 3  # of the evaluator, in one run

@@ -7,55 +7,38 @@ rounds/000012.safetensors   parameters after round 12 (the last few)
 checkpoints/0007/      all that the run goes on from if it is cut short (the last few)
 best.safetensors       the best round so far        summary.json, report.html, tensorboard/
 
-Beside it, `.NAME.lock` is held by whoever trains it.
+Beside it, `.NAME.lock` is held by whoever trains it (`hvdtma.train.folder`).
 """
 
 from __future__ import annotations
 
-import fcntl
 import json
-import platform
-import shutil
-import subprocess
-import sys
-import time
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import IO
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import nn
 
 from hvdtma.config import TrainConfig, dump_config, load_config
-from hvdtma.console import console
 from hvdtma.errors import UserError
 from hvdtma.files import replacing, write_json
 from hvdtma.graph.store import GraphStore
-from hvdtma.version import __version__
+from hvdtma.train.folder import Folder, keep_lines
 
-FORMAT = "hvdtma-run"  # in versions.json: what makes a folder a run
-LOOK_S = 0.2
 PASSING = ("failed", "interrupted", "skipped")  # events that a run that goes on leaves behind
-PACKAGES = ("torch", "horovod", "dgl", "zarr", "numpy", "pyarrow")
 
 
-class RunFolder:
+class RunFolder(Folder):
     """A run's folder, new or found again."""
 
     def __init__(self, path: str | Path):
-        self.path = Path(path)
-        self.metrics = self.path / "metrics.jsonl"
+        super().__init__(path)
         self.scores = self.path / "scores.jsonl"
         self.rounds = self.path / "rounds"
         self.best = self.path / "best.safetensors"
         self.checkpoints = self.path / "checkpoints"
-        self.summary = self.path / "summary.json"
-        self.versions = self.path / "versions.json"
         self.done = self.rounds / "done"
         self.graph = self.path / "graph.json"
-        self.lock = self.path.with_name(f".{self.path.name}.lock")
-        self._held: IO | None = None
 
     @classmethod
     def create(
@@ -65,88 +48,33 @@ class RunFolder:
 
         Raises UserError if something is there.
         """
-        run, beside = cls(config.run), cls(config.run.with_name(f".{config.run.name}.partial"))
-        run.make_room(config, overwrite=overwrite)
-        shutil.rmtree(beside.path, ignore_errors=True)
-        beside.rounds.mkdir(parents=True)
-        dump_config(config.resolved, beside.path / "config.yaml")
-        write_json(beside.versions, versions())
-        write_json(beside.graph, _graph_of(store))
-        beside.path.replace(run.path)
+        run = cls(config.run)
+        run.make_room(config.store, overwrite=overwrite)
+        with run.making(config.resolved) as beside:
+            (beside / run.rounds.name).mkdir()
+            write_json(beside / run.graph.name, _graph_of(store))
         return run
-
-    def hold(self, timeout_s: float = 0.0) -> None:
-        """Keep other processes from training this run until `let_go`, or until this one ends.
-
-        Raises UserError if another one trains it, `timeout_s` long.
-        """
-        if self._held is not None:
-            return
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        file, deadline = self.lock.open("a"), time.monotonic() + timeout_s
-        try:
-            while not _locked(file):
-                if time.monotonic() > deadline:
-                    raise UserError(
-                        f"{self.path} is being trained by another process, which holds "
-                        f"{self.lock}; wait for it, or give run=ANOTHER"
-                    )
-                time.sleep(LOOK_S)
-        except BaseException:
-            file.close()
-            raise
-        self._held = file
-
-    def let_go(self) -> None:
-        """Let other processes train this run."""
-        if self._held is not None:
-            self._held.close()
-        self._held = None
-
-    def make_room(self, config: TrainConfig, *, overwrite: bool) -> None:
-        """Remove what is there, if that is wanted; raises as `check_room`."""
-        if self.check_room(config, overwrite=overwrite):
-            shutil.rmtree(self.path)
-
-    def check_room(self, config: TrainConfig, *, overwrite: bool) -> bool:
-        """Whether something is there, which may be removed.
-
-        Raises UserError if it may not: it is not wanted, no run, or holds what is still needed.
-        """
-        if not self.path.exists() or not any(self.path.iterdir()):
-            return False
-        if not overwrite:
-            raise UserError(f"{self.path} exists; give --overwrite to replace it, or run=ANOTHER")
-        if not self.versions.is_file() or FORMAT not in self.versions.read_text():
-            raise UserError(f"{self.path} exists and is no run; --overwrite will not remove it")
-        for needed in (config.store, Path.cwd()):
-            if needed.resolve().is_relative_to(self.path.resolve()):
-                raise UserError(f"{needed} is inside the run {self.path}; it will not be removed")
-        return True
 
     @classmethod
     def open(cls, path: str | Path) -> RunFolder:
         """An existing run; raises UserError if there is none."""
         run = cls(path)
-        if not (run.path / "config.yaml").is_file():
-            raise UserError(f"no run at {run.path} (no config.yaml); start one with: hvdtma train")
+        run.check_there()
         return run
 
     def rewind(self, config: TrainConfig, rounds_done: int, deal: int) -> None:
         """Forget what came after a checkpoint, and take on the config to go on with."""
-        dump_config(config.resolved, self.path / "config.yaml")
+        dump_config(config.resolved, self.config_file)
         for left in (self.done, self.summary):
             left.unlink(missing_ok=True)
         for path in self.round_files():
             if int(path.stem) > rounds_done:
                 path.unlink()
         for path in (self.metrics, self.scores):
-            kept = [e for e in read_lines(path) if _is_before(e, rounds_done, deal)]
-            with replacing(path) as beside:
-                beside.write_text("".join(json.dumps(event) + "\n" for event in kept))
+            keep_lines(path, lambda event: _is_before(event, rounds_done, deal))
 
     def config(self) -> TrainConfig:
-        return load_config(self.path / "config.yaml")
+        return load_config(self.config_file)
 
     def check_store(self, store: GraphStore) -> bool:
         """Whether a store holds the very graph and split that the run is trained on.
@@ -167,10 +95,6 @@ class RunFolder:
         """Raises UserError if a store does not hold the very graph that the run is trained on."""
         if not self.check_store(store):
             raise UserError(f"{store.path} was built anew since {self.path} was trained on it")
-
-    def events(self) -> list[dict]:
-        """Every event so far; a last line that is still being written is left out."""
-        return read_lines(self.metrics)
 
     def write_round(self, number: int, time_s: float, model: nn.Module, keep: int) -> None:
         """Write parameters after a round, whole or not at all, and drop the oldest.
@@ -193,17 +117,6 @@ class RunFolder:
         return sorted(self.rounds.glob("[0-9]*.safetensors"))
 
 
-def _locked(file: IO) -> bool:
-    """Whether this process has the lock now; it goes with the process, however that ends."""
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError as error:  # a file system without locks
-        console.print(f"[yellow]{file.name} cannot be locked: {error.strerror}", soft_wrap=True)
-    return True
-
-
 def _graph_of(store: GraphStore) -> dict:
     """What a model's outputs mean, and which held-out links it has not seen."""
     return {
@@ -220,14 +133,6 @@ def _is_before(event: dict, rounds_done: int, deal: int) -> bool:
     if event.get("part") == "test":
         return False
     return event["kind"] not in PASSING and event.get("round", 0) <= rounds_done
-
-
-def read_lines(path: Path) -> list[dict]:
-    """The whole lines of a JSON-lines file."""
-    if not path.exists():
-        return []
-    whole, _, _ = path.read_text().rpartition("\n")
-    return [json.loads(line) for line in whole.splitlines()]
 
 
 def write_model(path: Path, model: nn.Module, **facts: object) -> None:
@@ -253,42 +158,3 @@ def read_model(path: Path, model: nn.Module) -> dict[str, str]:
     except (SafetensorError, RuntimeError) as error:
         raise UserError(f"{path} does not hold this model's parameters: {error}") from error
     return facts
-
-
-def versions() -> dict:
-    """What this run was made with."""
-    return {
-        "format": FORMAT,
-        "hvdtma": __version__,
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        **{name: _version(name) for name in PACKAGES},
-        "command": sys.argv,
-        "git": git_state(),
-    }
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
-
-
-def git_state() -> dict | None:
-    """Commit of hvdtma's own checkout and whether it was changed; None if it is no checkout."""
-    here = Path(__file__).parent
-    try:
-        commit, status = (
-            subprocess.run(
-                ["git", "-C", str(here), *command],
-                capture_output=True,
-                text=True,
-                check=True,
-                timeout=10,
-            ).stdout.strip()
-            for command in (["rev-parse", "HEAD"], ["status", "--porcelain"])
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return {"commit": commit, "changed": bool(status)}

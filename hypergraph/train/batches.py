@@ -5,6 +5,8 @@ Legend: n hyperedges of a batch, K arity, m corrupted items.
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -72,6 +74,21 @@ class Batches:
         if self._whole is None or self.negatives:
             self._whole = self._batch(slice(None))
         return self._whole
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """Where they are: the random states, and what is left of the pass."""
+        random = json.dumps(self._random.bit_generator.state).encode()
+        return {
+            "random": torch.frombuffer(bytearray(random), dtype=torch.uint8),
+            "generator": self._generator.get_state(),
+            "left": torch.from_numpy(self._left),
+        }
+
+    def load(self, state: Mapping[str, torch.Tensor]) -> None:
+        """Go on where others of the same relation were: with what `state` said."""
+        self._random.bit_generator.state = json.loads(state["random"].numpy().tobytes())
+        self._generator.set_state(state["generator"])
+        self._left = state["left"].numpy()
 
     def _drawn(self) -> np.ndarray:
         if len(self._left) < self.batch_size:  # the rest of the pass begins the next one

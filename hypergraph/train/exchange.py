@@ -3,7 +3,8 @@
     exact     every iteration, the rows that the batches touch
     stale     every so many seconds, all rows; in between each trains on what it last heard
 
-A view goes only to ranks that train another modality of the same relation.
+A view goes only to ranks that train another modality of the same relation. With whatever goes, even
+with nothing, travels one number: whether the sender asks all to stop.
 
 Legend: M ranks, R rank of the factors.
 """
@@ -47,6 +48,8 @@ class Exchange:
 
     Attributes:
         bytes_sent: by this rank, so far.
+        asked: whether this rank asks all to stop; the next exchange says so.
+        told: whether a rank asked for it in the last exchange: the same on all of them.
     """
 
     def __init__(
@@ -60,6 +63,7 @@ class Exchange:
         self.comm, self.placement, self.dim = comm, placement, dim
         self.relations, self.sizes = relations, sizes
         self.bytes_sent = 0
+        self.asked = self.told = False
 
     def of_batches(self, own: Views, batches: Sequence[Batch]) -> dict[str, Views]:
         """Relation -> modality -> view of the rows that its batch touches; a collective call.
@@ -115,23 +119,20 @@ class Exchange:
     ) -> dict[tuple[str, str], View]:
         me, size = self.comm.rank, self.comm.size
         if size == 1:
+            self.told = self.asked
             return {}
-        pieces = []
-        for target in range(size):
-            messages = plan.get((me, target), [])
-            views = [own[m.modality] for m in messages]
-            taken = [
-                v if m.items is None else v.take(m.items)
-                for v, m in zip(views, messages, strict=True)
-            ]
-            pieces.append(
-                torch.cat([view.flat() for view in taken])
-                if taken
-                else torch.empty(0, dtype=_dtype(own))
-            )
-        self.bytes_sent += sum(piece.numel() * piece.element_size() for piece in pieces)
+        asked = torch.tensor([self.asked]).to(_dtype(own))  # looked at once: a signal sets it
+        pieces = [
+            torch.cat([*(_flat(own, message) for message in plan.get((me, target), [])), asked])
+            for target in range(size)
+        ]
+        self.bytes_sent += sum(
+            piece.numel() * piece.element_size() for to, piece in enumerate(pieces) if to != me
+        )
         heard: dict[tuple[str, str], View] = {}
-        for source, flat in enumerate(self.comm.deliver(pieces)):
+        delivered = self.comm.deliver(pieces)
+        self.told = any(bool(flat[-1]) for flat in delivered)
+        for source, flat in enumerate(delivered):
             for message in plan.get((source, me), []):
                 rows = self.sizes[message.modality] if message.items is None else len(message.items)
                 length = flat_length(rows, self.dim)
@@ -140,6 +141,11 @@ class Exchange:
                 )
                 flat = flat[length:]
         return heard
+
+
+def _flat(own: Views, message: Message) -> torch.Tensor:
+    view = own[message.modality]
+    return (view if message.items is None else view.take(message.items)).flat()
 
 
 def _dtype(own: Views) -> torch.dtype:

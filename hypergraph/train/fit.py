@@ -1,4 +1,4 @@
-"""The loop: iterate, exchange, score, stop.
+"""The loop: iterate, exchange, score, save, stop.
 
 Legend: n hyperedges.
 """
@@ -11,12 +11,14 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from hvdtma.errors import UserError
+from hypergraph.config import TrainConfig
 from hypergraph.data import Relation
 from hypergraph.metrics import completion, errors, product_scorer
 from hypergraph.train.learner import Factors, Learner
 
 Watch = Callable[[dict], object]
 """Is told of events: plain values with a `kind`."""
+INTERRUPTED = "interrupted"
 
 
 @dataclass(frozen=True)
@@ -70,55 +72,83 @@ def predict(factors: Factors, relation: Relation) -> np.ndarray:
 
 
 @dataclass
+class Progress:
+    """How far a fit has come.
+
+    Attributes:
+        time_s: of training.
+        best_score, best_iteration: of the state that the learner keeps, and ends in.
+        since_best: scores since then.
+        stopped: why it ended; empty before.
+    """
+
+    time_s: float = 0.0
+    best_score: dict[str, float] = field(default_factory=dict)
+    best_iteration: int = 0
+    since_best: int = 0
+    stopped: str = ""
+
+
+Save = Callable[[Progress], object]
+"""Is told how far a fit has come after every score, and when it ends; on every rank."""
+
+
+@dataclass
 class Fit:
     """Trains a learner to the end; every rank calls `run`.
 
     Args:
         valid: to score on; None scores nothing, and keeps the last factors.
         watch: called on rank 0.
-
-    Attributes:
-        best_score, best_iteration: of the state that the learner ends in.
-        stopped: why it ended.
+        progress: of a fit that was cut short, to go on with.
     """
 
     learner: Learner
     valid: HeldOut | None = None
     watch: Watch = lambda _: None
-    best_score: dict[str, float] = field(default_factory=dict)
-    best_iteration: int = 0
-    stopped: str = ""
+    save: Save = lambda _: None
+    progress: Progress = field(default_factory=Progress)
 
     def __post_init__(self) -> None:
         config = self.learner.config
         if config.evaluate.patience and self.valid is None:
             raise UserError("evaluate.patience needs validation hyperedges; split the relation")
-        self._since_best = 0
         if self.valid is not None:
             self.valid = self.valid.sample(config.evaluate.max_hyperedges, config.seed)
 
     def run(self) -> None:
-        """Train until a limit or the patience is reached; the learner is left in its best state."""
-        config, comm = self.learner.config, self.learner.comm
+        """Train until a limit or the patience is reached; the learner is left in its best state.
+
+        Or until a rank asks to stop (`Learner.stop`): then it is left as it is, to go on from.
+        """
+        config, comm, progress = self.learner.config, self.learner.comm, self.progress
         comm.gather(None)  # a barrier: all clocks start together
-        self._began = self._deadline = comm.clock()
-        scored = 0
-        while not self.stopped:
-            if config.stale:
-                self.learner.hear()
-                losses = self._by_itself()
-                done = min(comm.gather(self.learner.iterations))
-            else:
-                losses = self.learner.iterate()
-                done = self.learner.iterations
+        self._deadline = comm.clock()
+        self._began = self._deadline - progress.time_s
+        scored = self.learner.iterations // config.evaluate.every
+        if config.stale and not progress.stopped:
+            self.learner.hear()
+        while not progress.stopped:
+            losses, done = self._by_itself() if config.stale else self._together()
             over = config.iterations is not None and done >= config.iterations
-            if over or done // config.evaluate.every > scored:
+            looked = over or done // config.evaluate.every > scored
+            if looked:
                 scored = done // config.evaluate.every
                 self._look(losses, done, over)
-        self.learner.recall()
+            if self.learner.told and not progress.stopped:
+                progress.stopped = INTERRUPTED
+            if looked or progress.stopped:
+                progress.time_s = comm.clock() - self._began
+                self.save(progress)
+        if progress.stopped != INTERRUPTED:
+            self.learner.recall()
 
-    def _by_itself(self) -> dict[str, float]:
-        """Iterations until the next exchange; at least one."""
+    def _together(self) -> tuple[dict[str, float], int]:
+        """One iteration of all; its losses, and how many are done."""
+        return self.learner.iterate(), self.learner.iterations
+
+    def _by_itself(self) -> tuple[dict[str, float], int]:
+        """Iterations, at least one, and an exchange; the last losses, how many all have done."""
         config, learner = self.learner.config, self.learner
         begun = learner.iterations
         self._deadline += config.exchange_s or 0.0
@@ -130,13 +160,14 @@ class Fit:
             else:
                 due = learner.comm.clock() >= self._deadline
             if done or due:
-                return losses
+                learner.hear()
+                return losses, min(learner.comm.gather(learner.iterations))
 
     def _look(self, losses: dict[str, float], done: int, over: bool) -> None:
         """Score, keep the best, decide whether to stop; a collective call."""
         comm, config = self.learner.comm, self.learner.config
         time_s = comm.clock() - self._began
-        facts = comm.gather((losses, self._facts()))
+        facts = comm.gather((losses, self.learner.counters()))
         factors = self.learner.factors()
         metrics: dict[str, float] = {}
         if comm.rank == 0:
@@ -156,21 +187,22 @@ class Fit:
         self._keep_best(metrics, done)
         limit_s = config.time_limit_s
         if over:
-            self.stopped = "iterations"
+            self.progress.stopped = "iterations"
         elif limit_s is not None and time_s >= limit_s:
-            self.stopped = "time limit"
-        elif config.evaluate.patience and self._since_best >= config.evaluate.patience:
-            self.stopped = "early stopping"
+            self.progress.stopped = "time limit"
+        elif 0 < config.evaluate.patience <= self.progress.since_best:
+            self.progress.stopped = "early stopping"
 
     def _keep_best(self, metrics: dict[str, float], done: int) -> None:
+        progress = self.progress
         better = (
             not metrics
-            or not self.best_score
-            or self._value(metrics) > self._value(self.best_score)
+            or not progress.best_score
+            or self._value(metrics) > self._value(progress.best_score)
         )
-        self._since_best = 0 if better else self._since_best + 1
+        progress.since_best = 0 if better else progress.since_best + 1
         if better:
-            self.best_score, self.best_iteration = metrics, done
+            progress.best_score, progress.best_iteration = metrics, done
             self.learner.remember()
 
     def _value(self, metrics: dict[str, float]) -> float:
@@ -181,14 +213,16 @@ class Fit:
             raise UserError(f"there is no metric '{name}'; valid: {', '.join(metrics)}")
         return -metrics[name] if name in ("rmse", "mae") else metrics[name]
 
-    def _facts(self) -> dict[str, float]:
-        learner = self.learner
-        return {
-            "iterations": learner.iterations,
-            "compute_s": learner.compute_s,
-            "exchange_s": learner.exchange_s,
-            "bytes_sent": learner.exchange.bytes_sent,
-        }
+
+def still_stopped(config: TrainConfig, progress: Progress, iterations: int) -> str:
+    """Why a fit that ended would not go on, with limits that may be others now; else empty."""
+    limit_s, patience = config.time_limit_s, config.evaluate.patience
+    holds = {
+        "iterations": config.iterations is not None and iterations >= config.iterations,
+        "time limit": limit_s is not None and progress.time_s >= limit_s,
+        "early stopping": 0 < patience <= progress.since_best,
+    }
+    return progress.stopped if holds.get(progress.stopped) else ""
 
 
 def held_out(part: Relation, train: Relation, *others: Relation) -> HeldOut:

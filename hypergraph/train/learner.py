@@ -6,14 +6,14 @@ Legend: N items, R width of the factors.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 
-from hvdtma.comm.communicator import Communicator
+from hvdtma.comm.communicator import Communicator, everywhere
 from hvdtma.errors import UserError
 from hypergraph.config import TrainConfig
 from hypergraph.data import MultimodalHypergraph
@@ -26,6 +26,8 @@ from hypergraph.train.share import View
 from hypergraph.train.site import ModalityNet, Site
 
 State = dict[str, torch.Tensor]
+Parts = dict[str, dict[str, State]]
+"""All that is needed to go on: kind -> modality or relation -> tensors by name."""
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,15 @@ class Learner:
             self.heard = self.exchange.of_all(self._views())
         self.exchange_s += time.monotonic() - start
 
+    def stop(self) -> None:
+        """Ask all ranks to stop; they agree at the next exchange. May be called by a signal."""
+        self.exchange.asked = True
+
+    @property
+    def told(self) -> bool:
+        """Whether a rank asked to stop: the same on all, as of the last exchange."""
+        return self.exchange.told
+
     @torch.no_grad()
     def factors(self) -> Factors:
         """What all ranks have learned so far; a collective call."""
@@ -123,10 +134,7 @@ class Learner:
 
     def states(self) -> dict[str, State]:
         """The state of every modality's net, on every rank; a collective call."""
-        own = {
-            name: {key: value.cpu() for key, value in net.state_dict().items()}
-            for name, net in self._nets().items()
-        }
+        own = self._states()
         every = {name: state for part in self.comm.gather(own) for name, state in part.items()}
         return {name: every[name] for name in self.data.modalities}
 
@@ -135,6 +143,42 @@ class Learner:
         for name, net in self._nets().items():
             if name in states:
                 net.load_state_dict(states[name])
+
+    def counters(self) -> dict[str, float]:
+        """What this rank has done so far, and what it took."""
+        return {
+            "iterations": self.iterations,
+            "compute_s": self.compute_s,
+            "exchange_s": self.exchange_s,
+            "bytes_sent": self.exchange.bytes_sent,
+        }
+
+    def parts(self) -> Parts:
+        """This rank's part of all that is needed to go on."""
+        optimizer = [site.optimizer_states() for site in self.sites]
+        return {
+            "state": self._states(),
+            "best": {name: _on_cpu(state) for name, state in self.kept.items()},
+            "optimizer": {name: state for part in optimizer for name, state in part.items()},
+            "batches": {batches.name: batches.state() for batches in self.batches},
+        }
+
+    def go_on(self, parts: Parts, counters: Sequence[Mapping[str, float]]) -> None:
+        """Stand where other ranks stood, however many they were: `parts` of all of them."""
+        self.load(parts["state"])
+        self.kept = {name: parts["best"][name] for name in self._nets() if name in parts["best"]}
+        for site in self.sites:
+            site.load_optimizer(parts["optimizer"])
+        for batches in self.batches:
+            batches.load(parts["batches"][batches.name])
+        self.iterations = int(min(of["iterations"] for of in counters))
+        taken_over = counters[self.comm.rank :: self.comm.size]  # so that sums stay what they are
+        self.compute_s = sum(of["compute_s"] for of in taken_over)
+        self.exchange_s = sum(of["exchange_s"] for of in taken_over)
+        self.exchange.bytes_sent = int(sum(of["bytes_sent"] for of in taken_over))
+
+    def _states(self) -> dict[str, State]:
+        return {name: _on_cpu(net.state_dict()) for name, net in self._nets().items()}
 
     def _nets(self) -> dict[str, ModalityNet]:
         return {name: net for site in self.sites for name, net in site.nets.items()}
@@ -151,21 +195,29 @@ def _cpu_s() -> float:
     return time.thread_time() if torch.get_num_threads() == 1 else time.process_time()
 
 
+def _on_cpu(state: State) -> State:
+    return {key: value.cpu() for key, value in state.items()}
+
+
 def places(comm: Communicator, config: TrainConfig) -> list[Where]:
     """The devices of all ranks; a collective call.
 
     Raises UserError, on every rank, where a GPU is asked for and none is found.
     """
+    own = everywhere(comm, lambda: _devices(comm, config))
+    return [Where(rank, device) for rank, all_ in enumerate(comm.gather(own)) for device in all_]
+
+
+def _devices(comm: Communicator, config: TrainConfig) -> list[str]:
+    """This rank's."""
     gpus = torch.cuda.device_count() if config.device != "cpu" else 0
     if config.device == "cuda" and not gpus:
         raise UserError("device is cuda, but PyTorch finds no GPU; use device=cpu or auto")
     if not gpus:
-        own = ["cpu"]
-    elif comm.size == 1:
-        own = [f"cuda:{number}" for number in range(gpus)]
-    else:
-        own = [f"cuda:{comm.local_rank % gpus}"]
-    return [Where(rank, device) for rank, all_ in enumerate(comm.gather(own)) for device in all_]
+        return ["cpu"]
+    if comm.size == 1:
+        return [f"cuda:{number}" for number in range(gpus)]
+    return [f"cuda:{comm.local_rank % gpus}"]
 
 
 def check_same_data(data: MultimodalHypergraph, config: TrainConfig, comm: Communicator) -> None:

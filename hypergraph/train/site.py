@@ -122,6 +122,30 @@ class Site:
         torch.stack(list(losses.values())).sum().backward()
         self.optimizer.step()
 
+    def optimizer_states(self) -> dict[str, dict[str, torch.Tensor]]:
+        """Modality -> the optimiser's state of its parameters, as `PARAMETER.NAME`."""
+        return {
+            modality: {
+                f"{key}.{name}": value.cpu()
+                for key, parameter in net.named_parameters()
+                for name, value in self.optimizer.state.get(parameter, {}).items()
+                if torch.is_tensor(value)
+            }
+            for modality, net in self.nets.items()
+        }
+
+    def load_optimizer(self, states: Mapping[str, Mapping[str, torch.Tensor]]) -> None:
+        """Give the optimiser the states of its modalities back."""
+        keys = [(m, key) for m, net in self.nets.items() for key, _ in net.named_parameters()]
+        number = {key: index for index, key in enumerate(keys)}
+        state: dict[int, dict[str, torch.Tensor]] = {}
+        for modality in self.nets:
+            for key, value in states.get(modality, {}).items():
+                parameter, _, name = key.rpartition(".")
+                state.setdefault(number[modality, parameter], {})[name] = value
+        groups = self.optimizer.state_dict()["param_groups"]
+        self.optimizer.load_state_dict({"state": state, "param_groups": groups})
+
 
 def _arity(data: MultimodalHypergraph, name: str) -> int:
     return max((relation.arity for relation in data.relations_of(name)), default=2)

@@ -8,8 +8,9 @@ from hvdtma.errors import UserError
 from hvdtma.graph.build import BuildOptions, build
 from hvdtma.partition import PartitionOptions, partition
 from hvdtma.train.best import load_best
+from hvdtma.train.folder import read_lines
 from hvdtma.train.recorder import Recorder
-from hvdtma.train.run_folder import RunFolder, read_lines
+from hvdtma.train.run_folder import RunFolder
 from hvdtma.train.session import train
 
 OPTIONS = BuildOptions(negatives=20, block_nodes=10)

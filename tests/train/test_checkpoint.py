@@ -17,8 +17,8 @@ from hvdtma.errors import INTERRUPTED, Interrupted, UserError
 from hvdtma.evaluate.score import Scorer
 from hvdtma.graph.store import open_store
 from hvdtma.interrupt import Interrupt
-from hvdtma.train.begin import Beginning
 from hvdtma.train.checkpoint import folders
+from hvdtma.train.folder import Beginning
 from hvdtma.train.lead import Lead
 from hvdtma.train.run_folder import RunFolder
 from hvdtma.train.session import train

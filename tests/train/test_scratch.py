@@ -13,8 +13,9 @@ from hvdtma.errors import UserError
 from hvdtma.evaluate.room import Room, scoring_needs, scratch_bytes, too_little
 from hvdtma.tasks import make_model, make_task
 from hvdtma.train.evaluator import REFUSED
+from hvdtma.train.folder import read_lines
 from hvdtma.train.recorder import MAX_RESTARTS, Scores
-from hvdtma.train.run_folder import RunFolder, read_lines
+from hvdtma.train.run_folder import RunFolder
 from hvdtma.train.session import train
 
 

@@ -1,0 +1,155 @@
+"""A checkpoint: all that a run needs to go on as if nothing had happened, in one file.
+
+    state/NAME/KEY        the state of a modality's net
+    best/NAME/KEY         the same when it scored best
+    optimizer/NAME/KEY    the optimiser's state of its parameters
+    batches/NAME/KEY      where a relation's batches are
+
+By modality and relation: other ranks than those of the time, or another placement, go on from it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import xxhash
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+
+from hvdtma.comm.communicator import on_root
+from hvdtma.errors import UserError
+from hvdtma.files import replacing, sync_folder, write_through
+from hypergraph.train.fit import Progress
+from hypergraph.train.learner import Learner, Parts, State
+
+FORMAT = "hypergraph-checkpoint-1"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a file holds.
+
+    Attributes:
+        data: checksum of the hypergraph.
+        counters: of every rank of the time.
+    """
+
+    path: Path
+    data: str
+    progress: Progress
+    counters: Sequence[dict[str, float]]
+    parts: Parts
+
+    @property
+    def iterations(self) -> int:
+        """That all ranks had done."""
+        return int(min(of["iterations"] for of in self.counters))
+
+
+@dataclass
+class Saver:
+    """Writes a checkpoint after every so many scores, and when a fit ends.
+
+    Args:
+        every: 0 writes one at the end only.
+    """
+
+    path: Path
+    learner: Learner
+    every: int
+    scores: int = 0
+    _data: str = field(default="", init=False)
+
+    def __call__(self, progress: Progress) -> None:
+        """Take note of a score; a collective call. Raises UserError if it cannot be written."""
+        self.scores += 1
+        if progress.stopped or (self.every and self.scores % self.every == 0):
+            self._data = self._data or self.learner.data.checksum()
+            write_checkpoint(self.path, self.learner, progress, self._data)
+
+
+def write_checkpoint(path: Path, learner: Learner, progress: Progress, data: str) -> None:
+    """Write where all ranks stand, whole or not at all; a collective call.
+
+    Raises UserError, on every rank, if it cannot be written.
+    """
+    comm = learner.comm
+    facts = {
+        "format": FORMAT,
+        "data": data,
+        "progress": asdict(progress),
+        "counters": comm.gather(learner.counters()),
+    }
+    tensors: State = {}
+    for kind, own in learner.parts().items():
+        every = comm.gather(own)
+        if comm.rank == 0:
+            tensors |= _named(kind, every)
+    on_root(comm, lambda: _write(path, tensors, json.dumps(facts)))
+
+
+def _named(kind: str, every: Sequence[dict[str, State]]) -> State:
+    """Tensors of all ranks by `KIND/NAME/KEY`; where several have one, the first rank's."""
+    return {
+        f"{kind}/{name}/{key}": value.contiguous()
+        for part in reversed(every)
+        for name, state in part.items()
+        for key, value in state.items()
+    }
+
+
+def _write(path: Path, tensors: State, facts: str) -> None:
+    content = save(tensors, metadata={"facts": facts, "digest": _digest(tensors, facts)})
+    with replacing(path) as beside:
+        write_through(beside, content)
+    sync_folder(path.parent)
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """A checkpoint with every byte checked.
+
+    Raises UserError if there is none, it is of another format, or not as it was written.
+    """
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise UserError(
+            f"{path.parent} has no checkpoint to go on from; --overwrite begins it anew "
+            "(checkpoint.every says how often one is written)"
+        ) from None
+    try:
+        length = int.from_bytes(content[:8], "little")
+        header = json.loads(content[8 : 8 + length])["__metadata__"]
+        tensors, facts = load(content), json.loads(header["facts"])
+        whole = _digest(tensors, header["facts"]) == header["digest"]
+    except (SafetensorError, ValueError, KeyError, TypeError):
+        whole = False
+    if not whole:
+        raise UserError(
+            f"{path} is damaged: it is not what was written; --overwrite begins the run anew"
+        )
+    if facts["format"] != FORMAT:
+        raise UserError(f"{path} is of format {facts['format']}; this hypergraph reads {FORMAT}")
+    progress = Progress(**facts["progress"])
+    return Checkpoint(path, facts["data"], progress, facts["counters"], _parts(tensors))
+
+
+def _parts(tensors: State) -> Parts:
+    parts: Parts = {"state": {}, "best": {}, "optimizer": {}, "batches": {}}
+    for whole_name, value in tensors.items():
+        kind, _, rest = whole_name.partition("/")
+        name, _, key = rest.rpartition("/")
+        parts[kind].setdefault(name, {})[key] = value
+    return parts
+
+
+def _digest(tensors: State, facts: str) -> str:
+    """Of all that is kept."""
+    digest = xxhash.xxh3_128(facts.encode())
+    for name, value in sorted(tensors.items()):
+        digest.update(f"{name} {value.dtype} {list(value.shape)}".encode())
+        digest.update(value.reshape(-1).numpy().data)
+    return digest.hexdigest()

@@ -1,0 +1,429 @@
+"""A run of HyperLearn that is cut short goes on as if it had not been."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+from safetensors.torch import load_file
+from small_learning import small_graph
+from yaml import safe_dump
+
+from hvdtma.cli.wanted import wanted
+from hvdtma.comm import InProcessGroup, Single
+from hvdtma.config import parse_as
+from hvdtma.errors import INTERRUPTED, Interrupted, UserError
+from hvdtma.interrupt import Interrupt
+from hvdtma.train.folder import Beginning
+from hypergraph import HyperLearn
+from hypergraph.config import RunConfig
+from hypergraph.run import train_run
+from hypergraph.run_folder import RunFolder
+from hypergraph.train.exchange import Exchange
+from hypergraph.train.learner import Learner
+
+ROOT = Path(__file__).parents[2]
+ITERATIONS = 20
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    path = tmp_path_factory.mktemp("data") / "g.zarr"
+    small_graph(3).save(path)
+    return path
+
+
+@pytest.fixture
+def config(data, tmp_path):
+    return config_of(data, tmp_path / "run")
+
+
+def config_of(data, run, **changes):
+    values = {
+        "data": {"hypergraph": str(data), "relation": "all"},
+        "run": str(run),
+        "iterations": ITERATIONS,
+        "batch_size": 64,
+        "model": {"dim": 8},
+        "loss": {"negatives": 8},
+        "evaluate": {"every": 5},
+        "checkpoint": {"every": 0},
+    }
+    return parse_as(RunConfig, values | changes)
+
+
+def run_of(config, ranks=1, beginning=Beginning.NEW):
+    """Train; the summary, or the word `interrupted`."""
+    try:
+        group = InProcessGroup(ranks)
+        return group.run(lambda comm: train_run(config, comm, beginning=beginning))[0]
+    except Interrupted:
+        return "interrupted"
+
+
+@contextmanager
+def in_iteration(number, do, *, rank=0):
+    """Let a rank do something to its learner when it begins an iteration."""
+    original = Learner.iterate
+
+    def iterate(self):
+        if self.comm.rank == rank and self.iterations == number - 1:
+            do(self)
+        return original(self)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Learner, "iterate", iterate)
+        yield
+
+
+def cut_short(config, ranks, iteration):
+    """Train until the last rank alone is told to stop."""
+    with in_iteration(iteration, Learner.stop, rank=ranks - 1):
+        assert run_of(config, ranks) == "interrupted"
+
+
+def learned(config):
+    return load_file(RunFolder(config.run).model)
+
+
+def events(config):
+    return RunFolder(config.run).events()
+
+
+def scores(config):
+    return [(event["iteration"], event["losses"], event["valid"]) for event in events(config)]
+
+
+def assert_same(one, other):
+    assert one.keys() == other.keys()
+    for name, value in one.items():
+        assert np.array_equal(value.numpy(), other[name].numpy()), name
+
+
+@pytest.mark.parametrize("ranks", [1, 3])
+@pytest.mark.parametrize(
+    ("iteration", "changes"),
+    [
+        (1, {}),
+        (5, {}),
+        (8, {}),
+        (8, {"precision": "float64", "batch_size": None}),
+        (8, {"loss": {"name": "gram"}, "batch_size": None}),
+        (8, {"optimizer": {"name": "novograd", "lr": 0.01}}),
+    ],
+)
+def test_a_run_that_is_interrupted_goes_on_to_the_same_factors(
+    data, tmp_path, ranks, iteration, changes
+):
+    """Before a score, at one and after it."""
+    whole = config_of(data, tmp_path / "whole", **changes)
+    config = config_of(data, tmp_path / "run", **changes)
+    run_of(whole, ranks)
+    cut_short(config, ranks, iteration)
+    assert not RunFolder(config.run).summary.exists()
+    summary = run_of(config, ranks, Beginning.RESUME)
+    assert summary["iterations"] == ITERATIONS
+    assert_same(learned(config), learned(whole))
+    assert scores(config) == scores(whole)
+
+
+@pytest.mark.parametrize("placement", [{}, {"m0": 1, "m1": 0, "m2": 0}])
+def test_it_goes_on_with_other_ranks_and_another_placement(data, tmp_path, placement):
+    """To what one process learns, as exactly as without an interruption; counters add up."""
+    whole, config = (
+        config_of(data, tmp_path / name, precision="float64") for name in ("whole", "run")
+    )
+    ranks = 2 if placement else 1
+    run_of(whole)
+    cut_short(config, 3, 7)
+    run_of(config.model_copy(update={"placement": placement}), ranks, Beginning.RESUME)
+    for name, value in learned(whole).items():
+        np.testing.assert_allclose(learned(config)[name], value, rtol=1e-6, atol=1e-12)
+    first, *_, last = events(config)
+    assert (len(first["ranks"]), len(last["ranks"])) == (3, ranks)
+    sent = [sum(rank["bytes_sent"] for rank in event["ranks"]) for event in (first, last)]
+    assert sent[0] < sent[1]
+
+
+def test_early_stopping_counts_on(data, tmp_path):
+    """What scored best before the interruption is what the run ends in."""
+    early = {"iterations": 5000, "evaluate": {"every": 2, "patience": 4}, "optimizer": {"lr": 0.1}}
+    whole, config = (config_of(data, tmp_path / name, **early) for name in ("whole", "run"))
+    expected = run_of(whole, 3)
+    assert expected["stopped"] == "early stopping"
+    best = expected["iterations"] - 8
+    cut_short(config, 3, best + 4)
+    summary = run_of(config, 3, Beginning.RESUME)
+    assert summary == expected
+    assert_same(learned(config), learned(whole))
+    assert scores(config) == scores(whole)
+    assert run_of(config, 3, Beginning.RESUME) is None  # it is over
+
+
+def test_a_run_that_is_killed_loses_what_came_after_its_last_checkpoint(data, tmp_path):
+    whole = config_of(data, tmp_path / "whole")
+    config = config_of(data, tmp_path / "run", checkpoint={"every": 2})
+    run_of(whole, 3)
+
+    class KilledError(Exception):
+        pass
+
+    def die(learner):
+        raise KilledError
+
+    with in_iteration(17, die), pytest.raises(KilledError):
+        run_of(config, 3)
+    assert [event["iteration"] for event in events(config)] == [5, 10, 15]
+    run_of(config, 3, Beginning.EITHER)
+    assert_same(learned(config), learned(whole))
+    assert scores(config) == scores(whole)  # no iteration twice
+    times_s = [event["time_s"] for event in events(config)]
+    assert times_s == sorted(times_s)
+
+
+@pytest.mark.parametrize("how", [{"exchange_steps": 4}, {"exchange_s": 0.02}])
+def test_a_run_of_stale_factors_goes_on_and_ends(data, tmp_path, how):
+    """As if nothing had happened, where exchanges are by iterations."""
+    whole, config = (config_of(data, tmp_path / name, **how) for name in ("whole", "run"))
+    run_of(whole, 3)
+    cut_short(config, 3, 6)
+    summary = run_of(config, 3, Beginning.RESUME)
+    assert summary["stopped"] == "iterations"
+    done = [event["iteration"] for event in events(config)]
+    assert done == sorted(set(done))
+    if "exchange_steps" in how:
+        assert_same(learned(config), learned(whole))
+
+
+def test_a_run_that_is_over_can_be_made_longer(config, data, tmp_path):
+    whole = config_of(data, tmp_path / "whole", iterations=2 * ITERATIONS)
+    run_of(whole)
+    run_of(config)
+    assert run_of(config, beginning=Beginning.EITHER) is None
+    assert run_of(config, beginning=Beginning.RESUME) is None
+    longer = config.model_copy(update={"iterations": 2 * ITERATIONS})
+    assert run_of(longer, beginning=Beginning.EITHER)["iterations"] == 2 * ITERATIONS
+    assert_same(learned(config), learned(whole))
+
+
+class Ticking(Single):
+    """Time goes on by a second whenever somebody looks."""
+
+    seconds = 0.0
+
+    def clock(self):
+        self.seconds += 1
+        return self.seconds
+
+
+def test_the_time_limit_counts_what_was_spent_before(data, tmp_path):
+    """No score comes earlier or later than without the interruption, but for the look at it."""
+    limit = {"iterations": None, "time_limit_s": 40.0, "evaluate": {"every": 1}}
+    whole, config = (config_of(data, tmp_path / name, **limit) for name in ("whole", "run"))
+    train_run(whole, Ticking())
+    with in_iteration(8, Learner.stop), pytest.raises(Interrupted):
+        train_run(config, Ticking())
+    assert train_run(config, Ticking(), beginning=Beginning.RESUME)["stopped"] == "time limit"
+    one, other = ([event["time_s"] for event in events(of)] for of in (whole, config))
+    assert one == other
+    assert one[-2] < 40 <= one[-1]
+
+
+def test_agreeing_to_stop_costs_one_number_for_each_other_rank(data, config, monkeypatch):
+    sent = []
+    original = Exchange._send
+
+    def send(self, own, plan):
+        numbers = self.bytes_sent
+        heard = original(self, own, plan)
+        messages = [m for (source, _), of in plan.items() if source == self.comm.rank for m in of]
+        views = [own[m.modality] if m.items is None else own[m.modality].take(m.items)
+                 for m in messages]  # fmt: skip
+        sent.append((self.bytes_sent - numbers) // 4 - sum(len(view.flat()) for view in views))
+        return heard
+
+    monkeypatch.setattr(Exchange, "_send", send)
+    run_of(config, 3)
+    assert set(sent) == {2}
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_what_only_one_rank_misses_is_said_on_all(data, config, rank, monkeypatch):
+    """Nobody waits for the one that could not read its data."""
+    from hypergraph.load import load_split
+
+    seen = []
+
+    def load(of):
+        seen.append(of)
+        if len(seen) == rank + 1:
+            raise FileNotFoundError(2, "No such file", "g.zarr")
+        return load_split(of)
+
+    monkeypatch.setattr("hypergraph.begin.load_split", load)
+    with pytest.raises(UserError, match=r"cannot write or read g\.zarr"):
+        run_of(config, 2)
+    assert not config.run.exists()
+    assert run_of(config, 2)["iterations"] == ITERATIONS  # its lock is let go
+
+
+def test_a_run_without_a_checkpoint_says_so_and_one_that_is_damaged_is_named(config):
+    with pytest.raises(UserError, match=r"no run at .*start one with: python -m hypergraph train"):
+        run_of(config, beginning=Beginning.RESUME)
+    cut_short(config, 1, 3)
+    path = RunFolder(config.run).checkpoint
+    content = bytearray(path.read_bytes())
+    for damaged in (content[:-1] + bytes([content[-1] ^ 1]), content[:500], content[:4], b""):
+        path.write_bytes(damaged)
+        for beginning in (Beginning.RESUME, Beginning.EITHER):
+            with pytest.raises(UserError, match=f"{path} is damaged: .*--overwrite begins"):
+                run_of(config, beginning=beginning)
+    path.unlink()
+    with pytest.raises(UserError, match="has no checkpoint to go on from"):
+        run_of(config, beginning=Beginning.RESUME)
+    assert run_of(config, beginning=Beginning.EITHER)["iterations"] == ITERATIONS
+
+
+def test_another_config_or_other_data_are_refused(config, data, tmp_path):
+    cut_short(config, 1, 3)
+    other = config_of(data, tmp_path / "run", seed=7, model={"dim": 4})
+    for beginning in (Beginning.RESUME, Beginning.EITHER):
+        with pytest.raises(UserError, match=r"seed was 0 and is 7; .*model\.dim was 8 and is 4"):
+            run_of(other, beginning=beginning)
+    copy = shutil.copytree(data, tmp_path / "kept")
+    shutil.rmtree(data)
+    try:
+        small_graph(3, seed=1).save(data)
+        with pytest.raises(UserError, match="trained on another hypergraph"):
+            run_of(config, beginning=Beginning.RESUME)
+    finally:
+        shutil.rmtree(data)
+        shutil.copytree(copy, data)
+
+
+def test_a_run_is_trained_by_one_process_at_a_time(config):
+    other = RunFolder(config.run)
+    other.hold()
+    with pytest.raises(UserError, match="is being trained by another process"):
+        run_of(config)
+    other.let_go()
+    run_of(config)
+
+
+def test_a_folder_that_is_no_run_is_not_removed(config):
+    config.run.mkdir()
+    (config.run / "precious").touch()
+    with pytest.raises(UserError, match="exists and is no run; --overwrite will not remove it"):
+        run_of(config, beginning=Beginning.ANEW)
+    with pytest.raises(UserError, match="exists; give --overwrite"):
+        run_of(config, beginning=Beginning.EITHER)
+
+
+def test_scoring_is_cut_short_too_and_is_all_that_is_left_to_do(config, data, tmp_path):
+    whole = config_of(data, tmp_path / "whole")
+    expected, evaluate = run_of(whole), HyperLearn.evaluate
+
+    def told(self, part):
+        os.kill(os.getpid(), signal.SIGUSR2)
+        return evaluate(self, part)
+
+    with pytest.MonkeyPatch.context() as patched, Interrupt() as interrupt:
+        patched.setattr(HyperLearn, "evaluate", told)
+        with pytest.raises(Interrupted, match="interrupted while scoring; go on with: python -m"):
+            train_run(config, Single(), interrupt=interrupt)
+    with in_iteration(ITERATIONS + 1, pytest.fail):
+        assert run_of(config, beginning=Beginning.RESUME) == expected
+    assert_same(learned(config), learned(whole))
+
+
+@pytest.fixture
+def environment():
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    return os.environ | {"PATH": path, "PYTHONPATH": str(ROOT)}
+
+
+def train(*words):
+    return [sys.executable, "-m", "hypergraph", "train", *map(str, words)]
+
+
+def wait_for(found, process):
+    while not found():
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.05)
+
+
+def written(config, path):
+    path.write_text(safe_dump(json.loads(config.model_dump_json())))
+    return path
+
+
+def test_from_the_command_line(data, tmp_path, environment):
+    config = config_of(data, tmp_path / "run", iterations=1_000_000)
+    path = written(config, tmp_path / "c.yaml")
+    process = subprocess.Popen(
+        train(path, "--or-resume"), env=environment, stderr=subprocess.PIPE, text=True
+    )
+    wait_for(lambda: len(events(config)) > 2, process)
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate()
+    assert process.returncode == INTERRUPTED
+    assert f"and saved; go on with: python -m hypergraph train --resume {config.run}" in said
+    done = events(config)[-1]["iteration"] + 7
+
+    def resumed(*words):
+        command = train("--resume", config.run, *words)
+        return subprocess.run(command, env=environment, capture_output=True, text=True)
+
+    ended = resumed(f"iterations={done}")
+    assert ended.returncode == 0, ended.stderr
+    assert json.loads(ended.stdout)["iterations"] == done
+    again = resumed()
+    assert (again.returncode, again.stdout) == (0, "")
+    assert f"{config.run} is over" in again.stderr
+
+
+def test_what_contradicts_itself_is_refused(config):
+    how = {"resume": config.run, "or_resume": False, "overwrite": True}
+    with pytest.raises(UserError, match="--overwrite begins a run anew, --resume goes on"):
+        wanted(RunConfig, RunFolder, None, [], **how)
+    with pytest.raises(UserError, match="give a config, or --resume RUN"):
+        wanted(RunConfig, RunFolder, None, [], resume=None, or_resume=True, overwrite=False)
+
+
+def test_of_two_processes_one_is_told_and_both_end_as_interrupted(data, tmp_path, environment):
+    config = config_of(data, tmp_path / "run", iterations=1_000_000)
+    path = written(config, tmp_path / "c.yaml")
+    script = f"{' '.join(train(path))}; echo $? > {tmp_path}/status.$HOROVOD_RANK"
+    process = subprocess.Popen(
+        ["horovodrun", "-np", "2", "sh", "-c", script],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    wait_for(lambda: len(events(config)) > 2, process)
+    [of_rank] = [child for child in ranks_of(process) if rank_of(child) == 1]
+    of_rank.send_signal(signal.SIGTERM)
+    said, _ = process.communicate()
+    status = [(tmp_path / f"status.{rank}").read_text().strip() for rank in range(2)]
+    assert status == [str(INTERRUPTED)] * 2, said
+    assert said.count("and saved; go on with") == 1
+    assert RunFolder(config.run).checkpoint.exists()
+
+
+def ranks_of(process):
+    """The trainers among a process's descendants."""
+    children = psutil.Process(process.pid).children(recursive=True)
+    return [child for child in children if "hypergraph" in child.cmdline()]
+
+
+def rank_of(process):
+    return int(process.environ()["HOROVOD_RANK"])
