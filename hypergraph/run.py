@@ -3,29 +3,27 @@
 config.yaml          the whole config               versions.json   versions, git, command
 metrics.jsonl        one event per line             tensorboard/    the same as curves
 model.safetensors    what was learned               summary.json    scores, where it was trained
+items.json           what a report draws            report.html     what a person opens
 """
 
 from __future__ import annotations
 
 import shutil
-from contextlib import nullcontext
 from pathlib import Path
-
-from torch.utils.tensorboard import SummaryWriter
 
 from hvdtma.comm.communicator import Communicator, on_root
 from hvdtma.config import dump_config, load_as
 from hvdtma.console import console
 from hvdtma.errors import UserError
-from hvdtma.files import append_json, write_json
+from hvdtma.files import write_json
 from hvdtma.train.run_folder import versions
 from hypergraph.config import RunConfig
 from hypergraph.learn import HyperLearn
 from hypergraph.load import load_split
+from hypergraph.recorder import recording
 
 CONFIG, METRICS, SUMMARY = "config.yaml", "metrics.jsonl", "summary.json"
 MODEL = "model.safetensors"
-SHOWN = ("mrr", "hits@10", "average_precision", "rmse", "mae")
 
 
 def train_run(config: RunConfig, comm: Communicator, *, overwrite: bool = False) -> dict:
@@ -40,18 +38,17 @@ def train_run(config: RunConfig, comm: Communicator, *, overwrite: bool = False)
     on_root(comm, lambda: _make(config, overwrite=overwrite))
     if comm.rank == 0:
         console.print(f"{split.train}\n{model.placement}", markup=False, highlight=False)
-    writer = SummaryWriter(str(config.run / "tensorboard")) if comm.rank == 0 else nullcontext()
-    with writer as board:
-        model.fit(lambda event: _record(config, board, event))
-    model.save(config.run / MODEL)
-    summary = {
-        "stopped": model.stopped,
-        "iterations": model.learner.iterations,
-        "placement": {name: str(site) for name, site in model.placement.sites.items()},
-        "valid": model.best,
-        "test": model.evaluate("test") if split.test.num_hyperedges else {},
-    }
-    on_root(comm, lambda: write_json(config.run / SUMMARY, summary))
+    with recording(model, config.run) as watch:
+        model.fit(watch)
+        model.save(config.run / MODEL)
+        summary = {
+            "stopped": model.stopped,
+            "iterations": model.learner.iterations,
+            "placement": {name: str(site) for name, site in model.placement.sites.items()},
+            "valid": model.best,
+            "test": model.evaluate("test") if split.test.num_hyperedges else {},
+        }
+        on_root(comm, lambda: write_json(config.run / SUMMARY, summary))
     return summary
 
 
@@ -75,14 +72,3 @@ def _make(config: RunConfig, *, overwrite: bool) -> None:
     (run / METRICS).touch()
     dump_config(config, run / CONFIG)
     write_json(run / "versions.json", versions())
-
-
-def _record(config: RunConfig, board: SummaryWriter | None, event: dict) -> None:
-    append_json(config.run / METRICS, event)
-    words = [f"iteration {event['iteration']}: {event['time_s']:.1f} s, loss {event['loss']:.4f}"]
-    words += [f"{name} {event['valid'][name]:.4f}" for name in SHOWN if name in event["valid"]]
-    console.print(", ".join(words), markup=False, highlight=False, soft_wrap=True)
-    if board is not None:
-        board.add_scalar("loss", event["loss"], event["iteration"])
-        for name, value in event["valid"].items():
-            board.add_scalar(f"valid/{name}", value, event["iteration"])
