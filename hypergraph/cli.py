@@ -1,4 +1,4 @@
-"""The command line: `python -m hypergraph train | evaluate | complete`."""
+"""The command line: `python -m hypergraph train | evaluate | complete | report | info`."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ app = typer.Typer(
     add_completion=False,
 )
 Run = Annotated[Path, typer.Argument(help="The folder of a run.", show_default=False)]
+Config = Annotated[Path, typer.Argument(help="A YAML config.", show_default=False)]
+Overrides = Annotated[list[str] | None, typer.Argument(help="key=value, e.g. model.dim=128")]
 
 
 @app.command()
@@ -25,9 +27,7 @@ def train(
     config: Annotated[
         Path | None, typer.Argument(help="A YAML config.", show_default=False)
     ] = None,
-    overrides: Annotated[
-        list[str] | None, typer.Argument(help="key=value, e.g. model.dim=128")
-    ] = None,
+    overrides: Overrides = None,
     resume: Annotated[
         Path | None,
         typer.Option(help="Go on with this run from its checkpoint.", show_default=False),
@@ -99,3 +99,32 @@ def complete(
     best = model.complete(relation or model.split.relation, asked, missing, top=top)
     for found, score in best:
         typer.echo(f"{score:10.4f}  {found}")
+
+
+@app.command()
+def report(run: Run) -> None:
+    """Write a run's report.html again (a run that is still going can be looked at so)."""
+    from hypergraph.report import write_report
+
+    typer.echo(str(write_report(run)))
+
+
+@app.command()
+def info(
+    config: Config,
+    overrides: Overrides = None,
+    plot: Annotated[
+        Path | None, typer.Option(help="Also draw them: an HTML file.", show_default=False)
+    ] = None,
+) -> None:
+    """Print what is in the data that a config asks for: modalities, relations, degrees."""
+    from hvdtma.config import load_as
+    from hypergraph.config import RunConfig
+    from hypergraph.data import describe, write_plot
+    from hypergraph.load import load_data
+
+    graph = load_data(load_as(RunConfig, config, overrides).data)
+    describe(graph)
+    if plot:
+        plot.absolute().parent.mkdir(parents=True, exist_ok=True)
+        typer.echo(f"plot: {write_plot(graph, plot, title=config.stem)}")

@@ -15,6 +15,7 @@ import numpy as np
 from sklearn.metrics import average_precision_score
 
 HITS = (1, 10, 50)
+LEAST_IS_BEST = ("rmse", "mae")  # of all other metrics, most is
 CHUNK = 1 << 24  # scores held at once
 
 Scorer = Callable[[np.ndarray, int], np.ndarray]

@@ -4,6 +4,7 @@ config.yaml              the whole config            versions.json   versions, g
 metrics.jsonl            one event per line          tensorboard/    the same as curves
 checkpoint.safetensors   all that the run goes on from if it is cut short
 model.safetensors        what was learned            summary.json    scores, where it was trained
+items.json               what a report draws         report.html     what a person opens
 
 Beside it, `.NAME.lock` is held by whoever trains it (`hvdtma.train.folder`).
 """
@@ -17,7 +18,7 @@ from hvdtma.train.folder import Folder, keep_lines
 from hypergraph.config import RunConfig
 
 CONFIG, METRICS, SUMMARY = "config.yaml", "metrics.jsonl", "summary.json"
-MODEL, CHECKPOINT = "model.safetensors", "checkpoint.safetensors"
+MODEL, CHECKPOINT, ITEMS = "model.safetensors", "checkpoint.safetensors", "items.json"
 
 
 class RunFolder(Folder):
@@ -29,6 +30,7 @@ class RunFolder(Folder):
         super().__init__(path)
         self.model = self.path / MODEL
         self.checkpoint = self.path / CHECKPOINT
+        self.items = self.path / ITEMS
 
     def create(self, config: RunConfig, *, overwrite: bool) -> None:
         """Make the folder of a new run, whole or not at all.

@@ -10,14 +10,13 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from hvdtma.report import words
 from hvdtma.report.plots import (
     ACCENT,
     COLOURS,
-    MANY_ROUNDS,
     MAX_LINES,
     QUIET,
     Plot,
+    in_unit,
     layout,
     of_known,
     plain,
@@ -25,100 +24,31 @@ from hvdtma.report.plots import (
     trainer_lines,
 )
 from hvdtma.report.run_log import RunLog
-
-BEST, TEST = COLOURS[1], COLOURS[2]
+from hvdtma.report.score_curve import ScoreCurve
 
 
 def score_plot(log: RunLog) -> Plot | None:
     """Draw validation scores over training time, a choice per metric; None without scores."""
     if not log.valid:
         return None
-    times, unit = _times([event["time_s"] for event in log.valid])
-    found = {metric: None for event in log.valid for metric in event["metrics"]}
-    metrics = sorted(found, key=lambda metric: metric != log.metric)  # stable: the main one first
-    figure = go.Figure(layout=layout(f"training time, {unit}", height=360))
-    choices: dict[str, list[int]] = {}
-    for metric in metrics:
-        traces = _score_traces(log, metric, times)
-        first = len(figure.data)
-        figure.add_traces([t.update(visible=metric == metrics[0]) for t in traces])
-        choices[words.metric_name(metric)] = list(range(first, len(figure.data)))
-    figure.update_layout(hovermode="closest")
-    caption = "Each point is an aggregated model, scored on validation by the evaluator."
-    if log.test:
-        caption += " Dashed: the best one's score on test."
-    return Plot("Score over training time", caption, figure, wide=True, choices=choices)
-
-
-def _score_traces(log: RunLog, metric: str, times: list[float]) -> list[go.Scatter]:
-    """Draw the curve, the best round on it, and the test score as a line to hold it against."""
     rounds = [event["round"] for event in log.valid]
-    name = words.metric_name(metric)
-    curve = go.Scatter(
-        x=times,
-        y=[event["metrics"].get(metric) for event in log.valid],
-        customdata=rounds,
-        mode="lines" if len(rounds) > MANY_ROUNDS else "lines+markers",
-        line={"color": ACCENT, "width": 2.4},
-        marker={"size": 6},
-        hovertemplate=f"round %{{customdata}}<br>valid {name} %{{y:.4f}}<extra></extra>",
+    curve = ScoreCurve(
+        counted="round",
+        numbers=rounds,
+        times_s=[event["time_s"] for event in log.valid],
+        valid=[event["metrics"] for event in log.valid],
+        metric=log.metric,
+        best=rounds.index(log.best["round"]) if log.best else None,
+        test=log.test,
     )
-    best = log.best["metrics"].get(metric) if log.best else None
-    best_at = times[rounds.index(log.best["round"])] if log.best else times[-1]
-    late = best_at - times[0] >= 0.5 * (times[-1] - times[0])
-    traces = [curve]
-    if log.test.get(metric) is not None:
-        traces += _test_line(times, log.test[metric], named_first=late)
-    if log.best and best is not None:
-        label = f"best, round {log.best['round']}: {best:.4f}"
-        traces.append(_best_mark(best_at, best, label, "top left" if late else "top right"))
-    return traces
-
-
-def _test_line(times: list[float], test: float, *, named_first: bool) -> list[go.Scatter]:
-    """Dash a line across, named at its beginning or its end, away from the best round's name."""
-    looks = {"hovertemplate": f"test: {test:.4f}<extra></extra>", "cliponaxis": False}
-    line = go.Scatter(
-        x=[times[0], times[-1]],
-        y=[test, test],
-        mode="lines",
-        line={"color": TEST, "width": 1.8, "dash": "dash"},
-        **looks,
-    )
-    text = go.Scatter(
-        x=[times[0 if named_first else -1]],
-        y=[test],
-        text=[f"test: {test:.4f}"],
-        mode="markers+text",
-        # Unseen, it keeps the text off the line; and off a curve that has long come near it.
-        marker={"size": 6 if named_first else 24, "opacity": 0},
-        textposition="top right" if named_first else "bottom left",
-        textfont={"size": 13, "weight": 600, "color": TEST},
-        **looks,
-    )
-    return [line, text]
-
-
-def _best_mark(at: float, best: float, label: str, where: str) -> go.Scatter:
-    """Draw a named ring around the best round."""
-    return go.Scatter(
-        x=[at],
-        y=[best],
-        text=[label],
-        mode="markers+text",
-        textposition=where,
-        textfont={"size": 13, "weight": 600, "color": BEST},
-        marker={"symbol": "circle-open", "size": 13, "color": BEST, "line": {"width": 2.5}},
-        cliponaxis=False,
-        hovertemplate=f"{label}<extra></extra>",
-    )
+    return curve.plot("Each point is an aggregated model, scored on validation by the evaluator.")
 
 
 def round_plots(log: RunLog) -> list[Plot]:
     """Draw loss over time; steps and waits per round."""
     if not log.rounds:
         return []
-    times, unit = _times(log.of_rounds("time_s"))
+    times, unit = in_unit(log.of_rounds("time_s"))
     rounds = log.of_rounds("round")
     loss_RM = log.of_trainers(log.rounds, "loss")
     over_time = layout(f"training time, {unit}", pointed=f"after %{{x:.4~g}} {unit}")
@@ -192,16 +122,6 @@ def _over_rounds(rounds: list[int], **axis_y: Any) -> go.Layout:
     """Lay out a figure over rounds: no ticks between one round and the next."""
     found = layout("round", rangemode="tozero", **axis_y)
     return found.update(xaxis_dtick=1) if max(rounds) - min(rounds) < 9 else found
-
-
-def _times(times_s: list[float]) -> tuple[list[float], str]:
-    """Express times in the unit that suits the longest; the unit's name with them."""
-    longest = max(times_s)
-    factor, unit = next(
-        (f, u) for f, u, enough in ((3600, "h", 7200), (60, "min", 180), (1, "s", 0))
-        if longest >= enough
-    )  # fmt: skip
-    return [time_s / factor for time_s in times_s], unit
 
 
 def legend(trainers: int) -> tuple[list[tuple[int, str]], str]:

@@ -147,6 +147,16 @@ def trainer_bars(values_RM: np.ndarray, number: str = "%{y:,.4~g}", **axis_y: An
     return figure.update_layout(hovermode="closest", xaxis=ticks)
 
 
+def in_unit(times_s: Sequence[float]) -> tuple[list[float], str]:
+    """Express times in the unit that suits the longest; the unit's name with them."""
+    longest = max(times_s)
+    factor, unit = next(
+        (f, u) for f, u, enough in ((3600, "h", 7200), (60, "min", 180), (1, "s", 0))
+        if longest >= enough
+    )  # fmt: skip
+    return [time_s / factor for time_s in times_s], unit
+
+
 def of_known(function: Callable, values: np.ndarray) -> np.ndarray:
     """Apply `function` to the known values of each row; NaN where a row has none."""
     known = [row[~np.isnan(row)] for row in values]

@@ -100,12 +100,12 @@ def read_run(folder: Path) -> RunLog:
             f"{folder} is not the folder of a run: it has neither metrics.jsonl nor config.yaml. "
             "`hvdtma train CONFIG` makes one."
         )
-    events, damaged = _read_events(log)
+    events, damaged = read_events(log)
     of_kind = {kind: [e for e in events if e["kind"] == kind] for kind in KINDS}
     return RunLog(
         folder=folder,
         config=config.read_text(encoding="utf-8") if config.exists() else "",
-        versions=_read_json(folder / "versions.json"),
+        versions=read_json(folder / "versions.json"),
         start=of_kind["start"][-1] if of_kind["start"] else {},
         deals=_latest(events, "deal", "deal"),
         rounds=_latest(events, "round", "round"),
@@ -114,7 +114,7 @@ def read_run(folder: Path) -> RunLog:
         interrupted=of_kind["interrupted"][-1]["why"] if of_kind["interrupted"] else "",
         changes=of_kind["members"],
         skipped=sorted({r for event in of_kind["skipped"] for r in event["rounds"]}),
-        summary=_read_json(folder / "summary.json"),
+        summary=read_json(folder / "summary.json"),
         damaged_lines=damaged,
     )
 
@@ -124,14 +124,15 @@ def _loads(text: str) -> object:
     return json.loads(text, parse_constant=lambda _: None)
 
 
-def _read_json(path: Path) -> dict:
+def read_json(path: Path) -> dict:
+    """Read an object; an empty one if the file is not there."""
     if not path.exists():
         return {}
     value = _loads(path.read_text(encoding="utf-8"))
     return value if isinstance(value, dict) else {}
 
 
-def _read_events(path: Path) -> tuple[list[dict], int]:
+def read_events(path: Path) -> tuple[list[dict], int]:
     """Return the events that can be read, and how many lines cannot."""
     events, damaged = [], 0
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []

@@ -6,7 +6,10 @@ import math
 from collections.abc import Callable
 
 DASH = "—"
-METRIC_NAMES = {"mrr": "MRR", "auc": "AUC", "macro_f1": "Macro-F1"}
+METRIC_NAMES = {
+    "mrr": "MRR", "auc": "AUC", "macro_f1": "Macro-F1",
+    "rmse": "RMSE", "mae": "MAE", "average_precision": "Average precision",
+}  # fmt: skip
 METHOD_NAMES = {"random": "RandomTMA", "super": "SuperTMA", "min-cut": "Min-cut (PSGD-PA)"}
 
 Number = float | int | None

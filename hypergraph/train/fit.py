@@ -13,7 +13,7 @@ import numpy as np
 from hvdtma.errors import UserError
 from hypergraph.config import TrainConfig
 from hypergraph.data import Relation
-from hypergraph.metrics import completion, errors, product_scorer
+from hypergraph.metrics import LEAST_IS_BEST, completion, errors, product_scorer
 from hypergraph.train.learner import Factors, Learner
 
 Watch = Callable[[dict], object]
@@ -211,7 +211,7 @@ class Fit:
         name = self.learner.config.evaluate.metric or self.valid.metric
         if name not in metrics:
             raise UserError(f"there is no metric '{name}'; valid: {', '.join(metrics)}")
-        return -metrics[name] if name in ("rmse", "mae") else metrics[name]
+        return -metrics[name] if name in LEAST_IS_BEST else metrics[name]
 
 
 def still_stopped(config: TrainConfig, progress: Progress, iterations: int) -> str:

@@ -5,6 +5,7 @@ import re
 
 import pytest
 from browser import BROWSER, rendered
+from pages import drawing, drawings, own_html, titles
 from sample_run import events, finished_run, sample_deal, summary_of, write_run
 
 from hvdtma.errors import UserError
@@ -16,22 +17,6 @@ needs_browser = pytest.mark.skipif(BROWSER is None, reason="no Chromium or Chrom
 LOADING = re.compile(
     r"""<(?:script|link|img|iframe|source|object|embed)\b[^>]*\b(?:src|href|data)="""
 )
-
-
-def own_html(page):
-    """The page without plotly's source, which names addresses it never loads here."""
-    html = page.read_text(encoding="utf-8")
-    start = html.index("<script>/**")
-    return html[:start] + html[html.index("</script>", start) :]
-
-
-def drawings(page):
-    text = re.search(r'id="plots">(.*?)</script>', own_html(page), re.DOTALL).group(1)
-    return json.loads(text)
-
-
-def titles(page):
-    return re.findall(r"<h3>(.*?)</h3>", own_html(page))
 
 
 def test_finished_run_shows_its_numbers_figures_and_config(tmp_path):
@@ -102,7 +87,7 @@ def test_missing_and_nan_losses_are_gaps_and_are_named(tmp_path):
     rounds[3]["trainers"][1]["loss"] = float("nan")
     page = write_report(write_run(tmp_path / "demo", written))
     assert "Trainer 1&#39;s loss in round 3 was not a number; so were 1 more." in own_html(page)
-    loss = next(p for p, title in zip(drawings(page), titles(page), strict=True) if title == "Loss")
+    loss = drawing(page, "Loss")
     assert [value is None for value in loss["data"][1]["y"]] == [False, False, True, True, False]
 
 
@@ -116,7 +101,7 @@ def test_round_in_which_no_trainer_has_a_loss_is_drawn(tmp_path):
 def test_sixty_four_trainers_are_a_median_and_a_range(tmp_path):
     page = write_report(finished_run(tmp_path / "demo", trainers=64, rounds=70, deals=5))
     assert max(len(plot["data"]) for plot in drawings(page)) <= 4 * len(("mrr", "h1", "h10", "auc"))
-    loss = next(p for p, title in zip(drawings(page), titles(page), strict=True) if title == "Loss")
+    loss = drawing(page, "Loss")
     assert [trace["name"] for trace in loss["data"]] == ["most", "least", "median"]
     assert own_html(page).count("data-trainer=") == 0
     assert own_html(page).count('<th scope="row">') >= 64
