@@ -196,9 +196,10 @@ class HyperLearn:
             raise UserError(f"the model has the modality '{modality.name}' already")
         if not any(modality.name in relation.modalities for relation in relations):
             raise UserError(f"no relation given names the modality '{modality.name}'; give one")
-        data: MultimodalHypergraph | Split = self.data.with_modality(modality)
+        graph = self.data.with_modality(modality)
         for relation in relations:
-            data = data.with_relation(relation)
+            graph = graph.with_relation(relation)
+        data: MultimodalHypergraph | Split = graph
         if self.split is not None:
             held_out_of = self.split.relation
             if held_out_of in (relation.name for relation in relations):
@@ -206,7 +207,7 @@ class HyperLearn:
                     f"hyperedges of '{held_out_of}' are held out; split the new one, and "
                     "HyperLearn(split).begin_with(model)"
                 )
-            data = Split(data, held_out_of, self.split.valid, self.split.test)
+            data = Split(graph, held_out_of, self.split.valid, self.split.test)
         return HyperLearn(data, config or self.config, comm=self.comm).begin_with(self)
 
     def save(self, path: str | Path) -> Path:

@@ -21,8 +21,8 @@ from hvdtma.graph.neighbour_means import BAND_BYTES, BANDS, READ_ROWS, least_byt
 from hvdtma.graph.sizes import GraphFacts
 from hvdtma.shard.footprint import PROCESS_BYTES
 
-# Trainer 0 scores in the process that has trained, which is larger than one that only scores: 627 to
-# 683 MiB before a part is scored, measured, and its peak was up to 90 MiB over that and what is
+# Trainer 0 scores in the process that has trained, which is larger than one that only scores: 627
+# to 683 MiB before a part is scored, measured, and its peak was up to 90 MiB over that and what is
 # counted below: what lies between the pages that are given back differs from run to run.
 TRAINED_BYTES = 160 << 20
 LEAST_BYTES = 64 << 20  # to work in

@@ -95,7 +95,8 @@ def learned(config):
 
 
 def events(config):
-    return RunFolder(config.run).events()
+    """Those of scores."""
+    return [event for event in RunFolder(config.run).events() if event["kind"] == "iterations"]
 
 
 def scores(config):
