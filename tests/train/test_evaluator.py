@@ -10,10 +10,9 @@ from hvdtma.comm import Single
 from hvdtma.config import parse_config
 from hvdtma.errors import UserError
 from hvdtma.evaluate.score import Scorer
-from hvdtma.train.folder import Beginning
 from hvdtma.train.best import load_best
 from hvdtma.train.evaluator import RoundScorer, follow
-from hvdtma.train.folder import read_lines
+from hvdtma.train.folder import Beginning, read_lines
 from hvdtma.train.recorder import MAX_RESTARTS, Scores
 from hvdtma.train.run_folder import RunFolder
 from hvdtma.train.session import train
