@@ -95,7 +95,7 @@ def learned(config):
 
 
 def events(config):
-    return RunFolder(config.run).events()
+    return [event for event in RunFolder(config.run).events() if event["kind"] == "iterations"]
 
 
 def scores(config):
