@@ -48,7 +48,13 @@ class RunFolder(Folder):
         """Forget what came after a checkpoint, and take on the config to go on with."""
         dump_config(config, self.config_file)
         self.summary.unlink(missing_ok=True)
-        keep_lines(self.metrics, lambda event: event.get("iteration", 0) <= iterations)
+        keep_lines(self.metrics, lambda event: _is_before(event, iterations))
+
+
+def _is_before(event: dict, iterations: int) -> bool:
+    """Whether an event was logged before a checkpoint."""
+    passing = ("failed", "interrupted")  # what a run that goes on leaves behind
+    return event["kind"] not in passing and event.get("iteration", 0) <= iterations
 
 
 def inputs(config: RunConfig) -> list[Path]:

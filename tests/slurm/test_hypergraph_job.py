@@ -42,15 +42,19 @@ def config(tmp_path):
     return path
 
 
+def scores(run):
+    return [event for event in run.events() if event["kind"] == "iterations"]
+
+
 def told_to_end_when_it_trains(slurm, job, run):
-    wait_for(lambda: bool(run.events()), 120)
+    wait_for(lambda: bool(scores(run)), 120)
     slurm.run("scancel", "--signal=USR2", job)
 
 
 def went_on(slurm, job, run):
     """Whether it was requeued and trained to its end, no iteration twice, by its own clock."""
-    done = [event["iteration"] for event in run.events()]
-    times_s = [event["time_s"] for event in run.events()]
+    done = [event["iteration"] for event in scores(run)]
+    times_s = [event["time_s"] for event in scores(run)]
     summary = json.loads(run.summary.read_text())
     ranks = {where.split(",")[0] for where in summary["placement"].values()}
     return (
@@ -72,7 +76,7 @@ def test_a_batch_job_that_is_told_to_end_is_requeued_and_goes_on(slurm, config, 
     assert slurm.wait_for_job(job, timeout_s=200) == "COMPLETED", log(tmp_path)
     assert log(tmp_path).count("and saved; go on with: python -m hypergraph") == 1
     assert went_on(slurm, job, run), log(tmp_path)
-    iterations = run.events()[-1]["iteration"]
+    iterations = scores(run)[-1]["iteration"]
     limits = [f"iterations={iterations}", "time_limit_s=null", f"run={whole.path}"]
     loaded = load_as(RunConfig, config, limits)
     InProcessGroup(3).run(lambda comm: train_run(loaded, comm))
