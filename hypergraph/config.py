@@ -12,12 +12,12 @@ from hvdtma.config import (
     Component,
     Count,
     NotNegative,
-    OptimizerConfig,
     Positive,
     PositiveFloat,
     Seconds,
     Share,
 )
+from hvdtma.config import OptimizerConfig as BaseOptimizerConfig
 
 
 class ModelConfig(Component):
@@ -69,6 +69,12 @@ class CheckpointConfig(Component):
     when it is interrupted by a signal, too."""
 
 
+class OptimizerConfig(BaseOptimizerConfig):
+    """As of hvdtma; gradients are clipped by modality, so that it does not matter what is where."""
+
+    lr: PositiveFloat = 0.01
+
+
 class TrainConfig(Component):
     """How HyperLearn is trained."""
 
@@ -77,7 +83,7 @@ class TrainConfig(Component):
     iterations: Positive | None = 2000
     """Stop after so many."""
     time_limit_s: Seconds | None = None
-    """Stop at the first score after so many seconds of training."""
+    """Stop at the first score after so many seconds of training, scoring left out."""
     batch_size: Positive | None = 4096
     """Hyperedges of each relation in an iteration; None takes all."""
     exchange_s: Seconds | None = None
@@ -93,7 +99,7 @@ class TrainConfig(Component):
     """Of everything."""
     model: ModelConfig = ModelConfig()
     loss: LossConfig = LossConfig()
-    optimizer: OptimizerConfig = OptimizerConfig(lr=0.01)
+    optimizer: OptimizerConfig = OptimizerConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
 
     @property

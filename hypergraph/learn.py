@@ -16,15 +16,22 @@ from pathlib import Path
 
 import numpy as np
 
-from hvdtma.comm.communicator import Communicator, Single
+from hvdtma.comm.communicator import Communicator, Single, everywhere, on_root
 from hvdtma.errors import UserError, nearest
 from hypergraph.config import TrainConfig
 from hypergraph.data import Modality, MultimodalHypergraph, Relation, Split
 from hypergraph.data.modality import Id
 from hypergraph.placement import Placement
-from hypergraph.saved import check_sizes, read_saved, write_saved
+from hypergraph.saved import Saved, check_items, items_of, read_saved, write_saved
 from hypergraph.train.fit import Fit, HeldOut, Progress, Save, Watch, held_out, predict, score
-from hypergraph.train.learner import Factors, Learner, places
+from hypergraph.train.learner import (
+    Factors,
+    Learner,
+    State,
+    check_linked,
+    check_same_data,
+    places,
+)
 
 Hyperedge = Mapping[str, Id] | Sequence[Id]
 
@@ -59,6 +66,8 @@ class HyperLearn:
         self.split = data if isinstance(data, Split) else None
         self.data = data.train if isinstance(data, Split) else data
         self.config, self.comm = config or TrainConfig(), comm or Single()
+        everywhere(self.comm, lambda: check_linked(self.data))
+        check_same_data(self.split or self.data, self.config, self.comm)
         sizes = self.data.sizes
         sites = places(self.comm, self.config)
         given = self.config.placement
@@ -98,6 +107,11 @@ class HyperLearn:
         if self._learned is None:
             self._learned = self.learner.factors()
         return self._learned
+
+    @property
+    def relations_of(self) -> dict[str, list[str]]:
+        """Modality -> the relations that it is in."""
+        return {n: [r.name for r in self.data.relations_of(n)] for n in self.data.modalities}
 
     @property
     def factors(self) -> dict[str, np.ndarray]:
@@ -154,13 +168,13 @@ class HyperLearn:
         for name in of.modalities:
             if name == missing:
                 continue
-            rows, biases = self.factors[name], self.learned.biases[name]
+            rows, biases = self.factors[name], self.learned.biases[of.name][name]
             if name in known:
                 item = self.data.modality(name).index_of(known[name])
                 query_R, bias = query_R * rows[item], bias + float(biases[item])
             else:
                 query_R, bias = query_R * rows.mean(0), bias + float(biases.mean())
-        score_N = self.factors[missing] @ query_R + self.learned.biases[missing] + bias
+        score_N = self.factors[missing] @ query_R + self.learned.biases[of.name][missing] + bias
         return self._best(missing, score_N, top)
 
     def similar(
@@ -212,9 +226,11 @@ class HyperLearn:
 
     def save(self, path: str | Path) -> Path:
         """Write what was learned as safetensors, whole or not at all; a collective call."""
-        states, learned = self.learner.states(), self.learned
-        if self.comm.rank == 0:
-            write_saved(Path(path), self.data, self.config, states, learned, self.best)
+        states, learned, of = self.learner.states(), self.learned, self.relations_of
+        on_root(
+            self.comm,
+            lambda: write_saved(Path(path), self.data, self.config, states, of, learned, self.best),
+        )
         return Path(path)
 
     @classmethod
@@ -231,8 +247,7 @@ class HyperLearn:
         """
         saved = read_saved(Path(path))
         model = cls(data, saved.config, comm=comm)
-        saved.check(model.data)
-        model.learner.load(saved.states)
+        everywhere(model.comm, lambda: model._take_saved(saved))
         model.best = saved.best
         return model
 
@@ -243,14 +258,20 @@ class HyperLearn:
         """
         if isinstance(other, HyperLearn):
             states = other.learner.states()
-            check_sizes("the other model", other.data.sizes, self.data)
+            everywhere(self.comm, lambda: self._take(other, states))
         else:
-            saved = read_saved(Path(other))
-            saved.check(self.data)
-            states = saved.states
-        self.learner.load(states)
-        self._learned = None
+            everywhere(self.comm, lambda: self._take_saved(read_saved(Path(other))))
         return self
+
+    def _take(self, other: HyperLearn, states: dict[str, State]) -> None:
+        check_items("the other model", items_of(other.data), self.data)
+        self.learner.load(states, other.relations_of)
+        self._learned = None
+
+    def _take_saved(self, saved: Saved) -> None:
+        saved.check(self.data)
+        self.learner.load(saved.states, saved.relations_of)
+        self._learned = None
 
     def _held_out(self, part: str) -> HeldOut | None:
         if self.split is None:

@@ -73,6 +73,12 @@ def completion(
     return means | {"average_precision": float(precision)} | by_name
 
 
+def completion_metrics(names: Sequence[str]) -> list[str]:
+    """What `completion` gives."""
+    each = ["mrr", *(f"hits@{k}" for k in HITS)]
+    return [*each, "average_precision", *(f"{metric}/{n}" for n in names for metric in each)]
+
+
 def errors(predicted_n: np.ndarray, value_n: np.ndarray) -> dict[str, float]:
     """RMSE and MAE of predicted values."""
     error_n = predicted_n.astype(np.float64) - value_n

@@ -1,7 +1,9 @@
 """A model as a file: safetensors, with the config and what it is of beside.
 
-    NAME/state/KEY        the state of a modality's net
-    NAME/factor           what came of it, [N, R]
+    ["NAME", "state", "KEY"]      the state of a modality's net
+    ["NAME", "factor"]            what came of it, [N, R]
+
+Keys are JSON, since names may be anything.
 
 Legend: N items, R width of the factors.
 """
@@ -9,20 +11,27 @@ Legend: N items, R width of the factors.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
+import numpy as np
 import torch
+import xxhash
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from hvdtma.errors import UserError
 from hvdtma.files import replacing
 from hypergraph.config import TrainConfig
-from hypergraph.data import MultimodalHypergraph
+from hypergraph.data import Modality, MultimodalHypergraph
 from hypergraph.train.learner import Factors, State
 
-FORMAT = "hypergraph-model"
+FORMAT = "hypergraph-model-2"
+
+Items: TypeAlias = dict[str, tuple[int, str]]
+"""Modality -> number of items, and a digest of their ids."""
 
 
 @dataclass(frozen=True)
@@ -31,19 +40,25 @@ class Saved:
 
     path: Path
     config: TrainConfig
-    sizes: dict[str, int]
+    items: Items
+    relations_of: dict[str, list[str]]
     states: dict[str, State]
-    factors: Factors
+    rows: dict[str, np.ndarray]
     best: dict[str, float]
 
     def check(self, data: MultimodalHypergraph) -> None:
-        """Raises UserError if a modality is missing in the data, or has another size there."""
-        check_sizes(str(self.path), self.sizes, data)
+        """Raises UserError if a modality is missing in the data, or is of other items there."""
+        check_items(str(self.path), self.items, data)
 
 
-def check_sizes(what: str, sizes: dict[str, int], data: MultimodalHypergraph) -> None:
-    """Raises UserError if a modality of `what` is missing in the data or has another size there."""
-    for name, size in sizes.items():
+def items_of(data: MultimodalHypergraph) -> Items:
+    """What tells whether a modality is of the same items in the same order."""
+    return {name: (m.num_items, _digest(m)) for name, m in data.modalities.items()}
+
+
+def check_items(what: str, items: Items, data: MultimodalHypergraph) -> None:
+    """Raises UserError if a modality of `what` is missing in the data, or is of other items."""
+    for name, (size, ids) in items.items():
         there = data.modalities.get(name)
         if there is None or there.num_items != size:
             found = "none" if there is None else f"{there.num_items:,} items"
@@ -51,6 +66,17 @@ def check_sizes(what: str, sizes: dict[str, int], data: MultimodalHypergraph) ->
                 f"{what} was learned from modality '{name}' of {size:,} items; the data given has "
                 f"{found}"
             )
+        if _digest(there) != ids:
+            raise UserError(
+                f"{what} was learned from other ids of modality '{name}', or from these in another "
+                "order"
+            )
+
+
+def _digest(modality: Modality) -> str:
+    if modality.ids is None:
+        return ""
+    return xxhash.xxh3_64(json.dumps(modality.ids.tolist()).encode()).hexdigest()
 
 
 def write_saved(
@@ -58,18 +84,21 @@ def write_saved(
     data: MultimodalHypergraph,
     config: TrainConfig,
     states: dict[str, State],
+    relations_of: Mapping[str, Sequence[str]],
     learned: Factors,
     best: dict[str, float],
 ) -> None:
     """Write a model, whole or not at all."""
     tensors: State = {}
     for name, state in states.items():
-        tensors |= {f"{name}/state/{key}": value.contiguous() for key, value in state.items()}
-        tensors[f"{name}/factor"] = torch.from_numpy(learned.rows[name]).contiguous()
+        for key, value in state.items():
+            tensors[json.dumps([name, "state", key])] = value.contiguous()
+        tensors[json.dumps([name, "factor"])] = torch.from_numpy(learned.rows[name]).contiguous()
     facts = {
         "format": FORMAT,
         "config": config.model_dump_json(include=set(TrainConfig.model_fields)),
-        "sizes": json.dumps(data.sizes),
+        "items": json.dumps(items_of(data)),
+        "relations_of": json.dumps(relations_of),
         "best": json.dumps(best),
     }
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -90,15 +119,18 @@ def read_saved(path: Path) -> Saved:
         raise UserError(f"{path} is no model, or damaged: {error}") from error
     if facts.get("format") != FORMAT:
         raise UserError(f"{path} is no model of this package")
-    sizes = json.loads(facts["sizes"])
-    states: dict[str, State] = {name: {} for name in sizes}
-    for key, value in tensors.items():
-        name, _, rest = key.partition("/")
-        if rest.startswith("state/"):
-            states[name][rest.removeprefix("state/")] = value
-    factors = Factors(
-        {name: tensors[f"{name}/factor"].numpy() for name in sizes},
-        {name: states[name]["bias"].numpy() for name in sizes},
+    items = {name: (size, ids) for name, (size, ids) in json.loads(facts["items"]).items()}
+    states: dict[str, State] = {name: {} for name in items}
+    for written, value in tensors.items():
+        name, kind, *key = json.loads(written)
+        if kind == "state":
+            states[name][key[0]] = value
+    return Saved(
+        path,
+        TrainConfig.model_validate_json(facts["config"]),
+        items,
+        json.loads(facts["relations_of"]),
+        states,
+        {name: tensors[json.dumps([name, "factor"])].numpy() for name in items},
+        json.loads(facts["best"]),
     )
-    config = TrainConfig.model_validate_json(facts["config"])
-    return Saved(path, config, sizes, states, factors, json.loads(facts["best"]))

@@ -48,7 +48,7 @@ class JointGCN(nn.Module):
         scale = 2 * initial_scale(dim, max(r.arity for r in data.relations.values()))
         num_items, dtype = sum(sizes.values()), config.dtype
         self.embedding = nn.Parameter(torch.empty(num_items, dim).uniform_(0, scale).to(dtype))
-        self.bias = nn.Parameter(torch.zeros(num_items, dtype=dtype))
+        self.bias = nn.Parameter(torch.zeros(num_items, len(data.relations), dtype=dtype))
         self.layers = nn.ModuleList([nn.Linear(dim, dim, dtype=dtype) for _ in range(LAYERS)])
         self.features = {m.name: features_of(m, dtype) for m in modalities}
         self.encoders = nn.ParameterDict()
@@ -95,7 +95,13 @@ class JointGCN(nn.Module):
         }
         return Factors(
             {name: embedding_NR[span].numpy() for name, span in spans.items()},
-            {name: self.bias.detach()[span].numpy() for name, span in spans.items()},
+            {
+                relation.name: {
+                    name: self.bias.detach()[spans[name], number].numpy()
+                    for name in relation.modalities
+                }
+                for number, relation in enumerate(self.data.relations.values())
+            },
         )
 
     def _loss(self, embedding_NR: torch.Tensor, batch: Batch) -> torch.Tensor:
@@ -105,7 +111,8 @@ class JointGCN(nn.Module):
             at = batch.rows[name] + self.begin[name]
             size, span = self.data.modality(name).num_items, self.begin[name]
             gram_RR = embedding_NR[span : span + size].T @ embedding_NR[span : span + size]
-            views.append(View(embedding_NR[at], self.bias[at], gram_RR, size))
+            relations = tuple(self.data.relations)
+            views.append(View(embedding_NR[at], self.bias[at], gram_RR, size, relations))
         mean = 0.0 if relation.values is None else float(relation.values.mean())
         return relation_loss(relation, batch, views, self.config.loss, mean)
 

@@ -25,4 +25,4 @@ def popularity(train: MultimodalHypergraph, relation: str) -> Factors:
             total_N = np.bincount(of.column(name), deviation_n, minlength=size)
             count_N = (total_N / (count_N + SHRINKAGE)).astype(np.float32)
         rows[name], biases[name] = np.zeros((size, 1), np.float32), count_N
-    return Factors(rows, biases)
+    return Factors(rows, {relation: biases})

@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 
 from hvdtma.errors import UserError, check_seed
+from hvdtma.graph.array_writer import digest
 from hypergraph.data.checks import row_keys
+from hypergraph.data.content import digest_of_text
 from hypergraph.data.hypergraph import MultimodalHypergraph
 from hypergraph.data.relation import TEST, TRAIN, VALID, Relation, part_codes
 
@@ -35,6 +37,12 @@ class Split:
     valid: Relation
     test: Relation
     num_left_out: int = 0
+
+    def checksum(self) -> str:
+        """One checksum of all content, the same on every machine."""
+        held_out = [x for part in (self.valid, self.test) for x in (part.indices, part.values)]
+        parts = [digest(x) for x in held_out if x is not None]
+        return digest_of_text([self.train.checksum(), self.relation, *parts])
 
 
 def split_relation(

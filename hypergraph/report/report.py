@@ -86,7 +86,7 @@ def _space(log: RunLog) -> tuple[list[Plot], str]:
     model = log.folder / "model.safetensors"
     if not model.exists():
         return [], "There is no model yet, and so no picture of the shared space."
-    plots = space_plots(log, read_saved(model).factors.rows)
+    plots = space_plots(log, read_saved(model).rows)
     why = "factors that are not numbers" if log.items else "no items.json, which names what to draw"
     return plots, "" if plots else f"There is no picture of the shared space: {why}."
 
@@ -109,7 +109,7 @@ def _cards(log: RunLog) -> list[Card]:
     return [
         *cards,
         Card("Iterations", words.count(log.last.get("iteration")), ended),
-        Card("Training time", words.duration(log.last.get("time_s")), "scoring included"),
+        Card("Training time", words.duration(log.last.get("time_s")), "without scoring"),
         _last_card(log),
     ]
 

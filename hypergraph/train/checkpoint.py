@@ -1,11 +1,12 @@
 """A checkpoint: all that a run needs to go on as if nothing had happened, in one file.
 
-    state/NAME/KEY        the state of a modality's net
-    best/NAME/KEY         the same when it scored best
-    optimizer/NAME/KEY    the optimiser's state of its parameters
-    batches/NAME/KEY      where a relation's batches are
+    ["state", NAME, KEY]        the state of a modality's net
+    ["best", NAME, KEY]         the same when it scored best
+    ["optimizer", NAME, KEY]    the optimiser's state of its parameters
+    ["batches", NAME, KEY]      where a relation's batches are
 
-By modality and relation: other ranks than those of the time, or another placement, go on from it.
+Keys are JSON, since names may be anything. By modality and relation: other ranks than those of the
+time, or another placement, go on from it.
 """
 
 from __future__ import annotations
@@ -92,9 +93,9 @@ def write_checkpoint(path: Path, learner: Learner, progress: Progress, data: str
 
 
 def _named(kind: str, every: Sequence[dict[str, State]]) -> State:
-    """Tensors of all ranks by `KIND/NAME/KEY`; where several have one, the first rank's."""
+    """Tensors of all ranks by kind, name and key; where several have one, the first rank's."""
     return {
-        f"{kind}/{name}/{key}": value.contiguous()
+        json.dumps([kind, name, key]): value.contiguous()
         for part in reversed(every)
         for name, state in part.items()
         for key, value in state.items()
@@ -140,8 +141,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
 def _parts(tensors: State) -> Parts:
     parts: Parts = {"state": {}, "best": {}, "optimizer": {}, "batches": {}}
     for whole_name, value in tensors.items():
-        kind, _, rest = whole_name.partition("/")
-        name, _, key = rest.rpartition("/")
+        kind, name, key = json.loads(whole_name)
         parts[kind].setdefault(name, {})[key] = value
     return parts
 

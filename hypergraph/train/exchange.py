@@ -62,6 +62,9 @@ class Exchange:
     ):
         self.comm, self.placement, self.dim = comm, placement, dim
         self.relations, self.sizes = relations, sizes
+        self.relations_of = {
+            name: tuple(r for r, names in relations.items() if name in names) for name in sizes
+        }
         self.bytes_sent = 0
         self.asked = self.told = False
 
@@ -134,12 +137,11 @@ class Exchange:
         self.told = any(bool(flat[-1]) for flat in delivered)
         for source, flat in enumerate(delivered):
             for message in plan.get((source, me), []):
-                rows = self.sizes[message.modality] if message.items is None else len(message.items)
-                length = flat_length(rows, self.dim)
-                heard[message.key] = View.from_flat(
-                    flat[:length], rows, self.dim, self.sizes[message.modality]
-                )
-                flat = flat[length:]
+                size, relations = self.sizes[message.modality], self.relations_of[message.modality]
+                rows = size if message.items is None else len(message.items)
+                length = flat_length(rows, self.dim, len(relations))
+                view = View.from_flat(flat[:length], rows, self.dim, size, relations)
+                heard[message.key], flat = view, flat[length:]
         return heard
 
 

@@ -7,13 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from math import inf
 
 import numpy as np
 
-from hvdtma.errors import UserError
+from hvdtma.errors import UserError, nearest
 from hypergraph.config import TrainConfig
 from hypergraph.data import Relation
-from hypergraph.metrics import LEAST_IS_BEST, completion, errors, product_scorer
+from hypergraph.metrics import (
+    LEAST_IS_BEST,
+    completion,
+    completion_metrics,
+    errors,
+    product_scorer,
+)
 from hypergraph.train.learner import Factors, Learner
 
 Watch = Callable[[dict], object]
@@ -48,16 +55,23 @@ class HeldOut:
         """The metric that chooses, where the config names none."""
         return "mrr" if self.relation.values is None else "rmse"
 
+    @property
+    def metrics(self) -> list[str]:
+        """Those that `score` gives."""
+        if self.relation.values is not None:
+            return ["rmse", "mae"]
+        return completion_metrics(self.relation.modalities)
+
 
 def score(factors: Factors, held_out: HeldOut) -> dict[str, float]:
     """RMSE and MAE of valued hyperedges; filtered MRR, Hits@k and average precision of others."""
     relation = held_out.relation
     names = relation.modalities
-    scores_of = product_scorer(factors.rows, factors.biases, names)
+    scores_of = product_scorer(factors.rows, factors.biases[relation.name], names)
     if relation.values is not None:
         return errors(predict(factors, relation) + held_out.mean, relation.values)
     known = [relation.indices, *held_out.known]
-    sizes = [len(factors.biases[name]) for name in names]
+    sizes = [len(factors.rows[name]) for name in names]
     return completion(scores_of, relation.indices, known, names, sizes)
 
 
@@ -67,7 +81,7 @@ def predict(factors: Factors, relation: Relation) -> np.ndarray:
     bias_n = np.zeros(relation.num_hyperedges)
     for k, name in enumerate(relation.modalities):
         product = product * factors.rows[name][relation.indices[:, k]]
-        bias_n += factors.biases[name][relation.indices[:, k]]
+        bias_n += factors.biases[relation.name][name][relation.indices[:, k]]
     return np.asarray(product).sum(1) + bias_n
 
 
@@ -76,12 +90,14 @@ class Progress:
     """How far a fit has come.
 
     Attributes:
-        time_s: of training.
+        begun: iterations that the learner had done before; None: it has not begun.
+        time_s: of training, without scoring.
         best_score, best_iteration: of the state that the learner keeps, and ends in.
         since_best: scores since then.
         stopped: why it ended; empty before.
     """
 
+    begun: int | None = None
     time_s: float = 0.0
     best_score: dict[str, float] = field(default_factory=dict)
     best_iteration: int = 0
@@ -113,8 +129,12 @@ class Fit:
         config = self.learner.config
         if config.evaluate.patience and self.valid is None:
             raise UserError("evaluate.patience needs validation hyperedges; split the relation")
-        if self.valid is not None:
-            self.valid = self.valid.sample(config.evaluate.max_hyperedges, config.seed)
+        if self.valid is None:
+            return
+        self.valid = self.valid.sample(config.evaluate.max_hyperedges, config.seed)
+        metric, valid = config.evaluate.metric, self.valid.metrics
+        if metric is not None and metric not in valid:
+            raise UserError(f"evaluate.metric is '{metric}'; {nearest(metric, valid)}")
 
     def run(self) -> None:
         """Train until a limit or the patience is reached; the learner is left in its best state.
@@ -122,19 +142,21 @@ class Fit:
         Or until a rank asks to stop (`Learner.stop`): then it is left as it is, to go on from.
         """
         config, comm, progress = self.learner.config, self.learner.comm, self.progress
-        comm.gather(None)  # a barrier: all clocks start together
-        self._deadline = comm.clock()
-        self._began = self._deadline - progress.time_s
+        done = min(comm.gather(self.learner.iterations))  # then all clocks start together
+        progress.begun = done if progress.begun is None else progress.begun
+        self._began = comm.clock() - progress.time_s
         scored = self.learner.iterations // config.evaluate.every
         if config.stale and not progress.stopped:
             self.learner.hear()
         while not progress.stopped:
             losses, done = self._by_itself() if config.stale else self._together()
-            over = config.iterations is not None and done >= config.iterations
+            over = done >= self._last
             looked = over or done // config.evaluate.every > scored
             if looked:
                 scored = done // config.evaluate.every
+                before = comm.clock()
                 self._look(losses, done, over)
+                self._began += comm.clock() - before
             if self.learner.told and not progress.stopped:
                 progress.stopped = INTERRUPTED
             if looked or progress.stopped:
@@ -143,6 +165,12 @@ class Fit:
         if progress.stopped != INTERRUPTED:
             self.learner.recall()
 
+    @property
+    def _last(self) -> float:
+        """The iteration to stop after."""
+        iterations = self.learner.config.iterations
+        return inf if iterations is None else (self.progress.begun or 0) + iterations
+
     def _together(self) -> tuple[dict[str, float], int]:
         """One iteration of all; its losses, and how many are done."""
         return self.learner.iterate(), self.learner.iterations
@@ -150,16 +178,14 @@ class Fit:
     def _by_itself(self) -> tuple[dict[str, float], int]:
         """Iterations, at least one, and an exchange; the last losses, how many all have done."""
         config, learner = self.learner.config, self.learner
-        begun = learner.iterations
-        self._deadline += config.exchange_s or 0.0
+        begun, deadline = learner.iterations, learner.comm.clock() + (config.exchange_s or 0.0)
         while True:
             losses = learner.iterate()
-            done = config.iterations is not None and learner.iterations >= config.iterations
             if config.exchange_steps is not None:
                 due = learner.iterations - begun >= config.exchange_steps
             else:
-                due = learner.comm.clock() >= self._deadline
-            if done or due:
+                due = learner.comm.clock() >= deadline
+            if due or learner.iterations >= self._last:
                 learner.hear()
                 return losses, min(learner.comm.gather(learner.iterations))
 
@@ -169,9 +195,10 @@ class Fit:
         time_s = comm.clock() - self._began
         facts = comm.gather((losses, self.learner.counters()))
         factors = self.learner.factors()
+        merged = {name: value for part, _ in reversed(facts) for name, value in part.items()}
+        _check_finite(merged, factors, done)
         metrics: dict[str, float] = {}
         if comm.rank == 0:
-            merged = {name: value for part, _ in reversed(facts) for name, value in part.items()}
             metrics = score(factors, self.valid) if self.valid is not None else {}
             event = {
                 "kind": "iterations",
@@ -209,16 +236,26 @@ class Fit:
         """Of the metric that chooses: more is better."""
         assert self.valid is not None
         name = self.learner.config.evaluate.metric or self.valid.metric
-        if name not in metrics:
-            raise UserError(f"there is no metric '{name}'; valid: {', '.join(metrics)}")
         return -metrics[name] if name in LEAST_IS_BEST else metrics[name]
+
+
+def _check_finite(losses: dict[str, float], factors: Factors, done: int) -> None:
+    """Raises UserError, on every rank alike, when training has gone astray."""
+    astray = [name for name, value in losses.items() if not np.isfinite(value)]
+    if astray or not factors.are_finite:
+        what = f"the loss '{astray[0]}' is" if astray else "factors are"
+        raise UserError(
+            f"{what} no longer finite after iteration {done}; lower optimizer.lr or "
+            "optimizer.clip_norm, or look for extreme values and features"
+        )
 
 
 def still_stopped(config: TrainConfig, progress: Progress, iterations: int) -> str:
     """Why a fit that ended would not go on, with limits that may be others now; else empty."""
     limit_s, patience = config.time_limit_s, config.evaluate.patience
     holds = {
-        "iterations": config.iterations is not None and iterations >= config.iterations,
+        "iterations": config.iterations is not None
+        and iterations - (progress.begun or 0) >= config.iterations,
         "time limit": limit_s is not None and progress.time_s >= limit_s,
         "early stopping": 0 < patience <= progress.since_best,
     }

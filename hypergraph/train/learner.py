@@ -16,7 +16,7 @@ import torch
 from hvdtma.comm.communicator import Communicator, everywhere
 from hvdtma.errors import UserError
 from hypergraph.config import TrainConfig
-from hypergraph.data import MultimodalHypergraph
+from hypergraph.data import MultimodalHypergraph, Split
 from hypergraph.placement import Placement
 from hypergraph.placement import Site as Where
 from hypergraph.train.batches import Batch
@@ -35,12 +35,18 @@ class Factors:
     """What was learned of every modality, on the CPU.
 
     Attributes:
-        rows: name -> [N, R].
-        biases: name -> [N].
+        rows: modality -> [N, R].
+        biases: relation -> modality -> [N].
     """
 
     rows: dict[str, np.ndarray]
-    biases: dict[str, np.ndarray]
+    biases: dict[str, dict[str, np.ndarray]]
+
+    @property
+    def are_finite(self) -> bool:
+        """Whether there is no NaN or infinity among them."""
+        biases = [bias for of in self.biases.values() for bias in of.values()]
+        return all(np.isfinite(values).all() for values in [*self.rows.values(), *biases])
 
 
 @dataclass
@@ -64,7 +70,6 @@ class Learner:
     kept: dict[str, State] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        check_same_data(self.data, self.config, self.comm)
         own = self.placement.of_rank(self.comm.rank)
         self.sites = [
             Site(self.data, names, self.config, torch.device(where.device))
@@ -117,12 +122,21 @@ class Learner:
     def factors(self) -> Factors:
         """What all ranks have learned so far; a collective call."""
         own = {
-            name: tuple(x.detach().cpu().clone().numpy() for x in (view.rows_SR, view.bias_S))
+            name: tuple(x.detach().cpu().clone().numpy() for x in (view.rows_SR, view.bias_SB))
             for name, view in self._views().items()
         }
         every = {name: pair for part in self.comm.gather(own) for name, pair in part.items()}
-        rows = {name: every[name][0] for name in self.data.modalities}
-        return Factors(rows, {name: every[name][1] for name in self.data.modalities})
+        column = self.exchange.relations_of
+        return Factors(
+            {name: every[name][0] for name in self.data.modalities},
+            {
+                relation.name: {
+                    name: every[name][1][:, column[name].index(relation.name)]
+                    for name in relation.modalities
+                }
+                for relation in self.data.relations.values()
+            },
+        )
 
     def remember(self) -> None:
         """Keep the present state, to `recall`."""
@@ -138,11 +152,21 @@ class Learner:
         every = {name: state for part in self.comm.gather(own) for name, state in part.items()}
         return {name: every[name] for name in self.data.modalities}
 
-    def load(self, states: Mapping[str, State]) -> None:
-        """Take on states by modality; modalities without one stay as they are."""
+    def load(
+        self,
+        states: Mapping[str, State],
+        relations_of: Mapping[str, Sequence[str]] | None = None,
+    ) -> None:
+        """Take on states by modality; modalities without one stay as they are.
+
+        Args:
+            relations_of: the relations that each was in; None: the same as here.
+
+        Raises UserError for a state of another shape.
+        """
         for name, net in self._nets().items():
             if name in states:
-                net.load_state_dict(states[name])
+                net.take_on(states[name], (relations_of or self.exchange.relations_of)[name])
 
     def counters(self) -> dict[str, float]:
         """What this rank has done so far, and what it took."""
@@ -220,7 +244,16 @@ def _devices(comm: Communicator, config: TrainConfig) -> list[str]:
     return [f"cuda:{comm.local_rank % gpus}"]
 
 
-def check_same_data(data: MultimodalHypergraph, config: TrainConfig, comm: Communicator) -> None:
+def check_linked(data: MultimodalHypergraph) -> None:
+    """Raises UserError for a modality that is in no relation: nothing would be learned of it."""
+    for name in data.modalities:
+        if not data.relations_of(name):
+            raise UserError(f"modality '{name}' is in no relation; leave it out, or give it one")
+
+
+def check_same_data(
+    data: MultimodalHypergraph | Split, config: TrainConfig, comm: Communicator
+) -> None:
     """Raises UserError, on every rank, if one of them has another hypergraph or another config."""
     if comm.size == 1:
         return
@@ -229,7 +262,7 @@ def check_same_data(data: MultimodalHypergraph, config: TrainConfig, comm: Commu
         if checksum != sums[0][0]:
             raise UserError(
                 f"rank {rank} has another hypergraph than rank 0 (checksum {checksum} instead of "
-                f"{sums[0][0]}); all ranks must read the same data"
+                f"{sums[0][0]}), or holds other hyperedges out; all ranks must read the same data"
             )
         if settings != sums[0][1]:
             raise UserError(f"rank {rank} was given another config than rank 0")

@@ -45,7 +45,8 @@ def relation_loss(
     """One value; `views` are of the batch's rows, one for each modality, on one device."""
     device = views[0].rows_SR.device
     indices_nK = batch.indices_nK.to(device)
-    rows, biases = [view.rows_SR for view in views], [view.bias_S for view in views]
+    rows = [view.rows_SR for view in views]
+    biases = [view.bias_of(relation.name) for view in views]
     name = loss_name(relation, config)
     if name == "observed":
         assert batch.value_n is not None

@@ -1,6 +1,6 @@
 """What one device trains: its modalities' nets, and its part of every relation they are in.
 
-Legend: N items, R rank of the factors.
+Legend: N items, R rank of the factors, B relations that a modality is in.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from hvdtma.errors import UserError
 from hvdtma.train.optimizers import make_optimizer
 from hypergraph.config import TrainConfig
 from hypergraph.data import Modality, MultimodalHypergraph
@@ -25,15 +26,22 @@ from hypergraph.train.share import View
 
 
 class ModalityNet(nn.Module):
-    """A modality's factor [N, R] and biases [N], with its graph and features beside.
+    """A modality's factor [N, R] and biases [N, B], with its graph and features beside.
+
+    An item has a bias in each of the B relations that its modality is in: how it deviates there
+    from the mean of values, or how popular it is; what the Gram loss has no use for stays zero.
 
     Its initial values come from the seed and its name alone: the same on whatever rank.
     """
 
-    def __init__(self, modality: Modality, config: TrainConfig, arity: int, device: torch.device):
+    def __init__(
+        self, data: MultimodalHypergraph, name: str, config: TrainConfig, device: torch.device
+    ):
         super().__init__()
-        dtype = config.dtype
+        modality, dtype = data.modality(name), config.dtype
         self.size = modality.num_items
+        self.relations = tuple(relation.name for relation in data.relations_of(name))
+        arity = max(relation.arity for relation in data.relations_of(name))
         features = features_of(modality, dtype) if config.model.features else None
         intra = modality.intra
         with torch.random.fork_rng(devices=[]):
@@ -46,7 +54,7 @@ class ModalityNet(nn.Module):
                 steps=config.model.steps if intra is not None else 0,
                 feature_dim=None if features is None else features.shape[1],
             ).to(dtype)
-        self.bias = nn.Parameter(torch.zeros(modality.num_items, dtype=dtype))
+        self.bias = nn.Parameter(torch.zeros(self.size, len(self.relations), dtype=dtype))
         self.laplacian = self.operator = None
         if intra is not None:
             edges = torch.from_numpy(intra.edges)
@@ -61,7 +69,26 @@ class ModalityNet(nn.Module):
     def forward(self) -> View:
         """All rows, with gradients."""
         factor_NR = self.net(self.operator, self.features)
-        return View(factor_NR, self.bias, gram(factor_NR), self.size)
+        return View(factor_NR, self.bias, gram(factor_NR), self.size, self.relations)
+
+    def take_on(self, state: Mapping[str, torch.Tensor], relations: Sequence[str]) -> None:
+        """Go on from the state of a net whose biases are of these relations.
+
+        Raises UserError if that one has another shape.
+        """
+        bias = self.bias.detach().clone()
+        if len(state["bias"]) != self.size:
+            raise UserError(f"what is loaded is of {len(state['bias'])} items, not {self.size}")
+        for number, name in enumerate(self.relations):
+            if name in relations:
+                bias[:, number] = state["bias"][:, list(relations).index(name)]
+        try:
+            self.load_state_dict({**state, "bias": bias})
+        except RuntimeError as error:
+            raise UserError(
+                "what is loaded is of another model (model.dim, model.steps, model.order, features "
+                f"or a graph that came or went): {str(error).splitlines()[-1].strip()}"
+            ) from error
 
 
 class Site:
@@ -75,15 +102,12 @@ class Site:
         device: torch.device,
     ):
         self.config, self.device = config, device
-        self.nets = {
-            name: ModalityNet(data.modality(name), config, _arity(data, name), device)
-            for name in names
-        }
+        self.nets = {name: ModalityNet(data, name, config, device) for name in names}
         self.relations = [r for r in data.relations.values() if set(names) & set(r.modalities)]
         self.means = {
             r.name: 0.0 if r.values is None else float(r.values.mean()) for r in self.relations
         }
-        self.optimizer = make_optimizer(config.optimizer, nn.ModuleDict(self.nets))
+        self.optimizer = make_optimizer(config.optimizer, nn.ModuleList(self.nets.values()))
 
     def views(self) -> dict[str, View]:
         """Each of its modalities, with gradients."""
@@ -117,9 +141,12 @@ class Site:
         return losses
 
     def step(self, losses: Mapping[str, torch.Tensor]) -> None:
-        """One optimiser step down the sum of losses."""
+        """One optimiser step down the sum of losses; gradients are clipped by modality."""
         self.optimizer.zero_grad()
         torch.stack(list(losses.values())).sum().backward()
+        if self.config.optimizer.clip_norm:
+            for net in self.nets.values():
+                nn.utils.clip_grad_norm_(net.parameters(), self.config.optimizer.clip_norm)
         self.optimizer.step()
 
     def optimizer_states(self) -> dict[str, dict[str, torch.Tensor]]:
@@ -145,10 +172,6 @@ class Site:
                 state.setdefault(number[modality, parameter], {})[name] = value
         groups = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict({"state": state, "param_groups": groups})
-
-
-def _arity(data: MultimodalHypergraph, name: str) -> int:
-    return max((relation.arity for relation in data.relations_of(name)), default=2)
 
 
 def features_of(modality: Modality, dtype: torch.dtype) -> SparseMatrix | torch.Tensor | None:

@@ -6,6 +6,7 @@ from small_learning import config_of, ring, small_graph
 
 from hvdtma.comm import InProcessGroup
 from hvdtma.errors import UserError
+from hypergraph import HyperLearn
 from hypergraph.placement import Placement, Site
 from hypergraph.train.learner import Learner, places
 
@@ -69,8 +70,7 @@ def test_in_a_ring_a_rank_sends_the_same_however_many_there_are():
 
 def test_different_data_on_different_ranks_are_found():
     def learner(comm):
-        graph = small_graph(2, seed=comm.rank)
-        Learner(graph, config_of(), comm, Placement({"m0": Site(0), "m1": Site(1)}))
+        HyperLearn(small_graph(2, seed=comm.rank), config_of(), comm=comm)
 
     with pytest.raises(UserError, match="rank 1 has another hypergraph than rank 0"):
         InProcessGroup(2).run(learner)
