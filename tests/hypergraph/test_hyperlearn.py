@@ -180,3 +180,60 @@ def test_a_modality_that_joins_the_relation_held_out_of_needs_a_new_split(graph,
 def test_what_cannot_be_answered_is_said(model, ask, why):
     with pytest.raises(UserError, match=why):
         ask(model)
+
+
+def test_names_may_be_anything(tmp_path):
+    """What PyTorch's modules, files and keys take for something else."""
+    names = ("items", "a/b.c", "keys")
+    random = np.random.default_rng(0)
+    graph = MultimodalHypergraph.of(
+        [Modality(name, 20) for name in names],
+        [Relation("values/all", names, random.integers(0, 20, (80, 3)))],
+    )
+    model = HyperLearn(graph, config_of(iterations=2)).fit()
+    again = HyperLearn.load(model.save(tmp_path / "m.safetensors"), graph)
+    for name in names:
+        np.testing.assert_array_equal(again.factors[name], model.factors[name])
+
+
+def test_values_of_one_relation_say_nothing_by_themselves_about_another(graph):
+    """Whole-tensor completion has no biases; the ratings' are kept out of it."""
+    split = split_relation(graph, "all", valid=0.1, test=0.1)
+    config = config_of(iterations=30, loss={"name": "gram"})
+    biases = HyperLearn(split, config).fit().learned.biases
+    assert all((bias == 0).all() for bias in biases["all"].values())
+    assert all(np.abs(bias).max() > 0.01 for bias in biases["rating"].values())
+
+
+def test_a_second_fit_trains_on(split):
+    model = HyperLearn(split, config_of(iterations=5)).fit()
+    before = model.factors["m0"]
+    model.fit()
+    assert model.learner.iterations == 10
+    assert not np.array_equal(model.factors["m0"], before)
+
+
+def test_training_that_goes_astray_is_told_on_every_rank(split):
+    config = config_of(optimizer={"name": "sgd", "lr": 1e12, "clip_norm": 0})
+    with pytest.raises(UserError, match=r"no longer finite after iteration 40; lower opt"):
+        InProcessGroup(K).run(lambda comm: HyperLearn(split, config, comm=comm).fit())
+
+
+def test_a_metric_that_is_not_scored_is_refused_before_training(split):
+    config = config_of(evaluate={"metric": "hits@5"})
+    with pytest.raises(UserError, match=r"evaluate.metric is 'hits@5'; .*mean 'hits@50'"):
+        HyperLearn(split, config).fit(lambda _: pytest.fail("it was trained"))
+
+
+def test_a_modality_in_no_relation_is_refused(graph):
+    with pytest.raises(UserError, match="modality 'alone' is in no relation"):
+        HyperLearn(graph.with_modality(Modality("alone", 3)), config_of())
+
+
+def test_a_model_begins_with_one_of_the_same_shape_and_items_only(graph, model):
+    other = HyperLearn(graph, config_of(model={"dim": 4}))
+    with pytest.raises(UserError, match=r"is of another model .*dim"):
+        other.begin_with(model)
+    named = graph.with_modality(Modality("m0", 30, np.arange(30)[::-1]))
+    with pytest.raises(UserError, match="other ids of modality 'm0', or from these in another"):
+        HyperLearn(named, config_of()).begin_with(model)
