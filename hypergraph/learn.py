@@ -188,6 +188,8 @@ class HyperLearn:
 
         Args:
             relations: new ones that it is in; a relation of a name that is there replaces it.
+            config: how to train on; None: as before, but modalities are placed anew, by size,
+                since the placement so far has no rank for this one.
 
         Raises UserError if no relation names it, if it is there already, and for the relation that
         hyperedges are held out of: hold some out of the new one, and see `begin_with`.
@@ -208,7 +210,8 @@ class HyperLearn:
                     "HyperLearn(split).begin_with(model)"
                 )
             data = Split(graph, held_out_of, self.split.valid, self.split.test)
-        return HyperLearn(data, config or self.config, comm=self.comm).begin_with(self)
+        config = config or self.config.model_copy(update={"placement": {}})
+        return HyperLearn(data, config, comm=self.comm).begin_with(self)
 
     def save(self, path: str | Path) -> Path:
         """Write what was learned as safetensors, whole or not at all; a collective call."""
@@ -227,10 +230,14 @@ class HyperLearn:
     ) -> HyperLearn:
         """What `save` wrote, with the data that it was learned from (or more modalities).
 
+        Where it was trained does not matter: of the saved config, placement and device are left
+        out, and modalities are placed by size on what is here.
+
         Raises UserError if it is damaged, or of other modalities.
         """
         saved = read_saved(Path(path))
-        model = cls(data, saved.config, comm=comm)
+        anywhere = saved.config.model_copy(update={"placement": {}, "device": "auto"})
+        model = cls(data, anywhere, comm=comm)
         saved.check(model.data)
         model.learner.load(saved.states)
         model.best = saved.best
