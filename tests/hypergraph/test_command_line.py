@@ -10,7 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from small_learning import small_graph
+from typer.testing import CliRunner
 from yaml import safe_dump
+
+from hvdtma.errors import UserError
+from hypergraph.cli import app
 
 ROOT = Path(__file__).parents[2]
 
@@ -82,6 +86,11 @@ def test_ratings_with_graphs_on_both_sides_and_a_given_split(hypergraph, tmp_pat
     )
     assert status == 0
     assert len(said.splitlines()) == 4
+    for odd in ("²", "--7", "9" * 5000):  # digits, or nearly so, that make no number
+        odd_one = ["complete", str(tmp_path / "run"), "--missing", "item", "--", f"user={odd}"]
+        done = CliRunner().invoke(app, odd_one)
+        assert isinstance(done.exception, UserError), odd
+        assert "modality 'user' has no item" in str(done.exception)
     status, _, seen = hypergraph("train", tmp_path / "c.yaml")
     assert status == 2
     assert "give --overwrite to replace it" in seen
