@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -17,6 +18,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+WHOLE = re.compile("-?[0-9]{1,18}")
 Run = Annotated[Path, typer.Argument(help="The folder of a run.", show_default=False)]
 Config = Annotated[Path, typer.Argument(help="A YAML config.", show_default=False)]
 Overrides = Annotated[list[str] | None, typer.Argument(help="key=value, e.g. model.dim=128")]
@@ -94,7 +96,7 @@ def complete(
             raise UserError(f"'{pair}' names no modality; write modality=id")
         modality = model.data.modality(name)
         numbers = modality.ids is None or modality.ids.dtype.kind == "i"
-        asked[name] = int(item) if numbers and item.lstrip("-").isdigit() else item
+        asked[name] = int(item) if numbers and WHOLE.fullmatch(item) else item
     assert model.split is not None
     best = model.complete(relation or model.split.relation, asked, missing, top=top)
     for found, score in best:

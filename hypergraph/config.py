@@ -132,6 +132,8 @@ class DebianConfig(Component):
     """The package archive of the machine it runs on."""
 
     relations: Literal["star", "joint"] = "star"
+    """One relation for who keeps a package and one for its tags, or all in one: see
+    `hypergraph.data.debian`. With joint, data.together: package."""
 
 
 class TablesConfig(Component):
@@ -155,6 +157,9 @@ class DataConfig(Component):
     test: Share = 0.1
     """Shares held out, unless the data come with a split."""
     split_seed: Count = 0
+    together: str | None = None
+    """A modality: all hyperedges of one of its items fall on one side, where they would tell each
+    other's other items. Not where the data come with a split."""
 
     @model_validator(mode="after")
     def _one(self) -> DataConfig:

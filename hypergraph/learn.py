@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from hvdtma.comm.communicator import Communicator, Single, everywhere, on_root
-from hvdtma.errors import UserError, nearest
+from hvdtma.errors import UserError
 from hypergraph.config import TrainConfig
 from hypergraph.data import Modality, MultimodalHypergraph, Relation, Split
 from hypergraph.data.modality import Id
@@ -63,6 +63,11 @@ class HyperLearn:
         *,
         comm: Communicator | None = None,
     ):
+        if not isinstance(config, TrainConfig | None):
+            raise UserError(
+                f"config is a {type(config).__name__}; give a TrainConfig, which "
+                "TrainConfig.model_validate makes of a dict"
+            )
         self.split = data if isinstance(data, Split) else None
         self.data = data.train if isinstance(data, Split) else data
         self.config, self.comm = config or TrainConfig(), comm or Single()
@@ -137,9 +142,12 @@ class HyperLearn:
             hyperedges: ids by modality, or in the relation's order.
             relation: its name; may be left out where there is one only.
 
-        Raises UserError for an unknown relation, modality or item.
+        Raises UserError for an unknown relation, modality or item, and for a hyperedge that has
+        not one item of each modality of the relation.
         """
         of = self._relation(relation)
+        if isinstance(hyperedges, Mapping | str):
+            raise UserError("score takes hyperedges, and was given one by itself; put it in a list")
         rows = np.array([self._indices(of, each) for each in hyperedges], np.int64)
         asked = Relation(of.name, of.modalities, rows.reshape(-1, of.arity), np.zeros(len(rows)))
         mean = 0.0 if of.values is None else float(of.values.mean())
@@ -154,15 +162,17 @@ class HyperLearn:
             known: ids by modality; for one that is left out, the mean of its items is taken.
             missing: the modality whose items are asked for.
 
-        Raises UserError for an unknown relation, modality or item.
+        Raises UserError for an unknown relation, modality or item, and if what is missing is known.
         """
         of = self._relation(relation)
         for name in (*known, missing):
-            if name not in of.modalities:
-                raise UserError(
-                    f"relation '{relation}' has no modality '{name}'; "
-                    f"{nearest(name, list(of.modalities))}"
-                )
+            of.place_of(name)
+        if missing in known:
+            raise UserError(
+                f"'{missing}' is asked for, and given as {known[missing]!r}; leave it out of what "
+                "is known"
+            )
+        _check_top(top)
         query_R = np.ones(self.config.model.dim)
         bias = 0.0 if of.values is None else float(of.values.mean())
         for name in of.modalities:
@@ -187,6 +197,7 @@ class HyperLearn:
 
         Raises UserError for an unknown modality or item.
         """
+        _check_top(top)
         at, target = self.data.modality(modality).index_of(item), across or modality
         own_R, rows_NR = self.factors[modality][at], self.factors[self.data.modality(target).name]
         lengths_N = np.linalg.norm(rows_NR, axis=1) * np.linalg.norm(own_R)
@@ -202,6 +213,8 @@ class HyperLearn:
 
         Args:
             relations: new ones that it is in; a relation of a name that is there replaces it.
+            config: how to train on; None: as before, but modalities are placed anew, by size,
+                since the placement so far has no rank for this one.
 
         Raises UserError if no relation names it, if it is there already, and for the relation that
         hyperedges are held out of: hold some out of the new one, and see `begin_with`.
@@ -222,7 +235,8 @@ class HyperLearn:
                     "HyperLearn(split).begin_with(model)"
                 )
             data = Split(graph, held_out_of, self.split.valid, self.split.test)
-        return HyperLearn(data, config or self.config, comm=self.comm).begin_with(self)
+        config = config or self.config.model_copy(update={"placement": {}})
+        return HyperLearn(data, config, comm=self.comm).begin_with(self)
 
     def save(self, path: str | Path) -> Path:
         """Write what was learned as safetensors, whole or not at all; a collective call."""
@@ -243,10 +257,14 @@ class HyperLearn:
     ) -> HyperLearn:
         """What `save` wrote, with the data that it was learned from (or more modalities).
 
+        Where it was trained does not matter: of the saved config, placement and device are left
+        out, and modalities are placed by size on what is here.
+
         Raises UserError if it is damaged, or of other modalities.
         """
         saved = read_saved(Path(path))
-        model = cls(data, saved.config, comm=comm)
+        anywhere = saved.config.model_copy(update={"placement": {}, "device": "auto"})
+        model = cls(data, anywhere, comm=comm)
         everywhere(model.comm, lambda: model._take_saved(saved))
         model.best = saved.best
         return model
@@ -290,7 +308,9 @@ class HyperLearn:
 
     def _indices(self, relation: Relation, hyperedge: Hyperedge) -> list[int]:
         if not isinstance(hyperedge, Mapping):
-            hyperedge = dict(zip(relation.modalities, hyperedge, strict=False))
+            hyperedge = _by_modality(relation, hyperedge)
+        for name in hyperedge:
+            relation.place_of(name)
         lacking = [name for name in relation.modalities if name not in hyperedge]
         if lacking:
             raise UserError(f"a hyperedge of '{relation.name}' needs an item of '{lacking[0]}'")
@@ -300,3 +320,22 @@ class HyperLearn:
         modality = self.data.modality(name)
         order = np.argsort(-score_N, kind="stable")[:top]
         return [(modality.id_of(int(at)), float(score_N[at])) for at in order]
+
+
+def _by_modality(relation: Relation, hyperedge: Sequence[Id]) -> dict[str, Id]:
+    """Raises UserError unless it has an id for each modality."""
+    names = relation.modalities
+    if isinstance(hyperedge, str) or not isinstance(hyperedge, Iterable):
+        raise UserError(f"a hyperedge is {hyperedge!r}; give the ids of {', '.join(names)}")
+    ids = list(hyperedge)
+    if len(ids) != len(names):
+        raise UserError(
+            f"a hyperedge of '{relation.name}' has {len(ids)} items; it joins {len(names)}: "
+            f"{', '.join(names)}"
+        )
+    return dict(zip(names, ids, strict=True))
+
+
+def _check_top(top: int) -> None:
+    if top < 1:
+        raise UserError(f"top is {top}; it must be at least 1")

@@ -26,7 +26,7 @@ def load_data(config: DataConfig) -> MultimodalHypergraph:
 def load_split(config: DataConfig) -> Split:
     """Read it, and hold hyperedges out: as the data say, else at random.
 
-    Raises UserError if it is not clear of which relation.
+    Raises UserError if it is not clear of which relation, and as `split_relation` does.
     """
     data = load_data(config)
     name = config.relation
@@ -38,5 +38,17 @@ def load_split(config: DataConfig) -> Split:
             )
         [name] = data.relations
     if data.relation(name).part is not None:
+        if config.together is not None:
+            raise UserError(
+                f"data.together is '{config.together}', but '{name}' comes with a split, which is "
+                "kept; leave data.together out"
+            )
         return given_split(data, name)
-    return split_relation(data, name, valid=config.valid, test=config.test, seed=config.split_seed)
+    return split_relation(
+        data,
+        name,
+        valid=config.valid,
+        test=config.test,
+        seed=config.split_seed,
+        together=config.together,
+    )

@@ -4,6 +4,12 @@ Completion takes each modality in turn: the item is hidden, and every item of th
 in its place. Items that would make another known hyperedge are left out (filtered, Bordes et al.,
 NeurIPS 2013); equal scores share their mean rank.
 
+Average precision is of telling true hyperedges from false ones by score alone: each query, that is
+a held-out hyperedge with the item of one modality hidden, gives its true score, and the score with
+one false item in that place, drawn from those that make no known hyperedge. All of them, of all
+queries and all modalities, are sorted into one list, so scores must be comparable between queries
+too: ranks that are all 1 do not make it 1. As many are false as true: chance is 0.5.
+
 Legend: n hyperedges, K arity, N candidates, R width of the factors, g known hyperedges.
 """
 
@@ -13,6 +19,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from sklearn.metrics import average_precision_score
+
+from hypergraph.known import KnownItems
 
 HITS = (1, 10, 50)
 LEAST_IS_BEST = ("rmse", "mae")  # of all other metrics, most is
@@ -33,44 +41,48 @@ def completion(
 ) -> dict[str, float]:
     """Filtered MRR and Hits@k, over all modalities and for each, and average precision.
 
+    Costs the scores, n N_k of each modality, and (g + n) log n once for each.
+
     Args:
-        known: [g, K] each: all hyperedges that are true, of whatever part.
+        known: [g, K] each: all hyperedges that are true, of whatever part; the held-out ones are
+            in any case.
         names, sizes: of the K modalities.
-        seed: of the corrupted hyperedges that average precision tells the held-out ones from:
-            one for each of them and each modality.
+        seed: of the false items of average precision.
 
     Returns:
-        `mrr` and `hits@k` are means over modalities of `mrr/NAME` and so on.
+        `mrr` and `hits@k` are means over modalities of `mrr/NAME` and so on. `average_precision`
+        is left out where no query has a false item.
     """
-    known_gK = np.concatenate(list(known))
+    known_gK = np.concatenate([held_out_nK, *known])
     found: dict[str, list[float]] = {}
     by_name: dict[str, float] = {}
     true, false = [], []
     random = np.random.default_rng(seed)
     for k, name in enumerate(names):
+        known_items = KnownItems.of(held_out_nK, known_gK, k, sizes[k])
         rank_n = np.empty(len(held_out_nK))
         step = max(1, CHUNK // sizes[k])
         for start in range(0, len(held_out_nK), step):
-            rows_nK = held_out_nK[start : start + step]
+            chunk = slice(start, start + step)
+            rows_nK = held_out_nK[chunk]
             scores_nN = np.array(scores_of(rows_nK, k))
             at = np.arange(len(rows_nK))
             own_n = scores_nN[at, rows_nK[:, k]]
-            true.append(own_n)
-            false.append(scores_nN[at, random.integers(0, sizes[k], len(rows_nK))])
-            _leave_out_known(scores_nN, rows_nK, known_gK, k)
+            row, item = known_items.draw_false(chunk, random)
+            true.append(own_n[row])
+            false.append(scores_nN[row, item])
+            scores_nN[known_items.pairs(chunk)] = -np.inf
             scores_nN[at, rows_nK[:, k]] = own_n
             above = (scores_nN > own_n[:, None]).sum(1)
             equal = (scores_nN == own_n[:, None]).sum(1)
-            rank_n[start : start + step] = above + (equal + 1) / 2
+            rank_n[chunk] = above + (equal + 1) / 2
         values = {"mrr": float((1 / rank_n).mean())}
         values |= {f"hits@{k}": float((rank_n <= k).mean()) for k in HITS}
         for metric, value in values.items():
             found.setdefault(metric, []).append(value)
             by_name[f"{metric}/{name}"] = value
-    labels = np.repeat([1, 0], [sum(map(len, true)), sum(map(len, false))])
-    precision = average_precision_score(labels, np.concatenate(true + false))
     means = {metric: float(np.mean(values)) for metric, values in found.items()}
-    return means | {"average_precision": float(precision)} | by_name
+    return means | _average_precision(np.concatenate(true), np.concatenate(false)) | by_name
 
 
 def completion_metrics(names: Sequence[str]) -> list[str]:
@@ -102,18 +114,10 @@ def product_scorer(
     return scores_of
 
 
-def _leave_out_known(
-    scores_nN: np.ndarray, rows_nK: np.ndarray, known_gK: np.ndarray, k: int
-) -> None:
-    """Set the scores of items that are known to be true in the k-th place to minus infinity."""
-    others = [j for j in range(rows_nK.shape[1]) if j != k]
-    both = np.concatenate([known_gK[:, others], rows_nK[:, others]])
-    _, group = np.unique(both, axis=0, return_inverse=True)
-    group_g, group_n = np.split(group.reshape(-1), [len(known_gK)])
-    order = np.argsort(group_g, kind="stable")
-    begin = np.searchsorted(group_g[order], group_n, "left")
-    end = np.searchsorted(group_g[order], group_n, "right")
-    row = np.repeat(np.arange(len(rows_nK)), end - begin)
-    offset = np.arange(len(row)) - np.repeat(np.cumsum(end - begin) - (end - begin), end - begin)
-    item = known_gK[order[np.repeat(begin, end - begin) + offset], k]
-    scores_nN[row, item] = -np.inf
+def _average_precision(true_n: np.ndarray, false_n: np.ndarray) -> dict[str, float]:
+    """Of all scores in one list; nothing where there are none."""
+    if not len(true_n):
+        return {}
+    labels = np.repeat([1, 0], [len(true_n), len(false_n)])
+    precision = average_precision_score(labels, np.concatenate([true_n, false_n]))
+    return {"average_precision": float(precision)}

@@ -12,6 +12,7 @@ from hvdtma.interrupt import Interrupt
 from hvdtma.train.folder import Beginning
 from hypergraph.begin import Begun, begin
 from hypergraph.config import RunConfig
+from hypergraph.data import Split
 from hypergraph.learn import HyperLearn
 from hypergraph.load import load_split
 from hypergraph.recorder import recording
@@ -57,6 +58,8 @@ def _train(config: RunConfig, begun: Begun, interrupt: Interrupt) -> dict:
     comm, learner = model.comm, model.learner
     if comm.rank == 0:
         console.print(f"{split.train}\n{model.placement}", markup=False, highlight=False)
+        if split.num_left_out:
+            console.print(_left_out(split), markup=False, highlight=False, soft_wrap=True)
     interrupt.tell(learner.stop)
     save = Saver(run.checkpoint, learner, config.checkpoint.every)
     with recording(model, run) as watch:
@@ -71,6 +74,14 @@ def _train(config: RunConfig, begun: Begun, interrupt: Interrupt) -> dict:
             raise cut_short
         with interrupt.at_once(cut_short):
             return _finish(begun)
+
+
+def _left_out(split: Split) -> str:
+    """What becomes of hyperedges that are in several parts."""
+    return (
+        f"left out of training or validation: {split.num_left_out:,} of the hyperedges of "
+        f"'{split.relation}', which a later part of the given split has too"
+    )
 
 
 def _next(run: RunFolder) -> str:
@@ -89,6 +100,8 @@ def _finish(begun: Begun) -> dict:
         "valid": model.best,
         "test": model.evaluate("test") if split.test.num_hyperedges else {},
     }
+    if split.num_left_out:
+        summary["num_left_out"] = split.num_left_out
     on_root(model.comm, lambda: write_json(run.summary, summary))
     return summary
 

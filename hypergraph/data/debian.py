@@ -9,8 +9,8 @@ hyperedges. Relations come in two forms:
             untagged (package, maintainer, section), for the packages that have none
 
 In the joint form, the hyperedges of a package tell each other's maintainer and section; hold them
-out with `split_relation(..., together="package")` where that would be too easy. Packages without a
-maintainer or section are items in no such hyperedge.
+out with `split_relation(..., together="package")`, or `data.together: package` in a config, where
+that would be too easy. Packages without a maintainer or section are items in no such hyperedge.
 
 Legend: N packages.
 """

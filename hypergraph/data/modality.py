@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cached_property
+from operator import index
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -46,6 +47,7 @@ class Modality:
     intra: Intra | None = None
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "num_items", _checked_size(self.num_items, self.name))
         if self.num_items < 1:
             raise UserError(f"modality '{self.name}' has no items; leave it out, or give it some")
         if not is_unread(self, "ids") and self.ids is not None:
@@ -61,7 +63,10 @@ class Modality:
 
     def index_of(self, item: Id) -> int:
         """The position of an id; raises UserError, with ids near it, where there is none."""
-        number = self._positions.get(item) if self.ids is not None else item
+        try:
+            number = self._positions.get(item) if self.ids is not None else item
+        except TypeError:  # a list, say, can be no key
+            number = None
         if isinstance(number, int | np.integer) and 0 <= number < self.num_items:
             return int(number)
         raise UserError(f"modality '{self.name}' has no item {item!r}; {self._valid_near(item)}")
@@ -97,6 +102,13 @@ class Modality:
             said = f"its ids are {self.num_items:,} strings such as {self.ids[0].item()!r}"
         listed = ", ".join(map(repr, near))
         return f"{said}; near it: {listed}" if near else said
+
+
+def _checked_size(num_items: Any, name: str) -> int:
+    try:
+        return index(num_items)
+    except TypeError:
+        raise UserError(f"modality '{name}' has {num_items!r} items; give a whole number") from None
 
 
 def _checked_ids(ids: Any, num_items: int, name: str) -> np.ndarray:

@@ -18,9 +18,9 @@ from hypergraph.data.lazy import Lazy, is_unread, num_rows
 
 TRAIN, VALID, TEST = range(3)
 _PART_OF = {
-    **dict.fromkeys(("train", "training"), TRAIN),
-    **dict.fromkeys(("valid", "validation", "val", "dev"), VALID),
-    **dict.fromkeys(("test", "testing"), TEST),
+    **dict.fromkeys(("0", "train", "training"), TRAIN),
+    **dict.fromkeys(("1", "valid", "validation", "val", "dev"), VALID),
+    **dict.fromkeys(("2", "test", "testing"), TEST),
 }
 
 
@@ -51,6 +51,8 @@ class Relation:
 
     def __post_init__(self) -> None:
         where = f"relation '{self.name}'"
+        if isinstance(self.modalities, str):
+            raise UserError(f"{where} joins '{self.modalities}'; give the names in a tuple")
         object.__setattr__(self, "modalities", tuple(self.modalities))
         if len(self.modalities) < 2:
             raise UserError(f"{where} joins {list(self.modalities)}; it needs two modalities")
@@ -93,12 +95,16 @@ class Relation:
 
     def column(self, modality: str) -> np.ndarray:
         """The items int64 [n] of one modality; raises UserError where it is none of them."""
+        return self.indices[:, self.place_of(modality)]
+
+    def place_of(self, modality: str) -> int:
+        """Which of the modalities one is; raises UserError where it is none of them."""
         if modality not in self.modalities:
             raise UserError(
                 f"relation '{self.name}' has no modality '{modality}'; "
-                f"{nearest(modality, list(self.modalities))}"
+                f"{nearest(str(modality), list(self.modalities))}"
             )
-        return self.indices[:, self.modalities.index(modality)]
+        return self.modalities.index(modality)
 
     def _drop_repeats(self) -> None:
         part = np.zeros(self.num_hyperedges, np.int8) if self.part is None else self.part

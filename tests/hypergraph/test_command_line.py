@@ -10,7 +10,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from small_learning import small_graph
+from typer.testing import CliRunner
 from yaml import safe_dump
+
+from hvdtma.config import parse_as
+from hvdtma.errors import UserError
+from hypergraph.cli import app
+from hypergraph.config import DataConfig
+from hypergraph.data import Relation
+from hypergraph.load import load_split
 
 ROOT = Path(__file__).parents[2]
 
@@ -82,6 +90,11 @@ def test_ratings_with_graphs_on_both_sides_and_a_given_split(hypergraph, tmp_pat
     )
     assert status == 0
     assert len(said.splitlines()) == 4
+    for odd in ("²", "--7", "9" * 5000):  # digits, or nearly so, that make no number
+        odd_one = ["complete", str(tmp_path / "run"), "--missing", "item", "--", f"user={odd}"]
+        done = CliRunner().invoke(app, odd_one)
+        assert isinstance(done.exception, UserError), odd
+        assert "modality 'user' has no item" in str(done.exception)
     status, _, seen = hypergraph("train", tmp_path / "c.yaml")
     assert status == 2
     assert "give --overwrite to replace it" in seen
@@ -101,7 +114,42 @@ def test_a_larger_run_begins_with_what_a_smaller_one_learned(hypergraph, tmp_pat
     again = [f"run={tmp_path}/two", f"warm_start={tmp_path}/one", "iterations=10"]
     status, said, seen = hypergraph("train", tmp_path / "c.yaml", *again)
     assert status == 0, seen
-    assert json.loads(said)["iterations"] == 10
+    summary = json.loads(said)
+    assert summary["iterations"] == 10
+    assert "num_left_out" not in summary
+
+
+def test_what_a_given_split_leaves_out_is_said(hypergraph, tmp_path):
+    """A rating that is in training and test is tested on only."""
+    rows = "user,item,rating,part\n1,1,5,train\n1,2,3,train\n2,1,4,train\n1,1,5,test\n"
+    (tmp_path / "r.csv").write_text(rows)
+    relation = {"table": str(tmp_path / "r.csv"), "columns": ["user", "item"], "value": "rating"}
+    tables = {
+        "modalities": {"user": None, "item": None},
+        "relations": {"rating": relation | {"split": "part"}},
+    }
+    config = {"data": {"tables": tables}, "run": str(tmp_path / "run"), "iterations": 2}
+    status, said, seen = hypergraph("train", written(tmp_path, config))
+    assert status == 0, seen
+    assert "left out of training or validation: 1 of the hyperedges of 'rating'" in seen
+    assert json.loads(said)["num_left_out"] == 1
+    assert json.loads((tmp_path / "run" / "summary.json").read_text())["num_left_out"] == 1
+
+
+def test_a_config_can_hold_out_all_hyperedges_of_an_item(tmp_path):
+    graph = small_graph(2)
+    graph.save(tmp_path / "g.zarr")
+    data = {"hypergraph": str(tmp_path / "g.zarr"), "together": "m0"}
+    split = load_split(parse_as(DataConfig, data | {"relation": "all"}))
+    parts = [split.train.relation("all"), split.valid, split.test]
+    items = [set(part.column("m0").tolist()) for part in parts]
+    assert all(items)
+    assert sum(map(len, items)) == len(set.union(*items))
+    its = graph.relation("all")
+    given = Relation("all", its.modalities, its.indices, part=np.arange(len(its.indices)) % 3)
+    graph.with_relation(given).save(tmp_path / "g.zarr", overwrite=True)
+    with pytest.raises(UserError, match="'all' comes with a split, which is kept"):
+        load_split(parse_as(DataConfig, data | {"relation": "all"}))
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from hypergraph import known, metrics
 from hypergraph.metrics import completion, errors, product_scorer
 
 
@@ -20,6 +21,72 @@ def test_ranks_leave_out_known_items_and_share_ties():
     assert found["mrr/a"] == pytest.approx((1 / 1 + 1 / 1) / 2)  # (0, 0) is known
     assert found["hits@1/a"] == 1
     assert found["mrr"] == pytest.approx((found["mrr/a"] + found["mrr/b"]) / 2)
+
+
+@pytest.mark.parametrize("size", [1, 2, 8, 2000])
+def test_what_scores_true_above_false_has_an_average_precision_of_one(size):
+    """Item i of `a` is linked to half the items of `b`, of which one is held out."""
+    true_NN = np.arange(6)[:, None] % 2 == np.arange(size) % 2
+    every = np.argwhere(true_NN)
+    _, first = np.unique(every[:, 0], return_index=True)
+
+    def scores_of(indices_nK, k):
+        return (true_NN[indices_nK[:, 0]] if k else true_NN.T[indices_nK[:, 1]]) * 1.0
+
+    found = completion(scores_of, every[first], [every], ("a", "b"), (6, size))
+    assert found["mrr"] == 1
+    assert found["average_precision"] == 1
+
+
+def test_a_query_without_a_false_item_is_no_part_of_average_precision():
+    def scores_of(indices_nK, k):
+        return np.array([[0.0, 1.0], [5.0, 7.0]])[indices_nK[:, 0]] if k else np.ones((2, 1))
+
+    rows = np.array([[0, 0], [0, 1]])
+    assert "average_precision" not in completion(scores_of, rows, [], ("a", "b"), (1, 2))
+    assert completion(scores_of, rows, [], ("a", "b"), (1, 2))["mrr"] == 1
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 1 << 24])
+def test_false_items_are_drawn_from_all_that_make_no_known_hyperedge(chunk, monkeypatch):
+    """Each as often as another, however many queries are scored at once."""
+    monkeypatch.setattr(metrics, "CHUNK", chunk)
+    random = np.random.default_rng(0)
+    sizes = (3, 2, 9)
+    rows = np.stack([random.integers(0, size, 60) for size in sizes], 1)
+    items = known.KnownItems.of(rows[:20], rows, 2, sizes[2])
+    true = {tuple(row) for row in rows.tolist()}
+    drawn = np.zeros((20, sizes[2]))
+    for _ in range(300):
+        row, item = items.draw_false(slice(0, 20), random)
+        drawn[row, item] += 1
+    for count_N, (a, b, _) in zip(drawn, rows.tolist(), strict=False):
+        false = [c for c in range(sizes[2]) if (a, b, c) not in true]
+        assert np.flatnonzero(count_N).tolist() == false
+        if false:
+            assert count_N[false] == pytest.approx(300 / len(false), rel=0.6)
+
+
+def test_known_hyperedges_are_gone_through_once_for_each_modality(monkeypatch):
+    """However few queries are scored at once; and what is found does not depend on that."""
+    passes = []
+    keys = known.row_keys
+    monkeypatch.setattr(known, "row_keys", lambda rows: passes.append(len(rows)) or keys(rows))
+    random = np.random.default_rng(0)
+    rows = random.integers(0, 6, (80, 3))
+    tables = [random.normal(size=(6, 6, 6)) for _ in range(3)]
+
+    def scores_of(indices_nK, k):
+        one, other = (indices_nK[:, j] for j in range(3) if j != k)
+        return tables[k][one, other]
+
+    found = {}
+    for chunk in (1, 1 << 24):
+        monkeypatch.setattr(metrics, "CHUNK", chunk)
+        found[chunk] = completion(scores_of, rows[:30], [rows], ("a", "b", "c"), (6, 6, 6))
+    assert len(passes) == 2 * 3
+    ranks = [name for name in found[1] if name != "average_precision"]
+    assert [found[1][name] for name in ranks] == [found[1 << 24][name] for name in ranks]
 
 
 def test_scores_are_those_of_the_product():

@@ -83,6 +83,15 @@ def test_a_yaml_file_says_the_same(folder, monkeypatch):
     assert graph.checksum() == same.checksum()
 
 
+def test_parts_are_numbered_in_text_as_in_parquet(folder, tmp_path):
+    here = folder(ratings="user,item,part\nu1,7,0\nu2,8,1\nu1,8,2\n")
+    columns = {"user": ["u1", "u2", "u1"], "item": [7, 8, 8], "part": [0, 1, 2]}
+    pq.write_table(pa.table(columns), tmp_path / "r.parquet")
+    for table in (here / "ratings.csv", tmp_path / "r.parquet"):
+        found = ratings(here, table=table, split="part").relation("rating")
+        assert found.part.tolist() == [0, 1, 2]
+
+
 def test_a_table_for_each_part(folder):
     here = folder(a="user,item\n1,5\n2,6\n", b="user,item\n2,5\n")
     tables = {"train": here / "a.csv", "test": here / "b.csv"}

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from small_learning import GROUPS, config_of, small_graph
 
 from hvdtma.comm import InProcessGroup
@@ -151,6 +152,35 @@ def test_a_modality_is_added_and_the_rest_begins_where_it_stands(model):
         model.add_modality(Modality("x", 5), tags)
 
 
+def test_what_was_learned_on_placed_ranks_is_loaded_and_added_to_anywhere(split, tmp_path):
+    path = tmp_path / "m.safetensors"
+    placed = config_of(iterations=2, placement={"m0": 0, "m1": 1, "m2": 0})
+    tags = Relation("tag", ("m1", "tag"), [[0, 0], [1, 2]])
+
+    def fit(comm):
+        model = HyperLearn(split, placed, comm=comm).fit()
+        model.save(path)
+        larger = model.add_modality(Modality("tag", 3), tags)
+        with pytest.raises(UserError, match="no rank for the modality 'tag'"):
+            model.add_modality(Modality("tag", 3), tags, config=placed)
+        return model.factors, larger.placement
+
+    (learned, placement), _ = InProcessGroup(2).run(fit)
+    assert {site.rank for site in placement.sites.values()} == {0, 1}
+    again = HyperLearn.load(path, split)
+    for name, rows in learned.items():
+        np.testing.assert_array_equal(again.factors[name], rows)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_what_was_learned_on_a_gpu_is_loaded_without_one(split, tmp_path):
+    config = config_of()
+    model = HyperLearn(split, config)
+    model.config = config.model_copy(update={"device": "cuda"})
+    again = HyperLearn.load(model.save(tmp_path / "m.safetensors"), split)
+    np.testing.assert_array_equal(again.factors["m0"], model.factors["m0"])
+
+
 def test_a_modality_that_joins_the_relation_held_out_of_needs_a_new_split(graph, model):
     names = ("m0", "m1", "m2", "new")
     rows = graph.relation("all").indices
@@ -172,7 +202,20 @@ def test_a_modality_that_joins_the_relation_held_out_of_needs_a_new_split(graph,
         (lambda m: m.complete("all", {"m9": 1}, "m2"), "relation 'all' has no modality 'm9'"),
         (lambda m: m.complete("all", {"m0": 999}, "m2"), "modality 'm0' has no item 999"),
         (lambda m: m.score([[0, 1, 2]]), "which relation"),
+        (lambda m: m.complete("all", {"m2": 1}, "m2"), "'m2' is asked for, and given as 1"),
+        (lambda m: m.complete("all", {}, "m2", top=-1), "top is -1; it must be at least 1"),
+        (lambda m: m.similar("m0", 1, top=-1), "top is -1; it must be at least 1"),
         (lambda m: m.score([{"m0": 1}], "all"), "needs an item of 'm1'"),
+        (lambda m: m.score([[0, 1, 2, 99]], "all"), "has 4 items; it joins 3: m0, m1, m2"),
+        (lambda m: m.score([[0, 1]], "all"), "has 2 items; it joins 3"),
+        (lambda m: m.score([0, 1, 2], "all"), "a hyperedge is 0; give the ids of m0, m1, m2"),
+        (lambda m: m.score(["abc"], "all"), "a hyperedge is 'abc'; give the ids"),
+        (lambda m: m.score({"m0": 0, "m1": 1, "m2": 2}, "all"), "put it in a list"),
+        (
+            lambda m: m.score([{"m0": 0, "m1": 1, "m2": 2, "m3": 3}], "all"),
+            "relation 'all' has no modality 'm3'",
+        ),
+        (lambda m: HyperLearn(m.data, {"iterations": 3}), "config is a dict; give a TrainConfig"),
         (lambda m: m.evaluate("train"), "part is 'train'; valid: valid, test"),
         (lambda m: HyperLearn(m.data, m.config).evaluate(), "no hyperedges are held out"),
     ],
