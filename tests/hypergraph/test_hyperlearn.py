@@ -40,6 +40,9 @@ def test_it_completes_held_out_hyperedges_better_than_what_knows_less(split, mod
 
 
 def test_the_graph_convolution_beside_it_learns_too(split):
+    gram = JointGCN(split.train, config_of(loss={"name": "gram"}))
+    losses = [gram.iterate() for _ in range(100)]
+    assert np.mean(losses[-10:]) < 0.9 * np.mean(losses[:10])
     gcn = JointGCN(split.train, config_of())
     losses = [gcn.iterate() for _ in range(100)]
     assert np.mean(losses[-10:]) < 0.9 * np.mean(losses[:10])
