@@ -4,9 +4,11 @@
 
 Tate, twice: the medium joins artwork, artist and century (their relation becomes one of four, of
 which hyperedges are held out), and the subject joins those four (with a relation of its own). For
-each seed the model without the newcomer is trained for `--seconds` of CPU time, then taken on with
-it; another one is trained with it from the start. Prints a Markdown table: the best validation MRR
-from the start, after how many seconds either had it, and what both scored on test.
+each seed the model without the newcomer is trained for `--seconds` of CPU time, on graphs inside
+modalities that are made without it too, then taken on with it; another one is trained with it from
+the start. Prints a Markdown table: the best validation MRR from the start, after how many seconds
+either had 99 % of it (the maximum itself, of a noisy curve that has flattened, may come at any
+time), and what both scored on test.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ from hypergraph.train.fit import HeldOut, held_out, score
 from hypergraph.train.learner import Factors
 
 RELATION = "artwork"
+NEARLY = 0.99  # of the best
 Curve = list[tuple[float, float]]
 
 
@@ -38,7 +41,7 @@ def main(
 ) -> None:
     """Train both ways for each seed, print the table."""
     torch.set_num_threads(1)
-    print("| joins | seed | best MRR from the start | had after, s | joined had it after, s "
+    print("| joins | seed | best MRR from the start | had 99 % after, s | joined, s "
           "| share | test MRR from the start | joined |")  # fmt: skip
     print("|---|---|---|---|---|---|---|---|")
     for newcomer, graph in (
@@ -65,7 +68,7 @@ def one(graph: MultimodalHypergraph, newcomer: str, seed: int, seconds: float) -
     scratch, from_start = curve(HyperLearn(split, config), valid, seconds)
     joined, after = curve(HyperLearn(split, config).begin_with(before), valid, seconds)
     best = max(value for _, value in scratch)
-    had, joined_had = reached(scratch, best), reached(joined, best)
+    had, joined_had = (reached(found, NEARLY * best) for found in (scratch, joined))
     tested = [score(factors, test)["mrr"] for factors in (from_start, after)]
     print(
         f"| {newcomer} | {seed} | {best:.4f} | {had:.0f} | {joined_had:.0f} "
@@ -76,7 +79,10 @@ def one(graph: MultimodalHypergraph, newcomer: str, seed: int, seconds: float) -
 
 
 def without(graph: MultimodalHypergraph, newcomer: str) -> MultimodalHypergraph:
-    """The hypergraph before a modality came: of its relations what is left, if that joins two."""
+    """The hypergraph before a modality came: of its relations what is left, if that joins two.
+
+    Graphs that were made of hyperedges are made of these, so that nothing of it is in them.
+    """
     relations = []
     for relation in graph.relations.values():
         kept = [k for k, name in enumerate(relation.modalities) if name != newcomer]
@@ -85,7 +91,12 @@ def without(graph: MultimodalHypergraph, newcomer: str) -> MultimodalHypergraph:
             rows = np.unique(relation.indices[:, kept], axis=0)
             relations.append(Relation(relation.name, names, rows))
     modalities = [m for name, m in graph.modalities.items() if name != newcomer]
-    return MultimodalHypergraph.of(modalities, relations)
+    before = MultimodalHypergraph.of(modalities, relations)
+    for modality in modalities:
+        recipe = None if modality.intra is None else modality.intra.recipe
+        if recipe is not None and recipe.kind == "hyperedges":
+            before = before.with_intra(modality.name, recipe)
+    return before
 
 
 def curve(model: HyperLearn, valid: HeldOut, seconds: float) -> tuple[Curve, Factors]:

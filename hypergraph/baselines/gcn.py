@@ -19,10 +19,11 @@ from hvdtma.train.optimizers import make_optimizer
 from hypergraph.config import TrainConfig
 from hypergraph.data import MultimodalHypergraph
 from hypergraph.model.diffusion import initial_scale
+from hypergraph.model.objective import gram
 from hypergraph.sparse import SparseMatrix, inverse_root
 from hypergraph.train.batches import Batch
 from hypergraph.train.learner import Factors
-from hypergraph.train.losses import make_batches, relation_loss
+from hypergraph.train.losses import loss_name, make_batches, relation_loss
 from hypergraph.train.share import View
 from hypergraph.train.site import features_of
 
@@ -106,11 +107,13 @@ class JointGCN(nn.Module):
 
     def _loss(self, embedding_NR: torch.Tensor, batch: Batch) -> torch.Tensor:
         relation = self.data.relation(batch.relation)
+        needs_gram = loss_name(relation, self.config.loss) == "gram"
+        none_RR = embedding_NR.new_zeros(0, 0)  # what is not needed should take no time
         views = []
         for name in relation.modalities:
-            at = batch.rows[name] + self.begin[name]
-            size, span = self.data.modality(name).num_items, self.begin[name]
-            gram_RR = embedding_NR[span : span + size].T @ embedding_NR[span : span + size]
+            begin, size = self.begin[name], self.data.modality(name).num_items
+            gram_RR = gram(embedding_NR[begin : begin + size]) if needs_gram else none_RR
+            at = batch.rows[name] + begin
             relations = tuple(self.data.relations)
             views.append(View(embedding_NR[at], self.bias[at], gram_RR, size, relations))
         mean = 0.0 if relation.values is None else float(relation.values.mean())

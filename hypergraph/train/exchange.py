@@ -11,6 +11,7 @@ Legend: M ranks, R rank of the factors.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -22,6 +23,8 @@ from hypergraph.train.batches import Batch
 from hypergraph.train.share import View, flat_length
 
 Views = dict[str, View]
+Key = tuple[str, str]
+"""What a view that is sent is kept under: a batch's relation (or the modality), the modality."""
 
 
 @dataclass(frozen=True)
@@ -29,13 +32,11 @@ class Message:
     """A view that one rank sends another.
 
     Attributes:
-        key: what the receiver keeps it under.
-        items: the rows; None is all.
+        num_rows: that it has.
     """
 
-    key: tuple[str, str]
-    modality: str
-    items: torch.Tensor | None
+    key: Key
+    num_rows: int
 
 
 class Exchange:
@@ -48,6 +49,7 @@ class Exchange:
 
     Attributes:
         bytes_sent: by this rank, so far.
+        deliver_cpu_s: CPU seconds in the communicator's calls, so far; packing is not in it.
         asked: whether this rank asks all to stop; the next exchange says so.
         told: whether a rank asked for it in the last exchange: the same on all of them.
     """
@@ -65,7 +67,7 @@ class Exchange:
         self.relations_of = {
             name: tuple(r for r, names in relations.items() if name in names) for name in sizes
         }
-        self.bytes_sent = 0
+        self.bytes_sent, self.deliver_cpu_s = 0, 0.0
         self.asked = self.told = False
 
     def of_batches(self, own: Views, batches: Sequence[Batch]) -> dict[str, Views]:
@@ -75,20 +77,24 @@ class Exchange:
         """
         plan = {
             (source, target): [
-                Message((batch.relation, name), name, batch.rows[name])
+                Message((batch.relation, name), len(batch.rows[name]))
                 for batch in batches
                 for name in self._needed(batch.relation, source, target)
             ]
             for source, target in self._pairs()
         }
-        heard = self._send(own, plan)
+        views = {
+            (batch.relation, name): own[name].take(batch.rows[name])
+            for batch in batches
+            for name in self.relations[batch.relation]
+            if name in own
+        }
+        views |= self._send(views, plan, _dtype(own))
         return {
             batch.relation: {
-                name: own[name].take(batch.rows[name])
-                if name in own
-                else heard[batch.relation, name]
+                name: views[batch.relation, name]
                 for name in self.relations[batch.relation]
-                if name in own or (batch.relation, name) in heard
+                if (batch.relation, name) in views
             }
             for batch in batches
         }
@@ -97,13 +103,15 @@ class Exchange:
         """Modality -> view of all its rows, of the other ranks'; a collective call."""
         plan = {
             (source, target): [
-                Message((name, name), name, None)
+                Message((name, name), self.sizes[name])
                 for name in self.placement.sites
                 if any(name in self._needed(r, source, target) for r in self.relations)
             ]
             for source, target in self._pairs()
         }
-        return {name: view for (name, _), view in self._send(own, plan).items()}
+        views = {(name, name): view for name, view in own.items()}
+        heard = self._send(views, plan, _dtype(own))
+        return {name: view for (name, _), view in heard.items()}
 
     def _pairs(self) -> list[tuple[int, int]]:
         """The pairs of ranks that this one is in."""
@@ -118,36 +126,43 @@ class Exchange:
         return [name for name, rank in ranks.items() if rank == source]
 
     def _send(
-        self, own: Views, plan: dict[tuple[int, int], list[Message]]
-    ) -> dict[tuple[str, str], View]:
+        self,
+        views: Mapping[Key, View],
+        plan: Mapping[tuple[int, int], list[Message]],
+        dtype: torch.dtype,
+    ) -> dict[Key, View]:
         me, size = self.comm.rank, self.comm.size
         if size == 1:
             self.told = self.asked
             return {}
-        asked = torch.tensor([self.asked]).to(_dtype(own))  # looked at once: a signal sets it
-        pieces = [
-            torch.cat([*(_flat(own, message) for message in plan.get((me, target), [])), asked])
-            for target in range(size)
-        ]
+        sent = {target: plan.get((me, target), []) for target in range(size)}
+        asked = torch.tensor([self.asked]).to(dtype)  # looked at once: a signal sets it
+        flat_of = {  # once, however many ranks it goes to
+            key: views[key].flat() for key in {m.key for of in sent.values() for m in of}
+        }
+        pieces = [torch.cat([*(flat_of[m.key] for m in of), asked]) for of in sent.values()]
         self.bytes_sent += sum(
             piece.numel() * piece.element_size() for to, piece in enumerate(pieces) if to != me
         )
-        heard: dict[tuple[str, str], View] = {}
+        heard: dict[Key, View] = {}
+        start = cpu_s()
         delivered = self.comm.deliver(pieces)
+        self.deliver_cpu_s += cpu_s() - start
         self.told = any(bool(flat[-1]) for flat in delivered)
         for source, flat in enumerate(delivered):
             for message in plan.get((source, me), []):
-                size, relations = self.sizes[message.modality], self.relations_of[message.modality]
-                rows = size if message.items is None else len(message.items)
+                rows, (_, modality) = message.num_rows, message.key
+                relations = self.relations_of[modality]
                 length = flat_length(rows, self.dim, len(relations))
+                size = self.sizes[modality]
                 view = View.from_flat(flat[:length], rows, self.dim, size, relations)
                 heard[message.key], flat = view, flat[length:]
         return heard
 
 
-def _flat(own: Views, message: Message) -> torch.Tensor:
-    view = own[message.modality]
-    return (view if message.items is None else view.take(message.items)).flat()
+def cpu_s() -> float:
+    """CPU seconds: of this thread where PyTorch has one, else of the process."""
+    return time.thread_time() if torch.get_num_threads() == 1 else time.process_time()
 
 
 def _dtype(own: Views) -> torch.dtype:

@@ -20,7 +20,7 @@ from hypergraph.data import MultimodalHypergraph, Split
 from hypergraph.placement import Placement
 from hypergraph.placement import Site as Where
 from hypergraph.train.batches import Batch
-from hypergraph.train.exchange import Exchange
+from hypergraph.train.exchange import Exchange, cpu_s
 from hypergraph.train.losses import make_batches
 from hypergraph.train.share import View
 from hypergraph.train.site import ModalityNet, Site
@@ -54,8 +54,9 @@ class Learner:
     """Trains the modalities that are placed on this rank.
 
     Attributes:
-        compute_s: CPU seconds in iterations, exchanges left out: of this thread where PyTorch has
-            one, else of the process, the communicator's threads included.
+        compute_s: CPU seconds in iterations, packing for the others included, the communicator's
+            calls left out: of this thread where PyTorch has one, else of the process, the
+            communicator's threads included.
         iterations: done by this rank.
     """
 
@@ -83,23 +84,22 @@ class Learner:
 
     def iterate(self) -> dict[str, float]:
         """One step of every own modality; a collective call in exact mode. Its losses by name."""
-        before, waited = _cpu_s(), 0.0
+        before, delivered = cpu_s(), self.exchange.deliver_cpu_s
         batches = [batches.next() for batches in self.batches]
         own = self._views()
         if self.config.stale:
             seen = {batch.relation: self._heard(own, batch) for batch in batches}
         else:
-            start, cpu = time.monotonic(), _cpu_s()
+            start = time.monotonic()
             seen = self.exchange.of_batches(own, batches)
             self.exchange_s += time.monotonic() - start
-            waited = _cpu_s() - cpu
         found: dict[str, float] = {}
         for site in self.sites:
             losses = site.loss(own, seen, batches)
             site.step(losses)
             found |= {name: float(loss.detach()) for name, loss in losses.items()}
         self.iterations += 1
-        self.compute_s += _cpu_s() - before - waited
+        self.compute_s += cpu_s() - before - (self.exchange.deliver_cpu_s - delivered)
         return found
 
     def hear(self) -> None:
@@ -213,10 +213,6 @@ class Learner:
     def _heard(self, own: dict[str, View], batch: Batch) -> dict[str, View]:
         views = own | self.heard
         return {name: views[name].take(rows) for name, rows in batch.rows.items()}
-
-
-def _cpu_s() -> float:
-    return time.thread_time() if torch.get_num_threads() == 1 else time.process_time()
 
 
 def _on_cpu(state: State) -> State:

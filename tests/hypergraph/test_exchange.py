@@ -9,6 +9,7 @@ from hvdtma.errors import UserError
 from hypergraph import HyperLearn
 from hypergraph.placement import Placement, Site
 from hypergraph.train.learner import Learner, places
+from hypergraph.train.share import View
 
 ITERATIONS = 12
 
@@ -66,6 +67,16 @@ def test_fewer_ranks_than_modalities_share_them_out():
 def test_in_a_ring_a_rank_sends_the_same_however_many_there_are():
     sent = [part[3] for ranks in (3, 6) for part in trained(ring(ranks), config_of(), ranks)]
     assert max(sent) < 1.1 * min(sent)
+
+
+def test_a_view_is_packed_once_however_many_ranks_it_goes_to(monkeypatch):
+    packed = []
+    flat = View.flat
+    monkeypatch.setattr(View, "flat", lambda view: packed.append(view) or flat(view))
+    graph = small_graph(4)
+    trained(graph, config_of(), 4)
+    seen_by_all, seen_by_two = 4, 2  # the modalities of the two relations
+    assert len(packed) == ITERATIONS * (seen_by_all + seen_by_two)
 
 
 def test_different_data_on_different_ranks_are_found():

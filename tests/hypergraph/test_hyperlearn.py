@@ -8,8 +8,15 @@ from small_learning import GROUPS, config_of, small_graph
 from hvdtma.comm import InProcessGroup
 from hvdtma.errors import UserError
 from hypergraph import HyperLearn, Modality, MultimodalHypergraph, Relation, split_relation
-from hypergraph.baselines import JointGCN, cp_config, popularity, without_context
+from hypergraph.baselines import (
+    JointGCN,
+    cp_config,
+    mean_for_unseen,
+    popularity,
+    without_context,
+)
 from hypergraph.train.fit import held_out, score
+from hypergraph.train.learner import Factors
 
 K = 3
 LONG = {"iterations": 300, "evaluate": {"every": 50}, "optimizer": {"lr": 0.02}}
@@ -41,11 +48,33 @@ def test_it_completes_held_out_hyperedges_better_than_what_knows_less(split, mod
 
 
 def test_the_graph_convolution_beside_it_learns_too(split):
+    gram = JointGCN(split.train, config_of(loss={"name": "gram"}))
+    losses = [gram.iterate() for _ in range(100)]
+    assert np.mean(losses[-10:]) < 0.9 * np.mean(losses[:10])
     gcn = JointGCN(split.train, config_of())
     losses = [gcn.iterate() for _ in range(100)]
     assert np.mean(losses[-10:]) < 0.9 * np.mean(losses[:10])
     test = held_out(split.test, split.train.relation("all"), split.valid)
     assert score(gcn.factors(), test)["mrr"] > score(popularity(split.train, "all"), test)["mrr"]
+
+
+def test_items_that_were_never_trained_on_are_the_mean_of_those_that_were():
+    train = MultimodalHypergraph.of(
+        [Modality("a", 4), Modality("b", 2), Modality("c", 2)],
+        [Relation("ab", ("a", "b"), [[0, 0], [2, 1]]), Relation("ac", ("a", "c"), [[2, 1]])],
+    )
+    rows = {n: np.arange(2.0 * size).reshape(size, 2) for n, size in train.sizes.items()}
+    biases = {
+        relation.name: {n: np.arange(train.sizes[n]) + 0.5 for n in relation.modalities}
+        for relation in train.relations.values()
+    }
+    found = mean_for_unseen(Factors(rows, biases), train)
+    np.testing.assert_array_equal(found.rows["a"], [[0, 1], [2, 3], [4, 5], [2, 3]])
+    np.testing.assert_array_equal(found.biases["ab"]["a"], [0.5, 1.5, 2.5, 1.5])
+    np.testing.assert_array_equal(found.biases["ac"]["a"], [2.5] * 4)
+    np.testing.assert_array_equal(found.rows["c"], [[2, 3], [2, 3]])
+    np.testing.assert_array_equal(found.rows["b"], rows["b"])
+    np.testing.assert_array_equal(found.biases["ab"]["b"], biases["ab"]["b"])
 
 
 def test_values_are_predicted(graph):
