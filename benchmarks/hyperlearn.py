@@ -1,23 +1,42 @@
 """HyperLearn beside what knows less, after equal time, on held-out hyperedges.
 
-    python benchmarks/hyperlearn.py tate --artworks artworks.csv.gz
-    python benchmarks/hyperlearn.py tate --artworks artworks.csv.gz --subjects subjects.csv.gz
-    python benchmarks/hyperlearn.py debian
+    python benchmarks/hyperlearn.py run tate --artworks artworks.csv.gz
+    python benchmarks/hyperlearn.py run tate --artworks artworks.csv.gz --subjects subjects.csv.gz
+    python benchmarks/hyperlearn.py run debian
 
 For each seed (of the split, the initial values and the batches) HyperLearn, plain CP and a graph
 convolution network on the joined graph are trained in one process on one core, for the same CPU
 seconds, at the same width, loss and batches. Each is scored on the same validation hyperedges now
 and then, which does not count as training, and on all test hyperedges with the best of its states.
 Popularity needs no training. Prints a Markdown table: means over seeds and their spread.
+
+Before, on a seed that is not reported, each is tuned alike, for `--tune-seconds` a setting: Adam at
+three learning rates, and the best of them with decoupled weight decay. The setting of the best
+validation MRR is used for all seeds.
+
+Items that are in no training hyperedge are usual here: an artwork has one, which may be held out.
+HyperLearn and the convolution network know them by features or neighbours. Plain CP knows nothing
+of them; when it is scored, on validation too, they take the mean of their modality's trained items.
+
+The work can be shared by several processes, after one that only tunes:
+
+    python benchmarks/hyperlearn.py run debian --seeds 0 --out tuned.jsonl
+    python benchmarks/hyperlearn.py run debian --tuned tuned.jsonl --seeds 3 --out a.jsonl
+    python benchmarks/hyperlearn.py run debian --tuned tuned.jsonl --first-seed 3 --seeds 2 \
+        --out b.jsonl
+    python benchmarks/hyperlearn.py table a.jsonl b.jsonl
 """
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -31,15 +50,23 @@ from hypergraph import (
     from_tate,
     split_relation,
 )
-from hypergraph.baselines import JointGCN, cp_config, popularity, without_context
+from hypergraph.baselines import JointGCN, cp_config, mean_for_unseen, popularity, without_context
 from hypergraph.train.fit import HeldOut, held_out, score
 from hypergraph.train.learner import Factors, Learner
 
 LOOKS = 20  # at validation hyperedges, closer together at the start
+TUNING_SEED = 1000
+RATES = (0.003, 0.01, 0.03)
+SAME = ("source", "modalities", "hypergraph", "dim", "negatives")  # of results that go together
+DECAY = 0.1  # times the rate, in a step: a few hundred of them are felt
 
 app = typer.Typer(add_completion=False)
 Metrics = dict[str, float]
 Trained = Learner | JointGCN
+Setting = dict[str, Any]
+"""Of the optimiser."""
+Record = dict[str, Any]
+"""A line of results."""
 
 
 class Source(StrEnum):
@@ -49,42 +76,97 @@ class Source(StrEnum):
     debian = "debian"
 
 
+@dataclass(frozen=True)
+class Method:
+    """A way to train: made of a hypergraph, and what is scored of its factors."""
+
+    make: Callable[[MultimodalHypergraph, TrainConfig], Trained]
+    scored: Callable[[Factors, MultimodalHypergraph], Factors] = lambda factors, _: factors
+
+
+@dataclass(frozen=True)
+class Task:
+    """What all methods are given."""
+
+    graph: MultimodalHypergraph
+    relation: str
+    dim: int
+    negatives: int
+
+    def config(self, seed: int, setting: Setting) -> TrainConfig:
+        """For a seed."""
+        return TrainConfig.model_validate(
+            {
+                "seed": seed,
+                "model": {"dim": self.dim},
+                "loss": {"negatives": self.negatives},
+                "optimizer": setting,
+            }
+        )
+
+    def parts(self, seed: int) -> tuple[MultimodalHypergraph, HeldOut, HeldOut]:
+        """What is trained on, a sample of the validation hyperedges, and the test hyperedges."""
+        split = split_relation(self.graph, self.relation, seed=seed)
+        train = split.train.relation(self.relation)
+        valid = held_out(split.valid, train, split.test).sample(1000, seed)
+        return split.train, valid, held_out(split.test, train, split.valid)
+
+
 @app.command()
-def main(
+def run(
     source: Annotated[Source, typer.Argument()],
     artworks: Annotated[Path | None, typer.Option(help="Tate's table.")] = None,
     subjects: Annotated[Path | None, typer.Option(help="A fifth modality, if given.")] = None,
-    seeds: Annotated[int, typer.Option()] = 5,
+    seeds: Annotated[int, typer.Option(help="How many; 0 only tunes.")] = 5,
+    first_seed: Annotated[int, typer.Option()] = 0,
     seconds: Annotated[float, typer.Option(help="Of training, each; CPU time.")] = 80,
+    tune_seconds: Annotated[
+        float | None, typer.Option(help="Of each setting; half of those if not given, 0: no tuning")
+    ] = None,
+    tuned: Annotated[Path | None, typer.Option(help="Results to take the settings from.")] = None,
     dim: Annotated[int, typer.Option(help="Width of the factors.")] = 32,
     negatives: Annotated[int, typer.Option(help="Corrupted items.")] = 16,
+    out: Annotated[Path | None, typer.Option(help="Results are appended as lines of JSON.")] = None,
 ) -> None:
-    """Train three ways for each seed, print the table."""
+    """Tune, train three ways for each seed, print the table."""
+    if TUNING_SEED in range(first_seed, first_seed + seeds):
+        raise typer.BadParameter(f"seed {TUNING_SEED} is tuned on; report others")
     torch.set_num_threads(1)
     graph, relation = load(source, artworks, subjects)
     typer.echo(f"{graph}\n")
-    found: dict[str, list[Metrics]] = {}
-    for seed in range(seeds):
-        config = TrainConfig.model_validate(
-            {
-                "seed": seed,
-                "model": {"dim": dim},
-                "loss": {"negatives": negatives},
-                "evaluate": {"max_hyperedges": 1000},
-            }
-        )
-        split = split_relation(graph, relation, seed=seed)
-        train = split.train.relation(relation)
-        valid = held_out(split.valid, train, split.test)
-        valid = valid.sample(config.evaluate.max_hyperedges, config.seed)
-        test = held_out(split.test, train, split.valid)
-        for method, make in METHODS.items():
-            best, note = trained(make(split.train, config), valid, seconds)
-            report(found, seed, method, score(best, test), note)
-        report(found, seed, "popularity", score(popularity(split.train, relation), test))
-    names = graph.relation(relation).modalities
-    columns = ["mrr", "hits@1", "hits@10", "average_precision", *(f"mrr/{n}" for n in names)]
-    typer.echo(table(found, columns))
+    task = Task(graph, relation, dim, negatives)
+    of = {"source": source.value, "modalities": list(graph.relation(relation).modalities)}
+    of |= {"hypergraph": repr(graph), "dim": dim, "negatives": negatives}
+    tune_s = seconds / 2 if tune_seconds is None else tune_seconds
+    if tuned is not None:
+        settings = settings_of(tuned, of)
+    elif tune_s:
+        settings = {name: tune(task, name, tune_s, partial(keep, out, of)) for name in METHODS}
+    else:
+        default = TrainConfig().optimizer.model_dump(include={"name", "lr", "weight_decay"})
+        settings = dict.fromkeys(METHODS, default)
+    of |= {"seconds": seconds}
+    found: list[Record] = []
+    for seed in range(first_seed, first_seed + seeds):
+        for record in scores(task, seed, settings, seconds):
+            found.append(of | record)
+            keep(out, of, record)
+    if found:
+        typer.echo(as_table(found))
+
+
+@app.command()
+def table(files: Annotated[list[Path], typer.Argument(help="Results of `run --out`.")]) -> None:
+    """Print the table of results that were kept, in whatever number of files."""
+    found = [r for path in files for r in read(path) if r["kind"] == "scored"]
+    if not found:
+        raise typer.BadParameter("no seed was trained in any of them")
+    for key in (*SAME, "seconds"):
+        if any(record[key] != found[0][key] for record in found):
+            raise typer.BadParameter(f"results are of different {key}; give those of one")
+    if len({(r["seed"], r["method"]) for r in found}) < len(found):
+        raise typer.BadParameter("a seed is there twice; give each one's results once")
+    typer.echo(as_table(found))
 
 
 def load(
@@ -103,50 +185,129 @@ def plain_cp(data: MultimodalHypergraph, config: TrainConfig) -> Learner:
     return HyperLearn(without_context(data), cp_config(config)).learner
 
 
-METHODS: dict[str, Callable[[MultimodalHypergraph, TrainConfig], Trained]] = {
-    "HyperLearn": lambda data, config: HyperLearn(data, config).learner,
-    "GCN on the joined graph": JointGCN,
-    "plain CP": plain_cp,
+METHODS: dict[str, Method] = {
+    "HyperLearn": Method(lambda data, config: HyperLearn(data, config).learner),
+    "GCN on the joined graph": Method(JointGCN),
+    "plain CP": Method(plain_cp, mean_for_unseen),
 }
 
 
-def trained(method: Trained, valid: HeldOut, seconds: float) -> tuple[Factors, str]:
+def tune(task: Task, name: str, seconds: float, tell: Callable[[Record], None]) -> Setting:
+    """The setting of a method with the best validation MRR on a seed of its own."""
+    train, valid, _ = task.parts(TUNING_SEED)
+
+    def reached(setting: Setting) -> float:
+        config = task.config(TUNING_SEED, setting)
+        _, course = trained(METHODS[name], train, config, valid, seconds)
+        tell({"kind": "tried", "method": name, "setting": setting} | asdict(course))
+        return course.valid_mrr
+
+    without = [{"name": "adam", "lr": rate, "weight_decay": 0.0} for rate in RATES]
+    tried = [(reached(setting), setting) for setting in without]
+    _, setting = max(tried, key=lambda pair: pair[0])
+    decayed = {**setting, "name": "adamw", "weight_decay": DECAY}
+    tried.append((reached(decayed), decayed))
+    mrr, setting = max(tried, key=lambda pair: pair[0])
+    tell({"kind": "tuned", "method": name, "setting": setting, "valid_mrr": mrr})
+    typer.echo(f"- {name}: {said(setting)}")
+    return setting
+
+
+def scores(task: Task, seed: int, settings: dict[str, Setting], seconds: float) -> Iterator[Record]:
+    """Each method's test metrics for a seed, as soon as they are known."""
+    train, valid, test = task.parts(seed)
+    for name, method in METHODS.items():
+        config = task.config(seed, settings[name])
+        factors, course = trained(method, train, config, valid, seconds)
+        about = {"kind": "scored", "seed": seed, "method": name, "setting": settings[name]}
+        yield about | asdict(course) | {"metrics": score(factors, test)}
+    metrics = score(popularity(train, task.relation), test)
+    yield {"kind": "scored", "seed": seed, "method": "popularity", "metrics": metrics}
+
+
+@dataclass(frozen=True)
+class Course:
+    """How a training went; seconds are CPU time."""
+
+    valid_mrr: float
+    best_s: float
+    used_s: float
+    iterations: int
+
+
+def trained(
+    method: Method, train: MultimodalHypergraph, config: TrainConfig, valid: HeldOut, seconds: float
+) -> tuple[Factors, Course]:
     """The best factors on validation of so many CPU seconds, and how they came about."""
+    learner = method.make(train, config)
     used = 0.0
     iterations = looks = 0
-    best, best_s, kept = -1.0, 0.0, method.factors()
+    best, best_s, kept = -1.0, 0.0, learner.factors()
     while used < seconds:
         start = time.process_time()
-        method.iterate()
+        learner.iterate()
         used += time.process_time() - start
         iterations += 1
         if used >= seconds * (looks / LOOKS) ** 2:
             looks += 1
-            factors = method.factors()
+            factors = method.scored(learner.factors(), train)
             now = score(factors, valid)["mrr"]
             if now > best:
                 best, best_s, kept = now, used, factors
-    return kept, f"best at {best_s:.0f} of {used:.0f} s, {iterations} iterations"
+    return kept, Course(best, best_s, used, iterations)
 
 
-def report(
-    found: dict[str, list[Metrics]], seed: int, method: str, metrics: Metrics, note: str = ""
-) -> None:
-    """Keep what was found, and say it at once."""
-    found.setdefault(method, []).append(metrics)
-    typer.echo(f"seed {seed}, {method}: mrr {metrics['mrr']:.4f} {note}", err=True)
+def settings_of(path: Path, of: Record) -> dict[str, Setting]:
+    """The settings that an earlier run found for the same task."""
+    found = [r for r in read(path) if r["kind"] == "tuned"]
+    settings = {r["method"]: r["setting"] for r in found if all(r[k] == of[k] for k in SAME)}
+    if lacking := [name for name in METHODS if name not in settings]:
+        raise typer.BadParameter(f"'{path}' has no settings for this task of {', '.join(lacking)}")
+    for name, setting in settings.items():
+        typer.echo(f"- {name}: {said(setting)}")
+    return settings
 
 
-def table(found: dict[str, list[Metrics]], columns: list[str]) -> str:
+def keep(out: Path | None, of: Record, record: Record) -> None:
+    """Write a result at the end of a file, and say it at once."""
+    if out is not None:
+        with out.open("a") as file:
+            file.write(json.dumps(of | record) + "\n")
+    mrr = f"mrr {record['metrics']['mrr']:.4f}" if "metrics" in record else ""
+    if "best_s" in record:
+        mrr += f" valid {record['valid_mrr']:.4f}, best at {record['best_s']:.0f} of "
+        mrr += f"{record['used_s']:.0f} s, {record['iterations']} iterations"
+    seed = f" seed {record['seed']}," if "seed" in record else ""
+    setting = f" ({said(record['setting'])})" if "setting" in record else ""
+    typer.echo(f"{record['kind']}:{seed} {record['method']}{setting} {mrr}", err=True)
+
+
+def read(path: Path) -> list[Record]:
+    """What was kept in a file."""
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def said(setting: Setting) -> str:
+    """A setting in a few words."""
+    decay = f", decay {setting['weight_decay']:g}" if setting["weight_decay"] else ""
+    return f"{setting['name']}, lr {setting['lr']:g}{decay}"
+
+
+def as_table(found: list[Record]) -> str:
     """Markdown: mean and standard deviation over seeds."""
-    lines = ["| method | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
-    for method, every in found.items():
-        cells = []
+    names = found[0]["modalities"]
+    columns = ["mrr", "hits@1", "hits@10", "average_precision", *(f"mrr/{n}" for n in names)]
+    lines = ["| method | setting | seeds | " + " | ".join(columns) + " |"]
+    lines.append("|---" * (len(columns) + 3) + "|")
+    for method in dict.fromkeys(record["method"] for record in found):
+        its = [record for record in found if record["method"] == method]
+        settings = dict.fromkeys(said(r["setting"]) for r in its if "setting" in r)
+        cells = [method, "; ".join(settings), str(len(its))]
         for name in columns:
-            values = np.array([metrics[name] for metrics in every])
+            values = np.array([record["metrics"][name] for record in its])
             spread = f" ± {values.std(ddof=1):.4f}" if len(values) > 1 else ""
             cells.append(f"{values.mean():.4f}{spread}")
-        lines.append(f"| {method} | " + " | ".join(cells) + " |")
+        lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 

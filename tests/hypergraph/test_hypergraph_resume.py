@@ -242,13 +242,12 @@ def test_agreeing_to_stop_costs_one_number_for_each_other_rank(data, config, mon
     sent = []
     original = Exchange._send
 
-    def send(self, own, plan):
+    def send(self, views, plan, dtype):
         numbers = self.bytes_sent
-        heard = original(self, own, plan)
+        heard = original(self, views, plan, dtype)
         messages = [m for (source, _), of in plan.items() if source == self.comm.rank for m in of]
-        views = [own[m.modality] if m.items is None else own[m.modality].take(m.items)
-                 for m in messages]  # fmt: skip
-        sent.append((self.bytes_sent - numbers) // 4 - sum(len(view.flat()) for view in views))
+        needed = sum(len(views[m.key].flat()) for m in messages)
+        sent.append((self.bytes_sent - numbers) // 4 - needed)
         return heard
 
     monkeypatch.setattr(Exchange, "_send", send)
