@@ -83,6 +83,8 @@ class JointGCN(nn.Module):
         loss = torch.stack([self._loss(embedding_NR, b.next()) for b in self.batches]).sum()
         self.optimizer.zero_grad()
         loss.backward()
+        if self.config.optimizer.clip_norm:
+            nn.utils.clip_grad_norm_(self.parameters(), self.config.optimizer.clip_norm)
         self.optimizer.step()
         return float(loss.detach())
 
