@@ -51,7 +51,7 @@ from hypergraph import (
     split_relation,
 )
 from hypergraph.baselines import JointGCN, cp_config, mean_for_unseen, popularity, without_context
-from hypergraph.train.fit import HeldOut, held_out, score
+from hypergraph.scoring import HeldOut, held_out, score
 from hypergraph.train.learner import Factors, Learner
 
 LOOKS = 20  # at validation hyperedges, closer together at the start

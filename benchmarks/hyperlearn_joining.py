@@ -25,7 +25,7 @@ from hyperlearn import LOOKS
 
 from hypergraph import HyperLearn, MultimodalHypergraph, Relation, TrainConfig, from_tate
 from hypergraph.data.split import split_relation
-from hypergraph.train.fit import HeldOut, held_out, score
+from hypergraph.scoring import HeldOut, held_out, score
 from hypergraph.train.learner import Factors
 
 RELATION = "artwork"

@@ -23,14 +23,15 @@ from hypergraph.data import Modality, MultimodalHypergraph, Relation, Split
 from hypergraph.data.modality import Id
 from hypergraph.placement import Placement
 from hypergraph.saved import Saved, check_items, items_of, read_saved, write_saved
-from hypergraph.train.fit import Fit, HeldOut, Progress, Save, Watch, held_out, predict, score
+from hypergraph.scoring import HeldOut, held_out, predict, score
+from hypergraph.train.fit import Fit, Progress, Save, Watch
 from hypergraph.train.learner import (
     Factors,
     Learner,
     State,
     check_linked,
     check_same_data,
-    places,
+    find_places,
 )
 
 Hyperedge = Mapping[str, Id] | Sequence[Id]
@@ -74,12 +75,12 @@ class HyperLearn:
         everywhere(self.comm, lambda: check_linked(self.data))
         check_same_data(self.split or self.data, self.config, self.comm)
         sizes = self.data.sizes
-        sites = places(self.comm, self.config)
+        places = find_places(self.comm, self.config)
         given = self.config.placement
         self.placement = (
-            Placement.given(given, list(sizes), sites)
+            Placement.given(given, list(sizes), places)
             if given
-            else Placement.balanced(sizes, sites)
+            else Placement.balanced(sizes, places)
         )
         self.learner = Learner(self.data, self.config, self.comm, self.placement)
         self.best: dict[str, float] = {}
@@ -150,8 +151,7 @@ class HyperLearn:
             raise UserError("score takes hyperedges, and was given one by itself; put it in a list")
         rows = np.array([self._indices(of, each) for each in hyperedges], np.int64)
         asked = Relation(of.name, of.modalities, rows.reshape(-1, of.arity), np.zeros(len(rows)))
-        mean = 0.0 if of.values is None else float(of.values.mean())
-        return predict(self.learned, asked) + mean
+        return predict(self.learned, asked) + of.mean
 
     def complete(
         self, relation: str, known: Mapping[str, Id], missing: str, *, top: int = 10
@@ -174,7 +174,7 @@ class HyperLearn:
             )
         _check_top(top)
         query_R = np.ones(self.config.model.dim)
-        bias = 0.0 if of.values is None else float(of.values.mean())
+        bias = of.mean
         for name in of.modalities:
             if name == missing:
                 continue

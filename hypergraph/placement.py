@@ -13,7 +13,7 @@ from hvdtma.errors import UserError, nearest
 
 
 @dataclass(frozen=True, order=True)
-class Site:
+class Place:
     """A device of a rank."""
 
     rank: int
@@ -25,13 +25,13 @@ class Site:
 
 @dataclass(frozen=True)
 class Placement:
-    """Modality -> site, in the order of the modalities."""
+    """Modality -> place, in the order of the modalities."""
 
-    sites: Mapping[str, Site]
+    places: Mapping[str, Place]
 
     @classmethod
-    def balanced(cls, sizes: Mapping[str, int], sites: Sequence[Site]) -> Placement:
-        """One modality per site while there are enough of them, then the smallest share one.
+    def balanced(cls, sizes: Mapping[str, int], places: Sequence[Place]) -> Placement:
+        """One modality per place while there are enough of them, then the smallest share one.
 
         The largest are placed first, each where least is (longest processing time first: Graham,
         1969); equal ones in their own order, so that every rank finds the same.
@@ -41,25 +41,25 @@ class Placement:
 
         Raises UserError if a rank would have nothing.
         """
-        _check_ranks({site.rank for site in sites}, len(sizes))
-        load = dict.fromkeys(sites, 0)
-        chosen: dict[str, Site] = {}
+        _check_ranks({place.rank for place in places}, len(sizes))
+        load = dict.fromkeys(places, 0)
+        chosen: dict[str, Place] = {}
         for name in sorted(sizes, key=lambda name: -sizes[name]):
-            site = min(load, key=lambda site: load[site])
-            chosen[name] = site
-            load[site] += sizes[name]
+            place = min(load, key=lambda place: load[place])
+            chosen[name] = place
+            load[place] += sizes[name]
         return cls({name: chosen[name] for name in sizes})
 
     @classmethod
     def given(
-        cls, ranks: Mapping[str, int], names: Sequence[str], sites: Sequence[Site]
+        cls, ranks: Mapping[str, int], names: Sequence[str], places: Sequence[Place]
     ) -> Placement:
         """Modality -> rank as the user says, each on the rank's first device.
 
         Raises UserError for a modality that is unknown or has no place, and for a rank that is not
         there or has nothing.
         """
-        first = {site.rank: site for site in reversed(sites)}
+        first = {place.rank: place for place in reversed(places)}
         for name in ranks:
             if name not in names:
                 raise UserError(
@@ -78,17 +78,17 @@ class Placement:
             raise UserError(f"the placement leaves rank {idle[0]} without a modality")
         return cls({name: first[ranks[name]] for name in names})
 
-    def of_rank(self, rank: int) -> dict[Site, list[str]]:
+    def of_rank(self, rank: int) -> dict[Place, list[str]]:
         """A rank's devices, and the modalities of each."""
-        found: dict[Site, list[str]] = {}
-        for name, site in self.sites.items():
-            if site.rank == rank:
-                found.setdefault(site, []).append(name)
+        found: dict[Place, list[str]] = {}
+        for name, place in self.places.items():
+            if place.rank == rank:
+                found.setdefault(place, []).append(name)
         return found
 
     def __str__(self) -> str:
-        width = max(map(len, self.sites), default=0)
-        return "\n".join(f"{name:<{width}}   {site}" for name, site in self.sites.items())
+        width = max(map(len, self.places), default=0)
+        return "\n".join(f"{name:<{width}}   {place}" for name, place in self.places.items())
 
 
 def _check_ranks(ranks: set[int], num_modalities: int) -> None:

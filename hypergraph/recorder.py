@@ -50,7 +50,7 @@ def start_event(model: HyperLearn) -> dict:
     """What is trained on what, and where."""
     data, config, split = model.data, model.config, model.split
     assert split is not None
-    relations, sites = data.relations.values(), model.placement.sites
+    relations, places = data.relations.values(), model.placement.places
     return {
         "kind": "start",
         "relation": split.relation,
@@ -61,7 +61,7 @@ def start_event(model: HyperLearn) -> dict:
         "ranks": model.comm.size,
         "exchange": _exchange(config),
         "modalities": {
-            name: {"items": m.num_items, "rank": sites[name].rank, "device": sites[name].device}
+            name: {"items": m.num_items, "rank": places[name].rank, "device": places[name].device}
             for name, m in data.modalities.items()
         },
         "relations": {

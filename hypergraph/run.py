@@ -96,7 +96,7 @@ def _finish(begun: Begun) -> dict:
     summary = {
         "stopped": model.stopped,
         "iterations": model.learner.iterations,
-        "placement": {name: str(site) for name, site in model.placement.sites.items()},
+        "placement": {name: str(place) for name, place in model.placement.places.items()},
         "valid": model.best,
         "test": model.evaluate("test") if split.test.num_hyperedges else {},
     }

@@ -58,6 +58,7 @@ class JointGCN(nn.Module):
                 bound = scale / features.shape[1] ** 0.5
                 first = torch.empty(features.shape[1], dim).uniform_(-bound, bound)
                 self.encoders[name] = nn.Parameter(first.to(dtype))
+        self.means = {relation.name: relation.mean for relation in data.relations.values()}
         self.batches = make_batches(data, config, sizes)
         self.optimizer = make_optimizer(config.optimizer, self)
 
@@ -118,7 +119,7 @@ class JointGCN(nn.Module):
             at = batch.rows[name] + begin
             relations = tuple(self.data.relations)
             views.append(View(embedding_NR[at], self.bias[at], gram_RR, size, relations))
-        mean = 0.0 if relation.values is None else float(relation.values.mean())
+        mean = self.means[relation.name]
         return relation_loss(relation, batch, views, self.config.loss, mean)
 
 

@@ -88,6 +88,11 @@ class Relation:
         """How many there are, without reading them."""
         return num_rows(self, "indices")
 
+    @property
+    def mean(self) -> float:
+        """Of the values; 0 where there are none."""
+        return 0.0 if self.values is None else float(self.values.mean())
+
     def take(self, rows: np.ndarray) -> Relation:
         """Some of the hyperedges, without the parts they were in."""
         values = None if self.values is None else self.values[rows]

@@ -104,7 +104,7 @@ class Exchange:
         plan = {
             (source, target): [
                 Message((name, name), self.sizes[name])
-                for name in self.placement.sites
+                for name in self.placement.places
                 if any(name in self._needed(r, source, target) for r in self.relations)
             ]
             for source, target in self._pairs()
@@ -120,7 +120,7 @@ class Exchange:
 
     def _needed(self, relation: str, source: int, target: int) -> list[str]:
         """The modalities of a relation on `source`, if `target` trains others of it."""
-        ranks = {name: self.placement.sites[name].rank for name in self.relations[relation]}
+        ranks = {name: self.placement.places[name].rank for name in self.relations[relation]}
         if target not in ranks.values():
             return []
         return [name for name, rank in ranks.items() if rank == source]

@@ -17,8 +17,7 @@ from hvdtma.comm.communicator import Communicator, everywhere
 from hvdtma.errors import UserError
 from hypergraph.config import TrainConfig
 from hypergraph.data import MultimodalHypergraph, Split
-from hypergraph.placement import Placement
-from hypergraph.placement import Site as Where
+from hypergraph.placement import Place, Placement
 from hypergraph.train.batches import Batch
 from hypergraph.train.exchange import Exchange, cpu_s
 from hypergraph.train.losses import make_batches
@@ -219,13 +218,13 @@ def _on_cpu(state: State) -> State:
     return {key: value.cpu() for key, value in state.items()}
 
 
-def places(comm: Communicator, config: TrainConfig) -> list[Where]:
+def find_places(comm: Communicator, config: TrainConfig) -> list[Place]:
     """The devices of all ranks; a collective call.
 
     Raises UserError, on every rank, where a GPU is asked for and none is found.
     """
     own = everywhere(comm, lambda: _devices(comm, config))
-    return [Where(rank, device) for rank, all_ in enumerate(comm.gather(own)) for device in all_]
+    return [Place(rank, device) for rank, all_ in enumerate(comm.gather(own)) for device in all_]
 
 
 def _devices(comm: Communicator, config: TrainConfig) -> list[str]:

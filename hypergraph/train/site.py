@@ -104,9 +104,7 @@ class Site:
         self.config, self.device = config, device
         self.nets = {name: ModalityNet(data, name, config, device) for name in names}
         self.relations = [r for r in data.relations.values() if set(names) & set(r.modalities)]
-        self.means = {
-            r.name: 0.0 if r.values is None else float(r.values.mean()) for r in self.relations
-        }
+        self.means = {relation.name: relation.mean for relation in self.relations}
         self.optimizer = make_optimizer(config.optimizer, nn.ModuleList(self.nets.values()))
 
     def views(self) -> dict[str, View]:

@@ -7,8 +7,8 @@ from small_learning import config_of, ring, small_graph
 from hvdtma.comm import InProcessGroup
 from hvdtma.errors import UserError
 from hypergraph import HyperLearn
-from hypergraph.placement import Placement, Site
-from hypergraph.train.learner import Learner, places
+from hypergraph.placement import Place, Placement
+from hypergraph.train.learner import Learner, find_places
 from hypergraph.train.share import View
 
 ITERATIONS = 12
@@ -19,7 +19,7 @@ def trained(graph, config, ranks):
 
     def train(comm):
         sizes = graph.sizes
-        learner = Learner(graph, config, comm, Placement.balanced(sizes, places(comm, config)))
+        learner = Learner(graph, config, comm, Placement.balanced(sizes, find_places(comm, config)))
         losses = [learner.iterate() for _ in range(ITERATIONS)]
         gradients = {
             f"{name}.{key}": parameter.grad.numpy().copy()
@@ -88,14 +88,14 @@ def test_different_data_on_different_ranks_are_found():
 
 
 def test_more_ranks_than_modalities_are_refused():
-    sites = [Site(rank) for rank in range(3)]
+    places = [Place(rank) for rank in range(3)]
     with pytest.raises(UserError, match="3 ranks for 2 modalities"):
-        Placement.balanced({"a": 1, "b": 1}, sites)
+        Placement.balanced({"a": 1, "b": 1}, places)
 
 
 def test_placements_are_balanced_and_can_be_printed():
-    sites = [Site(0, "cuda:0"), Site(1, "cuda:1")]
-    placement = Placement.balanced({"small": 1, "large": 10, "middle": 5, "other": 5}, sites)
+    places = [Place(0, "cuda:0"), Place(1, "cuda:1")]
+    placement = Placement.balanced({"small": 1, "large": 10, "middle": 5, "other": 5}, places)
     assert str(placement).splitlines() == [
         "small    rank 0, cuda:0",
         "large    rank 0, cuda:0",
@@ -105,14 +105,14 @@ def test_placements_are_balanced_and_can_be_printed():
 
 
 def test_a_placement_may_be_given():
-    sites = [Site(0), Site(1)]
-    placement = Placement.given({"a": 1, "b": 0}, ["a", "b"], sites)
-    assert placement.of_rank(1) == {Site(1): ["a"]}
+    places = [Place(0), Place(1)]
+    placement = Placement.given({"a": 1, "b": 0}, ["a", "b"], places)
+    assert placement.of_rank(1) == {Place(1): ["a"]}
     with pytest.raises(UserError, match="names the modality 'c'"):
-        Placement.given({"a": 1, "b": 0, "c": 0}, ["a", "b"], sites)
+        Placement.given({"a": 1, "b": 0, "c": 0}, ["a", "b"], places)
     with pytest.raises(UserError, match="no rank for the modality 'b'"):
-        Placement.given({"a": 1}, ["a", "b"], sites)
+        Placement.given({"a": 1}, ["a", "b"], places)
     with pytest.raises(UserError, match="there are 2 ranks"):
-        Placement.given({"a": 1, "b": 2}, ["a", "b"], sites)
+        Placement.given({"a": 1, "b": 2}, ["a", "b"], places)
     with pytest.raises(UserError, match="leaves rank 1 without a modality"):
-        Placement.given({"a": 0, "b": 0}, ["a", "b"], sites)
+        Placement.given({"a": 0, "b": 0}, ["a", "b"], places)

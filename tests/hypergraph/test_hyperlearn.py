@@ -15,7 +15,7 @@ from hypergraph.baselines import (
     popularity,
     without_context,
 )
-from hypergraph.train.fit import held_out, score
+from hypergraph.scoring import held_out, score
 from hypergraph.train.learner import Factors
 
 K = 3
@@ -195,7 +195,7 @@ def test_what_was_learned_on_placed_ranks_is_loaded_and_added_to_anywhere(split,
         return model.factors, larger.placement
 
     (learned, placement), _ = InProcessGroup(2).run(fit)
-    assert {site.rank for site in placement.sites.values()} == {0, 1}
+    assert {place.rank for place in placement.places.values()} == {0, 1}
     again = HyperLearn.load(path, split)
     for name, rows in learned.items():
         np.testing.assert_array_equal(again.factors[name], rows)
