@@ -12,15 +12,24 @@ from small_graphs import store_of
 from hvdtma.config import parse_config
 from hvdtma.errors import UserError
 from hvdtma.evaluate.embed import embed
-from hvdtma.evaluate.room import Room, embedding_needs, scoring_needs, scratch_bytes
+from hvdtma.evaluate.room import (
+    LEAST_BYTES,
+    TRAINED_BYTES,
+    Room,
+    embedding_needs,
+    scoring_needs,
+    scratch_bytes,
+)
 from hvdtma.evaluate.sampled import TooWide, embed_sampled, neighbourhood_bytes
 from hvdtma.evaluate.score import Scorer
 from hvdtma.evaluate.scratch import check_scratch
 from hvdtma.graph.csc import build_csc
 from hvdtma.graph.raw import Pairs
+from hvdtma.shard.footprint import PROCESS_BYTES
 from hvdtma.tasks import make_model, make_task
 
 LEAVES = 60_000
+TIGHT_GB = (PROCESS_BYTES + TRAINED_BYTES + LEAST_BYTES) / 2**30 + 0.02  # nothing to spare
 
 
 def config_of(store, **changes):
@@ -132,7 +141,7 @@ def config_of_stars(stars, memory_gb=None):
 
 
 def test_one_link_whose_neighbours_exceed_the_room_is_refused_with_the_memory_it_needs(stars):
-    config = config_of_stars(stars, memory_gb=0.8)
+    config = config_of_stars(stars, memory_gb=TIGHT_GB)
     model = model_of(config, stars)
     with pytest.raises(UserError, match="single held-out link") as error:
         Scorer(config, stars)(model, "valid")
@@ -144,7 +153,7 @@ def test_one_link_whose_neighbours_exceed_the_room_is_refused_with_the_memory_it
 
 
 def test_links_whose_neighbours_do_not_fit_together_are_scored_one_after_the_other(stars):
-    limited, free = config_of_stars(stars, memory_gb=0.8), config_of_stars(stars)
+    limited, free = config_of_stars(stars, memory_gb=TIGHT_GB), config_of_stars(stars)
     model, room = model_of(free, stars), Scorer(limited, stars).room.num_bytes
     with pytest.raises(TooWide):
         embed_sampled(model.encoder, stars, np.arange(4), [-1], seed=0, room_bytes=room)
