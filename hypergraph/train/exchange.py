@@ -152,10 +152,9 @@ class Exchange:
         for source, flat in enumerate(delivered):
             for message in plan.get((source, me), []):
                 rows, (_, modality) = message.num_rows, message.key
-                relations = self.relations_of[modality]
+                relations, num_items = self.relations_of[modality], self.sizes[modality]
                 length = flat_length(rows, self.dim, len(relations))
-                size = self.sizes[modality]
-                view = View.from_flat(flat[:length], rows, self.dim, size, relations)
+                view = View.from_flat(flat[:length], rows, self.dim, num_items, relations)
                 heard[message.key], flat = view, flat[length:]
         return heard
 
