@@ -72,8 +72,8 @@ class HyperLearn:
         self.split = data if isinstance(data, Split) else None
         self.data = data.train if isinstance(data, Split) else data
         self.config, self.comm = config or TrainConfig(), comm or Single()
-        everywhere(self.comm, lambda: check_linked(self.data))
         check_same_data(self.split or self.data, self.config, self.comm)
+        check_linked(self.data)
         sizes = self.data.sizes
         places = find_places(self.comm, self.config)
         given = self.config.placement
@@ -113,11 +113,6 @@ class HyperLearn:
         if self._learned is None:
             self._learned = self.learner.factors()
         return self._learned
-
-    @property
-    def relations_of(self) -> dict[str, list[str]]:
-        """Modality -> the relations that it is in."""
-        return {n: [r.name for r in self.data.relations_of(n)] for n in self.data.modalities}
 
     @property
     def factors(self) -> dict[str, np.ndarray]:
@@ -240,10 +235,10 @@ class HyperLearn:
 
     def save(self, path: str | Path) -> Path:
         """Write what was learned as safetensors, whole or not at all; a collective call."""
-        states, learned, of = self.learner.states(), self.learned, self.relations_of
+        states, learned = self.learner.states(), self.learned
         on_root(
             self.comm,
-            lambda: write_saved(Path(path), self.data, self.config, states, of, learned, self.best),
+            lambda: write_saved(Path(path), self.data, self.config, states, learned, self.best),
         )
         return Path(path)
 
@@ -283,7 +278,7 @@ class HyperLearn:
 
     def _take(self, other: HyperLearn, states: dict[str, State]) -> None:
         check_items("the other model", items_of(other.data), self.data)
-        self.learner.load(states, other.relations_of)
+        self.learner.load(states, other.data.relation_names)
         self._learned = None
 
     def _take_saved(self, saved: Saved) -> None:

@@ -11,7 +11,6 @@ Legend: N items, R width of the factors.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
@@ -84,7 +83,6 @@ def write_saved(
     data: MultimodalHypergraph,
     config: TrainConfig,
     states: dict[str, State],
-    relations_of: Mapping[str, Sequence[str]],
     learned: Factors,
     best: dict[str, float],
 ) -> None:
@@ -98,7 +96,7 @@ def write_saved(
         "format": FORMAT,
         "config": config.model_dump_json(include=set(TrainConfig.model_fields)),
         "items": json.dumps(items_of(data)),
-        "relations_of": json.dumps(relations_of),
+        "relations_of": json.dumps(data.relation_names),
         "best": json.dumps(best),
     }
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -55,6 +55,14 @@ class MultimodalHypergraph:
         """Modality -> number of items."""
         return {name: modality.num_items for name, modality in self.modalities.items()}
 
+    @property
+    def relation_names(self) -> dict[str, tuple[str, ...]]:
+        """Modality -> the names of the relations that it is in."""
+        return {
+            name: tuple(relation.name for relation in self.relations_of(name))
+            for name in self.modalities
+        }
+
     def modality(self, name: str) -> Modality:
         """A modality; raises UserError, listing them, for an unknown name."""
         return _named(self.modalities, name, "modality")

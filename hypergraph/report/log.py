@@ -10,6 +10,7 @@ from hvdtma.errors import UserError
 from hvdtma.report.run_log import read_events, read_json
 from hypergraph.metrics import LEAST_IS_BEST
 from hypergraph.report.items import Items
+from hypergraph.run_folder import RunFolder
 
 ENDS = ("failed", "interrupted")
 
@@ -76,7 +77,8 @@ class RunLog:
 
 def read_run(folder: Path) -> RunLog:
     """Read a run's folder, finished or not; raises UserError if it is none."""
-    log, config = folder / "metrics.jsonl", folder / "config.yaml"
+    run = RunFolder(folder)
+    log, config = run.metrics, run.config_file
     if not log.exists() or not config.exists():
         raise UserError(
             f"no run at {folder} (no {config.name} with a {log.name}); "
@@ -88,11 +90,11 @@ def read_run(folder: Path) -> RunLog:
     return RunLog(
         folder=folder,
         config=config.read_text(encoding="utf-8"),
-        versions=read_json(folder / "versions.json"),
+        versions=read_json(run.versions),
         start=starts[-1] if starts else {},
         scores=[scores[number] for number in sorted(scores)],
         end=events[-1] if events and events[-1]["kind"] in ENDS else {},
-        summary=read_json(folder / "summary.json"),
-        items=read_json(folder / "items.json"),
+        summary=read_json(run.summary),
+        items=read_json(run.items),
         damaged_lines=damaged,
     )

@@ -12,6 +12,7 @@ from hypergraph.report.figures import completion_plot, loss_plot, score_plot
 from hypergraph.report.log import RunLog, read_run
 from hypergraph.report.space import space_plots
 from hypergraph.report.tables import completion_table, placement_table, rank_table, score_table
+from hypergraph.run_folder import RunFolder
 from hypergraph.saved import read_saved
 
 
@@ -83,7 +84,7 @@ def _notices(log: RunLog) -> list[str]:
 
 def _space(log: RunLog) -> tuple[list[Plot], str]:
     """The pictures of the shared space; where there are none, why."""
-    model = log.folder / "model.safetensors"
+    model = RunFolder(log.folder).model
     if not model.exists():
         return [], "There is no model yet, and so no picture of the shared space."
     plots = space_plots(log, read_saved(model).rows)

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import torch
 
 from hvdtma.comm.communicator import Communicator
+from hypergraph.data import MultimodalHypergraph
 from hypergraph.placement import Placement
 from hypergraph.train.batches import Batch
 from hypergraph.train.share import View, flat_length
@@ -43,8 +44,7 @@ class Exchange:
     """Sends views between ranks.
 
     Args:
-        relations: name -> modalities.
-        sizes: items of each modality.
+        data: of which sizes and relations are taken.
         dim: R.
 
     Attributes:
@@ -58,15 +58,12 @@ class Exchange:
         self,
         comm: Communicator,
         placement: Placement,
-        relations: Mapping[str, Sequence[str]],
-        sizes: Mapping[str, int],
+        data: MultimodalHypergraph,
         dim: int,
     ):
         self.comm, self.placement, self.dim = comm, placement, dim
-        self.relations, self.sizes = relations, sizes
-        self.relations_of = {
-            name: tuple(r for r, names in relations.items() if name in names) for name in sizes
-        }
+        self.relations = {r.name: r.modalities for r in data.relations.values()}
+        self.sizes, self.relations_of = data.sizes, data.relation_names
         self.bytes_sent, self.deliver_cpu_s = 0, 0.0
         self.asked = self.told = False
 

@@ -10,9 +10,7 @@ import numpy as np
 
 from hvdtma.errors import UserError, nearest
 from hypergraph.config import TrainConfig
-from hypergraph.metrics import (
-    LEAST_IS_BEST,
-)
+from hypergraph.metrics import LEAST_IS_BEST
 from hypergraph.scoring import HeldOut, score
 from hypergraph.train.learner import Factors, Learner
 

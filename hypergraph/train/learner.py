@@ -75,9 +75,7 @@ class Learner:
             Site(self.data, names, self.config, torch.device(where.device))
             for where, names in own.items()
         ]
-        sizes = self.data.sizes
-        relations = {r.name: r.modalities for r in self.data.relations.values()}
-        self.exchange = Exchange(self.comm, self.placement, relations, sizes, self.config.model.dim)
+        self.exchange = Exchange(self.comm, self.placement, self.data, self.config.model.dim)
         here = {name for names in own.values() for name in names}
         self.batches = make_batches(self.data, self.config, here)
 
@@ -125,7 +123,7 @@ class Learner:
             for name, view in self._views().items()
         }
         every = {name: pair for part in self.comm.gather(own) for name, pair in part.items()}
-        column = self.exchange.relations_of
+        column = self.data.relation_names
         return Factors(
             {name: every[name][0] for name in self.data.modalities},
             {
@@ -163,9 +161,10 @@ class Learner:
 
         Raises UserError for a state of another shape.
         """
+        relations_of = relations_of or self.data.relation_names
         for name, net in self._nets().items():
             if name in states:
-                net.take_on(states[name], (relations_of or self.exchange.relations_of)[name])
+                net.take_on(states[name], relations_of[name])
 
     def counters(self) -> dict[str, float]:
         """What this rank has done so far, and what it took."""

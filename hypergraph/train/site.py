@@ -40,7 +40,7 @@ class ModalityNet(nn.Module):
         super().__init__()
         modality, dtype = data.modality(name), config.dtype
         self.size = modality.num_items
-        self.relations = tuple(relation.name for relation in data.relations_of(name))
+        self.relations = data.relation_names[name]
         arity = max(relation.arity for relation in data.relations_of(name))
         features = features_of(modality, dtype) if config.model.features else None
         intra = modality.intra
