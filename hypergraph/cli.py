@@ -9,6 +9,8 @@ from typing import Annotated
 
 import typer
 
+from hvdtma.cli.runs import Config as MaybeConfig
+from hvdtma.cli.runs import OrResume, Run
 from hvdtma.errors import UserError
 from hvdtma.interrupt import Interrupt
 
@@ -19,25 +21,19 @@ app = typer.Typer(
     add_completion=False,
 )
 WHOLE = re.compile("-?[0-9]{1,18}")
-Run = Annotated[Path, typer.Argument(help="The folder of a run.", show_default=False)]
 Config = Annotated[Path, typer.Argument(help="A YAML config.", show_default=False)]
 Overrides = Annotated[list[str] | None, typer.Argument(help="key=value, e.g. model.dim=128")]
 
 
 @app.command()
 def train(
-    config: Annotated[
-        Path | None, typer.Argument(help="A YAML config.", show_default=False)
-    ] = None,
+    config: MaybeConfig = None,
     overrides: Overrides = None,
     resume: Annotated[
         Path | None,
         typer.Option(help="Go on with this run from its checkpoint.", show_default=False),
     ] = None,
-    requeued: Annotated[
-        bool,
-        typer.Option("--or-resume", help="Go on with the config's run if it was begun before."),
-    ] = False,
+    requeued: OrResume = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run.")] = False,
 ) -> None:
     """Train: alone, or under `srun` or `horovodrun -np K`, modalities shared out."""

@@ -11,13 +11,15 @@ from hvdtma.errors import UserError
 from hvdtma.interrupt import Interrupt
 
 Run = Annotated[Path, typer.Argument(help="The folder of a run.", show_default=False)]
+Config = Annotated[Path | None, typer.Argument(help="A YAML config.", show_default=False)]
+OrResume = Annotated[
+    bool, typer.Option("--or-resume", help="Go on with the config's run if it was begun before.")
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
 
 
 def train(
-    config: Annotated[
-        Path | None, typer.Argument(help="A YAML config.", show_default=False)
-    ] = None,
+    config: Config = None,
     overrides: Annotated[
         list[str] | None, typer.Argument(help="key=value, e.g. model.hidden=128")
     ] = None,
@@ -29,10 +31,7 @@ def train(
         Path | None,
         typer.Option(help="Go on with this run from its newest checkpoint.", show_default=False),
     ] = None,
-    requeued: Annotated[
-        bool,
-        typer.Option("--or-resume", help="Go on with the config's run if it was begun before."),
-    ] = False,
+    requeued: OrResume = False,
     overwrite: Overwrite = False,
 ) -> None:
     """Train: alone, under `srun`, `horovodrun -np M`, or as --in-process M trainers."""
