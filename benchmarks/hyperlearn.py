@@ -11,8 +11,8 @@ and then, which does not count as training, and on all test hyperedges with the 
 Popularity needs no training. Prints a Markdown table: means over seeds and their spread.
 
 Before, on a seed that is not reported, each is tuned alike, for `--tune-seconds` a setting: Adam at
-three learning rates, and the best of them with decoupled weight decay. The setting of the best
-validation MRR is used for all seeds.
+three learning rates, at lower and higher ones while those are better, and at the best of them with
+decoupled weight decay. The setting of the best validation MRR is used for all seeds.
 
 Items that are in no training hyperedge are usual here: an artwork has one, which may be held out.
 HyperLearn and the convolution network know them by features or neighbours. Plain CP knows nothing
@@ -56,7 +56,8 @@ from hypergraph.train.learner import Factors, Learner
 
 LOOKS = 20  # at validation hyperedges, closer together at the start
 TUNING_SEED = 1000
-RATES = (0.003, 0.01, 0.03)
+RATES = (0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3)
+FIRST_RATES = (0.003, 0.01, 0.03)
 SAME = ("source", "modalities", "hypergraph", "dim", "negatives")  # of results that go together
 DECAY = 0.1  # times the rate, in a step: a few hundred of them are felt
 
@@ -202,15 +203,27 @@ def tune(task: Task, name: str, seconds: float, tell: Callable[[Record], None]) 
         tell({"kind": "tried", "method": name, "setting": setting} | asdict(course))
         return course.valid_mrr
 
-    without = [{"name": "adam", "lr": rate, "weight_decay": 0.0} for rate in RATES]
-    tried = [(reached(setting), setting) for setting in without]
-    _, setting = max(tried, key=lambda pair: pair[0])
-    decayed = {**setting, "name": "adamw", "weight_decay": DECAY}
-    tried.append((reached(decayed), decayed))
-    mrr, setting = max(tried, key=lambda pair: pair[0])
+    plain = {"name": "adam", "weight_decay": 0.0}
+    rate, mrr = best_rate(lambda rate: reached({**plain, "lr": rate}))
+    setting = {**plain, "lr": rate}
+    decayed = {"name": "adamw", "lr": rate, "weight_decay": DECAY}
+    if (with_decay := reached(decayed)) > mrr:
+        setting, mrr = decayed, with_decay
     tell({"kind": "tuned", "method": name, "setting": setting, "valid_mrr": mrr})
     typer.echo(f"- {name}: {said(setting)}")
     return setting
+
+
+def best_rate(reached: Callable[[float], float]) -> tuple[float, float]:
+    """The best of the learning rates, and what it reached: none beside it is left untried."""
+    tried = {rate: reached(rate) for rate in FIRST_RATES}
+    while True:
+        best = max(tried, key=tried.__getitem__)
+        at = RATES.index(best)
+        untried = [rate for rate in RATES[max(at - 1, 0) : at + 2] if rate not in tried]
+        if not untried:
+            return best, tried[best]
+        tried |= {rate: reached(rate) for rate in untried}
 
 
 def scores(task: Task, seed: int, settings: dict[str, Setting], seconds: float) -> Iterator[Record]:
@@ -240,21 +253,35 @@ def trained(
 ) -> tuple[Factors, Course]:
     """The best factors on validation of so many CPU seconds, and how they came about."""
     learner = method.make(train, config)
-    used = 0.0
-    iterations = looks = 0
     best, best_s, kept = -1.0, 0.0, learner.factors()
+    for done in looks(learner, seconds):
+        factors = method.scored(learner.factors(), train)
+        now = score(factors, valid)["mrr"]
+        if now > best:
+            best, best_s, kept = now, done.used_s, factors
+    return kept, Course(best, best_s, done.used_s, done.iterations)
+
+
+@dataclass(frozen=True)
+class Done:
+    """How long a learner has trained."""
+
+    used_s: float
+    iterations: int
+
+
+def looks(learner: Trained, seconds: float) -> Iterator[Done]:
+    """Train for so many CPU seconds; stops now and then to be scored, and at the end."""
+    used = 0.0
+    iterations = seen = 0
     while used < seconds:
         start = time.process_time()
         learner.iterate()
         used += time.process_time() - start
         iterations += 1
-        if used >= seconds * (looks / LOOKS) ** 2:
-            looks += 1
-            factors = method.scored(learner.factors(), train)
-            now = score(factors, valid)["mrr"]
-            if now > best:
-                best, best_s, kept = now, used, factors
-    return kept, Course(best, best_s, used, iterations)
+        if used >= seconds * (seen / LOOKS) ** 2:
+            seen += 1
+            yield Done(used, iterations)
 
 
 def settings_of(path: Path, of: Record) -> dict[str, Setting]:

@@ -13,7 +13,6 @@ time), and what both scored on test.
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from statistics import median
 from typing import Annotated
@@ -21,7 +20,7 @@ from typing import Annotated
 import numpy as np
 import torch
 import typer
-from hyperlearn import LOOKS
+from hyperlearn import looks
 
 from hypergraph import HyperLearn, MultimodalHypergraph, Relation, TrainConfig, from_tate
 from hypergraph.data.split import split_relation
@@ -62,9 +61,8 @@ def one(graph: MultimodalHypergraph, newcomer: str, seed: int, seconds: float) -
     valid = held_out(split.valid, train, split.test).sample(1000, seed)
     test = held_out(split.test, train, split.valid)
     before = HyperLearn(without(split.train, newcomer), config)
-    used = 0.0
-    while used < seconds:
-        used += iterate(before)
+    for _ in looks(before.learner, seconds):
+        pass
     scratch, from_start = curve(HyperLearn(split, config), valid, seconds)
     joined, after = curve(HyperLearn(split, config).begin_with(before), valid, seconds)
     best = max(value for _, value in scratch)
@@ -102,23 +100,13 @@ def without(graph: MultimodalHypergraph, newcomer: str) -> MultimodalHypergraph:
 def curve(model: HyperLearn, valid: HeldOut, seconds: float) -> tuple[Curve, Factors]:
     """(CPU seconds trained, validation MRR) now and then, and the best factors of them."""
     found: Curve = []
-    used = 0.0
     kept = model.learner.factors()
-    while used < seconds:
-        used += iterate(model)
-        if used >= seconds * (len(found) / LOOKS) ** 2:
-            factors = model.learner.factors()
-            found.append((used, score(factors, valid)["mrr"]))
-            if found[-1][1] == max(value for _, value in found):
-                kept = factors
+    for done in looks(model.learner, seconds):
+        factors = model.learner.factors()
+        found.append((done.used_s, score(factors, valid)["mrr"]))
+        if found[-1][1] == max(value for _, value in found):
+            kept = factors
     return found, kept
-
-
-def iterate(model: HyperLearn) -> float:
-    """One iteration; CPU seconds."""
-    start = time.process_time()
-    model.learner.iterate()
-    return time.process_time() - start
 
 
 def reached(found: Curve, value: float) -> float:

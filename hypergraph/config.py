@@ -91,8 +91,9 @@ class TrainConfig(Component):
     None: exactly, every iteration."""
     exchange_steps: Positive | None = None
     """The same in iterations of every rank: reproducible, but the slowest is waited for."""
-    placement: dict[str, Count] = Field(default_factory=dict)
-    """Modality -> rank; none: balanced by size."""
+    placement: dict[str, Count | str] = Field(default_factory=dict)
+    """Modality -> rank (its first device) or a device of the single process, such as cuda:1.
+    None: balanced by size."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """auto takes a GPU per rank where there is one; a single process takes all."""
     precision: Literal["float32", "float64"] = "float32"

@@ -1,4 +1,4 @@
-"""Which modality is trained where: a value that one can print, and give.
+"""Which modality is trained where: a value that one can print.
 
 artwork   rank 0, cuda:0
 artist    rank 1, cuda:1
@@ -52,31 +52,26 @@ class Placement:
 
     @classmethod
     def given(
-        cls, ranks: Mapping[str, int], names: Sequence[str], places: Sequence[Place]
+        cls, wishes: Mapping[str, int | str], names: Sequence[str], places: Sequence[Place]
     ) -> Placement:
-        """Modality -> rank as the user says, each on the rank's first device.
+        """Modality -> a rank's first device, or a device of a single rank, as the user says.
 
-        Raises UserError for a modality that is unknown or has no place, and for a rank that is not
-        there or has nothing.
+        Raises UserError for a modality that is unknown or has no place, for a rank or a device
+        that is not there, and for a rank that has nothing.
         """
-        first = {place.rank: place for place in reversed(places)}
-        for name in ranks:
+        for name in wishes:
             if name not in names:
                 raise UserError(
                     f"the placement names the modality '{name}'; {nearest(name, list(names))}"
                 )
         for name in names:
-            if name not in ranks:
+            if name not in wishes:
                 raise UserError(f"the placement has no rank for the modality '{name}'")
-            if ranks[name] not in first:
-                raise UserError(
-                    f"the placement puts '{name}' on rank {ranks[name]}; there are {len(first)} "
-                    f"ranks, 0 to {len(first) - 1}"
-                )
-        idle = sorted(set(first) - set(ranks.values()))
+        chosen = {name: _wished(name, wishes[name], places) for name in names}
+        idle = {place.rank for place in places} - {place.rank for place in chosen.values()}
         if idle:
-            raise UserError(f"the placement leaves rank {idle[0]} without a modality")
-        return cls({name: first[ranks[name]] for name in names})
+            raise UserError(f"the placement leaves rank {min(idle)} without a modality")
+        return cls(chosen)
 
     def of_rank(self, rank: int) -> dict[Place, list[str]]:
         """A rank's devices, and the modalities of each."""
@@ -89,6 +84,26 @@ class Placement:
     def __str__(self) -> str:
         width = max(map(len, self.places), default=0)
         return "\n".join(f"{name:<{width}}   {place}" for name, place in self.places.items())
+
+
+def _wished(name: str, wish: int | str, places: Sequence[Place]) -> Place:
+    """Where the user wants a modality."""
+    ranks = sorted({place.rank for place in places})
+    if isinstance(wish, int):
+        found = [place for place in places if place.rank == wish]
+        there = f"{len(ranks)} ranks, 0 to {ranks[-1]}"
+        wanted = f"rank {wish}"
+    else:
+        if len(ranks) > 1:
+            raise UserError(
+                f"the placement puts '{name}' on {wish}; with {len(ranks)} ranks give a rank: each "
+                "has a device of its own"
+            )
+        found = [place for place in places if place.device == wish]
+        there, wanted = ", ".join(place.device for place in places), wish
+    if not found:
+        raise UserError(f"the placement puts '{name}' on {wanted}; there are {there}")
+    return found[0]
 
 
 def _check_ranks(ranks: set[int], num_modalities: int) -> None:

@@ -5,6 +5,7 @@ Legend: M trainers, P parameters in the flat buffer, S values in a row.
 
 from __future__ import annotations
 
+import pickle
 import time
 from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
@@ -14,6 +15,7 @@ import torch
 from hvdtma.errors import TrainerError, UserError, explain
 
 T = TypeVar("T")
+WORD = 8  # bytes that are delivered together: a piece has fewer than 2^31 elements
 
 
 class MembersChange(Exception):
@@ -121,6 +123,22 @@ def on_root(comm: Communicator, action: Callable[[], T]) -> T:
     """What `action` returns on trainer 0, on every trainer; fails as `everywhere` does."""
     value = everywhere(comm, lambda: action() if comm.rank == 0 else None)
     return comm.broadcast(value)
+
+
+def collect(comm: Communicator, value: Any) -> list[Any]:
+    """Every trainer's object, in rank order, on trainer 0; none on the others. A collective call.
+
+    Large objects travel once, where `gather` would send each of them to all.
+    """
+    if comm.size == 1:
+        return [value]
+    content = bytearray(pickle.dumps(value))
+    content.extend(bytes(-len(content) % WORD))  # pickle stops at its end
+    words = torch.frombuffer(content, dtype=torch.int64)
+    received = comm.deliver([words, *[words[:0]] * (comm.size - 1)])
+    if comm.rank != 0:
+        return []
+    return [pickle.loads(piece.numpy().tobytes()) for piece in received]
 
 
 class Single:

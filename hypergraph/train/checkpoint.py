@@ -20,7 +20,7 @@ import xxhash
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
-from hvdtma.comm.communicator import on_root
+from hvdtma.comm.communicator import collect, on_root
 from hvdtma.errors import UserError
 from hvdtma.files import replacing, sync_folder, write_through
 from hypergraph.train.fit import Progress
@@ -86,9 +86,7 @@ def write_checkpoint(path: Path, learner: Learner, progress: Progress, data: str
     }
     tensors: State = {}
     for kind, own in learner.parts().items():
-        every = comm.gather(own)
-        if comm.rank == 0:
-            tensors |= _named(kind, every)
+        tensors |= _named(kind, collect(comm, own))
     on_root(comm, lambda: _write(path, tensors, json.dumps(facts)))
 
 

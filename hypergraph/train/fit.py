@@ -8,14 +8,17 @@ from math import inf
 
 import numpy as np
 
+from hvdtma.comm.communicator import collect, on_root
 from hvdtma.errors import UserError, nearest
 from hypergraph.config import TrainConfig
 from hypergraph.metrics import LEAST_IS_BEST
 from hypergraph.scoring import HeldOut, score
-from hypergraph.train.learner import Factors, Learner
+from hypergraph.train.learner import Factors, Learned, Learner
 
 Watch = Callable[[dict], object]
 """Is told of events: plain values with a `kind`."""
+Facts = tuple[dict[str, float], dict[str, float], dict[str, Learned]]
+"""Of a rank: its losses, its counters, what it has learned."""
 INTERRUPTED = "interrupted"
 
 
@@ -127,24 +130,8 @@ class Fit:
         """Score, keep the best, decide whether to stop; a collective call."""
         comm, config = self.learner.comm, self.learner.config
         time_s = comm.clock() - self._began
-        facts = comm.gather((losses, self.learner.counters()))
-        factors = self.learner.factors()
-        merged = {name: value for part, _ in reversed(facts) for name, value in part.items()}
-        _check_finite(merged, factors, done)
-        metrics: dict[str, float] = {}
-        if comm.rank == 0:
-            metrics = score(factors, self.valid) if self.valid is not None else {}
-            event = {
-                "kind": "iterations",
-                "iteration": done,
-                "time_s": time_s,
-                "loss": float(sum(merged.values())),
-                "losses": merged,
-                "valid": metrics,
-                "ranks": [fact for _, fact in facts],
-            }
-            self.watch(event)
-        metrics, time_s = comm.broadcast((metrics, time_s))
+        facts = collect(comm, (losses, self.learner.counters(), self.learner.learned()))
+        metrics, time_s = on_root(comm, lambda: self._scored(facts, done, time_s))
         self._keep_best(metrics, done)
         limit_s = config.time_limit_s
         if over:
@@ -153,6 +140,27 @@ class Fit:
             self.progress.stopped = "time limit"
         elif 0 < config.evaluate.patience <= self.progress.since_best:
             self.progress.stopped = "early stopping"
+
+    def _scored(
+        self, facts: list[Facts], done: int, time_s: float
+    ) -> tuple[dict[str, float], float]:
+        """The validation metrics, empty without such hyperedges, and the time; on rank 0."""
+        losses = {name: value for part, *_ in reversed(facts) for name, value in part.items()}
+        factors = self.learner.joined([learned for *_, learned in facts])
+        _check_finite(losses, factors, done)
+        metrics = score(factors, self.valid) if self.valid is not None else {}
+        self.watch(
+            {
+                "kind": "iterations",
+                "iteration": done,
+                "time_s": time_s,
+                "loss": float(sum(losses.values())),
+                "losses": losses,
+                "valid": metrics,
+                "ranks": [counters for _, counters, _ in facts],
+            }
+        )
+        return metrics, time_s
 
     def _keep_best(self, metrics: dict[str, float], done: int) -> None:
         progress = self.progress
@@ -174,7 +182,7 @@ class Fit:
 
 
 def _check_finite(losses: dict[str, float], factors: Factors, done: int) -> None:
-    """Raises UserError, on every rank alike, when training has gone astray."""
+    """Raises UserError when training has gone astray."""
     astray = [name for name, value in losses.items() if not np.isfinite(value)]
     if astray or not factors.are_finite:
         what = f"the loss '{astray[0]}' is" if astray else "factors are"

@@ -27,6 +27,8 @@ from hypergraph.train.site import ModalityNet, Site
 State = dict[str, torch.Tensor]
 Parts = dict[str, dict[str, State]]
 """All that is needed to go on: kind -> modality or relation -> tensors by name."""
+Learned = tuple[np.ndarray, np.ndarray]
+"""Of one modality: rows [N, R], and biases [N, B] in the B relations that it is in."""
 
 
 @dataclass(frozen=True)
@@ -115,14 +117,21 @@ class Learner:
         """Whether a rank asked to stop: the same on all, as of the last exchange."""
         return self.exchange.told
 
-    @torch.no_grad()
     def factors(self) -> Factors:
-        """What all ranks have learned so far; a collective call."""
-        own = {
-            name: tuple(x.detach().cpu().clone().numpy() for x in (view.rows_SR, view.bias_SB))
+        """What all ranks have learned so far, on every rank; a collective call."""
+        return self.joined(self.comm.gather(self.learned()))
+
+    @torch.no_grad()
+    def learned(self) -> dict[str, Learned]:
+        """What this rank has learned so far, by modality."""
+        return {
+            name: (view.rows_SR.cpu().clone().numpy(), view.bias_SB.cpu().clone().numpy())
             for name, view in self._views().items()
         }
-        every = {name: pair for part in self.comm.gather(own) for name, pair in part.items()}
+
+    def joined(self, parts: Sequence[dict[str, Learned]]) -> Factors:
+        """What all ranks have learned as one."""
+        every = {name: pair for part in parts for name, pair in part.items()}
         column = self.data.relation_names
         return Factors(
             {name: every[name][0] for name in self.data.modalities},

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from hvdtma.comm import InProcessGroup
-from hvdtma.comm.communicator import everywhere, on_root
+from hvdtma.comm.communicator import collect, everywhere, on_root
 from hvdtma.errors import UserError
 
 
@@ -18,6 +18,15 @@ def test_collectives_answer_in_rank_order_on_every_trainer():
 
     expected = ([3.0, 3.0], [[0.0, 7.0], [1.0, 7.0], [2.0, 7.0]], [0, 1, 2], 0)
     assert InProcessGroup(3).run(trainer) == [expected] * 3
+
+
+def test_what_is_collected_comes_to_trainer_0_only():
+    def trainer(comm):
+        return collect(comm, {"rank": comm.rank, "rows": list(range(comm.rank))})
+
+    every = [{"rank": rank, "rows": list(range(rank))} for rank in range(3)]
+    assert InProcessGroup(3).run(trainer) == [every, [], []]
+    assert InProcessGroup(1).run(trainer) == [every[:1]]
 
 
 def test_a_sum_is_each_trainers_own():

@@ -5,6 +5,7 @@ import pytest
 from small_learning import config_of, ring, small_graph
 
 from hvdtma.comm import InProcessGroup
+from hvdtma.comm.communicator import Single
 from hvdtma.errors import UserError
 from hypergraph import HyperLearn
 from hypergraph.placement import Place, Placement
@@ -116,3 +117,29 @@ def test_a_placement_may_be_given():
         Placement.given({"a": 1, "b": 2}, ["a", "b"], places)
     with pytest.raises(UserError, match="leaves rank 1 without a modality"):
         Placement.given({"a": 0, "b": 0}, ["a", "b"], places)
+    with pytest.raises(UserError, match="'b' on cuda:1; with 2 ranks give a rank"):
+        Placement.given({"a": 0, "b": "cuda:1"}, ["a", "b"], places)
+
+
+def test_a_placement_may_name_the_devices_of_a_single_process():
+    places = [Place(0, "cuda:0"), Place(0, "cuda:1")]
+    placement = Placement.given({"a": "cuda:1", "b": 0}, ["a", "b"], places)
+    assert placement.places == {"a": places[1], "b": places[0]}
+    with pytest.raises(UserError, match="'a' on cuda:2; there are cuda:0, cuda:1"):
+        Placement.given({"a": "cuda:2", "b": 0}, ["a", "b"], places)
+
+
+def test_devices_of_one_process_do_what_one_device_does():
+    graph = small_graph(3)
+    config = config_of(precision="float64")
+    cpu = Place(0, "cpu")
+    sites = {"m0": cpu, "m1": Place(0, "cpu:0"), "m2": cpu}  # by another name: a site of its own
+    one, several = (
+        Learner(graph, config, Single(), Placement(places))
+        for places in (dict.fromkeys(sites, cpu), sites)
+    )
+    assert (len(one.sites), len(several.sites)) == (1, 2)
+    for _ in range(ITERATIONS):
+        assert several.iterate() == pytest.approx(one.iterate(), rel=1e-6)
+    for name, rows in one.factors().rows.items():
+        np.testing.assert_allclose(several.factors().rows[name], rows, rtol=1e-6)
