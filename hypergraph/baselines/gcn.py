@@ -3,9 +3,10 @@
 Nodes are the items of all modalities; edges are the intra graphs and, of every training hyperedge,
 all pairs of its items. Two layers H' = relu(A^ H W) of the symmetrically normalised adjacency with
 loops (Kipf and Welling, ICLR 2017); hyperedges are scored as HyperLearn scores them, by the product
-of their items' embeddings and biases, and by the same loss.
+of their items' embeddings and biases, and by the same loss; items without a hyperedge have no
+embedding or bias of their own, as there.
 
-Legend: N items of all modalities, E edges, R width, n hyperedges, K arity.
+Legend: N items of all modalities, E edges, R width, B relations, n hyperedges, K arity.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from hypergraph.config import TrainConfig
 from hypergraph.data import MultimodalHypergraph
 from hypergraph.model.diffusion import initial_scale
 from hypergraph.model.objective import gram
+from hypergraph.model.objective.predict import take
+from hypergraph.model.unseen import mean_for_unseen
 from hypergraph.sparse import SparseMatrix, inverse_root
 from hypergraph.train.batches import Batch
 from hypergraph.train.learner import Factors
@@ -46,12 +49,13 @@ class JointGCN(nn.Module):
         sizes = data.sizes
         self.begin = dict(zip(sizes, _starts(list(sizes.values())), strict=True))
         self.adjacency = joined_adjacency(data, self.begin, sum(sizes.values()), config.dtype)
-        scale = 2 * initial_scale(dim, max(r.arity for r in data.relations.values()))
+        scale = initial_scale(dim, max(r.arity for r in data.relations.values()))
         num_items, dtype = sum(sizes.values()), config.dtype
-        self.embedding = nn.Parameter(torch.empty(num_items, dim).uniform_(0, scale).to(dtype))
+        self.embedding = nn.Parameter(torch.empty(num_items, dim).uniform_(0, 2 * scale).to(dtype))
         self.bias = nn.Parameter(torch.zeros(num_items, len(data.relations), dtype=dtype))
         self.layers = nn.ModuleList([nn.Linear(dim, dim, dtype=dtype) for _ in range(LAYERS)])
         self.features = {m.name: features_of(m, dtype) for m in modalities}
+        self.seen = {name: _seen(data, name) for name in sizes}
         self.encoders = nn.ParameterDict()
         for name, features in self.features.items():
             if features is not None:
@@ -62,11 +66,13 @@ class JointGCN(nn.Module):
         self.batches = make_batches(data, config, sizes)
         self.optimizer = make_optimizer(config.optimizer, self)
 
-    def forward(self) -> torch.Tensor:
-        """Embeddings [N, R] of all items."""
-        parts = []
+    def forward(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Embeddings [N, R] of all items, and their biases [N, B] in all relations."""
+        parts, biases = [], []
         for name, begin in self.begin.items():
-            part = self.embedding[begin : begin + self.data.modality(name).num_items]
+            span, seen_NB = slice(begin, begin + len(self.seen[name])), self.seen[name]
+            part = mean_for_unseen(self.embedding[span], seen_NB.any(1, keepdim=True))
+            biases.append(mean_for_unseen(self.bias[span], seen_NB))
             features = self.features[name]
             if features is not None:
                 part = part + features @ self.encoders[name]
@@ -76,12 +82,14 @@ class JointGCN(nn.Module):
             hidden_NR = layer(self.adjacency @ hidden_NR)
             if number < LAYERS - 1:
                 hidden_NR = hidden_NR.relu()
-        return first_NR + hidden_NR  # else K products of them cannot start from anywhere
+        # without the first, K products could not start from anywhere
+        return first_NR + hidden_NR, torch.cat(biases)
 
     def iterate(self) -> float:
         """One step on a batch of every relation; its loss."""
-        embedding_NR = self()
-        loss = torch.stack([self._loss(embedding_NR, b.next()) for b in self.batches]).sum()
+        embedding_NR, bias_NB = self()
+        losses = [self._loss(embedding_NR, bias_NB, b.next()) for b in self.batches]
+        loss = torch.stack(losses).sum()
         self.optimizer.zero_grad()
         loss.backward()
         if self.config.optimizer.clip_norm:
@@ -92,7 +100,7 @@ class JointGCN(nn.Module):
     @torch.no_grad()
     def factors(self) -> Factors:
         """The embeddings of each modality."""
-        embedding_NR = self()
+        embedding_NR, bias_NB = self()
         spans = {
             name: slice(begin, begin + self.data.modality(name).num_items)
             for name, begin in self.begin.items()
@@ -101,14 +109,15 @@ class JointGCN(nn.Module):
             {name: embedding_NR[span].numpy() for name, span in spans.items()},
             {
                 relation.name: {
-                    name: self.bias.detach()[spans[name], number].numpy()
-                    for name in relation.modalities
+                    name: bias_NB[spans[name], number].numpy() for name in relation.modalities
                 }
                 for number, relation in enumerate(self.data.relations.values())
             },
         )
 
-    def _loss(self, embedding_NR: torch.Tensor, batch: Batch) -> torch.Tensor:
+    def _loss(
+        self, embedding_NR: torch.Tensor, bias_NB: torch.Tensor, batch: Batch
+    ) -> torch.Tensor:
         relation = self.data.relation(batch.relation)
         needs_gram = loss_name(relation, self.config.loss) == "gram"
         none_RR = embedding_NR.new_zeros(0, 0)  # what is not needed should take no time
@@ -118,7 +127,8 @@ class JointGCN(nn.Module):
             gram_RR = gram(embedding_NR[begin : begin + size]) if needs_gram else none_RR
             at = batch.rows[name] + begin
             relations = tuple(self.data.relations)
-            views.append(View(embedding_NR[at], self.bias[at], gram_RR, size, relations))
+            rows, biases = take(embedding_NR, at), bias_NB.index_select(0, at)
+            views.append(View(rows, biases, gram_RR, size, relations))
         mean = self.means[relation.name]
         return relation_loss(relation, batch, views, self.config.loss, mean)
 
@@ -151,6 +161,14 @@ def joined_adjacency(
     return SparseMatrix.of(
         row, col, root_N[row] * weight * root_N[col], (num_items, num_items), symmetric=True
     )
+
+
+def _seen(data: MultimodalHypergraph, modality: str) -> torch.Tensor:
+    """bool: which items [N] have a hyperedge in each relation [B], also of those it is not in."""
+    seen_NB = torch.zeros(data.modality(modality).num_items, len(data.relations), dtype=torch.bool)
+    own = [list(data.relations).index(name) for name in data.relation_names[modality]]
+    seen_NB[:, own] = torch.from_numpy(data.seen(modality))
+    return seen_NB
 
 
 def _starts(sizes: list[int]) -> list[int]:

@@ -75,6 +75,14 @@ class MultimodalHypergraph:
         """The relations that a modality is in."""
         return [r for r in self.relations.values() if modality in r.modalities]
 
+    def seen(self, modality: str) -> np.ndarray:
+        """Bool [N, B]: which items have a hyperedge in each of the relations of `relations_of`."""
+        relations = self.relations_of(modality)
+        seen_NB = np.zeros((self.modality(modality).num_items, len(relations)), bool)
+        for number, relation in enumerate(relations):
+            seen_NB[relation.column(modality), number] = True
+        return seen_NB
+
     def with_modality(self, modality: Modality) -> MultimodalHypergraph:
         """The same with a modality more, or another one of that name."""
         return replace(self, modalities={**self.modalities, modality.name: modality})

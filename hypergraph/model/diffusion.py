@@ -10,6 +10,7 @@ from torch import nn
 
 from hvdtma.errors import UserError
 from hypergraph.model.chebyshev import ChebyshevConv, Operator
+from hypergraph.model.unseen import mean_for_unseen
 from hypergraph.sparse import SparseMatrix
 
 FIRST_SCORE = 0.1  # about what a factorisation predicts before training
@@ -66,6 +67,8 @@ class FactorNet(nn.Module):
         order: of the Chebyshev polynomials; without a graph only order 0 is of use.
         steps: of diffusion; 0 leaves the factor as it is, and there are no parameters for it.
         feature_dim: D, if there are features.
+        seen_N: bool, the items of which something can be learned: the others' rows stand at the
+            mean of theirs, see `mean_for_unseen`. None: all of them.
     """
 
     def __init__(
@@ -77,9 +80,13 @@ class FactorNet(nn.Module):
         order: int,
         steps: int,
         feature_dim: int | None = None,
+        seen_N: torch.Tensor | None = None,
     ):
         super().__init__()
         self.factor = nn.Parameter(torch.empty(num_items, rank).uniform_(0, 2 * scale))
+        self.seen_N1: torch.Tensor | None
+        known = None if seen_N is None or seen_N.all() else seen_N[:, None]
+        self.register_buffer("seen_N1", known, persistent=False)
         self.encoder: nn.Parameter | None = None
         if feature_dim is not None:
             bound = scale / max(feature_dim, 1) ** 0.5
@@ -99,7 +106,7 @@ class FactorNet(nn.Module):
 
         Raises UserError if features are missing or of another width.
         """
-        factor_NR: torch.Tensor = self.factor
+        factor_NR = mean_for_unseen(self.factor, self.seen_N1)
         width = None if features_ND is None else features_ND.shape[1]
         if width != (None if self.encoder is None else self.encoder.shape[0]):
             expected = "none" if self.encoder is None else f"a width of {self.encoder.shape[0]}"

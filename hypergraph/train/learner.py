@@ -209,7 +209,7 @@ class Learner:
         self.exchange.bytes_sent = int(sum(of["bytes_sent"] for of in taken_over))
 
     def _states(self) -> dict[str, State]:
-        return {name: _on_cpu(net.state_dict()) for name, net in self._nets().items()}
+        return {name: _on_cpu(net.state()) for name, net in self._nets().items()}
 
     def _nets(self) -> dict[str, ModalityNet]:
         return {name: net for site in self.sites for name, net in site.nets.items()}

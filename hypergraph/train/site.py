@@ -19,6 +19,7 @@ from hypergraph.data import Modality, MultimodalHypergraph
 from hypergraph.model.diffusion import FactorNet, initial_scale
 from hypergraph.model.laplacian import normalised_laplacian, rescaled
 from hypergraph.model.objective import gram, smoothness
+from hypergraph.model.unseen import mean_for_unseen
 from hypergraph.sparse import SparseMatrix
 from hypergraph.train.batches import Batch
 from hypergraph.train.losses import relation_loss
@@ -30,6 +31,7 @@ class ModalityNet(nn.Module):
 
     An item has a bias in each of the B relations that its modality is in: how it deviates there
     from the mean of values, or how popular it is; what the Gram loss has no use for stays zero.
+    An item without a hyperedge has no row, or in a relation no bias, of its own: `mean_for_unseen`.
 
     Its initial values come from the seed and its name alone: the same on whatever rank.
     """
@@ -43,7 +45,7 @@ class ModalityNet(nn.Module):
         self.relations = data.relation_names[name]
         arity = max(relation.arity for relation in data.relations_of(name))
         features = features_of(modality, dtype) if config.model.features else None
-        intra = modality.intra
+        intra, seen_NB = modality.intra, torch.from_numpy(data.seen(name))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(crc32(modality.name.encode()) ^ config.seed)
             self.net = FactorNet(
@@ -53,8 +55,11 @@ class ModalityNet(nn.Module):
                 order=config.model.order if intra is not None else 0,
                 steps=config.model.steps if intra is not None else 0,
                 feature_dim=None if features is None else features.shape[1],
+                seen_N=seen_NB.any(1),
             ).to(dtype)
         self.bias = nn.Parameter(torch.zeros(self.size, len(self.relations), dtype=dtype))
+        self.seen_NB: torch.Tensor
+        self.register_buffer("seen_NB", seen_NB, persistent=False)
         self.laplacian = self.operator = None
         if intra is not None:
             edges = torch.from_numpy(intra.edges)
@@ -69,7 +74,16 @@ class ModalityNet(nn.Module):
     def forward(self) -> View:
         """All rows, with gradients."""
         factor_NR = self.net(self.operator, self.features)
-        return View(factor_NR, self.bias, gram(factor_NR), self.size, self.relations)
+        bias_NB = mean_for_unseen(self.bias, self.seen_NB)
+        return View(factor_NR, bias_NB, gram(factor_NR), self.size, self.relations)
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """All parameters, the mean in place of what is not learned: others may learn it."""
+        means = {
+            "net.factor": mean_for_unseen(self.net.factor, self.net.seen_N1).detach(),
+            "bias": mean_for_unseen(self.bias, self.seen_NB).detach(),
+        }
+        return {**self.state_dict(), **means}
 
     def take_on(self, state: Mapping[str, torch.Tensor], relations: Sequence[str]) -> None:
         """Go on from the state of a net whose biases are of these relations.
