@@ -118,8 +118,9 @@ class Driver:
         if busy or worker.slot.node in self.out or time.monotonic() < worker.start_at:
             return
         worker.starts += 1
+        address, slot = self.workers.address, worker.slot
         invitation = Invitation(
-            self.workers.address, self.server.port, self.secret, worker.name, worker.slot.node
+            address, self.server.port, self.secret, worker.name, slot.node, slot.local
         )
         worker.process = self.workers.start(worker.slot, self.command, invitation.variables)
 

@@ -116,14 +116,14 @@ def drive(config: Path, nodes: int, tasks_per_node: int) -> None:
 def run_command(words: Sequence[str]) -> None:
     """Run a command in each task.
 
-    It is told of SIGUSR2 and SIGTERM, and may end with status INTERRUPTED to be run again. Raises
-    SystemExit with any other status than 0.
+    It is told of SIGUSR2 and SIGTERM, and may end with status INTERRUPTED to be run again, as it is
+    if it was told before it could hear. Raises SystemExit with any other status than 0.
     """
     with Interrupt() as interrupt:
         process = subprocess.Popen(words)
         interrupt.tell(lambda: process.send_signal(signal.SIGUSR2))
         status = process.wait()
-    if status == INTERRUPTED:
+    if status == INTERRUPTED or (interrupt.asked and status == -signal.SIGUSR2):
         raise Interrupted(f"{words[0]} was interrupted")
     if status:
         raise SystemExit(status if status > 0 else 128 - status)

@@ -12,11 +12,16 @@ from hvdtma.launcher import launched_by_horovod
 
 
 def enter_unless(interrupt: Interrupt, folder: Path, *, elastic: bool = False) -> Communicator:
-    """As `enter`; raises Interrupted if a signal comes before, or too few others."""
+    """As `enter`; raises Interrupted if a signal comes before.
+
+    And if too few others come, where trainers are elastic; else they have failed, and would again.
+    """
     try:
         with interrupt.at_once(Interrupted("interrupted before all trainers had met")):
             return enter(folder, elastic=elastic)
     except TooFewLeft as left:
+        if not elastic:
+            raise
         raise Interrupted(f"{left}; nothing was trained") from left
 
 
@@ -40,7 +45,13 @@ def enter(folder: Path, *, elastic: bool = False) -> Communicator:
     invitation, task = Invitation.here(), Task.here()
     group: Group | None = None
     if invitation is not None:
-        group = Joined(invitation.client, invitation.name, invitation.host, elastic=True)
+        group = Joined(
+            invitation.client,
+            invitation.name,
+            invitation.host,
+            elastic=True,
+            slot=invitation.slot,
+        )
     elif launched_by_horovod():
         group = ElasticLaunched() if os.environ.get("HOROVOD_ELASTIC") == "1" else Launched()
     _check_elastic(elastic, group is not None and group.elastic)

@@ -60,7 +60,7 @@ def wanted(
     if overwrite and (or_resume or resume is not None):
         raise UserError("--overwrite begins a run anew, --resume goes on; leave one of them out")
     if resume is not None:
-        if config is not None and "=" in config.name:  # an override where a config may stand
+        if config is not None and _is_override(config):
             config, overrides = None, [str(config), *(overrides or [])]
         if config is None:
             there = folder(resume)
@@ -82,6 +82,11 @@ def check_here(resume: Path | None, config: Path | None) -> None:
     On the first one, what misses it says more.
     """
     rank, _ = launched_as()
-    for needed in (resume, config if config and "=" not in config.name else None):
+    for needed in (resume, config if config and not _is_override(config) else None):
         if rank and needed and not needed.exists():
             raise TrainerError(f"trainer {rank}: {needed} is not on {os.uname().nodename}")
+
+
+def _is_override(config: Path) -> bool:
+    """Whether KEY=VALUE stands where a config may stand; the value may be a path."""
+    return "=" in str(config) and not config.is_file()

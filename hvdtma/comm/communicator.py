@@ -15,7 +15,7 @@ import torch
 from hvdtma.errors import TrainerError, UserError, explain
 
 T = TypeVar("T")
-WORD = 8  # bytes that are delivered together: a piece has fewer than 2^31 elements
+WORD = 8  # bytes
 
 
 class MembersChange(Exception):
@@ -93,7 +93,7 @@ class Communicator(Protocol):
         ...
 
     def deliver(self, pieces: list[torch.Tensor]) -> list[torch.Tensor]:
-        """One flat tensor for each trainer, any length; what each has for this one, on the CPU."""
+        """One flat tensor on the CPU for each trainer, any length; what each has for this one."""
         ...
 
 
@@ -132,13 +132,21 @@ def collect(comm: Communicator, value: Any) -> list[Any]:
     """
     if comm.size == 1:
         return [value]
-    content = bytearray(pickle.dumps(value))
-    content.extend(bytes(-len(content) % WORD))  # pickle stops at its end
-    words = torch.frombuffer(content, dtype=torch.int64)
+    words = packed(value)
     received = comm.deliver([words, *[words[:0]] * (comm.size - 1)])
-    if comm.rank != 0:
-        return []
-    return [pickle.loads(piece.numpy().tobytes()) for piece in received]
+    return [unpacked(piece) for piece in received] if comm.rank == 0 else []
+
+
+def packed(value: Any) -> torch.Tensor:
+    """An object as int64 words: Horovod counts elements, and no more than 2^31 of them."""
+    content = bytearray(pickle.dumps(value))
+    content.extend(bytes(-len(content) % WORD))  # pickle stops at its own end
+    return torch.frombuffer(content, dtype=torch.int64)
+
+
+def unpacked(words: torch.Tensor) -> Any:
+    """What `packed` made words of."""
+    return pickle.loads(words.numpy().data)
 
 
 class Single:

@@ -29,9 +29,15 @@ PEER_TIMEOUT_S = 10  # of silence, then a peer is lost; also to meet a peer at t
 
 
 class Group(Protocol):
-    """Starts Horovod among the trainers of the moment."""
+    """Starts Horovod among the trainers of the moment.
+
+    Attributes:
+        elastic: whether the group may change.
+        slot: the trainer's number on its node, as long as it runs; None: its local rank is that.
+    """
 
     elastic: bool
+    slot: int | None
 
     def start(self) -> None:
         """Start Horovod; waits for the others.
@@ -57,6 +63,7 @@ class Launched:
     """
 
     elastic = False
+    slot = None
 
     def start(self) -> None:
         hvd.init()
@@ -77,6 +84,7 @@ class ElasticLaunched:
     """horovodrun with --host-discovery-script: its driver gives the places, Horovod asks it."""
 
     elastic = True
+    slot = None
 
     def __init__(self) -> None:
         self._changed = threading.Event()
@@ -112,10 +120,14 @@ class Joined:
             ranks in the order of their names.
         host: of its node; trainers of one host are numbered by Horovod's local rank.
         elastic: whether the group may change.
+        slot: of its node, where others come into the slots of those that are lost.
     """
 
-    def __init__(self, client: Client, name: str, host: str, *, elastic: bool):
+    def __init__(
+        self, client: Client, name: str, host: str, *, elastic: bool, slot: int | None = None
+    ):
         self.client, self.name, self.host, self.elastic = client, name, host, elastic
+        self.slot = slot
         self.generation = 0
         if elastic:
             threading.Thread(target=self._give_signs_of_life, daemon=True).start()

@@ -5,7 +5,6 @@ Legend: M trainers, P parameters in the flat buffer, S values in a row.
 
 from __future__ import annotations
 
-import pickle
 import time
 from collections.abc import Callable
 from typing import Any
@@ -14,7 +13,7 @@ import horovod.torch as hvd
 import torch
 from horovod.common.exceptions import HorovodInternalError
 
-from hvdtma.comm.communicator import TrainerLost
+from hvdtma.comm.communicator import TrainerLost, packed, unpacked
 from hvdtma.comm.groups import Group, Launched
 from hvdtma.errors import TrainerError
 
@@ -53,6 +52,9 @@ class HorovodComm:
                     ) from error
         self.rank, self.size = hvd.rank(), hvd.size()
         self.local_rank, self.local_size = hvd.local_rank(), hvd.local_size()
+        if self.group.slot is not None:
+            self.local_rank = self.group.slot
+        self._nccl: bool | None = None
 
     def newcomers_wait(self) -> bool:
         return self.group.newcomers_wait()
@@ -67,9 +69,7 @@ class HorovodComm:
         time.sleep(max(0.0, deadline - time.monotonic()))
 
     def sum(self, flat_P: torch.Tensor) -> torch.Tensor:
-        shared_gpu = flat_P.is_cuda and self.local_size > torch.cuda.device_count()
-        on_host = flat_P.is_cuda and (shared_gpu or not hvd.nccl_built())  # NCCL: one rank a GPU
-        buffer = flat_P.cpu() if on_host else flat_P
+        buffer = flat_P if self._through_nccl(flat_P.device) else flat_P.cpu()
         summed = _wait(lambda: hvd.allreduce_async(buffer, op=hvd.Sum, name="hvdtma.sum"))
         return summed.to(flat_P.device)
 
@@ -77,17 +77,17 @@ class HorovodComm:
         return _wait(lambda: hvd.allgather_async(row_S[None], name="hvdtma.rows"))
 
     def broadcast(self, value: Any, root: int = 0) -> Any:
-        content = _packed(value if self.rank == root else None)
-        length = _wait(lambda: hvd.broadcast_async(torch.tensor([len(content)]), root, "hvdtma.n"))
+        words = packed(value if self.rank == root else None)
+        length = _wait(lambda: hvd.broadcast_async(torch.tensor([len(words)]), root, "hvdtma.n"))
         if self.rank != root:
-            content = torch.empty(int(length), dtype=torch.uint8)
-        return _unpacked(_wait(lambda: hvd.broadcast_async(content, root, "hvdtma.object")))
+            words = torch.empty(int(length), dtype=torch.int64)
+        return unpacked(_wait(lambda: hvd.broadcast_async(words, root, "hvdtma.object")))
 
     def gather(self, value: Any) -> list[Any]:
-        content = _packed(value)
-        sizes = _wait(lambda: hvd.allgather_async(torch.tensor([len(content)]), "hvdtma.sizes"))
-        every = _wait(lambda: hvd.allgather_async(content, "hvdtma.objects"))
-        return [_unpacked(piece) for piece in every.split(sizes.tolist())]
+        words = packed(value)
+        sizes = _wait(lambda: hvd.allgather_async(torch.tensor([len(words)]), "hvdtma.sizes"))
+        every = _wait(lambda: hvd.allgather_async(words, "hvdtma.objects"))
+        return [unpacked(piece) for piece in every.split(sizes.tolist())]
 
     def deliver(self, pieces: list[torch.Tensor]) -> list[torch.Tensor]:
         splits = torch.tensor([len(piece) for piece in pieces], dtype=torch.int32)
@@ -95,13 +95,19 @@ class HorovodComm:
         received, lengths = _wait(lambda: hvd.alltoall_async(flat, splits, "hvdtma.deliver"))
         return list(received.split(lengths.tolist()))
 
+    def _through_nccl(self, device: torch.device) -> bool:
+        """Whether each trainer of the group has a GPU to itself, as NCCL wants; the same on all.
 
-def _packed(value: Any) -> torch.Tensor:
-    return torch.frombuffer(bytearray(pickle.dumps(value)), dtype=torch.uint8)
-
-
-def _unpacked(content: torch.Tensor) -> Any:
-    return pickle.loads(content.numpy().tobytes())
+        Asked once of a group: after trainers were lost and others came, local ranks do not say who
+        has which GPU.
+        """
+        if self._nccl is None:
+            gpu = None
+            if device.type == "cuda" and hvd.nccl_built():
+                gpu = str(torch.cuda.get_device_properties(device).uuid)
+            gpus = self.gather(gpu)
+            self._nccl = None not in gpus and len(set(gpus)) == self.size
+        return self._nccl
 
 
 def _wait(begin: Callable[[], int]) -> torch.Tensor:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from hvdtma.comm import InProcessGroup
-from hvdtma.comm.communicator import collect, everywhere, on_root
+from hvdtma.comm.communicator import collect, everywhere, on_root, packed, unpacked
 from hvdtma.errors import UserError
 
 
@@ -27,6 +27,14 @@ def test_what_is_collected_comes_to_trainer_0_only():
     every = [{"rank": rank, "rows": list(range(rank))} for rank in range(3)]
     assert InProcessGroup(3).run(trainer) == [every, [], []]
     assert InProcessGroup(1).run(trainer) == [every[:1]]
+
+
+@pytest.mark.parametrize("length", range(9))
+def test_objects_of_any_length_are_packed_in_words(length):
+    value = ["x" * length, torch.arange(length)]
+    text, numbers = unpacked(packed(value))
+    assert text == value[0]
+    assert numbers.equal(value[1])
 
 
 def test_a_sum_is_each_trainers_own():

@@ -219,6 +219,8 @@ def test_a_lost_trainer_is_started_again_and_joins(job, on_loss):
     assert job.events("round")[-1]["trainers"][-1]["steps"] > 0
     if on_loss == "redeal":
         assert len(job.events("deal")[-1]["trainers"]) == TRAINERS
+    slots = [process.environ()["HVDTMA_SLOT"] for process in job.trainers()]
+    assert sorted(slots) == [str(slot) for slot in range(TRAINERS)]
     job.driver.send_signal(signal.SIGTERM)
     assert job.wait()[0] == INTERRUPTED
 

@@ -5,6 +5,8 @@ import os
 import re
 import signal
 import stat
+import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -12,13 +14,16 @@ from rich.console import Console
 
 import slurm.states
 import slurm.watch
+from hvdtma.cli.communicator import enter_unless
+from hvdtma.comm.communicator import TooFewLeft
 from hvdtma.config import dump_config, parse_config
 from hvdtma.errors import INTERRUPTED, Interrupted, UserError
 from hvdtma.files import append_json
+from hvdtma.interrupt import Interrupt
 from hvdtma.train.run_folder import RunFolder
 from slurm.defaults import find_defaults
 from slurm.folder import JobFolder
-from slurm.job import Job
+from slurm.job import Job, run_command
 from slurm.parts import Part
 from slurm.submission import submit
 from slurm.sweep import combinations, folder_name
@@ -185,6 +190,28 @@ def test_submitits_own_handler_is_called_once_work_was_saved(monkeypatch, told_a
         signal.signal(signal.SIGUSR2, before)
     assert ended.value.code == INTERRUPTED
     assert called == [(signal.SIGUSR2, None)] * again
+
+
+def test_a_command_told_before_it_can_hear_is_run_again():
+    threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGUSR2)).start()
+    with pytest.raises(Interrupted):
+        run_command([sys.executable, "-c", "import time; time.sleep(60)"])
+
+
+def test_a_command_that_dies_of_itself_is_not_run_again():
+    with pytest.raises(SystemExit) as ended:
+        run_command([sys.executable, "-c", "import os; os.kill(os.getpid(), 12)"])
+    assert ended.value.code == 140
+
+
+@pytest.mark.parametrize(("elastic", "error"), [(True, Interrupted), (False, TooFewLeft)])
+def test_only_elastic_trainers_wait_in_vain_to_be_run_again(monkeypatch, tmp_path, elastic, error):
+    def in_vain(*args, **options):
+        raise TooFewLeft("1 of 2 trainers came", last_word=True)
+
+    monkeypatch.setattr("hvdtma.cli.communicator.enter", in_vain)
+    with Interrupt() as interrupt, pytest.raises(error, match="1 of 2 trainers came"):
+        enter_unless(interrupt, tmp_path, elastic=elastic)
 
 
 def test_the_folder_is_refused_if_others_could_change_what_is_run(tmp_path, monkeypatch):

@@ -7,26 +7,34 @@ from dataclasses import dataclass
 
 from hvdtma.comm.rendezvous.client import Client
 
-INVITATION = ("HVDTMA_ADDRESS", "HVDTMA_PORT", "HVDTMA_SECRET", "HVDTMA_NAME", "HVDTMA_HOST")
+INVITATION = (
+    "HVDTMA_ADDRESS",
+    "HVDTMA_PORT",
+    "HVDTMA_SECRET",
+    "HVDTMA_NAME",
+    "HVDTMA_HOST",
+    "HVDTMA_SLOT",
+)
 
 
 @dataclass(frozen=True)
 class Invitation:
-    """Where the job's rendezvous is, its secret, and the trainer's name and host in the job."""
+    """Where the job's rendezvous is, its secret, and the trainer's name, host and slot there."""
 
     address: str
     port: int
     secret: str
     name: str
     host: str
+    slot: int
 
     @classmethod
     def here(cls) -> Invitation | None:
         """The invitation of this process; None if no driver started it."""
         if any(key not in os.environ for key in INVITATION):
             return None
-        address, port, *rest = (os.environ[key] for key in INVITATION)
-        return cls(address, int(port), *rest)
+        address, port, secret, name, host, slot = (os.environ[key] for key in INVITATION)
+        return cls(address, int(port), secret, name, host, int(slot))
 
     @property
     def variables(self) -> dict[str, str]:

@@ -1,0 +1,22 @@
+"""What words of a command line are taken for."""
+
+from pathlib import Path
+
+from hvdtma.cli.wanted import what_to_train
+from hvdtma.config import dump_config, parse_config
+
+VALUES = {"store": "graph.zarr", "run": "run", "rounds": 1}
+
+
+def test_an_override_with_a_path_is_no_config(tmp_path):
+    run = tmp_path / "run"
+    run.mkdir()
+    dump_config(parse_config(VALUES | {"run": str(run)}), run / "config.yaml")
+    config, _ = what_to_train(Path("scratch_dir=/scratch/me"), None, resume=run)
+    assert str(config.scratch_dir) == "/scratch/me"
+
+
+def test_a_config_may_have_such_a_name(tmp_path):
+    named = tmp_path / "lr=0.1.yaml"
+    dump_config(parse_config(VALUES | {"seed": 7}), named)
+    assert what_to_train(named, None, resume=tmp_path).config.seed == 7
