@@ -63,7 +63,7 @@ class Launched:
     """
 
     elastic = False
-    slot = None
+    slot: int | None = None
 
     def start(self) -> None:
         hvd.init()
@@ -84,7 +84,7 @@ class ElasticLaunched:
     """horovodrun with --host-discovery-script: its driver gives the places, Horovod asks it."""
 
     elastic = True
-    slot = None
+    slot: int | None = None
 
     def __init__(self) -> None:
         self._changed = threading.Event()
