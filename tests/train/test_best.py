@@ -1,5 +1,7 @@
 """A run's model found again: on the graph it was trained on, or with a word about another."""
 
+import json
+
 import pytest
 
 from hvdtma.comm import Single
@@ -106,6 +108,14 @@ def test_a_run_that_ends_early_says_why_in_its_report(store, tmp_path, monkeypat
     last = read_lines(RunFolder.open(config.run).metrics)[-1]
     assert last["kind"] == "failed"
     assert words in last["why"]
+
+
+def test_a_score_of_a_sample_says_so(store, tmp_path, hvdtma):
+    config = config_of(store, tmp_path, evaluate={"mode": "final", "sample": 5})
+    summary = train(config, Single())
+    status, out, err = hvdtma("evaluate", config.run)
+    assert status == 0, err
+    assert json.loads(out)["scored_sample"] == summary["scored_sample"] == 5
 
 
 def test_one_node_left_over_does_not_stop_batch_norm(store, tmp_path):
