@@ -67,8 +67,10 @@ class TimedAveraging:
         outer: from the averaged update to the next parameters; `Average` or `Nesterov`.
         comm: None is Horovod, initialised here if it is not yet.
 
-    Raises UserError for intervals that are not positive and unknown choices; `NonFiniteLoss` on
-    every trainer when one trainer's loss is not finite.
+    Raises UserError for intervals that are not positive and unknown choices; TrainerError where
+    Horovod, started here, does not find what its launcher started. The calls that average raise
+    `NonFiniteLoss` on every trainer when one trainer's loss is not finite, UserError when
+    `optimizer_state` cannot be averaged, and TrainerLost when another trainer ended.
     """
 
     def __init__(
@@ -137,9 +139,10 @@ class TimedAveraging:
         """Ask for the end; every trainer stops at the next aggregation.
 
         `Stop.INTERRUPTED` ends the round at once, and nothing is averaged: the trainers stop in
-        the middle of it, to go on another time. May be called by a signal handler.
+        the middle of it, to go on another time; no other reason takes its place. May be called by
+        a signal handler.
         """
-        self.wanted_stop = reason
+        self.wanted_stop = max(self.wanted_stop, reason)
 
     def step(self, loss: torch.Tensor | None = None, examples: int = 1) -> Aggregation | None:
         """Count an optimiser step; if that ends the round, aggregate and say what that did."""

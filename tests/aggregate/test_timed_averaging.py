@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from hvdtma import TimedAveraging
-from hvdtma.aggregate import Nesterov, NonFiniteLoss
+from hvdtma.aggregate import Nesterov, NonFiniteLoss, Stop
 from hvdtma.comm import InProcessGroup, Single
 from hvdtma.errors import UserError
 
@@ -170,6 +170,14 @@ def test_one_trainers_wish_to_stop_stops_all_at_the_next_aggregation():
         return averaging.rounds_done, averaging.stopped.words
 
     assert InProcessGroup(3).run(trainer) == [(4, "early stopping")] * 3
+
+
+def test_an_interruption_is_not_forgotten_when_training_would_stop_early_too():
+    averaging = TimedAveraging(model_with(0.0), interval_steps=1, comm=Single())
+    averaging.stop(Stop.INTERRUPTED)
+    averaging.stop()
+    averaging.step()
+    assert averaging.stopped is Stop.INTERRUPTED
 
 
 def test_a_loss_that_is_not_finite_stops_everyone_and_names_trainer_step_and_round():
