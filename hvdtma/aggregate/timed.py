@@ -259,13 +259,13 @@ class TimedAveraging:
             update_P = torch.zeros_like(theta_P)
             if share:  # else its parameters may be anything
                 update_P = share * (self.flat.read() - theta_P)
-            state = self._state_to_average(share)
+            state = self._state_to_average(share, weights_M)
             summed = self.comm.sum(torch.cat([update_P, state]))
             if not torch.isfinite(summed).all():  # the same bits everywhere: all raise
                 self._diverged()
             theta_P = self.outer(theta_P, summed[: len(theta_P)])
             self.flat.write(theta_P)
-            if len(state):
+            if 0 < len(state) == self.flat_optimizer.size:  # else it has none to put it into yet
                 self.flat_optimizer.write(summed[len(theta_P) :])
         self.theta_P = self.flat.read()
         if not torch.isfinite(self.theta_P).all():
@@ -280,16 +280,21 @@ class TimedAveraging:
             f"the last good round is {self.rounds_done}. Try a smaller optimizer.lr"
         )
 
-    def _state_to_average(self, share: float) -> torch.Tensor:
+    def _state_to_average(self, share: float, weights_M: torch.Tensor) -> torch.Tensor:
+        """This trainer's part of the averaged state; zeros if it did nothing, and may have none."""
         if self.optimizer_state != "average":
             return self.theta_P.new_zeros(0)
-        state = self.flat_optimizer.read().to(self.theta_P.device)
-        if len(set(self.comm.gather(len(state)))) > 1:
+        size_M = torch.tensor(self.comm.gather(self.flat_optimizer.size))
+        sizes = set(size_M[weights_M > 0].tolist())
+        if len(sizes) > 1:
             raise UserError(
-                "optimizer_state 'average' needs every trainer to have taken a step; "
-                "a trainer has nothing to train on: use keep, or fewer trainers"
+                "optimizer_state 'average' needs the same state on every trainer, but they are of "
+                f"{', '.join(map(str, sorted(sizes)))} values: some parameters had no gradient on "
+                "one of them; use keep"
             )
-        return share * state
+        if not share:
+            return self.theta_P.new_zeros(sizes.pop())
+        return share * self.flat_optimizer.read().to(self.theta_P)
 
     def _raise_if_not_finite(self, rows_MS: torch.Tensor) -> None:
         bad_M = rows_MS[:, BAD_STEP]
