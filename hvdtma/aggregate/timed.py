@@ -113,9 +113,10 @@ class TimedAveraging:
         self.wanted_stop = Stop.NOT
         self.newcomers = False  # whether any waited at the last aggregation
         self.last: Aggregation | None = None
-        self.theta_P = torch.zeros(0)
-        self.started = False
-        self.round = Round(0.0)
+        self.theta_P = self.flat.read()
+        self.started = False  # until all have begun: then theta and the clock are everybody's
+        self.began = self.ended = self.comm.clock()
+        self.round = Round(self.began)
 
     @property
     def running(self) -> bool:
@@ -125,8 +126,10 @@ class TimedAveraging:
         return self.stopped is Stop.NOT
 
     def start(self) -> None:
-        """Take trainer 0's parameters, and start everybody's clock together."""
-        self.started = True
+        """Take trainer 0's parameters, and start everybody's clock together.
+
+        Raises TrainerLost if a trainer ended before it; then it may be called again.
+        """
         self.theta_P = self.flat.read()
         if self.comm.size > 1:
             self.theta_P = self.comm.broadcast(self.theta_P.cpu()).to(self.theta_P.device)
@@ -134,6 +137,7 @@ class TimedAveraging:
         self.comm.gather_rows(torch.zeros(1))  # a barrier
         self.began = self.ended = self.comm.clock()
         self.round = Round(self.began)
+        self.started = True
 
     def stop(self, reason: Stop = Stop.EARLY) -> None:
         """Ask for the end; every trainer stops at the next aggregation.
@@ -179,7 +183,7 @@ class TimedAveraging:
     @property
     def elapsed_s(self) -> float:
         """From the common start to the end of the last aggregation."""
-        return self.ended - self.began if self.started else 0.0
+        return self.ended - self.began
 
     @contextmanager
     def paused(self) -> Iterator[None]:
