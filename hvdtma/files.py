@@ -88,9 +88,17 @@ def sync_folder(path: Path) -> None:
 
 
 def append_json(path: Path, value: Any) -> None:
-    """Add one line of JSON; numbers that are not finite become null."""
-    with path.open("a") as file:
-        file.write(json.dumps(finite(value)) + "\n")
+    """Add one line of JSON; numbers that are not finite become null.
+
+    It takes the place of a last line without an end: whoever wrote it was killed, or its disk full.
+    """
+    line = json.dumps(finite(value)) + "\n"
+    with path.open("a+b") as file:
+        end = file.seek(0, os.SEEK_END)
+        file.seek(max(end - 1, 0))
+        if file.read(1) not in (b"\n", b""):
+            file.truncate(path.read_bytes().rfind(b"\n") + 1)
+        file.write(line.encode())
 
 
 def finite(value: Any) -> Any:

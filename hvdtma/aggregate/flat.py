@@ -51,6 +51,11 @@ class FlatOptimizer:
             if torch.is_tensor(state[name]) and state[name].is_floating_point()
         ]
 
+    @property
+    def size(self) -> int:
+        """Values in it; none before the first step."""
+        return sum(tensor.numel() for tensor in self.tensors)
+
     def read(self) -> torch.Tensor:
         return flatten(self.tensors)
 

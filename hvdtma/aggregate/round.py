@@ -18,7 +18,7 @@ ARRIVED, WEIGHT, STEPS, EXAMPLES, LOSS_SUM, TRAIN_S, WANTED_STOP, BAD_STEP, NEWC
 
 
 class Stop(IntEnum):
-    """Why the rounds ended; travels as a number."""
+    """Why the rounds ended; travels as a number. Of several reasons the highest one counts."""
 
     NOT = 0
     ROUNDS = 1
@@ -45,7 +45,7 @@ class Aggregation:
         time_s: training time when the last trainer arrived.
         aggregate_s: what averaging itself took on this trainer.
         steps, examples, losses, train_s, wait_s, weights: per trainer [M]; losses are means over
-            the round's steps (NaN without a step), weights sum to 1.
+            the round's steps (NaN without a step), weights sum to 1, or are 0 if nobody trained.
     """
 
     round: int

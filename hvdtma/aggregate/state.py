@@ -23,6 +23,7 @@ class Standing:
         theta_P, velocity_P: global parameters, and the outer step's memory if it has one.
         clock_s: since the common start, elapsed_s: until the end of the last aggregation.
         last: what the last aggregation did.
+        started: whether there was a common start; else theta_P is one trainer's own, as it began.
     """
 
     theta_P: torch.Tensor
@@ -33,6 +34,7 @@ class Standing:
     elapsed_s: float
     last: Aggregation | None = None
     stopped: Stop = Stop.NOT
+    started: bool = True
 
     @classmethod
     def of(cls, averaging: TimedAveraging) -> Standing:
@@ -47,6 +49,7 @@ class Standing:
             averaging.elapsed_s,
             averaging.last,
             averaging.stopped,
+            averaging.started,
         )
 
     def take(self, averaging: TimedAveraging, *, told_at: float | None = None) -> None:
@@ -64,7 +67,8 @@ class Standing:
         averaging.rounds_done, averaging.next_grid = self.rounds_done, self.next_grid
         averaging.began = now - self.clock_s
         averaging.ended = averaging.began + self.elapsed_s
-        averaging.last, averaging.started, averaging.stopped = self.last, True, self.stopped
+        averaging.last, averaging.stopped = self.last, self.stopped
+        averaging.started = self.started
         averaging.round = Round(averaging.comm.clock())
 
 

@@ -67,8 +67,10 @@ class TimedAveraging:
         outer: from the averaged update to the next parameters; `Average` or `Nesterov`.
         comm: None is Horovod, initialised here if it is not yet.
 
-    Raises UserError for intervals that are not positive and unknown choices; `NonFiniteLoss` on
-    every trainer when one trainer's loss is not finite.
+    Raises UserError for intervals that are not positive and unknown choices; TrainerError where
+    Horovod, started here, does not find what its launcher started. The calls that average raise
+    `NonFiniteLoss` on every trainer when one trainer's loss is not finite, UserError when
+    `optimizer_state` cannot be averaged, and TrainerLost when another trainer ended.
     """
 
     def __init__(
@@ -111,9 +113,10 @@ class TimedAveraging:
         self.wanted_stop = Stop.NOT
         self.newcomers = False  # whether any waited at the last aggregation
         self.last: Aggregation | None = None
-        self.theta_P = torch.zeros(0)
-        self.started = False
-        self.round = Round(0.0)
+        self.theta_P = self.flat.read()
+        self.started = False  # until all have begun: then theta and the clock are everybody's
+        self.began = self.ended = self.comm.clock()
+        self.round = Round(self.began)
 
     @property
     def running(self) -> bool:
@@ -123,8 +126,10 @@ class TimedAveraging:
         return self.stopped is Stop.NOT
 
     def start(self) -> None:
-        """Take trainer 0's parameters, and start everybody's clock together."""
-        self.started = True
+        """Take trainer 0's parameters, and start everybody's clock together.
+
+        Raises TrainerLost if a trainer ended before it; then it may be called again.
+        """
         self.theta_P = self.flat.read()
         if self.comm.size > 1:
             self.theta_P = self.comm.broadcast(self.theta_P.cpu()).to(self.theta_P.device)
@@ -132,14 +137,16 @@ class TimedAveraging:
         self.comm.gather_rows(torch.zeros(1))  # a barrier
         self.began = self.ended = self.comm.clock()
         self.round = Round(self.began)
+        self.started = True
 
     def stop(self, reason: Stop = Stop.EARLY) -> None:
         """Ask for the end; every trainer stops at the next aggregation.
 
         `Stop.INTERRUPTED` ends the round at once, and nothing is averaged: the trainers stop in
-        the middle of it, to go on another time. May be called by a signal handler.
+        the middle of it, to go on another time; no other reason takes its place. May be called by
+        a signal handler.
         """
-        self.wanted_stop = reason
+        self.wanted_stop = max(self.wanted_stop, reason)
 
     def step(self, loss: torch.Tensor | None = None, examples: int = 1) -> Aggregation | None:
         """Count an optimiser step; if that ends the round, aggregate and say what that did."""
@@ -176,7 +183,7 @@ class TimedAveraging:
     @property
     def elapsed_s(self) -> float:
         """From the common start to the end of the last aggregation."""
-        return self.ended - self.began if self.started else 0.0
+        return self.ended - self.began
 
     @contextmanager
     def paused(self) -> Iterator[None]:
@@ -256,13 +263,13 @@ class TimedAveraging:
             update_P = torch.zeros_like(theta_P)
             if share:  # else its parameters may be anything
                 update_P = share * (self.flat.read() - theta_P)
-            state = self._state_to_average(share)
+            state = self._state_to_average(share, weights_M)
             summed = self.comm.sum(torch.cat([update_P, state]))
             if not torch.isfinite(summed).all():  # the same bits everywhere: all raise
                 self._diverged()
             theta_P = self.outer(theta_P, summed[: len(theta_P)])
             self.flat.write(theta_P)
-            if len(state):
+            if 0 < len(state) == self.flat_optimizer.size:  # else it has none to put it into yet
                 self.flat_optimizer.write(summed[len(theta_P) :])
         self.theta_P = self.flat.read()
         if not torch.isfinite(self.theta_P).all():
@@ -277,16 +284,21 @@ class TimedAveraging:
             f"the last good round is {self.rounds_done}. Try a smaller optimizer.lr"
         )
 
-    def _state_to_average(self, share: float) -> torch.Tensor:
+    def _state_to_average(self, share: float, weights_M: torch.Tensor) -> torch.Tensor:
+        """This trainer's part of the averaged state; zeros if it did nothing, and may have none."""
         if self.optimizer_state != "average":
             return self.theta_P.new_zeros(0)
-        state = self.flat_optimizer.read().to(self.theta_P.device)
-        if len(set(self.comm.gather(len(state)))) > 1:
+        size_M = torch.tensor(self.comm.gather(self.flat_optimizer.size))
+        sizes = set(size_M[weights_M > 0].tolist())
+        if len(sizes) > 1:
             raise UserError(
-                "optimizer_state 'average' needs every trainer to have taken a step; "
-                "a trainer has nothing to train on: use keep, or fewer trainers"
+                "optimizer_state 'average' needs the same state on every trainer, but they are of "
+                f"{', '.join(map(str, sorted(sizes)))} values: some parameters had no gradient on "
+                "one of them; use keep"
             )
-        return share * state
+        if not share:
+            return self.theta_P.new_zeros(sizes.pop())
+        return share * self.flat_optimizer.read().to(self.theta_P)
 
     def _raise_if_not_finite(self, rows_MS: torch.Tensor) -> None:
         bad_M = rows_MS[:, BAD_STEP]

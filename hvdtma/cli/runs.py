@@ -107,7 +107,8 @@ def evaluate(
     )
     check_scoring_scratch(config, best.store)
     metrics = Scorer(config, best.store)(best.model, part)
-    typer.echo(json.dumps({"round": best.round, "part": part, **metrics}, indent=2))
+    facts = {"round": best.round, "part": part, "scored_sample": config.evaluate.sample or None}
+    typer.echo(json.dumps(facts | metrics, indent=2))
 
 
 def embed(

@@ -12,9 +12,26 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
+
+
+class RandomState(NamedTuple):
+    """Where PyTorch's random numbers stand: the CPU's, and the current GPU's once one is used."""
+
+    cpu: torch.Tensor
+    cuda: torch.Tensor | None
+
+    @classmethod
+    def now(cls) -> RandomState:
+        used = torch.cuda.is_initialized()
+        return cls(torch.get_rng_state(), torch.cuda.get_rng_state() if used else None)
+
+    def restore(self) -> None:
+        torch.set_rng_state(self.cpu)
+        if self.cuda is not None:
+            torch.cuda.set_rng_state(self.cuda)
 
 
 class InProcessGroup:
@@ -35,6 +52,7 @@ class InProcessGroup:
         self.clocks = [0.0] * size
         self.exchanges = 0
         self.failure: BaseException | None = None
+        self.ended: set[int] = set()
 
     def run(self, function: Callable[[InProcessComm], Any]) -> list[Any]:
         """Call `function(comm)` as every trainer; their results by rank, or the first failure."""
@@ -47,9 +65,11 @@ class InProcessGroup:
             except BaseException as error:  # noqa: BLE001 - raised again by the caller below
                 self.failure = self.failure or error
             comm.pause()
+            self.ended.add(comm.rank)
             self.pass_turn(comm.rank)
 
-        state = torch.get_rng_state()
+        self.ended.clear()
+        state = RandomState.now()
         threads = [
             threading.Thread(target=trainer, args=(InProcessComm(self, rank, state),), daemon=True)
             for rank in range(self.size)
@@ -63,9 +83,10 @@ class InProcessGroup:
         return results
 
     def pass_turn(self, rank: int) -> None:
-        """Let the trainer after `rank` compute."""
+        """Let the next trainer after `rank` compute that has not ended."""
+        after = [*range(rank + 1, self.size), *range(rank + 1)]
         with self.changed:
-            self.turn = (rank + 1) % self.size
+            self.turn = next((other for other in after if other not in self.ended), 0)
             self.changed.notify_all()
 
     def combine(self, combine: Callable[[list], Any], num_bytes: int) -> None:
@@ -81,7 +102,7 @@ class InProcessComm:
 
     elastic = False
 
-    def __init__(self, group: InProcessGroup, rank: int, random_state: torch.Tensor):
+    def __init__(self, group: InProcessGroup, rank: int, random_state: RandomState):
         self.group, self.rank, self.size = group, rank, group.size
         self.local_rank, self.local_size = 0, 1  # each stands for a machine of its own
         self.random_state = random_state
@@ -123,13 +144,13 @@ class InProcessComm:
             group.changed.wait_for(lambda: group.turn == self.rank or group.failure)
         if group.failure is not None:
             raise RuntimeError("another trainer failed") from group.failure
-        torch.set_rng_state(self.random_state)
+        self.random_state.restore()
         self.resumed_at = time.perf_counter()
 
     def pause(self) -> None:
         """Stop this trainer's clock and put its random numbers by."""
         self.group.clocks[self.rank] = self.clock()
-        self.random_state = torch.get_rng_state()
+        self.random_state = RandomState.now()
 
     def _exchange(self, value: Any, combine: Callable[[list], Any], num_bytes: int = 0) -> Any:
         """Give a value, let the others give theirs, and take what `combine` makes of them all."""

@@ -23,9 +23,14 @@ def link_metrics(rank_n: torch.Tensor, auc: float) -> dict[str, float]:
 
 
 def area_under_roc(positive_n: np.ndarray, negative_n: np.ndarray) -> float:
-    """AUC of positives against as many negatives (the first one drawn for each)."""
+    """AUC of positives against as many negatives (the first one drawn for each).
+
+    As in `ranks`, a score that is NaN is the wrong one: a positive's lowest, a negative's highest.
+    """
     truth = np.r_[np.ones(len(positive_n)), np.zeros(len(negative_n))]
-    return float(roc_auc_score(truth, np.r_[positive_n, negative_n]))
+    lowest, highest = np.finfo(positive_n.dtype).min, np.finfo(negative_n.dtype).max
+    scores = np.nan_to_num(positive_n, nan=lowest), np.nan_to_num(negative_n, nan=highest)
+    return float(roc_auc_score(truth, np.r_[scores]))
 
 
 def class_metrics(predicted_Q: np.ndarray, label_Q: np.ndarray) -> dict[str, float]:

@@ -18,7 +18,6 @@ from pathlib import Path
 import torch
 import xxhash
 from rich.markup import escape
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import load, save
 
 from hvdtma.aggregate import Aggregation, TimedAveraging
@@ -30,7 +29,7 @@ from hvdtma.errors import UserError
 from hvdtma.files import finite, replacing, sync_folder, write_through
 from hvdtma.shard.resident import HandSize
 from hvdtma.train.optimizer_state import optimizer_tensors, restore_optimizer
-from hvdtma.train.run_folder import RunFolder
+from hvdtma.train.run_folder import RunFolder, round_of
 from hvdtma.train.trainer import SetPlace, Trainer
 
 VERSION = 1
@@ -230,12 +229,8 @@ def open_checkpoint(path: Path) -> Checkpoint:
 
 def restore_best(run: RunFolder, checkpoint: Checkpoint) -> None:
     """Put the best round of the time back, unless the one that is there is not of a later round."""
-    try:
-        with safe_open(run.best, framework="pt") as file:
-            if int(file.metadata()["round"]) <= checkpoint.facts["rounds_done"]:
-                return
-    except (FileNotFoundError, SafetensorError):
-        pass  # there is none, or not a whole one
+    if 0 < round_of(run.best) <= checkpoint.facts["rounds_done"]:
+        return
     kept = checkpoint.path / BEST
     if kept.exists():
         with replacing(run.best) as beside:

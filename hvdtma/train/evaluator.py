@@ -21,7 +21,7 @@ from hvdtma.files import append_json
 from hvdtma.graph.store import open_store
 from hvdtma.tasks import make_model, make_task
 from hvdtma.train.folder import read_lines
-from hvdtma.train.run_folder import RunFolder, read_model, write_model
+from hvdtma.train.run_folder import RunFolder, read_model, round_of, write_model
 
 POLL_S = 0.1
 REFUSED = 2  # exit status: what is wrong is said in one line, and would be met again
@@ -41,10 +41,10 @@ class RoundScorer:
         task = make_task(self.config, store)
         self.model = make_model(self.config, store, task)
         self.scorer = Scorer(self.config, store)
-        before = read_lines(run.scores)  # of an evaluator that died
-        metric = self.config.metric
-        kept = before if run.best.exists() else []
-        self.best = max((event["metrics"][metric] for event in kept), default=float("-inf"))
+        before = read_lines(run.scores)  # of an evaluator that died, or of a run that goes on
+        kept = round_of(run.best)  # perhaps chosen by another metric: others may have scored higher
+        known = [event for event in before if event["round"] == kept] or (before if kept else [])
+        self.best = max((e["metrics"][self.config.metric] for e in known), default=float("-inf"))
         self.last_round = max((event["round"] for event in before), default=0)
 
     def score(self, path: Path) -> None:

@@ -71,6 +71,7 @@ def deal_due(trainer: Trainer, rounds_done: int) -> bool:
 
 def redeal(trainer: Trainer, averaging: TimedAveraging, watch: Watch) -> None:
     """Take the next deal; a collective call."""
+    trainer.dealing = True
     everywhere(averaging.comm, partial(trainer.take_next_deal, averaging.rounds_done))
     averaging.weight = hand_weight(trainer)
     announce_deal(trainer, averaging, watch)
@@ -89,6 +90,7 @@ def announce_deal(trainer: Trainer, averaging: TimedAveraging, watch: Watch) -> 
 
     Edges and positives are estimated from the first resident set, where there are several.
     """
+    trainer.dealing = True
     dealt = trainer.dealt.size
     hand = {
         "blocks": len(trainer.hand),
@@ -98,4 +100,6 @@ def announce_deal(trainer: Trainer, averaging: TimedAveraging, watch: Watch) -> 
         "positives": trainer.task.num_examples(dealt),
         "resident_edges": trainer.shard.num_edges,
     }
-    watch.deal(averaging, trainer.deal, averaging.comm.gather(hand))
+    hands = averaging.comm.gather(hand)
+    trainer.dealing = False
+    watch.deal(averaging, trainer.deal, hands)

@@ -1,6 +1,8 @@
 """Trainers come and go: who is left goes on, who is new is told where all stand.
 
     a trainer is lost        the collective that all are in fails; nothing done in the round is lost
+    ... while blocks are     some may have missed that deal: it is followed by another
+        dealt anew
     a newcomer waits         trainer 0 says so at the next aggregation
     either way               all regroup, call the roll, and go on where the farthest one stands
 
@@ -24,10 +26,20 @@ from hvdtma.train.trainer import Move, Trainer
 class Present:
     """What one who trained before answers at the roll call."""
 
+    started: bool
     rounds_done: int
+    deal: int
+    dealing: bool
+    moving: bool
     seat: int
+    seats: int
     lost: bool
     stopped: Stop
+
+    @property
+    def reached(self) -> tuple[bool, int, int]:
+        """How far it came; an aggregation or a deal that one missed another may have had."""
+        return self.started, self.rounds_done, self.deal
 
 
 @dataclass(frozen=True)
@@ -64,16 +76,29 @@ def regroup(trainer: Trainer, averaging: TimedAveraging, run: Path, *, lost: boo
     comm, start = averaging.comm, time.monotonic()
     round_, before = averaging.rounds_done + 1, comm.size
     comm.regroup()
-    roll = comm.gather(Present(averaging.rounds_done, trainer.seat, lost, averaging.stopped))
+    roll = comm.gather(
+        Present(
+            averaging.started,
+            averaging.rounds_done,
+            trainer.deal,
+            trainer.dealing,
+            trainer.move is not None,
+            trainer.seat,
+            trainer.seats,
+            lost,
+            averaging.stopped,
+        )
+    )
     leader = farthest(roll)
     facts = (trainer.seats, trainer.deal, trainer.dealt_at)
     mine = Briefing(trainer.config, run, *facts, Standing.of(averaging))
     told = comm.broadcast(mine if comm.rank == leader else None, leader)
-    if told.standing.rounds_done > averaging.rounds_done:
-        told.standing.take(averaging)  # its update was in that round's average
+    then = told.standing
+    if (then.started, then.rounds_done) > (averaging.started, averaging.rounds_done):
+        then.take(averaging)  # its update was in that round's average
     averaging.stopped = stopped_at(roll)
-    if must_redeal(roll, told):
-        trainer.move = everyones_move(roll, told, comm.rank)
+    trainer.deal = told.deal  # the next one has the same number for all
+    trainer.move = move_of(roll, told, comm.rank)
     stayed = sum(present is not None for present in roll)
     took_s = time.monotonic() - start
     return Change(round_, comm.size, before - stayed, comm.size - stayed, took_s)
@@ -93,12 +118,10 @@ def take_seat(trainer: Trainer, roll: list[Present | None], told: Briefing, rank
     Raises UserError if it cannot be read.
     """
     trainer.deal, trainer.dealt_at = told.deal, told.dealt_at
-    if must_redeal(roll, told):
-        trainer.move = everyones_move(roll, told, rank)
-        return
-    before = sum(present is None for present in roll[:rank])
-    trainer.seat, trainer.seats = free_seats(roll, told)[before], told.seats
-    trainer.take_deal(told.deal)
+    trainer.move = move_of(roll, told, rank)
+    if trainer.move is None:
+        trainer.seat, trainer.seats = seats_of(roll, told)[rank], told.seats
+        trainer.take_deal(told.deal)
 
 
 def stopped_at(roll: list[Present | None]) -> Stop:
@@ -108,8 +131,8 @@ def stopped_at(roll: list[Present | None]) -> Stop:
 
 def farthest(roll: list[Present | None]) -> int:
     """The first of those who have come farthest."""
-    rounds = [present.rounds_done if present else -1 for present in roll]
-    return rounds.index(max(rounds))
+    reached = [present.reached if present else (False, -1, -1) for present in roll]
+    return reached.index(max(reached))
 
 
 def free_seats(roll: list[Present | None], told: Briefing) -> list[int]:
@@ -117,14 +140,30 @@ def free_seats(roll: list[Present | None], told: Briefing) -> list[int]:
     return sorted(set(range(told.seats)) - {present.seat for present in roll if present})
 
 
+def seats_of(roll: list[Present | None], told: Briefing) -> list[int]:
+    """Everyone's seat, by rank, where there is a free one for each newcomer."""
+    free = iter(free_seats(roll, told))
+    return [present.seat if present else next(free) for present in roll]
+
+
 def must_redeal(roll: list[Present | None], told: Briefing) -> bool:
     """Whether all blocks are dealt anew, and a newcomer does not just take a free seat."""
+    if any(present.moving or present.seats != told.seats for present in roll if present):
+        return True  # as was said before; one may have missed it, or another have moved already
     free = free_seats(roll, told)
     new = sum(present is None for present in roll)
     return new > len(free) or (told.config.on_loss == "redeal" and len(free) > 0)
 
 
-def everyones_move(roll: list[Present | None], told: Briefing, rank: int) -> Move:
-    """To a seat for each: now, or once the round is over that some of them are in."""
-    in_round = any(present is not None and present.lost for present in roll)
-    return Move(rank, len(roll), told.standing.rounds_done + in_round)
+def move_of(roll: list[Present | None], told: Briefing, rank: int) -> Move | None:
+    """To which seat one moves, if blocks are dealt anew; the deal is the same for all.
+
+    At once where a deal was under way; else once the round is over that some of them are in.
+    """
+    dealing = any(present.dealing for present in roll if present)
+    in_round = any(present.lost for present in roll if present) and not dealing
+    if must_redeal(roll, told):
+        return Move(rank, len(roll), told.standing.rounds_done + in_round)
+    if dealing:
+        return Move(seats_of(roll, told)[rank], told.seats, told.standing.rounds_done)
+    return None

@@ -15,6 +15,7 @@ from torch.utils.tensorboard import SummaryWriter
 from hvdtma.aggregate import Aggregation, TimedAveraging
 from hvdtma.config import TrainConfig
 from hvdtma.console import console
+from hvdtma.errors import UserError
 from hvdtma.files import append_json
 from hvdtma.interrupt import unheard
 from hvdtma.train.evaluator import REFUSED, RoundScorer
@@ -153,8 +154,16 @@ class Recorder(Watch):
         self.board.close()
 
     def event(self, event: dict) -> None:
-        """Log an event and show it."""
-        append_json(self.run.metrics, event)
+        """Log an event and show it.
+
+        Raises UserError if it cannot be written.
+        """
+        try:
+            append_json(self.run.metrics, event)
+        except OSError as error:
+            raise UserError(
+                f"what happens cannot be logged to {self.run.metrics}: {error.strerror or error}"
+            ) from error
         self.view.update(event)
 
     def deal(self, averaging: TimedAveraging, number: int, hands: list[dict]) -> None:

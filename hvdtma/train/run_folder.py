@@ -145,6 +145,15 @@ def write_model(path: Path, model: nn.Module, **facts: object) -> None:
         beside.write_bytes(content)
 
 
+def round_of(path: Path) -> int:
+    """Which round a file of parameters is of; 0 if there is none, or not a whole one."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return int(file.metadata()["round"])
+    except (FileNotFoundError, SafetensorError):
+        return 0
+
+
 def read_model(path: Path, model: nn.Module) -> dict[str, str]:
     """Load parameters into a model of the same config; the facts beside them.
 

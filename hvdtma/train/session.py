@@ -5,6 +5,7 @@ from __future__ import annotations
 import resource
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -70,13 +71,11 @@ def train(
             summary = _to_the_end(begun, lead, start, interrupt)
         except (UserError, Interrupted) as error:
             kind = "interrupted" if isinstance(error, Interrupted) else "failed"
-            lead.event({"kind": kind, "why": str(error)})
-            lead.report()
+            _say_why(lead, kind, str(error))
             raise
         except KeyboardInterrupt:
             why = f"interrupted after round {averaging.rounds_done}"
-            lead.event({"kind": "failed", "why": why})
-            lead.report()
+            _say_why(lead, "failed", why)
             if comm.rank == 0:
                 console.print(f"{why}; its report: {run.path / 'report.html'}")
             raise
@@ -89,6 +88,14 @@ def _say_over(config: TrainConfig, comm: Communicator) -> None:
         console.print(f"{config.run} is over; its report: {config.run / 'report.html'}")
     if comm.elastic:
         comm.leave()
+
+
+def _say_why(lead: Lead, kind: str, why: str) -> None:
+    """Record why training ends, as far as that can be: it may be for a full disk."""
+    with suppress(UserError):
+        lead.event({"kind": kind, "why": why})
+    with suppress(OSError):
+        lead.report()
 
 
 def _to_the_end(begun: Begun, lead: Lead, start: float, interrupt: Interrupt) -> dict | None:

@@ -48,6 +48,7 @@ class Trainer:
         batches: of it; None if it has nothing to train on.
         steps_of_set: taken on the present resident set.
         dealt_at: rounds done when it was dealt.
+        dealing: whether a deal is under way: others may not have it.
         move: to another seat, if one is due.
     """
 
@@ -69,6 +70,7 @@ class Trainer:
     batches: Iterator[Batch] | None = None
     steps_of_set: int = 0
     dealt_at: int = 0
+    dealing: bool = False
     move: Move | None = None
 
     def __post_init__(self) -> None:

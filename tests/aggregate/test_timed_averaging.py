@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from hvdtma import TimedAveraging
-from hvdtma.aggregate import Nesterov, NonFiniteLoss
+from hvdtma.aggregate import Nesterov, NonFiniteLoss, Stop
 from hvdtma.comm import InProcessGroup, Single
 from hvdtma.errors import UserError
 
@@ -160,6 +160,52 @@ def test_optimizer_state_is_kept_reset_or_averaged(state):
             assert torch.allclose(moment, torch.full_like(moment, value))
 
 
+def test_who_sits_a_round_out_needs_no_optimizer_state_to_average():
+    """A newcomer, say; the round after, its own counts as the others' do."""
+
+    def trainer(comm):
+        model = model_with(1.0)
+        optimizer = torch.optim.Adam(model.parameters())
+        options = {"optimizer_state": "average", "comm": comm}
+        averaging = TimedAveraging(model, optimizer, interval_steps=1, rounds=2, **options)
+        assert averaging.running
+        found = []
+        for number in range(2):
+            for parameter in model.parameters():
+                parameter.grad = torch.full_like(parameter, 2.0 * comm.rank + 1.0)
+            if comm.rank < 2 or number:
+                optimizer.step()
+                averaging.step()
+            else:
+                averaging.aggregate()
+            found.append([float(s["exp_avg"].mean()) for s in optimizer.state.values()])
+        return found
+
+    first, second, newcomer = InProcessGroup(3).run(trainer)
+    assert first[0] == second[0] == pytest.approx([0.2] * 4)
+    assert newcomer[0] == []
+    after = (0.9 * 0.2 + 0.1, 0.9 * 0.2 + 0.3, 0.5)
+    for found in (first[1], second[1], newcomer[1]):
+        assert found == pytest.approx([sum(after) / 3] * 4)
+
+
+def test_optimizer_states_that_differ_are_not_averaged():
+    def trainer(comm):
+        model = model_with(1.0)
+        optimizer = torch.optim.Adam(model.parameters())
+        options = {"optimizer_state": "average", "comm": comm}
+        averaging = TimedAveraging(model, optimizer, interval_steps=1, rounds=1, **options)
+        assert averaging.running
+        if comm.rank:
+            model[0].weight.grad = torch.ones(2, 3)
+            optimizer.step()
+        with pytest.raises(UserError, match="of 0, 13 values"):
+            averaging.step()
+        return True
+
+    assert InProcessGroup(2).run(trainer) == [True, True]
+
+
 def test_one_trainers_wish_to_stop_stops_all_at_the_next_aggregation():
     def trainer(comm):
         averaging = TimedAveraging(model_with(0.0), interval_steps=2, rounds=50, comm=comm)
@@ -170,6 +216,14 @@ def test_one_trainers_wish_to_stop_stops_all_at_the_next_aggregation():
         return averaging.rounds_done, averaging.stopped.words
 
     assert InProcessGroup(3).run(trainer) == [(4, "early stopping")] * 3
+
+
+def test_an_interruption_is_not_forgotten_when_training_would_stop_early_too():
+    averaging = TimedAveraging(model_with(0.0), interval_steps=1, comm=Single())
+    averaging.stop(Stop.INTERRUPTED)
+    averaging.stop()
+    averaging.step()
+    assert averaging.stopped is Stop.INTERRUPTED
 
 
 def test_a_loss_that_is_not_finite_stops_everyone_and_names_trainer_step_and_round():

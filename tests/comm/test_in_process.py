@@ -100,6 +100,23 @@ def test_random_numbers_do_not_depend_on_the_other_trainers():
         assert torch.equal(drawn, torch.rand(6))
 
 
+def test_random_numbers_of_a_gpu_do_not_depend_on_the_other_trainers_either(monkeypatch):
+    gpu = [torch.zeros(1)]  # stands for the state of one: counts what was drawn
+    monkeypatch.setattr("torch.cuda.is_initialized", lambda: True)
+    monkeypatch.setattr("torch.cuda.get_rng_state", lambda: gpu[0].clone())
+    monkeypatch.setattr("torch.cuda.set_rng_state", lambda state: gpu.__setitem__(0, state))
+
+    def trainer(comm):
+        drawn = []
+        for _ in range(3):
+            gpu[0] = gpu[0] + 1
+            drawn.append(int(gpu[0]))
+            comm.gather(None)
+        return drawn
+
+    assert InProcessGroup(3).run(trainer) == [[1, 2, 3]] * 3
+
+
 def test_a_failing_trainer_fails_the_group_with_its_own_error():
     def trainer(comm):
         if comm.rank == 1:
@@ -110,14 +127,21 @@ def test_a_failing_trainer_fails_the_group_with_its_own_error():
         InProcessGroup(3).run(trainer)
 
 
-def test_unequal_numbers_of_collectives_are_an_error_not_a_hang():
+@pytest.mark.parametrize("ends", [[0], [1], [2], [0, 1], [0, 2], [1, 2]])
+def test_unequal_numbers_of_collectives_are_an_error_not_a_hang(ends):
     def trainer(comm):
         comm.gather(None)
-        if comm.rank == 0:
+        if comm.rank not in ends:
             comm.gather(None)
 
     with pytest.raises(RuntimeError, match="ended while others"):
-        InProcessGroup(2).run(trainer)
+        InProcessGroup(3).run(trainer)
+
+
+def test_a_group_can_be_run_again():
+    group = InProcessGroup(3)
+    for _ in range(2):
+        assert group.run(lambda comm: comm.gather(comm.rank)) == [[0, 1, 2]] * 3
 
 
 def test_what_goes_wrong_on_the_first_trainer_is_raised_on_every_one():

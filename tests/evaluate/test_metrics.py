@@ -38,6 +38,15 @@ def test_auc_is_the_share_of_pairs_in_the_right_order():
     assert area_under_roc(positive, negative) == pytest.approx(pairs)
 
 
+def test_scores_that_are_not_finite_are_scored_too_and_nan_counts_as_wrong():
+    positive, negative = np.float32([np.nan, 2.0, 1.0, 0.0]), np.float32([0.0, -1.0, 0.0, np.nan])
+    # The pairs in the right order: none, three, three, and one with two ties.
+    assert area_under_roc(positive, negative) == pytest.approx((0 + 3 + 3 + 1 + 2 / 2) / 16)
+    rank = ranks(torch.from_numpy(positive), torch.from_numpy(negative)[:, None])
+    assert rank.tolist() == [2.0, 1.0, 1.0, 2.0]
+    assert area_under_roc(np.r_[np.inf, 0.0], np.r_[-np.inf, 0.0]) == pytest.approx(3.5 / 4)
+
+
 def test_class_metrics_are_counted_by_hand():
     metrics = class_metrics(np.array([0, 0, 1, 2]), np.array([0, 1, 1, 1]))
     assert metrics["accuracy"] == 0.5

@@ -1,10 +1,13 @@
 """A run's model found again: on the graph it was trained on, or with a word about another."""
 
+import json
+
 import pytest
 
 from hvdtma.comm import Single
 from hvdtma.config import parse_config
 from hvdtma.errors import UserError
+from hvdtma.files import append_json
 from hvdtma.graph.build import BuildOptions, build
 from hvdtma.partition import PartitionOptions, partition
 from hvdtma.train.best import load_best
@@ -106,6 +109,36 @@ def test_a_run_that_ends_early_says_why_in_its_report(store, tmp_path, monkeypat
     last = read_lines(RunFolder.open(config.run).metrics)[-1]
     assert last["kind"] == "failed"
     assert words in last["why"]
+
+
+def test_an_event_that_is_half_written_on_a_full_disk_ends_the_run_with_one_message(
+    store, tmp_path, monkeypatch
+):
+    def half(path, value):
+        if value["kind"] in ("round", "failed"):
+            with path.open("a") as file:
+                file.write(json.dumps(value)[:20])
+            raise OSError(28, "No space left on device")
+        append_json(path, value)
+
+    monkeypatch.setattr("hvdtma.train.recorder.append_json", half)
+    config, reported = config_of(store, tmp_path), []
+    with pytest.raises(UserError, match=r"metrics\.jsonl: No space left on device"):
+        train(config, Single(), report=reported.append)
+    assert reported == [config.run]
+    monkeypatch.undo()
+    run = RunFolder.open(config.run)
+    before = run.events()
+    append_json(run.metrics, {"kind": "members"})  # of the next one who keeps the record
+    assert run.events() == [*before, {"kind": "members"}]
+
+
+def test_a_score_of_a_sample_says_so(store, tmp_path, hvdtma):
+    config = config_of(store, tmp_path, evaluate={"mode": "final", "sample": 5})
+    summary = train(config, Single())
+    status, out, err = hvdtma("evaluate", config.run)
+    assert status == 0, err
+    assert json.loads(out)["scored_sample"] == summary["scored_sample"] == 5
 
 
 def test_one_node_left_over_does_not_stop_batch_norm(store, tmp_path):

@@ -7,14 +7,14 @@ import subprocess
 import pytest
 
 from hvdtma.comm import Single
-from hvdtma.config import parse_config
+from hvdtma.config import dump_config, parse_config
 from hvdtma.errors import UserError
 from hvdtma.evaluate.score import Scorer
 from hvdtma.train.best import load_best
 from hvdtma.train.evaluator import RoundScorer, follow
 from hvdtma.train.folder import Beginning, read_lines
 from hvdtma.train.recorder import MAX_RESTARTS, Scores
-from hvdtma.train.run_folder import RunFolder
+from hvdtma.train.run_folder import RunFolder, round_of, write_model
 from hvdtma.train.session import train
 
 
@@ -73,6 +73,26 @@ def test_an_evaluator_that_falls_behind_takes_the_newest_round(community_store, 
     assert scorer.score_newest()
     assert [event["round"] for event in read_lines(run.scores)] == [4]
     assert not scorer.score_newest()
+
+
+def test_what_beats_the_best_round_by_another_metric_is_the_best(community_store, tmp_path):
+    """At a resumption, say; a round between them, whose parameters are dropped, scored higher."""
+    config = config_for(community_store, tmp_path / "run", "final", evaluate={"keep": 1})
+    train(config, Single())
+    run = RunFolder.open(config.run)
+    scores = {1: (0.9, 0.1), 2: (0.8, 0.7), 3: (0.7, 0.2)}
+    events = [{"round": n, "metrics": {"mrr": m, "auc": a}} for n, (m, a) in scores.items()]
+    run.scores.write_text("".join(json.dumps(event) + "\n" for event in events))
+    scorer = RoundScorer(run)
+    write_model(run.best, scorer.model, round=1, time_s=1.0)
+    dump_config(
+        config_for(community_store, run.path, "final", evaluate={"metric": "auc"}), run.config_file
+    )
+    scorer = RoundScorer(run)
+    assert scorer.best == 0.1
+    scorer.scorer = lambda model, part: {"mrr": 0.1, "auc": 0.5}
+    assert scorer.score_newest()
+    assert round_of(run.best) == 4
 
 
 def test_an_evaluator_scores_every_so_many_rounds(community_store, tmp_path):
