@@ -37,9 +37,9 @@ from hvdtma.graph.neighbour_means import bytes_taken
 from hvdtma.graph.raw import EDGES_PER_PIECE
 from hvdtma.graph.sizes import GraphSizes
 from hvdtma.plan.graph import PlannedGraph
-from hvdtma.shard.footprint import Footprint, bytes_of_sets, edges_within
+from hvdtma.shard.footprint import bytes_of_sets, edges_within
 from hvdtma.shard.reader import WORKERS
-from hvdtma.train.memory import sets_within, step_bytes
+from hvdtma.train.memory import foreign_bytes, sets_within, shard_footprint, step_bytes
 
 
 def build_bytes(planned: PlannedGraph, sizes: GraphSizes) -> int:
@@ -120,11 +120,8 @@ def train_bytes(config: TrainConfig, sizes: GraphSizes, trainers: int) -> int:
     """
     nodes = shard_nodes(sizes, trainers)
     sets = sets_of(config, sizes, trainers)
-    labels = config.task.name == "nodes"
-    footprint = Footprint.of(sizes, first_hop=config.first_hop, labels=labels)
-    shard = bytes_of_sets(sizes, nodes, sets, footprint)
-    if config.task.negatives == "global":
-        shard += Footprint(footprint.node_bytes, 0).bytes_of(sizes.num_nodes - nodes, 0)
+    shard = bytes_of_sets(sizes, nodes, sets, shard_footprint(config, sizes))
+    shard += foreign_bytes(config, sizes, nodes)
     edges = footprint_edges(sizes, nodes / sets)
     degree = edges / max(nodes / sets, 1) * (2 if config.task.name == "links" else 1)
     step = step_bytes(config, sizes, int(nodes / sets), degree)

@@ -237,7 +237,7 @@ def train_stage(
         read_bytes=read,
         time_s=time_s,
         note="one trainer: reading its shard and one pass over it, on cores of its own; "
-        "trainer 0 also scores the test part at the end, with its shard still held",
+        "at the end trainer 0 lets go of it and scores the test part: see evaluate",
     )
 
 

@@ -84,6 +84,16 @@ def test_resident_sets_take_less_than_the_shard_and_hold_fewer_edges(nodes, degr
     assert dealt.share_kept == pytest.approx(1 / trainers)
 
 
+def test_only_links_are_trained_against_all_nodes():
+    for name, needs_others in (("links", True), ("nodes", False)):
+        local, over_all = (
+            config_of(task={"name": name, "negatives": kind}) for kind in ("local", "global")
+        )
+        sizes = graph_of(10**6, 10**7, classes=5).sizes(local)
+        more = memory.train_bytes(over_all, sizes, 2) - memory.train_bytes(local, sizes, 2)
+        assert (more > 0) is needs_others
+
+
 @given(st.integers(2, 1000), st.floats(1, 1e9))
 def test_a_ring_sends_less_than_twice_the_bytes_and_waits_for_every_step(trainers, num_bytes):
     seconds = ring_seconds(trainers, num_bytes, NETWORK)
