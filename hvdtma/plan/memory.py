@@ -14,16 +14,15 @@ import numpy as np
 
 from hvdtma.config import TrainConfig
 from hvdtma.evaluate.room import (
-    EDGES_AT_ONCE,
-    ROWS_AT_ONCE,
     Room,
+    beside_means,
     held_out_bytes,
+    input_of,
+    layer_bytes,
     layers_within,
     nodes_of_one,
     scoring_needs,
-)
-from hvdtma.evaluate.room import (
-    step_bytes as layer_step_bytes,
+    takes_means,
 )
 from hvdtma.evaluate.sampled import neighbourhood_bytes
 from hvdtma.evaluate.score import SAMPLED_BYTES
@@ -157,15 +156,12 @@ def embedding_bytes(config: TrainConfig, sizes: GraphSizes, room: Room) -> int:
     layer = 4 * sizes.num_nodes * hidden * in_memory
     most = 0
     for number in range(layers):
-        width = hidden if number else sizes.feature_dim
-        itemsize = 4 if number else sizes.feature_dtype.itemsize
-        rows = min(sizes.num_nodes, ROWS_AT_ONCE)
-        step = layer_step_bytes(rows, width, hidden)
-        if config.model.encoder == "gat":  # every edge's source is gathered
-            step += 4 * min(sizes.num_edges, EDGES_AT_ONCE) * (width + hidden + 4)
-        elif config.model.encoder != "mlp" and not (config.first_hop and number == 0):
+        step = layer_bytes(config, sizes, number)
+        if takes_means(config, number):
+            width, itemsize = input_of(config, sizes, number)
+            left = work - beside_means(sizes.num_nodes, width, itemsize, hidden)
             held = bool(number) and in_memory
-            step += _means_bytes(sizes, width, itemsize, held=held, memory_bytes=work)
+            step += _means_bytes(sizes, width, itemsize, held=held, memory_bytes=left)
         most = max(most, layer * (1 + (number > 0)) + step)
     return 8 * (sizes.num_nodes + 1) + most
 
