@@ -36,7 +36,7 @@ from hvdtma.graph.neighbour_means import bytes_taken
 from hvdtma.graph.raw import EDGES_PER_PIECE
 from hvdtma.graph.sizes import GraphSizes
 from hvdtma.plan.graph import PlannedGraph
-from hvdtma.shard.footprint import bytes_of_sets, edges_within
+from hvdtma.shard.footprint import bytes_of_sets, edges_within, largest_set
 from hvdtma.shard.reader import WORKERS
 from hvdtma.train.memory import foreign_bytes, sets_within, shard_footprint, step_bytes
 
@@ -117,20 +117,26 @@ def train_bytes(config: TrainConfig, sizes: GraphSizes, trainers: int) -> int:
     A batch of links has nodes in it as often as they have links. Where degrees are spread
     exponentially, such a node has twice the mean number of neighbours, and so it is taken here.
     """
-    nodes = shard_nodes(sizes, trainers)
     sets = sets_of(config, sizes, trainers)
+    nodes = largest_set(shard_blocks(sizes, trainers), sets)
     shard = bytes_of_sets(sizes, nodes, sets, shard_footprint(config, sizes))
-    shard += foreign_bytes(config, sizes, nodes)
-    edges = footprint_edges(sizes, nodes / sets)
-    degree = edges / max(nodes / sets, 1) * (2 if config.task.name == "links" else 1)
-    step = step_bytes(config, sizes, int(nodes / sets), degree)
+    shard += foreign_bytes(config, sizes, shard_nodes(sizes, trainers))
+    degree = footprint_edges(sizes, nodes) / max(nodes, 1)
+    if config.task.name == "links":
+        degree *= 2
+    step = step_bytes(config, sizes, nodes, degree)
     return shard + step + min(2 * WORKERS * CHUNK_BYTES, shard)
 
 
 def sets_of(config: TrainConfig, sizes: GraphSizes, trainers: int) -> int:
     """Into how many resident sets a shard is cut. Raises UserError if no two blocks fit."""
+    return sets_within(config, sizes, shard_blocks(sizes, trainers))
+
+
+def shard_blocks(sizes: GraphSizes, trainers: int) -> np.ndarray:
+    """Nodes int64 of each block of the largest shard, taken to be alike."""
     blocks = max(sizes.num_blocks // trainers, 1)
-    return sets_within(config, sizes, shard_nodes(sizes, trainers), blocks)
+    return np.diff(np.arange(blocks + 1) * shard_nodes(sizes, trainers) // blocks)
 
 
 def footprint_edges(sizes: GraphSizes, num_nodes: float) -> float:

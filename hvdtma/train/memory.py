@@ -46,7 +46,7 @@ def least_needs(config: TrainConfig, store: GraphFacts, num_nodes: int, block_no
     """What is needed at least to train on a shard of blocks of so many nodes, and to score."""
     footprint = shard_footprint(config, store)
     whole = bytes_of_sets(store, num_nodes, 1, footprint)
-    two_blocks = bytes_of_sets(store, 2 * block_nodes, 2, footprint)
+    two_blocks = bytes_of_sets(store, block_nodes, 2, footprint)
     work = whole if _needs_foreign(config) else min(whole, two_blocks)
     what = "training" + " with task.negatives=global" * _needs_foreign(config)
     training = Needs(what, beside_shard(config, store, num_nodes), work)
@@ -58,19 +58,19 @@ def resident_sets(config: TrainConfig, store: GraphStore, blocks: np.ndarray) ->
 
     Raises UserError, naming the least memory, if no two blocks fit.
     """
-    num_nodes = int(np.diff(store.block_offsets)[blocks].sum())
-    return sets_within(config, store, num_nodes, len(blocks))
+    return sets_within(config, store, np.diff(store.block_offsets)[blocks])
 
 
-def sets_within(config: TrainConfig, store: GraphFacts, num_nodes: int, num_blocks: int) -> int:
-    """`resident_sets` of a shard of so many nodes and blocks."""
+def sets_within(config: TrainConfig, store: GraphFacts, block_nodes: np.ndarray) -> int:
+    """`resident_sets` of a shard of blocks of so many nodes."""
     if config.memory_gb is None:
         return 1
+    num_nodes = int(block_nodes.sum())
     room = int(config.memory_gb * 2**30) - beside_shard(config, store, num_nodes)
-    sets = sets_needed(store, num_nodes, shard_footprint(config, store), room, num_blocks)
+    sets = sets_needed(store, block_nodes, shard_footprint(config, store), room)
     if sets is None or (sets > 1 and _needs_foreign(config)):
-        block_nodes = -(-num_nodes // num_blocks)
-        raise too_little(config.memory_gb, least_needs(config, store, num_nodes, block_nodes))
+        largest_block = int(block_nodes.max())
+        raise too_little(config.memory_gb, least_needs(config, store, num_nodes, largest_block))
     return sets
 
 
