@@ -245,8 +245,9 @@ class TrainConfig(Component):
 
     @property
     def resolved(self) -> TrainConfig:
-        """The same, wherever it is read from: the store's path is absolute."""
-        return self.model_copy(update={"store": self.store.resolve()})
+        """The same, wherever it is read from: paths to what is outside the run are absolute."""
+        scratch_dir = self.scratch_dir and self.scratch_dir.resolve()
+        return self.model_copy(update={"store": self.store.resolve(), "scratch_dir": scratch_dir})
 
     @property
     def metric(self) -> str:
