@@ -81,7 +81,10 @@ def _read_rows(store: GraphStore, first: int, indptr: np.ndarray) -> NeighbourRo
 
 
 def row_ranges(indptr: np.ndarray, most_edges: int) -> Iterator[tuple[int, int]]:
-    """Ranges of rows that have `most_edges` together, or are one."""
+    """Ranges of rows that have at most `most_edges` together, or are one.
+
+    Edges, or whatever else `indptr` adds up.
+    """
     low, end = 0, len(indptr) - 1
     while low < end:
         fitting = int(np.searchsorted(indptr, indptr[low] + most_edges, "right")) - 1
