@@ -197,7 +197,8 @@ class TrainConfig(Component):
     hang_limit_s: Seconds = 300.0
     """A trainer that takes no step for so long, and does not say why, is ended."""
     threads: Positive | None = None
-    """CPU threads per trainer. None: the machine's cores shared out, at least 1."""
+    """CPU threads per trainer. None: the cores it may run on, shared out among the trainers that
+    may run there, at least 1."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to train; auto takes a GPU per local trainer where there is one."""
     precision: Literal["float32", "bfloat16"] = "float32"
@@ -245,8 +246,9 @@ class TrainConfig(Component):
 
     @property
     def resolved(self) -> TrainConfig:
-        """The same, wherever it is read from: the store's path is absolute."""
-        return self.model_copy(update={"store": self.store.resolve()})
+        """The same, wherever it is read from: paths to what is outside the run are absolute."""
+        scratch_dir = self.scratch_dir and self.scratch_dir.resolve()
+        return self.model_copy(update={"store": self.store.resolve(), "scratch_dir": scratch_dir})
 
     @property
     def metric(self) -> str:

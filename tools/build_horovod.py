@@ -69,6 +69,8 @@ PATCH = (
 
 MEMORY_PER_JOB_GB = 2  # a file that includes PyTorch's headers takes about 1.5 GB to compile
 
+NCCL_HEADER = Path("include", "nccl.h")
+
 # Asked of the environment's own interpreter, since the caller's may have no PyTorch.
 PROBE = """
 import json, platform, sys, sysconfig, torch
@@ -155,18 +157,37 @@ def cache_root() -> Path:
     return (Path(own) if own else shared).expanduser() / "wheels"
 
 
-def find_cuda_home(cuda: str) -> Path | None:
-    """Return the folder of a CUDA toolkit of the same major version as `cuda`, or None."""
+def gpu_parts() -> list[str]:
+    """Return where this machine has CUDA toolkits and NCCL's headers; nothing is started for it."""
+    homes = cuda_homes()
+    headers = [home / NCCL_HEADER for home in (*nccl_homes(), *homes)]
+    found = [*homes, *(header for header in headers if header.exists())]
+    return sorted({str(path.resolve()) for path in found})
+
+
+def cuda_homes() -> list[Path]:
+    """Return the folders of CUDA toolkits, of any version."""
     nvcc = shutil.which("nvcc")
     places = [os.environ.get("HOROVOD_CUDA_HOME"), os.environ.get("CUDA_HOME"), "/usr/local/cuda"]
     if nvcc:
         places.append(str(Path(nvcc).resolve().parent.parent))
+    homes = (Path(place) for place in places if place)
+    return [home for home in homes if (home / "bin" / "nvcc").exists()]
+
+
+def nccl_homes() -> list[Path]:
+    """Return where NCCL is looked for first, whether it is there or not."""
+    own = os.environ.get("HOROVOD_NCCL_HOME")
+    return [Path(place) for place in (own, "/usr", "/usr/local") if place]
+
+
+def find_cuda_home(cuda: str) -> Path | None:
+    """Return the folder of a CUDA toolkit of the same major version as `cuda`, or None."""
     major = cuda.split(".")[0]
-    for home in (Path(place) for place in places if place):
-        if (home / "bin" / "nvcc").exists():
-            about = subprocess.run([home / "bin" / "nvcc", "--version"], capture_output=True)
-            if f"release {major}.".encode() in about.stdout:
-                return home
+    for home in cuda_homes():
+        about = subprocess.run([home / "bin" / "nvcc", "--version"], capture_output=True)
+        if f"release {major}.".encode() in about.stdout:
+            return home
     return None
 
 
@@ -180,10 +201,8 @@ def find_nccl(target: Target) -> Nccl | None:
     if cuda_home is None:
         return None
     multiarch = sysconfig.get_config_var("MULTIARCH") or ""
-    homes = [Path("/usr"), Path("/usr/local"), cuda_home, target.site_packages / "nvidia" / "nccl"]
-    if "HOROVOD_NCCL_HOME" in os.environ:
-        homes.insert(0, Path(os.environ["HOROVOD_NCCL_HOME"]))
-    for home in (home for home in homes if (home / "include" / "nccl.h").exists()):
+    homes = [*nccl_homes(), cuda_home, target.site_packages / "nvidia" / "nccl"]
+    for home in (home for home in homes if (home / NCCL_HEADER).exists()):
         for lib in (home / "lib" / multiarch, home / "lib", home / "lib64"):
             for name in ("libnccl.so", "libnccl.so.2"):  # the pip package has the second only
                 if (lib / name).exists():

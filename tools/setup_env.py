@@ -3,8 +3,9 @@
     python3.11 tools/setup_env.py [--extras test] [--mpi] [--torch-index URL]
 
 PyTorch comes first because Horovod is compiled against it; everything else follows at the
-versions of `constraints.txt`. A stamp in `.venv` remembers what was asked for, so that
-running this again costs next to nothing.
+versions of `constraints.txt`. A stamp in `.venv` remembers what was asked for and which CUDA
+Horovod could be built with, so that running this again costs next to nothing, unless there is more
+now.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import shutil
 import subprocess
 import sys
 import time
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 import build_horovod
@@ -30,8 +32,6 @@ PYTHON = VENV / "bin" / "python"
 STAMP = VENV / "hvdtma-stamp.json"
 LOGS = ROOT / "build" / "logs"
 CONSTRAINTS = ROOT / "constraints.txt"
-
-BASE = "base"  # stands for the packages that no extra adds
 
 PYTHON_MIN, PYTHON_END = (3, 11), (3, 13)  # as in pyproject.toml's requires-python
 CMAKE_MIN = (3, 13)  # what Horovod asks for
@@ -58,19 +58,47 @@ def wanted_key(mpi: bool) -> str:
     return digest.hexdigest()
 
 
-def installed_extras(key: str) -> set[str]:
-    """Return what the environment holds: `BASE` and extras; nothing if it is out of date."""
-    if not (STAMP.exists() and PYTHON.exists()):
-        return set()
-    stamp = json.loads(STAMP.read_text())
-    return set(stamp["extras"]) | {BASE} if stamp["key"] == key else set()
+@dataclass(frozen=True)
+class Stamp:
+    """What an environment holds, or is to hold.
 
+    Attributes:
+        key: see `wanted_key`.
+        extras: of pyproject.toml.
+        gpu_parts: that Horovod's build could find.
+        torch_index: that PyTorch is from; None is pip's own, or any.
+    """
 
-def write_stamp(key: str, extras: set[str]) -> None:
-    """Remember what the environment holds now."""
-    half = STAMP.with_suffix(".half")
-    half.write_text(json.dumps({"key": key, "extras": sorted(extras - {BASE})}) + "\n")
-    half.replace(STAMP)
+    key: str
+    extras: list[str]
+    gpu_parts: list[str]
+    torch_index: str | None
+
+    @classmethod
+    def read(cls) -> Stamp | None:
+        """Return the environment's, or None if there is none that can be relied on."""
+        if not (STAMP.exists() and PYTHON.exists()):
+            return None
+        stamp = json.loads(STAMP.read_text())
+        return cls(**stamp) if stamp.keys() == {field.name for field in fields(cls)} else None
+
+    def covers(self, wanted: Stamp) -> bool:
+        """Tell whether all that is wanted is there.
+
+        CUDA that is out of sight now, as without its module loaded, takes nothing away.
+        """
+        return (
+            self.key == wanted.key
+            and set(self.extras) >= set(wanted.extras)
+            and set(self.gpu_parts) >= set(wanted.gpu_parts)
+            and wanted.torch_index in (None, self.torch_index)
+        )
+
+    def write(self) -> None:
+        """Remember that the environment holds this now."""
+        half = STAMP.with_suffix(".half")
+        half.write_text(json.dumps(asdict(self)) + "\n")
+        half.replace(STAMP)
 
 
 def check_python() -> None:
@@ -114,10 +142,17 @@ def has_cmake() -> bool:
     return version is not None and (int(version[1]), int(version[2])) >= CMAKE_MIN
 
 
-def install(extras: set[str], asked: argparse.Namespace) -> None:
-    """Run every step, in the one order that works."""
+def install(wanted: Stamp, asked: argparse.Namespace, *, other_torch: bool) -> None:
+    """Run every step, in the one order that works.
+
+    Args:
+        other_torch: PyTorch may be there from another index than is asked for; pip would keep it.
+    """
     make_venv()
     index = ["--index-url", asked.torch_index] if asked.torch_index else []
+    if other_torch:
+        command: Command = [PYTHON, "-m", "pip", "uninstall", "--yes", "torch"]
+        run_step("make way for PyTorch of that index", command, LOGS / "torch-removed.log")
     # What building Horovod and this project needs beside PyTorch, since neither is isolated.
     build_needs = ["setuptools", "wheel", "packaging", "cloudpickle", "psutil", "pyyaml", "cffi"]
     pip_install("install PyTorch", "torch", "torch", *index)
@@ -125,7 +160,7 @@ def install(extras: set[str], asked: argparse.Namespace) -> None:
     if not has_cmake():
         pip_install("install CMake", "cmake", "cmake")
     build_horovod.ensure_horovod(PYTHON, LOGS, asked.mpi, asked.jobs)
-    project = str(ROOT) + (f"[{','.join(sorted(extras))}]" if extras else "")
+    project = str(ROOT) + (f"[{','.join(wanted.extras)}]" if wanted.extras else "")
     # compat: a plain path entry, so that packages added later are found without a new install.
     editable = ["--no-build-isolation", "--config-settings", "editable_mode=compat", "-e", project]
     pip_install("install hvdtma and what it needs", "project", *editable)
@@ -134,22 +169,28 @@ def install(extras: set[str], asked: argparse.Namespace) -> None:
 def set_up(asked: argparse.Namespace) -> None:
     """Bring the environment to what was asked for; nothing happens if it is there already."""
     check_python()
-    wanted = {BASE, *asked.extras}
-    key = wanted_key(asked.mpi)
-    if wanted <= installed_extras(key):
+    wanted = Stamp(
+        wanted_key(asked.mpi), sorted(asked.extras), build_horovod.gpu_parts(), asked.torch_index
+    )
+    there = Stamp.read()
+    if there and there.covers(wanted):
         return
     LOGS.mkdir(parents=True, exist_ok=True)
     with (LOGS / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # two runs at once would spoil each other's .venv
-        there = installed_extras(key)
-        if wanted <= there:
+        there = Stamp.read()
+        if there and there.covers(wanted):
             return
         check_tools(asked.mpi)
         began = time.monotonic()
         print("Setting up .venv", flush=True)
         STAMP.unlink(missing_ok=True)
-        install((wanted | there) - {BASE}, asked)
-        write_stamp(key, wanted | there)
+        known_index = there.torch_index if there else None
+        if there and there.key == wanted.key:
+            extras = sorted({*wanted.extras, *there.extras})
+            wanted = replace(wanted, extras=extras, torch_index=asked.torch_index or known_index)
+        install(wanted, asked, other_torch=asked.torch_index not in (None, known_index))
+        wanted.write()
         print(f"Set up in {time.monotonic() - began:.0f} s", flush=True)
 
 

@@ -24,6 +24,7 @@ def plan(
         bool, typer.Option("--undirected/--directed", help="Whether an edge goes both ways.")
     ] = False,
     classes: Annotated[int, typer.Option(help="Classes of labels; 0 without.")] = 0,
+    edge_types: Annotated[int, typer.Option(help="Types of edges; 0 without.")] = 0,
     hold_out: Annotated[str, typer.Option(help="links | nodes")] = "links",
     valid: Annotated[float, typer.Option(help="As for build.")] = 0.05,
     test: Annotated[float, typer.Option(help="As for build.")] = 0.05,
@@ -64,6 +65,7 @@ def plan(
         store=loaded.store,
         undirected=undirected,
         classes=classes,
+        edge_types=edge_types,
         options=options,
         memory_gb=memory_gb,
     )

@@ -26,6 +26,7 @@ from hvdtma.evaluate.room import (
 from hvdtma.evaluate.rows import RowFile, Rows, StoredRows, gather
 from hvdtma.graph.neighbour_means import neighbour_means
 from hvdtma.graph.store import GraphStore
+from hvdtma.graph.stream import row_ranges
 from hvdtma.models.encoder import Encoder
 from hvdtma.shard.first_hop import FirstHop
 
@@ -106,7 +107,8 @@ def _steps(
                 yield first + start, first + stop, hop, h[first + start : first + stop]
             first += len(mean_nD)
     else:
-        for start, stop in row_ranges(indptr_N1):
+        work_N1 = indptr_N1 + np.arange(len(indptr_N1))  # of edges and of rows
+        for start, stop in row_ranges(work_N1, EDGES_AT_ONCE):
             rows = store.rows(start, stop)
             block, sources = block_of_rows(
                 torch.from_numpy(rows.indptr),
@@ -124,14 +126,3 @@ def _hop(mean_nD: np.ndarray, indptr_n1: np.ndarray) -> FirstHop:
 def _ranges(num_rows: int) -> Iterator[tuple[int, int]]:
     for start in range(0, num_rows, ROWS_AT_ONCE):
         yield start, min(start + ROWS_AT_ONCE, num_rows)
-
-
-def row_ranges(indptr_N1: np.ndarray) -> Iterator[tuple[int, int]]:
-    """Ranges of rows with at most about EDGES_AT_ONCE edges and rows together."""
-    work_N1 = indptr_N1 + np.arange(len(indptr_N1))
-    start, num_nodes = 0, len(indptr_N1) - 1
-    while start < num_nodes:
-        stop = int(np.searchsorted(work_N1, work_N1[start] + EDGES_AT_ONCE, side="right")) - 1
-        stop = min(max(stop, start + 1), num_nodes)
-        yield start, stop
-        start = stop

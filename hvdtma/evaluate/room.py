@@ -5,7 +5,6 @@ Legend: N nodes, D features, H hidden, K negatives per link.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -17,7 +16,7 @@ from hvdtma.errors import UserError
 from hvdtma.evaluate.sampled import neighbourhood_bytes
 from hvdtma.graph.csc import index_dtype
 from hvdtma.graph.external.threads import num_workers
-from hvdtma.graph.neighbour_means import BAND_BYTES, BANDS, READ_ROWS, least_bytes, num_groups
+from hvdtma.graph.neighbour_means import BAND_BYTES, BANDS, READ_ROWS, least_bytes, waiting_bytes
 from hvdtma.graph.sizes import GraphFacts
 from hvdtma.shard.footprint import PROCESS_BYTES
 
@@ -84,18 +83,13 @@ def too_little(memory_gb: float, needs: Needs) -> UserError:
 def embedding_needs(config: TrainConfig, store: GraphFacts) -> Needs:
     """Of embedding every node."""
     held = PROCESS_BYTES + 8 * (store.num_nodes + 1)
-    rows = min(store.num_nodes, ROWS_AT_ONCE)
     work = [LEAST_BYTES]
     for number in range(config.model.layers):
-        width, _ = _input_of(config, store, number)
-        step = step_bytes(rows, width, config.model.hidden)
-        if config.model.encoder == "gat":  # every edge's source is gathered
-            edges = min(store.num_edges, EDGES_AT_ONCE)
-            step += 4 * edges * (width + config.model.hidden + config.model.heads)
-        work.append(step)
-    for width, itemsize in _means_of(config, store):
-        means = least_bytes(store.num_nodes, itemsize)
-        work.append(means + beside_means(store.num_nodes, width, itemsize, config.model.hidden))
+        work.append(layer_bytes(config, store, number))
+        if takes_means(config, number):
+            width, itemsize = input_of(config, store, number)
+            beside = beside_means(store.num_nodes, width, itemsize, config.model.hidden)
+            work.append(least_bytes(store.num_nodes, itemsize) + beside)
     return Needs("embedding every node", held, max(work))
 
 
@@ -152,13 +146,25 @@ def scratch_bytes(config: TrainConfig, store: GraphFacts, room: Room) -> int:
     hidden, num_nodes = config.model.hidden, store.num_nodes
     in_memory, work = layers_within(num_nodes, hidden, room)
     layers = 0 if in_memory else 4 * num_nodes * hidden * min(config.model.layers, 2)
-    means = [0]
-    for number, (width, itemsize) in enumerate(_means_of(config, store)):
-        held = in_memory and (number or config.first_hop)  # the layer before is an array
-        left = work - beside_means(num_nodes, width, itemsize, hidden)
-        groups = 1 if held else num_groups(num_nodes, width, itemsize, left)
-        means.append(4 * num_nodes * (width - width // groups))
-    return layers + max(means)
+    waiting = [0]
+    for number in range(config.model.layers):
+        held = in_memory and number > 0  # the layer before is an array
+        if takes_means(config, number) and not held:
+            width, itemsize = input_of(config, store, number)
+            left = work - beside_means(num_nodes, width, itemsize, hidden)
+            waiting.append(waiting_bytes(num_nodes, width, itemsize, 4, left))
+    return layers + max(waiting)
+
+
+def layer_bytes(config: TrainConfig, store: GraphFacts, number: int) -> int:
+    """Bytes of a step of layer `number`, without means over neighbours."""
+    width, _ = input_of(config, store, number)
+    rows = min(store.num_nodes, ROWS_AT_ONCE)
+    step = layer_step_bytes(rows, width, config.model.hidden)
+    if config.model.encoder == "gat":  # every edge's source is gathered
+        edges = min(store.num_edges, EDGES_AT_ONCE)
+        step += 4 * edges * (width + config.model.hidden + config.model.heads)
+    return step
 
 
 def beside_means(num_nodes: int, width: int, itemsize: int, hidden: int) -> int:
@@ -168,24 +174,22 @@ def beside_means(num_nodes: int, width: int, itemsize: int, hidden: int) -> int:
     before there are bands, in whose place they are, and on many cores it is more than these.
     """
     reading = num_workers() * min(num_nodes, READ_ROWS) * width * itemsize
-    step = step_bytes(min(num_nodes, ROWS_AT_ONCE), width, hidden)
+    step = layer_step_bytes(min(num_nodes, ROWS_AT_ONCE), width, hidden)
     return max(step, reading - BANDS * BAND_BYTES)
 
 
-def step_bytes(rows: int, width: int, hidden: int) -> int:
+def layer_step_bytes(rows: int, width: int, hidden: int) -> int:
     """Bytes of a layer's step on so many rows: inputs, what their neighbours gave, outputs."""
     return 4 * rows * (LINEAR_COPIES * hidden + 2 * width)
 
 
-def _input_of(config: TrainConfig, store: GraphFacts, number: int) -> tuple[int, int]:
+def input_of(config: TrainConfig, store: GraphFacts, number: int) -> tuple[int, int]:
     """Values of a row that layer `number` reads, and the bytes of each."""
     if number:
         return config.model.hidden, 4
     return store.feature_dim, store.feature_dtype.itemsize
 
 
-def _means_of(config: TrainConfig, store: GraphFacts) -> Iterator[tuple[int, int]]:
-    """`_input_of` of the layers that read means over their neighbours."""
-    if config.model.encoder in ("sage", "gcn"):
-        for number in range(int(config.first_hop), config.model.layers):
-            yield _input_of(config, store, number)
+def takes_means(config: TrainConfig, number: int) -> bool:
+    """Whether layer `number` reads means over neighbours that are not stored."""
+    return config.model.encoder in ("sage", "gcn") and number >= config.first_hop

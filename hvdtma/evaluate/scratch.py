@@ -13,11 +13,15 @@ from hvdtma.graph.sizes import GraphFacts
 
 
 def check_scoring_scratch(config: TrainConfig, store: GraphFacts) -> None:
-    """`check_scratch` of what scoring writes; a sample is scored without it."""
-    needed = 0
-    if not config.evaluate.sample:
-        needed = scratch_bytes(config, store, Room.of(config, scoring_needs(config, store)))
-    check_scratch(config.scratch_dir, needed)
+    """`check_scratch` of what scoring writes."""
+    check_scratch(config.scratch_dir, scoring_scratch(config, store))
+
+
+def scoring_scratch(config: TrainConfig, store: GraphFacts) -> int:
+    """Bytes that scoring writes, at most at a time; a sample is scored without any."""
+    if config.evaluate.sample:
+        return 0
+    return scratch_bytes(config, store, Room.of(config, scoring_needs(config, store)))
 
 
 def check_scratch(folder: Path | None, needed_bytes: int) -> None:

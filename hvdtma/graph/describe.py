@@ -1,7 +1,8 @@
-"""`hvdtma info`: a store in a page. N nodes, E stored edges."""
+"""`hvdtma info`: a store in a page. What grows with the graph is counted piece by piece."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -12,18 +13,18 @@ from rich.table import Table
 from hvdtma.console import console
 from hvdtma.graph.raw import PARTS
 from hvdtma.graph.store import GraphStore
+from hvdtma.graph.stream import array_pieces, indptr_pieces
 
 
 def description(store: GraphStore) -> dict[str, str]:
     """What there is to say of a store, as label and text."""
-    degree_N = np.diff(store.read("indptr"))
     kind = "undirected (each link stored both ways)" if store.undirected else "directed"
     sizes = np.diff(store.block_offsets)
     rows = {
         "store": str(store.path),
         "nodes": f"{store.num_nodes:,}",
         "edges": f"{store.num_edges:,} for training, {kind}",
-        "in-degree": _degrees(degree_N),
+        "in-degree": _degrees(store),
         "features": f"{store.feature_dim} x {store.array('feat').dtype}",
         "first hop": "stored" if "first_hop" in store else "not stored",
         "order": order_text(store),
@@ -31,8 +32,9 @@ def description(store: GraphStore) -> dict[str, str]:
         "ids": "strings" if "node_id/utf8" in store else "integers",
     }
     if store.edge_type_names:
-        count = np.bincount(store.read("edge_type"), minlength=len(store.edge_type_names))
-        named = zip(store.edge_type_names, count, strict=True)
+        pieces = array_pieces(store, "edge_type")
+        number_of = _counted(pieces, len(store.edge_type_names))
+        named = zip(store.edge_type_names, number_of, strict=True)
         rows["edge types"] = ", ".join(f"{name} {number:,}" for name, number in named)
     if store.label_names:
         rows["labels"] = f"{len(store.label_names)} classes"
@@ -62,24 +64,37 @@ def print_description(store: GraphStore) -> None:
     console.print(table)
 
 
-def _degrees(degree_N: np.ndarray) -> str:
-    if not len(degree_N):
+def _degrees(store: GraphStore) -> str:
+    nodes = store.num_nodes
+    if not nodes:
         return "no nodes"
-    median, high = np.percentile(degree_N, [50, 99])
+    number_of = _counted(np.diff(indptr) for _, indptr in indptr_pieces(store))
+    middle, late = (nodes - 1) // 2, int(0.99 * (nodes - 1))
+    median, high = np.searchsorted(np.cumsum(number_of), [middle, late], side="right")
     return (
-        f"mean {degree_N.mean():.1f}, median {median:.0f}, 99th percentile {high:.0f}, "
-        f"largest {degree_N.max():,}; {np.mean(degree_N == 0):.1%} of nodes have none"
+        f"mean {store.num_edges / nodes:.1f}, median {median}, 99th percentile {high}, "
+        f"largest {len(number_of) - 1:,}; {number_of[0] / nodes:.1%} of nodes have none"
     )
 
 
+def _counted(pieces: Iterable[np.ndarray], least: int = 0) -> np.ndarray:
+    """How often each number from 0 on is in the pieces; as many as the largest asks for."""
+    number_of: np.ndarray = np.zeros(least, np.int64)
+    for piece in pieces:
+        here = np.bincount(piece, minlength=len(number_of))
+        here[: len(number_of)] += number_of
+        number_of = here
+    return number_of
+
+
 def _split_row(store: GraphStore, part: str) -> dict[str, str]:
-    links, nodes = store.links(part), store.labelled_nodes(part)
     said = []
-    if links is not None:
-        against = "" if links.neg is None else f" (each against {links.neg.shape[1]:,} negatives)"
-        said.append(f"{len(links):,} links{against}")
-    if nodes is not None:
-        said.append(f"{len(nodes):,} labelled nodes")
+    if part in store.held_out:
+        links, negatives = store.held_out[part]
+        against = f" (each against {negatives:,} negatives)" if negatives else ""
+        said.append(f"{links:,} links{against}")
+    if f"split/{part}/node" in store:
+        said.append(f"{store.array(f'split/{part}/node').shape[0]:,} labelled nodes")
     return {f"{part} split": ", ".join(said)} if said else {}
 
 

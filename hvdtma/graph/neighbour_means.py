@@ -96,7 +96,7 @@ def bytes_taken(
     return columns + several * min(sums, BAND_BYTES) + 2 * min(edges, BAND_BYTES // 2)
 
 
-def scratch_bytes(
+def waiting_bytes(
     num_nodes: int, dim: int, itemsize: int, mean_itemsize: int, memory_bytes: int
 ) -> int:
     """Bytes of the files that all groups of columns but the last wait in."""

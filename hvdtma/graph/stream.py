@@ -48,7 +48,7 @@ def edge_pieces(
     store: GraphStore, most_edges: int = EDGES_PER_PIECE
 ) -> Iterator[Callable[[], EdgePiece]]:
     """Every stored edge once, by destination: functions that each read a piece, in any thread."""
-    for start, indptr in _indptr_pieces(store):
+    for start, indptr in indptr_pieces(store):
         for first in range(int(indptr[0]), int(indptr[-1]), most_edges):
             last = min(first + most_edges, int(indptr[-1]))
             yield partial(_read_edges, store, start, indptr, first, last)
@@ -70,7 +70,7 @@ def row_pieces(
     store: GraphStore, most_edges: int = EDGES_PER_PIECE
 ) -> Iterator[Callable[[], NeighbourRows]]:
     """Every row once, in order; a piece is whole rows, more than `most_edges` only if it is one."""
-    for start, indptr in _indptr_pieces(store):
+    for start, indptr in indptr_pieces(store):
         for low, high in row_ranges(indptr, most_edges):
             yield partial(_read_rows, store, start + low, indptr[low : high + 1])
 
@@ -81,7 +81,10 @@ def _read_rows(store: GraphStore, first: int, indptr: np.ndarray) -> NeighbourRo
 
 
 def row_ranges(indptr: np.ndarray, most_edges: int) -> Iterator[tuple[int, int]]:
-    """Ranges of rows that have `most_edges` together, or are one."""
+    """Ranges of rows that have at most `most_edges` together, or are one.
+
+    Edges, or whatever else `indptr` adds up.
+    """
     low, end = 0, len(indptr) - 1
     while low < end:
         fitting = int(np.searchsorted(indptr, indptr[low] + most_edges, "right")) - 1
@@ -90,7 +93,7 @@ def row_ranges(indptr: np.ndarray, most_edges: int) -> Iterator[tuple[int, int]]
         low = high
 
 
-def _indptr_pieces(store: GraphStore) -> Iterator[tuple[int, np.ndarray]]:
+def indptr_pieces(store: GraphStore) -> Iterator[tuple[int, np.ndarray]]:
     """Ranges of nodes: the first of each, and its part of `indptr` [n+1]."""
     for start in range(0, store.num_nodes, NODES_PER_PIECE):
         stop = min(start + NODES_PER_PIECE, store.num_nodes)

@@ -46,8 +46,8 @@ class RowGraph(Protocol):
 
 
 @dataclass(frozen=True)
-class StoredRows:
-    """The rows of an undirected store; every edge weighs 1."""
+class StoredGraph:
+    """An undirected store; every edge weighs 1."""
 
     store: GraphStore
 

@@ -22,7 +22,7 @@ from hvdtma.graph.external.memory import Memory
 from hvdtma.graph.external.sorting import KEY_BYTES, EdgeSorter
 from hvdtma.graph.store import GraphStore
 from hvdtma.graph.stream import edges_per_piece
-from hvdtma.partition.contraction import RowGraph, ScratchGraph, StoredRows, contracted
+from hvdtma.partition.contraction import RowGraph, ScratchGraph, StoredGraph, contracted
 from hvdtma.partition.label_propagation import Clusters, compact, gather_small, propagate
 from hvdtma.partition.metis import metis_bytes, metis_groups
 
@@ -105,7 +105,7 @@ def disk_to_cluster(store: GraphStore) -> int:
 def _both_ways(task: Task) -> RowGraph:
     """The store's own rows if it is undirected, else a copy that is."""
     if task.store.undirected:
-        return StoredRows(task.store)
+        return StoredGraph(task.store)
     none: np.ndarray = np.zeros(0, index_dtype(task.store.num_nodes))
     folder = task.folder / "both-ways"
     return contracted(task.store, none, task.store.num_nodes, folder, task.room)

@@ -66,12 +66,13 @@ def facts(plan: Plan) -> dict[str, str]:
     }
     if plan.rates:
         rates = plan.rates
+        on = f" ({rates.trained_on})" if rates.trained_on else ""
         told["rates measured here, on a small graph"] = (
             f"{rates.sorted_edges:,.0f} edges/s sorted, "
             f"{rates.first_hop_values:,.0f} edges x features/s of the first hop, "
             f"{decimal(int(rates.written_bytes))}/s written, "
             f"{decimal(int(rates.read_bytes))}/s read, "
-            f"{rates.positives:,.0f} positives/s trained on, "
+            f"{rates.positives:,.0f} positives/s trained on{on}, "
             f"{rates.embedded_nodes:,.0f} nodes/s embedded, "
             f"{rates.scored_pairs:,.0f} pairs/s scored"
         )

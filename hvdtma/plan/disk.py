@@ -10,13 +10,10 @@ from __future__ import annotations
 import numpy as np
 import zarr
 
-from hvdtma.config import TrainConfig
-from hvdtma.evaluate.room import Room, layers_within
 from hvdtma.graph.array_writer import codecs_of
 from hvdtma.graph.build.disk import array_bytes
 from hvdtma.graph.csc import index_dtype
 from hvdtma.graph.describe import disk_bytes
-from hvdtma.graph.neighbour_means import scratch_bytes
 from hvdtma.graph.sizes import GraphSizes
 
 SAMPLE = 1 << 18  # numbers; a chunk of edges
@@ -38,20 +35,6 @@ def bytes_on_disk(sizes: GraphSizes) -> int:
     )
     shares = packed_shares(sizes)
     return int(sum(size * shares.get(name, 1.0) for name, size in arrays.items()))
-
-
-def scoring_scratch(config: TrainConfig, sizes: GraphSizes, room: Room) -> int:
-    """Of scoring all nodes: layers that memory does not hold, and columns of means that wait."""
-    nodes, hidden, layers = sizes.num_nodes, config.model.hidden, config.model.layers
-    in_memory, work = layers_within(nodes, hidden, room)
-    waiting = [0]
-    if config.model.encoder in ("sage", "gcn"):
-        if not config.first_hop:
-            itemsize = sizes.feature_dtype.itemsize
-            waiting.append(scratch_bytes(nodes, sizes.feature_dim, itemsize, 4, work))
-        if layers > 1 and not in_memory:
-            waiting.append(scratch_bytes(nodes, hidden, 4, 4, work))
-    return max(waiting) + (0 if in_memory else 4 * nodes * hidden * min(layers, 2))
 
 
 def packed_shares(sizes: GraphSizes) -> dict[str, float]:

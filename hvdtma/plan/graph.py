@@ -16,6 +16,8 @@ from hvdtma.graph.build import BuildOptions
 from hvdtma.graph.build.sizes import BuildSizes, held_out_links
 from hvdtma.graph.sizes import GraphSizes
 
+LEAST = (("nodes", 2), ("edges", 1), ("features", 1), ("classes", 0), ("edge_types", 0))
+
 
 @dataclass(frozen=True)
 class PlannedGraph:
@@ -28,6 +30,7 @@ class PlannedGraph:
         classes: of labels; 0 without labels.
         options: of the build.
         memory_gb: GiB that the build may hold (None: half of what is free).
+        edge_types: of edges; 0 without types.
 
     Raises UserError for numbers that make no graph.
     """
@@ -39,11 +42,13 @@ class PlannedGraph:
     classes: int = 0
     options: BuildOptions = field(default_factory=BuildOptions)
     memory_gb: float | None = None
+    edge_types: int = 0
 
     def __post_init__(self) -> None:
-        for name, least in (("nodes", 2), ("edges", 1), ("features", 1), ("classes", 0)):
+        for name, least in LEAST:
             if getattr(self, name) < least:
-                raise UserError(f"--{name} is {getattr(self, name)}; it must be at least {least}")
+                option = f"--{name.replace('_', '-')}"
+                raise UserError(f"{option} is {getattr(self, name)}; it must be at least {least}")
         if self.memory_gb is not None and not self.memory_gb > 0:
             raise UserError(f"--memory-gb is {self.memory_gb:g}; it must be above 0")
 
@@ -59,7 +64,7 @@ class PlannedGraph:
             self.nodes,
             self.edges,
             self.undirected,
-            typed=False,
+            typed=bool(self.edge_types),
             feature_dim=self.dim,
             features="rows",
             labelled=bool(self.classes),
@@ -73,7 +78,13 @@ class PlannedGraph:
         return min(self.features, self.options.feature_dim or self.features)
 
     def sizes(self, config: TrainConfig) -> GraphSizes:
-        """Of the store, if no edge is a repeated one. Raises UserError if no edge is left."""
+        """Of the store, if no edge is a repeated one.
+
+        Raises UserError if no edge is left, or for a decoder of types where there are none.
+        """
+        task = config.task
+        if task.name == "links" and task.decoder == "distmult" and not self.edge_types:
+            raise UserError("decoder distmult needs types of edges; say how many: --edge-types")
         dtype = np.dtype(self.options.feature_dtype)
         held = held_out_links(self.options, self.edges)
         left = self.edges - sum(number for number, _ in held.values())
@@ -98,6 +109,7 @@ class PlannedGraph:
             num_units=blocks,
             largest_unit=min(size, self.nodes),
             arrays=frozenset(arrays | ({"label"} if self.classes else set())),
+            edge_type_names=tuple(map(str, range(self.edge_types))),
             label_names=tuple(map(str, range(self.classes))),
             held_out=held,
         )

@@ -14,16 +14,15 @@ import numpy as np
 
 from hvdtma.config import TrainConfig
 from hvdtma.evaluate.room import (
-    EDGES_AT_ONCE,
-    ROWS_AT_ONCE,
     Room,
+    beside_means,
     held_out_bytes,
+    input_of,
+    layer_bytes,
     layers_within,
     nodes_of_one,
     scoring_needs,
-)
-from hvdtma.evaluate.room import (
-    step_bytes as layer_step_bytes,
+    takes_means,
 )
 from hvdtma.evaluate.sampled import neighbourhood_bytes
 from hvdtma.evaluate.score import SAMPLED_BYTES
@@ -37,9 +36,9 @@ from hvdtma.graph.neighbour_means import bytes_taken
 from hvdtma.graph.raw import EDGES_PER_PIECE
 from hvdtma.graph.sizes import GraphSizes
 from hvdtma.plan.graph import PlannedGraph
-from hvdtma.shard.footprint import Footprint, bytes_of_sets, edges_within
+from hvdtma.shard.footprint import bytes_of_sets, edges_within, largest_set
 from hvdtma.shard.reader import WORKERS
-from hvdtma.train.memory import sets_within, step_bytes
+from hvdtma.train.memory import foreign_bytes, sets_within, shard_footprint, step_bytes
 
 
 def build_bytes(planned: PlannedGraph, sizes: GraphSizes) -> int:
@@ -118,23 +117,26 @@ def train_bytes(config: TrainConfig, sizes: GraphSizes, trainers: int) -> int:
     A batch of links has nodes in it as often as they have links. Where degrees are spread
     exponentially, such a node has twice the mean number of neighbours, and so it is taken here.
     """
-    nodes = shard_nodes(sizes, trainers)
     sets = sets_of(config, sizes, trainers)
-    labels = config.task.name == "nodes"
-    footprint = Footprint.of(sizes, first_hop=config.first_hop, labels=labels)
-    shard = bytes_of_sets(sizes, nodes, sets, footprint)
-    if config.task.negatives == "global":
-        shard += Footprint(footprint.node_bytes, 0).bytes_of(sizes.num_nodes - nodes, 0)
-    edges = footprint_edges(sizes, nodes / sets)
-    degree = edges / max(nodes / sets, 1) * (2 if config.task.name == "links" else 1)
-    step = step_bytes(config, sizes, int(nodes / sets), degree)
+    nodes = largest_set(shard_blocks(sizes, trainers), sets)
+    shard = bytes_of_sets(sizes, nodes, sets, shard_footprint(config, sizes))
+    shard += foreign_bytes(config, sizes, shard_nodes(sizes, trainers))
+    degree = footprint_edges(sizes, nodes) / max(nodes, 1)
+    if config.task.name == "links":
+        degree *= 2
+    step = step_bytes(config, sizes, nodes, degree)
     return shard + step + min(2 * WORKERS * CHUNK_BYTES, shard)
 
 
 def sets_of(config: TrainConfig, sizes: GraphSizes, trainers: int) -> int:
     """Into how many resident sets a shard is cut. Raises UserError if no two blocks fit."""
+    return sets_within(config, sizes, shard_blocks(sizes, trainers))
+
+
+def shard_blocks(sizes: GraphSizes, trainers: int) -> np.ndarray:
+    """Nodes int64 of each block of the largest shard, taken to be alike."""
     blocks = max(sizes.num_blocks // trainers, 1)
-    return sets_within(config, sizes, shard_nodes(sizes, trainers), blocks)
+    return np.diff(np.arange(blocks + 1) * shard_nodes(sizes, trainers) // blocks)
 
 
 def footprint_edges(sizes: GraphSizes, num_nodes: float) -> float:
@@ -160,15 +162,12 @@ def embedding_bytes(config: TrainConfig, sizes: GraphSizes, room: Room) -> int:
     layer = 4 * sizes.num_nodes * hidden * in_memory
     most = 0
     for number in range(layers):
-        width = hidden if number else sizes.feature_dim
-        itemsize = 4 if number else sizes.feature_dtype.itemsize
-        rows = min(sizes.num_nodes, ROWS_AT_ONCE)
-        step = layer_step_bytes(rows, width, hidden)
-        if config.model.encoder == "gat":  # every edge's source is gathered
-            step += 4 * min(sizes.num_edges, EDGES_AT_ONCE) * (width + hidden + 4)
-        elif config.model.encoder != "mlp" and not (config.first_hop and number == 0):
+        step = layer_bytes(config, sizes, number)
+        if takes_means(config, number):
+            width, itemsize = input_of(config, sizes, number)
+            left = work - beside_means(sizes.num_nodes, width, itemsize, hidden)
             held = bool(number) and in_memory
-            step += _means_bytes(sizes, width, itemsize, held=held, memory_bytes=work)
+            step += _means_bytes(sizes, width, itemsize, held=held, memory_bytes=left)
         most = max(most, layer * (1 + (number > 0)) + step)
     return 8 * (sizes.num_nodes + 1) + most
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from hvdtma.config import TrainConfig
 from hvdtma.errors import UserError
-from hvdtma.evaluate.room import Room, embedding_needs
+from hvdtma.evaluate.room import Room, embedding_needs, scratch_bytes
+from hvdtma.evaluate.scratch import scoring_scratch
 from hvdtma.graph.build.disk import array_bytes, scratch_beside
 from hvdtma.graph.external.memory import Memory
 from hvdtma.graph.sizes import GraphSizes
@@ -19,7 +20,7 @@ from hvdtma.partition.deal import check_trainers
 from hvdtma.plan import memory
 from hvdtma.plan.aggregation import Aggregating, Network, aggregating
 from hvdtma.plan.base import RECORDED, Base, measure_base
-from hvdtma.plan.disk import bytes_on_disk, scoring_scratch
+from hvdtma.plan.disk import bytes_on_disk
 from hvdtma.plan.graph import PlannedGraph
 from hvdtma.plan.probes import Rates, measure_rates
 
@@ -237,7 +238,7 @@ def train_stage(
         read_bytes=read,
         time_s=time_s,
         note="one trainer: reading its shard and one pass over it, on cores of its own; "
-        "trainer 0 also scores the test part at the end, with its shard still held",
+        "at the end trainer 0 lets go of it and scores the test part: see evaluate",
     )
 
 
@@ -248,7 +249,6 @@ def scoring_stages(
     limit = None if config.memory_gb is None else int(config.memory_gb * 2**30)
     room = Room.of(config, embedding_needs(config, sizes))
     layer = 4 * sizes.num_nodes * config.model.hidden
-    scratch = scoring_scratch(config, sizes, room)
     read = _read_bytes(sizes, sizes.num_nodes, sizes.num_edges, first_hop=config.first_hop)
     needed = {
         "evaluate": base.evaluate + memory.evaluate_bytes(config, sizes),
@@ -262,7 +262,10 @@ def scoring_stages(
         times["embed"] = embed_s + (layer + 8 * sizes.num_nodes) / rates.written_bytes
         if not config.evaluate.sample:
             times["evaluate"] = embed_s + pairs / rates.scored_pairs
-    scratch_of = {"evaluate": 0 if config.evaluate.sample else scratch, "embed": scratch}
+    scratch_of = {
+        "evaluate": scoring_scratch(config, sizes),
+        "embed": scratch_bytes(config, sizes, room),
+    }
     notes = {
         "evaluate": "the evaluator: one part, all its links",
         "embed": "embeddings of all nodes to a file, counted before it is compressed",

@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 import numba
@@ -50,6 +50,7 @@ class Rates:
         first_hop_values: edges x features added up.
         written_bytes, read_bytes: of a file, to the disk and from it.
         positives: links (or nodes) trained on by one trainer.
+        trained_on: what they were trained on, where it is not what the config asks for.
         embedded_nodes: through all layers.
         scored_pairs: a link with each of its negatives is one.
     """
@@ -61,6 +62,22 @@ class Rates:
     positives: float
     embedded_nodes: float
     scored_pairs: float
+    trained_on: str = ""
+
+
+@dataclass(frozen=True)
+class _TypedGraph(SyntheticGraph):
+    """A synthetic graph whose edges take turns at `edge_types` types."""
+
+    edge_types: int = 1
+
+    @cached_property
+    def edge_type_names(self) -> list[str]:  # type: ignore[override]
+        return [str(number) for number in range(self.edge_types)]
+
+    def edge_piece(self, piece: int) -> EdgePiece:
+        src, dst, _ = super().edge_piece(piece)
+        return src, dst, np.arange(len(src), dtype=np.int16) % np.int16(self.edge_types)
 
 
 class _Alone:
@@ -78,7 +95,8 @@ def measure_rates(config: TrainConfig, sizes: GraphSizes, folder: Path) -> Rates
         here = Path(scratch)
         written, read = file_rates(here)
         store = build(here / "probe.zarr", *_probe_graph(config, sizes))
-        like = config.model_copy(update={"store": store.path, "trainers": None, "memory_gb": None})
+        like, instead = _as_can_be(config)
+        like = like.model_copy(update={"store": store.path, "trainers": None, "memory_gb": None})
         embedded, scored = _scoring_rates(like, store)
         return Rates(
             sorted_edges=sorting_rate(here),
@@ -88,7 +106,17 @@ def measure_rates(config: TrainConfig, sizes: GraphSizes, folder: Path) -> Rates
             positives=_step_rate(like, store),
             embedded_nodes=embedded,
             scored_pairs=scored,
+            trained_on=instead,
         )
+
+
+def _as_can_be(config: TrainConfig) -> tuple[TrainConfig, str]:
+    """The config as it can be tried here, and what is done instead of what it asks for."""
+    asks_for_gpu = config.device == "cuda" or config.precision != "float32"
+    if not asks_for_gpu or torch.cuda.is_available():
+        return config, ""
+    update = {"device": "cpu", "precision": "float32"}
+    return config.model_copy(update=update), "this machine's CPU in float32: it has no GPU"
 
 
 def _probe_graph(config: TrainConfig, sizes: GraphSizes) -> tuple[SyntheticGraph, BuildOptions]:
@@ -98,9 +126,9 @@ def _probe_graph(config: TrainConfig, sizes: GraphSizes) -> tuple[SyntheticGraph
     edges = max(int(nodes * degree) // (1 + sizes.undirected), 4 * SCORED_LINKS)
     edges = min(edges, nodes * (nodes - 1) // 4)
     communities = min(max(len(sizes.label_names), 1), nodes // 2)
-    source = SyntheticGraph(
-        nodes, edges, sizes.feature_dim, communities, directed=not sizes.undirected
-    )
+    types = len(sizes.edge_type_names)
+    kind = partial(_TypedGraph, edge_types=types) if types else SyntheticGraph
+    source = kind(nodes, edges, sizes.feature_dim, communities, directed=not sizes.undirected)
     negatives = max((each for _, each in sizes.held_out.values()), default=100) or 100
     hold_out = config.task.name
     options = BuildOptions(

@@ -54,22 +54,27 @@ def edges_within(store: GraphFacts, share: float) -> float:
 
 
 def sets_needed(
-    store: GraphFacts, num_nodes: int, footprint: Footprint, room_bytes: int, num_blocks: int
+    store: GraphFacts, block_nodes: np.ndarray, footprint: Footprint, room_bytes: int
 ) -> int | None:
-    """Into how many resident sets `num_blocks` blocks of `num_nodes` nodes must be cut to fit.
+    """Into how many resident sets blocks of so many nodes must be cut to fit.
 
     One is read while another is trained on: two have to fit, unless one is all. None if not even
     two of single blocks do.
     """
-    for sets in range(1, num_blocks + 1):
-        needed = bytes_of_sets(store, num_nodes, sets, footprint)
-        if needed <= room_bytes:
+    for sets in range(1, len(block_nodes) + 1):
+        num_nodes = largest_set(block_nodes, sets)
+        if bytes_of_sets(store, num_nodes, sets, footprint) <= room_bytes:
             return sets
     return None
 
 
+def largest_set(block_nodes: np.ndarray, sets: int) -> int:
+    """Nodes of the largest of `sets` resident sets, whatever blocks chance puts into it."""
+    most_blocks = -(-len(block_nodes) // sets)
+    return int(np.sort(block_nodes)[-most_blocks:].sum())
+
+
 def bytes_of_sets(store: GraphFacts, num_nodes: int, sets: int, footprint: Footprint) -> int:
-    """Bytes of what is in memory of a shard of `num_nodes` nodes cut into `sets`: two at most."""
-    of_set = num_nodes / sets
-    edges = edges_within(store, of_set / max(store.num_nodes, 1))
-    return min(sets, 2) * footprint.bytes_of(of_set, edges)
+    """Bytes in memory of a shard cut into `sets` of at most `num_nodes` nodes: two at most."""
+    edges = edges_within(store, num_nodes / max(store.num_nodes, 1))
+    return min(sets, 2) * footprint.bytes_of(num_nodes, edges)

@@ -45,7 +45,7 @@ class BlockReader:
         row_bytes = array.dtype.itemsize * int(np.prod(array.shape[1:], dtype=np.int64))
         out = np.empty((sum(b - a for a, b in ranges), *array.shape[1:]), array.dtype)
 
-        def fill(window: list[Place]) -> None:
+        def fill(window: list[PlacedRange]) -> None:
             first, last = window[0], window[-1]
             rows_wanted = sum(stop - start for start, stop, _ in window)
             if last.stop - first.start == rows_wanted:  # nothing between them: no copy
@@ -55,7 +55,7 @@ class BlockReader:
             for start, stop, at in window:
                 out[at : at + stop - start] = values[start - first.start : stop - first.start]
 
-        every = windows(_places(ranges), CHUNK_BYTES // max(row_bytes, 1), array.chunks[0])
+        every = windows(_placed(ranges), CHUNK_BYTES // max(row_bytes, 1), array.chunks[0])
         for _ in self.each(fill, every):
             pass
         return out
@@ -81,7 +81,7 @@ class BlockReader:
         return values
 
 
-class Place(NamedTuple):
+class PlacedRange(NamedTuple):
     """A range of rows, and where it goes."""
 
     start: int
@@ -89,9 +89,9 @@ class Place(NamedTuple):
     at: int
 
 
-def _places(ranges: list[Range]) -> list[Place]:
+def _placed(ranges: list[Range]) -> list[PlacedRange]:
     ends = np.cumsum([0, *(stop - start for start, stop in ranges)]).tolist()
-    return [Place(*piece, at) for piece, at in zip(ranges, ends, strict=False)]
+    return [PlacedRange(*piece, at) for piece, at in zip(ranges, ends, strict=False)]
 
 
 def windows(ranges: Sequence[Piece], most_rows: int, chunk_rows: int) -> Iterator[list[Piece]]:

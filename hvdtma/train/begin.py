@@ -15,7 +15,7 @@ from hvdtma.train.checkpoint import Checkpoint, newest, restore_best
 from hvdtma.train.folder import Beginning, check_same_config
 from hvdtma.train.members import Briefing, Present, call_roll, stopped_at, take_seat
 from hvdtma.train.run_folder import RunFolder
-from hvdtma.train.set_up import make_averaging, set_up
+from hvdtma.train.set_up import count_sharers, make_averaging, set_up
 from hvdtma.train.trainer import Trainer, hand_weight
 
 
@@ -122,7 +122,8 @@ def clear_the_way(config: TrainConfig, beginning: Beginning) -> None:
 def begin_new(config: TrainConfig, comm: Communicator, run: RunFolder, *, overwrite: bool) -> Begun:
     """A new run in a folder of its own."""
     _check_trainers(config, comm)
-    trainer = everywhere(comm, lambda: _dealt(set_up(config, comm)))
+    sharers = count_sharers(comm)
+    trainer = everywhere(comm, lambda: _dealt(set_up(config, comm, sharers)))
     _check_work(trainer, comm)
     on_root(comm, lambda: RunFolder.create(config, trainer.store, overwrite=overwrite))
     return Begun(run, trainer, make_averaging(trainer, comm))
@@ -136,7 +137,8 @@ def go_on(config: TrainConfig, comm: Communicator, run: RunFolder) -> Begun:
     """
     _check_trainers(config, comm)
     checkpoint = on_root(comm, lambda: find_checkpoint(run, config))
-    trainer = everywhere(comm, lambda: set_up(config, comm))
+    sharers = count_sharers(comm)
+    trainer = everywhere(comm, lambda: set_up(config, comm, sharers))
     on_root(comm, lambda: run.check_same(trainer.store))
     averaging = make_averaging(trainer, comm)
     everywhere(comm, lambda: _restore(trainer, averaging, checkpoint))

@@ -44,9 +44,9 @@ def check_memory(config: TrainConfig, store: GraphStore, trainers: int) -> None:
 
 def least_needs(config: TrainConfig, store: GraphFacts, num_nodes: int, block_nodes: int) -> Needs:
     """What is needed at least to train on a shard of blocks of so many nodes, and to score."""
-    footprint = _footprint(config, store)
+    footprint = shard_footprint(config, store)
     whole = bytes_of_sets(store, num_nodes, 1, footprint)
-    two_blocks = bytes_of_sets(store, 2 * block_nodes, 2, footprint)
+    two_blocks = bytes_of_sets(store, block_nodes, 2, footprint)
     work = whole if _needs_foreign(config) else min(whole, two_blocks)
     what = "training" + " with task.negatives=global" * _needs_foreign(config)
     training = Needs(what, beside_shard(config, store, num_nodes), work)
@@ -58,23 +58,24 @@ def resident_sets(config: TrainConfig, store: GraphStore, blocks: np.ndarray) ->
 
     Raises UserError, naming the least memory, if no two blocks fit.
     """
-    num_nodes = int(np.diff(store.block_offsets)[blocks].sum())
-    return sets_within(config, store, num_nodes, len(blocks))
+    return sets_within(config, store, np.diff(store.block_offsets)[blocks])
 
 
-def sets_within(config: TrainConfig, store: GraphFacts, num_nodes: int, num_blocks: int) -> int:
-    """`resident_sets` of a shard of so many nodes and blocks."""
+def sets_within(config: TrainConfig, store: GraphFacts, block_nodes: np.ndarray) -> int:
+    """`resident_sets` of a shard of blocks of so many nodes."""
     if config.memory_gb is None:
         return 1
+    num_nodes = int(block_nodes.sum())
     room = int(config.memory_gb * 2**30) - beside_shard(config, store, num_nodes)
-    sets = sets_needed(store, num_nodes, _footprint(config, store), room, num_blocks)
+    sets = sets_needed(store, block_nodes, shard_footprint(config, store), room)
     if sets is None or (sets > 1 and _needs_foreign(config)):
-        block_nodes = -(-num_nodes // num_blocks)
-        raise too_little(config.memory_gb, least_needs(config, store, num_nodes, block_nodes))
+        largest_block = int(block_nodes.max())
+        raise too_little(config.memory_gb, least_needs(config, store, num_nodes, largest_block))
     return sets
 
 
-def _footprint(config: TrainConfig, store: GraphFacts) -> Footprint:
+def shard_footprint(config: TrainConfig, store: GraphFacts) -> Footprint:
+    """What a trainer's shard holds of each node and edge."""
     labels = config.task.name == "nodes"
     return Footprint.of(store, first_hop=config.first_hop, labels=labels)
 
@@ -87,9 +88,13 @@ def _needs_foreign(config: TrainConfig) -> bool:
 def beside_shard(config: TrainConfig, store: GraphFacts, num_nodes: int) -> int:
     """Bytes of the process itself, what is being read, a training step, and others' nodes."""
     step = step_bytes(config, store, num_nodes)
+    return PROCESS_BYTES + READING_BYTES + step + foreign_bytes(config, store, num_nodes)
+
+
+def foreign_bytes(config: TrainConfig, store: GraphFacts, num_nodes: int) -> int:
+    """Bytes of the nodes outside a shard of `num_nodes`, where negatives are drawn of all."""
     others = (store.num_nodes - num_nodes) * _needs_foreign(config)
-    foreign = _footprint(config, store).bytes_of(others, 0)
-    return PROCESS_BYTES + READING_BYTES + step + foreign
+    return shard_footprint(config, store).bytes_of(others, 0)
 
 
 def step_bytes(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 
 import numba
 import torch
@@ -20,9 +21,15 @@ from hvdtma.train.optimizers import make_optimizer
 from hvdtma.train.trainer import Trainer, hand_weight
 
 
-def set_up(config: TrainConfig, comm: Communicator) -> Trainer:
-    """What a trainer does before it meets the others; raises UserError for what does not fit."""
-    device = set_up_device(config, comm)
+def set_up(config: TrainConfig, comm: Communicator, sharers: int | None = None) -> Trainer:
+    """What a trainer does before it trains with the others.
+
+    Args:
+        sharers: see `count_sharers`. None: all trainers of the machine.
+
+    Raises UserError for what does not fit.
+    """
+    device = set_up_device(config, comm, sharers)
     store = open_store(config.store)
     check_memory(config, store, comm.size)
     if comm.rank == 0:  # what scoring lacks is found before training, not after
@@ -31,10 +38,23 @@ def set_up(config: TrainConfig, comm: Communicator) -> Trainer:
     return new_trainer(config, store, comm, device)
 
 
-def set_up_device(config: TrainConfig, comm: Communicator) -> torch.device:
-    """This trainer's device, with its share of the machine's cores."""
+def count_sharers(comm: Communicator) -> int:
+    """How many trainers may run on this one's cores, itself included; a collective call.
+
+    Slurm mostly binds each task to cores of its own; other launchers let all trainers of a machine
+    run on any of its cores.
+    """
+    node, cores = own = platform.node(), os.sched_getaffinity(0)
+    sharing = sum(node == its_node and bool(cores & its) for its_node, its in comm.gather(own))
+    return min(sharing, comm.local_size)
+
+
+def set_up_device(
+    config: TrainConfig, comm: Communicator, sharers: int | None = None
+) -> torch.device:
+    """This trainer's device, with its share of the cores that it may run on."""
     cores = len(os.sched_getaffinity(0))
-    threads = config.threads or max(1, cores // comm.local_size)
+    threads = config.threads or max(1, cores // (sharers or comm.local_size))
     numba.set_num_threads(min(threads, numba.get_num_threads()))
     torch.set_num_threads(threads)  # after Numba, whose start sets OpenMP's number for both
     wanted = config.device

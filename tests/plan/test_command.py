@@ -1,9 +1,12 @@
 """`hvdtma plan`: on a store, without one, as JSON, and what it refuses."""
 
+import importlib
 import json
 
 import pytest
 import yaml
+
+from hvdtma.plan.base import RECORDED
 
 SIZES = ("--nodes", 10_000, "--edges", 100_000, "--features", 16)
 NETWORK = ("--latency-us", 10, "--bandwidth-gbps", 10)
@@ -71,6 +74,19 @@ def test_node_classification_is_measured_too(hvdtma, config):
     assert all(s["time_s"] > 0 for s in plan["stages"] if s["name"] != "partition")
 
 
+def test_a_run_on_gpus_with_types_is_planned_on_a_machine_without(hvdtma, config, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    module = importlib.import_module("hvdtma.plan.plan")  # its name is also the function's
+    monkeypatch.setattr(module, "measure_base", lambda: RECORDED)
+    task = {"decoder": "distmult", "batch_size": 32}
+    path = config(task=task, device="cuda", precision="bfloat16")
+    status, _, err = hvdtma("plan", path, *SIZES, *NETWORK, "--edge-types", 3)
+    assert status == 0, err
+    assert "positives/s trained on (this machine's CPU in float32: it has no GPU)" in " ".join(
+        err.split()
+    )
+
+
 @pytest.mark.parametrize(
     ("changes", "arguments", "words"),
     [
@@ -90,6 +106,8 @@ def test_node_classification_is_measured_too(hvdtma, config):
         ({"memory_gb": 0.1}, SIZES, "give"),
         ({}, ("--nodes", 0, "--edges", 1, "--features", 1), "--nodes is 0"),
         ({"task": {"name": "nodes"}}, SIZES, "no labels"),
+        ({"task": {"decoder": "distmult"}}, SIZES, "say how many: --edge-types"),
+        ({}, (*SIZES, "--edge-types", -1), "--edge-types is -1"),
     ],
 )
 def test_bad_input_is_one_message(hvdtma, config, changes, arguments, words):

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from hvdtma.config import parse_config
 from hvdtma.errors import UserError
-from hvdtma.evaluate.embed import NO_LIMIT
+from hvdtma.evaluate.room import NO_LIMIT, Room, embedding_needs, scoring_needs, scratch_bytes
 from hvdtma.graph.build import BuildOptions, build
 from hvdtma.graph.describe import disk_bytes
 from hvdtma.graph.neighbour_means import BAND_BYTES, bytes_taken
@@ -18,8 +18,9 @@ from hvdtma.graph.sources import SyntheticGraph
 from hvdtma.partition.deal import deal
 from hvdtma.plan import Network, PlannedGraph, memory
 from hvdtma.plan.aggregation import FLAT_PASSES, aggregating, ring_seconds
+from hvdtma.plan.base import RECORDED
 from hvdtma.plan.disk import bytes_on_disk
-from hvdtma.plan.plan import deal_of
+from hvdtma.plan.plan import deal_of, scoring_stages
 from hvdtma.shard.footprint import Footprint
 from hvdtma.shard.shard import load_shard
 from hvdtma.tasks import make_model, make_task
@@ -84,6 +85,16 @@ def test_resident_sets_take_less_than_the_shard_and_hold_fewer_edges(nodes, degr
     assert dealt.share_kept == pytest.approx(1 / trainers)
 
 
+def test_only_links_are_trained_against_all_nodes():
+    for name, needs_others in (("links", True), ("nodes", False)):
+        local, over_all = (
+            config_of(task={"name": name, "negatives": kind}) for kind in ("local", "global")
+        )
+        sizes = graph_of(10**6, 10**7, classes=5).sizes(local)
+        more = memory.train_bytes(over_all, sizes, 2) - memory.train_bytes(local, sizes, 2)
+        assert (more > 0) is needs_others
+
+
 @given(st.integers(2, 1000), st.floats(1, 1e9))
 def test_a_ring_sends_less_than_twice_the_bytes_and_waits_for_every_step(trainers, num_bytes):
     seconds = ring_seconds(trainers, num_bytes, NETWORK)
@@ -145,6 +156,41 @@ def test_every_encoder_can_be_planned(encoder):
     assert embedding > 2 * 4 * 10_000 * 256
     sampled = config_of(evaluate={"sample": 5})
     assert memory.evaluate_bytes(sampled, sizes) < embedding + memory.held_out_bytes(config, sizes)
+
+
+@pytest.mark.parametrize("heads", [1, 16])
+def test_what_is_gathered_for_attention_grows_with_its_heads(heads):
+    config = config_of(model={"encoder": "gat", "heads": heads}, first_hop=False)
+    sizes = graph_of(10**6, 10**7).sizes(config)
+    needed = embedding_needs(config, sizes)
+    layers = 2 * 4 * 10**6 * 256
+    assert memory.embedding_bytes(config, sizes, NO_LIMIT) == 8 * (10**6 + 1) + layers + (
+        needed.work_bytes
+    )
+
+
+@settings(deadline=None, max_examples=50)
+@given(NODES, DEGREE, st.sampled_from(["sage", "gcn", "gat"]), st.booleans(), st.floats(1, 64))
+def test_embedding_is_planned_within_its_limit(nodes, degree, encoder, first_hop, memory_gb):
+    first_hop = first_hop and encoder != "gat"
+    config = config_of(model={"encoder": encoder}, first_hop=first_hop, memory_gb=memory_gb)
+    sizes = graph_of(nodes, nodes * degree).sizes(config)
+    try:
+        room = Room.of(config, embedding_needs(config, sizes))
+    except UserError as error:
+        assert "more" in str(error)
+        return
+    indptr = 8 * (nodes + 1)
+    assert memory.embedding_bytes(config, sizes, room) <= indptr + room.num_bytes
+
+
+def test_the_scratch_that_is_planned_is_the_scratch_that_a_run_asks_for():
+    config = config_of(memory_gb=6)
+    sizes = graph_of(50_000_000, 500_000_000).sizes(config)
+    evaluate, embed = scoring_stages(config, sizes, 0, RECORDED, None)
+    for stage, needs in ((evaluate, scoring_needs), (embed, embedding_needs)):
+        room = Room.of(config, needs(config, sizes))
+        assert stage.scratch_bytes == scratch_bytes(config, sizes, room) > 0
 
 
 def test_no_numbers_are_made_up_for_a_graph_that_leaves_nothing():

@@ -14,7 +14,7 @@ from hvdtma.comm import Single
 from hvdtma.config import parse_config
 from hvdtma.errors import UserError
 from hvdtma.graph.store import open_store
-from hvdtma.shard.footprint import Footprint, sets_needed
+from hvdtma.shard.footprint import Footprint, edges_within, sets_needed
 from hvdtma.shard.resident import ResidentSets, block_sets
 from hvdtma.train.loop import Watch, train_rounds
 from hvdtma.train.set_up import make_averaging, make_trainer
@@ -155,17 +155,25 @@ def test_every_link_is_trained_on_when_blocks_are_dealt_anew(community_store):
 
 
 @settings(deadline=None)
-@given(st.integers(1, 200))
-def test_two_sets_fit_or_one_that_is_all(community_store, kilobytes):
-    footprint = Footprint(node_bytes=200, edge_bytes=6.0)
-    num_nodes, room = community_store.num_nodes, kilobytes << 10
-    sets = sets_needed(community_store, num_nodes, footprint, room, 60)
-    if sets is None:
-        assert room < 2 * footprint.bytes_of(num_nodes / 60, 6000 / 60**2)
-        return
-    share = 1 / sets
-    edges = community_store.num_edges * share**2
-    assert min(sets, 2) * footprint.bytes_of(num_nodes * share, edges) <= room
+@given(st.lists(st.integers(1, 20), min_size=2, max_size=30), st.floats(0.05, 1.1))
+def test_two_sets_fit_or_one_that_is_all(community_store, block_nodes, share_of_shard):
+    """Whatever blocks are in the sets: blocks are of unequal sizes, and some sets have one more."""
+    nodes_B, footprint = np.array(block_nodes), Footprint(node_bytes=200, edge_bytes=6.0)
+
+    def bytes_of(num_nodes):
+        share = num_nodes / community_store.num_nodes
+        return footprint.bytes_of(num_nodes, edges_within(community_store, share))
+
+    room = int(share_of_shard * bytes_of(nodes_B.sum()))
+    num_sets = sets_needed(community_store, nodes_B, footprint, room)
+    if num_sets is None:
+        assert room < 2 * bytes_of(nodes_B.max())
+    elif num_sets == 1:
+        assert bytes_of(nodes_B.sum()) <= room
+    else:
+        sets = itertools.islice(block_sets(np.arange(len(nodes_B)), num_sets, [0]), 6 * num_sets)
+        for trained_on, read in itertools.pairwise(nodes_B[chosen].sum() for chosen in sets):
+            assert bytes_of(trained_on) + bytes_of(read) <= room
 
 
 def test_a_memory_limit_below_the_smallest_names_it(community_store):

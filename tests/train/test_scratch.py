@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from pathlib import Path
 
 import pytest
 import yaml
@@ -112,3 +113,12 @@ def test_an_evaluator_that_says_why_it_cannot_go_on_is_not_started_again(
     said = " ".join(capsys.readouterr().err.split())
     assert f"scratch_dir {config.scratch_dir} cannot be written to" in said
     assert "what is left is scored at the end" in said
+
+
+def test_a_scratch_folder_is_the_same_one_wherever_a_run_is_read_from(
+    config, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    train(config.model_copy(update={"scratch_dir": Path("scratch")}), Single())
+    monkeypatch.chdir("/")
+    assert RunFolder.open(config.run).config().scratch_dir == tmp_path / "scratch"

@@ -8,7 +8,7 @@ from hvdtma.comm import InProcessGroup
 from hvdtma.config import parse_config
 from hvdtma.graph.build import BuildOptions, build
 from hvdtma.partition.deal import deal
-from hvdtma.shard.footprint import Footprint, bytes_of_sets
+from hvdtma.shard.footprint import Footprint, bytes_of_sets, largest_set
 from hvdtma.shard.shard import load_shard
 from hvdtma.train import event_text
 from hvdtma.train.loop import Watch, announce_deal, train_rounds
@@ -41,10 +41,10 @@ def config_of(store, **changes):
 
 def memory_for(config, store, hand, sets):
     """The memory_gb that cuts this hand into so many sets."""
-    nodes = int(np.diff(store.block_offsets)[hand].sum())
+    blocks = np.diff(store.block_offsets)[hand]
     footprint = Footprint.of(store, first_hop=True, labels=config.task.name == "nodes")
-    shard = bytes_of_sets(store, nodes, sets, footprint)
-    return (beside_shard(config, store, nodes) + shard + 16) / 2**30
+    shard = bytes_of_sets(store, largest_set(blocks, sets), sets, footprint)
+    return (beside_shard(config, store, int(blocks.sum())) + shard + 16) / 2**30
 
 
 class Notebook(Watch):

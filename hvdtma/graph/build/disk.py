@@ -12,7 +12,7 @@ from hvdtma.graph.csc import index_dtype
 from hvdtma.graph.external.disk import refuse_full_disk
 from hvdtma.graph.external.memory import Memory
 from hvdtma.graph.external.sorting import KEY_BYTES, EdgeSorter
-from hvdtma.graph.neighbour_means import scratch_bytes
+from hvdtma.graph.neighbour_means import waiting_bytes
 
 ID_BYTES = 8  # of an integer, or of a string's offset
 
@@ -55,7 +55,7 @@ def first_hop_scratch(sizes: BuildSizes, memory: Memory) -> int:
     if not sizes.options.first_hop:
         return 0
     room, itemsize = sizes.room_for_first_hop(memory), sizes.feature_bytes
-    return scratch_bytes(sizes.num_nodes, sizes.feature_dim, itemsize, itemsize, room)
+    return waiting_bytes(sizes.num_nodes, sizes.feature_dim, itemsize, itemsize, room)
 
 
 def store_bytes(sizes: BuildSizes) -> dict[str, int]:

@@ -1,0 +1,82 @@
+"""`tools/setup_env.py` does nothing where all is there, and sets up again where there is more."""
+
+import argparse
+import sys
+from pathlib import Path
+
+import pytest
+
+TOOLS = Path(__file__).parents[2] / "tools"
+
+
+@pytest.fixture
+def tool(monkeypatch, tmp_path):
+    """The tool with an environment of its own, and the steps of every set-up that it made."""
+    monkeypatch.syspath_prepend(str(TOOLS))
+    import build_horovod
+    import setup_env
+
+    python = tmp_path / "python"
+    python.touch()
+    steps = []
+    for name, value in {
+        "STAMP": tmp_path / "stamp.json",
+        "PYTHON": python,
+        "LOGS": tmp_path / "logs",
+        "check_python": lambda: None,
+        "check_tools": lambda mpi: None,
+        "make_venv": lambda: steps.append("venv"),
+        "has_cmake": lambda: True,
+        "pip_install": lambda label, log, *words: steps.append((log, words[1:])),
+        "run_step": lambda label, command, log: steps.append(" ".join(map(str, command[2:]))),
+    }.items():
+        monkeypatch.setattr(setup_env, name, value)
+    monkeypatch.setattr(build_horovod, "ensure_horovod", lambda *_: steps.append("horovod"))
+    monkeypatch.setattr(build_horovod, "gpu_parts", lambda: [])
+    yield setup_env, build_horovod, steps
+    for name in ("setup_env", "build_horovod", "steps"):
+        sys.modules.pop(name, None)
+
+
+def set_up(tool, **asked):
+    """Run the tool; the steps that it took."""
+    module, _, steps = tool
+    steps.clear()
+    wanted = {"extras": [], "mpi": False, "jobs": None, "torch_index": None} | asked
+    module.set_up(argparse.Namespace(**wanted))
+    return list(steps)
+
+
+def test_nothing_is_done_twice_and_extras_stay(tool):
+    assert "horovod" in set_up(tool)
+    assert set_up(tool) == []
+    assert set_up(tool, extras=["test"])
+    assert set_up(tool) == set_up(tool, extras=["test"]) == []
+    assert set_up(tool, mpi=True)
+
+
+def test_horovod_is_looked_at_again_once_cuda_is_found(tool, monkeypatch):
+    set_up(tool)
+    monkeypatch.setattr(tool[1], "gpu_parts", lambda: ["/usr/local/cuda"])
+    assert "horovod" in set_up(tool)
+    assert set_up(tool) == []
+    monkeypatch.setattr(tool[1], "gpu_parts", lambda: [])  # its module is not loaded
+    assert set_up(tool) == []
+
+
+def test_another_index_replaces_pytorch_and_no_index_keeps_it(tool):
+    set_up(tool)
+    steps = set_up(tool, torch_index="URL")
+    assert steps.index("pip uninstall --yes torch") < steps.index(("torch", ("--index-url", "URL")))
+    assert set_up(tool, torch_index="URL") == set_up(tool) == []
+
+
+def test_toolkits_and_headers_are_found_without_asking_them(tool, monkeypatch, tmp_path):
+    home = tmp_path / "cuda"
+    for file in (home / "bin/nvcc", home / "include/nccl.h"):
+        file.parent.mkdir(parents=True)
+        file.touch()  # cannot be run
+    monkeypatch.undo()
+    before = set(tool[1].gpu_parts())
+    monkeypatch.setenv("CUDA_HOME", str(home))
+    assert set(tool[1].gpu_parts()) - before == {str(home), str(home / "include/nccl.h")}
