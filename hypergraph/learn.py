@@ -24,15 +24,10 @@ from hypergraph.data.modality import Id
 from hypergraph.placement import Placement
 from hypergraph.saved import Saved, check_items, items_of, read_saved, write_saved
 from hypergraph.scoring import HeldOut, held_out, predict, score
-from hypergraph.train.fit import Fit, Progress, Save, Watch
-from hypergraph.train.learner import (
-    Factors,
-    Learner,
-    State,
-    check_linked,
-    check_same_data,
-    find_places,
-)
+from hypergraph.train.checks import check_linked, check_nothing_held_out, check_same_data
+from hypergraph.train.fit import INTERRUPTED, Fit, Progress, Save, Watch
+from hypergraph.train.learner import Factors, Learner, State
+from hypergraph.train.places import find_places
 
 Hyperedge = Mapping[str, Id] | Sequence[Id]
 
@@ -45,14 +40,16 @@ class HyperLearn:
 
     Args:
         data: a hypergraph, or one of whose relations hyperedges are held out: then these choose
-            the best factors, and `evaluate` scores them.
+            the best factors, and `evaluate` scores them. One whose relations came with a split must
+            be split by it (`given_split`): what is held out is not trained on.
         config: how to train.
         comm: the ranks; None is this process alone.
 
     Attributes:
         placement: which modality is trained where; may be printed.
-        best: scores on the validation hyperedges of what was learned.
-        stopped: why training ended.
+        best: scores on the validation hyperedges of what was learned; empty while there is nothing
+            that `fit` ended with.
+        stopped: why training ended; empty if it failed.
 
     Raises UserError, on every rank, for data or a config that do not fit.
     """
@@ -74,6 +71,7 @@ class HyperLearn:
         self.config, self.comm = config or TrainConfig(), comm or Single()
         check_same_data(self.split or self.data, self.config, self.comm)
         check_linked(self.data)
+        check_nothing_held_out(self.data)
         sizes = self.data.sizes
         places = find_places(self.comm, self.config)
         given = self.config.placement
@@ -102,14 +100,17 @@ class HyperLearn:
             progress: of a fit that was cut short, to go on with.
         """
         fit = Fit(self.learner, self._held_out("valid"), watch, save, progress or Progress())
+        self.best, self.stopped, self._learned = {}, "", None  # of a fit before: if this one fails
         fit.run()
-        self.best, self.stopped = fit.progress.best_score, fit.progress.stopped
+        self.stopped = fit.progress.stopped
+        if self.stopped != INTERRUPTED:  # else it is left as it is, not as it scored best
+            self.best = fit.progress.best_score
         self._learned = self.learner.factors()
         return self
 
     @property
     def learned(self) -> Factors:
-        """Factors and biases of all modalities; before `fit`, a collective call at first."""
+        """Factors and biases of all modalities; a collective call at first, unless `fit` ended."""
         if self._learned is None:
             self._learned = self.learner.factors()
         return self._learned

@@ -13,11 +13,10 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from hvdtma.comm.communicator import Communicator, everywhere
-from hvdtma.errors import UserError
+from hvdtma.comm.communicator import Communicator
 from hypergraph.config import TrainConfig
-from hypergraph.data import MultimodalHypergraph, Split
-from hypergraph.placement import Place, Placement
+from hypergraph.data import MultimodalHypergraph
+from hypergraph.placement import Placement
 from hypergraph.train.batches import Batch
 from hypergraph.train.exchange import Exchange, cpu_s
 from hypergraph.train.losses import make_batches
@@ -92,14 +91,17 @@ class Learner:
             start = time.monotonic()
             seen = self.exchange.of_batches(own, batches)
             self.exchange_s += time.monotonic() - start
-        found: dict[str, float] = {}
+        found: dict[str, torch.Tensor] = {}
         for site in self.sites:
             losses = site.loss(own, seen, batches)
             site.step(losses)
-            found |= {name: float(loss.detach()) for name, loss in losses.items()}
+            found |= {name: loss.detach() for name, loss in losses.items()}
+        values = {
+            name: float(loss) for name, loss in found.items()
+        }  # waits for all devices at once
         self.iterations += 1
         self.compute_s += cpu_s() - before - (self.exchange.deliver_cpu_s - delivered)
-        return found
+        return values
 
     def hear(self) -> None:
         """Take in all factors of the other ranks; a collective call, for stale mode."""
@@ -224,48 +226,3 @@ class Learner:
 
 def _on_cpu(state: State) -> State:
     return {key: value.cpu() for key, value in state.items()}
-
-
-def find_places(comm: Communicator, config: TrainConfig) -> list[Place]:
-    """The devices of all ranks; a collective call.
-
-    Raises UserError, on every rank, where a GPU is asked for and none is found.
-    """
-    own = everywhere(comm, lambda: _devices(comm, config))
-    return [Place(rank, device) for rank, all_ in enumerate(comm.gather(own)) for device in all_]
-
-
-def _devices(comm: Communicator, config: TrainConfig) -> list[str]:
-    """This rank's."""
-    gpus = torch.cuda.device_count() if config.device != "cpu" else 0
-    if config.device == "cuda" and not gpus:
-        raise UserError("device is cuda, but PyTorch finds no GPU; use device=cpu or auto")
-    if not gpus:
-        return ["cpu"]
-    if comm.size == 1:
-        return [f"cuda:{number}" for number in range(gpus)]
-    return [f"cuda:{comm.local_rank % gpus}"]
-
-
-def check_linked(data: MultimodalHypergraph) -> None:
-    """Raises UserError for a modality that is in no relation: nothing would be learned of it."""
-    for name in data.modalities:
-        if not data.relations_of(name):
-            raise UserError(f"modality '{name}' is in no relation; leave it out, or give it one")
-
-
-def check_same_data(
-    data: MultimodalHypergraph | Split, config: TrainConfig, comm: Communicator
-) -> None:
-    """Raises UserError, on every rank, if one of them has another hypergraph or another config."""
-    if comm.size == 1:
-        return
-    sums = comm.gather((data.checksum(), config.model_dump_json()))
-    for rank, (checksum, settings) in enumerate(sums):
-        if checksum != sums[0][0]:
-            raise UserError(
-                f"rank {rank} has another hypergraph than rank 0 (checksum {checksum} instead of "
-                f"{sums[0][0]}), or holds other hyperedges out; all ranks must read the same data"
-            )
-        if settings != sums[0][1]:
-            raise UserError(f"rank {rank} was given another config than rank 0")

@@ -327,6 +327,20 @@ def test_a_folder_that_is_no_run_is_not_removed(config):
         run_of(config, beginning=Beginning.EITHER)
 
 
+def test_one_rank_scores_what_was_learned_for_all(config, monkeypatch):
+    ranks, evaluate = [], HyperLearn.evaluate
+
+    def scored(self, part):
+        ranks.append(self.comm.rank)
+        return evaluate(self, part)
+
+    monkeypatch.setattr(HyperLearn, "evaluate", scored)
+    summaries = InProcessGroup(3).run(lambda comm: train_run(config, comm))
+    assert ranks == [0]
+    assert summaries[0]["test"]
+    assert summaries[1] == summaries[0]
+
+
 def test_scoring_is_cut_short_too_and_is_all_that_is_left_to_do(config, data, tmp_path):
     whole = config_of(data, tmp_path / "whole")
     expected, evaluate = run_of(whole), HyperLearn.evaluate

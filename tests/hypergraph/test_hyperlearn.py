@@ -5,7 +5,7 @@ import pytest
 import torch
 from small_learning import GROUPS, config_of, small_graph
 
-from hvdtma.comm import InProcessGroup
+from hvdtma.comm import InProcessGroup, Single
 from hvdtma.errors import UserError
 from hypergraph import HyperLearn, Modality, MultimodalHypergraph, Relation, split_relation
 from hypergraph.baselines import JointGCN, cp_config, popularity, without_context
@@ -296,6 +296,41 @@ def test_a_second_fit_trains_on(split):
     assert not np.array_equal(model.factors["m0"], before)
 
 
+def test_a_fit_that_fails_leaves_nothing_of_the_one_before(split):
+    """Neither its factors nor its scores are those of the model that is left."""
+    model = HyperLearn(split, config_of(iterations=5, evaluate={"every": 5})).fit()
+    before = model.factors["m0"]
+
+    def fail(_):
+        raise UserError("full disk")
+
+    with pytest.raises(UserError, match="full disk"):
+        model.fit(fail)
+    assert (model.best, model.stopped) == ({}, "")
+    assert not np.array_equal(model.factors["m0"], before)
+    model.learner.stop()
+    model.fit()
+    assert (model.best, model.stopped) == ({}, "interrupted")
+    np.testing.assert_array_equal(model.factors["m0"], model.learner.factors().rows["m0"])
+
+
+class Behind(Single):
+    """Beside it, another rank has done seven iterations less."""
+
+    def gather(self, value):
+        return [value, value - 7] if isinstance(value, int) else [value]
+
+
+def test_a_second_fit_scores_when_all_ranks_have_come_so_far(split):
+    """By what all have done, which is the same on all: else they would not score together."""
+    config = config_of(iterations=10, evaluate={"every": 5}, exchange_steps=1)
+    model = HyperLearn(split, config, comm=Behind())
+    model.learner.iterations = 7
+    events = []
+    model.fit(events.append)
+    assert [event["iteration"] for event in events] == [5, 10]
+
+
 def test_training_that_goes_astray_is_told_on_every_rank(split):
     config = config_of(optimizer={"name": "sgd", "lr": 1e12, "clip_norm": 0})
     with pytest.raises(UserError, match=r"no longer finite after iteration 40; lower opt"):
@@ -311,6 +346,22 @@ def test_a_metric_that_is_not_scored_is_refused_before_training(split):
 def test_a_modality_in_no_relation_is_refused(graph):
     with pytest.raises(UserError, match="modality 'alone' is in no relation"):
         HyperLearn(graph.with_modality(Modality("alone", 3)), config_of())
+
+
+def test_what_a_given_split_holds_out_is_not_trained_on(graph):
+    its = graph.relation("rating")
+    part = np.arange(its.num_hyperedges) % 3
+
+    def with_parts(part):
+        rating = Relation("rating", its.modalities, its.indices, its.values, part)
+        return graph.with_relation(rating)
+
+    parted = with_parts(part)
+    with pytest.raises(UserError, match=r"'rating' comes with a split; .*given_split\(graph, 'ra"):
+        HyperLearn(parted, config_of())
+    model = HyperLearn(split_relation(parted, "all"), config_of())
+    assert np.isin(model.data.relation("rating").values, its.values[part == 0]).all()
+    HyperLearn(with_parts(0 * part), config_of())  # of which nothing is held out
 
 
 def test_a_model_begins_with_one_of_the_same_shape_and_items_only(graph, model):
