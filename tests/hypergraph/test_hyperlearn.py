@@ -7,7 +7,14 @@ from small_learning import GROUPS, config_of, small_graph
 
 from hvdtma.comm import InProcessGroup, Single
 from hvdtma.errors import UserError
-from hypergraph import HyperLearn, Modality, MultimodalHypergraph, Relation, split_relation
+from hypergraph import (
+    HyperLearn,
+    Modality,
+    MultimodalHypergraph,
+    Relation,
+    given_split,
+    split_relation,
+)
 from hypergraph.baselines import JointGCN, cp_config, popularity, without_context
 from hypergraph.scoring import held_out, score
 
@@ -263,6 +270,44 @@ def test_a_modality_that_joins_the_relation_held_out_of_needs_a_new_split(graph,
 def test_what_cannot_be_answered_is_said(model, ask, why):
     with pytest.raises(UserError, match=why):
         ask(model)
+
+
+TRAINED_ON = r"hyperedges held out of 'all' were trained on by the model"
+
+
+def test_what_was_trained_on_is_not_scored_as_held_out(graph, tmp_path):
+    """A hyperedge more, and the same seed holds out others."""
+    before = split_relation(graph, "all", seed=3)
+    model = HyperLearn(before, config_of(iterations=2)).fit()
+    path = model.save(tmp_path / "m.safetensors")
+    its = graph.relation("all")
+    more = Relation("all", its.modalities, np.r_[its.indices, [[0, 0, 0]]])
+    after = split_relation(graph.with_relation(more), "all", seed=3)
+    again = HyperLearn.load(path, after)
+    assert again.complete("all", {"m0": 1}, "m1")
+    for ask in (again.evaluate, again.fit):
+        with pytest.raises(UserError, match=TRAINED_ON):
+            ask()
+    for other in (path, model, again.save(tmp_path / "again.safetensors")):
+        with pytest.raises(UserError, match=TRAINED_ON):
+            HyperLearn(after, model.config).begin_with(other)
+    assert HyperLearn(before, model.config).begin_with(path).evaluate() == model.evaluate()
+
+
+def test_a_relation_that_a_modality_joined_is_compared_by_the_others():
+    """What the training hyperedges of now say as well is not given away."""
+    modalities = [Modality(name, 4) for name in "abc"]
+    rows = [[0, 0, 0], [0, 0, 1], [1, 1, 0], [2, 2, 2]]
+    graph = MultimodalHypergraph.of(modalities, [Relation("r", ("a", "b", "c"), rows)])
+    split = given_split(graph, "r", ["train", "valid", "test", "train"])
+
+    def trained_on(pairs):
+        less = MultimodalHypergraph.of(modalities[:2], [Relation("r", ("a", "b"), pairs)])
+        return HyperLearn(less, config_of(iterations=1, loss={"negatives": 1})).fit()
+
+    HyperLearn(split, config_of()).begin_with(trained_on([[0, 0], [2, 2]]))
+    with pytest.raises(UserError, match="1 of 1 hyperedges held out of 'r' were trained on"):
+        HyperLearn(split, config_of()).begin_with(trained_on([[0, 0], [1, 1]]))
 
 
 def test_names_may_be_anything(tmp_path):
