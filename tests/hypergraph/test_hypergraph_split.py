@@ -157,6 +157,7 @@ def test_the_split_that_came_along_is_used():
         (lambda g: given_split(g, "made", ["test"] * 6), "no hyperedge is left to train on"),
         (lambda g: given_split(g, "made", ["train"] * 5), "give one for each"),
         (lambda g: given_split(g, "made", ["train"] * 5 + ["tset"]), "hyperedge 5 is 'tset'"),
+        (lambda g: given_split(g, "made", ["train"] * 5 + [None]), "hyperedge 5 is 'None'"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_split_is_said(make, words):
