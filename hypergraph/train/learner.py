@@ -57,6 +57,7 @@ class Learner:
         compute_s: CPU seconds in iterations, packing for the others included, the communicator's
             calls left out: of this thread where PyTorch has one, else of the process, the
             communicator's threads included.
+        exchange_wall_s: seconds by the clock in exchanges, waiting for other ranks included.
         iterations: done by this rank.
     """
 
@@ -65,7 +66,7 @@ class Learner:
     comm: Communicator
     placement: Placement
     compute_s: float = 0.0
-    exchange_s: float = 0.0
+    exchange_wall_s: float = 0.0
     iterations: int = 0
     heard: dict[str, View] = field(default_factory=dict)
     kept: dict[str, State] = field(default_factory=dict)
@@ -90,7 +91,7 @@ class Learner:
         else:
             start = time.monotonic()
             seen = self.exchange.of_batches(own, batches)
-            self.exchange_s += time.monotonic() - start
+            self.exchange_wall_s += time.monotonic() - start
         found: dict[str, torch.Tensor] = {}
         for site in self.sites:
             losses = site.loss(own, seen, batches)
@@ -108,7 +109,7 @@ class Learner:
         start = time.monotonic()
         with torch.no_grad():
             self.heard = self.exchange.of_all(self._views())
-        self.exchange_s += time.monotonic() - start
+        self.exchange_wall_s += time.monotonic() - start
 
     def stop(self) -> None:
         """Ask all ranks to stop; they agree at the next exchange. May be called by a signal."""
@@ -182,7 +183,7 @@ class Learner:
         return {
             "iterations": self.iterations,
             "compute_s": self.compute_s,
-            "exchange_s": self.exchange_s,
+            "exchange_wall_s": self.exchange_wall_s,
             "bytes_sent": self.exchange.bytes_sent,
         }
 
@@ -207,7 +208,7 @@ class Learner:
         self.iterations = int(min(of["iterations"] for of in counters))
         taken_over = counters[self.comm.rank :: self.comm.size]  # so that sums stay what they are
         self.compute_s = sum(of["compute_s"] for of in taken_over)
-        self.exchange_s = sum(of["exchange_s"] for of in taken_over)
+        self.exchange_wall_s = sum(of["exchange_wall_s"] for of in taken_over)
         self.exchange.bytes_sent = int(sum(of["bytes_sent"] for of in taken_over))
 
     def _states(self) -> dict[str, State]:
