@@ -148,7 +148,7 @@ def dense(
         tensor[tuple(at.T)] = 1
         weights = weight + (1 - weight) * tensor
         losses: list[Callable[[], torch.Tensor]] = [
-            lambda a=at, f=factors, w=weight: gram_loss(a, None, f, absent_weight=w),
+            lambda a=at, f=factors, w=weight: gram_loss(a, f, absent_weight=w),
             lambda t=tensor, a=at, f=factors, w=weights: dense_loss(t, len(a), f, w),
         ]
         values = [loss().item() for loss in losses]
