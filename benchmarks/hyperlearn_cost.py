@@ -9,7 +9,8 @@ as many hyperedges, every modality a graph. Compute is CPU time of a rank's trai
 ranks that share cores do not change, packing and unpacking for the others included; what the call
 to Horovod, its threads and waiting take is not in it. `dense` compares iterations on the same loss
 (forward, backward, a step of Adam; all hyperedges, factors without graphs or features): through
-Gram matrices, and over the tensor of all N^K entries. Both print Markdown tables of medians.
+Gram matrices, and over the tensor of all N^K entries, in turn; that tensor and the weights of its
+entries are made beforehand. Both print Markdown tables of medians.
 """
 
 from __future__ import annotations
@@ -145,14 +146,15 @@ def dense(
         weight = len(at) / items**arity
         tensor = torch.zeros((items,) * arity)
         tensor[tuple(at.T)] = 1
+        weights = weight + (1 - weight) * tensor
         losses: list[Callable[[], torch.Tensor]] = [
-            lambda a=at, f=factors, w=weight: gram_loss(a, None, f, absent_weight=w),
-            lambda t=tensor, a=at, f=factors, w=weight: dense_loss(t, len(a), f, w),
+            lambda a=at, f=factors, w=weight: gram_loss(a, f, absent_weight=w),
+            lambda t=tensor, a=at, f=factors, w=weights: dense_loss(t, len(a), f, w),
         ]
         values = [loss().item() for loss in losses]
         if abs(values[0] - values[1]) > 1e-3 * values[1]:
             raise SystemExit(f"the two losses differ: {values}")
-        seconds = [seconds_of(loss, factors, repeats) for loss in losses]
+        seconds = seconds_of(losses, factors, repeats)
         print(
             f"| {arity} | {items:,} | {items**arity:,} | {seconds[0] * 1e3:.2f} "
             f"| {seconds[1] * 1e3:.1f} | {seconds[1] / seconds[0]:.0f} |",
@@ -161,31 +163,38 @@ def dense(
 
 
 def dense_loss(
-    tensor: torch.Tensor, num_present: int, factors: list[torch.Tensor], absent_weight: float
+    tensor: torch.Tensor, num_present: int, factors: list[torch.Tensor], weights: torch.Tensor
 ) -> torch.Tensor:
-    """`gram_loss` entry by entry: the whole tensor of predictions is built."""
+    """`gram_loss` entry by entry: the whole tensor of predictions is built.
+
+    Args:
+        weights: of every entry, of the tensor's shape.
+    """
     first, *rest = factors
     for factor in rest[:-1]:
         first = (first[:, None] * factor[None]).flatten(0, 1)
     predicted = (first @ rest[-1].T).view(tensor.shape)
-    weights = absent_weight + (1 - absent_weight) * tensor
     return (weights * (tensor - predicted).square()).sum() / num_present
 
 
 def seconds_of(
-    loss: Callable[[], torch.Tensor], factors: list[torch.Tensor], repeats: int
-) -> float:
-    """The median over repeats of one iteration: forward, backward, a step of Adam."""
+    losses: list[Callable[[], torch.Tensor]], factors: list[torch.Tensor], repeats: int
+) -> list[float]:
+    """Of each loss, the median over repeats of one iteration: forward, backward, a step of Adam.
+
+    They take turns, so that whatever else the machine does slows both.
+    """
     optimizer = torch.optim.Adam(factors, lr=0.01)
-    found = []
+    found: list[list[float]] = [[] for _ in losses]
     for number in range(repeats + 1):
-        start = time.monotonic()
-        optimizer.zero_grad()
-        loss().backward()
-        optimizer.step()
-        if number:  # the first one makes room
-            found.append(time.monotonic() - start)
-    return median(found)
+        for loss, times in zip(losses, found, strict=True):
+            start = time.monotonic()
+            optimizer.zero_grad()
+            loss().backward()
+            optimizer.step()
+            if number:  # the first one makes room
+                times.append(time.monotonic() - start)
+    return [median(times) for times in found]
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from pydantic_core import ErrorDetails
 from yaml import YAMLError
 
 from hvdtma.errors import MAX_SEED, UserError, nearest
+from hvdtma.files import replacing
 
 PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Seconds = PositiveFloat
@@ -308,8 +309,9 @@ def parse_as(kind: type[C], values: dict, *, source: str = "config") -> C:
 
 
 def dump_config(config: Component, path: Path) -> None:
-    """Write every value, defaults included, as YAML."""
-    OmegaConf.save(OmegaConf.create(config.model_dump(mode="json")), path)
+    """Write every value, defaults included, as YAML, whole or not at all."""
+    with replacing(path) as beside:
+        OmegaConf.save(OmegaConf.create(config.model_dump(mode="json")), beside)
 
 
 WORDS = {  # for what pydantic says in names of classes

@@ -14,7 +14,7 @@ from hypergraph.config import RunConfig
 from hypergraph.data import Split
 from hypergraph.learn import HyperLearn
 from hypergraph.load import load_split
-from hypergraph.run_folder import RunFolder, inputs
+from hypergraph.run_folder import RunFolder
 from hypergraph.train.checkpoint import Checkpoint, read_checkpoint
 from hypergraph.train.fit import Progress, still_stopped
 
@@ -72,10 +72,10 @@ def decided(run: RunFolder, config: RunConfig, beginning: Beginning) -> Beginnin
     begun = beginning is Beginning.RESUME or run.versions.exists()
     if beginning in (Beginning.NEW, Beginning.ANEW) or not begun:
         anew = beginning is Beginning.ANEW
-        run.check_room(*inputs(config), overwrite=anew)
+        run.check_room(*config.inputs, overwrite=anew)
         return Beginning.ANEW if anew else Beginning.NEW
     run.check_there()
-    check_same_config(run.config(), config, run.path, free=FREE)
+    check_same_config(run.config().resolved, config.resolved, run.path, free=FREE)
     saved = run.checkpoint.exists()
     if run.summary.exists() and not (saved and _goes_on(read_checkpoint(run.checkpoint), config)):
         return Beginning.OVER

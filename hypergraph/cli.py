@@ -20,7 +20,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-WHOLE = re.compile("-?[0-9]{1,18}")
+WHOLE = re.compile("-?[0-9]{1,19}")  # as many digits as an int64 may have
 Config = Annotated[Path, typer.Argument(help="A YAML config.", show_default=False)]
 Overrides = Annotated[list[str] | None, typer.Argument(help="key=value, e.g. model.dim=128")]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -93,7 +94,7 @@ class TrainConfig(Component):
     """The same in iterations of every rank: reproducible, but the slowest is waited for."""
     placement: dict[str, Count | str] = Field(default_factory=dict)
     """Modality -> rank (its first device) or a device of the single process, such as cuda:1.
-    None: balanced by size."""
+    Empty: balanced by size."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """auto takes a GPU per rank where there is one; a single process takes all."""
     precision: Literal["float32", "float64"] = "float32"
@@ -170,6 +171,38 @@ class DataConfig(Component):
             raise ValueError(f"give one of hypergraph, tate, debian and tables, not {given}")
         return self
 
+    def with_paths(self, change: Callable[[Path], Path]) -> DataConfig:
+        """The same, with every path in it changed."""
+        tate, tables = self.tate, self.tables
+        if tate is not None:
+            subjects = None if tate.subjects is None else change(tate.subjects)
+            tate = tate.model_copy(update={"artworks": change(tate.artworks), "subjects": subjects})
+        if tables is not None:
+            modalities = {
+                name: spec and _changed(spec, ("edges", "features"), change)
+                for name, spec in tables.modalities.items()
+            }
+            relations = {
+                name: _changed(spec, ("table",), change) for name, spec in tables.relations.items()
+            }
+            tables = tables.model_copy(update={"modalities": modalities, "relations": relations})
+        hypergraph = None if self.hypergraph is None else change(self.hypergraph)
+        update = {"hypergraph": hypergraph, "tate": tate, "tables": tables}
+        return self.model_copy(update=update)
+
+
+def _changed(
+    spec: dict[str, Any], keys: tuple[str, ...], change: Callable[[Path], Path]
+) -> dict[str, Any]:
+    """A table's keys with the paths changed that some of them give: one, or one for each part."""
+    return spec | {key: _changed_path(spec[key], change) for key in keys if spec.get(key)}
+
+
+def _changed_path(given: Any, change: Callable[[Path], Path]) -> Any:
+    if isinstance(given, dict):
+        return {part: _changed_path(path, change) for part, path in given.items()}
+    return str(change(Path(given))) if isinstance(given, str | Path) else given
+
 
 class RunConfig(TrainConfig):
     """A whole run: `python -m hypergraph train CONFIG`."""
@@ -180,3 +213,22 @@ class RunConfig(TrainConfig):
     warm_start: Path | None = None
     """The folder of a run with fewer modalities, whose factors this one begins with."""
     checkpoint: CheckpointConfig = CheckpointConfig()
+
+    @property
+    def resolved(self) -> RunConfig:
+        """The same, wherever it is read from: what it names on the disk is absolute."""
+        warm_start = self.warm_start and self.warm_start.resolve()
+        data = self.data.with_paths(Path.resolve)
+        return self.model_copy(update={"data": data, "warm_start": warm_start})
+
+    @property
+    def inputs(self) -> list[Path]:
+        """What is read from the disk."""
+        found = [] if self.warm_start is None else [self.warm_start]
+
+        def note(path: Path) -> Path:
+            found.append(path)
+            return path
+
+        self.data.with_paths(note)
+        return found

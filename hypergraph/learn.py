@@ -21,18 +21,14 @@ from hvdtma.errors import UserError
 from hypergraph.config import TrainConfig
 from hypergraph.data import Modality, MultimodalHypergraph, Relation, Split
 from hypergraph.data.modality import Id
+from hypergraph.past import Past, check_not_trained_on, joined
 from hypergraph.placement import Placement
 from hypergraph.saved import Saved, check_items, items_of, read_saved, write_saved
 from hypergraph.scoring import HeldOut, held_out, predict, score
-from hypergraph.train.fit import Fit, Progress, Save, Watch
-from hypergraph.train.learner import (
-    Factors,
-    Learner,
-    State,
-    check_linked,
-    check_same_data,
-    find_places,
-)
+from hypergraph.train.checks import check_linked, check_nothing_held_out, check_same_data
+from hypergraph.train.fit import INTERRUPTED, Fit, Progress, Save, Watch
+from hypergraph.train.learner import Factors, Learner, State
+from hypergraph.train.places import find_places
 
 Hyperedge = Mapping[str, Id] | Sequence[Id]
 
@@ -45,14 +41,16 @@ class HyperLearn:
 
     Args:
         data: a hypergraph, or one of whose relations hyperedges are held out: then these choose
-            the best factors, and `evaluate` scores them.
+            the best factors, and `evaluate` scores them. One whose relations came with a split must
+            be split by it (`given_split`): what is held out is not trained on.
         config: how to train.
         comm: the ranks; None is this process alone.
 
     Attributes:
         placement: which modality is trained where; may be printed.
-        best: scores on the validation hyperedges of what was learned.
-        stopped: why training ended.
+        best: scores on the validation hyperedges of what was learned; empty while there is nothing
+            that `fit` ended with.
+        stopped: why training ended; empty if it failed.
 
     Raises UserError, on every rank, for data or a config that do not fit.
     """
@@ -74,6 +72,7 @@ class HyperLearn:
         self.config, self.comm = config or TrainConfig(), comm or Single()
         check_same_data(self.split or self.data, self.config, self.comm)
         check_linked(self.data)
+        check_nothing_held_out(self.data)
         sizes = self.data.sizes
         places = find_places(self.comm, self.config)
         given = self.config.placement
@@ -86,6 +85,7 @@ class HyperLearn:
         self.best: dict[str, float] = {}
         self.stopped = ""
         self._learned: Factors | None = None
+        self._past: Past = []
 
     def fit(
         self,
@@ -100,16 +100,23 @@ class HyperLearn:
             watch: told of every score, on rank 0.
             save: told how far it has come, on every rank (`hypergraph.train.checkpoint.Saver`).
             progress: of a fit that was cut short, to go on with.
+
+        Raises UserError, on every rank, before training: for patience without validation
+        hyperedges, an unknown metric, and validation hyperedges that were trained on before; and
+        when a loss or a factor is no longer finite.
         """
         fit = Fit(self.learner, self._held_out("valid"), watch, save, progress or Progress())
+        self.best, self.stopped, self._learned = {}, "", None  # of a fit before: if this one fails
         fit.run()
-        self.best, self.stopped = fit.progress.best_score, fit.progress.stopped
+        self.stopped = fit.progress.stopped
+        if self.stopped != INTERRUPTED:  # else it is left as it is, not as it scored best
+            self.best = fit.progress.best_score
         self._learned = self.learner.factors()
         return self
 
     @property
     def learned(self) -> Factors:
-        """Factors and biases of all modalities; before `fit`, a collective call at first."""
+        """Factors and biases of all modalities; a collective call at first, unless `fit` ended."""
         if self._learned is None:
             self._learned = self.learner.factors()
         return self._learned
@@ -122,7 +129,8 @@ class HyperLearn:
     def evaluate(self, part: str = "test") -> dict[str, float]:
         """Scores of held-out hyperedges: see `hypergraph.metrics`.
 
-        Raises UserError if none are held out.
+        Raises UserError if none are held out, or some of them were trained on: the model was loaded
+        with another split, or with data that a seed splits otherwise.
         """
         if part not in ("valid", "test"):
             raise UserError(f"part is '{part}'; valid: valid, test")
@@ -189,8 +197,11 @@ class HyperLearn:
 
         Args:
             across: the modality to look in; None: the item's own, without the item itself.
+            top: how many at most.
 
-        Raises UserError for an unknown modality or item.
+        Returns: (id, cosine from -1 to 1) of each; 0 beside a factor of zeros.
+
+        Raises UserError for an unknown modality or item, and for `top` below 1.
         """
         _check_top(top)
         at, target = self.data.modality(modality).index_of(item), across or modality
@@ -238,7 +249,9 @@ class HyperLearn:
         states, learned = self.learner.states(), self.learned
         on_root(
             self.comm,
-            lambda: write_saved(Path(path), self.data, self.config, states, learned, self.best),
+            lambda: write_saved(
+                Path(path), self.data, self.config, states, learned, self.best, self.past
+            ),
         )
         return Path(path)
 
@@ -253,7 +266,8 @@ class HyperLearn:
         """What `save` wrote, with the data that it was learned from (or more modalities).
 
         Where it was trained does not matter: of the saved config, placement and device are left
-        out, and modalities are placed by size on what is here.
+        out, and modalities are placed by size on what is here. The split may be another one, but
+        what it holds out is not scored then if it was trained on: see `evaluate`.
 
         Raises UserError if it is damaged, or of other modalities.
         """
@@ -267,24 +281,37 @@ class HyperLearn:
     def begin_with(self, other: HyperLearn | str | Path) -> HyperLearn:
         """Let the modalities of another model, or of a saved one, begin where it stands; self.
 
-        A collective call. Raises UserError if it has one that is missing here, or of another size.
+        A collective call. Raises UserError if it has one that is missing here, or of another size,
+        and if it was trained on what is held out here.
         """
         if isinstance(other, HyperLearn):
             states = other.learner.states()
             everywhere(self.comm, lambda: self._take(other, states))
         else:
             everywhere(self.comm, lambda: self._take_saved(read_saved(Path(other))))
+        everywhere(self.comm, self._check_past)
         return self
+
+    @property
+    def past(self) -> Past:
+        """The hyperedges that it was trained on, here or before it was loaded or begun with."""
+        here = self.data.relations.values() if self.learner.iterations else ()
+        return joined([*here, *self._past])
+
+    def _check_past(self) -> None:
+        if self.split is not None:
+            for part in (self.split.valid, self.split.test):
+                check_not_trained_on(part, self.split, self._past)
 
     def _take(self, other: HyperLearn, states: dict[str, State]) -> None:
         check_items("the other model", items_of(other.data), self.data)
         self.learner.load(states, other.data.relation_names)
-        self._learned = None
+        self._learned, self._past = None, other.past
 
     def _take_saved(self, saved: Saved) -> None:
         saved.check(self.data)
         self.learner.load(saved.states, saved.relations_of)
-        self._learned = None
+        self._learned, self._past = None, saved.past
 
     def _held_out(self, part: str) -> HeldOut | None:
         if self.split is None:
@@ -292,6 +319,7 @@ class HyperLearn:
         parts = {"valid": self.split.valid, "test": self.split.test}
         if not parts[part].num_hyperedges:
             return None
+        check_not_trained_on(parts[part], self.split, self._past)
         return held_out(parts[part], self.data.relation(self.split.relation), *parts.values())
 
     def _relation(self, name: str | None) -> Relation:

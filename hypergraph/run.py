@@ -92,13 +92,15 @@ def _next(run: RunFolder) -> str:
 def _finish(begun: Begun) -> dict:
     """Write what was learned, test it, and sum up; a collective call."""
     run, split, model, _ = begun
-    model.save(run.model)
+    model.save(run.model)  # after which all ranks have what was learned
     summary = {
         "stopped": model.stopped,
         "iterations": model.learner.iterations,
         "placement": {name: str(place) for name, place in model.placement.places.items()},
         "valid": model.best,
-        "test": model.evaluate("test") if split.test.num_hyperedges else {},
+        "test": on_root(model.comm, lambda: model.evaluate("test"))
+        if split.test.num_hyperedges
+        else {},
     }
     if split.num_left_out:
         summary["num_left_out"] = split.num_left_out

@@ -17,8 +17,8 @@ from hvdtma.config import dump_config, load_as
 from hvdtma.train.folder import Folder, keep_lines
 from hypergraph.config import RunConfig
 
-CONFIG, METRICS, SUMMARY = "config.yaml", "metrics.jsonl", "summary.json"
 MODEL, CHECKPOINT, ITEMS = "model.safetensors", "checkpoint.safetensors", "items.json"
+ENDS = ("failed", "interrupted")  # events that a run which goes on leaves behind
 
 
 class RunFolder(Folder):
@@ -37,29 +37,20 @@ class RunFolder(Folder):
 
         Raises UserError if something is there, and may not be replaced.
         """
-        self.make_room(*inputs(config), overwrite=overwrite)
-        with self.making(config) as beside:
-            (beside / METRICS).touch()
+        self.make_room(*config.inputs, overwrite=overwrite)
+        with self.making(config.resolved) as beside:
+            (beside / self.metrics.name).touch()
 
     def config(self) -> RunConfig:
         return load_as(RunConfig, self.config_file)
 
     def rewind(self, config: RunConfig, iterations: int) -> None:
         """Forget what came after a checkpoint, and take on the config to go on with."""
-        dump_config(config, self.config_file)
+        dump_config(config.resolved, self.config_file)
         self.summary.unlink(missing_ok=True)
         keep_lines(self.metrics, lambda event: _is_before(event, iterations))
 
 
 def _is_before(event: dict, iterations: int) -> bool:
     """Whether an event was logged before a checkpoint."""
-    passing = ("failed", "interrupted")  # what a run that goes on leaves behind
-    return event["kind"] not in passing and event.get("iteration", 0) <= iterations
-
-
-def inputs(config: RunConfig) -> list[Path]:
-    """What is read from the disk, as far as the config names it."""
-    tate = config.data.tate
-    artworks = None if tate is None else tate.artworks
-    named = (config.data.hypergraph, artworks, config.warm_start)
-    return [path for path in named if path is not None]
+    return event["kind"] not in ENDS and event.get("iteration", 0) <= iterations

@@ -2,10 +2,11 @@
 
     ["NAME", "state", "KEY"]      the state of a modality's net
     ["NAME", "factor"]            what came of it, [N, R]
+    ["NUMBER", "trained on"]      hyperedges [n, K] of a relation, which the metadata names
 
 Keys are JSON, since names may be anything.
 
-Legend: N items, R width of the factors.
+Legend: N items, R width of the factors, n hyperedges, K arity.
 """
 
 from __future__ import annotations
@@ -24,10 +25,11 @@ from safetensors.torch import save
 from hvdtma.errors import UserError
 from hvdtma.files import replacing
 from hypergraph.config import TrainConfig
-from hypergraph.data import Modality, MultimodalHypergraph
+from hypergraph.data import Modality, MultimodalHypergraph, Relation
+from hypergraph.past import Past
 from hypergraph.train.learner import Factors, State
 
-FORMAT = "hypergraph-model-2"
+FORMAT = "hypergraph-model-3"
 
 Items: TypeAlias = dict[str, tuple[int, str]]
 """Modality -> number of items, and a digest of their ids."""
@@ -35,7 +37,11 @@ Items: TypeAlias = dict[str, tuple[int, str]]
 
 @dataclass(frozen=True)
 class Saved:
-    """What a file holds."""
+    """What a file holds.
+
+    Attributes:
+        past: what it was trained on.
+    """
 
     path: Path
     config: TrainConfig
@@ -44,6 +50,7 @@ class Saved:
     states: dict[str, State]
     rows: dict[str, np.ndarray]
     best: dict[str, float]
+    past: Past
 
     def check(self, data: MultimodalHypergraph) -> None:
         """Raises UserError if a modality is missing in the data, or is of other items there."""
@@ -85,9 +92,13 @@ def write_saved(
     states: dict[str, State],
     learned: Factors,
     best: dict[str, float],
+    past: Past,
 ) -> None:
     """Write a model, whole or not at all."""
-    tensors: State = {}
+    tensors: State = {
+        json.dumps([str(number), "trained on"]): torch.from_numpy(relation.indices).int()
+        for number, relation in enumerate(past)  # 2^31 items would have no room in memory
+    }
     for name, state in states.items():
         for key, value in state.items():
             tensors[json.dumps([name, "state", key])] = value.contiguous()
@@ -98,6 +109,7 @@ def write_saved(
         "items": json.dumps(items_of(data)),
         "relations_of": json.dumps(data.relation_names),
         "best": json.dumps(best),
+        "past": json.dumps([[relation.name, relation.modalities] for relation in past]),
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     content = save(tensors, metadata=facts)
@@ -131,4 +143,8 @@ def read_saved(path: Path) -> Saved:
         states,
         {name: tensors[json.dumps([name, "factor"])].numpy() for name in items},
         json.loads(facts["best"]),
+        [
+            Relation(name, tuple(names), tensors[json.dumps([str(number), "trained on"])].numpy())
+            for number, (name, names) in enumerate(json.loads(facts["past"]))
+        ],
     )

@@ -26,6 +26,11 @@ QUIET = "#8a93a3"
 MANY_ROUNDS = 60  # beyond this points are no longer marked on lines
 
 
+def colour(number: int) -> str:
+    """The colours in turn."""
+    return COLOURS[number % len(COLOURS)]
+
+
 @dataclass(frozen=True)
 class Plot:
     """A figure and the words around it.

@@ -84,15 +84,25 @@ class MultimodalHypergraph:
         return seen_NB
 
     def with_modality(self, modality: Modality) -> MultimodalHypergraph:
-        """The same with a modality more, or another one of that name."""
+        """The same with a modality more, or another one of that name.
+
+        Raises UserError where that one has too few items for the hyperedges of a relation.
+        """
         return replace(self, modalities={**self.modalities, modality.name: modality})
 
     def with_relation(self, relation: Relation) -> MultimodalHypergraph:
-        """The same with a relation more, or another one of that name."""
+        """The same with a relation more, or another one of that name.
+
+        Raises UserError where it has no hyperedges, or names what is no modality or item.
+        """
         return replace(self, relations={**self.relations, relation.name: relation})
 
     def with_intra(self, name: str, intra: Intra | Recipe | None) -> MultimodalHypergraph:
-        """The same with another graph inside a modality: given, made by a recipe, or none."""
+        """The same with another graph inside a modality: given, made by a recipe, or none.
+
+        Raises UserError for an unknown modality, for edges of what is no item, and where the
+        modality has not what the recipe asks for: features, or a relation that it is in.
+        """
         from hypergraph.data.neighbours import make_intra
 
         if isinstance(intra, Recipe):

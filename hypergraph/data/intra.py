@@ -106,6 +106,12 @@ class Intra:
         """The graph of edges that may go both ways, be repeated or join an item with itself.
 
         Of several weights of a pair the largest counts.
+
+        Args:
+            edges: whole numbers [E, 2].
+            weights: numbers [E]; None: all 1.
+
+        Raises UserError for another shape or kind, and for weights that are not finite and above 0.
         """
         pairs = np.sort(index_rows(edges, 2, "edges of an intra graph"), axis=1)
         keep = np.flatnonzero(pairs[:, 0] != pairs[:, 1])
@@ -118,6 +124,9 @@ class Intra:
 
 
 def chain(num_items: int) -> Intra:
-    """Every item joined with the next: for items that are in order, such as centuries."""
+    """Every item joined with the next: for items that are in order, such as centuries.
+
+    Edges [num_items - 1, 2]; none for a single item, or none.
+    """
     items = np.arange(max(num_items, 1), dtype=np.int64)
     return Intra(np.stack([items[:-1], items[1:]], axis=1))

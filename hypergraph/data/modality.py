@@ -5,7 +5,6 @@ Legend: N items, D features, E edges.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cached_property
@@ -70,10 +69,6 @@ class Modality:
         if isinstance(number, int | np.integer) and 0 <= number < self.num_items:
             return int(number)
         raise UserError(f"modality '{self.name}' has no item {item!r}; {self._valid_near(item)}")
-
-    def indices_of(self, items: Iterable[Id]) -> np.ndarray:
-        """The positions int64 [n] of ids; raises as `index_of`."""
-        return np.array([self.index_of(item) for item in items], np.int64)
 
     def id_of(self, index: int) -> Id:
         """The id at a position; raises UserError for one out of range."""

@@ -13,7 +13,7 @@ import plotly.graph_objects as go
 
 from hvdtma.report import words
 from hvdtma.report.page import Card, Page, Section, Table, write_page
-from hvdtma.report.plots import COLOURS, QUIET, Plot, layout
+from hvdtma.report.plots import QUIET, Plot, colour, layout
 from hypergraph.data.hypergraph import MultimodalHypergraph
 from hypergraph.data.summary import degrees, summary
 
@@ -60,7 +60,7 @@ def _degree_plot(graph: MultimodalHypergraph) -> Plot:
                 y=share[distinct > 0].tolist(),
                 name=name,
                 mode="lines+markers",
-                line={"color": _colour(number), "width": 2},
+                line={"color": colour(number), "width": 2},
                 marker={"size": 4},
                 hovertemplate=f"{name}: %{{y:.2%}} of items are in %{{x:,}} hyperedges or more"
                 "<extra></extra>",
@@ -86,7 +86,7 @@ def _density_plot(found: dict[str, Any]) -> Plot:
     for number, (name, modality) in enumerate(found["modalities"].items()):
         if modality["intra"] is not None and modality["intra"]["density"] > 0:
             inside = f"inside {name}"
-            colour_of[inside], density[inside] = _colour(number), modality["intra"]["density"]
+            colour_of[inside], density[inside] = colour(number), modality["intra"]["density"]
     dots = go.Scatter(
         x=list(density),
         y=list(density.values()),
@@ -115,7 +115,7 @@ def _items_table(modalities: dict[str, Any]) -> Table:
         ]
         for name, m in modalities.items()
     ]
-    return Table(columns, rows, [_colour(number) for number in range(len(rows))])
+    return Table(columns, rows, [colour(number) for number in range(len(rows))])
 
 
 def _relations_table(relations: dict[str, Any]) -> Table:
@@ -131,7 +131,3 @@ def _relations_table(relations: dict[str, Any]) -> Table:
         for name, r in relations.items()
     ]
     return Table(columns, rows)
-
-
-def _colour(number: int) -> str:
-    return COLOURS[number % len(COLOURS)]

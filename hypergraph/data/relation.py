@@ -128,6 +128,8 @@ class Relation:
 def part_codes(part: Any, num_hyperedges: int, where: str) -> np.ndarray:
     """Parts as int8 [n]; raises UserError for an unknown word or another length."""
     array = np.asarray(part)
+    if array.dtype == object:  # None among words, say, which cannot be sorted
+        array = array.astype(str)
     if array.shape != (num_hyperedges,):
         raise UserError(
             f"{where} has {num_hyperedges:,} hyperedges, but the parts have shape "

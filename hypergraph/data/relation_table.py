@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from hvdtma.errors import UserError, nearest
+from hvdtma.graph.sources.files.columns import Column
 from hypergraph.data.columns import as_ids, as_numbers, read_columns
 from hypergraph.data.item_tables import Ids, Items
 from hypergraph.data.relation import Relation
@@ -69,5 +70,14 @@ def _read(
     }
     at = len(column_of)
     values = None if value is None else as_numbers(columns[at], where[at])
-    part = None if split is None else np.array(columns[-1].to_pylist())
+    part = None if split is None else _parts(columns[-1], where[-1])
     return RelationTable(ids, values, part)
+
+
+def _parts(column: Column, where: str) -> np.ndarray:
+    """Words or numbers [n]; raises UserError naming the first row that has none."""
+    words = column.to_pylist()
+    if column.null_count:
+        row = words.index(None)
+        raise UserError(f"{where}: row {row} is empty; give each row train, valid or test")
+    return np.array(words)

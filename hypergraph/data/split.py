@@ -1,12 +1,14 @@
 """Holding hyperedges out without leaking them: neither directly, nor by way of intra graphs.
 
+Hyperedges that a given split holds out of other relations are left out of training, too.
+
 Legend: n hyperedges, G groups that stay together.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,14 +20,16 @@ from hypergraph.data.content import digest_of_text
 from hypergraph.data.hypergraph import MultimodalHypergraph
 from hypergraph.data.relation import TEST, TRAIN, VALID, Relation, part_codes
 
+LEFT_OUT = -1
+
 
 @dataclass(frozen=True)
 class Split:
     """A hypergraph to train on, and what was held out of one of its relations.
 
     Attributes:
-        train: the hypergraph of the hyperedges that are left; intra graphs that were made of
-            this relation's hyperedges are made anew of these.
+        train: the hypergraph of the hyperedges that are left, of every relation that came with a
+            split; intra graphs that were made of such a relation are made anew of these.
         relation: the relation's name.
         valid, test: what is held out; either may be empty.
         num_left_out: hyperedges of the training (or valid) part that are also in a later part,
@@ -64,8 +68,9 @@ def split_relation(
             new to training: an artwork that is in a single hyperedge is, when that is held out.
         together: a modality: all hyperedges of one of its items fall on one side.
 
-    Raises UserError for shares that leave nothing to train on, and where `seen` leaves too few
-    hyperedges that can be held out.
+    Raises UserError for an unknown relation; for a modality in `seen` or `together` that it does
+    not join; for shares that leave nothing to train on, or another relation's given split that
+    does; and where `seen` leaves too few hyperedges that can be held out.
     """
     check_seed(seed)
     its = graph.relation(relation)
@@ -120,31 +125,43 @@ def given_split(graph: MultimodalHypergraph, relation: str, part: Any = None) ->
             f"relation '{relation}' came without a split; give the part of each hyperedge, or use "
             "split_relation"
         )
-    codes = part_codes(part, its.num_hyperedges, f"relation '{relation}'")
-    _, group_n = np.unique(row_keys(its.indices), return_inverse=True)
-    latest_G = np.zeros(int(group_n.max()) + 1, np.int8)
-    np.maximum.at(latest_G, group_n, codes)
-    leaks_n = codes < latest_G[group_n]
-    codes = np.where(leaks_n, -1, codes)
-    return _parted(graph, its, codes, int(leaks_n.sum()))
+    codes = _latest(its, part_codes(part, its.num_hyperedges, f"relation '{relation}'"))
+    return _parted(graph, its, codes, int((codes == LEFT_OUT).sum()))
 
 
 def _parted(
     graph: MultimodalHypergraph, relation: Relation, part_n: np.ndarray, num_left_out: int
 ) -> Split:
-    train, valid, test = (
-        relation.take(np.flatnonzero(part_n == part)) for part in (TRAIN, VALID, TEST)
-    )
+    valid, test = (relation.take(np.flatnonzero(part_n == part)) for part in (VALID, TEST))
+    left = {relation.name: _training(relation, part_n)}
+    for other in graph.relations.values():
+        if other.name != relation.name and other.part is not None:
+            left[other.name] = _training(other, _latest(other, other.part))
+    rest = replace(graph, relations={**graph.relations, **left})
+    for modality in graph.modalities.values():
+        recipe = None if modality.intra is None else modality.intra.recipe
+        its_left = left.keys() & graph.relation_names[modality.name]
+        if recipe is not None and any(map(recipe.uses, its_left)):
+            rest = rest.with_intra(modality.name, recipe)
+    return Split(rest, relation.name, valid, test, num_left_out)
+
+
+def _latest(relation: Relation, part_n: np.ndarray) -> np.ndarray:
+    """The parts, `LEFT_OUT` for a hyperedge that is in a later part as well."""
+    _, group_n = np.unique(row_keys(relation.indices), return_inverse=True)
+    latest_G = np.zeros(int(group_n.max()) + 1, np.int8)
+    np.maximum.at(latest_G, group_n, part_n)
+    return np.where(part_n < latest_G[group_n], LEFT_OUT, part_n)
+
+
+def _training(relation: Relation, part_n: np.ndarray) -> Relation:
+    """What is trained on; raises UserError if that is nothing."""
+    train = relation.take(np.flatnonzero(part_n == TRAIN))
     if not train.num_hyperedges:
         raise UserError(
             f"relation '{relation.name}': no hyperedge is left to train on; hold fewer out"
         )
-    rest = graph.with_relation(train)
-    for modality in map(graph.modality, relation.modalities):
-        recipe = None if modality.intra is None else modality.intra.recipe
-        if recipe is not None and recipe.uses(relation.name):
-            rest = rest.with_intra(modality.name, recipe)
-    return Split(rest, relation.name, valid, test, num_left_out)
+    return train
 
 
 def _first_of_each(items_n: np.ndarray, rank_n: np.ndarray) -> np.ndarray:

@@ -35,7 +35,7 @@ def summary(graph: MultimodalHypergraph) -> dict[str, Any]:
 
 
 def degrees(graph: MultimodalHypergraph, modality: str) -> np.ndarray:
-    """In how many hyperedges each item of a modality is, int64 [N]."""
+    """In how many hyperedges each item is, int64 [N]; raises UserError for an unknown modality."""
     num_items = graph.modality(modality).num_items
     degree_N = np.zeros(num_items, np.int64)
     for relation in graph.relations_of(modality):

@@ -25,7 +25,8 @@ def from_tables(
     """Read a hypergraph; dicts stand for `ModalityTables` and `RelationTables`, see there.
 
     A modality's items are those of its features, or else all that relations and edges name, in
-    the order they come. A split that came along is in `Relation.part`; `given_split` uses it.
+    the order they come. A split that came along is in `Relation.part`; `given_split` uses it, and
+    without it HyperLearn refuses to train.
 
     Raises UserError for unknown keys, missing files and columns, ids that features do not have,
     and what does not make a hypergraph.

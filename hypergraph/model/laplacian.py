@@ -11,8 +11,6 @@ from hvdtma.errors import UserError
 from hypergraph.indices import check_indices
 from hypergraph.sparse import SparseMatrix, inverse_root
 
-LARGEST = 2.0  # no normalised Laplacian has a larger eigenvalue
-
 
 def normalised_laplacian(
     edges_E2: torch.Tensor,
@@ -55,12 +53,11 @@ def normalised_laplacian(
     )
 
 
-def rescaled(laplacian: SparseMatrix, largest: float = LARGEST) -> SparseMatrix:
-    """2 L / largest - I, eigenvalues in [-1, 1]: what Chebyshev polynomials are made of.
+def rescaled(laplacian: SparseMatrix) -> SparseMatrix:
+    """L - I, eigenvalues in [-1, 1]: what Chebyshev polynomials are made of.
 
     Args:
-        laplacian: symmetric [N, N].
-        largest: a bound of its eigenvalues, or `largest_eigenvalue` of it.
+        laplacian: normalised, [N, N], so that none of its eigenvalues is above 2.
     """
     coo = laplacian.csr.to_sparse_coo()
     (row, col), value = coo.indices(), coo.values()
@@ -68,29 +65,10 @@ def rescaled(laplacian: SparseMatrix, largest: float = LARGEST) -> SparseMatrix:
     return SparseMatrix.of(
         torch.cat([row, node]),
         torch.cat([col, node]),
-        torch.cat([value * (2 / largest), value.new_full((len(node),), -1)]),
+        torch.cat([value, value.new_full((len(node),), -1)]),
         laplacian.shape,
         symmetric=True,
     )
-
-
-def largest_eigenvalue(laplacian: SparseMatrix, *, steps: int = 50, seed: int = 0) -> float:
-    """An estimate by power iteration of a Laplacian's largest eigenvalue, at most 2.
-
-    The estimate nears the eigenvalue from below, and its residual is added, since an eigenvalue a
-    little too small would let polynomials grow. Without any edge the bound 2 is returned.
-    """
-    generator = torch.Generator().manual_seed(seed)
-    vector = torch.randn(laplacian.shape[0], 1, generator=generator, dtype=torch.float64)
-    vector = vector.to(laplacian.csr.device, laplacian.csr.dtype)
-    value = residual = vector.new_zeros(())
-    for _ in range(steps):
-        vector = vector / vector.norm().clamp(min=torch.finfo(vector.dtype).tiny)
-        image = laplacian @ vector
-        value = (vector * image).sum()
-        residual = (image - value * vector).norm()
-        vector = image
-    return min(float(value + residual), LARGEST) if value > 0 else LARGEST
 
 
 def _checked(weight_E: torch.Tensor | None, edges_E2: torch.Tensor) -> torch.Tensor:

@@ -51,7 +51,10 @@ class Incidence:
     def from_hyperedges(
         cls, hyperedges: Iterable[Iterable[int]], num_items: int | None = None
     ) -> Incidence:
-        """From each hyperedge's items; without `num_items`, the largest item is the last."""
+        """From the items of each of M hyperedges; without `num_items`, the largest is the last.
+
+        Raises UserError for an item out of range.
+        """
         members = [list(hyperedge) for hyperedge in hyperedges]
         item = torch.tensor([item for each in members for item in each], dtype=torch.int64)
         size = torch.tensor([len(each) for each in members], dtype=torch.int64)
@@ -69,6 +72,9 @@ class Incidence:
             sizes: N, if all columns name the same items; else the number of items of each
                 column's modality. These are then laid end to end: item i of the column k
                 becomes `sum(sizes[:k]) + i`.
+
+        Raises UserError for another shape, another number of sizes than columns, and for what is
+        no integer or out of range.
         """
         if indices_nK.dim() != 2:
             raise UserError(f"indices have shape {list(indices_nK.shape)}; they must be [n, K]")

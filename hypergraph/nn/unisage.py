@@ -31,12 +31,15 @@ class UniSAGEConv(nn.Module):
     def forward(
         self, x_ND: torch.Tensor, incidence: Incidence, weight_M: torch.Tensor | None = None
     ) -> torch.Tensor:
-        """[N, H].
+        """What items hear, [N, H], in the dtype of the features.
 
         Args:
-            x_ND: features.
-            incidence: the hypergraph, on the same device.
-            weight_M: hyperedge weights, not negative; None is 1. Gradients reach them.
+            x_ND: features [N, D], floating, of the layer's dtype.
+            incidence: the hypergraph of N items and M hyperedges, on the same device.
+            weight_M: hyperedge weights [M] of that dtype, not negative; None is 1. Gradients
+                reach them.
+
+        Raises RuntimeError, as PyTorch does, for shapes, dtypes or devices that do not fit.
         """
         matrix = incidence.matrix.to(x_ND.dtype)
         field_MD = (matrix.T @ x_ND) / incidence.size.clamp(min=1).to(x_ND.dtype)[:, None]

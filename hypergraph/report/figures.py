@@ -8,17 +8,12 @@ from typing import Any
 import plotly.graph_objects as go
 
 from hvdtma.report import words
-from hvdtma.report.plots import COLOURS, MANY_ROUNDS, QUIET, Plot, in_unit, layout
+from hvdtma.report.plots import MANY_ROUNDS, QUIET, Plot, colour, in_unit, layout
 from hvdtma.report.score_curve import ScoreCurve
 from hypergraph.metrics import LEAST_IS_BEST
 from hypergraph.report.log import RunLog
 
 LEGEND = {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0}
-
-
-def colour(number: int) -> str:
-    """The colours in turn."""
-    return COLOURS[number % len(COLOURS)]
 
 
 def colour_of(log: RunLog, modality: str) -> str:

@@ -10,9 +10,7 @@ from hvdtma.errors import UserError
 from hvdtma.report.run_log import read_events, read_json
 from hypergraph.metrics import LEAST_IS_BEST
 from hypergraph.report.items import Items
-from hypergraph.run_folder import RunFolder
-
-ENDS = ("failed", "interrupted")
+from hypergraph.run_folder import ENDS, RunFolder
 
 
 @dataclass(frozen=True)

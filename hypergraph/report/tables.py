@@ -46,14 +46,15 @@ def placement_table(log: RunLog) -> Table | None:
 
 def rank_table(log: RunLog) -> Table | None:
     """What each rank did; None before the first score."""
-    columns = ["Rank", "Modalities", "Iterations", "Compute", "Exchange", "Sent per iteration"]
+    columns = ["Rank", "Modalities", "Iterations"]
+    columns += ["Compute (CPU time)", "Exchange (by the clock)", "Sent per iteration"]
     rows = [
         [
             str(rank),
             ", ".join(n for n, its in log.modalities.items() if its["rank"] == rank),
             words.count(did["iterations"]),
             words.duration(did["compute_s"]),
-            words.duration(did["exchange_s"]),
+            words.duration(did["exchange_wall_s"]),
             words.size(did["bytes_sent"] / max(did["iterations"], 1)),
         ]
         for rank, did in enumerate(log.last.get("ranks", []))

@@ -26,7 +26,7 @@ from hvdtma.files import replacing, sync_folder, write_through
 from hypergraph.train.fit import Progress
 from hypergraph.train.learner import Learner, Parts, State
 
-FORMAT = "hypergraph-checkpoint-1"
+FORMAT = "hypergraph-checkpoint-2"
 
 
 @dataclass(frozen=True)

@@ -82,7 +82,7 @@ class Fit:
         done = min(comm.gather(self.learner.iterations))  # then all clocks start together
         progress.begun = done if progress.begun is None else progress.begun
         self._began = comm.clock() - progress.time_s
-        scored = self.learner.iterations // config.evaluate.every
+        scored = done // config.evaluate.every  # of what all have done: ranks must look together
         if config.stale and not progress.stopped:
             self.learner.hear()
         while not progress.stopped:

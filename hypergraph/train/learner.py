@@ -13,11 +13,10 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from hvdtma.comm.communicator import Communicator, everywhere
-from hvdtma.errors import UserError
+from hvdtma.comm.communicator import Communicator
 from hypergraph.config import TrainConfig
-from hypergraph.data import MultimodalHypergraph, Split
-from hypergraph.placement import Place, Placement
+from hypergraph.data import MultimodalHypergraph
+from hypergraph.placement import Placement
 from hypergraph.train.batches import Batch
 from hypergraph.train.exchange import Exchange, cpu_s
 from hypergraph.train.losses import make_batches
@@ -58,6 +57,7 @@ class Learner:
         compute_s: CPU seconds in iterations, packing for the others included, the communicator's
             calls left out: of this thread where PyTorch has one, else of the process, the
             communicator's threads included.
+        exchange_wall_s: seconds by the clock in exchanges, waiting for other ranks included.
         iterations: done by this rank.
     """
 
@@ -66,7 +66,7 @@ class Learner:
     comm: Communicator
     placement: Placement
     compute_s: float = 0.0
-    exchange_s: float = 0.0
+    exchange_wall_s: float = 0.0
     iterations: int = 0
     heard: dict[str, View] = field(default_factory=dict)
     kept: dict[str, State] = field(default_factory=dict)
@@ -91,22 +91,25 @@ class Learner:
         else:
             start = time.monotonic()
             seen = self.exchange.of_batches(own, batches)
-            self.exchange_s += time.monotonic() - start
-        found: dict[str, float] = {}
+            self.exchange_wall_s += time.monotonic() - start
+        found: dict[str, torch.Tensor] = {}
         for site in self.sites:
             losses = site.loss(own, seen, batches)
             site.step(losses)
-            found |= {name: float(loss.detach()) for name, loss in losses.items()}
+            found |= {name: loss.detach() for name, loss in losses.items()}
+        values = {
+            name: float(loss) for name, loss in found.items()
+        }  # waits for all devices at once
         self.iterations += 1
         self.compute_s += cpu_s() - before - (self.exchange.deliver_cpu_s - delivered)
-        return found
+        return values
 
     def hear(self) -> None:
         """Take in all factors of the other ranks; a collective call, for stale mode."""
         start = time.monotonic()
         with torch.no_grad():
             self.heard = self.exchange.of_all(self._views())
-        self.exchange_s += time.monotonic() - start
+        self.exchange_wall_s += time.monotonic() - start
 
     def stop(self) -> None:
         """Ask all ranks to stop; they agree at the next exchange. May be called by a signal."""
@@ -180,7 +183,7 @@ class Learner:
         return {
             "iterations": self.iterations,
             "compute_s": self.compute_s,
-            "exchange_s": self.exchange_s,
+            "exchange_wall_s": self.exchange_wall_s,
             "bytes_sent": self.exchange.bytes_sent,
         }
 
@@ -205,7 +208,7 @@ class Learner:
         self.iterations = int(min(of["iterations"] for of in counters))
         taken_over = counters[self.comm.rank :: self.comm.size]  # so that sums stay what they are
         self.compute_s = sum(of["compute_s"] for of in taken_over)
-        self.exchange_s = sum(of["exchange_s"] for of in taken_over)
+        self.exchange_wall_s = sum(of["exchange_wall_s"] for of in taken_over)
         self.exchange.bytes_sent = int(sum(of["bytes_sent"] for of in taken_over))
 
     def _states(self) -> dict[str, State]:
@@ -224,48 +227,3 @@ class Learner:
 
 def _on_cpu(state: State) -> State:
     return {key: value.cpu() for key, value in state.items()}
-
-
-def find_places(comm: Communicator, config: TrainConfig) -> list[Place]:
-    """The devices of all ranks; a collective call.
-
-    Raises UserError, on every rank, where a GPU is asked for and none is found.
-    """
-    own = everywhere(comm, lambda: _devices(comm, config))
-    return [Place(rank, device) for rank, all_ in enumerate(comm.gather(own)) for device in all_]
-
-
-def _devices(comm: Communicator, config: TrainConfig) -> list[str]:
-    """This rank's."""
-    gpus = torch.cuda.device_count() if config.device != "cpu" else 0
-    if config.device == "cuda" and not gpus:
-        raise UserError("device is cuda, but PyTorch finds no GPU; use device=cpu or auto")
-    if not gpus:
-        return ["cpu"]
-    if comm.size == 1:
-        return [f"cuda:{number}" for number in range(gpus)]
-    return [f"cuda:{comm.local_rank % gpus}"]
-
-
-def check_linked(data: MultimodalHypergraph) -> None:
-    """Raises UserError for a modality that is in no relation: nothing would be learned of it."""
-    for name in data.modalities:
-        if not data.relations_of(name):
-            raise UserError(f"modality '{name}' is in no relation; leave it out, or give it one")
-
-
-def check_same_data(
-    data: MultimodalHypergraph | Split, config: TrainConfig, comm: Communicator
-) -> None:
-    """Raises UserError, on every rank, if one of them has another hypergraph or another config."""
-    if comm.size == 1:
-        return
-    sums = comm.gather((data.checksum(), config.model_dump_json()))
-    for rank, (checksum, settings) in enumerate(sums):
-        if checksum != sums[0][0]:
-            raise UserError(
-                f"rank {rank} has another hypergraph than rank 0 (checksum {checksum} instead of "
-                f"{sums[0][0]}), or holds other hyperedges out; all ranks must read the same data"
-            )
-        if settings != sums[0][1]:
-            raise UserError(f"rank {rank} was given another config than rank 0")

@@ -58,7 +58,6 @@ def relation_loss(
     sizes, count = [view.size for view in views], relation.num_hyperedges
     return gram_loss(
         indices_nK,
-        None,
         rows,
         absent_weight=balanced_weight(count, sizes, config.absent_ratio),
         num_present=count,

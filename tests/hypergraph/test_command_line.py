@@ -15,9 +15,9 @@ from yaml import safe_dump
 
 from hvdtma.config import parse_as
 from hvdtma.errors import UserError
+from hypergraph import HyperLearn, Modality, MultimodalHypergraph, Relation, split_relation
 from hypergraph.cli import app
 from hypergraph.config import DataConfig
-from hypergraph.data import Relation
 from hypergraph.load import load_split
 
 ROOT = Path(__file__).parents[2]
@@ -98,6 +98,27 @@ def test_ratings_with_graphs_on_both_sides_and_a_given_split(hypergraph, tmp_pat
     status, _, seen = hypergraph("train", tmp_path / "c.yaml")
     assert status == 2
     assert "give --overwrite to replace it" in seen
+
+
+def test_an_item_may_be_called_by_any_int64(monkeypatch):
+    """A number that is none is an item that is not there, however large."""
+    largest = np.iinfo(np.int64).max
+    ids = np.array([largest - 1, largest, -largest - 1])
+    its = Relation("r", ("a", "b"), [[0, 0], [1, 1], [2, 0]])
+    graph = MultimodalHypergraph.of([Modality("a", 3, ids), Modality("b", 2)], [its])
+    split = split_relation(graph, "r", valid=0)
+    monkeypatch.setattr("hypergraph.run.open_run", lambda _: HyperLearn(split))
+
+    def completed(item):
+        asked = ["complete", "RUN", "--missing", "b", "--", f"a={item}"]
+        return CliRunner().invoke(app, asked)
+
+    for item in ids.tolist():
+        assert completed(item).exit_code == 0
+    for item in (largest + 1, 10**19 - 1, -largest - 2):
+        error = completed(item).exception
+        assert isinstance(error, UserError)
+        assert f"modality 'a' has no item {item}; its ids are 3 integers" in str(error)
 
 
 def test_a_larger_run_begins_with_what_a_smaller_one_learned(hypergraph, tmp_path):

@@ -9,7 +9,8 @@ from hvdtma.comm.communicator import Single
 from hvdtma.errors import UserError
 from hypergraph import HyperLearn
 from hypergraph.placement import Place, Placement
-from hypergraph.train.learner import Learner, find_places
+from hypergraph.train.learner import Learner
+from hypergraph.train.places import find_places
 from hypergraph.train.share import View
 
 ITERATIONS = 12

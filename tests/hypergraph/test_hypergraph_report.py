@@ -18,7 +18,9 @@ from hypergraph.cli import app
 from hypergraph.config import RunConfig
 from hypergraph.report import write_report
 from hypergraph.report.items import MOST_IN_ALL, choose_items
+from hypergraph.report.log import read_run
 from hypergraph.report.space import flatten, unit
+from hypergraph.report.tables import rank_table
 from hypergraph.run import train_run
 from hypergraph.train.learner import Learner
 
@@ -115,6 +117,8 @@ def test_the_loss_is_drawn_with_the_terms_that_it_is_the_sum_of(present):
 def test_ranks_are_told_with_what_they_train_and_send(present):
     rows, last = table_rows(present / "report.html"), events(present)[-1]
     [start] = events(present, "start")
+    columns = rank_table(read_run(present)).columns
+    assert {"Compute (CPU time)", "Exchange (by the clock)"} <= set(columns)
     assert {its["rank"] for its in start["modalities"].values()} == {0, 1}
     for name, its in start["modalities"].items():
         assert [name, str(its["items"]), str(its["rank"]), "cpu"] in rows

@@ -25,7 +25,7 @@ from hvdtma.interrupt import Interrupt
 from hvdtma.train.folder import Beginning
 from hypergraph import HyperLearn
 from hypergraph.config import RunConfig
-from hypergraph.run import train_run
+from hypergraph.run import open_run, train_run
 from hypergraph.run_folder import RunFolder
 from hypergraph.train.exchange import Exchange
 from hypergraph.train.learner import Learner
@@ -325,6 +325,58 @@ def test_a_folder_that_is_no_run_is_not_removed(config):
         run_of(config, beginning=Beginning.ANEW)
     with pytest.raises(UserError, match="exists; give --overwrite"):
         run_of(config, beginning=Beginning.EITHER)
+
+
+def test_a_run_keeps_what_it_is_trained_on(data, tmp_path, monkeypatch):
+    """Wherever it is asked from; and it is not replaced by a run on what is inside it."""
+    monkeypatch.chdir(data.parent)
+    config = config_of(data.name, tmp_path / "run", iterations=1)
+    run_of(config)
+    (tmp_path / "run" / "own.csv").write_text("m0,m1\n1,1\n2,2\n")
+    monkeypatch.chdir(tmp_path)
+    assert open_run(tmp_path / "run").evaluate()
+    own = config_of(data.name, "run").model_dump(mode="json")
+    one = {"table": "run/own.csv", "columns": ["m0", "m1"]}
+    for modalities, table in (
+        ({"m0": None, "m1": None}, "run/own.csv"),
+        ({"m0": None, "m1": None}, {"train": "run/own.csv", "test": "other.csv"}),
+        ({"m0": {"edges": "run/own.csv"}, "m1": None}, "other.csv"),
+        ({"m0": {"features": "run/own.csv"}, "m1": None}, "other.csv"),
+    ):
+        tables = {"modalities": modalities, "relations": {"r": one | {"table": table}}}
+        with pytest.raises(UserError, match=r"run/own\.csv is inside the run"):
+            run_of(parse_as(RunConfig, own | {"data": {"tables": tables}}), 1, Beginning.ANEW)
+    tate = {"artworks": "a.csv", "subjects": "run/own.csv"}
+    with pytest.raises(UserError, match=r"run/own\.csv is inside the run"):
+        run_of(parse_as(RunConfig, own | {"data": {"tate": tate}}), 1, Beginning.ANEW)
+
+
+def test_a_config_is_rewritten_whole_or_not_at_all(config, monkeypatch):
+    run = RunFolder(config.run)
+    run.create(config, overwrite=False)
+
+    def half(_, path):
+        path.write_text("data: {hyper")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("hvdtma.config.OmegaConf.save", half)
+    with pytest.raises(KeyboardInterrupt):
+        run.rewind(config, 0)
+    assert run.config() == config
+
+
+def test_one_rank_scores_what_was_learned_for_all(config, monkeypatch):
+    ranks, evaluate = [], HyperLearn.evaluate
+
+    def scored(self, part):
+        ranks.append(self.comm.rank)
+        return evaluate(self, part)
+
+    monkeypatch.setattr(HyperLearn, "evaluate", scored)
+    summaries = InProcessGroup(3).run(lambda comm: train_run(config, comm))
+    assert ranks == [0]
+    assert summaries[0]["test"]
+    assert summaries[1] == summaries[0]
 
 
 def test_scoring_is_cut_short_too_and_is_all_that_is_left_to_do(config, data, tmp_path):

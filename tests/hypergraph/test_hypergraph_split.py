@@ -116,6 +116,25 @@ def test_what_is_in_several_parts_of_a_given_split_stays_in_the_last():
     assert split.num_left_out == 2
 
 
+@pytest.mark.parametrize("how", [split_relation, given_split])
+def test_what_another_relation_holds_out_is_not_trained_on_either(how):
+    """Nor is a graph made of it; a value for training and test is one for test."""
+    names, rng = ("a", "b"), np.random.default_rng(0)
+    its = Relation("its", names, rng.integers(0, 6, (40, 2)), part=np.arange(40) % 3)
+    rows = [[0, 0], [1, 0], [0, 0], [2, 1], [3, 1], [4, 1]]
+    parts_of_other = ["train", "train", "test", "train", "valid", "train"]
+    other = Relation("other", names, rows, np.arange(6.0), parts_of_other)
+    graph = MultimodalHypergraph.of([Modality(name, 6) for name in names], [its, other])
+    recipe = Recipe("hyperedges", 2, ("other",))
+    train = how(graph.with_intra("a", recipe), "its").train
+    assert train.relation("other").values.tolist() == [1, 3, 5]
+    assert train.relation("other").part is None
+    assert train.modality("a").intra.edges.tolist() == [[2, 4]]
+    none = Relation("other", names, rows, np.arange(6.0), part=["valid"] * 6)
+    with pytest.raises(UserError, match="'other': no hyperedge is left to train on"):
+        how(graph.with_relation(none), "its")
+
+
 def test_the_split_that_came_along_is_used():
     relation = Relation("r", ("a", "b"), [[0, 0], [1, 0]], part=["test", "train"])
     graph = MultimodalHypergraph.of([Modality("a", 2), Modality("b", 1)], [relation])
@@ -138,6 +157,7 @@ def test_the_split_that_came_along_is_used():
         (lambda g: given_split(g, "made", ["test"] * 6), "no hyperedge is left to train on"),
         (lambda g: given_split(g, "made", ["train"] * 5), "give one for each"),
         (lambda g: given_split(g, "made", ["train"] * 5 + ["tset"]), "hyperedge 5 is 'tset'"),
+        (lambda g: given_split(g, "made", ["train"] * 5 + [None]), "hyperedge 5 is 'None'"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_split_is_said(make, words):

@@ -60,6 +60,15 @@ def test_ratings_with_graphs_on_both_sides_and_a_given_split(folder):
     assert split.test.values.tolist() == [5]
 
 
+def test_a_row_of_a_parquet_table_without_a_part_is_named(tmp_path):
+    path = tmp_path / "r.parquet"
+    rows = {"user": [1, 2, 3], "item": [1, 1, 2], "part": ["train", None, "test"]}
+    pq.write_table(pa.table(rows), path)
+    spec = {"table": path, "columns": COLUMNS, "split": "part"}
+    with pytest.raises(UserError, match=r"column 'part' of '.*r\.parquet': row 1 is empty; give"):
+        from_tables({"user": None, "item": None}, {"r": spec})
+
+
 def test_a_yaml_file_says_the_same(folder, monkeypatch):
     here = folder(ratings=RATINGS, friends="from,to\nu1,u2\n")
     monkeypatch.chdir(here)

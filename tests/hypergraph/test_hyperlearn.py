@@ -5,9 +5,16 @@ import pytest
 import torch
 from small_learning import GROUPS, config_of, small_graph
 
-from hvdtma.comm import InProcessGroup
+from hvdtma.comm import InProcessGroup, Single
 from hvdtma.errors import UserError
-from hypergraph import HyperLearn, Modality, MultimodalHypergraph, Relation, split_relation
+from hypergraph import (
+    HyperLearn,
+    Modality,
+    MultimodalHypergraph,
+    Relation,
+    given_split,
+    split_relation,
+)
 from hypergraph.baselines import JointGCN, cp_config, popularity, without_context
 from hypergraph.scoring import held_out, score
 
@@ -265,6 +272,44 @@ def test_what_cannot_be_answered_is_said(model, ask, why):
         ask(model)
 
 
+TRAINED_ON = r"hyperedges held out of 'all' were trained on by the model"
+
+
+def test_what_was_trained_on_is_not_scored_as_held_out(graph, tmp_path):
+    """A hyperedge more, and the same seed holds out others."""
+    before = split_relation(graph, "all", seed=3)
+    model = HyperLearn(before, config_of(iterations=2)).fit()
+    path = model.save(tmp_path / "m.safetensors")
+    its = graph.relation("all")
+    more = Relation("all", its.modalities, np.r_[its.indices, [[0, 0, 0]]])
+    after = split_relation(graph.with_relation(more), "all", seed=3)
+    again = HyperLearn.load(path, after)
+    assert again.complete("all", {"m0": 1}, "m1")
+    for ask in (again.evaluate, again.fit):
+        with pytest.raises(UserError, match=TRAINED_ON):
+            ask()
+    for other in (path, model, again.save(tmp_path / "again.safetensors")):
+        with pytest.raises(UserError, match=TRAINED_ON):
+            HyperLearn(after, model.config).begin_with(other)
+    assert HyperLearn(before, model.config).begin_with(path).evaluate() == model.evaluate()
+
+
+def test_a_relation_that_a_modality_joined_is_compared_by_the_others():
+    """What the training hyperedges of now say as well is not given away."""
+    modalities = [Modality(name, 4) for name in "abc"]
+    rows = [[0, 0, 0], [0, 0, 1], [1, 1, 0], [2, 2, 2]]
+    graph = MultimodalHypergraph.of(modalities, [Relation("r", ("a", "b", "c"), rows)])
+    split = given_split(graph, "r", ["train", "valid", "test", "train"])
+
+    def trained_on(pairs):
+        less = MultimodalHypergraph.of(modalities[:2], [Relation("r", ("a", "b"), pairs)])
+        return HyperLearn(less, config_of(iterations=1, loss={"negatives": 1})).fit()
+
+    HyperLearn(split, config_of()).begin_with(trained_on([[0, 0], [2, 2]]))
+    with pytest.raises(UserError, match="1 of 1 hyperedges held out of 'r' were trained on"):
+        HyperLearn(split, config_of()).begin_with(trained_on([[0, 0], [1, 1]]))
+
+
 def test_names_may_be_anything(tmp_path):
     """What PyTorch's modules, files and keys take for something else."""
     names = ("items", "a/b.c", "keys")
@@ -296,6 +341,41 @@ def test_a_second_fit_trains_on(split):
     assert not np.array_equal(model.factors["m0"], before)
 
 
+def test_a_fit_that_fails_leaves_nothing_of_the_one_before(split):
+    """Neither its factors nor its scores are those of the model that is left."""
+    model = HyperLearn(split, config_of(iterations=5, evaluate={"every": 5})).fit()
+    before = model.factors["m0"]
+
+    def fail(_):
+        raise UserError("full disk")
+
+    with pytest.raises(UserError, match="full disk"):
+        model.fit(fail)
+    assert (model.best, model.stopped) == ({}, "")
+    assert not np.array_equal(model.factors["m0"], before)
+    model.learner.stop()
+    model.fit()
+    assert (model.best, model.stopped) == ({}, "interrupted")
+    np.testing.assert_array_equal(model.factors["m0"], model.learner.factors().rows["m0"])
+
+
+class Behind(Single):
+    """Beside it, another rank has done seven iterations less."""
+
+    def gather(self, value):
+        return [value, value - 7] if isinstance(value, int) else [value]
+
+
+def test_a_second_fit_scores_when_all_ranks_have_come_so_far(split):
+    """By what all have done, which is the same on all: else they would not score together."""
+    config = config_of(iterations=10, evaluate={"every": 5}, exchange_steps=1)
+    model = HyperLearn(split, config, comm=Behind())
+    model.learner.iterations = 7
+    events = []
+    model.fit(events.append)
+    assert [event["iteration"] for event in events] == [5, 10]
+
+
 def test_training_that_goes_astray_is_told_on_every_rank(split):
     config = config_of(optimizer={"name": "sgd", "lr": 1e12, "clip_norm": 0})
     with pytest.raises(UserError, match=r"no longer finite after iteration 40; lower opt"):
@@ -311,6 +391,22 @@ def test_a_metric_that_is_not_scored_is_refused_before_training(split):
 def test_a_modality_in_no_relation_is_refused(graph):
     with pytest.raises(UserError, match="modality 'alone' is in no relation"):
         HyperLearn(graph.with_modality(Modality("alone", 3)), config_of())
+
+
+def test_what_a_given_split_holds_out_is_not_trained_on(graph):
+    its = graph.relation("rating")
+    part = np.arange(its.num_hyperedges) % 3
+
+    def with_parts(part):
+        rating = Relation("rating", its.modalities, its.indices, its.values, part)
+        return graph.with_relation(rating)
+
+    parted = with_parts(part)
+    with pytest.raises(UserError, match=r"'rating' comes with a split; .*given_split\(graph, 'ra"):
+        HyperLearn(parted, config_of())
+    model = HyperLearn(split_relation(parted, "all"), config_of())
+    assert np.isin(model.data.relation("rating").values, its.values[part == 0]).all()
+    HyperLearn(with_parts(0 * part), config_of())  # of which nothing is held out
 
 
 def test_a_model_begins_with_one_of_the_same_shape_and_items_only(graph, model):

@@ -66,7 +66,7 @@ def test_held_out_hyperedges_are_told_from_others(kind, arity):
 
     def loss(factors):
         if kind == "gram":
-            return gram_loss(present, None, factors, absent_weight=weight)
+            return gram_loss(present, factors, absent_weight=weight)
         return ranking_loss(present, corrupt(present, sizes, 5, generator), factors)
 
     # by chance 0.5; 0.88 is what knowing the classes allows, others being as likely as the true
@@ -82,7 +82,7 @@ def test_a_graph_completes_items_that_nothing_else_is_known_of():
 
     def fit(factors):
         seen = [factor[: ITEMS // 2] for factor in factors]
-        return gram_loss(present, None, seen, absent_weight=weight)
+        return gram_loss(present, seen, absent_weight=weight)
 
     def smooth_fit(factors):
         return fit(factors) + 0.1 * sum(smoothness(factor, laplacian) for factor in factors)

@@ -30,7 +30,6 @@ def balanced_weight(num_present: int, sizes: Sequence[int], ratio: float = 1.0) 
 
 def gram_loss(
     indices_nK: torch.Tensor,
-    value_n: torch.Tensor | None,
     factors: Sequence[torch.Tensor],
     *,
     absent_weight: float = 1.0,
@@ -38,21 +37,20 @@ def gram_loss(
     grams: Sequence[torch.Tensor | None] | None = None,
     sizes: Sequence[int] | None = None,
 ) -> torch.Tensor:
-    """Squared error over every entry of the tensor, absent ones as zeros, per present hyperedge.
+    """Squared error over every entry of the tensor, ones and zeros, per present hyperedge.
 
-        1/n ( w0 sum_all y^2 + sum_present [(x - y)^2 - w0 y^2] ),   x a value, y the prediction
+        1/n ( w0 sum_all y^2 + sum_present [(1 - y)^2 - w0 y^2] ),   y the prediction
 
     with sum_all y^2 = 1^T (F_1^T F_1 * ... * F_K^T F_K) 1, so that no tensor is ever built:
     O(n K R + sum N_k R^2). With w0 = 1 this is ||X - Y||^2 / n; with less, weighted factorisation
     of implicit feedback (Hu, Koren and Volinsky, ICDM 2008), summed as by He et al. (SIGIR 2016).
-    Factors of zero give the mean square of the values, whatever n and N_k.
+    Factors of zero give 1, whatever n and N_k.
 
     A random batch of the present hyperedges gives an unbiased estimate: its mean stands for that
     over all, and the other term needs no hyperedges.
 
     Args:
         indices_nK: int64, the present hyperedges or a batch of them; no hyperedge twice.
-        value_n: their values; None is 1.
         factors: [N_k, R] each, detached where no gradient is wanted. Where `grams` and `sizes` are
             given, the rows that `indices_nK` names suffice.
         absent_weight: w0; see `balanced_weight`.
@@ -65,8 +63,7 @@ def gram_loss(
     sizes = [len(factor) for factor in factors] if sizes is None else sizes
     grams = [None] * len(factors) if grams is None else grams
     predicted_n = predict(indices_nK, factors)
-    error_n = predicted_n - (1 if value_n is None else value_n)
-    present_n = error_n.square() - absent_weight * predicted_n.square()
+    present_n = (predicted_n - 1).square() - absent_weight * predicted_n.square()
     mean_square = torch.ones((), dtype=predicted_n.dtype, device=predicted_n.device)
     for k, (given, factor_NR, size) in enumerate(zip(grams, factors, sizes, strict=True)):
         if given is None and len(factor_NR) != size:

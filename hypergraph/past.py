@@ -1,0 +1,51 @@
+"""What a model was trained on before: nothing that is held out of it later may be among it.
+
+Legend: n held-out hyperedges.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from hvdtma.errors import UserError
+from hypergraph.data import Relation, Split
+from hypergraph.data.checks import row_keys
+
+Past = list[Relation]
+"""Hyperedges that were trained on; a relation that was of other modalities once is in it twice."""
+
+
+def joined(relations: Iterable[Relation]) -> Past:
+    """Each hyperedge once, without values, by name and modalities of the relation."""
+    rows: dict[tuple[str, tuple[str, ...]], list[np.ndarray]] = {}
+    for each in relations:
+        rows.setdefault((each.name, each.modalities), []).append(each.indices)
+    return [Relation(*kind, np.concatenate(found)) for kind, found in rows.items()]
+
+
+def check_not_trained_on(part: Relation, split: Split, past: Sequence[Relation]) -> None:
+    """Raises UserError if hyperedges of a held-out part were trained on before.
+
+    Relations are the same by name. One may have been of other modalities then (one more joined it
+    since): what is compared is the items of those that it had then and has now, two at least, and
+    what the present training hyperedges say of these as well gives nothing away.
+    """
+    train = split.train.relation(split.relation)
+    told_n = np.zeros(part.num_hyperedges, bool)
+    for before in past:
+        shared = [name for name in part.modalities if name in before.modalities]
+        if before.name != part.name or len(shared) < 2:
+            continue
+        of = [np.stack([r.column(n) for n in shared], 1) for r in (part, train, before)]
+        keys = row_keys(np.concatenate(of))
+        key_n, now, then = np.split(keys, np.cumsum([len(rows) for rows in of[:2]]))
+        told_n |= np.isin(key_n, then) & ~np.isin(key_n, now)
+    if told_n.any():
+        raise UserError(
+            f"{told_n.sum():,} of {len(told_n):,} hyperedges held out of '{part.name}' were "
+            "trained on by the model that was loaded or begun with: the data or the split are "
+            "others now, and scores would be too good; hold out what was held out then, for "
+            "example by a split that comes with the data, or train anew"
+        )
