@@ -97,9 +97,8 @@ class Learner:
             losses = site.loss(own, seen, batches)
             site.step(losses)
             found |= {name: loss.detach() for name, loss in losses.items()}
-        values = {
-            name: float(loss) for name, loss in found.items()
-        }  # waits for all devices at once
+        # only here, so that no device is waited for before all have begun
+        values = {name: float(loss) for name, loss in found.items()}
         self.iterations += 1
         self.compute_s += cpu_s() - before - (self.exchange.deliver_cpu_s - delivered)
         return values
