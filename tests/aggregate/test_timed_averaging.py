@@ -160,15 +160,21 @@ def test_optimizer_state_is_kept_reset_or_averaged(state):
             assert torch.allclose(moment, torch.full_like(moment, value))
 
 
+def with_state_averaged(comm, *, rounds):
+    """A model with Adam, and an averaging of both that is under way."""
+    model = model_with(1.0)
+    optimizer = torch.optim.Adam(model.parameters())
+    options = {"optimizer_state": "average", "comm": comm}
+    averaging = TimedAveraging(model, optimizer, interval_steps=1, rounds=rounds, **options)
+    assert averaging.running
+    return model, optimizer, averaging
+
+
 def test_who_sits_a_round_out_needs_no_optimizer_state_to_average():
     """A newcomer, say; the round after, its own counts as the others' do."""
 
     def trainer(comm):
-        model = model_with(1.0)
-        optimizer = torch.optim.Adam(model.parameters())
-        options = {"optimizer_state": "average", "comm": comm}
-        averaging = TimedAveraging(model, optimizer, interval_steps=1, rounds=2, **options)
-        assert averaging.running
+        model, optimizer, averaging = with_state_averaged(comm, rounds=2)
         found = []
         for number in range(2):
             for parameter in model.parameters():
@@ -191,11 +197,7 @@ def test_who_sits_a_round_out_needs_no_optimizer_state_to_average():
 
 def test_optimizer_states_that_differ_are_not_averaged():
     def trainer(comm):
-        model = model_with(1.0)
-        optimizer = torch.optim.Adam(model.parameters())
-        options = {"optimizer_state": "average", "comm": comm}
-        averaging = TimedAveraging(model, optimizer, interval_steps=1, rounds=1, **options)
-        assert averaging.running
+        model, optimizer, averaging = with_state_averaged(comm, rounds=1)
         if comm.rank:
             model[0].weight.grad = torch.ones(2, 3)
             optimizer.step()
