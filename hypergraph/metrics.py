@@ -10,12 +10,12 @@ one false item in that place, drawn from those that make no known hyperedge. All
 queries and all modalities, are sorted into one list, so scores must be comparable between queries
 too: ranks that are all 1 do not make it 1. As many are false as true: chance is 0.5.
 
-Legend: n hyperedges, K arity, N candidates, R width of the factors, g known hyperedges.
+Legend: n hyperedges, K arity, N candidates, g known hyperedges.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from sklearn.metrics import average_precision_score
@@ -95,23 +95,6 @@ def errors(predicted_n: np.ndarray, value_n: np.ndarray) -> dict[str, float]:
     """RMSE and MAE of predicted values."""
     error_n = predicted_n.astype(np.float64) - value_n
     return {"rmse": float(np.sqrt((error_n**2).mean())), "mae": float(np.abs(error_n).mean())}
-
-
-def product_scorer(
-    factors: Mapping[str, np.ndarray], biases: Mapping[str, np.ndarray], names: Sequence[str]
-) -> Scorer:
-    """The scores of the CP model: sum over r of the product of K entries, and the items' biases."""
-
-    def scores_of(indices_nK: np.ndarray, k: int) -> np.ndarray:
-        query_nR: np.ndarray | float = 1.0
-        shared_n = np.zeros(len(indices_nK), factors[names[k]].dtype)
-        for other, name in enumerate(names):
-            if other != k:
-                query_nR = query_nR * factors[name][indices_nK[:, other]]
-                shared_n += biases[name][indices_nK[:, other]]
-        return query_nR @ factors[names[k]].T + biases[names[k]] + shared_n[:, None]
-
-    return scores_of
 
 
 def _average_precision(true_n: np.ndarray, false_n: np.ndarray) -> dict[str, float]:

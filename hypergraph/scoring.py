@@ -1,17 +1,18 @@
 """What is held out of a relation, and how factors score on it.
 
-Legend: n hyperedges.
+Legend: n hyperedges, K arity, N_k items of a modality, R width of the factors.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 
 from hypergraph.data import Relation
-from hypergraph.metrics import completion, completion_metrics, errors, product_scorer
+from hypergraph.metrics import Scorer, completion, completion_metrics, errors
 from hypergraph.train.learner import Factors
 
 
@@ -54,22 +55,42 @@ def score(factors: Factors, held_out: HeldOut) -> dict[str, float]:
     """RMSE and MAE of valued hyperedges; filtered MRR, Hits@k and average precision of others."""
     relation = held_out.relation
     names = relation.modalities
-    scores_of = product_scorer(factors.rows, factors.biases[relation.name], names)
     if relation.values is not None:
         return errors(predict(factors, relation) + held_out.mean, relation.values)
     known = [relation.indices, *held_out.known]
     sizes = [len(factors.rows[name]) for name in names]
-    return completion(scores_of, relation.indices, known, names, sizes)
+    return completion(cp_scorer(factors, relation), relation.indices, known, names, sizes)
 
 
 def predict(factors: Factors, relation: Relation) -> np.ndarray:
-    """Scores [n] of a relation's hyperedges, without the mean."""
-    product: np.ndarray | float = 1.0
-    bias_n = np.zeros(relation.num_hyperedges)
-    for k, name in enumerate(relation.modalities):
-        product = product * factors.rows[name][relation.indices[:, k]]
-        bias_n += factors.biases[relation.name][name][relation.indices[:, k]]
-    return np.asarray(product).sum(1) + bias_n
+    """Scores [n] of a relation's hyperedges, without the mean.
+
+    Of the CP model: the sum over R of the product of K entries, and the items' biases.
+    """
+    product_nR, bias_n = _product(factors, relation, relation.indices, range(relation.arity))
+    return product_nR.sum(1) + bias_n
+
+
+def cp_scorer(factors: Factors, relation: Relation) -> Scorer:
+    """The same scores, [n, N_k], with every item of the k-th modality in its place."""
+    names, biases = relation.modalities, factors.biases[relation.name]
+
+    def scores_of(indices_nK: np.ndarray, k: int) -> np.ndarray:
+        others = [place for place in range(relation.arity) if place != k]
+        query_nR, bias_n = _product(factors, relation, indices_nK, others)
+        return query_nR @ factors.rows[names[k]].T + biases[names[k]] + bias_n[:, None]
+
+    return scores_of
+
+
+def _product(
+    factors: Factors, relation: Relation, indices_nK: np.ndarray, places: Iterable[int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Over some of a hyperedge's places: the product of the rows [n, R], the sum of biases [n]."""
+    named = [(relation.modalities[place], indices_nK[:, place]) for place in places]
+    rows = [factors.rows[name][index_n] for name, index_n in named]
+    biases = [factors.biases[relation.name][name][index_n] for name, index_n in named]
+    return reduce(np.multiply, rows), reduce(np.add, biases)
 
 
 def held_out(part: Relation, train: Relation, *others: Relation) -> HeldOut:

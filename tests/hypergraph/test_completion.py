@@ -4,7 +4,10 @@ import numpy as np
 import pytest
 
 from hypergraph import known, metrics
-from hypergraph.metrics import completion, errors, product_scorer
+from hypergraph.data import Relation
+from hypergraph.metrics import completion, errors
+from hypergraph.scoring import cp_scorer, predict
+from hypergraph.train.learner import Factors
 
 
 def test_ranks_leave_out_known_items_and_share_ties():
@@ -95,8 +98,10 @@ def test_scores_are_those_of_the_product():
     factors = {n: random.normal(size=(s, 2)) for n, s in zip(names, sizes, strict=True)}
     biases = {n: random.normal(size=s) for n, s in zip(names, sizes, strict=True)}
     rows = np.array([[0, 1, 2], [2, 3, 4]])
+    relation, learned = Relation("r", names, rows), Factors(factors, {"r": biases})
     for k, size in enumerate(sizes):
-        found = product_scorer(factors, biases, names)(rows, k)
+        found = cp_scorer(learned, relation)(rows, k)
+        np.testing.assert_allclose(found[range(2), rows[:, k]], predict(learned, relation))
         assert found.shape == (2, size)
         for row, item in np.ndindex(found.shape):
             at = rows[row].copy()
