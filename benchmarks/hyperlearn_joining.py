@@ -1,20 +1,26 @@
 """A modality that joins a trained model, beside learning all of them from the start.
 
-    python benchmarks/hyperlearn_joining.py --artworks artworks.csv.gz --subjects subjects.csv.gz
+    python benchmarks/hyperlearn_joining.py medium --artworks artworks.csv.gz
+    python benchmarks/hyperlearn_joining.py subject --artworks artworks.csv.gz \\
+        --subjects subjects.csv.gz
 
-Tate, twice: the medium joins artwork, artist and century (their relation becomes one of four, of
-which hyperedges are held out), and the subject joins those four (with a relation of its own). For
-each seed the model without the newcomer is trained for `--seconds` of CPU time, on graphs inside
-modalities that are made without it too, then taken on with it; another one is trained with it from
-the start. Prints a Markdown table: the best validation MRR from the start, after how many seconds
-either had 99 % of it (the maximum itself, of a noisy curve that has flattened, may come at any
-time), and what both scored on test. The joined one's times count from when the newcomer joined. Its
-test score is not of equal compute: it has had `--seconds` twice, before and after, where the other
-had them once. All are trained with one learning rate, `--lr`.
+Tate, twice: the medium joins artwork, artist and century (their relation becomes one of four), and
+the subject joins those four (with a relation of its own). Held out are hyperedges of the relation
+of four. For each seed the model without the newcomer is trained for `--seconds` of CPU time, on
+graphs inside modalities that are made without it too; then three are trained with it: from the
+start, from where the one without it stands, and the same with artworks' rows reset (`begin_with`).
+
+Prints a Markdown table: the best validation MRR from the start, after how many seconds each had
+99 % of it (the maximum itself, of a noisy curve that has flattened, may come at any time), and what
+each scored on test, in its best state by validation. The joined ones' times count from when the
+newcomer joined; 0 is before any training with it. Their test scores are not of equal compute: they
+have had `--seconds` twice, before and after, where the other had them once. All have one learning
+rate, `--lr`.
 """
 
 from __future__ import annotations
 
+from enum import Enum
 from pathlib import Path
 from statistics import median
 from typing import Annotated
@@ -32,58 +38,74 @@ from hypergraph.train.learner import Factors
 
 RELATION = "artwork"
 NEARLY = 0.99  # of the best
+JOINED = {"joined": (), "joined, rows reset": ("artwork",)}
 Curve = list[tuple[float, float]]
 
 
+class Newcomer(Enum):
+    """The modality that joins."""
+
+    medium = "medium"
+    subject = "subject"
+
+
 def main(
+    newcomer: Annotated[Newcomer, typer.Argument()],
     artworks: Annotated[Path, typer.Option(help="Tate's table.")],
-    subjects: Annotated[Path, typer.Option()],
+    subjects: Annotated[Path | None, typer.Option(help="Its other one, for subjects.")] = None,
     seeds: Annotated[int, typer.Option()] = 3,
+    first_seed: Annotated[int, typer.Option()] = 0,
     seconds: Annotated[float, typer.Option(help="Of training, each; CPU time.")] = 60,
     lr: Annotated[float, typer.Option(help="Learning rate of all.")] = OptimizerConfig().lr,
 ) -> None:
-    """Train both ways for each seed, print the table."""
+    """Train all ways for each seed, print the table."""
     torch.set_num_threads(1)
-    print("| joins | seed | best MRR from the start | had 99 % after, s | joined, s after joining "
-          f"| share | test MRR from the start, {seconds:g} s "
-          f"| joined, {seconds:g} s before and {seconds:g} s after |")  # fmt: skip
-    print("|---|---|---|---|---|---|---|---|")
-    for newcomer, graph in (
-        ("medium", from_tate(artworks)),
-        ("subject", from_tate(artworks, subjects)),
-    ):
-        shares = [one(graph, newcomer, seed, seconds, lr) for seed in range(seeds)]
-        print(f"| {newcomer}, median | | | | | {median(shares):.2f} | | |", flush=True)
+    graph = from_tate(artworks, subjects)
+    ways = ("from the start", *JOINED)
+    columns = ["joins", "seed", "best MRR", *(f"{way}, s" for way in ways)]
+    columns += [f"share, {way}" for way in JOINED] + [f"test MRR, {way}" for way in ways]
+    print("| " + " | ".join(columns) + " |\n" + "|---" * len(columns) + "|")
+    shares = []
+    for seed in range(first_seed, first_seed + seeds):
+        config = TrainConfig.model_validate(
+            {
+                "seed": seed,
+                "model": {"dim": 32},
+                "loss": {"negatives": 16},
+                "optimizer": {"lr": lr},
+            }
+        )
+        shares.append(one(graph, newcomer.value, config, seconds))
+    medians = [f"{median(of):.2f}" for of in zip(*shares, strict=True)]
+    row = [newcomer.value, "median", *[""] * 4, *medians, *[""] * len(ways)]
+    print("| " + " | ".join(row) + " |")
 
 
-def one(graph: MultimodalHypergraph, newcomer: str, seed: int, seconds: float, lr: float) -> float:
-    """Of one seed: the joined one's time as a share of the other's; infinite if it never came."""
-    config = TrainConfig.model_validate(
-        {
-            "seed": seed,
-            "model": {"dim": 32},
-            "loss": {"negatives": 16},
-            "optimizer": {"lr": lr},
-        }
-    )
-    split = split_relation(graph, RELATION, seed=seed)
+def one(
+    graph: MultimodalHypergraph, newcomer: str, config: TrainConfig, seconds: float
+) -> list[float]:
+    """Of one seed: the joined ones' times as shares of the other's; infinite if it never came."""
+    split = split_relation(graph, RELATION, seed=config.seed)
     train = split.train.relation(RELATION)
-    valid = held_out(split.valid, train, split.test).sample(1000, seed)
+    valid = held_out(split.valid, train, split.test).sample(1000, config.seed)
     test = held_out(split.test, train, split.valid)
     before = HyperLearn(without(split.train, newcomer), config)
     for _ in looks(before.learner, seconds):
         pass
-    scratch, from_start = curve(HyperLearn(split, config), valid, seconds)
-    joined, after = curve(HyperLearn(split, config).begin_with(before), valid, seconds)
-    best = max(value for _, value in scratch)
-    had, joined_had = (reached(found, NEARLY * best) for found in (scratch, joined))
-    tested = [score(factors, test)["mrr"] for factors in (from_start, after)]
-    print(
-        f"| {newcomer} | {seed} | {best:.4f} | {had:.0f} | {joined_had:.0f} "
-        f"| {joined_had / had:.2f} | {tested[0]:.4f} | {tested[1]:.4f} |",
-        flush=True,
-    )
-    return joined_had / had
+
+    def joined(reset: tuple[str, ...]) -> HyperLearn:
+        return HyperLearn(split, config).begin_with(before, reset_rows=reset)
+
+    models = [HyperLearn(split, config), *map(joined, JOINED.values())]
+    curves, factors = zip(*(curve(model, valid, seconds) for model in models), strict=True)
+    best = max(value for _, value in curves[0])
+    had = [reached(found, NEARLY * best) for found in curves]
+    shares = [at / had[0] for at in had[1:]]
+    row = [newcomer, str(config.seed), f"{best:.4f}", *(f"{at:.0f}" for at in had)]
+    row += [f"{share:.2f}" for share in shares]
+    row += [f"{score(of, test)['mrr']:.4f}" for of in factors]
+    print("| " + " | ".join(row) + " |", flush=True)
+    return shares
 
 
 def without(graph: MultimodalHypergraph, newcomer: str) -> MultimodalHypergraph:
@@ -109,8 +131,8 @@ def without(graph: MultimodalHypergraph, newcomer: str) -> MultimodalHypergraph:
 
 def curve(model: HyperLearn, valid: HeldOut, seconds: float) -> tuple[Curve, Factors]:
     """(CPU seconds trained, validation MRR) now and then, and the best factors of them."""
-    found: Curve = []
     kept = model.learner.factors()
+    found: Curve = [(0.0, score(kept, valid)["mrr"])]
     for done in looks(model.learner, seconds):
         factors = model.learner.factors()
         found.append((done.used_s, score(factors, valid)["mrr"]))

@@ -92,7 +92,7 @@ def _begin_new(
     """A new run in a folder of its own."""
     warm = config.warm_start
     if warm is not None:
-        model.begin_with(RunFolder(warm).model)
+        model.begin_with(RunFolder(warm).model, reset_rows=config.reset_rows)
     on_root(model.comm, lambda: run.create(config, overwrite=overwrite))
     return Progress()
 

@@ -212,7 +212,15 @@ class RunConfig(TrainConfig):
     """The folder of the run; made new."""
     warm_start: Path | None = None
     """The folder of a run with fewer modalities, whose factors this one begins with."""
+    reset_rows: tuple[str, ...] = ()
+    """Of these, at a warm start, only the features' encoder; see `HyperLearn.begin_with`."""
     checkpoint: CheckpointConfig = CheckpointConfig()
+
+    @model_validator(mode="after")
+    def _rows_are_reset_at_a_warm_start(self) -> RunConfig:
+        if self.reset_rows and self.warm_start is None:
+            raise ValueError("reset_rows is of a warm start; give warm_start, or leave it out")
+        return self
 
     @property
     def resolved(self) -> RunConfig:

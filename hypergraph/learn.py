@@ -11,7 +11,7 @@ Legend: N items, R width of the factors, n hyperedges, K arity.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -213,7 +213,11 @@ class HyperLearn:
         return self._best(target, cosine_N, min(top, len(cosine_N) - (target == modality)))
 
     def add_modality(
-        self, modality: Modality, *relations: Relation, config: TrainConfig | None = None
+        self,
+        modality: Modality,
+        *relations: Relation,
+        config: TrainConfig | None = None,
+        reset_rows: Collection[str] = (),
     ) -> HyperLearn:
         """A model with a modality more; the rest begins where it stands, `fit` trains on.
 
@@ -221,6 +225,7 @@ class HyperLearn:
             relations: new ones that it is in; a relation of a name that is there replaces it.
             config: how to train on; None: as before, but modalities are placed anew, by size,
                 since the placement so far has no rank for this one.
+            reset_rows: see `begin_with`.
 
         Raises UserError if no relation names it, if it is there already, and for the relation that
         hyperedges are held out of: hold some out of the new one, and see `begin_with`.
@@ -242,7 +247,8 @@ class HyperLearn:
                 )
             data = Split(graph, held_out_of, self.split.valid, self.split.test)
         config = config or self.config.model_copy(update={"placement": {}})
-        return HyperLearn(data, config, comm=self.comm).begin_with(self)
+        larger = HyperLearn(data, config, comm=self.comm)
+        return larger.begin_with(self, reset_rows=reset_rows)
 
     def save(self, path: str | Path) -> Path:
         """Write what was learned as safetensors, whole or not at all; a collective call."""
@@ -278,17 +284,28 @@ class HyperLearn:
         model.best = saved.best
         return model
 
-    def begin_with(self, other: HyperLearn | str | Path) -> HyperLearn:
+    def begin_with(
+        self, other: HyperLearn | str | Path, *, reset_rows: Collection[str] = ()
+    ) -> HyperLearn:
         """Let the modalities of another model, or of a saved one, begin where it stands; self.
 
-        A collective call. Raises UserError if it has one that is missing here, or of another size,
-        and if it was trained on what is held out here.
+        A collective call.
+
+        Args:
+            reset_rows: modalities with features whose items' own rows begin anew, the encoder of
+                the features where it stands. Rows that explain all of their hyperedges leave the
+                encoder little to learn of a newcomer, which items without hyperedges then lack
+                (warm starts can generalise worse: Ash and Adams, NeurIPS 2020).
+
+        Raises UserError if it has one that is missing here, or of another size, if it was trained
+        on what is held out here, and if a modality of `reset_rows` is unknown.
         """
         if isinstance(other, HyperLearn):
             states = other.learner.states()
-            everywhere(self.comm, lambda: self._take(other, states))
+            everywhere(self.comm, lambda: self._take(other, states, reset_rows))
         else:
-            everywhere(self.comm, lambda: self._take_saved(read_saved(Path(other))))
+            saved_at = Path(other)
+            everywhere(self.comm, lambda: self._take_saved(read_saved(saved_at), reset_rows))
         everywhere(self.comm, self._check_past)
         return self
 
@@ -303,14 +320,16 @@ class HyperLearn:
             for part in (self.split.valid, self.split.test):
                 check_not_trained_on(part, self.split, self._past)
 
-    def _take(self, other: HyperLearn, states: dict[str, State]) -> None:
+    def _take(
+        self, other: HyperLearn, states: dict[str, State], reset_rows: Collection[str]
+    ) -> None:
         check_items("the other model", items_of(other.data), self.data)
-        self.learner.load(states, other.data.relation_names)
+        self.learner.load(states, other.data.relation_names, reset_rows)
         self._learned, self._past = None, other.past
 
-    def _take_saved(self, saved: Saved) -> None:
+    def _take_saved(self, saved: Saved, reset_rows: Collection[str] = ()) -> None:
         saved.check(self.data)
-        self.learner.load(saved.states, saved.relations_of)
+        self.learner.load(saved.states, saved.relations_of, reset_rows)
         self._learned, self._past = None, saved.past
 
     def _held_out(self, part: str) -> HeldOut | None:

@@ -6,7 +6,7 @@ Legend: N items, R width of the factors.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
 
@@ -164,18 +164,28 @@ class Learner:
         self,
         states: Mapping[str, State],
         relations_of: Mapping[str, Sequence[str]] | None = None,
+        reset_rows: Collection[str] = (),
     ) -> None:
-        """Take on states by modality; modalities without one stay as they are.
+        """Take on states by modality.
+
+        A modality without one begins as it is; if it joins a relation that was there without it,
+        at one, so that what was predicted of that relation still is.
 
         Args:
             relations_of: the relations that each was in; None: the same as here.
+            reset_rows: modalities whose rows begin anew.
 
-        Raises UserError for a state of another shape.
+        Raises UserError for a state of another shape, and for an unknown modality.
         """
+        for name in reset_rows:
+            self.data.modality(name)
         relations_of = relations_of or self.data.relation_names
+        there = {relation for name in states for relation in relations_of[name]}
         for name, net in self._nets().items():
             if name in states:
-                net.take_on(states[name], relations_of[name])
+                net.take_on(states[name], relations_of[name], rows=name not in reset_rows)
+            elif there & set(net.relations):
+                net.begin_at_one()
 
     def counters(self) -> dict[str, float]:
         """What this rank has done so far, and what it took."""

@@ -85,14 +85,23 @@ class ModalityNet(nn.Module):
         }
         return {**self.state_dict(), **means}
 
-    def take_on(self, state: Mapping[str, torch.Tensor], relations: Sequence[str]) -> None:
+    def begin_at_one(self) -> None:
+        """Begin where the product with this factor leaves what the others predict as it is."""
+        with torch.no_grad():
+            self.net.factor.add_(1 - self.net.factor.mean())
+
+    def take_on(
+        self, state: Mapping[str, torch.Tensor], relations: Sequence[str], *, rows: bool = True
+    ) -> None:
         """Go on from the state of a net whose biases are of these relations.
 
+        Without its `rows`, they begin anew; encoder, diffusion and biases go on.
         Raises UserError if that one has another shape.
         """
         bias = self.bias.detach().clone()
         if len(state["bias"]) != self.size:
             raise UserError(f"what is loaded is of {len(state['bias'])} items, not {self.size}")
+        state = state if rows else {**state, "net.factor": self.net.factor}
         for number, name in enumerate(self.relations):
             if name in relations:
                 bias[:, number] = state["bias"][:, list(relations).index(name)]
