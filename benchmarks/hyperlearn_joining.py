@@ -1,8 +1,7 @@
 """A modality that joins a trained model, beside learning all of them from the start.
 
-    python benchmarks/hyperlearn_joining.py medium --artworks artworks.csv.gz
-    python benchmarks/hyperlearn_joining.py subject --artworks artworks.csv.gz \\
-        --subjects subjects.csv.gz
+    python benchmarks/hyperlearn_joining.py medium --artworks A.csv.gz
+    python benchmarks/hyperlearn_joining.py subject --artworks A.csv.gz --subjects S.csv.gz
 
 Tate, twice: the medium joins artwork, artist and century (their relation becomes one of four), and
 the subject joins those four (with a relation of its own). Held out are hyperedges of the relation

@@ -292,10 +292,10 @@ class HyperLearn:
         A collective call.
 
         Args:
-            reset_rows: modalities with features whose items' own rows begin anew, the encoder of
-                the features where it stands. Rows that explain all of their hyperedges leave the
-                encoder little to learn of a newcomer, which items without hyperedges then lack
-                (warm starts can generalise worse: Ash and Adams, NeurIPS 2020).
+            reset_rows: modalities whose items' own rows begin anew, the encoder of their features
+                where it stands. Rows that explain all of their hyperedges leave the encoder little
+                to learn of a newcomer, which items without hyperedges then lack (warm starts can
+                generalise worse: Ash and Adams, NeurIPS 2020).
 
         Raises UserError if it has one that is missing here, or of another size, if it was trained
         on what is held out here, and if a modality of `reset_rows` is unknown.

@@ -132,7 +132,11 @@ def test_a_larger_run_begins_with_what_a_smaller_one_learned(hypergraph, tmp_pat
     }
     status, _, seen = hypergraph("train", written(tmp_path, config))
     assert status == 0, seen
-    again = [f"run={tmp_path}/two", f"warm_start={tmp_path}/one", "iterations=10"]
+    reset = "reset_rows=[m0]"
+    status, _, seen = hypergraph("train", tmp_path / "c.yaml", f"run={tmp_path}/two", reset)
+    assert status == 2
+    assert "reset_rows is of a warm start" in seen
+    again = [f"run={tmp_path}/two", f"warm_start={tmp_path}/one", "iterations=10", reset]
     status, said, seen = hypergraph("train", tmp_path / "c.yaml", *again)
     assert status == 0, seen
     summary = json.loads(said)

@@ -242,6 +242,38 @@ def test_a_modality_that_joins_the_relation_held_out_of_needs_a_new_split(graph,
         model.begin_with(again)
 
 
+def test_what_a_newcomer_joins_is_predicted_as_before(graph, model):
+    """But for the spread of its first rows; one with a relation of its own begins as any other."""
+    rows = graph.relation("all").indices
+    joined = Relation("all", ("m0", "m1", "m2", "new"), np.c_[rows, rows[:, 0] % 7])
+    apart = Relation("apart", ("m0", "other"), [[0, 0], [1, 1]])
+    larger = graph.with_modality(Modality("new", 7)).with_modality(Modality("other", 2))
+    larger = larger.with_relation(joined).with_relation(apart)
+    before = HyperLearn(graph, model.config)
+    before.learner.load(model.learner.states())
+    fresh = HyperLearn(larger, model.config)
+    again = HyperLearn(larger, model.config).begin_with(before)
+    assert again.factors["new"].mean() == pytest.approx(1)
+    assert again.factors["new"].std() == pytest.approx(fresh.factors["new"].std())
+    np.testing.assert_array_equal(again.factors["other"], fresh.factors["other"])
+    again.learned.rows["new"][:] = again.learned.rows["new"].mean()
+    found, expected = again.score(joined.indices, "all"), before.score(rows, "all")
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_rows_can_be_reset_where_the_encoder_of_features_goes_on(split, model):
+    fresh, again = (HyperLearn(split, model.config) for _ in range(2))
+    again.begin_with(model, reset_rows=["m0"])
+    nets, new = again.learner.sites[0].nets, fresh.learner.sites[0].nets
+    for name, state in model.learner.states().items():
+        rows = new[name].net.factor if name == "m0" else state["net.factor"]
+        assert nets[name].net.factor.equal(rows)
+        assert nets[name].net.encoder.equal(state["net.encoder"])
+        assert nets[name].bias.equal(state["bias"])
+    with pytest.raises(UserError, match="no modality 'm9'"):
+        again.begin_with(model, reset_rows=["m9"])
+
+
 @pytest.mark.parametrize(
     ("ask", "why"),
     [
