@@ -19,9 +19,10 @@ from hvdtma.comm.communicator import (
     TrainerLost,
     on_root,
 )
+from hvdtma.comm.rendezvous import RendezvousGone
 from hvdtma.config import TrainConfig
 from hvdtma.console import console
-from hvdtma.errors import Interrupted, LastWord, UserError
+from hvdtma.errors import Interrupted, LastWord, TrainerError, UserError
 from hvdtma.evaluate.score import Scorer
 from hvdtma.files import write_json
 from hvdtma.interrupt import Interrupt
@@ -55,7 +56,23 @@ def train(
     Raises UserError, on every trainer, for anything in the config or the store that does not fit
     one of them; NonFiniteLoss when training diverged; Interrupted once it is saved.
     """
-    start, interrupt = time.monotonic(), interrupt or Interrupt()
+    try:
+        return _train(config, comm, beginning, interrupt or Interrupt(), report)
+    except UserError as error:
+        if comm.elastic and not isinstance(error, TrainerError):
+            with suppress(RendezvousGone):  # one started in its place would only meet it again
+                comm.leave()
+        raise
+
+
+def _train(
+    config: TrainConfig,
+    comm: Communicator,
+    beginning: Beginning,
+    interrupt: Interrupt,
+    report: Callable[[Path], object],
+) -> dict | None:
+    start = time.monotonic()
     try:
         with interrupt.at_once(Interrupted("interrupted before training began; nothing is lost")):
             begun = begin(config, comm, beginning)
