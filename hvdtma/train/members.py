@@ -19,6 +19,7 @@ from hvdtma.aggregate import Stop, TimedAveraging
 from hvdtma.aggregate.state import Standing
 from hvdtma.comm.communicator import Communicator
 from hvdtma.config import TrainConfig
+from hvdtma.train.set_up import count_sharers
 from hvdtma.train.trainer import Move, Trainer
 
 
@@ -96,6 +97,7 @@ def regroup(trainer: Trainer, averaging: TimedAveraging, run: Path, *, lost: boo
     then = told.standing
     if (then.started, then.rounds_done) > (averaging.started, averaging.rounds_done):
         then.take(averaging)  # its update was in that round's average
+    count_sharers(comm)  # for newcomers, who call it here
     averaging.stopped = stopped_at(roll)
     trainer.deal = told.deal  # the next one has the same number for all
     trainer.move = move_of(roll, told, comm.rank)
@@ -105,7 +107,10 @@ def regroup(trainer: Trainer, averaging: TimedAveraging, run: Path, *, lost: boo
 
 
 def call_roll(comm: Communicator) -> tuple[list[Present | None], Briefing | None]:
-    """A newcomer's part of the roll call; no briefing if everyone is new: the run begins."""
+    """A newcomer's part of the roll call; no briefing if everyone is new: the run begins.
+
+    With a briefing, all count the sharers of their cores next.
+    """
     roll = comm.gather(None)
     if all(present is None for present in roll):
         return roll, None
