@@ -119,11 +119,14 @@ def _to_the_end(begun: Begun, lead: Lead, start: float, interrupt: Interrupt) ->
     """Train and score, whoever is lost or comes meanwhile; the summary on trainer 0."""
     run, trainer, averaging, together = begun
     change: MembersChange | None = None
+    trainers = averaging.comm.size
     while True:
         try:
             if change is not None:
                 lost = isinstance(change, TrainerLost)
-                lead.changed(regroup(trainer, averaging, run.path, lost=lost))
+                changed = regroup(trainer, averaging, run.path, lost=lost, before=trainers)
+                trainers = changed.trainers
+                lead.changed(changed)
             elif together:
                 announce_deal(trainer, averaging, lead)
             train_rounds(trainer, averaging, lead)
