@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from typing import Protocol
 
 import numpy as np
@@ -151,7 +152,8 @@ class Recorder(Watch):
 
     def __exit__(self, *error: object) -> None:
         self.scores.stop()
-        self.board.close()
+        with suppress(OSError):  # a full disk: it is said already, or what is lost are curves
+            self.board.close()
 
     def event(self, event: dict) -> None:
         """Log an event and show it.

@@ -22,7 +22,7 @@ from hvdtma.comm.communicator import (
 from hvdtma.comm.rendezvous import RendezvousGone
 from hvdtma.config import TrainConfig
 from hvdtma.console import console
-from hvdtma.errors import Interrupted, LastWord, TrainerError, UserError
+from hvdtma.errors import Interrupted, LastWord, TrainerError, UserError, explain
 from hvdtma.evaluate.score import Scorer
 from hvdtma.files import write_json
 from hvdtma.interrupt import Interrupt
@@ -86,9 +86,11 @@ def _train(
     with Lead(trainer, averaging, run, report) as lead:
         try:
             summary = _to_the_end(begun, lead, start, interrupt)
-        except (UserError, Interrupted) as error:
-            kind = "interrupted" if isinstance(error, Interrupted) else "failed"
-            _say_why(lead, kind, str(error))
+        except Interrupted as error:
+            _say_why(lead, "interrupted", str(error))
+            raise
+        except (UserError, OSError) as error:
+            _say_why(lead, "failed", explain(error))
             raise
         except KeyboardInterrupt:
             why = f"interrupted after round {averaging.rounds_done}"
