@@ -27,6 +27,7 @@ from hvdtma.launcher import launched_as
 from slurm.allocation import slurm
 
 SLACK_S = 2.0
+DEAF_S = 60.0  # while a command starts it may not hear yet; later, it never will
 RUNNING = "RUNNING"
 
 
@@ -117,13 +118,22 @@ def run_command(words: Sequence[str]) -> None:
     """Run a command in each task.
 
     It is told of SIGUSR2 and SIGTERM, and may end with status INTERRUPTED to be run again, as it is
-    if it was told before it could hear. Raises SystemExit with any other status than 0.
+    if SIGUSR2 ended it in its first minute: it was told before it could hear. One that ends so
+    later has no handler, and would only begin anew at every time limit. Raises SystemExit with any
+    other status than 0.
     """
+    told_at: list[float] = []
+
+    def tell() -> None:
+        told_at.append(time.monotonic())
+        process.send_signal(signal.SIGUSR2)
+
     with Interrupt() as interrupt:
-        process = subprocess.Popen(words)
-        interrupt.tell(lambda: process.send_signal(signal.SIGUSR2))
+        process, started_at = subprocess.Popen(words), time.monotonic()
+        interrupt.tell(tell)
         status = process.wait()
-    if status == INTERRUPTED or (interrupt.asked and status == -signal.SIGUSR2):
+    young = bool(told_at) and told_at[0] - started_at < DEAF_S
+    if status == INTERRUPTED or (young and status == -signal.SIGUSR2):
         raise Interrupted(f"{words[0]} was interrupted")
     if status:
         raise SystemExit(status if status > 0 else 128 - status)

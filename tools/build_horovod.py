@@ -124,9 +124,19 @@ class Recipe:
     @property
     def key(self) -> str:
         """Names the combination of everything that the compiled code depends on."""
+        return self.key_of(self.flavour)
+
+    @property
+    def good_keys(self) -> list[str]:
+        """Of the builds that may stay: with CUDA out of sight, one that has NCCL may, too."""
+        with_nccl = self.flavour.replace("gloo", "nccl")
+        return [self.key, self.key_of(with_nccl)]
+
+    def key_of(self, flavour: str) -> str:
+        """Return what `key` would be for other parts."""
         target = self.target
         parts = [f"horovod-{VERSION}", f"torch-{target.torch}", target.python_tag]
-        parts += [target.libc, target.machine, self.flavour]
+        parts += [target.libc, target.machine, flavour]
         rest = repr((SDIST_SHA256, PATCH, target.cuda))
         return "_".join(parts) + "_" + hashlib.sha256(rest.encode()).hexdigest()[:8]
 
@@ -334,7 +344,8 @@ def ensure_horovod(python: Path, logs: Path, mpi: bool = False, jobs: int | None
     target = probe(python)
     recipe = Recipe(target, find_nccl(target), mpi, jobs or default_jobs())
     note = target.site_packages / "hvdtma-horovod.txt"  # which build is installed
-    if note.exists() and note.read_text() == recipe.key and complaint_of(recipe) is None:
+    there = note.read_text() if note.exists() else None
+    if there in recipe.good_keys and complaint_of(recipe) is None:
         return
     shelf = cache_root() / recipe.key
     complaint = None

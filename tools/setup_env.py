@@ -188,7 +188,9 @@ def set_up(asked: argparse.Namespace) -> None:
         known_index = there.torch_index if there else None
         if there and there.key == wanted.key:
             extras = sorted({*wanted.extras, *there.extras})
-            wanted = replace(wanted, extras=extras, torch_index=asked.torch_index or known_index)
+            gpu_parts = sorted({*wanted.gpu_parts, *there.gpu_parts})
+            wanted = replace(wanted, extras=extras, gpu_parts=gpu_parts)
+            wanted = replace(wanted, torch_index=asked.torch_index or known_index)
         install(wanted, asked, other_torch=asked.torch_index not in (None, known_index))
         wanted.write()
         print(f"Set up in {time.monotonic() - began:.0f} s", flush=True)

@@ -50,7 +50,7 @@ class TimedAveraging:
             loss = ...; loss.backward(); optimizer.step(); optimizer.zero_grad()
             averaging.step(loss, examples=len(batch))
 
-    Every trainer's first call brings it trainer 0's parameters. Rounds end by the clock, on a
+    The first look at `running` brings trainer 0's parameters to all. Rounds end by the clock, on a
     grid of `interval_s` from a common start, so trainers of different speed take different
     numbers of steps and nobody waits longer than another's last step; or after
     `interval_steps` steps. With one trainer and plain averaging, parameters are never touched.
@@ -70,7 +70,8 @@ class TimedAveraging:
     Raises UserError for intervals that are not positive and unknown choices; TrainerError where
     Horovod, started here, does not find what its launcher started. The calls that average raise
     `NonFiniteLoss` on every trainer when one trainer's loss is not finite, UserError when
-    `optimizer_state` cannot be averaged, and TrainerLost when another trainer ended.
+    `optimizer_state` cannot be averaged, and TrainerLost when another trainer ended. Steps
+    before the start raise UserError.
     """
 
     def __init__(
@@ -154,7 +155,12 @@ class TimedAveraging:
         return self.aggregate() if self.due else None
 
     def stepped(self, loss: torch.Tensor | None = None, examples: int = 1) -> None:
-        """Count an optimiser step. `loss` is a scalar; it is checked for NaN and reported."""
+        """Count an optimiser step. `loss` is a scalar; it is checked for NaN and reported.
+
+        Raises UserError before the start, which would undo the step.
+        """
+        if not self.started:
+            raise UserError("ask `running`, or call start(), before the first step")
         now = self.round
         now.steps += 1
         now.examples += examples

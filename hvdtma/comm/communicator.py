@@ -52,6 +52,7 @@ class Communicator(Protocol):
     rank: int
     size: int
     local_rank: int
+    """The trainer's number on its machine; the same as long as it runs, where others may join."""
     local_size: int
     elastic: bool
     """Whether trainers may be lost and may join; only then are the next three ever called."""

@@ -118,7 +118,8 @@ class Joined:
         client: of the rendezvous.
         name: of this process in the job; no other has it, nor will have. Newcomers get their
             ranks in the order of their names.
-        host: of its node; trainers of one host are numbered by Horovod's local rank.
+        host: of its node; trainers of one host are numbered by `slot`, or else by Horovod's local
+            rank.
         elastic: whether the group may change.
         slot: of its node, where others come into the slots of those that are lost.
     """

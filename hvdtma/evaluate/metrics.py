@@ -30,7 +30,8 @@ def area_under_roc(positive_n: np.ndarray, negative_n: np.ndarray) -> float:
     truth = np.r_[np.ones(len(positive_n)), np.zeros(len(negative_n))]
     lowest, highest = np.finfo(positive_n.dtype).min, np.finfo(negative_n.dtype).max
     scores = np.nan_to_num(positive_n, nan=lowest), np.nan_to_num(negative_n, nan=highest)
-    return float(roc_auc_score(truth, np.r_[scores]))
+    # scikit-learn takes differences of scores, which overflow in their own precision.
+    return float(roc_auc_score(truth, np.r_[scores].astype(np.float64)))
 
 
 def class_metrics(predicted_Q: np.ndarray, label_Q: np.ndarray) -> dict[str, float]:

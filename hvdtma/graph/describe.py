@@ -32,8 +32,9 @@ def description(store: GraphStore) -> dict[str, str]:
         "ids": "strings" if "node_id/utf8" in store else "integers",
     }
     if store.edge_type_names:
-        pieces = array_pieces(store, "edge_type")
-        number_of = _counted(pieces, len(store.edge_type_names))
+        number_of = np.zeros(len(store.edge_type_names), np.int64)
+        for piece in array_pieces(store, "edge_type"):
+            number_of += np.bincount(piece, minlength=len(number_of))
         named = zip(store.edge_type_names, number_of, strict=True)
         rows["edge types"] = ", ".join(f"{name} {number:,}" for name, number in named)
     if store.label_names:
@@ -68,23 +69,28 @@ def _degrees(store: GraphStore) -> str:
     nodes = store.num_nodes
     if not nodes:
         return "no nodes"
-    number_of = _counted(np.diff(indptr) for _, indptr in indptr_pieces(store))
+    degrees, number_of = _counted(np.diff(indptr) for _, indptr in indptr_pieces(store))
     middle, late = (nodes - 1) // 2, int(0.99 * (nodes - 1))
-    median, high = np.searchsorted(np.cumsum(number_of), [middle, late], side="right")
+    at = np.searchsorted(np.cumsum(number_of), [middle, late], side="right")
+    median, high = degrees[at]
     return (
         f"mean {store.num_edges / nodes:.1f}, median {median}, 99th percentile {high}, "
-        f"largest {len(number_of) - 1:,}; {number_of[0] / nodes:.1%} of nodes have none"
+        f"largest {degrees[-1]:,}; {number_of[degrees == 0].sum() / nodes:.1%} of nodes have none"
     )
 
 
-def _counted(pieces: Iterable[np.ndarray], least: int = 0) -> np.ndarray:
-    """How often each number from 0 on is in the pieces; as many as the largest asks for."""
-    number_of: np.ndarray = np.zeros(least, np.int64)
+def _counted(pieces: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """The distinct numbers in the pieces, ascending, and how often each is there.
+
+    Few are distinct where one is very large: the degree of a hub, say.
+    """
+    numbers, often = np.zeros(0, np.int64), np.zeros(0, np.int64)
     for piece in pieces:
-        here = np.bincount(piece, minlength=len(number_of))
-        here[: len(number_of)] += number_of
-        number_of = here
-    return number_of
+        here, often_here = np.unique(piece, return_counts=True)
+        numbers, place = np.unique(np.r_[numbers, here], return_inverse=True)
+        before, often = np.r_[often, often_here], np.zeros(len(numbers), np.int64)
+        np.add.at(often, place, before)
+    return numbers, often
 
 
 def _split_row(store: GraphStore, part: str) -> dict[str, str]:

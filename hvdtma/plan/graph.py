@@ -15,6 +15,7 @@ from hvdtma.graph.blocks import equal_blocks, sensible_block_size
 from hvdtma.graph.build import BuildOptions
 from hvdtma.graph.build.sizes import BuildSizes, held_out_links
 from hvdtma.graph.sizes import GraphSizes
+from hvdtma.graph.sources.files.columns import refuse_many_types
 
 LEAST = (("nodes", 2), ("edges", 1), ("features", 1), ("classes", 0), ("edge_types", 0))
 
@@ -49,6 +50,7 @@ class PlannedGraph:
             if getattr(self, name) < least:
                 option = f"--{name.replace('_', '-')}"
                 raise UserError(f"{option} is {getattr(self, name)}; it must be at least {least}")
+        refuse_many_types(self.edge_types)
         if self.memory_gb is not None and not self.memory_gb > 0:
             raise UserError(f"--memory-gb is {self.memory_gb:g}; it must be above 0")
 

@@ -46,7 +46,7 @@ def begin(config: TrainConfig, comm: Communicator, beginning: Beginning) -> Begu
         try:
             roll, told = call_roll(comm)
             if told is not None:
-                return join(comm, roll, told, comm.clock())
+                return join(comm, roll, told, comm.clock(), count_sharers(comm))
             config, beginning = comm.broadcast((config, beginning))
             run = RunFolder(config.run)
             what = on_root(comm, partial(_decide, run, config, beginning))
@@ -209,13 +209,15 @@ def _restore(trainer: Trainer, averaging: TimedAveraging, checkpoint: Checkpoint
     checkpoint.averaged(standing).take(averaging)
 
 
-def join(comm: Communicator, roll: list[Present | None], told: Briefing, told_at: float) -> Begun:
+def join(
+    comm: Communicator, roll: list[Present | None], told: Briefing, told_at: float, sharers: int
+) -> Begun:
     """A run under way, as one more trainer; the others do not wait for what this one reads.
 
     Raises TrainerError if this one cannot take part.
     """
     try:
-        trainer = set_up(told.config, comm)
+        trainer = set_up(told.config, comm, sharers)
         take_seat(trainer, roll, told, comm.rank)
     except UserError as error:
         raise TrainerError(f"trainer {comm.rank} could not join: {error}") from error

@@ -27,6 +27,20 @@ POLL_S = 0.1
 REFUSED = 2  # exit status: what is wrong is said in one line, and would be met again
 
 
+def best_score(run: RunFolder, metric: str, scored: list[dict]) -> tuple[float, int]:
+    """What the next rounds have to beat, and how many of `scored` came after it; -inf without any.
+
+    It is the score of the round whose parameters are kept, perhaps chosen by another metric than
+    now: of those that scored higher nothing is left.
+    """
+    kept = round_of(run.best)
+    numbers = range(len(scored) if kept else 0)
+    known = [at for at in numbers if scored[at]["round"] == kept] or numbers
+    score = [event["metrics"][metric] for event in scored]
+    at = max(known, key=score.__getitem__, default=None)
+    return (float("-inf"), 0) if at is None else (score[at], len(scored) - 1 - at)
+
+
 class RoundScorer:
     """Scores rounds on validation, logs the scores and keeps the best parameters.
 
@@ -42,9 +56,7 @@ class RoundScorer:
         self.model = make_model(self.config, store, task)
         self.scorer = Scorer(self.config, store)
         before = read_lines(run.scores)  # of an evaluator that died, or of a run that goes on
-        kept = round_of(run.best)  # perhaps chosen by another metric: others may have scored higher
-        known = [event for event in before if event["round"] == kept] or (before if kept else [])
-        self.best = max((e["metrics"][self.config.metric] for e in known), default=float("-inf"))
+        self.best = best_score(run, self.config.metric, before)[0]
         self.last_round = max((event["round"] for event in before), default=0)
 
     def score(self, path: Path) -> None:

@@ -47,8 +47,10 @@ class Lead(Watch):
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._stack.close()
-        self.run.let_go()
+        try:
+            self._stack.close()
+        finally:
+            self.run.let_go()
 
     def take_over(self) -> None:
         """Keep the record from now on, if this is trainer 0 and did not before.

@@ -19,6 +19,7 @@ from hvdtma.aggregate import Stop, TimedAveraging
 from hvdtma.aggregate.state import Standing
 from hvdtma.comm.communicator import Communicator
 from hvdtma.config import TrainConfig
+from hvdtma.train.set_up import count_sharers
 from hvdtma.train.trainer import Move, Trainer
 
 
@@ -65,16 +66,19 @@ class Change:
     took_s: float
 
 
-def regroup(trainer: Trainer, averaging: TimedAveraging, run: Path, *, lost: bool) -> Change:
+def regroup(
+    trainer: Trainer, averaging: TimedAveraging, run: Path, *, lost: bool, before: int
+) -> Change:
     """Go on with those who are left and those who wait; called by all who trained before.
 
     Args:
         lost: whether this trainer was stopped in the middle by the loss of another.
+        before: how many trained when all last went on together; a try that failed is none.
 
     Raises TrainerLost if one more is lost meanwhile: call it again.
     """
     comm, start = averaging.comm, time.monotonic()
-    round_, before = averaging.rounds_done + 1, comm.size
+    round_ = averaging.rounds_done + 1
     comm.regroup()
     roll = comm.gather(
         Present(
@@ -93,6 +97,7 @@ def regroup(trainer: Trainer, averaging: TimedAveraging, run: Path, *, lost: boo
     facts = (trainer.seats, trainer.deal, trainer.dealt_at)
     mine = Briefing(trainer.config, run, *facts, Standing.of(averaging))
     told = comm.broadcast(mine if comm.rank == leader else None, leader)
+    count_sharers(comm)  # for newcomers, who call it here
     then = told.standing
     if (then.started, then.rounds_done) > (averaging.started, averaging.rounds_done):
         then.take(averaging)  # its update was in that round's average
@@ -105,7 +110,10 @@ def regroup(trainer: Trainer, averaging: TimedAveraging, run: Path, *, lost: boo
 
 
 def call_roll(comm: Communicator) -> tuple[list[Present | None], Briefing | None]:
-    """A newcomer's part of the roll call; no briefing if everyone is new: the run begins."""
+    """A newcomer's part of the roll call; no briefing if everyone is new: the run begins.
+
+    With a briefing, all count the sharers of their cores next.
+    """
     roll = comm.gather(None)
     if all(present is None for present in roll):
         return roll, None

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from typing import Protocol
 
 import numpy as np
@@ -18,7 +19,7 @@ from hvdtma.console import console
 from hvdtma.errors import UserError
 from hvdtma.files import append_json
 from hvdtma.interrupt import unheard
-from hvdtma.train.evaluator import REFUSED, RoundScorer
+from hvdtma.train.evaluator import REFUSED, RoundScorer, best_score
 from hvdtma.train.folder import read_lines
 from hvdtma.train.loop import Watch
 from hvdtma.train.run_folder import RunFolder
@@ -54,9 +55,9 @@ class Scores:
 
     def __init__(self, config: TrainConfig, run: RunFolder):
         self.config, self.run = config, run
-        self.seen = 0
-        self.best, self.best_round, self.since_best = float("-inf"), 0, 0
-        self.new_events(sum(e["kind"] == "score" and e["part"] == "valid" for e in run.events()))
+        self.seen = sum(e["kind"] == "score" and e["part"] == "valid" for e in run.events())
+        seen = read_lines(run.scores)[: self.seen]
+        self.best, self.since_best = best_score(run, config.metric, seen)
         self.restarts_left = MAX_RESTARTS
         self.scorer = RoundScorer(run) if config.evaluate.mode == "inline" else None
         self.process = self._follower() if config.evaluate.mode == "follow" else None
@@ -93,15 +94,15 @@ class Scores:
         self.restarts_left -= again
         self.process = self._follower() if again else None
 
-    def new_events(self, first: int | None = None) -> list[dict]:
-        """Scores that were not seen yet; only the `first`, if given."""
-        events = read_lines(self.run.scores)[self.seen : first]
+    def new_events(self) -> list[dict]:
+        """Scores that were not seen yet."""
+        events = read_lines(self.run.scores)[self.seen :]
         self.seen += len(events)
         for event in events:
             self.since_best += 1
             score = event["metrics"][self.config.metric]
             if score > self.best:
-                self.best, self.best_round, self.since_best = score, event["round"], 0
+                self.best, self.since_best = score, 0
         return events
 
     @property
@@ -151,7 +152,8 @@ class Recorder(Watch):
 
     def __exit__(self, *error: object) -> None:
         self.scores.stop()
-        self.board.close()
+        with suppress(OSError):  # a full disk: it is said already, or what is lost are curves
+            self.board.close()
 
     def event(self, event: dict) -> None:
         """Log an event and show it.

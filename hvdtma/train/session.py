@@ -19,9 +19,10 @@ from hvdtma.comm.communicator import (
     TrainerLost,
     on_root,
 )
+from hvdtma.comm.rendezvous import RendezvousGone
 from hvdtma.config import TrainConfig
 from hvdtma.console import console
-from hvdtma.errors import Interrupted, LastWord, UserError
+from hvdtma.errors import Interrupted, LastWord, TrainerError, UserError, explain
 from hvdtma.evaluate.score import Scorer
 from hvdtma.files import write_json
 from hvdtma.interrupt import Interrupt
@@ -55,7 +56,23 @@ def train(
     Raises UserError, on every trainer, for anything in the config or the store that does not fit
     one of them; NonFiniteLoss when training diverged; Interrupted once it is saved.
     """
-    start, interrupt = time.monotonic(), interrupt or Interrupt()
+    try:
+        return _train(config, comm, beginning, interrupt or Interrupt(), report)
+    except UserError as error:
+        if comm.elastic and not isinstance(error, TrainerError):
+            with suppress(RendezvousGone):  # one started in its place would only meet it again
+                comm.leave()
+        raise
+
+
+def _train(
+    config: TrainConfig,
+    comm: Communicator,
+    beginning: Beginning,
+    interrupt: Interrupt,
+    report: Callable[[Path], object],
+) -> dict | None:
+    start = time.monotonic()
     try:
         with interrupt.at_once(Interrupted("interrupted before training began; nothing is lost")):
             begun = begin(config, comm, beginning)
@@ -69,9 +86,11 @@ def train(
     with Lead(trainer, averaging, run, report) as lead:
         try:
             summary = _to_the_end(begun, lead, start, interrupt)
-        except (UserError, Interrupted) as error:
-            kind = "interrupted" if isinstance(error, Interrupted) else "failed"
-            _say_why(lead, kind, str(error))
+        except Interrupted as error:
+            _say_why(lead, "interrupted", str(error))
+            raise
+        except (UserError, OSError) as error:
+            _say_why(lead, "failed", explain(error))
             raise
         except KeyboardInterrupt:
             why = f"interrupted after round {averaging.rounds_done}"
@@ -102,11 +121,14 @@ def _to_the_end(begun: Begun, lead: Lead, start: float, interrupt: Interrupt) ->
     """Train and score, whoever is lost or comes meanwhile; the summary on trainer 0."""
     run, trainer, averaging, together = begun
     change: MembersChange | None = None
+    trainers = averaging.comm.size
     while True:
         try:
             if change is not None:
                 lost = isinstance(change, TrainerLost)
-                lead.changed(regroup(trainer, averaging, run.path, lost=lost))
+                changed = regroup(trainer, averaging, run.path, lost=lost, before=trainers)
+                trainers = changed.trainers
+                lead.changed(changed)
             elif together:
                 announce_deal(trainer, averaging, lead)
             train_rounds(trainer, averaging, lead)

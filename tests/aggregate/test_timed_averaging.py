@@ -222,6 +222,7 @@ def test_one_trainers_wish_to_stop_stops_all_at_the_next_aggregation():
 
 def test_an_interruption_is_not_forgotten_when_training_would_stop_early_too():
     averaging = TimedAveraging(model_with(0.0), interval_steps=1, comm=Single())
+    averaging.start()
     averaging.stop(Stop.INTERRUPTED)
     averaging.stop()
     averaging.step()
@@ -315,3 +316,11 @@ def test_parameters_that_are_not_finite_are_no_good_round():
 
     assert InProcessGroup(2).run(trainer) == [True, True]
     assert trainer(Single())
+
+
+def test_a_step_before_the_start_is_refused_and_not_undone_later():
+    averaging = TimedAveraging(model_with(0.0), interval_steps=1, comm=Single())
+    with pytest.raises(UserError, match="before the first step"):
+        averaging.step()
+    averaging.start()
+    assert averaging.step().steps == [1]

@@ -44,6 +44,8 @@ def test_scores_that_are_not_finite_are_scored_too_and_nan_counts_as_wrong():
     assert area_under_roc(positive, negative) == pytest.approx((0 + 3 + 3 + 1 + 2 / 2) / 16)
     rank = ranks(torch.from_numpy(positive), torch.from_numpy(negative)[:, None])
     assert rank.tolist() == [2.0, 1.0, 1.0, 2.0]
+    none = np.full(4, np.nan, np.float32)
+    assert area_under_roc(none, none) == 0
     assert area_under_roc(np.r_[np.inf, 0.0], np.r_[-np.inf, 0.0]) == pytest.approx(3.5 / 4)
 
 

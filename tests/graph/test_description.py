@@ -1,8 +1,10 @@
 """What `hvdtma info` and the end of a build say, and how much they read for it."""
 
+import tracemalloc
+
 import numpy as np
 
-from hvdtma.graph import stream
+from hvdtma.graph import describe, stream
 from hvdtma.graph.describe import description
 from hvdtma.graph.store import GraphStore
 
@@ -14,6 +16,18 @@ def test_degrees_are_those_of_all_nodes(typed_store):
         f"mean {degree.mean():.1f}, median {median}, 99th percentile {high}, "
         f"largest {degree.max()}; {np.mean(degree == 0):.1%} of nodes have none"
     )
+
+
+def test_a_hub_takes_no_memory_to_describe(typed_store, monkeypatch):
+    pieces = [(0, np.array([0, 0, 1])), (2, np.array([1, 50_000_001, 50_000_002]))]
+    monkeypatch.setattr(describe, "indptr_pieces", lambda _: pieces)
+    monkeypatch.setattr(GraphStore, "num_nodes", 4)
+    tracemalloc.start()
+    words = describe._degrees(typed_store)
+    most_bytes = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert "median 1, 99th percentile 1, largest 50,000,000; 25.0% of nodes have none" in words
+    assert most_bytes < 1 << 20
 
 
 def test_only_pieces_of_a_store_are_read_to_describe_it(typed_store, monkeypatch):

@@ -199,4 +199,6 @@ def test_no_numbers_are_made_up_for_a_graph_that_leaves_nothing():
         graph.sizes(config_of())
     with pytest.raises(UserError, match="at least 2"):
         PlannedGraph(1, 1, 1)
+    with pytest.raises(UserError, match="40000 edge types; at most 32767"):
+        PlannedGraph(100, 200, 4, edge_types=40_000)
     assert np.dtype(graph.options.feature_dtype) == np.float32

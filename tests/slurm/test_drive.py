@@ -195,6 +195,21 @@ def test_a_run_is_replaced_only_once_all_else_was_found_right(job, tmp_path):
         assert old.exists()
 
 
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"optimizer": {"lr": 1e30}}, "not finite"),
+        ({"memory_gb": 1e-6}, "memory_gb"),
+    ],
+    ids=["later on", "as they begin"],
+)
+def test_what_all_trainers_fail_by_ends_the_job(job, changes, why):
+    status, said = job("--restart-delay-s", 0, **changes).wait()
+    assert status == 2, said
+    assert why in said
+    assert "was lost" not in said
+
+
 def test_blocks_of_a_lost_trainer_are_dealt_to_the_others(job):
     job = job("--max-restarts", 0, on_loss="redeal")
     job.wait_for_round(2)

@@ -192,10 +192,21 @@ def test_submitits_own_handler_is_called_once_work_was_saved(monkeypatch, told_a
     assert called == [(signal.SIGUSR2, None)] * again
 
 
+DEAF = [sys.executable, "-c", "import time; time.sleep(60)"]
+
+
 def test_a_command_told_before_it_can_hear_is_run_again():
     threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGUSR2)).start()
     with pytest.raises(Interrupted):
-        run_command([sys.executable, "-c", "import time; time.sleep(60)"])
+        run_command(DEAF)
+
+
+def test_a_command_that_never_hears_is_not_run_again_for_ever(monkeypatch):
+    monkeypatch.setattr("slurm.job.DEAF_S", 0.1)
+    threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGUSR2)).start()
+    with pytest.raises(SystemExit) as ended:
+        run_command(DEAF)
+    assert ended.value.code == 140
 
 
 def test_a_command_that_dies_of_itself_is_not_run_again():

@@ -62,6 +62,35 @@ def test_horovod_is_looked_at_again_once_cuda_is_found(tool, monkeypatch):
     assert set_up(tool) == []
     monkeypatch.setattr(tool[1], "gpu_parts", lambda: [])  # its module is not loaded
     assert set_up(tool) == []
+    set_up(tool, extras=["test"])
+    monkeypatch.setattr(tool[1], "gpu_parts", lambda: ["/usr/local/cuda"])
+    assert set_up(tool) == []
+
+
+@pytest.mark.parametrize("works", [True, False])
+def test_a_horovod_with_nccl_stays_while_cuda_is_out_of_sight(tool, monkeypatch, tmp_path, works):
+    monkeypatch.undo()
+    monkeypatch.syspath_prepend(str(TOOLS))
+    build, installed = tool[1], []
+    facts = {"torch": "2.4", "cuda": "12.4", "python_tag": "cp311", "libc": "x", "machine": "y"}
+    target = build.Target(python=tmp_path / "python", site_packages=tmp_path, **facts)
+    nccl = build.Nccl(tmp_path, tmp_path, tmp_path)
+    note = tmp_path / "hvdtma-horovod.txt"
+    note.write_text(build.Recipe(target, nccl, False, 1).key)
+    wheel = tmp_path / "horovod.whl"
+    for name, value in {
+        "probe": lambda python: target,
+        "find_nccl": lambda target: None,
+        "cache_root": lambda: tmp_path / "wheels",
+        "build_wheel": lambda *_: wheel,
+        "run_step": lambda *_: installed.append(wheel),
+        "complaint_of": lambda recipe: None if works or installed else "no libcuda",
+    }.items():
+        monkeypatch.setattr(build, name, value)
+    build.ensure_horovod(target.python, tmp_path)
+    assert installed == ([] if works else [wheel])
+    assert ("_nccl_" in note.read_text()) is works
+    assert build.Recipe(target, nccl, False, 1).good_keys == [note.read_text()] * 2 or not works
 
 
 def test_another_index_replaces_pytorch_and_no_index_keeps_it(tool):

@@ -133,6 +133,38 @@ def test_an_event_that_is_half_written_on_a_full_disk_ends_the_run_with_one_mess
     assert run.events() == [*before, {"kind": "members"}]
 
 
+def full(*_, **__):
+    raise OSError(28, "No space left on device", "some file")
+
+
+@pytest.mark.parametrize("name", ["recorder.SummaryWriter.add_scalar", "evaluator.append_json"])
+def test_a_full_disk_met_where_curves_are_drawn_or_rounds_scored_is_said_in_the_report(
+    store, tmp_path, monkeypatch, name
+):
+    config, reported = config_of(store, tmp_path, evaluate={"mode": "inline"}), []
+    monkeypatch.setattr(f"hvdtma.train.{name}", full)
+    with pytest.raises(OSError, match="No space left"):
+        train(config, Single(), report=reported.append)
+    assert reported == [config.run]
+    last = read_lines(RunFolder.open(config.run).metrics)[-1]
+    assert last["kind"] == "failed"
+    assert "some file: No space left on device" in last["why"]
+
+
+def test_curves_that_cannot_be_closed_hide_no_error_and_leave_no_lock(store, tmp_path, monkeypatch):
+    def fails(*_, **__):
+        raise UserError("the loss was not finite")
+
+    config = config_of(store, tmp_path)
+    with monkeypatch.context() as patch, pytest.raises(UserError, match="not finite"):
+        patch.setattr(Recorder, "round", fails)
+        patch.setattr("torch.utils.tensorboard.SummaryWriter.close", full)
+        train(config, Single())
+    run = RunFolder.open(config.run)
+    run.hold()  # nobody else does
+    run.let_go()
+
+
 def test_a_score_of_a_sample_says_so(store, tmp_path, hvdtma):
     config = config_of(store, tmp_path, evaluate={"mode": "final", "sample": 5})
     summary = train(config, Single())

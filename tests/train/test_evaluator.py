@@ -10,6 +10,7 @@ from hvdtma.comm import Single
 from hvdtma.config import dump_config, parse_config
 from hvdtma.errors import UserError
 from hvdtma.evaluate.score import Scorer
+from hvdtma.files import append_json
 from hvdtma.train.best import load_best
 from hvdtma.train.evaluator import RoundScorer, follow
 from hvdtma.train.folder import Beginning, read_lines
@@ -85,11 +86,16 @@ def test_what_beats_the_best_round_by_another_metric_is_the_best(community_store
     run.scores.write_text("".join(json.dumps(event) + "\n" for event in events))
     scorer = RoundScorer(run)
     write_model(run.best, scorer.model, round=1, time_s=1.0)
-    dump_config(
-        config_for(community_store, run.path, "final", evaluate={"metric": "auc"}), run.config_file
-    )
+    evaluate = {"mode": "final", "metric": "auc"}
+    config = config_for(community_store, run.path, "final", evaluate=evaluate)
+    dump_config(config, run.config_file)
     scorer = RoundScorer(run)
     assert scorer.best == 0.1
+    run.metrics.unlink()
+    for event in events:
+        append_json(run.metrics, event | {"kind": "score", "part": "valid"})
+    scores = Scores(config, run)  # early stopping counts from the very round
+    assert (scores.best, scores.since_best) == (0.1, 2)
     scorer.scorer = lambda model, part: {"mrr": 0.1, "auc": 0.5}
     assert scorer.score_newest()
     assert round_of(run.best) == 4

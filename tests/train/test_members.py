@@ -13,6 +13,8 @@ from hvdtma.comm.communicator import TrainerLost
 from hvdtma.config import parse_config
 from hvdtma.errors import UserError
 from hvdtma.partition.deal import deal
+from hvdtma.train import begin, members
+from hvdtma.train.folder import Beginning
 from hvdtma.train.loop import Watch, announce_deal, train_rounds
 from hvdtma.train.members import regroup
 from hvdtma.train.set_up import make_averaging, new_trainer
@@ -101,7 +103,7 @@ def trained(store, on_loss, losses):
         while True:
             try:
                 if lost:
-                    regroup(trainer, averaging, Path("unused"), lost=True)
+                    regroup(trainer, averaging, Path("unused"), lost=True, before=SEATS)
                 else:
                     announce_deal(trainer, averaging, notes)
                 train_rounds(trainer, averaging, notes)
@@ -167,7 +169,7 @@ def test_a_move_that_one_was_not_told_of_is_everyones(community_store, on_loss):
         averaging = make_averaging(trainer, comm)
         if comm.rank == 1:
             trainer.move = Move(1, 3, 0)
-        regroup(trainer, averaging, Path("unused"), lost=True)
+        regroup(trainer, averaging, Path("unused"), lost=True, before=SEATS)
         move = trainer.move
         train_rounds(trainer, averaging, Watch())
         return move, trainer.deal
@@ -186,3 +188,32 @@ def test_before_all_have_started_one_stands_where_it_began(community_store):
         return found.started, found.rounds_done, found.elapsed_s
 
     assert InProcessGroup(1).run(standing) == [(False, 0, 0.0)]
+
+
+def test_one_who_joins_is_told_who_shares_its_cores_and_each_loss_is_counted(
+    community_store, monkeypatch
+):
+    """Who trained before counts along; two of them were lost, one while they regrouped."""
+    counted = []
+    monkeypatch.setattr(members, "count_sharers", lambda comm: comm.gather("an old hand"))
+    monkeypatch.setattr(begin, "count_sharers", lambda comm: len(comm.gather("a newcomer")))
+
+    def set_up(config, comm, sharers):
+        counted.append(sharers)
+        return new_trainer(config, community_store, comm, torch.device("cpu"))
+
+    monkeypatch.setattr(begin, "set_up", set_up)
+
+    def train(comm):
+        config = config_of(community_store, "continue")
+        if comm.rank == 2:
+            return begin.begin(config, comm, Beginning.EITHER).together
+        trainer = new_trainer(config, community_store, comm, torch.device("cpu"))
+        trainer.seats = 4
+        trainer.take_deal(0)
+        averaging = make_averaging(trainer, comm)
+        change = regroup(trainer, averaging, Path("unused"), lost=True, before=4)
+        return change.trainers, change.lost, change.joined
+
+    assert InProcessGroup(3).run(train) == [(3, 2, 1), (3, 2, 1), False]
+    assert counted == [3]
