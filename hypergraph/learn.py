@@ -21,7 +21,7 @@ from hvdtma.errors import UserError
 from hypergraph.config import TrainConfig
 from hypergraph.data import Modality, MultimodalHypergraph, Relation, Split
 from hypergraph.data.modality import Id
-from hypergraph.past import Past, check_not_trained_on, joined
+from hypergraph.past import Past, check_not_trained_on
 from hypergraph.placement import Placement
 from hypergraph.saved import Saved, check_items, items_of, read_saved, write_saved
 from hypergraph.scoring import HeldOut, held_out, predict, score
@@ -85,7 +85,6 @@ class HyperLearn:
         self.best: dict[str, float] = {}
         self.stopped = ""
         self._learned: Factors | None = None
-        self._past: Past = []
 
     def fit(
         self,
@@ -294,24 +293,29 @@ class HyperLearn:
 
     @property
     def past(self) -> Past:
-        """The hyperedges that it was trained on, here or before it was loaded or begun with."""
+        """What it was trained on, here or before it was loaded or begun with."""
         here = self.data.relations.values() if self.learner.iterations else ()
-        return joined([*here, *self._past])
+        return self.learner.past.and_then(Past.of(here))
 
     def _check_past(self) -> None:
         if self.split is not None:
             for part in (self.split.valid, self.split.test):
-                check_not_trained_on(part, self.split, self._past)
+                check_not_trained_on(part, self.split, self.learner.past)
 
     def _take(self, other: HyperLearn, states: dict[str, State]) -> None:
         check_items("the other model", items_of(other.data), self.data)
-        self.learner.load(states, other.data.relation_names)
-        self._learned, self._past = None, other.past
+        self._take_on(states, other.data.relation_names, other.past)
 
     def _take_saved(self, saved: Saved) -> None:
         saved.check(self.data)
-        self.learner.load(saved.states, saved.relations_of)
-        self._learned, self._past = None, saved.past
+        self._take_on(saved.states, saved.relations_of, saved.past)
+
+    def _take_on(
+        self, states: dict[str, State], relations_of: Mapping[str, Sequence[str]], past: Past
+    ) -> None:
+        self.learner.load(states, relations_of)
+        self.learner.take_on_past(past)
+        self._learned = None
 
     def _held_out(self, part: str) -> HeldOut | None:
         if self.split is None:
@@ -319,7 +323,7 @@ class HyperLearn:
         parts = {"valid": self.split.valid, "test": self.split.test}
         if not parts[part].num_hyperedges:
             return None
-        check_not_trained_on(parts[part], self.split, self._past)
+        check_not_trained_on(parts[part], self.split, self.learner.past)
         return held_out(parts[part], self.data.relation(self.split.relation), *parts.values())
 
     def _relation(self, name: str | None) -> Relation:

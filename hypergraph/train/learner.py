@@ -16,6 +16,7 @@ import torch
 from hvdtma.comm.communicator import Communicator
 from hypergraph.config import TrainConfig
 from hypergraph.data import MultimodalHypergraph
+from hypergraph.past import Past
 from hypergraph.placement import Placement
 from hypergraph.train.batches import Batch
 from hypergraph.train.exchange import Exchange, cpu_s
@@ -59,6 +60,7 @@ class Learner:
             communicator's threads included.
         exchange_wall_s: seconds by the clock in exchanges, waiting for other ranks included.
         iterations: done by this rank.
+        past: what the models that it began with were trained on.
     """
 
     data: MultimodalHypergraph
@@ -70,6 +72,7 @@ class Learner:
     iterations: int = 0
     heard: dict[str, View] = field(default_factory=dict)
     kept: dict[str, State] = field(default_factory=dict)
+    past: Past = field(default_factory=Past)
 
     def __post_init__(self) -> None:
         own = self.placement.of_rank(self.comm.rank)
@@ -176,6 +179,10 @@ class Learner:
         for name, net in self._nets().items():
             if name in states:
                 net.take_on(states[name], relations_of[name])
+
+    def take_on_past(self, past: Past) -> None:
+        """Have what is taken on know what it was trained on."""
+        self.past = self.past.and_then(past)
 
     def counters(self) -> dict[str, float]:
         """What this rank has done so far, and what it took."""
