@@ -12,6 +12,7 @@ Legend: N items, R width of the factors, n hyperedges, K arity.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -153,7 +154,7 @@ class HyperLearn:
             raise UserError("score takes hyperedges, and was given one by itself; put it in a list")
         rows = np.array([self._indices(of, each) for each in hyperedges], np.int64)
         asked = Relation(of.name, of.modalities, rows.reshape(-1, of.arity), np.zeros(len(rows)))
-        return predict(self.learned, asked) + of.mean
+        return predict(self.learned, asked) + self.learner.past.mean_of(of)
 
     def complete(
         self, relation: str, known: Mapping[str, Id], missing: str, *, top: int = 10
@@ -176,7 +177,7 @@ class HyperLearn:
             )
         _check_top(top)
         query_R = np.ones(self.config.model.dim)
-        bias = of.mean
+        bias = self.learner.past.mean_of(of)
         for name in of.modalities:
             if name == missing:
                 continue
@@ -294,8 +295,8 @@ class HyperLearn:
     @property
     def past(self) -> Past:
         """What it was trained on, here or before it was loaded or begun with."""
-        here = self.data.relations.values() if self.learner.iterations else ()
-        return self.learner.past.and_then(Past.of(here))
+        here, before = self.data.relations.values(), self.learner.past
+        return before.and_then(Past.of(here, before)) if self.learner.iterations else before
 
     def _check_past(self) -> None:
         if self.split is not None:
@@ -324,7 +325,9 @@ class HyperLearn:
         if not parts[part].num_hyperedges:
             return None
         check_not_trained_on(parts[part], self.split, self.learner.past)
-        return held_out(parts[part], self.data.relation(self.split.relation), *parts.values())
+        train = self.data.relation(self.split.relation)
+        found = held_out(parts[part], train, *parts.values())
+        return replace(found, mean=self.learner.past.mean_of(train))
 
     def _relation(self, name: str | None) -> Relation:
         if name is not None:

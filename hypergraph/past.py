@@ -24,22 +24,35 @@ class Past:
     Attributes:
         trained_on: each hyperedge once, without values; a relation that was of other modalities
             once is in it twice.
+        means: of each relation with values, their mean: biases and products are learned beside it,
+            and predictions are those together, whatever the data are later.
     """
 
-    trained_on: Sequence[Relation] = field(default_factory=tuple)
+    trained_on: Sequence[Relation] = ()
+    means: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, relations: Iterable[Relation]) -> Past:
-        """That of a model trained on these relations."""
-        return cls(_joined(relations))
+    def of(cls, relations: Iterable[Relation], before: Past) -> Past:
+        """That of a model trained on these relations, from the means of what it began with."""
+        all_ = list(relations)
+        valued = [each for each in all_ if each.values is not None]
+        return cls(_joined(all_), {each.name: before.mean_of(each) for each in valued})
 
     def and_then(self, later: Past) -> Past:
-        """Both."""
-        return Past(_joined([*self.trained_on, *later.trained_on]))
+        """Both, with the later's means."""
+        return Past(_joined([*self.trained_on, *later.trained_on]), {**self.means, **later.means})
+
+    def mean_of(self, relation: Relation) -> float:
+        """What a relation's values are learned from: their mean, or that of those before."""
+        if relation.values is None:
+            return 0.0
+        known = self.means.get(relation.name)
+        return relation.mean if known is None else known
 
     def facts(self) -> dict[str, Any]:
         """What is written beside `tensors`, as plain values."""
-        return {"trained_on": [[each.name, each.modalities] for each in self.trained_on]}
+        trained_on = [[each.name, each.modalities] for each in self.trained_on]
+        return {"trained_on": trained_on, "means": dict(self.means)}
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """The number of a relation -> its hyperedges, int32 [n, K]: memory has no room for more."""
@@ -51,12 +64,11 @@ class Past:
     @classmethod
     def read(cls, facts: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> Past:
         """What `facts` and `tensors` gave."""
-        return cls(
-            [
-                Relation(name, tuple(modalities), tensors[str(number)].numpy())
-                for number, (name, modalities) in enumerate(facts["trained_on"])
-            ]
-        )
+        trained_on = [
+            Relation(name, tuple(modalities), tensors[str(number)].numpy())
+            for number, (name, modalities) in enumerate(facts["trained_on"])
+        ]
+        return cls(trained_on, facts["means"])
 
 
 def _joined(relations: Iterable[Relation]) -> list[Relation]:

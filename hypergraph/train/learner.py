@@ -181,8 +181,10 @@ class Learner:
                 net.take_on(states[name], relations_of[name])
 
     def take_on_past(self, past: Past) -> None:
-        """Have what is taken on know what it was trained on."""
+        """Know what the states that are loaded were trained on."""
         self.past = self.past.and_then(past)
+        for site in self.sites:
+            site.take_on_past(self.past)
 
     def counters(self) -> dict[str, float]:
         """What this rank has done so far, and what it took."""
