@@ -101,7 +101,8 @@ def _go_on(run: RunFolder, config: RunConfig, model: HyperLearn) -> Progress:
     """Let a model stand where the run's checkpoint says."""
     comm = model.comm
     checkpoint = on_root(comm, lambda: _checkpoint_of(run, model))
-    everywhere(comm, lambda: model.learner.go_on(checkpoint.parts, checkpoint.counters))
+    learner = model.learner
+    everywhere(comm, lambda: learner.go_on(checkpoint.parts, checkpoint.counters, checkpoint.past))
     on_root(comm, lambda: run.rewind(config, checkpoint.iterations))
     stopped = still_stopped(config, checkpoint.progress, checkpoint.iterations)
     return replace(checkpoint.progress, stopped=stopped)

@@ -205,9 +205,10 @@ class Learner:
             "batches": {batches.name: batches.state() for batches in self.batches},
         }
 
-    def go_on(self, parts: Parts, counters: Sequence[Mapping[str, float]]) -> None:
+    def go_on(self, parts: Parts, counters: Sequence[Mapping[str, float]], past: Past) -> None:
         """Stand where other ranks stood, however many they were: `parts` of all of them."""
         self.load(parts["state"])
+        self.take_on_past(past)
         self.kept = {name: parts["best"][name] for name in self._nets() if name in parts["best"]}
         for site in self.sites:
             site.load_optimizer(parts["optimizer"])

@@ -23,7 +23,7 @@ from hvdtma.config import parse_as
 from hvdtma.errors import INTERRUPTED, Interrupted, UserError
 from hvdtma.interrupt import Interrupt
 from hvdtma.train.folder import Beginning
-from hypergraph import HyperLearn
+from hypergraph import HyperLearn, MultimodalHypergraph, Relation
 from hypergraph.config import RunConfig
 from hypergraph.run import open_run, train_run
 from hypergraph.run_folder import RunFolder
@@ -46,9 +46,9 @@ def config(data, tmp_path):
     return config_of(data, tmp_path / "run")
 
 
-def config_of(data, run, **changes):
+def config_of(data, run, relation="all", **changes):
     values = {
-        "data": {"hypergraph": str(data), "relation": "all"},
+        "data": {"hypergraph": str(data), "relation": relation},
         "run": str(run),
         "iterations": ITERATIONS,
         "batch_size": 64,
@@ -152,6 +152,24 @@ def test_it_goes_on_with_other_ranks_and_another_placement(data, tmp_path, place
     assert (len(first["ranks"]), len(last["ranks"])) == (3, ranks)
     sent = [sum(rank["bytes_sent"] for rank in event["ranks"]) for event in (first, last)]
     assert sent[0] < sent[1]
+
+
+def test_what_a_run_began_with_is_known_after_an_interruption(data, tmp_path):
+    graph = small_graph(3)
+    its = graph.relation("all")
+    other = Relation("before", its.modalities, its.indices[:9], its.indices[:9, 0])
+    MultimodalHypergraph.of(graph.modalities.values(), [other]).save(tmp_path / "g.zarr")
+    run_of(config_of(tmp_path / "g.zarr", tmp_path / "warm", "before", iterations=2))
+    warm = {"warm_start": str(tmp_path / "warm")}
+    whole, config = (config_of(data, tmp_path / name, **warm) for name in ("whole", "run"))
+    run_of(whole)
+    cut_short(config, 1, 8)
+    run_of(config, beginning=Beginning.RESUME)
+    assert_same(learned(config), learned(whole))  # hyperedges of the past among them
+    past = open_run(config.run).past
+    assert {each.name for each in past.trained_on} == {"before", "all", "rating"}
+    assert past.means == open_run(whole.run).past.means
+    assert set(past.means) == {"before", "rating"}
 
 
 def test_early_stopping_counts_on(data, tmp_path):
