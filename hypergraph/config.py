@@ -157,7 +157,8 @@ class DataConfig(Component):
     """Of which hyperedges are held out; None: the only one."""
     valid: Share = 0.1
     test: Share = 0.1
-    """Shares held out, unless the data come with a split."""
+    """Shares held out. A split that the data come with is kept; where it has no hyperedges for
+    validation, `valid` of its training part is held out (0: none)."""
     split_seed: Count = 0
     together: str | None = None
     """A modality: all hyperedges of one of its items fall on one side, where they would tell each
