@@ -97,6 +97,7 @@ class Fit:
             if self.learner.told and not progress.stopped:
                 progress.stopped = INTERRUPTED
             if looked or progress.stopped:
+        self.learner.heeded()
                 progress.time_s = comm.clock() - self._began
                 self.save(progress)
         if progress.stopped != INTERRUPTED:

@@ -117,6 +117,10 @@ class Learner:
         """Ask all ranks to stop; they agree at the next exchange. May be called by a signal."""
         self.exchange.asked = True
 
+    def heeded(self) -> None:
+        """What a rank asked for is done; the next fit is not asked to stop."""
+        self.exchange.asked = self.exchange.told = False
+
     @property
     def told(self) -> bool:
         """Whether a rank asked to stop: the same on all, as of the last exchange."""

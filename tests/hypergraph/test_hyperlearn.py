@@ -357,6 +357,7 @@ def test_a_fit_that_fails_leaves_nothing_of_the_one_before(split):
     model.fit()
     assert (model.best, model.stopped) == ({}, "interrupted")
     np.testing.assert_array_equal(model.factors["m0"], model.learner.factors().rows["m0"])
+    assert model.fit().stopped == "iterations"  # that it was to stop is over
 
 
 class Behind(Single):
