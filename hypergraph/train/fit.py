@@ -30,6 +30,8 @@ class Progress:
         begun: iterations that the learner had done before; None: it has not begun.
         time_s: of training, without scoring.
         best_score, best_iteration: of the state that the learner keeps, and ends in.
+        scored_on: how many validation hyperedges; scores of another number, after a resumption,
+            are compared among themselves only.
         since_best: scores since then.
         stopped: why it ended; empty before.
     """
@@ -38,6 +40,7 @@ class Progress:
     time_s: float = 0.0
     best_score: dict[str, float] = field(default_factory=dict)
     best_iteration: int = 0
+    scored_on: int = 0
     since_best: int = 0
     stopped: str = ""
 
@@ -161,9 +164,11 @@ class Fit:
                 "ranks": [counters for _, counters, _ in facts],
             }
         )
+        before, progress.scored_on = progress.scored_on, self._scored_on
         return metrics, time_s
 
     def _keep_best(self, metrics: dict[str, float], done: int) -> None:
+            or progress.scored_on != before
         progress = self.progress
         better = (
             not metrics
@@ -171,6 +176,11 @@ class Fit:
             or self._value(metrics) > self._value(progress.best_score)
         )
         progress.since_best = 0 if better else progress.since_best + 1
+    @property
+    def _scored_on(self) -> int:
+        """How many hyperedges: of a seed, the same ones for a number."""
+        return 0 if self.valid is None else self.valid.relation.num_hyperedges
+
         if better:
             progress.best_score, progress.best_iteration = metrics, done
             self.learner.remember()

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,7 @@ from hypergraph import HyperLearn, MultimodalHypergraph, Relation
 from hypergraph.config import RunConfig
 from hypergraph.run import open_run, train_run
 from hypergraph.run_folder import RunFolder
+from hypergraph.train.checkpoint import read_checkpoint
 from hypergraph.train.exchange import Exchange
 from hypergraph.train.learner import Learner
 
@@ -185,6 +187,22 @@ def test_early_stopping_counts_on(data, tmp_path):
     assert_same(learned(config), learned(whole))
     assert scores(config) == scores(whole)
     assert run_of(config, 3, Beginning.RESUME) is None  # it is over
+
+
+def test_scores_of_another_sample_are_not_compared(data, tmp_path, monkeypatch):
+    """The best of those after the resumption is what the run ends in, be it worse than before."""
+    config = config_of(data, tmp_path / "run", evaluate={"every": 5, "max_hyperedges": 1})
+    cut_short(config, 1, 11)
+    kept = read_checkpoint(RunFolder(config.run).checkpoint)
+    best = dict.fromkeys(kept.progress.best_score, 2.0)  # that nothing surpasses
+    kept = replace(kept, progress=replace(kept.progress, best_score=best))
+    monkeypatch.setattr("hypergraph.begin.read_checkpoint", lambda _: kept)
+    same = config.evaluate
+    for evaluate in (same, same.model_copy(update={"max_hyperedges": 0})):
+        changed = config.model_copy(update={"evaluate": evaluate})
+        summary = run_of(changed, beginning=Beginning.RESUME)
+        assert (summary["valid"] == best) == (evaluate is same)
+        RunFolder(config.run).summary.unlink()
 
 
 def test_a_run_that_is_killed_loses_what_came_after_its_last_checkpoint(data, tmp_path):
