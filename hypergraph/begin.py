@@ -45,6 +45,7 @@ def begin(config: RunConfig, comm: Communicator, beginning: Beginning) -> Begun 
         unless_begun.callback(run.let_go)
         split = everywhere(comm, lambda: load_split(config.data))
         model = HyperLearn(split, config, comm=comm)
+        model.check_scores()
         if what is Beginning.RESUME:
             progress = _go_on(run, config, model)
         else:

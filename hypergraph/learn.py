@@ -27,7 +27,7 @@ from hypergraph.placement import Placement
 from hypergraph.saved import Saved, check_items, items_of, read_saved, write_saved
 from hypergraph.scoring import HeldOut, held_out, predict, score
 from hypergraph.train.checks import check_linked, check_nothing_held_out, check_same_data
-from hypergraph.train.fit import INTERRUPTED, Fit, Progress, Save, Watch
+from hypergraph.train.fit import INTERRUPTED, Fit, Progress, Save, Watch, check_scores
 from hypergraph.train.learner import Factors, Learner, State
 from hypergraph.train.places import find_places
 
@@ -113,6 +113,13 @@ class HyperLearn:
             self.best = fit.progress.best_score
         self._learned = self.learner.factors()
         return self
+
+    def check_scores(self) -> None:
+        """Raise what `fit` does before it trains, for want of hyperedges or metrics to choose by.
+
+        On every rank alike.
+        """
+        check_scores(self.config, self._held_out("valid"))
 
     @property
     def learned(self) -> Factors:

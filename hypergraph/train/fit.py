@@ -67,14 +67,9 @@ class Fit:
 
     def __post_init__(self) -> None:
         config = self.learner.config
-        if config.evaluate.patience and self.valid is None:
-            raise UserError("evaluate.patience needs validation hyperedges; split the relation")
-        if self.valid is None:
-            return
-        self.valid = self.valid.sample(config.evaluate.max_hyperedges, config.seed)
-        metric, valid = config.evaluate.metric, self.valid.metrics
-        if metric is not None and metric not in valid:
-            raise UserError(f"evaluate.metric is '{metric}'; {nearest(metric, valid)}")
+        check_scores(config, self.valid)
+        if self.valid is not None:
+            self.valid = self.valid.sample(config.evaluate.max_hyperedges, config.seed)
 
     def run(self) -> None:
         """Train until a limit or the patience is reached; the learner is left in its best state.
@@ -100,9 +95,9 @@ class Fit:
             if self.learner.told and not progress.stopped:
                 progress.stopped = INTERRUPTED
             if looked or progress.stopped:
-        self.learner.heeded()
                 progress.time_s = comm.clock() - self._began
                 self.save(progress)
+        self.learner.heeded()
         if progress.stopped != INTERRUPTED:
             self.learner.recall()
 
@@ -153,6 +148,7 @@ class Fit:
         factors = self.learner.joined([learned for *_, learned in facts])
         _check_finite(losses, factors, done)
         metrics = score(factors, self.valid) if self.valid is not None else {}
+        _check_chooses(self.learner.config.evaluate.metric, metrics)
         self.watch(
             {
                 "kind": "iterations",
@@ -164,32 +160,52 @@ class Fit:
                 "ranks": [counters for _, counters, _ in facts],
             }
         )
-        before, progress.scored_on = progress.scored_on, self._scored_on
         return metrics, time_s
 
     def _keep_best(self, metrics: dict[str, float], done: int) -> None:
-            or progress.scored_on != before
         progress = self.progress
+        before, progress.scored_on = progress.scored_on, self._scored_on
         better = (
             not metrics
             or not progress.best_score
+            or progress.scored_on != before
             or self._value(metrics) > self._value(progress.best_score)
         )
         progress.since_best = 0 if better else progress.since_best + 1
+        if better:
+            progress.best_score, progress.best_iteration = metrics, done
+            self.learner.remember()
+
     @property
     def _scored_on(self) -> int:
         """How many hyperedges: of a seed, the same ones for a number."""
         return 0 if self.valid is None else self.valid.relation.num_hyperedges
-
-        if better:
-            progress.best_score, progress.best_iteration = metrics, done
-            self.learner.remember()
 
     def _value(self, metrics: dict[str, float]) -> float:
         """Of the metric that chooses: more is better."""
         assert self.valid is not None
         name = self.learner.config.evaluate.metric or self.valid.metric
         return -metrics[name] if name in LEAST_IS_BEST else metrics[name]
+
+
+def check_scores(config: TrainConfig, valid: HeldOut | None) -> None:
+    """Raises UserError where what is to choose, or to stop, cannot: before anything is trained."""
+    if config.evaluate.patience and valid is None:
+        raise UserError(
+            "evaluate.patience needs validation hyperedges; split the relation (data.valid)"
+        )
+    metric, valids = config.evaluate.metric, [] if valid is None else valid.metrics
+    if metric is not None and valid is not None and metric not in valids:
+        raise UserError(f"evaluate.metric is '{metric}'; {nearest(metric, valids)}")
+
+
+def _check_chooses(metric: str | None, metrics: dict[str, float]) -> None:
+    """Raises UserError if the metric that is to choose has no value on these hyperedges."""
+    if metric is not None and metrics and metric not in metrics:
+        raise UserError(
+            f"evaluate.metric is '{metric}', which these validation hyperedges do not have: every "
+            f"item completes each of them to a known hyperedge; valid: {', '.join(metrics)}"
+        )
 
 
 def _check_finite(losses: dict[str, float], factors: Factors, done: int) -> None:

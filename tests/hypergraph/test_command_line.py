@@ -13,12 +13,14 @@ from small_learning import small_graph
 from typer.testing import CliRunner
 from yaml import safe_dump
 
+from hvdtma.comm import Single
 from hvdtma.config import parse_as
 from hvdtma.errors import UserError
 from hypergraph import HyperLearn, Modality, MultimodalHypergraph, Relation, split_relation
 from hypergraph.cli import app
-from hypergraph.config import DataConfig
+from hypergraph.config import DataConfig, DebianConfig, RunConfig
 from hypergraph.load import load_split
+from hypergraph.run import open_run, train_run
 
 ROOT = Path(__file__).parents[2]
 
@@ -157,8 +159,6 @@ def test_what_a_given_split_leaves_out_is_said(hypergraph, tmp_path):
     assert json.loads((tmp_path / "run" / "summary.json").read_text())["num_left_out"] == 1
 
 
-def test_a_config_can_hold_out_all_hyperedges_of_an_item(tmp_path):
-    graph = small_graph(2)
 def test_ratings_split_for_training_and_test_only_stop_early_too(tmp_path):
     """`data.valid` of the training part is held out; without it the run is refused unmade."""
     random = np.random.default_rng(0)
@@ -203,6 +203,8 @@ def test_a_source_with_nothing_after_it_is_as_its_defaults_say():
         parse_as(DataConfig, {"relation": "r"})
 
 
+def test_a_config_can_hold_out_all_hyperedges_of_an_item(tmp_path):
+    graph = small_graph(2)
     graph.save(tmp_path / "g.zarr")
     data = {"hypergraph": str(tmp_path / "g.zarr"), "together": "m0"}
     split = load_split(parse_as(DataConfig, data | {"relation": "all"}))

@@ -389,6 +389,18 @@ def test_a_metric_that_is_not_scored_is_refused_before_training(split):
         HyperLearn(split, config).fit(lambda _: pytest.fail("it was trained"))
 
 
+def test_a_metric_that_has_no_value_is_told_at_the_first_score():
+    """No item is false: every one of them completes a known hyperedge."""
+    graph = MultimodalHypergraph.of(
+        [Modality("a", 2), Modality("b", 2)],
+        [Relation("r", ("a", "b"), [[0, 0], [0, 1], [1, 0], [1, 1]])],
+    )
+    split = given_split(graph, "r", ["train", "valid", "train", "train"])
+    config = config_of(iterations=2, evaluate={"every": 1, "metric": "average_precision"})
+    with pytest.raises(UserError, match=r"'average_precision', which these .* do not have: .*mrr"):
+        HyperLearn(split, config).fit(lambda _: pytest.fail("it was told of a score"))
+
+
 def test_a_modality_in_no_relation_is_refused(graph):
     with pytest.raises(UserError, match="modality 'alone' is in no relation"):
         HyperLearn(graph.with_modality(Modality("alone", 3)), config_of())
