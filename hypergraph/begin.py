@@ -93,7 +93,9 @@ def _begin_new(
     """A new run in a folder of its own."""
     warm = config.warm_start
     if warm is not None:
-        model.begin_with(RunFolder(warm).model)
+        before = RunFolder(warm)
+        everywhere(model.comm, before.check_learned)
+        model.begin_with(before.model)
     on_root(model.comm, lambda: run.create(config, overwrite=overwrite))
     return Progress()
 

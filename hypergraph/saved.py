@@ -27,6 +27,7 @@ from hvdtma.files import replacing
 from hypergraph.config import TrainConfig
 from hypergraph.data import Modality, MultimodalHypergraph
 from hypergraph.past import Past
+from hypergraph.run_folder import MODEL
 from hypergraph.train.learner import Factors, State
 
 FORMAT = "hypergraph-model-4"
@@ -118,12 +119,16 @@ def write_saved(
 
 def read_saved(path: Path) -> Saved:
     """Read a model; raises UserError if it is none, or damaged."""
+    if path.is_dir():
+        raise UserError(f"{path} is a folder, no model; that of a run is {MODEL} in its folder")
     try:
         with safe_open(path, framework="pt") as file:
             facts = file.metadata() or {}
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     except FileNotFoundError:
         raise UserError(f"no model at {path}; model.save(path) writes one") from None
+    except OSError as error:
+        raise UserError(f"{path} cannot be read as a model: {error}") from error
     except SafetensorError as error:
         raise UserError(f"{path} is no model, or damaged: {error}") from error
     if facts.get("format") != FORMAT:

@@ -138,6 +138,17 @@ def test_a_run_that_is_interrupted_goes_on_to_the_same_factors(
     assert scores(config) == scores(whole)
 
 
+def test_a_run_that_is_not_over_has_no_model_to_ask_or_begin_with(config, data, tmp_path):
+    cut_short(config, 1, 3)
+    told = f"{config.run} is not trained to its end: .*python -m hypergraph train --resume"
+    with pytest.raises(UserError, match=told):
+        open_run(config.run)
+    warm = config_of(data, tmp_path / "warm", warm_start=str(config.run))
+    with pytest.raises(UserError, match=told):
+        run_of(warm)
+    assert not warm.run.exists()
+
+
 @pytest.mark.parametrize("placement", [{}, {"m0": 1, "m1": 0, "m2": 0}])
 def test_it_goes_on_with_other_ranks_and_another_placement(data, tmp_path, placement):
     """To what one process learns, as exactly as without an interruption; counters add up."""

@@ -183,6 +183,8 @@ def test_what_was_saved_is_what_is_loaded(split, model, tmp_path):
         HyperLearn.load(path, split)
     with pytest.raises(UserError, match="no model at"):
         HyperLearn.load(tmp_path / "nothing", split)
+    with pytest.raises(UserError, match=r"is a folder, no model; .* is model\.safetensors in its"):
+        HyperLearn.load(tmp_path, split)
 
 
 def test_a_modality_is_added_and_the_rest_begins_where_it_stands(model):
