@@ -45,6 +45,7 @@ def begin(config: RunConfig, comm: Communicator, beginning: Beginning) -> Begun 
         unless_begun.callback(run.let_go)
         split = everywhere(comm, lambda: load_split(config.data))
         model = HyperLearn(split, config, comm=comm)
+        model.check_scores()
         if what is Beginning.RESUME:
             progress = _go_on(run, config, model)
         else:
@@ -92,7 +93,9 @@ def _begin_new(
     """A new run in a folder of its own."""
     warm = config.warm_start
     if warm is not None:
-        model.begin_with(RunFolder(warm).model, reset_rows=config.reset_rows)
+        before = RunFolder(warm)
+        everywhere(model.comm, before.check_learned)
+        model.begin_with(before.model, reset_rows=config.reset_rows)
     on_root(model.comm, lambda: run.create(config, overwrite=overwrite))
     return Progress()
 
@@ -101,7 +104,8 @@ def _go_on(run: RunFolder, config: RunConfig, model: HyperLearn) -> Progress:
     """Let a model stand where the run's checkpoint says."""
     comm = model.comm
     checkpoint = on_root(comm, lambda: _checkpoint_of(run, model))
-    everywhere(comm, lambda: model.learner.go_on(checkpoint.parts, checkpoint.counters))
+    parts, counters, past = checkpoint.parts, checkpoint.counters, checkpoint.past
+    everywhere(comm, lambda: model.learner.go_on(parts, counters, past, config.reset_rows))
     on_root(comm, lambda: run.rewind(config, checkpoint.iterations))
     stopped = still_stopped(config, checkpoint.progress, checkpoint.iterations)
     return replace(checkpoint.progress, stopped=stopped)

@@ -145,6 +145,9 @@ class TablesConfig(Component):
     relations: dict[str, dict[str, Any]]
 
 
+SOURCES = ("hypergraph", "tate", "debian", "tables")
+
+
 class DataConfig(Component):
     """What is learned from, and what is held out of it."""
 
@@ -157,16 +160,25 @@ class DataConfig(Component):
     """Of which hyperedges are held out; None: the only one."""
     valid: Share = 0.1
     test: Share = 0.1
-    """Shares held out, unless the data come with a split."""
+    """Shares held out. A split that the data come with is kept; where it has no hyperedges for
+    validation, `valid` of its training part is held out (0: none)."""
     split_seed: Count = 0
     together: str | None = None
     """A modality: all hyperedges of one of its items fall on one side, where they would tell each
     other's other items. Not where the data come with a split."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _all_defaults(cls, values: Any) -> Any:
+        """`debian:` with nothing after it, and no other source, is Debian as its defaults say."""
+        if not isinstance(values, dict) or "debian" not in values:
+            return values
+        alone = all(values.get(source) is None for source in SOURCES)
+        return values | {"debian": {}} if alone else values
+
     @model_validator(mode="after")
     def _one(self) -> DataConfig:
-        sources = (self.hypergraph, self.tate, self.debian, self.tables)
-        given = sum(source is not None for source in sources)
+        given = sum(getattr(self, source) is not None for source in SOURCES)
         if given != 1:
             raise ValueError(f"give one of hypergraph, tate, debian and tables, not {given}")
         return self

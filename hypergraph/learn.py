@@ -12,6 +12,7 @@ Legend: N items, R width of the factors, n hyperedges, K arity.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,12 +22,12 @@ from hvdtma.errors import UserError
 from hypergraph.config import TrainConfig
 from hypergraph.data import Modality, MultimodalHypergraph, Relation, Split
 from hypergraph.data.modality import Id
-from hypergraph.past import Past, check_not_trained_on, joined
+from hypergraph.past import Past, check_not_trained_on
 from hypergraph.placement import Placement
 from hypergraph.saved import Saved, check_items, items_of, read_saved, write_saved
 from hypergraph.scoring import HeldOut, held_out, predict, score
 from hypergraph.train.checks import check_linked, check_nothing_held_out, check_same_data
-from hypergraph.train.fit import INTERRUPTED, Fit, Progress, Save, Watch
+from hypergraph.train.fit import INTERRUPTED, Fit, Progress, Save, Watch, check_scores
 from hypergraph.train.learner import Factors, Learner, State
 from hypergraph.train.places import find_places
 
@@ -85,7 +86,6 @@ class HyperLearn:
         self.best: dict[str, float] = {}
         self.stopped = ""
         self._learned: Factors | None = None
-        self._past: Past = []
 
     def fit(
         self,
@@ -113,6 +113,13 @@ class HyperLearn:
             self.best = fit.progress.best_score
         self._learned = self.learner.factors()
         return self
+
+    def check_scores(self) -> None:
+        """Raise what `fit` does before it trains, for want of hyperedges or metrics to choose by.
+
+        On every rank alike.
+        """
+        check_scores(self.config, self._held_out("valid"))
 
     @property
     def learned(self) -> Factors:
@@ -154,7 +161,7 @@ class HyperLearn:
             raise UserError("score takes hyperedges, and was given one by itself; put it in a list")
         rows = np.array([self._indices(of, each) for each in hyperedges], np.int64)
         asked = Relation(of.name, of.modalities, rows.reshape(-1, of.arity), np.zeros(len(rows)))
-        return predict(self.learned, asked) + of.mean
+        return predict(self.learned, asked) + self.learner.past.mean_of(of)
 
     def complete(
         self, relation: str, known: Mapping[str, Id], missing: str, *, top: int = 10
@@ -177,7 +184,7 @@ class HyperLearn:
             )
         _check_top(top)
         query_R = np.ones(self.config.model.dim)
-        bias = of.mean
+        bias = self.learner.past.mean_of(of)
         for name in of.modalities:
             if name == missing:
                 continue
@@ -311,26 +318,35 @@ class HyperLearn:
 
     @property
     def past(self) -> Past:
-        """The hyperedges that it was trained on, here or before it was loaded or begun with."""
-        here = self.data.relations.values() if self.learner.iterations else ()
-        return joined([*here, *self._past])
+        """What it was trained on, here or before it was loaded or begun with."""
+        here, before = self.data.relations.values(), self.learner.past
+        return before.and_then(Past.of(here, before)) if self.learner.iterations else before
 
     def _check_past(self) -> None:
         if self.split is not None:
             for part in (self.split.valid, self.split.test):
-                check_not_trained_on(part, self.split, self._past)
+                check_not_trained_on(part, self.split, self.learner.past)
 
     def _take(
         self, other: HyperLearn, states: dict[str, State], reset_rows: Collection[str]
     ) -> None:
         check_items("the other model", items_of(other.data), self.data)
-        self.learner.load(states, other.data.relation_names, reset_rows)
-        self._learned, self._past = None, other.past
+        self._take_on(states, other.data.relation_names, other.past, reset_rows)
 
     def _take_saved(self, saved: Saved, reset_rows: Collection[str] = ()) -> None:
         saved.check(self.data)
-        self.learner.load(saved.states, saved.relations_of, reset_rows)
-        self._learned, self._past = None, saved.past
+        self._take_on(saved.states, saved.relations_of, saved.past, reset_rows)
+
+    def _take_on(
+        self,
+        states: dict[str, State],
+        relations_of: Mapping[str, Sequence[str]],
+        past: Past,
+        reset_rows: Collection[str],
+    ) -> None:
+        self.learner.load(states, relations_of, reset_rows)
+        self.learner.take_on_past(past, reset_rows)
+        self._learned = None
 
     def _held_out(self, part: str) -> HeldOut | None:
         if self.split is None:
@@ -338,8 +354,10 @@ class HyperLearn:
         parts = {"valid": self.split.valid, "test": self.split.test}
         if not parts[part].num_hyperedges:
             return None
-        check_not_trained_on(parts[part], self.split, self._past)
-        return held_out(parts[part], self.data.relation(self.split.relation), *parts.values())
+        check_not_trained_on(parts[part], self.split, self.learner.past)
+        train = self.data.relation(self.split.relation)
+        found = held_out(parts[part], train, *parts.values())
+        return replace(found, mean=self.learner.past.mean_of(train))
 
     def _relation(self, name: str | None) -> Relation:
         if name is not None:

@@ -26,6 +26,8 @@ def load_data(config: DataConfig) -> MultimodalHypergraph:
 def load_split(config: DataConfig) -> Split:
     """Read it, and hold hyperedges out: as the data say, else at random.
 
+    A given split without validation hyperedges has some of its training part held out for that.
+
     Raises UserError if it is not clear of which relation, and as `split_relation` does.
     """
     data = load_data(config)
@@ -43,7 +45,7 @@ def load_split(config: DataConfig) -> Split:
                 f"data.together is '{config.together}', but '{name}' comes with a split, which is "
                 "kept; leave data.together out"
             )
-        return given_split(data, name)
+        return given_split(data, name, valid=config.valid, seed=config.split_seed)
     return split_relation(
         data,
         name,

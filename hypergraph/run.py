@@ -109,7 +109,7 @@ def _finish(begun: Begun) -> dict:
 
 
 def open_run(path: Path) -> HyperLearn:
-    """The model of a run, with its data; raises UserError if there is none."""
+    """The model of a run, with its data; raises UserError if there is none, or none yet."""
     run = RunFolder(path)
-    run.check_there()
+    run.check_learned()
     return HyperLearn.load(run.model, load_split(run.config().data))

@@ -14,6 +14,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from hvdtma.config import dump_config, load_as
+from hvdtma.errors import UserError
 from hvdtma.train.folder import Folder, keep_lines
 from hypergraph.config import RunConfig
 
@@ -40,6 +41,15 @@ class RunFolder(Folder):
         self.make_room(*config.inputs, overwrite=overwrite)
         with self.making(config.resolved) as beside:
             (beside / self.metrics.name).touch()
+
+    def check_learned(self) -> None:
+        """Raises UserError if there is no run, or it has not been trained to its end."""
+        self.check_there()
+        if not self.model.is_file():
+            raise UserError(
+                f"{self.path} is not trained to its end: it has no {MODEL} yet; unless it is being "
+                f"trained now, go on with: {self.maker} --resume {self.path}"
+            )
 
     def config(self) -> RunConfig:
         return load_as(RunConfig, self.config_file)

@@ -25,11 +25,12 @@ from safetensors.torch import save
 from hvdtma.errors import UserError
 from hvdtma.files import replacing
 from hypergraph.config import TrainConfig
-from hypergraph.data import Modality, MultimodalHypergraph, Relation
+from hypergraph.data import Modality, MultimodalHypergraph
 from hypergraph.past import Past
+from hypergraph.run_folder import MODEL
 from hypergraph.train.learner import Factors, State
 
-FORMAT = "hypergraph-model-3"
+FORMAT = "hypergraph-model-4"
 
 Items: TypeAlias = dict[str, tuple[int, str]]
 """Modality -> number of items, and a digest of their ids."""
@@ -96,8 +97,7 @@ def write_saved(
 ) -> None:
     """Write a model, whole or not at all."""
     tensors: State = {
-        json.dumps([str(number), "trained on"]): torch.from_numpy(relation.indices).int()
-        for number, relation in enumerate(past)  # 2^31 items would have no room in memory
+        json.dumps([number, "trained on"]): rows_nK for number, rows_nK in past.tensors().items()
     }
     for name, state in states.items():
         for key, value in state.items():
@@ -109,7 +109,7 @@ def write_saved(
         "items": json.dumps(items_of(data)),
         "relations_of": json.dumps(data.relation_names),
         "best": json.dumps(best),
-        "past": json.dumps([[relation.name, relation.modalities] for relation in past]),
+        "past": json.dumps(past.facts()),
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     content = save(tensors, metadata=facts)
@@ -119,22 +119,29 @@ def write_saved(
 
 def read_saved(path: Path) -> Saved:
     """Read a model; raises UserError if it is none, or damaged."""
+    if path.is_dir():
+        raise UserError(f"{path} is a folder, no model; that of a run is {MODEL} in its folder")
     try:
         with safe_open(path, framework="pt") as file:
             facts = file.metadata() or {}
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     except FileNotFoundError:
         raise UserError(f"no model at {path}; model.save(path) writes one") from None
+    except OSError as error:
+        raise UserError(f"{path} cannot be read as a model: {error}") from error
     except SafetensorError as error:
         raise UserError(f"{path} is no model, or damaged: {error}") from error
     if facts.get("format") != FORMAT:
         raise UserError(f"{path} is no model of this package")
     items = {name: (size, ids) for name, (size, ids) in json.loads(facts["items"]).items()}
     states: dict[str, State] = {name: {} for name in items}
+    trained_on: State = {}
     for written, value in tensors.items():
         name, kind, *key = json.loads(written)
         if kind == "state":
             states[name][key[0]] = value
+        elif kind == "trained on":
+            trained_on[name] = value
     return Saved(
         path,
         TrainConfig.model_validate_json(facts["config"]),
@@ -143,8 +150,5 @@ def read_saved(path: Path) -> Saved:
         states,
         {name: tensors[json.dumps([name, "factor"])].numpy() for name in items},
         json.loads(facts["best"]),
-        [
-            Relation(name, tuple(names), tensors[json.dumps([str(number), "trained on"])].numpy())
-            for number, (name, names) in enumerate(json.loads(facts["past"]))
-        ],
+        Past.read(json.loads(facts["past"]), trained_on),
     )

@@ -72,15 +72,33 @@ def predict(factors: Factors, relation: Relation) -> np.ndarray:
 
 
 def cp_scorer(factors: Factors, relation: Relation) -> Scorer:
-    """The same scores, [n, N_k], with every item of the k-th modality in its place."""
+    """The same scores, [n, N_k], with every item of the k-th modality in its place.
+
+    Items of equal rows and biases, as those that nothing is known of, have equal scores: a matrix
+    product by itself leaves some a rounding above others.
+    """
     names, biases = relation.modalities, factors.biases[relation.name]
+    repeats = [_repeats(np.column_stack([factors.rows[n], biases[n]])) for n in names]
 
     def scores_of(indices_nK: np.ndarray, k: int) -> np.ndarray:
         others = [place for place in range(relation.arity) if place != k]
         query_nR, bias_n = _product(factors, relation, indices_nK, others)
-        return query_nR @ factors.rows[names[k]].T + biases[names[k]] + bias_n[:, None]
+        score_nN = query_nR @ factors.rows[names[k]].T + biases[names[k]] + bias_n[:, None]
+        again, first = repeats[k]
+        score_nN[:, again] = score_nN[:, first]
+        return score_nN
 
     return scores_of
+
+
+def _repeats(values_NX: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The rows that came before, and for each the first that it is equal to; N log N."""
+    rows_NX = np.ascontiguousarray(values_NX)
+    row_N = rows_NX.view(np.dtype((np.void, rows_NX.strides[0]))).reshape(-1)
+    _, first, which_N = np.unique(row_N, return_index=True, return_inverse=True)
+    first_N = first[which_N.reshape(-1)]
+    again = np.flatnonzero(first_N != np.arange(len(first_N)))
+    return again, first_N[again]
 
 
 def _product(

@@ -88,14 +88,22 @@ class MultimodalHypergraph:
 
         Raises UserError where that one has too few items for the hyperedges of a relation.
         """
-        return replace(self, modalities={**self.modalities, modality.name: modality})
+        changed = replace(self, modalities={**self.modalities, modality.name: modality})
+        before = self.modalities.get(modality.name)
+        if before is not None and modality.num_items < before.num_items:
+            for relation in self.relations_of(modality.name):
+                changed._check_items(relation)
+        return changed
 
     def with_relation(self, relation: Relation) -> MultimodalHypergraph:
         """The same with a relation more, or another one of that name.
 
         Raises UserError where it has no hyperedges, or names what is no modality or item.
         """
-        return replace(self, relations={**self.relations, relation.name: relation})
+        changed = replace(self, relations={**self.relations, relation.name: relation})
+        if is_unread(relation, "indices"):  # of another hypergraph, say
+            changed._check_items(relation)
+        return changed
 
     def with_intra(self, name: str, intra: Intra | Recipe | None) -> MultimodalHypergraph:
         """The same with another graph inside a modality: given, made by a recipe, or none.
@@ -141,8 +149,12 @@ class MultimodalHypergraph:
                 raise UserError(f"{where} names the modality '{name}'; {nearest(name, valid)}")
         if not relation.num_hyperedges:
             raise UserError(f"{where} has no hyperedges; leave it out, or give it some")
-        if is_unread(relation, "indices"):
-            return
+        if not is_unread(relation, "indices"):  # else it was checked when it was saved
+            self._check_items(relation)
+
+    def _check_items(self, relation: Relation) -> None:
+        """Raises UserError for an item that does not exist; reads the relation."""
+        where = f"relation '{relation.name}'"
         for name, items in zip(relation.modalities, relation.indices.T, strict=True):
             num_items = self.modalities[name].num_items
             if items.min() < 0 or items.max() >= num_items:

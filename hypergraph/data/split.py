@@ -2,7 +2,7 @@
 
 Hyperedges that a given split holds out of other relations are left out of training, too.
 
-Legend: n hyperedges, G groups that stay together.
+Legend: n hyperedges, t of them to train on, G groups that stay together.
 """
 
 from __future__ import annotations
@@ -80,37 +80,48 @@ def split_relation(
             "together below 1"
         )
     keys = row_keys(its.indices) if together is None else its.column(together)
-    _, group_n = np.unique(keys, return_inverse=True)
-    order = np.random.default_rng(seed).permutation(int(group_n.max()) + 1)
-    rank_n = np.argsort(order)[group_n]
-    free_G = np.ones(len(order), bool)
+    rank_n, num_groups = _shuffled(keys, seed)
+    free_G = np.ones(num_groups, bool)
     for name in seen:
         free_G[rank_n[_first_of_each(its.column(name), rank_n)]] = False
-    num_valid, num_test = (_count(share, len(order)) for share in (valid, test))
+    num_valid, num_test = (_count(share, num_groups) for share in (valid, test))
     free = np.flatnonzero(free_G)
-    most = len(free) if seen else len(order) - 1
+    most = len(free) if seen else num_groups - 1
     if num_valid + num_test > most:
         raise UserError(
-            f"relation '{relation}' has {len(order):,} hyperedges (or groups) apart, of which at "
+            f"relation '{relation}' has {num_groups:,} hyperedges (or groups) apart, of which at "
             f"most {most:,} can be held out{_why(seen)}; {num_valid:,} for valid and {num_test:,} "
             "for test are asked for: ask for smaller shares"
         )
-    part_G = np.full(len(order), TRAIN, np.int8)
+    part_G = np.full(num_groups, TRAIN, np.int8)
     part_G[free[:num_valid]] = VALID
     part_G[free[num_valid : num_valid + num_test]] = TEST
     return _parted(graph, its, part_G[rank_n], 0)
 
 
-def given_split(graph: MultimodalHypergraph, relation: str, part: Any = None) -> Split:
+def given_split(
+    graph: MultimodalHypergraph,
+    relation: str,
+    part: Any = None,
+    *,
+    valid: float = 0.0,
+    seed: int = 0,
+) -> Split:
     """The split that says for each hyperedge of a relation: `train`, `valid` or `test`.
 
     Args:
         part: [n] of these words; None: what came with the relation.
+        valid: where none is for validation, the share of the distinct training hyperedges that is
+            held out for it at random.
+        seed: the same one holds out the same.
 
     A hyperedge that is in several parts stays in the last of them only: what is tested on is
-    never trained on. Raises UserError where no hyperedge is left to train on, and for unknown
-    words.
+    never trained on. Raises UserError where no hyperedge is left to train on, for unknown words,
+    and for a share below 0 or not below 1.
     """
+    check_seed(seed)
+    if not 0 <= valid < 1:
+        raise UserError(f"valid is {valid}; it is a share of the training part, from 0, below 1")
     its = graph.relation(relation)
     if part is None:
         part = its.part
@@ -126,7 +137,22 @@ def given_split(graph: MultimodalHypergraph, relation: str, part: Any = None) ->
             "split_relation"
         )
     codes = _latest(its, part_codes(part, its.num_hyperedges, f"relation '{relation}'"))
-    return _parted(graph, its, codes, int((codes == LEFT_OUT).sum()))
+    num_left_out = int((codes == LEFT_OUT).sum())
+    if not (codes == VALID).any():
+        codes = _with_valid(its, codes, valid, seed)
+    return _parted(graph, its, codes, num_left_out)
+
+
+def _with_valid(relation: Relation, part_n: np.ndarray, share: float, seed: int) -> np.ndarray:
+    """The parts, with a share of the training part held out for validation, but not all of it."""
+    train = np.flatnonzero(part_n == TRAIN)
+    if not len(train):
+        return part_n
+    rank_t, num_groups = _shuffled(row_keys(relation.indices[train]), seed)
+    held_out_t = rank_t < min(_count(share, num_groups), num_groups - 1)
+    changed_n = part_n.copy()
+    changed_n[train[held_out_t]] = VALID
+    return changed_n
 
 
 def _parted(
@@ -162,6 +188,13 @@ def _training(relation: Relation, part_n: np.ndarray) -> Relation:
             f"relation '{relation.name}': no hyperedge is left to train on; hold fewer out"
         )
     return train
+
+
+def _shuffled(keys_n: np.ndarray, seed: int) -> tuple[np.ndarray, int]:
+    """The random rank [n] of each key among the distinct ones, and how many these are."""
+    _, group_n = np.unique(keys_n, return_inverse=True)
+    order = np.random.default_rng(seed).permutation(int(group_n.max()) + 1)
+    return np.argsort(order)[group_n], len(order)
 
 
 def _first_of_each(items_n: np.ndarray, rank_n: np.ndarray) -> np.ndarray:

@@ -4,6 +4,7 @@
     ["best", NAME, KEY]         the same when it scored best
     ["optimizer", NAME, KEY]    the optimiser's state of its parameters
     ["batches", NAME, KEY]      where a relation's batches are
+    ["past", NUMBER, ""]        hyperedges that what it began with was trained on
 
 Keys are JSON, since names may be anything. By modality and relation: other ranks than those of the
 time, or another placement, go on from it.
@@ -23,10 +24,11 @@ from safetensors.torch import load, save
 from hvdtma.comm.communicator import collect, on_root
 from hvdtma.errors import UserError
 from hvdtma.files import replacing, sync_folder, write_through
+from hypergraph.past import Past
 from hypergraph.train.fit import Progress
 from hypergraph.train.learner import Learner, Parts, State
 
-FORMAT = "hypergraph-checkpoint-2"
+FORMAT = "hypergraph-checkpoint-3"
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,7 @@ class Checkpoint:
     Attributes:
         data: checksum of the hypergraph.
         counters: of every rank of the time.
+        past: what the models that the run began with were trained on.
     """
 
     path: Path
@@ -43,6 +46,7 @@ class Checkpoint:
     progress: Progress
     counters: Sequence[dict[str, float]]
     parts: Parts
+    past: Past
 
     @property
     def iterations(self) -> int:
@@ -83,8 +87,10 @@ def write_checkpoint(path: Path, learner: Learner, progress: Progress, data: str
         "data": data,
         "progress": asdict(progress),
         "counters": comm.gather(learner.counters()),
+        "past": learner.past.facts(),
     }
-    tensors: State = {}
+    past = learner.past.tensors()  # the same on all ranks
+    tensors = _named("past", [{number: {"": rows_nK} for number, rows_nK in past.items()}])
     for kind, own in learner.parts().items():
         tensors |= _named(kind, collect(comm, own))
     on_root(comm, lambda: _write(path, tensors, json.dumps(facts)))
@@ -133,11 +139,13 @@ def read_checkpoint(path: Path) -> Checkpoint:
     if facts["format"] != FORMAT:
         raise UserError(f"{path} is of format {facts['format']}; this hypergraph reads {FORMAT}")
     progress = Progress(**facts["progress"])
-    return Checkpoint(path, facts["data"], progress, facts["counters"], _parts(tensors))
+    parts = _parts(tensors)
+    past = Past.read(facts["past"], {number: kept[""] for number, kept in parts["past"].items()})
+    return Checkpoint(path, facts["data"], progress, facts["counters"], parts, past)
 
 
 def _parts(tensors: State) -> Parts:
-    parts: Parts = {"state": {}, "best": {}, "optimizer": {}, "batches": {}}
+    parts: Parts = {"state": {}, "best": {}, "optimizer": {}, "batches": {}, "past": {}}
     for whole_name, value in tensors.items():
         kind, name, key = json.loads(whole_name)
         parts[kind].setdefault(name, {})[key] = value

@@ -30,6 +30,8 @@ class Progress:
         begun: iterations that the learner had done before; None: it has not begun.
         time_s: of training, without scoring.
         best_score, best_iteration: of the state that the learner keeps, and ends in.
+        scored_on: how many validation hyperedges; scores of another number, after a resumption,
+            are compared among themselves only.
         since_best: scores since then.
         stopped: why it ended; empty before.
     """
@@ -38,6 +40,7 @@ class Progress:
     time_s: float = 0.0
     best_score: dict[str, float] = field(default_factory=dict)
     best_iteration: int = 0
+    scored_on: int = 0
     since_best: int = 0
     stopped: str = ""
 
@@ -64,14 +67,9 @@ class Fit:
 
     def __post_init__(self) -> None:
         config = self.learner.config
-        if config.evaluate.patience and self.valid is None:
-            raise UserError("evaluate.patience needs validation hyperedges; split the relation")
-        if self.valid is None:
-            return
-        self.valid = self.valid.sample(config.evaluate.max_hyperedges, config.seed)
-        metric, valid = config.evaluate.metric, self.valid.metrics
-        if metric is not None and metric not in valid:
-            raise UserError(f"evaluate.metric is '{metric}'; {nearest(metric, valid)}")
+        check_scores(config, self.valid)
+        if self.valid is not None:
+            self.valid = self.valid.sample(config.evaluate.max_hyperedges, config.seed)
 
     def run(self) -> None:
         """Train until a limit or the patience is reached; the learner is left in its best state.
@@ -99,6 +97,7 @@ class Fit:
             if looked or progress.stopped:
                 progress.time_s = comm.clock() - self._began
                 self.save(progress)
+        self.learner.heeded()
         if progress.stopped != INTERRUPTED:
             self.learner.recall()
 
@@ -149,6 +148,7 @@ class Fit:
         factors = self.learner.joined([learned for *_, learned in facts])
         _check_finite(losses, factors, done)
         metrics = score(factors, self.valid) if self.valid is not None else {}
+        _check_chooses(self.learner.config.evaluate.metric, metrics)
         self.watch(
             {
                 "kind": "iterations",
@@ -164,9 +164,11 @@ class Fit:
 
     def _keep_best(self, metrics: dict[str, float], done: int) -> None:
         progress = self.progress
+        before, progress.scored_on = progress.scored_on, self._scored_on
         better = (
             not metrics
             or not progress.best_score
+            or progress.scored_on != before
             or self._value(metrics) > self._value(progress.best_score)
         )
         progress.since_best = 0 if better else progress.since_best + 1
@@ -174,11 +176,36 @@ class Fit:
             progress.best_score, progress.best_iteration = metrics, done
             self.learner.remember()
 
+    @property
+    def _scored_on(self) -> int:
+        """How many hyperedges: of a seed, the same ones for a number."""
+        return 0 if self.valid is None else self.valid.relation.num_hyperedges
+
     def _value(self, metrics: dict[str, float]) -> float:
         """Of the metric that chooses: more is better."""
         assert self.valid is not None
         name = self.learner.config.evaluate.metric or self.valid.metric
         return -metrics[name] if name in LEAST_IS_BEST else metrics[name]
+
+
+def check_scores(config: TrainConfig, valid: HeldOut | None) -> None:
+    """Raises UserError where what is to choose, or to stop, cannot: before anything is trained."""
+    if config.evaluate.patience and valid is None:
+        raise UserError(
+            "evaluate.patience needs validation hyperedges; split the relation (data.valid)"
+        )
+    metric, valids = config.evaluate.metric, [] if valid is None else valid.metrics
+    if metric is not None and valid is not None and metric not in valids:
+        raise UserError(f"evaluate.metric is '{metric}'; {nearest(metric, valids)}")
+
+
+def _check_chooses(metric: str | None, metrics: dict[str, float]) -> None:
+    """Raises UserError if the metric that is to choose has no value on these hyperedges."""
+    if metric is not None and metrics and metric not in metrics:
+        raise UserError(
+            f"evaluate.metric is '{metric}', which these validation hyperedges do not have: every "
+            f"item completes each of them to a known hyperedge; valid: {', '.join(metrics)}"
+        )
 
 
 def _check_finite(losses: dict[str, float], factors: Factors, done: int) -> None:

@@ -16,6 +16,7 @@ import torch
 from hvdtma.comm.communicator import Communicator
 from hypergraph.config import TrainConfig
 from hypergraph.data import MultimodalHypergraph
+from hypergraph.past import Past
 from hypergraph.placement import Placement
 from hypergraph.train.batches import Batch
 from hypergraph.train.exchange import Exchange, cpu_s
@@ -59,6 +60,7 @@ class Learner:
             communicator's threads included.
         exchange_wall_s: seconds by the clock in exchanges, waiting for other ranks included.
         iterations: done by this rank.
+        past: what the models that it began with were trained on.
     """
 
     data: MultimodalHypergraph
@@ -70,6 +72,7 @@ class Learner:
     iterations: int = 0
     heard: dict[str, View] = field(default_factory=dict)
     kept: dict[str, State] = field(default_factory=dict)
+    past: Past = field(default_factory=Past)
 
     def __post_init__(self) -> None:
         own = self.placement.of_rank(self.comm.rank)
@@ -113,6 +116,10 @@ class Learner:
     def stop(self) -> None:
         """Ask all ranks to stop; they agree at the next exchange. May be called by a signal."""
         self.exchange.asked = True
+
+    def heeded(self) -> None:
+        """What a rank asked for is done; the next fit is not asked to stop."""
+        self.exchange.asked = self.exchange.told = False
 
     @property
     def told(self) -> bool:
@@ -187,6 +194,12 @@ class Learner:
             elif there & set(net.relations):
                 net.begin_at_one()
 
+    def take_on_past(self, past: Past, reset_rows: Collection[str] = ()) -> None:
+        """Know what the states that are loaded were trained on, but for rows that were reset."""
+        self.past = self.past.and_then(past)
+        for site in self.sites:
+            site.take_on_past(self.past, reset_rows)
+
     def counters(self) -> dict[str, float]:
         """What this rank has done so far, and what it took."""
         return {
@@ -206,9 +219,16 @@ class Learner:
             "batches": {batches.name: batches.state() for batches in self.batches},
         }
 
-    def go_on(self, parts: Parts, counters: Sequence[Mapping[str, float]]) -> None:
+    def go_on(
+        self,
+        parts: Parts,
+        counters: Sequence[Mapping[str, float]],
+        past: Past,
+        reset_rows: Collection[str] = (),
+    ) -> None:
         """Stand where other ranks stood, however many they were: `parts` of all of them."""
         self.load(parts["state"])
+        self.take_on_past(past, reset_rows)
         self.kept = {name: parts["best"][name] for name in self._nets() if name in parts["best"]}
         for site in self.sites:
             site.load_optimizer(parts["optimizer"])

@@ -5,7 +5,7 @@ Legend: N items, R rank of the factors, B relations that a modality is in.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from zlib import crc32
 
 import numpy as np
@@ -20,6 +20,7 @@ from hypergraph.model.diffusion import FactorNet, initial_scale
 from hypergraph.model.laplacian import normalised_laplacian, rescaled
 from hypergraph.model.objective import gram, smoothness
 from hypergraph.model.unseen import mean_for_unseen
+from hypergraph.past import Past
 from hypergraph.sparse import SparseMatrix
 from hypergraph.train.batches import Batch
 from hypergraph.train.losses import relation_loss
@@ -31,7 +32,8 @@ class ModalityNet(nn.Module):
 
     An item has a bias in each of the B relations that its modality is in: how it deviates there
     from the mean of values, or how popular it is; what the Gram loss has no use for stays zero.
-    An item without a hyperedge has no row, or in a relation no bias, of its own: `mean_for_unseen`.
+    An item without a hyperedge has no row, or in a relation no bias, of its own: `mean_for_unseen`;
+    unless it had one in what was taken on.
 
     Its initial values come from the seed and its name alone: the same on whatever rank.
     """
@@ -89,6 +91,14 @@ class ModalityNet(nn.Module):
         """Begin where the product with this factor leaves what the others predict as it is."""
         with torch.no_grad():
             self.net.factor.add_(1 - self.net.factor.mean())
+
+    def note_seen(self, relation: str, items_n: torch.Tensor, *, rows: bool = True) -> None:
+        """Some items' rows, and biases in a relation, were learned: no mean stands in for them."""
+        items_n = items_n.to(self.bias.device)
+        if relation in self.relations:
+            self.seen_NB[items_n, self.relations.index(relation)] = True
+        if rows and self.net.seen_N1 is not None:
+            self.net.seen_N1[items_n] = True
 
     def take_on(
         self, state: Mapping[str, torch.Tensor], relations: Sequence[str], *, rows: bool = True
@@ -160,6 +170,15 @@ class Site:
                     own[name].rows_SR, net.laplacian
                 )
         return losses
+
+    def take_on_past(self, past: Past, reset_rows: Collection[str]) -> None:
+        """Keep what was learned of items that no hyperedge of now has, and go on from its means."""
+        self.means = {relation.name: past.mean_of(relation) for relation in self.relations}
+        for name, net in self.nets.items():
+            for relation in past.trained_on:
+                if name in relation.modalities:
+                    items_n = torch.from_numpy(relation.column(name))
+                    net.note_seen(relation.name, items_n, rows=name not in reset_rows)
 
     def step(self, losses: Mapping[str, torch.Tensor]) -> None:
         """One optimiser step down the sum of losses; gradients are clipped by modality."""

@@ -13,12 +13,14 @@ from small_learning import small_graph
 from typer.testing import CliRunner
 from yaml import safe_dump
 
+from hvdtma.comm import Single
 from hvdtma.config import parse_as
 from hvdtma.errors import UserError
 from hypergraph import HyperLearn, Modality, MultimodalHypergraph, Relation, split_relation
 from hypergraph.cli import app
-from hypergraph.config import DataConfig
+from hypergraph.config import DataConfig, DebianConfig, RunConfig
 from hypergraph.load import load_split
+from hypergraph.run import open_run, train_run
 
 ROOT = Path(__file__).parents[2]
 
@@ -159,6 +161,50 @@ def test_what_a_given_split_leaves_out_is_said(hypergraph, tmp_path):
     assert "left out of training or validation: 1 of the hyperedges of 'rating'" in seen
     assert json.loads(said)["num_left_out"] == 1
     assert json.loads((tmp_path / "run" / "summary.json").read_text())["num_left_out"] == 1
+
+
+def test_ratings_split_for_training_and_test_only_stop_early_too(tmp_path):
+    """`data.valid` of the training part is held out; without it the run is refused unmade."""
+    random = np.random.default_rng(0)
+    for part, count in (("train", 80), ("test", 20)):
+        pairs = zip(*random.integers(0, 9, (2, count)), random.integers(1, 6, count), strict=True)
+        lines = [",".join(map(str, pair)) for pair in pairs]
+        (tmp_path / f"{part}.csv").write_text("\n".join(["user,item,rating", *lines]) + "\n")
+    tables = {
+        "modalities": {"user": None, "item": None},
+        "relations": {
+            "rating": {
+                "table": {part: str(tmp_path / f"{part}.csv") for part in ("train", "test")},
+                "columns": ["user", "item"],
+                "value": "rating",
+            }
+        },
+    }
+    values = {
+        "data": {"tables": tables, "valid": 0},
+        "run": str(tmp_path / "run"),
+        "iterations": 5000,
+        "model": {"dim": 4},
+        "evaluate": {"every": 1, "patience": 2},
+    }
+    with pytest.raises(UserError, match=r"patience needs validation .*\(data\.valid\)"):
+        train_run(parse_as(RunConfig, values), Single())
+    astray = values | {"data": {"tables": tables}, "evaluate": {"metric": "rsme"}}
+    with pytest.raises(UserError, match=r"evaluate\.metric is 'rsme'; .*did you mean 'rmse'"):
+        train_run(parse_as(RunConfig, astray), Single())
+    assert not (tmp_path / "run").exists()
+    config = parse_as(RunConfig, values | {"data": {"tables": tables}})
+    summary = train_run(config, Single())
+    assert summary["stopped"] == "early stopping"
+    assert summary["valid"]["rmse"] > 0
+    assert open_run(config.run).evaluate() == pytest.approx(summary["test"])
+
+
+def test_a_source_with_nothing_after_it_is_as_its_defaults_say():
+    assert parse_as(DataConfig, {"debian": None}).debian == DebianConfig()
+    assert parse_as(DataConfig, {"hypergraph": "g.zarr", "debian": None}).debian is None
+    with pytest.raises(UserError, match="give one of hypergraph, tate, debian and tables, not 0"):
+        parse_as(DataConfig, {"relation": "r"})
 
 
 def test_a_config_can_hold_out_all_hyperedges_of_an_item(tmp_path):

@@ -26,6 +26,23 @@ def test_ranks_leave_out_known_items_and_share_ties():
     assert found["mrr"] == pytest.approx((found["mrr/a"] + found["mrr/b"]) / 2)
 
 
+@pytest.mark.parametrize("size", [31, 50])
+def test_items_of_one_row_share_their_mean_rank(size):
+    """Whatever a matrix product makes of equal rows; a bias tells them apart."""
+    random = np.random.default_rng(0)
+    row = random.normal(size=30)
+    rows = {"a": random.normal(size=(20, 30)), "b": np.tile(row, (size, 1))}
+    factors = {name: values.astype(np.float32) for name, values in rows.items()}
+    bias = np.zeros(size, np.float32)
+    asked = np.stack([np.arange(20), np.arange(20)], 1)
+    for lower, mean_rank in ((0, (size + 1) / 2), (10, (size - 10 + 1) / 2)):
+        bias[size - lower :] = -1
+        learned = Factors(factors, {"r": {"a": np.zeros(20, np.float32), "b": bias}})
+        scores_of = cp_scorer(learned, Relation("r", ("a", "b"), asked))
+        found = completion(scores_of, asked, [], ("a", "b"), (20, size))
+        assert found["mrr/b"] == pytest.approx(1 / mean_rank)
+
+
 @pytest.mark.parametrize("size", [1, 2, 8, 2000])
 def test_what_scores_true_above_false_has_an_average_precision_of_one(size):
     """Item i of `a` is linked to half the items of `b`, of which one is held out."""

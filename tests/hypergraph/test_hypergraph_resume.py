@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,10 +24,11 @@ from hvdtma.config import parse_as
 from hvdtma.errors import INTERRUPTED, Interrupted, UserError
 from hvdtma.interrupt import Interrupt
 from hvdtma.train.folder import Beginning
-from hypergraph import HyperLearn
+from hypergraph import HyperLearn, MultimodalHypergraph, Relation
 from hypergraph.config import RunConfig
 from hypergraph.run import open_run, train_run
 from hypergraph.run_folder import RunFolder
+from hypergraph.train.checkpoint import read_checkpoint
 from hypergraph.train.exchange import Exchange
 from hypergraph.train.learner import Learner
 
@@ -46,9 +48,9 @@ def config(data, tmp_path):
     return config_of(data, tmp_path / "run")
 
 
-def config_of(data, run, **changes):
+def config_of(data, run, relation="all", **changes):
     values = {
-        "data": {"hypergraph": str(data), "relation": "all"},
+        "data": {"hypergraph": str(data), "relation": relation},
         "run": str(run),
         "iterations": ITERATIONS,
         "batch_size": 64,
@@ -136,6 +138,17 @@ def test_a_run_that_is_interrupted_goes_on_to_the_same_factors(
     assert scores(config) == scores(whole)
 
 
+def test_a_run_that_is_not_over_has_no_model_to_ask_or_begin_with(config, data, tmp_path):
+    cut_short(config, 1, 3)
+    told = f"{config.run} is not trained to its end: .*python -m hypergraph train --resume"
+    with pytest.raises(UserError, match=told):
+        open_run(config.run)
+    warm = config_of(data, tmp_path / "warm", warm_start=str(config.run))
+    with pytest.raises(UserError, match=told):
+        run_of(warm)
+    assert not warm.run.exists()
+
+
 @pytest.mark.parametrize("placement", [{}, {"m0": 1, "m1": 0, "m2": 0}])
 def test_it_goes_on_with_other_ranks_and_another_placement(data, tmp_path, placement):
     """To what one process learns, as exactly as without an interruption; counters add up."""
@@ -154,6 +167,24 @@ def test_it_goes_on_with_other_ranks_and_another_placement(data, tmp_path, place
     assert sent[0] < sent[1]
 
 
+def test_what_a_run_began_with_is_known_after_an_interruption(data, tmp_path):
+    graph = small_graph(3)
+    its = graph.relation("all")
+    other = Relation("before", its.modalities, its.indices[:9], its.indices[:9, 0])
+    MultimodalHypergraph.of(graph.modalities.values(), [other]).save(tmp_path / "g.zarr")
+    run_of(config_of(tmp_path / "g.zarr", tmp_path / "warm", "before", iterations=2))
+    warm = {"warm_start": str(tmp_path / "warm")}
+    whole, config = (config_of(data, tmp_path / name, **warm) for name in ("whole", "run"))
+    run_of(whole)
+    cut_short(config, 1, 8)
+    run_of(config, beginning=Beginning.RESUME)
+    assert_same(learned(config), learned(whole))  # hyperedges of the past among them
+    past = open_run(config.run).past
+    assert {each.name for each in past.trained_on} == {"before", "all", "rating"}
+    assert past.means == open_run(whole.run).past.means
+    assert set(past.means) == {"before", "rating"}
+
+
 def test_early_stopping_counts_on(data, tmp_path):
     """What scored best before the interruption is what the run ends in."""
     early = {"iterations": 5000, "evaluate": {"every": 2, "patience": 4}, "optimizer": {"lr": 0.1}}
@@ -167,6 +198,22 @@ def test_early_stopping_counts_on(data, tmp_path):
     assert_same(learned(config), learned(whole))
     assert scores(config) == scores(whole)
     assert run_of(config, 3, Beginning.RESUME) is None  # it is over
+
+
+def test_scores_of_another_sample_are_not_compared(data, tmp_path, monkeypatch):
+    """The best of those after the resumption is what the run ends in, be it worse than before."""
+    config = config_of(data, tmp_path / "run", evaluate={"every": 5, "max_hyperedges": 1})
+    cut_short(config, 1, 11)
+    kept = read_checkpoint(RunFolder(config.run).checkpoint)
+    best = dict.fromkeys(kept.progress.best_score, 2.0)  # that nothing surpasses
+    kept = replace(kept, progress=replace(kept.progress, best_score=best))
+    monkeypatch.setattr("hypergraph.begin.read_checkpoint", lambda _: kept)
+    same = config.evaluate
+    for evaluate in (same, same.model_copy(update={"max_hyperedges": 0})):
+        changed = config.model_copy(update={"evaluate": evaluate})
+        summary = run_of(changed, beginning=Beginning.RESUME)
+        assert (summary["valid"] == best) == (evaluate is same)
+        RunFolder(config.run).summary.unlink()
 
 
 def test_a_run_that_is_killed_loses_what_came_after_its_last_checkpoint(data, tmp_path):

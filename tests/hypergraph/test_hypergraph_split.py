@@ -107,6 +107,31 @@ def test_a_given_split_is_kept():
     assert list(split.train.relations) == ["made", "rated"]
 
 
+def test_validation_hyperedges_that_a_given_split_lacks_are_held_out_of_training():
+    """Whole groups of repeats, the same for a seed; intra graphs are made of what is left."""
+    rows = np.repeat(np.arange(40), 2)
+    its = Relation("r", ("a", "b"), np.stack([rows, rows], 1), np.arange(80.0))
+    graph = MultimodalHypergraph.of([Modality("a", 40), Modality("b", 40)], [its])
+    graph = graph.with_intra("a", Recipe("hyperedges", k=1))
+    part = np.where(rows < 30, "train", "test")
+    split, again = (given_split(graph, "r", part, valid=0.2, seed=3) for _ in range(2))
+    assert split.checksum() == again.checksum()
+    assert split.checksum() != given_split(graph, "r", part, valid=0.2, seed=4).checksum()
+    train, valid, test = parts(split)
+    assert test.column("a").tolist() == rows[rows >= 30].tolist()
+    assert valid.num_hyperedges == 2 * 6
+    assert set(train.column("a")) | set(valid.column("a")) == set(range(30))
+    assert not set(train.column("a")) & set(valid.column("a"))
+    assert split.train.modality("a").intra is not graph.modality("a").intra
+    assert given_split(graph, "r", part).valid.num_hyperedges == 0
+    given = given_split(graph, "r", np.where(rows == 0, "valid", part), valid=0.2)
+    assert given.valid.column("a").tolist() == [0, 0]
+    one = given_split(graph, "r", np.where(rows == 0, "train", "test"), valid=0.9)
+    assert parts(one)[0].num_hyperedges == 2  # not all of it
+    with pytest.raises(UserError, match="valid is 1; it is a share of the training part"):
+        given_split(graph, "r", part, valid=1)
+
+
 def test_what_is_in_several_parts_of_a_given_split_stays_in_the_last():
     rows = [[0, 0], [0, 0], [1, 0], [1, 0], [2, 1]]
     relation = Relation("r", ("a", "b"), rows, [1, 2, 3, 4, 5])

@@ -152,3 +152,21 @@ def test_what_fails_half_way_leaves_what_was_there(path, monkeypatch):
     monkeypatch.undo()
     assert MultimodalHypergraph.open(path).checksum() == full().checksum()
     assert [each.name for each in path.parent.iterdir()] == ["gallery.zarr"]
+
+
+def test_hyperedges_that_are_unread_are_checked_against_other_items(path):
+    """Fewer of a modality than they were saved with; more, or another graph, read nothing."""
+    opened = MultimodalHypergraph.open(path)
+    larger = opened.with_modality(Modality("artist", 9))
+    assert all(is_unread(relation, "indices") for relation in larger.relations.values())
+    why = "relation 'made': hyperedge 4 has item 2 of modality 'artist', whose items are 0 to 1"
+    with pytest.raises(UserError, match=why):
+        opened.with_modality(Modality("artist", 2))
+    made = MultimodalHypergraph.open(path).relation("made")
+    fewer = MultimodalHypergraph.of(
+        [Modality("artwork", 6), Modality("artist", 2), Modality("medium", 2)],
+        [Relation("made", ("artwork", "artist"), [[0, 0]])],
+    )
+    assert is_unread(made, "indices")
+    with pytest.raises(UserError, match=why):
+        fewer.with_relation(made)

@@ -183,6 +183,8 @@ def test_what_was_saved_is_what_is_loaded(split, model, tmp_path):
         HyperLearn.load(path, split)
     with pytest.raises(UserError, match="no model at"):
         HyperLearn.load(tmp_path / "nothing", split)
+    with pytest.raises(UserError, match=r"is a folder, no model; .* is model\.safetensors in its"):
+        HyperLearn.load(tmp_path, split)
 
 
 def test_a_modality_is_added_and_the_rest_begins_where_it_stands(model):
@@ -389,6 +391,7 @@ def test_a_fit_that_fails_leaves_nothing_of_the_one_before(split):
     model.fit()
     assert (model.best, model.stopped) == ({}, "interrupted")
     np.testing.assert_array_equal(model.factors["m0"], model.learner.factors().rows["m0"])
+    assert model.fit().stopped == "iterations"  # that it was to stop is over
 
 
 class Behind(Single):
@@ -418,6 +421,18 @@ def test_a_metric_that_is_not_scored_is_refused_before_training(split):
     config = config_of(evaluate={"metric": "hits@5"})
     with pytest.raises(UserError, match=r"evaluate.metric is 'hits@5'; .*mean 'hits@50'"):
         HyperLearn(split, config).fit(lambda _: pytest.fail("it was trained"))
+
+
+def test_a_metric_that_has_no_value_is_told_at_the_first_score():
+    """No item is false: every one of them completes a known hyperedge."""
+    graph = MultimodalHypergraph.of(
+        [Modality("a", 2), Modality("b", 2)],
+        [Relation("r", ("a", "b"), [[0, 0], [0, 1], [1, 0], [1, 1]])],
+    )
+    split = given_split(graph, "r", ["train", "valid", "train", "train"])
+    config = config_of(iterations=2, evaluate={"every": 1, "metric": "average_precision"})
+    with pytest.raises(UserError, match=r"'average_precision', which these .* do not have: .*mrr"):
+        HyperLearn(split, config).fit(lambda _: pytest.fail("it was told of a score"))
 
 
 def test_a_modality_in_no_relation_is_refused(graph):
