@@ -61,6 +61,7 @@ class Learner:
         exchange_wall_s: seconds by the clock in exchanges, waiting for other ranks included.
         iterations: done by this rank.
         past: what the models that it began with were trained on.
+        begun: the own modalities that began with a state of theirs.
     """
 
     data: MultimodalHypergraph
@@ -73,6 +74,7 @@ class Learner:
     heard: dict[str, View] = field(default_factory=dict)
     kept: dict[str, State] = field(default_factory=dict)
     past: Past = field(default_factory=Past)
+    begun: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         own = self.placement.of_rank(self.comm.rank)
@@ -175,8 +177,8 @@ class Learner:
     ) -> None:
         """Take on states by modality.
 
-        A modality without one begins as it is; if it joins a relation that was there without it,
-        at one, so that what was predicted of that relation still is.
+        A modality without one stays as it is; but a new one that joins a relation that was there
+        without it begins at one, so that what was predicted of that relation still is.
 
         Args:
             relations_of: the relations that each was in; None: the same as here.
@@ -191,7 +193,8 @@ class Learner:
         for name, net in self._nets().items():
             if name in states:
                 net.take_on(states[name], relations_of[name], rows=name not in reset_rows)
-            elif there & set(net.relations):
+                self.begun.add(name)
+            elif not self.iterations and name not in self.begun and there & set(net.relations):
                 net.begin_at_one()
 
     def take_on_past(self, past: Past, reset_rows: Collection[str] = ()) -> None:

@@ -40,6 +40,18 @@ def test_what_several_models_were_trained_on_adds_up(tmp_path):
         np.testing.assert_array_equal(before.indices, now.indices)
 
 
+def test_what_began_with_one_model_is_not_changed_by_another():
+    """Though it is no newcomer's: both know the relation, neither all of its modalities."""
+    one = HyperLearn(of_pairs("a", "b", [[0, 0], [1, 1]], name="r"), CONFIG).fit()
+    other = HyperLearn(of_pairs("c", "d", [[2, 2], [3, 3]], name="r"), CONFIG).fit()
+    whole = Relation("r", tuple("abcd"), np.arange(4)[:, None].repeat(4, 1))
+    graph = MultimodalHypergraph.of([Modality(name, 4) for name in "abcd"], [whole])
+    both = HyperLearn(graph, CONFIG).begin_with(one).begin_with(other)
+    states = one.learner.states() | other.learner.states()
+    for name, net in both.learner.sites[0].nets.items():
+        assert net.net.factor.equal(states[name]["net.factor"])
+
+
 ROWS = [[0, 0], [1, 1], [2, 2], [3, 3]]
 
 
