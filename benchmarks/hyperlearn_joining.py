@@ -76,7 +76,7 @@ def main(
         )
         shares.append(one(graph, newcomer.value, config, seconds))
     medians = [f"{median(of):.2f}" for of in zip(*shares, strict=True)]
-    row = [newcomer.value, "median", *[""] * 4, *medians, *[""] * len(ways)]
+    row = [newcomer.value, "median", *[""] * (1 + len(ways)), *medians, *[""] * len(ways)]
     print("| " + " | ".join(row) + " |")
 
 

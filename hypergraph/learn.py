@@ -19,19 +19,18 @@ import numpy as np
 
 from hvdtma.comm.communicator import Communicator, Single, everywhere, on_root
 from hvdtma.errors import UserError
+from hypergraph.answers import Answers, Hyperedge
 from hypergraph.config import TrainConfig
 from hypergraph.data import Modality, MultimodalHypergraph, Relation, Split
 from hypergraph.data.modality import Id
 from hypergraph.past import Past, check_not_trained_on
 from hypergraph.placement import Placement
 from hypergraph.saved import Saved, check_items, items_of, read_saved, write_saved
-from hypergraph.scoring import HeldOut, held_out, predict, score
+from hypergraph.scoring import HeldOut, held_out, score
 from hypergraph.train.checks import check_linked, check_nothing_held_out, check_same_data
 from hypergraph.train.fit import INTERRUPTED, Fit, Progress, Save, Watch, check_scores
 from hypergraph.train.learner import Factors, Learner, State
 from hypergraph.train.places import find_places
-
-Hyperedge = Mapping[str, Id] | Sequence[Id]
 
 
 class HyperLearn:
@@ -156,12 +155,7 @@ class HyperLearn:
         Raises UserError for an unknown relation, modality or item, and for a hyperedge that has
         not one item of each modality of the relation.
         """
-        of = self._relation(relation)
-        if isinstance(hyperedges, Mapping | str):
-            raise UserError("score takes hyperedges, and was given one by itself; put it in a list")
-        rows = np.array([self._indices(of, each) for each in hyperedges], np.int64)
-        asked = Relation(of.name, of.modalities, rows.reshape(-1, of.arity), np.zeros(len(rows)))
-        return predict(self.learned, asked) + self.learner.past.mean_of(of)
+        return self._answers().score(self._relation(relation), hyperedges)
 
     def complete(
         self, relation: str, known: Mapping[str, Id], missing: str, *, top: int = 10
@@ -174,28 +168,7 @@ class HyperLearn:
 
         Raises UserError for an unknown relation, modality or item, and if what is missing is known.
         """
-        of = self._relation(relation)
-        for name in (*known, missing):
-            of.place_of(name)
-        if missing in known:
-            raise UserError(
-                f"'{missing}' is asked for, and given as {known[missing]!r}; leave it out of what "
-                "is known"
-            )
-        _check_top(top)
-        query_R = np.ones(self.config.model.dim)
-        bias = self.learner.past.mean_of(of)
-        for name in of.modalities:
-            if name == missing:
-                continue
-            rows, biases = self.factors[name], self.learned.biases[of.name][name]
-            if name in known:
-                item = self.data.modality(name).index_of(known[name])
-                query_R, bias = query_R * rows[item], bias + float(biases[item])
-            else:
-                query_R, bias = query_R * rows.mean(0), bias + float(biases.mean())
-        score_N = self.factors[missing] @ query_R + self.learned.biases[of.name][missing] + bias
-        return self._best(missing, score_N, top)
+        return self._answers().complete(self._relation(relation), known, missing, top)
 
     def similar(
         self, modality: str, item: Id, *, across: str | None = None, top: int = 10
@@ -210,14 +183,7 @@ class HyperLearn:
 
         Raises UserError for an unknown modality or item, and for `top` below 1.
         """
-        _check_top(top)
-        at, target = self.data.modality(modality).index_of(item), across or modality
-        own_R, rows_NR = self.factors[modality][at], self.factors[self.data.modality(target).name]
-        lengths_N = np.linalg.norm(rows_NR, axis=1) * np.linalg.norm(own_R)
-        cosine_N = rows_NR @ own_R / np.maximum(lengths_N, 1e-12)
-        if target == modality:
-            cosine_N[at] = -np.inf
-        return self._best(target, cosine_N, min(top, len(cosine_N) - (target == modality)))
+        return self._answers().similar(modality, item, across or modality, top)
 
     def add_modality(
         self,
@@ -366,36 +332,5 @@ class HyperLearn:
             raise UserError(f"which relation? there are {', '.join(self.data.relations)}")
         return next(iter(self.data.relations.values()))
 
-    def _indices(self, relation: Relation, hyperedge: Hyperedge) -> list[int]:
-        if not isinstance(hyperedge, Mapping):
-            hyperedge = _by_modality(relation, hyperedge)
-        for name in hyperedge:
-            relation.place_of(name)
-        lacking = [name for name in relation.modalities if name not in hyperedge]
-        if lacking:
-            raise UserError(f"a hyperedge of '{relation.name}' needs an item of '{lacking[0]}'")
-        return [self.data.modality(n).index_of(hyperedge[n]) for n in relation.modalities]
-
-    def _best(self, name: str, score_N: np.ndarray, top: int) -> list[tuple[Id, float]]:
-        modality = self.data.modality(name)
-        order = np.argsort(-score_N, kind="stable")[:top]
-        return [(modality.id_of(int(at)), float(score_N[at])) for at in order]
-
-
-def _by_modality(relation: Relation, hyperedge: Sequence[Id]) -> dict[str, Id]:
-    """Raises UserError unless it has an id for each modality."""
-    names = relation.modalities
-    if isinstance(hyperedge, str) or not isinstance(hyperedge, Iterable):
-        raise UserError(f"a hyperedge is {hyperedge!r}; give the ids of {', '.join(names)}")
-    ids = list(hyperedge)
-    if len(ids) != len(names):
-        raise UserError(
-            f"a hyperedge of '{relation.name}' has {len(ids)} items; it joins {len(names)}: "
-            f"{', '.join(names)}"
-        )
-    return dict(zip(names, ids, strict=True))
-
-
-def _check_top(top: int) -> None:
-    if top < 1:
-        raise UserError(f"top is {top}; it must be at least 1")
+    def _answers(self) -> Answers:
+        return Answers(self.data, self.learned, self.learner.past)
