@@ -49,6 +49,16 @@ class LossConfig(Component):
     """Weight of 1/2 tr(F^T L F) / N of each modality."""
 
 
+class JoinConfig(Component):
+    """How training goes on with modalities that join others, which begin where they stood."""
+
+    alone: Count = 20
+    """Iterations in which the newcomers alone are trained, on the others as they stand. They cost
+    little: the others' factors are made once."""
+    warm_up: Count = 10
+    """Iterations after those, over which the learning rate of all rises; 0: it is all there."""
+
+
 class EvaluateConfig(Component):
     """When and how validation hyperedges are scored."""
 
@@ -103,6 +113,7 @@ class TrainConfig(Component):
     loss: LossConfig = LossConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
+    join: JoinConfig = JoinConfig()
 
     @property
     def stale(self) -> bool:

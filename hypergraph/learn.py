@@ -312,6 +312,7 @@ class HyperLearn:
     ) -> None:
         self.learner.load(states, relations_of, reset_rows)
         self.learner.take_on_past(past, reset_rows)
+        self.learner.welcome({relation for name in states for relation in relations_of[name]})
         self._learned = None
 
     def _held_out(self, part: str) -> HeldOut | None:

@@ -38,6 +38,11 @@ class Past:
         valued = [each for each in all_ if each.values is not None]
         return cls(_joined(all_), {each.name: before.mean_of(each) for each in valued})
 
+    @property
+    def modalities(self) -> set[str]:
+        """Those that something was learned of."""
+        return {name for relation in self.trained_on for name in relation.modalities}
+
     def and_then(self, later: Past) -> Past:
         """Both, with the later's means."""
         return Past(_joined([*self.trained_on, *later.trained_on]), {**self.means, **later.means})

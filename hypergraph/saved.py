@@ -30,7 +30,7 @@ from hypergraph.past import Past
 from hypergraph.run_folder import MODEL
 from hypergraph.train.learner import Factors, State
 
-FORMAT = "hypergraph-model-4"
+FORMAT = "hypergraph-model-5"
 
 Items: TypeAlias = dict[str, tuple[int, str]]
 """Modality -> number of items, and a digest of their ids."""

@@ -60,6 +60,9 @@ class FactorNet(nn.Module):
     would cancel in their sum, and every factor sit at a saddle. Features add an R-vector of about
     half their size. Initial values are drawn from PyTorch's global generator.
 
+    Attributes:
+        level: what the free parameters are multiplied by; 1 but for a net that began at one.
+
     Args:
         num_items: N.
         rank: R.
@@ -86,12 +89,26 @@ class FactorNet(nn.Module):
         self.factor = nn.Parameter(torch.empty(num_items, rank).uniform_(0, 2 * scale))
         self.seen_N1: torch.Tensor | None
         known = None if seen_N is None or seen_N.all() else seen_N[:, None]
+        self.scale = scale
+        self.level: torch.Tensor
+        self.register_buffer("level", torch.ones(()))
         self.register_buffer("seen_N1", known, persistent=False)
         self.encoder: nn.Parameter | None = None
         if feature_dim is not None:
             bound = scale / max(feature_dim, 1) ** 0.5
             self.encoder = nn.Parameter(torch.empty(feature_dim, rank).uniform_(-bound, bound))
         self.diffusion = Diffusion(rank, order=order, steps=steps) if steps else None
+
+    def begin_at_one(self) -> None:
+        """Let the mean of the rows be one, without features and diffusion.
+
+        The parameters stay of the size they begin with, the rows are a multiple of them: for an
+        optimiser that takes steps of one size, as Adam does, they are as quick to learn as others.
+        """
+        with torch.no_grad():
+            rows_NR = self.factor * self.level
+            self.level.fill_(1 / self.scale)
+            self.factor.copy_((1 + rows_NR - rows_NR.mean()) * self.scale)
 
     def forward(
         self,
@@ -106,7 +123,7 @@ class FactorNet(nn.Module):
 
         Raises UserError if features are missing or of another width.
         """
-        factor_NR = mean_for_unseen(self.factor, self.seen_N1)
+        factor_NR = mean_for_unseen(self.factor, self.seen_N1) * self.level
         width = None if features_ND is None else features_ND.shape[1]
         if width != (None if self.encoder is None else self.encoder.shape[0]):
             expected = "none" if self.encoder is None else f"a width of {self.encoder.shape[0]}"

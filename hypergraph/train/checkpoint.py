@@ -28,7 +28,7 @@ from hypergraph.past import Past
 from hypergraph.train.fit import Progress
 from hypergraph.train.learner import Learner, Parts, State
 
-FORMAT = "hypergraph-checkpoint-3"
+FORMAT = "hypergraph-checkpoint-4"
 
 
 @dataclass(frozen=True)

@@ -84,7 +84,8 @@ class Fit:
         if config.stale and not progress.stopped:
             self.learner.hear()
         while not progress.stopped:
-            losses, done = self._by_itself() if config.stale else self._together()
+            apart = config.stale and not self.learner.alone
+            losses, done = self._by_itself() if apart else self._together()
             over = done >= self._last
             looked = over or done // config.evaluate.every > scored
             if looked:
@@ -109,7 +110,10 @@ class Fit:
 
     def _together(self) -> tuple[dict[str, float], int]:
         """One iteration of all; its losses, and how many are done."""
-        return self.learner.iterate(), self.learner.iterations
+        losses = self.learner.iterate()
+        if self.learner.config.stale and not self.learner.alone:
+            self.learner.hear()  # from now on each goes by itself
+        return losses, self.learner.iterations
 
     def _by_itself(self) -> tuple[dict[str, float], int]:
         """Iterations, at least one, and an exchange; the last losses, how many all have done."""

@@ -61,7 +61,6 @@ class Learner:
         exchange_wall_s: seconds by the clock in exchanges, waiting for other ranks included.
         iterations: done by this rank.
         past: what the models that it began with were trained on.
-        begun: the own modalities that began with a state of theirs.
     """
 
     data: MultimodalHypergraph
@@ -74,7 +73,6 @@ class Learner:
     heard: dict[str, View] = field(default_factory=dict)
     kept: dict[str, State] = field(default_factory=dict)
     past: Past = field(default_factory=Past)
-    begun: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         own = self.placement.of_rank(self.comm.rank)
@@ -87,11 +85,15 @@ class Learner:
         self.batches = make_batches(self.data, self.config, here)
 
     def iterate(self) -> dict[str, float]:
-        """One step of every own modality; a collective call in exact mode. Its losses by name."""
+        """One step of the own modalities; its losses by name.
+
+        A collective call in exact mode, and while newcomers are trained alone.
+        """
         before, delivered = cpu_s(), self.exchange.deliver_cpu_s
-        batches = [batches.next() for batches in self.batches]
-        own = self._views()
-        if self.config.stale:
+        trained = self.alone or set(self.data.modalities)
+        batches = [of.next() for of in self.batches if trained & set(of.modalities)]
+        own = self._views(trained)
+        if self.config.stale and not self.alone:
             seen = {batch.relation: self._heard(own, batch) for batch in batches}
         else:
             start = time.monotonic()
@@ -100,13 +102,32 @@ class Learner:
         found: dict[str, torch.Tensor] = {}
         for site in self.sites:
             losses = site.loss(own, seen, batches)
-            site.step(losses)
+            site.step(losses, self._rate)
             found |= {name: loss.detach() for name, loss in losses.items()}
         # only here, so that no device is waited for before all have begun
         values = {name: float(loss) for name, loss in found.items()}
         self.iterations += 1
         self.compute_s += cpu_s() - before - (self.exchange.deliver_cpu_s - delivered)
         return values
+
+    @property
+    def newcomers(self) -> set[str]:
+        """Modalities, of whatever rank, that nothing is known of where others began with a past."""
+        return set(self.data.modalities) - self.past.modalities if self.past.trained_on else set()
+
+    @property
+    def alone(self) -> set[str]:
+        """The newcomers, while they alone are trained."""
+        return self.newcomers if self.iterations < self.config.join.alone else set()
+
+    @property
+    def _rate(self) -> float:
+        """Of the config's learning rate: Adam's first steps are large, and others stand well."""
+        join = self.config.join
+        done = self.iterations - join.alone
+        if not self.newcomers or not 0 <= done < join.warm_up:
+            return 1.0
+        return (done + 1) / join.warm_up
 
     def hear(self) -> None:
         """Take in all factors of the other ranks; a collective call, for stale mode."""
@@ -175,10 +196,7 @@ class Learner:
         relations_of: Mapping[str, Sequence[str]] | None = None,
         reset_rows: Collection[str] = (),
     ) -> None:
-        """Take on states by modality.
-
-        A modality without one stays as it is; but a new one that joins a relation that was there
-        without it begins at one, so that what was predicted of that relation still is.
+        """Take on states by modality; one without stays as it is.
 
         Args:
             relations_of: the relations that each was in; None: the same as here.
@@ -189,12 +207,21 @@ class Learner:
         for name in reset_rows:
             self.data.modality(name)
         relations_of = relations_of or self.data.relation_names
-        there = {relation for name in states for relation in relations_of[name]}
         for name, net in self._nets().items():
             if name in states:
                 net.take_on(states[name], relations_of[name], rows=name not in reset_rows)
-                self.begun.add(name)
-            elif not self.iterations and name not in self.begun and there & set(net.relations):
+        for site in self.sites:
+            site.standing.clear()
+
+    def welcome(self, relations: Collection[str]) -> None:
+        """Let newcomers to relations that were there without them begin at one.
+
+        What was predicted of these relations still is, then. Who was trained here is no newcomer.
+        """
+        if self.iterations:
+            return
+        for name, net in self._nets().items():
+            if name in self.newcomers and set(relations) & set(net.relations):
                 net.begin_at_one()
 
     def take_on_past(self, past: Past, reset_rows: Collection[str] = ()) -> None:
@@ -249,8 +276,8 @@ class Learner:
     def _nets(self) -> dict[str, ModalityNet]:
         return {name: net for site in self.sites for name, net in site.nets.items()}
 
-    def _views(self) -> dict[str, View]:
-        return {name: view for site in self.sites for name, view in site.views().items()}
+    def _views(self, trained: Collection[str] | None = None) -> dict[str, View]:
+        return {name: view for site in self.sites for name, view in site.views(trained).items()}
 
     def _heard(self, own: dict[str, View], batch: Batch) -> dict[str, View]:
         views = own | self.heard

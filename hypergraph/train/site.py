@@ -89,8 +89,7 @@ class ModalityNet(nn.Module):
 
     def begin_at_one(self) -> None:
         """Begin where the product with this factor leaves what the others predict as it is."""
-        with torch.no_grad():
-            self.net.factor.add_(1 - self.net.factor.mean())
+        self.net.begin_at_one()
 
     def note_seen(self, relation: str, items_n: torch.Tensor, *, rows: bool = True) -> None:
         """Some items' rows, and biases in a relation, were learned: no mean stands in for them."""
@@ -111,7 +110,8 @@ class ModalityNet(nn.Module):
         bias = self.bias.detach().clone()
         if len(state["bias"]) != self.size:
             raise UserError(f"what is loaded is of {len(state['bias'])} items, not {self.size}")
-        state = state if rows else {**state, "net.factor": self.net.factor}
+        own = {key: getattr(self.net, key) for key in ("factor", "level")}
+        state = state if rows else {**state, **{f"net.{key}": own[key] for key in own}}
         for number, name in enumerate(self.relations):
             if name in relations:
                 bias[:, number] = state["bias"][:, list(relations).index(name)]
@@ -139,10 +139,22 @@ class Site:
         self.relations = [r for r in data.relations.values() if set(names) & set(r.modalities)]
         self.means = {relation.name: relation.mean for relation in self.relations}
         self.optimizer = make_optimizer(config.optimizer, nn.ModuleList(self.nets.values()))
+        self.standing: dict[str, View] = {}
 
-    def views(self) -> dict[str, View]:
-        """Each of its modalities, with gradients."""
-        return {name: net() for name, net in self.nets.items()}
+    def views(self, trained: Collection[str] | None = None) -> dict[str, View]:
+        """Each of its modalities, with gradients.
+
+        Args:
+            trained: the only ones that are trained now; the others' views are made once, without
+                gradients. None: all.
+        """
+        if trained is None or set(self.nets) <= set(trained):
+            self.standing.clear()
+            return {name: net() for name, net in self.nets.items()}
+        with torch.no_grad():
+            for name in set(self.nets) - set(trained) - set(self.standing):
+                self.standing[name] = self.nets[name]()
+        return {n: net() if n in trained else self.standing[n] for n, net in self.nets.items()}
 
     def loss(
         self,
@@ -150,11 +162,15 @@ class Site:
         seen: Mapping[str, Mapping[str, View]],
         batches: Sequence[Batch],
     ) -> dict[str, torch.Tensor]:
-        """The relations' losses, and the smoothness of its own modalities, by name."""
+        """The relations' losses, and the smoothness of its own modalities, by name.
+
+        Of those that are trained: whose views have gradients.
+        """
+        trained = {name for name in self.nets if own[name].rows_SR.requires_grad}
         losses = {}
         for batch in batches:
             relation = next((r for r in self.relations if r.name == batch.relation), None)
-            if relation is None:
+            if relation is None or not trained & set(relation.modalities):
                 continue
             views = [
                 view if name in self.nets else view.detached(self.device)
@@ -165,7 +181,7 @@ class Site:
             )
         weight = self.config.loss.smoothness
         for name, net in self.nets.items():
-            if net.laplacian is not None and weight:
+            if net.laplacian is not None and weight and name in trained:
                 losses[f"smoothness of {name}"] = weight * smoothness(
                     own[name].rows_SR, net.laplacian
                 )
@@ -180,8 +196,15 @@ class Site:
                     items_n = torch.from_numpy(relation.column(name))
                     net.note_seen(relation.name, items_n, rows=name not in reset_rows)
 
-    def step(self, losses: Mapping[str, torch.Tensor]) -> None:
-        """One optimiser step down the sum of losses; gradients are clipped by modality."""
+    def step(self, losses: Mapping[str, torch.Tensor], rate: float = 1.0) -> None:
+        """One optimiser step down the sum of losses, if there are any.
+
+        Gradients are clipped by modality; `rate` is of the config's learning rate.
+        """
+        if not losses:
+            return
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate * self.config.optimizer.lr
         self.optimizer.zero_grad()
         torch.stack(list(losses.values())).sum().backward()
         if self.config.optimizer.clip_norm:

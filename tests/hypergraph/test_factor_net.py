@@ -63,9 +63,23 @@ def test_diffusion_is_the_recurrence_written_out():
 
 def test_without_steps_there_is_nothing_but_the_factor():
     made = net(steps=0)
-    assert made(operator()) is made.factor
+    assert made(operator()).equal(made.factor)
     assert [name for name, _ in made.named_parameters()] == ["factor"]
     assert Diffusion(4, order=2, steps=0)(made.factor, None) is made.factor
+
+
+def test_one_that_begins_at_one_keeps_its_spread_and_moves_as_far_for_its_size():
+    """In steps of one size, as Adam's; and is the same if told twice."""
+    made, other = net(steps=0), net(steps=0)
+    made.begin_at_one()
+    made.begin_at_one()
+    rows, others = made().detach(), other().detach()
+    torch.testing.assert_close(rows - 1, others - others.mean())
+    for each in (made, other):
+        adam = torch.optim.Adam(each.parameters(), lr=0.01)
+        each().sum().backward()
+        adam.step()
+    torch.testing.assert_close(rows - made(), (others - other()) / made.scale)
 
 
 def test_without_a_graph_no_item_hears_another():

@@ -25,7 +25,7 @@ from hvdtma.errors import INTERRUPTED, Interrupted, UserError
 from hvdtma.interrupt import Interrupt
 from hvdtma.train.folder import Beginning
 from hypergraph import HyperLearn, MultimodalHypergraph, Relation
-from hypergraph.config import RunConfig
+from hypergraph.config import DataConfig, RunConfig
 from hypergraph.run import open_run, train_run
 from hypergraph.run_folder import RunFolder
 from hypergraph.train.checkpoint import read_checkpoint
@@ -183,6 +183,29 @@ def test_what_a_run_began_with_is_known_after_an_interruption(data, tmp_path):
     assert {each.name for each in past.trained_on} == {"before", "all", "rating"}
     assert past.means == open_run(whole.run).past.means
     assert set(past.means) == {"before", "rating"}
+
+
+@pytest.mark.parametrize("ranks", [1, 3])
+@pytest.mark.parametrize("iteration", [2, 6])
+def test_a_newcomer_goes_on_joining_after_an_interruption(data, tmp_path, ranks, iteration):
+    """While it alone is trained, and while the learning rate rises; from its level, too."""
+    graph = small_graph(3)
+    pairs = Relation("all", ("m0", "m1"), graph.relation("all").indices[:, :2])
+    smaller = MultimodalHypergraph.of([graph.modality(name) for name in pairs.modalities], [pairs])
+    smaller.save(tmp_path / "g.zarr")
+
+    def without_held_out(path, run, **changes):
+        data = DataConfig(hypergraph=path, relation="all", valid=0, test=0)
+        return config_of(path, tmp_path / run, **changes).model_copy(update={"data": data})
+
+    run_of(without_held_out(tmp_path / "g.zarr", "warm"))
+    warm = {"warm_start": str(tmp_path / "warm"), "join": {"alone": 3, "warm_up": 5}}
+    whole, config = (without_held_out(data, name, **warm) for name in ("whole", "run"))
+    run_of(whole, ranks)
+    cut_short(config, ranks, iteration)
+    run_of(config, ranks, Beginning.RESUME)
+    assert_same(learned(config), learned(whole))
+    assert max(value.max() for key, value in learned(whole).items() if "level" in key) > 2
 
 
 def test_early_stopping_counts_on(data, tmp_path):

@@ -252,7 +252,7 @@ def test_what_a_newcomer_joins_is_predicted_as_before(graph, model):
     larger = graph.with_modality(Modality("new", 7)).with_modality(Modality("other", 2))
     larger = larger.with_relation(joined).with_relation(apart)
     before = HyperLearn(graph, model.config)
-    before.learner.load(model.learner.states())
+    before.begin_with(model)
     fresh = HyperLearn(larger, model.config)
     again = HyperLearn(larger, model.config).begin_with(before)
     assert again.factors["new"].mean() == pytest.approx(1)
