@@ -2,12 +2,15 @@
 
     python benchmarks/hyperlearn_joining.py medium --artworks A.csv.gz
     python benchmarks/hyperlearn_joining.py subject --artworks A.csv.gz --subjects S.csv.gz
+    python benchmarks/hyperlearn_joining.py subject --artworks A.csv.gz --subjects S.csv.gz \
+        --relation subject
 
-Tate, twice: the medium joins artwork, artist and century (their relation becomes one of four), and
-the subject joins those four (with a relation of its own). Held out are hyperedges of the relation
-of four. For each seed the model without the newcomer is trained for `--seconds` of CPU time, on
+Tate: the medium joins artwork, artist and century (their relation becomes one of four), or the
+subject joins those four (with a relation of its own). Held out are hyperedges of the relation of
+four, or of the subject's. For each seed the model without the newcomer is trained for `--seconds` of CPU time, on
 graphs inside modalities that are made without it too; then three are trained with it: from the
-start, from where the one without it stands, and the same with artworks' rows reset (`begin_with`).
+start, from where the one without it stands (`begin_with`: alone at first, then all), and the same
+with artworks' rows reset.
 
 Prints a Markdown table: the best validation MRR from the start, after how many seconds each had
 99 % of it (the maximum itself, of a noisy curve that has flattened, may come at any time), and what
@@ -35,7 +38,6 @@ from hypergraph.data.split import split_relation
 from hypergraph.scoring import HeldOut, held_out, score
 from hypergraph.train.learner import Factors
 
-RELATION = "artwork"
 NEARLY = 0.99  # of the best
 JOINED = {"joined": (), "joined, rows reset": ("artwork",)}
 Curve = list[tuple[float, float]]
@@ -52,6 +54,7 @@ def main(
     newcomer: Annotated[Newcomer, typer.Argument()],
     artworks: Annotated[Path, typer.Option(help="Tate's table.")],
     subjects: Annotated[Path | None, typer.Option(help="Its other one, for subjects.")] = None,
+    relation: Annotated[str, typer.Option(help="What is held out of.")] = "artwork",
     seeds: Annotated[int, typer.Option()] = 3,
     first_seed: Annotated[int, typer.Option()] = 0,
     seconds: Annotated[float, typer.Option(help="Of training, each; CPU time.")] = 60,
@@ -74,18 +77,18 @@ def main(
                 "optimizer": {"lr": lr},
             }
         )
-        shares.append(one(graph, newcomer.value, config, seconds))
+        shares.append(one(graph, newcomer.value, relation, config, seconds))
     medians = [f"{median(of):.2f}" for of in zip(*shares, strict=True)]
     row = [newcomer.value, "median", *[""] * (1 + len(ways)), *medians, *[""] * len(ways)]
     print("| " + " | ".join(row) + " |")
 
 
 def one(
-    graph: MultimodalHypergraph, newcomer: str, config: TrainConfig, seconds: float
+    graph: MultimodalHypergraph, newcomer: str, relation: str, config: TrainConfig, seconds: float
 ) -> list[float]:
     """Of one seed: the joined ones' times as shares of the other's; infinite if it never came."""
-    split = split_relation(graph, RELATION, seed=config.seed)
-    train = split.train.relation(RELATION)
+    split = split_relation(graph, relation, seed=config.seed)
+    train = split.train.relation(relation)
     valid = held_out(split.valid, train, split.test).sample(1000, config.seed)
     test = held_out(split.test, train, split.valid)
     before = HyperLearn(without(split.train, newcomer), config)

@@ -262,6 +262,10 @@ class HyperLearn:
     ) -> HyperLearn:
         """Let the modalities of another model, or of a saved one, begin where it stands; self.
 
+        A modality of this one that the other, if it was trained, knows nothing of is a newcomer.
+        In a relation that was there without it, it begins at one, which leaves what is predicted
+        as it was. `fit` trains newcomers alone at first, then all at a rate that rises
+        (`config.join`): the first steps of a fresh optimiser would undo much of what others know.
         A collective call.
 
         Args:
