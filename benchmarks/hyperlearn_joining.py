@@ -7,10 +7,10 @@
 
 Tate: the medium joins artwork, artist and century (their relation becomes one of four), or the
 subject joins those four (with a relation of its own). Held out are hyperedges of the relation of
-four, or of the subject's. For each seed the model without the newcomer is trained for `--seconds` of CPU time, on
-graphs inside modalities that are made without it too; then three are trained with it: from the
-start, from where the one without it stands (`begin_with`: alone at first, then all), and the same
-with artworks' rows reset.
+four, or of the subject's. For each seed the model without the newcomer is trained for `--seconds`
+of CPU time, on graphs inside modalities that are made without it too; then three are trained with
+it: from the start, from where the one without it stands (`begin_with`: alone at first, then all),
+and the same with artworks' rows reset.
 
 Prints a Markdown table: the best validation MRR from the start, after how many seconds each had
 99 % of it (the maximum itself, of a noisy curve that has flattened, may come at any time), and what
