@@ -53,8 +53,8 @@ class JoinConfig(Component):
     """How training goes on with modalities that join others, which begin where they stood."""
 
     alone: Count = 20
-    """Iterations in which the newcomers alone are trained, on the others as they stand. They cost
-    little: the others' factors are made once."""
+    """Of the iterations the first in which newcomers alone are trained, on the others as they
+    stand. They cost little: the others' factors are made once."""
     warm_up: Count = 10
     """Iterations after those, over which the learning rate of all rises; 0: it is all there."""
 

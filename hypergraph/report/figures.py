@@ -97,7 +97,7 @@ def loss_plot(log: RunLog) -> Plot | None:
     log_axis = {"type": "log", "tickformat": "~g", "dtick": 1 if many else None}
     figure = go.Figure(lines, _over_time(unit, **log_axis))
     figure.update_layout(showlegend=len(lines) > 1)
-    caption = "Of one batch of each relation, at each score."
+    caption = "Of one batch of each relation that is trained then, at each score."
     if len(lines) > 1:
         caption += " Thin: the terms that it is the sum of."
     return Plot("Loss over training time", caption, figure, wide=True)

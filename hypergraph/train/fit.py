@@ -109,7 +109,7 @@ class Fit:
         return inf if iterations is None else (self.progress.begun or 0) + iterations
 
     def _together(self) -> tuple[dict[str, float], int]:
-        """One iteration of all; its losses, and how many are done."""
+        """One iteration of all ranks in step; its losses, and how many are done."""
         losses = self.learner.iterate()
         if self.learner.config.stale and not self.learner.alone:
             self.learner.hear()  # from now on each goes by itself
@@ -169,10 +169,11 @@ class Fit:
     def _keep_best(self, metrics: dict[str, float], done: int) -> None:
         progress = self.progress
         before, progress.scored_on = progress.scored_on, self._scored_on
-        better = (
+        better = bool(
             not metrics
             or not progress.best_score
             or progress.scored_on != before
+            or self.learner.alone  # who is scored may stand still
             or self._value(metrics) > self._value(progress.best_score)
         )
         progress.since_best = 0 if better else progress.since_best + 1

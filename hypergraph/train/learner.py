@@ -61,6 +61,7 @@ class Learner:
         exchange_wall_s: seconds by the clock in exchanges, waiting for other ranks included.
         iterations: done by this rank.
         past: what the models that it began with were trained on.
+        newcomers: modalities, of whatever rank, that these models knew nothing of.
     """
 
     data: MultimodalHypergraph
@@ -73,6 +74,7 @@ class Learner:
     heard: dict[str, View] = field(default_factory=dict)
     kept: dict[str, State] = field(default_factory=dict)
     past: Past = field(default_factory=Past)
+    newcomers: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         own = self.placement.of_rank(self.comm.rank)
@@ -109,11 +111,6 @@ class Learner:
         self.iterations += 1
         self.compute_s += cpu_s() - before - (self.exchange.deliver_cpu_s - delivered)
         return values
-
-    @property
-    def newcomers(self) -> set[str]:
-        """Modalities, of whatever rank, that nothing is known of where others began with a past."""
-        return set(self.data.modalities) - self.past.modalities if self.past.trained_on else set()
 
     @property
     def alone(self) -> set[str]:
@@ -216,7 +213,7 @@ class Learner:
     def welcome(self, relations: Collection[str]) -> None:
         """Let newcomers to relations that were there without them begin at one.
 
-        What was predicted of these relations still is, then. Who was trained here is no newcomer.
+        What was predicted of these relations still is, then. Not once they are being trained.
         """
         if self.iterations:
             return
@@ -225,8 +222,13 @@ class Learner:
                 net.begin_at_one()
 
     def take_on_past(self, past: Past, reset_rows: Collection[str] = ()) -> None:
-        """Know what the states that are loaded were trained on, but for rows that were reset."""
+        """Know what the states that are loaded were trained on, but for rows that were reset.
+
+        Before it trains itself, what is not among it is a newcomer.
+        """
         self.past = self.past.and_then(past)
+        if self.past.trained_on and not self.iterations:
+            self.newcomers = set(self.data.modalities) - self.past.modalities
         for site in self.sites:
             site.take_on_past(self.past, reset_rows)
 

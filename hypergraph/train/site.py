@@ -110,8 +110,8 @@ class ModalityNet(nn.Module):
         bias = self.bias.detach().clone()
         if len(state["bias"]) != self.size:
             raise UserError(f"what is loaded is of {len(state['bias'])} items, not {self.size}")
-        own = {key: getattr(self.net, key) for key in ("factor", "level")}
-        state = state if rows else {**state, **{f"net.{key}": own[key] for key in own}}
+        own = {f"net.{key}": getattr(self.net, key) for key in ("factor", "level")}
+        state = state if rows else {**state, **own}
         for number, name in enumerate(self.relations):
             if name in relations:
                 bias[:, number] = state["bias"][:, list(relations).index(name)]

@@ -5,7 +5,7 @@ import pytest
 from small_learning import config_of, small_graph
 
 from hvdtma.comm import InProcessGroup, Single
-from hypergraph import HyperLearn, Modality, Relation
+from hypergraph import HyperLearn, Modality, Relation, split_relation
 from hypergraph.config import JoinConfig
 from hypergraph.train.site import ModalityNet
 
@@ -95,6 +95,33 @@ def test_without_newcomers_nothing_is_other_than_plain_training(before, join):
         )
         for _ in range(4):
             assert plain.iterate() == other.iterate()
+
+
+def test_scores_while_newcomers_are_alone_do_not_stop_training():
+    """What is scored may stand still all that time."""
+    model = HyperLearn(split_relation(small_graph(3), "all"), config_of(iterations=5)).fit()
+    tags = Relation("tag", ("m0", "tag"), [[item, item % 5] for item in range(30)])
+    patient = config_of(join={"alone": 20}, evaluate={"every": 2, "patience": 3})
+    scores = []
+    model.add_modality(Modality("tag", 5), tags, config=patient).fit(scores.append)
+    alone, later = scores[:9], scores[9:]
+    assert len({score["valid"]["mrr"] for score in alone}) == 1
+    assert len({score["valid"]["mrr"] for score in later}) > 1
+
+
+def test_who_trains_itself_has_no_newcomers(before):
+    """Whatever it begins with then; ranks that have done unlike many iterations go on together."""
+
+    def train(comm):
+        config = config_of(exchange_s=0.02, iterations=ALONE - 1, join=JOIN, precision="float64")
+        model = HyperLearn(with_newcomer(), config, comm=comm).fit()
+        rows = model.factors["new"]
+        model.begin_with(before)
+        np.testing.assert_array_equal(model.factors["new"], rows)
+        assert not model.learner.newcomers
+        return model.fit().learner.iterations
+
+    assert min(InProcessGroup(2).run(train)) >= 2 * (ALONE - 1)
 
 
 @pytest.mark.parametrize("ranks", [2, 4])
