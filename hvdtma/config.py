@@ -290,12 +290,13 @@ def load_as(kind: type[C], path: str | Path, overrides: list[str] | None = None)
             raise UserError(f"'{override}' is no override; write key=value, as in model.hidden=128")
     try:
         loaded = OmegaConf.load(path)
+        if OmegaConf.is_list(loaded):
+            raise UserError(f"{path} holds a list; a config is keys and values")
         merged = OmegaConf.merge(loaded, OmegaConf.from_dotlist(list(overrides or [])))
         values = OmegaConf.to_container(merged, resolve=True)
     except (OmegaConfBaseException, YAMLError, ValueError) as error:
         raise UserError(f"{path} cannot be read: {error}") from error
-    if not isinstance(values, dict):
-        raise UserError(f"{path} holds a list; a config is keys and values")
+    assert isinstance(values, dict)
     return parse_as(kind, values, source=str(path))
 
 

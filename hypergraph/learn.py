@@ -305,7 +305,7 @@ class HyperLearn:
         self._take_on(states, other.data.relation_names, other.past, reset_rows)
 
     def _take_saved(self, saved: Saved, reset_rows: Collection[str] = ()) -> None:
-        saved.check(self.data)
+        check_items(str(saved.path), saved.items, self.data)
         self._take_on(saved.states, saved.relations_of, saved.past, reset_rows)
 
     def _take_on(

@@ -19,8 +19,6 @@ from typing import TypeAlias
 import numpy as np
 import torch
 import xxhash
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 
 from hvdtma.errors import UserError
 from hvdtma.files import replacing
@@ -28,6 +26,7 @@ from hypergraph.config import TrainConfig
 from hypergraph.data import Modality, MultimodalHypergraph
 from hypergraph.past import Past
 from hypergraph.run_folder import MODEL
+from hypergraph.tensor_file import NotWhole, packed, unpacked
 from hypergraph.train.learner import Factors, State
 
 FORMAT = "hypergraph-model-5"
@@ -52,10 +51,6 @@ class Saved:
     rows: dict[str, np.ndarray]
     best: dict[str, float]
     past: Past
-
-    def check(self, data: MultimodalHypergraph) -> None:
-        """Raises UserError if a modality is missing in the data, or is of other items there."""
-        check_items(str(self.path), self.items, data)
 
 
 def items_of(data: MultimodalHypergraph) -> Items:
@@ -105,14 +100,14 @@ def write_saved(
         tensors[json.dumps([name, "factor"])] = torch.from_numpy(learned.rows[name]).contiguous()
     facts = {
         "format": FORMAT,
-        "config": config.model_dump_json(include=set(TrainConfig.model_fields)),
-        "items": json.dumps(items_of(data)),
-        "relations_of": json.dumps(data.relation_names),
-        "best": json.dumps(best),
-        "past": json.dumps(past.facts()),
+        "config": config.model_dump(mode="json", include=set(TrainConfig.model_fields)),
+        "items": items_of(data),
+        "relations_of": data.relation_names,
+        "best": best,
+        "past": past.facts(),
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    content = save(tensors, metadata=facts)
+    content = packed(tensors, facts)
     with replacing(path) as beside:
         beside.write_bytes(content)
 
@@ -122,18 +117,16 @@ def read_saved(path: Path) -> Saved:
     if path.is_dir():
         raise UserError(f"{path} is a folder, no model; that of a run is {MODEL} in its folder")
     try:
-        with safe_open(path, framework="pt") as file:
-            facts = file.metadata() or {}
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        tensors, facts = unpacked(path.read_bytes())
     except FileNotFoundError:
         raise UserError(f"no model at {path}; model.save(path) writes one") from None
     except OSError as error:
         raise UserError(f"{path} cannot be read as a model: {error}") from error
-    except SafetensorError as error:
-        raise UserError(f"{path} is no model, or damaged: {error}") from error
-    if facts.get("format") != FORMAT:
-        raise UserError(f"{path} is no model of this package")
-    items = {name: (size, ids) for name, (size, ids) in json.loads(facts["items"]).items()}
+    except NotWhole:
+        raise UserError(f"{path} is no model of this package, or damaged") from None
+    if facts["format"] != FORMAT:
+        raise UserError(f"{path} is of format {facts['format']}; this hypergraph reads {FORMAT}")
+    items = {name: (size, ids) for name, (size, ids) in facts["items"].items()}
     states: dict[str, State] = {name: {} for name in items}
     trained_on: State = {}
     for written, value in tensors.items():
@@ -144,11 +137,11 @@ def read_saved(path: Path) -> Saved:
             trained_on[name] = value
     return Saved(
         path,
-        TrainConfig.model_validate_json(facts["config"]),
+        TrainConfig.model_validate(facts["config"]),
         items,
-        json.loads(facts["relations_of"]),
+        facts["relations_of"],
         states,
         {name: tensors[json.dumps([name, "factor"])].numpy() for name in items},
-        json.loads(facts["best"]),
-        Past.read(json.loads(facts["past"]), trained_on),
+        facts["best"],
+        Past.read(facts["past"], trained_on),
     )

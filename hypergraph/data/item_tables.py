@@ -56,8 +56,10 @@ class Items:
         found = self.ids.lookup(ids) if known else np.full(len(ids), -1, np.int64)
         missing = np.flatnonzero(found < 0)
         if len(missing):
+            lacking = [ids[int(at)].as_py() for at in (missing[:1] if known else missing)]
+            odd = next((each for each in lacking if not _is_integer(each)), lacking[0])
             try:
-                self.modality.index_of(ids[int(missing[0])].as_py())
+                self.modality.index_of(odd)
             except UserError as error:
                 raise UserError(
                     f"{wanted.where}: {error}. Its items are those of '{self.source}': add a row "
@@ -92,6 +94,14 @@ def read_items(name: str, spec: ModalityTables, named: Sequence[Ids]) -> Items:
         return items
     pairs_E2 = np.stack([items.positions(end) for end in ends], 1)
     return replace(items, modality=replace(items.modality, intra=Intra.of(pairs_E2, weights)))
+
+
+def _is_integer(id_: int | str) -> bool:
+    """Whether it is one, or looks as a program writes one: what is none made strings of all."""
+    try:
+        return str(int(id_)) == str(id_)
+    except ValueError:
+        return False
 
 
 def _items(

@@ -7,10 +7,13 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
 from hvdtma.errors import UserError, nearest
 from hypergraph.data.intra import Recipe
 
 TablePath: TypeAlias = str | Path
+NUMBERS_ARE_NAMES = ConfigDict(coerce_numbers_to_str=True)
 
 
 @dataclass(frozen=True)
@@ -24,7 +27,7 @@ class ModalityTables:
         features: table of an id column and columns of numbers (CSV, Parquet), or NPZ of `ids` and
             `feat`, or NPY, whose row i belongs to the integer id i. It names every item.
         id: the id column of features; None: one called id, node or node_id, else the first.
-        neighbours: instead of edges, a recipe to make them by.
+        neighbours: instead of edges, a recipe to make them by, or its kind alone.
     """
 
     edges: TablePath | None = None
@@ -32,14 +35,15 @@ class ModalityTables:
     weight: str | None = None
     features: TablePath | None = None
     id: str | None = None
-    neighbours: Recipe | Mapping[str, Any] | None = None
+    neighbours: Recipe | Mapping[str, Any] | str | None = None
+
+    __pydantic_config__ = NUMBERS_ARE_NAMES
 
     @property
     def recipe(self) -> Recipe | None:
         """The recipe of neighbours, if there is one."""
-        if isinstance(self.neighbours, Mapping):
-            return spec_of(Recipe, self.neighbours, "neighbours")
-        return self.neighbours
+        given = {"kind": self.neighbours} if isinstance(self.neighbours, str) else self.neighbours
+        return None if given is None else spec_of(Recipe, given, "neighbours")
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,8 @@ class RelationTables:
     value: str | None = None
     split: str | None = None
 
+    __pydantic_config__ = NUMBERS_ARE_NAMES
+
     @property
     def column_of(self) -> dict[str, str]:
         """Modality -> id column."""
@@ -70,15 +76,26 @@ Spec = TypeVar("Spec", ModalityTables, RelationTables, Recipe)
 
 
 def spec_of(kind: type[Spec], given: Spec | Mapping[str, Any] | None, where: str) -> Spec:
-    """A value of a kind from plain ones; raises UserError for unknown and missing keys."""
-    if given is not None and not isinstance(given, Mapping):
+    """A value of a kind from plain ones.
+
+    Numbers may stand for names: columns without a header have numbers. Raises UserError for
+    unknown and missing keys, and for values of another type.
+    """
+    if isinstance(given, kind):
         return given
-    values = dict(given or {})
     valid = [field.name for field in fields(kind)]
+    if not isinstance(given, Mapping | None):
+        raise UserError(f"{where} is {given!r}; give keys and values, of {', '.join(valid)}")
+    values = dict(given or {})
     for key in values:
         if key not in valid:
             raise UserError(f"{where} has the unknown key '{key}'; {nearest(str(key), valid)}")
     try:
-        return kind(**values)
-    except TypeError:
-        raise UserError(f"{where} lacks a key; it has {list(values)}, valid: {valid}") from None
+        return TypeAdapter(kind).validate_python(values)
+    except ValidationError as errors:
+        error = errors.errors()[0]
+        if error["type"] == "missing":
+            lacks = f"{where} lacks a key; it has {list(values)}, valid: {valid}"
+            raise UserError(lacks) from None
+        key = str(error["loc"][0])
+        raise UserError(f"{where}: {key} is {values[key]!r}; {error['msg']}") from None

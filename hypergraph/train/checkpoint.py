@@ -17,14 +17,11 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-import xxhash
-from safetensors import SafetensorError
-from safetensors.torch import load, save
-
 from hvdtma.comm.communicator import collect, on_root
 from hvdtma.errors import UserError
 from hvdtma.files import replacing, sync_folder, write_through
 from hypergraph.past import Past
+from hypergraph.tensor_file import NotWhole, packed, unpacked
 from hypergraph.train.fit import Progress
 from hypergraph.train.learner import Learner, Parts, State
 
@@ -93,7 +90,7 @@ def write_checkpoint(path: Path, learner: Learner, progress: Progress, data: str
     tensors = _named("past", [{number: {"": rows_nK} for number, rows_nK in past.items()}])
     for kind, own in learner.parts().items():
         tensors |= _named(kind, collect(comm, own))
-    on_root(comm, lambda: _write(path, tensors, json.dumps(facts)))
+    on_root(comm, lambda: _write(path, packed(tensors, facts)))
 
 
 def _named(kind: str, every: Sequence[dict[str, State]]) -> State:
@@ -106,8 +103,7 @@ def _named(kind: str, every: Sequence[dict[str, State]]) -> State:
     }
 
 
-def _write(path: Path, tensors: State, facts: str) -> None:
-    content = save(tensors, metadata={"facts": facts, "digest": _digest(tensors, facts)})
+def _write(path: Path, content: bytes) -> None:
     with replacing(path) as beside:
         write_through(beside, content)
     sync_folder(path.parent)
@@ -126,16 +122,11 @@ def read_checkpoint(path: Path) -> Checkpoint:
             "(checkpoint.every says how often one is written)"
         ) from None
     try:
-        length = int.from_bytes(content[:8], "little")
-        header = json.loads(content[8 : 8 + length])["__metadata__"]
-        tensors, facts = load(content), json.loads(header["facts"])
-        whole = _digest(tensors, header["facts"]) == header["digest"]
-    except (SafetensorError, ValueError, KeyError, TypeError):
-        whole = False
-    if not whole:
+        tensors, facts = unpacked(content)
+    except NotWhole:
         raise UserError(
             f"{path} is damaged: it is not what was written; --overwrite begins the run anew"
-        )
+        ) from None
     if facts["format"] != FORMAT:
         raise UserError(f"{path} is of format {facts['format']}; this hypergraph reads {FORMAT}")
     progress = Progress(**facts["progress"])
@@ -150,12 +141,3 @@ def _parts(tensors: State) -> Parts:
         kind, name, key = json.loads(whole_name)
         parts[kind].setdefault(name, {})[key] = value
     return parts
-
-
-def _digest(tensors: State, facts: str) -> str:
-    """Of all that is kept."""
-    digest = xxhash.xxh3_128(facts.encode())
-    for name, value in sorted(tensors.items()):
-        digest.update(f"{name} {value.dtype} {list(value.shape)}".encode())
-        digest.update(value.reshape(-1).numpy().data)
-    return digest.hexdigest()

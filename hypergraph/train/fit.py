@@ -123,8 +123,8 @@ class Fit:
             losses = learner.iterate()
             if config.exchange_steps is not None:
                 due = learner.iterations - begun >= config.exchange_steps
-            else:
-                due = learner.comm.clock() >= deadline
+            else:  # nor do others wait long, whom the same signal tells
+                due = learner.comm.clock() >= deadline or learner.asked
             if due or learner.iterations >= self._last:
                 learner.hear()
                 return losses, min(learner.comm.gather(learner.iterations))

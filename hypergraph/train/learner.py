@@ -142,6 +142,11 @@ class Learner:
         self.exchange.asked = self.exchange.told = False
 
     @property
+    def asked(self) -> bool:
+        """Whether this rank asks all to stop."""
+        return self.exchange.asked
+
+    @property
     def told(self) -> bool:
         """Whether a rank asked to stop: the same on all, as of the last exchange."""
         return self.exchange.told

@@ -80,6 +80,9 @@ def test_a_missing_or_broken_config_is_named(hvdtma, tmp_path):
     broken = tmp_path / "broken.yaml"
     broken.write_text("store: [")
     refused(hvdtma("train", broken), "cannot be read")
+    (tmp_path / "list.yaml").write_text("- 1\n")
+    for more in ([], ["seed=1"]):
+        refused(hvdtma("train", tmp_path / "list.yaml", *more), "holds a list")
 
 
 def test_more_trainers_than_blocks_are_refused(hvdtma, config, community_store, tmp_path):

@@ -274,6 +274,14 @@ def test_a_run_of_stale_factors_goes_on_and_ends(data, tmp_path, how):
         assert_same(learned(config), learned(whole))
 
 
+def test_who_is_told_to_stop_does_not_wait_for_the_next_exchange(data, tmp_path):
+    """Which may be later than a scheduler kills."""
+    config = config_of(data, tmp_path / "run", exchange_s=10_000.0, iterations=10**9)
+    with in_iteration(3, Learner.stop, rank=0), in_iteration(3, Learner.stop, rank=1):
+        assert run_of(config, 2) == "interrupted"
+    assert read_checkpoint(RunFolder(config.run).checkpoint).iterations == 3
+
+
 def test_a_run_that_is_over_can_be_made_longer(config, data, tmp_path):
     whole = config_of(data, tmp_path / "whole", iterations=2 * ITERATIONS)
     run_of(whole)

@@ -163,6 +163,24 @@ def test_features_by_order_belong_to_the_ids_0_1_2(folder, sparse):
     assert graph.relation("rating").column("user").tolist() == [2, 0]
 
 
+def test_columns_without_a_header_have_numbers(folder):
+    """As YAML reads them: unquoted."""
+    here = folder(ratings="u1,7,4,train\nu2,8,3.5,test\n", friends="u1,u2,0.5\nu2,u3,2\n")
+    graph = from_tables(
+        {"user": {"edges": here / "friends.csv", "edge_columns": [1, 2], "weight": 3}, "item": {}},
+        {"rating": {"table": here / "ratings.csv", "columns": {"user": 1, "item": 2}, "value": 3,
+                    "split": 4}},
+    )  # fmt: skip
+    assert graph.relation("rating").values.tolist() == [4, 3.5]
+    assert graph.relation("rating").part.tolist() == [0, 2]
+    assert graph.modality("user").intra.weights.tolist() == [0.5, 2]
+
+
+def test_neighbours_may_be_called_by_their_kind_alone(folder):
+    graph = ratings(folder(ratings=RATINGS), {"user": {"neighbours": "hyperedges"}})
+    assert graph.modality("user").intra.recipe == Recipe("hyperedges")
+
+
 def test_neighbours_are_made_by_recipe(folder):
     here = folder(ratings=RATINGS)
     graph = ratings(here, {"user": {"neighbours": {"kind": "hyperedges", "k": 2}}}, split="part")
@@ -189,10 +207,22 @@ def test_neighbours_are_made_by_recipe(folder):
         ({"neighbours": {"kind": "features"}}, {}, "'user' has no features"),
         ({"weight": "w"}, {}, "has 'weight' without 'edges'"),
         ({"neighbours": {}}, {}, "neighbours lacks a key"),
+        ({"neighbours": "edges"}, {}, "kind of neighbours is 'edges'"),
+        ({"neighbours": {"kind": "hyperedges", "k": "a"}}, {}, "neighbours: k is 'a'; .*integer"),
+        ({"edges": ["e.csv"]}, {}, r"modality 'user': edges is \['e.csv'\]"),
+        ({"edges": "e.csv", "edge_columns": "ab"}, {}, "edge_columns is 'ab'"),
+        ({"edges": "e.csv", "weight": ["w"]}, {}, r"weight is \['w'\]; .*string"),
+        ("users.csv", {}, "modality 'user' is 'users.csv'; give keys and values, of edges,"),
+        ({}, {"columns": None}, "relation 'rating': columns is None"),
+        ({}, {"columns": "user"}, "relation 'rating': columns is 'user'"),
+        ({}, {"table": None}, "relation 'rating': table is None"),
+        ({}, {"table": ["a.csv"]}, r"relation 'rating': table is \['a.csv'\]"),
+        ({}, {"split": True}, "relation 'rating': split is True; .*string"),
         ({"edges": "e.csv", "edge_columns": ["a"]}, {}, "it must be two"),
         ({"edges": "ab.csv"}, {}, "its first line, a, b, may be a header or a row; name the"),
         ({"edges": "e.csv", "weight": "w"}, {}, "weights of an intra graph: row 0 is nan"),
         ({"features": "f.npy"}, {}, "modality 'user' has no item 'u1'; its ids are 0 to 2"),
+        ({"features": "f.npy"}, {"table": "odd.csv"}, "'user' has no item 'x'; its ids are 0 to 2"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_said(folder, monkeypatch, modality, relation, words):
@@ -202,6 +232,7 @@ def test_what_is_wrong_is_said(folder, monkeypatch, modality, relation, words):
         words="id,x\nu1,tall\n",
         e="a,b,w\nu1,u2,nan\n",
         ab="a,b\nu1,u2\n",
+        odd="user,item\n0,5\n1,6\nx,5\n",
     )
     np.save(here / "f.npy", np.eye(3))
     monkeypatch.chdir(here)

@@ -178,9 +178,15 @@ def test_what_was_saved_is_what_is_loaded(split, model, tmp_path):
         HyperLearn.load(path, MultimodalHypergraph.of(
             [Modality("m0", 30), Modality("x", 3)], [Relation("r", ("m0", "x"), [[0, 0]])]
         ))  # fmt: skip
-    path.write_bytes(path.read_bytes()[:1000])
-    with pytest.raises(UserError, match="is no model, or damaged"):
-        HyperLearn.load(path, split)
+    content = path.read_bytes()
+    flipped = [
+        content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :]
+        for at in np.linspace(0, len(content) - 1, 40, dtype=int)
+    ]
+    for damaged in (content[:1000], content[:4], b"", *flipped):
+        path.write_bytes(damaged)
+        with pytest.raises(UserError, match="is no model of this package, or damaged"):
+            HyperLearn.load(path, split)
     with pytest.raises(UserError, match="no model at"):
         HyperLearn.load(tmp_path / "nothing", split)
     with pytest.raises(UserError, match=r"is a folder, no model; .* is model\.safetensors in its"):
