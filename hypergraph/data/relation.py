@@ -91,7 +91,7 @@ class Relation:
     @property
     def mean(self) -> float:
         """Of the values; 0 where there are none."""
-        return 0.0 if self.values is None else float(self.values.mean())
+        return 0.0 if self.values is None else float(self.values.mean(dtype=np.float64))
 
     def take(self, rows: np.ndarray) -> Relation:
         """Some of the hyperedges, without the parts they were in."""

@@ -169,14 +169,14 @@ class Fit:
     def _keep_best(self, metrics: dict[str, float], done: int) -> None:
         progress = self.progress
         before, progress.scored_on = progress.scored_on, self._scored_on
-        better = bool(
+        better = (
             not metrics
             or not progress.best_score
             or progress.scored_on != before
-            or self.learner.alone  # who is scored may stand still
             or self._value(metrics) > self._value(progress.best_score)
         )
-        progress.since_best = 0 if better else progress.since_best + 1
+        alone = self.learner.alone  # what is scored may stand still
+        progress.since_best = 0 if better or alone else progress.since_best + 1
         if better:
             progress.best_score, progress.best_iteration = metrics, done
             self.learner.remember()
