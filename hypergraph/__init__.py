@@ -1,7 +1,7 @@
 """HyperLearn: one representation from many modalities, one modality per GPU (ACM MM 2019)."""
 
 from hvdtma.errors import UserError
-from hypergraph.config import EvaluateConfig, LossConfig, ModelConfig, TrainConfig
+from hypergraph.config import EvaluateConfig, JoinConfig, LossConfig, ModelConfig, TrainConfig
 from hypergraph.data import (
     Intra,
     Modality,
@@ -21,6 +21,7 @@ __all__ = [
     "EvaluateConfig",
     "HyperLearn",
     "Intra",
+    "JoinConfig",
     "LossConfig",
     "Modality",
     "ModelConfig",
