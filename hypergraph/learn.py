@@ -93,7 +93,9 @@ class HyperLearn:
         save: Save = lambda _: None,
         progress: Progress | None = None,
     ) -> HyperLearn:
-        """Train, from where it stands; the model itself.
+        """Train, from where it stands; the model itself, as it scored best on validation.
+
+        Where it began with another model, and without newcomers, what it began with is scored too.
 
         Args:
             watch: told of every score, on rank 0.

@@ -83,10 +83,12 @@ def _begin(model: HyperLearn, run: RunFolder) -> None:
 
 def _record(run: RunFolder, board: SummaryWriter, event: dict) -> None:
     append_json(run.metrics, event)
-    words = [f"iteration {event['iteration']}: {event['time_s']:.1f} s, loss {event['loss']:.4f}"]
+    words = [f"iteration {event['iteration']}: {event['time_s']:.1f} s"]
+    if event["losses"]:  # none before training
+        words.append(f"loss {event['loss']:.4f}")
+        board.add_scalar("loss", event["loss"], event["iteration"])
     words += [f"{name} {event['valid'][name]:.4f}" for name in SHOWN if name in event["valid"]]
     console.print(", ".join(words), markup=False, highlight=False, soft_wrap=True)
-    board.add_scalar("loss", event["loss"], event["iteration"])
     for name, value in event["valid"].items():
         board.add_scalar(f"valid/{name}", value, event["iteration"])
 

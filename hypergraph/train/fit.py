@@ -77,9 +77,12 @@ class Fit:
         Or until a rank asks to stop (`Learner.stop`): then it is left as it is, to go on from.
         """
         config, comm, progress = self.learner.config, self.learner.comm, self.progress
+        begins = progress.begun is None
         done = min(comm.gather(self.learner.iterations))  # then all clocks start together
         progress.begun = done if progress.begun is None else progress.begun
         self._began = comm.clock() - progress.time_s
+        if begins and self._knows:
+            self._look({}, done, over=False)
         scored = done // config.evaluate.every  # of what all have done: ranks must look together
         if config.stale and not progress.stopped:
             self.learner.hear()
@@ -90,9 +93,7 @@ class Fit:
             looked = over or done // config.evaluate.every > scored
             if looked:
                 scored = done // config.evaluate.every
-                before = comm.clock()
                 self._look(losses, done, over)
-                self._began += comm.clock() - before
             if self.learner.told and not progress.stopped:
                 progress.stopped = INTERRUPTED
             if looked or progress.stopped:
@@ -101,6 +102,15 @@ class Fit:
         self.learner.heeded()
         if progress.stopped != INTERRUPTED:
             self.learner.recall()
+
+    @property
+    def _knows(self) -> bool:
+        """Whether it begins with what was learned, which is kept until training betters it.
+
+        With newcomers it does not: if they better nothing that is scored, they are to be learned.
+        """
+        learner = self.learner
+        return self.valid is not None and bool(learner.past.trained_on) and not learner.newcomers
 
     @property
     def _last(self) -> float:
@@ -132,7 +142,8 @@ class Fit:
     def _look(self, losses: dict[str, float], done: int, over: bool) -> None:
         """Score, keep the best, decide whether to stop; a collective call."""
         comm, config = self.learner.comm, self.learner.config
-        time_s = comm.clock() - self._began
+        before = comm.clock()
+        time_s = before - self._began
         facts = collect(comm, (losses, self.learner.counters(), self.learner.learned()))
         metrics, time_s = on_root(comm, lambda: self._scored(facts, done, time_s))
         self._keep_best(metrics, done)
@@ -143,6 +154,7 @@ class Fit:
             self.progress.stopped = "time limit"
         elif 0 < config.evaluate.patience <= self.progress.since_best:
             self.progress.stopped = "early stopping"
+        self._began += comm.clock() - before
 
     def _scored(
         self, facts: list[Facts], done: int, time_s: float

@@ -179,6 +179,14 @@ def test_what_a_run_began_with_is_known_after_an_interruption(data, tmp_path):
     cut_short(config, 1, 8)
     run_of(config, beginning=Beginning.RESUME)
     assert_same(learned(config), learned(whole))  # hyperedges of the past among them
+    assert scores(config) == scores(whole)
+    start = events(config)[0]
+    assert (start["iteration"], start["losses"], start["time_s"]) == (
+        0,
+        {},
+        pytest.approx(0, abs=1),
+    )
+    assert start["valid"]["mrr"] > 0 and (config.run / "report.html").exists()
     past = open_run(config.run).past
     assert {each.name for each in past.trained_on} == {"before", "all", "rating"}
     assert past.means == open_run(whole.run).past.means

@@ -381,6 +381,16 @@ def test_a_second_fit_trains_on(split):
     assert not np.array_equal(model.factors["m0"], before)
 
 
+def test_a_fit_does_not_end_worse_than_what_it_began_with(split, model):
+    wild = config_of(iterations=4, evaluate={"every": 1}, optimizer={"name": "sgd", "lr": 5.0})
+    scores = []
+    again = HyperLearn(split, wild).begin_with(model).fit(scores.append)
+    before = model.evaluate("valid")
+    start, *after = [event["valid"]["mrr"] for event in scores]
+    assert start == pytest.approx(before["mrr"]) and start > max(after)
+    assert again.evaluate("valid") == again.best == pytest.approx(before)
+
+
 def test_a_fit_that_fails_leaves_nothing_of_the_one_before(split):
     """Neither its factors nor its scores are those of the model that is left."""
     model = HyperLearn(split, config_of(iterations=5, evaluate={"every": 5})).fit()
