@@ -74,8 +74,11 @@ def evaluate(
 @app.command()
 def complete(
     run: Run,
-    known: Annotated[list[str], typer.Argument(help="modality=id, e.g. artist='Blake, William'")],
     missing: Annotated[str, typer.Option(help="The modality asked for.", show_default=False)],
+    known: Annotated[
+        list[str] | None,
+        typer.Argument(help="modality=id, e.g. artist='Blake, William'", show_default=False),
+    ] = None,
     relation: Annotated[
         str | None, typer.Option(help="Default: the one held out of.", show_default=False)
     ] = None,
@@ -86,7 +89,7 @@ def complete(
 
     model = open_run(run)
     asked: dict[str, int | str] = {}
-    for pair in known:
+    for pair in known or []:
         name, equals, item = pair.partition("=")
         if not equals:
             raise UserError(f"'{pair}' names no modality; write modality=id")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from hvdtma.comm.communicator import Communicator, on_root
@@ -57,9 +58,10 @@ def _train(config: RunConfig, begun: Begun, interrupt: Interrupt) -> dict:
     run, split, model, progress = begun
     comm, learner = model.comm, model.learner
     if comm.rank == 0:
-        console.print(f"{split.train}\n{model.placement}", markup=False, highlight=False)
+        say = partial(console.print, markup=False, highlight=False, soft_wrap=True)
+        say(f"{split.train}\n{model.placement}")
         if split.num_left_out:
-            console.print(_left_out(split), markup=False, highlight=False, soft_wrap=True)
+            say(_left_out(split))
     interrupt.tell(learner.stop)
     save = Saver(run.checkpoint, learner, config.checkpoint.every)
     with recording(model, run) as watch:

@@ -117,6 +117,8 @@ def test_an_item_may_be_called_by_any_int64(monkeypatch):
 
     for item in ids.tolist():
         assert completed(item).exit_code == 0
+    nothing_known = CliRunner().invoke(app, ["complete", "RUN", "--missing", "a"])
+    assert len(nothing_known.stdout.splitlines()) == 3
     for item in (largest + 1, 10**19 - 1, -largest - 2):
         error = completed(item).exception
         assert isinstance(error, UserError)
