@@ -52,8 +52,9 @@ from hypergraph import (
     split_relation,
 )
 from hypergraph.baselines import JointGCN, cp_config, popularity, without_context
+from hypergraph.factors import Factors
 from hypergraph.scoring import HeldOut, held_out, score
-from hypergraph.train.learner import Factors, Learner
+from hypergraph.train.learner import Learner
 
 LOOKS = 20  # at validation hyperedges, closer together at the start
 TUNING_SEED = 1000

@@ -35,8 +35,8 @@ from hyperlearn import looks
 from hypergraph import HyperLearn, MultimodalHypergraph, Relation, TrainConfig, from_tate
 from hypergraph.config import OptimizerConfig
 from hypergraph.data.split import split_relation
+from hypergraph.factors import Factors
 from hypergraph.scoring import HeldOut, held_out, score
-from hypergraph.train.learner import Factors
 
 NEARLY = 0.99  # of the best
 JOINED = {"joined": (), "joined, rows reset": ("artwork",)}

@@ -13,9 +13,9 @@ import numpy as np
 from hvdtma.errors import UserError
 from hypergraph.data import MultimodalHypergraph, Relation
 from hypergraph.data.modality import Id
+from hypergraph.factors import Factors
 from hypergraph.past import Past
 from hypergraph.scoring import predict
-from hypergraph.train.learner import Factors
 
 Hyperedge = Mapping[str, Id] | Sequence[Id]
 

@@ -23,13 +23,14 @@ from hypergraph.answers import Answers, Hyperedge
 from hypergraph.config import TrainConfig
 from hypergraph.data import Modality, MultimodalHypergraph, Relation, Split
 from hypergraph.data.modality import Id
+from hypergraph.factors import Factors
 from hypergraph.past import Past, check_not_trained_on
 from hypergraph.placement import Placement
 from hypergraph.saved import Saved, check_items, items_of, read_saved, write_saved
 from hypergraph.scoring import HeldOut, held_out, score
 from hypergraph.train.checks import check_linked, check_nothing_held_out, check_same_data
 from hypergraph.train.fit import INTERRUPTED, Fit, Progress, Save, Watch, check_scores
-from hypergraph.train.learner import Factors, Learner, State
+from hypergraph.train.learner import Learner, State
 from hypergraph.train.places import find_places
 
 

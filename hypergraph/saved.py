@@ -24,10 +24,11 @@ from hvdtma.errors import UserError
 from hvdtma.files import replacing
 from hypergraph.config import TrainConfig
 from hypergraph.data import Modality, MultimodalHypergraph
+from hypergraph.factors import Factors
 from hypergraph.past import Past
 from hypergraph.run_folder import MODEL
 from hypergraph.tensor_file import NotWhole, packed, unpacked
-from hypergraph.train.learner import Factors, State
+from hypergraph.train.learner import State
 
 FORMAT = "hypergraph-model-5"
 

@@ -12,8 +12,8 @@ from functools import reduce
 import numpy as np
 
 from hypergraph.data import Relation
+from hypergraph.factors import Factors
 from hypergraph.metrics import Scorer, completion, completion_metrics, errors
-from hypergraph.train.learner import Factors
 
 
 @dataclass(frozen=True)

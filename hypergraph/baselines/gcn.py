@@ -19,13 +19,13 @@ from torch import nn
 from hvdtma.train.optimizers import make_optimizer
 from hypergraph.config import TrainConfig
 from hypergraph.data import MultimodalHypergraph
+from hypergraph.factors import Factors
 from hypergraph.model.diffusion import initial_scale
 from hypergraph.model.objective import gram
 from hypergraph.model.objective.predict import take
 from hypergraph.model.unseen import mean_for_unseen
 from hypergraph.sparse import SparseMatrix, inverse_root
 from hypergraph.train.batches import Batch
-from hypergraph.train.learner import Factors
 from hypergraph.train.losses import loss_name, make_batches, relation_loss
 from hypergraph.train.share import View
 from hypergraph.train.site import features_of

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from hypergraph.data import MultimodalHypergraph
-from hypergraph.train.learner import Factors
+from hypergraph.factors import Factors
 
 SHRINKAGE = 5.0  # hyperedges as heavy as the belief that an item's mean is the overall one
 

@@ -11,9 +11,10 @@ import numpy as np
 from hvdtma.comm.communicator import collect, on_root
 from hvdtma.errors import UserError, nearest
 from hypergraph.config import TrainConfig
+from hypergraph.factors import Factors
 from hypergraph.metrics import LEAST_IS_BEST
 from hypergraph.scoring import HeldOut, score
-from hypergraph.train.learner import Factors, Learned, Learner
+from hypergraph.train.learner import Learned, Learner
 
 Watch = Callable[[dict], object]
 """Is told of events: plain values with a `kind`."""

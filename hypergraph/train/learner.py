@@ -16,6 +16,7 @@ import torch
 from hvdtma.comm.communicator import Communicator
 from hypergraph.config import TrainConfig
 from hypergraph.data import MultimodalHypergraph
+from hypergraph.factors import Factors
 from hypergraph.past import Past
 from hypergraph.placement import Placement
 from hypergraph.train.batches import Batch
@@ -29,25 +30,6 @@ Parts = dict[str, dict[str, State]]
 """All that is needed to go on: kind -> modality or relation -> tensors by name."""
 Learned = tuple[np.ndarray, np.ndarray]
 """Of one modality: rows [N, R], and biases [N, B] in the B relations that it is in."""
-
-
-@dataclass(frozen=True)
-class Factors:
-    """What was learned of every modality, on the CPU.
-
-    Attributes:
-        rows: modality -> [N, R].
-        biases: relation -> modality -> [N].
-    """
-
-    rows: dict[str, np.ndarray]
-    biases: dict[str, dict[str, np.ndarray]]
-
-    @property
-    def are_finite(self) -> bool:
-        """Whether there is no NaN or infinity among them."""
-        biases = [bias for of in self.biases.values() for bias in of.values()]
-        return all(np.isfinite(values).all() for values in [*self.rows.values(), *biases])
 
 
 @dataclass

@@ -5,9 +5,9 @@ import pytest
 
 from hypergraph import known, metrics
 from hypergraph.data import Relation
+from hypergraph.factors import Factors
 from hypergraph.metrics import completion, errors
 from hypergraph.scoring import cp_scorer, predict
-from hypergraph.train.learner import Factors
 
 
 def test_ranks_leave_out_known_items_and_share_ties():
