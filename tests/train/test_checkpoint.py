@@ -230,7 +230,7 @@ def test_scoring_is_cut_short_too_and_is_all_that_is_left_to_do(config, monkeypa
     class CutShort(Scorer):
         def __call__(self, model, part):
             if part == "test":
-                os.kill(os.getpid(), signal.SIGUSR2)
+                signal.raise_signal(signal.SIGUSR2)  # heard before the next line
             return super().__call__(model, part)
 
     with monkeypatch.context() as patched, Interrupt() as interrupt:
