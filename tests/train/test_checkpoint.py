@@ -1,6 +1,5 @@
 """A run that is cut short goes on as if it had not been."""
 
-import os
 import shutil
 import signal
 import subprocess
