@@ -56,10 +56,11 @@ class Items:
         found = self.ids.lookup(ids) if known else np.full(len(ids), -1, np.int64)
         missing = np.flatnonzero(found < 0)
         if len(missing):
-            lacking = [ids[int(at)].as_py() for at in (missing[:1] if known else missing)]
-            odd = next((each for each in lacking if not _is_integer(each)), lacking[0])
+            first = ids[int(missing[0])].as_py()
+            lacking = (ids[int(at)].as_py() for at in missing)
+            odd = None if known else next((id_ for id_ in lacking if not _is_integer(id_)), None)
             try:
-                self.modality.index_of(odd)
+                self.modality.index_of(first if odd is None else odd)
             except UserError as error:
                 raise UserError(
                     f"{wanted.where}: {error}. Its items are those of '{self.source}': add a row "
