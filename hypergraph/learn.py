@@ -267,9 +267,9 @@ class HyperLearn:
 
         A modality of this one that the other, if it was trained, knows nothing of is a newcomer.
         In a relation that was there without it, it begins at one, which leaves what is predicted
-        as it was, but for the spread of its first rows. `fit` trains newcomers alone at first, then all at a rate that rises
-        (`config.join`): the first steps of a fresh optimiser would undo much of what others know.
-        A model that was trained itself has no newcomers.
+        as it was, but for the spread of its first rows. `fit` trains newcomers alone at first,
+        then all at a rate that rises (`config.join`): the first steps of a fresh optimiser would
+        undo much of what others know. A model that was trained itself has no newcomers.
         A collective call.
 
         Args:
