@@ -80,7 +80,7 @@ class SrunWorkers:
                 f"{len(self.all_nodes)}; write it as Slurm does: 2(x3),1"
             )
         self.address = own_address(nodes)
-        self.suspected = set(self.all_nodes)  # nodes that were found bad when last looked at
+        self.suspected: set[str] = set()  # nodes that were found bad when last looked at
 
     def slots(self) -> list[Slot]:
         nodes = zip(self.all_nodes, self.per_node, strict=True)
