@@ -32,6 +32,10 @@ class ModelConfig(Component):
     """Diffusion steps of the LSTM; 0 is a plain factorisation, with features if there are any."""
     features: bool = True
     """Whether items' features are encoded into their factors."""
+    row_dropout: dict[str, Share] = Field(default_factory=dict)
+    """Modality -> share of its items' own rows that are left out of an iteration, drawn anew each
+    time, as if no hyperedge had these items: what their features and graph say of them is learned.
+    For modalities whose items are often asked about unseen."""
 
 
 class LossConfig(Component):

@@ -28,7 +28,12 @@ from hypergraph.past import Past, check_not_trained_on
 from hypergraph.placement import Placement
 from hypergraph.saved import Saved, check_items, items_of, read_saved, write_saved
 from hypergraph.scoring import HeldOut, held_out, score
-from hypergraph.train.checks import check_linked, check_nothing_held_out, check_same_data
+from hypergraph.train.checks import (
+    check_linked,
+    check_nothing_held_out,
+    check_row_dropout,
+    check_same_data,
+)
 from hypergraph.train.fit import INTERRUPTED, Fit, Progress, Save, Watch, check_scores
 from hypergraph.train.learner import Learner, State
 from hypergraph.train.places import find_places
@@ -73,6 +78,7 @@ class HyperLearn:
         self.config, self.comm = config or TrainConfig(), comm or Single()
         check_same_data(self.split or self.data, self.config, self.comm)
         check_linked(self.data)
+        check_row_dropout(self.data, self.config)
         check_nothing_held_out(self.data)
         sizes = self.data.sizes
         places = find_places(self.comm, self.config)

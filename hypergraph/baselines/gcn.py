@@ -23,7 +23,7 @@ from hypergraph.factors import Factors
 from hypergraph.model.diffusion import initial_scale
 from hypergraph.model.objective import gram
 from hypergraph.model.objective.predict import take
-from hypergraph.model.unseen import mean_for_unseen
+from hypergraph.model.unseen import kept_rows, mean_for_unseen
 from hypergraph.sparse import SparseMatrix, inverse_root
 from hypergraph.train.batches import Batch
 from hypergraph.train.losses import loss_name, make_batches, relation_loss
@@ -65,13 +65,23 @@ class JointGCN(nn.Module):
         self.means = {relation.name: relation.mean for relation in data.relations.values()}
         self.batches = make_batches(data, config, sizes)
         self.optimizer = make_optimizer(config.optimizer, self)
+        self.iterations = 0
 
-    def forward(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Embeddings [N, R] of all items, and their biases [N, B] in all relations."""
+    def forward(self, iteration: int | None = None) -> tuple[torch.Tensor, torch.Tensor]:
+        """Embeddings [N, R] of all items, and their biases [N, B] in all relations.
+
+        Args:
+            iteration: to train, without the rows that it drops; None: all are kept.
+        """
         parts, biases = [], []
         for name, begin in self.begin.items():
             span, seen_NB = slice(begin, begin + len(self.seen[name])), self.seen[name]
-            part = mean_for_unseen(self.embedding[span], seen_NB.any(1, keepdim=True))
+            known_N1 = seen_NB.any(1, keepdim=True)
+            if iteration is not None:
+                dropout = self.config.model.row_dropout.get(name, 0.0)
+                kept_N1 = kept_rows(name, len(seen_NB), dropout, self.config.seed, iteration)
+                known_N1 = known_N1 if kept_N1 is None else known_N1 & kept_N1
+            part = mean_for_unseen(self.embedding[span], known_N1)
             biases.append(mean_for_unseen(self.bias[span], seen_NB))
             features = self.features[name]
             if features is not None:
@@ -87,7 +97,8 @@ class JointGCN(nn.Module):
 
     def iterate(self) -> float:
         """One step on a batch of every relation; its loss."""
-        embedding_NR, bias_NB = self()
+        embedding_NR, bias_NB = self(self.iterations)
+        self.iterations += 1
         losses = [self._loss(embedding_NR, bias_NB, b.next()) for b in self.batches]
         loss = torch.stack(losses).sum()
         self.optimizer.zero_grad()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hvdtma.comm.communicator import Communicator
-from hvdtma.errors import UserError
+from hvdtma.errors import UserError, nearest
 from hypergraph.config import TrainConfig
 from hypergraph.data import MultimodalHypergraph, Split
 
@@ -13,6 +13,16 @@ def check_linked(data: MultimodalHypergraph) -> None:
     for name in data.modalities:
         if not data.relations_of(name):
             raise UserError(f"modality '{name}' is in no relation; leave it out, or give it one")
+
+
+def check_row_dropout(data: MultimodalHypergraph, config: TrainConfig) -> None:
+    """Raises UserError for a modality that is not there."""
+    there = list(data.modalities)
+    for name in config.model.row_dropout:
+        if name not in there:
+            raise UserError(
+                f"model.row_dropout names the modality '{name}'; {nearest(name, there)}"
+            )
 
 
 def check_nothing_held_out(data: MultimodalHypergraph) -> None:

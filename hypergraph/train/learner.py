@@ -76,7 +76,9 @@ class Learner:
         before, delivered = cpu_s(), self.exchange.deliver_cpu_s
         trained = self.alone or set(self.data.modalities)
         batches = [of.next() for of in self.batches if trained & set(of.modalities)]
-        own = self._views(trained)
+        own: dict[str, View] = {}
+        for site in self.sites:
+            own |= site.views_to_train(trained, self.iterations)
         if self.config.stale and not self.alone:
             seen = {batch.relation: self._heard(own, batch) for batch in batches}
         else:
@@ -265,8 +267,8 @@ class Learner:
     def _nets(self) -> dict[str, ModalityNet]:
         return {name: net for site in self.sites for name, net in site.nets.items()}
 
-    def _views(self, trained: Collection[str] | None = None) -> dict[str, View]:
-        return {name: view for site in self.sites for name, view in site.views(trained).items()}
+    def _views(self) -> dict[str, View]:
+        return {name: view for site in self.sites for name, view in site.views().items()}
 
     def _heard(self, own: dict[str, View], batch: Batch) -> dict[str, View]:
         views = own | self.heard

@@ -19,7 +19,7 @@ from hypergraph.data import Modality, MultimodalHypergraph
 from hypergraph.model.diffusion import FactorNet, initial_scale
 from hypergraph.model.laplacian import normalised_laplacian, rescaled
 from hypergraph.model.objective import gram, smoothness
-from hypergraph.model.unseen import mean_for_unseen
+from hypergraph.model.unseen import kept_rows, mean_for_unseen
 from hypergraph.past import Past
 from hypergraph.sparse import SparseMatrix
 from hypergraph.train.batches import Batch
@@ -43,7 +43,8 @@ class ModalityNet(nn.Module):
     ):
         super().__init__()
         modality, dtype = data.modality(name), config.dtype
-        self.size = modality.num_items
+        self.name, self.size, self.seed = name, modality.num_items, config.seed
+        self.row_dropout = config.model.row_dropout.get(name, 0.0)
         self.relations = data.relation_names[name]
         arity = max(relation.arity for relation in data.relations_of(name))
         features = features_of(modality, dtype) if config.model.features else None
@@ -73,9 +74,17 @@ class ModalityNet(nn.Module):
         self.features = None if features is None else features.to(device)
         self.to(device)
 
-    def forward(self) -> View:
-        """All rows, with gradients."""
-        factor_NR = self.net(self.operator, self.features)
+    def forward(self, iteration: int | None = None) -> View:
+        """All rows, with gradients.
+
+        Args:
+            iteration: to train, without the rows that it drops; None: all are kept.
+        """
+        kept_N1 = None
+        if iteration is not None:
+            kept_N1 = kept_rows(self.name, self.size, self.row_dropout, self.seed, iteration)
+            kept_N1 = None if kept_N1 is None else kept_N1.to(self.bias.device)
+        factor_NR = self.net(self.operator, self.features, kept_N1)
         bias_NB = mean_for_unseen(self.bias, self.seen_NB)
         return View(factor_NR, bias_NB, gram(factor_NR), self.size, self.relations)
 
@@ -141,20 +150,24 @@ class Site:
         self.optimizer = make_optimizer(config.optimizer, nn.ModuleList(self.nets.values()))
         self.standing: dict[str, View] = {}
 
-    def views(self, trained: Collection[str] | None = None) -> dict[str, View]:
-        """Each of its modalities, with gradients.
+    def views(self) -> dict[str, View]:
+        """Each of its modalities, as it stands."""
+        return {name: net() for name, net in self.nets.items()}
 
-        Args:
-            trained: the only ones that are trained now; the others' views are made once, without
-                gradients. None: all.
+    def views_to_train(self, trained: Collection[str], iteration: int) -> dict[str, View]:
+        """Each of its modalities, with gradients where it is trained in an iteration.
+
+        Views of those that are not trained are made once.
         """
-        if trained is None or set(self.nets) <= set(trained):
-            self.standing.clear()
-            return {name: net() for name, net in self.nets.items()}
         with torch.no_grad():
             for name in set(self.nets) - set(trained) - set(self.standing):
                 self.standing[name] = self.nets[name]()
-        return {n: net() if n in trained else self.standing[n] for n, net in self.nets.items()}
+        if set(self.nets) <= set(trained):
+            self.standing.clear()
+        return {
+            name: net(iteration) if name in trained else self.standing[name]
+            for name, net in self.nets.items()
+        }
 
     def loss(
         self,

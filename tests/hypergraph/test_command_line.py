@@ -232,6 +232,8 @@ def test_a_config_can_hold_out_all_hyperedges_of_an_item(tmp_path):
         ("data.relation=al", "there is no relation 'al'"),
         ("data.relation=null", "of which relation are hyperedges held out"),
         ("placement.m9=0", "placement names the modality 'm9'"),
+        ("model.row_dropout.m9=0.5", "row_dropout names the modality 'm9'; valid: m0, m1"),
+        ("model.row_dropout.m0=1", "model.row_dropout.m0"),
         ("data.hypergraph=nowhere.zarr", "nowhere.zarr"),
     ],
 )

@@ -37,10 +37,15 @@ def trained(graph, config, ranks):
 
 @pytest.mark.parametrize("loss", ["ranking", "gram"])
 @pytest.mark.parametrize("ranks", [2, 3, 4])
-@pytest.mark.parametrize("batch_size", [64, None])
-def test_losses_gradients_and_factors_are_those_of_one_process(ranks, loss, batch_size):
+@pytest.mark.parametrize(
+    ("batch_size", "row_dropout"), [(64, {}), (None, {}), (64, {"m0": 0.5, "m1": 0.2})]
+)
+def test_losses_gradients_and_factors_are_those_of_one_process(
+    ranks, loss, batch_size, row_dropout
+):
     graph = small_graph(ranks)
-    config = config_of(loss={"name": loss}, batch_size=batch_size, precision="float64")
+    model = {"dim": 8, "row_dropout": row_dropout}
+    config = config_of(loss={"name": loss}, batch_size=batch_size, model=model, precision="float64")
     [(losses, gradients, factors, sent)] = trained(graph, config, 1)
     assert sent == 0
     parts = trained(graph, config, ranks)

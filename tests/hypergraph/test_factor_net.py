@@ -1,5 +1,7 @@
 """A modality's factor: where it starts, what diffusion does to it, what it does without a graph."""
 
+from itertools import combinations
+
 import pytest
 import torch
 from small_incidences import normal
@@ -8,6 +10,7 @@ from hvdtma.errors import UserError
 from hypergraph.model.diffusion import FIRST_SCORE, Diffusion, FactorNet, initial_scale
 from hypergraph.model.laplacian import normalised_laplacian, rescaled
 from hypergraph.model.objective import predict
+from hypergraph.model.unseen import kept_rows
 from hypergraph.sparse import SparseMatrix
 
 RING = torch.tensor([[node, (node + 1) % 6] for node in range(6)])
@@ -110,6 +113,34 @@ def test_features_dense_or_sparse_are_encoded_and_added():
         made(None, given).square().sum().backward()
         gradients.append(made.encoder.grad)
     torch.testing.assert_close(*gradients)
+
+
+def test_dropped_rows_are_the_mean_of_those_kept_and_learn_nothing():
+    """Features are added to them as to others; rows of unseen items are neither."""
+    seen = torch.tensor([True] * 7 + [False])
+    made, features = net(feature_dim=5, steps=0, seen_N=seen), normal(8, 5).float()
+    kept = torch.tensor([True, False, True, True, False, True, True, True])[:, None]
+    rows = made(None, features, kept) - features @ made.encoder
+    mean = made.factor[[0, 2, 3, 5, 6]].mean(0)
+    for item in (1, 4, 7):
+        torch.testing.assert_close(rows[item], mean)
+    torch.testing.assert_close(rows[[0, 2, 3, 5, 6]], made.factor[[0, 2, 3, 5, 6]])
+    rows.square().sum().backward()
+    assert made.factor.grad.abs().sum(1).nonzero()[:, 0].tolist() == [0, 2, 3, 5, 6]
+
+
+def test_other_rows_are_dropped_in_each_iteration_and_for_each_seed_and_modality():
+    drawn = {
+        asked: kept_rows(asked[0], 20_000, 0.3, *asked[1:])
+        for asked in [("a", 0, 0), ("a", 0, 1), ("a", 1, 0), ("b", 0, 0)]
+    }
+    for asked, kept in drawn.items():
+        assert kept.shape == (20_000, 1)
+        assert kept.float().mean().item() == pytest.approx(0.7, abs=0.02)
+        assert kept.equal(kept_rows(asked[0], 20_000, 0.3, *asked[1:]))
+    for one, other in combinations(drawn.values(), 2):
+        assert (one == other).float().mean().item() == pytest.approx(0.58, abs=0.02)
+    assert kept_rows("a", 5, 0.0, 0, 0) is None
 
 
 def test_gradients_are_right_through_all_steps():

@@ -94,6 +94,19 @@ def test_nothing_is_learned_of_an_item_without_a_hyperedge():
     assert not before[[0, 2]].equal(net.net.factor.detach()[[0, 2]])
 
 
+@pytest.mark.parametrize("kind", [JointGCN, lambda *args: HyperLearn(*args).learner])
+def test_rows_are_dropped_in_training_only(kind):
+    """What is asked for is the same each time, and so is what others hear of in stale mode."""
+    config = config_of(loss={"negatives": 2}, model={"dim": 8, "row_dropout": {"b": 0.5}})
+    learner = kind(unseen_items(), config)
+    losses = [learner.iterate() for _ in range(5)]
+    one, other = learner.factors(), learner.factors()
+    np.testing.assert_array_equal(one.rows["b"], other.rows["b"])
+    assert not np.allclose(one.rows["b"][0], one.rows["b"][1])
+    without = kind(unseen_items(), config_of(loss={"negatives": 2}, model={"dim": 8}))
+    assert losses != [without.iterate() for _ in range(5)]
+
+
 def test_values_are_predicted(graph):
     split = split_relation(graph, "rating", valid=0.15, test=0.15)
     model = HyperLearn(split, config_of(**LONG)).fit()

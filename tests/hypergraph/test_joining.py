@@ -54,7 +54,9 @@ def test_the_others_factors_are_made_once_while_newcomers_are_alone(before, monk
     learner = joined(before).learner
     made = []
     forward = ModalityNet.forward
-    monkeypatch.setattr(ModalityNet, "forward", lambda net: made.append(net) or forward(net))
+    monkeypatch.setattr(
+        ModalityNet, "forward", lambda net, *asked: made.append(net) or forward(net, *asked)
+    )
     for _ in range(ALONE):
         learner.iterate()
     nets = learner.sites[0].nets
