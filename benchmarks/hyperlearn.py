@@ -13,8 +13,10 @@ Popularity needs no training. Prints a Markdown table: means over seeds and thei
 
 Before, on a seed that is not reported, each is tuned alike, for `--tune-seconds` a setting: Adam at
 three learning rates, at lower and higher ones while those are better, at the best of them with
-decoupled weight decay, and at the best so far with half of the artworks' (packages') rows dropped
-in each iteration. The setting of the best validation MRR is used for all seeds.
+decoupled weight decay, and, with `--row-dropout`, at the best so far with so many of the artworks'
+(packages') own rows dropped in each iteration. The setting of the best validation MRR is used for
+all seeds. The convolution network does without the edges of these items' hyperedges, too, as it
+has to for unseen ones.
 
 Items that are in no training hyperedge are usual here: an artwork has one, which may be held out.
 HyperLearn and the convolution network know them by features or neighbours; what would be learned of
@@ -61,9 +63,15 @@ LOOKS = 20  # at validation hyperedges, closer together at the start
 TUNING_SEED = 1000
 RATES = (0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3)
 FIRST_RATES = (0.003, 0.01, 0.03)
-SAME = ("source", "modalities", "hypergraph", "dim", "negatives")  # of results that go together
+SAME = (
+    "source",
+    "modalities",
+    "hypergraph",
+    "dim",
+    "negatives",
+    "row_dropout",
+)  # of results that go together
 DECAY = 0.1  # times the rate, in a step: a few hundred of them are felt
-ROW_DROPOUT = 0.5  # of the items that a hyperedge is about: most are asked about unseen
 
 app = typer.Typer(add_completion=False)
 Metrics = dict[str, float]
@@ -91,6 +99,7 @@ class Task:
     relation: str
     dim: int
     negatives: int
+    row_dropout: float
 
     def config(self, seed: int, setting: Setting) -> TrainConfig:
         """For a seed."""
@@ -128,6 +137,7 @@ def run(
     tuned: Annotated[Path | None, typer.Option(help="Results to take the settings from.")] = None,
     dim: Annotated[int, typer.Option(help="Width of the factors.")] = 32,
     negatives: Annotated[int, typer.Option(help="Corrupted items.")] = 16,
+    row_dropout: Annotated[float, typer.Option(help="Tuned with and without; 0: without.")] = 0.0,
     out: Annotated[Path | None, typer.Option(help="Results are appended as lines of JSON.")] = None,
 ) -> None:
     """Tune, train each way for each seed, print the table."""
@@ -136,9 +146,10 @@ def run(
     torch.set_num_threads(1)
     graph, relation = load(source, artworks, subjects)
     typer.echo(f"{graph}\n")
-    task = Task(graph, relation, dim, negatives)
+    task = Task(graph, relation, dim, negatives, row_dropout)
     of = {"source": source.value, "modalities": list(graph.relation(relation).modalities)}
     of |= {"hypergraph": repr(graph), "dim": dim, "negatives": negatives}
+    of |= {"row_dropout": row_dropout}
     tune_s = seconds / 2 if tune_seconds is None else tune_seconds
     if tuned is not None:
         settings = settings_of(tuned, of)
@@ -218,8 +229,8 @@ def tune(task: Task, name: str, seconds: float, tell: Callable[[Record], None]) 
     decayed = {"name": "adamw", "lr": rate, "weight_decay": DECAY}
     if (with_decay := reached(decayed)) > mrr:
         setting, mrr = decayed, with_decay
-    dropped = {**setting, "row_dropout": ROW_DROPOUT}
-    if (with_dropout := reached(dropped)) > mrr:
+    dropped = {**setting, "row_dropout": task.row_dropout}
+    if task.row_dropout and (with_dropout := reached(dropped)) > mrr:
         setting, mrr = dropped, with_dropout
     tell({"kind": "tuned", "method": name, "setting": setting, "valid_mrr": mrr})
     typer.echo(f"- {name}: {said(setting)}")

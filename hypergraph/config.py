@@ -34,8 +34,8 @@ class ModelConfig(Component):
     """Whether items' features are encoded into their factors."""
     row_dropout: dict[str, Share] = Field(default_factory=dict)
     """Modality -> share of its items' own rows that are left out of an iteration, drawn anew each
-    time, as if no hyperedge had these items: what their features and graph say of them is learned.
-    For modalities whose items are often asked about unseen."""
+    time; the mean stands there, as for items without a hyperedge, so that more is learned of what
+    features and graph say. For modalities whose items are often asked about unseen."""
 
 
 class LossConfig(Component):

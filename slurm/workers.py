@@ -6,12 +6,14 @@ import os
 import re
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from typing import Protocol
 
 from hvdtma.errors import UserError
 from slurm.allocation import node_names, own_address, slurm
 
+SURE_AFTER_S = 4.0  # one ping may be missed
 OUT_OF_SERVICE = ("down", "fail", "error", "unknown", "power", "boot", "reboot")
 
 
@@ -80,19 +82,21 @@ class SrunWorkers:
                 f"{len(self.all_nodes)}; write it as Slurm does: 2(x3),1"
             )
         self.address = own_address(nodes)
-        self.suspected: set[str] = set()  # nodes that were found bad when last looked at
+        self.bad_since: dict[str, float] = {}  # nodes that were found bad when last looked at
 
     def slots(self) -> list[Slot]:
         nodes = zip(self.all_nodes, self.per_node, strict=True)
         return [Slot(node, local) for node, tasks in nodes for local in range(tasks)]
 
     def out_of_service(self) -> set[str]:
-        """Nodes that were found bad twice in a row, or that Slurm took out of the job for good."""
+        """Nodes found bad again after `SURE_AFTER_S`, or that Slurm took out of the job for good."""
         nodes = ",".join(self.all_nodes)
         listed = slurm("sinfo", "--noheader", "--Node", f"--nodes={nodes}", "--format=%N %T")
         states = dict(line.split(maxsplit=1) for line in listed.splitlines())
         bad = {n for n, s in states.items() if s.endswith("*") or s.startswith(OUT_OF_SERVICE)}
-        out, self.suspected = bad & self.suspected, bad  # one ping may be missed
+        now = time.monotonic()
+        self.bad_since = {node: self.bad_since.get(node, now) for node in bad}
+        out = {n for n, since in self.bad_since.items() if now - since >= SURE_AFTER_S}
         left = slurm("squeue", "--noheader", f"--jobs={self.job}", "--format=%N").strip()
         return out | (set(self.all_nodes) - set(node_names(left)))
 

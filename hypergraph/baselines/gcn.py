@@ -4,14 +4,16 @@ Nodes are the items of all modalities; edges are the intra graphs and, of every 
 all pairs of its items. Two layers H' = relu(A^ H W) of the symmetrically normalised adjacency with
 loops (Kipf and Welling, ICLR 2017); hyperedges are scored as HyperLearn scores them, by the product
 of their items' embeddings and biases, and by the same loss; items without a hyperedge have no
-embedding or bias of their own, as there.
+embedding or bias of their own, as there. Where rows are dropped, so are the
+edges that their hyperedges bring: an unseen item has none.
 
 Legend: N items of all modalities, E edges, R width, B relations, n hyperedges, K arity.
 """
 
 from __future__ import annotations
 
-from itertools import combinations
+from collections.abc import Iterator
+from itertools import permutations
 
 import torch
 from torch import nn
@@ -48,7 +50,7 @@ class JointGCN(nn.Module):
         modalities, dim = list(data.modalities.values()), config.model.dim
         sizes = data.sizes
         self.begin = dict(zip(sizes, _starts(list(sizes.values())), strict=True))
-        self.adjacency = joined_adjacency(data, self.begin, sum(sizes.values()), config.dtype)
+        self.joined = JoinedGraph(data, self.begin, sum(sizes.values()), config.dtype)
         scale = initial_scale(dim, max(r.arity for r in data.relations.values()))
         num_items, dtype = sum(sizes.values()), config.dtype
         self.embedding = nn.Parameter(torch.empty(num_items, dim).uniform_(0, 2 * scale).to(dtype))
@@ -73,15 +75,11 @@ class JointGCN(nn.Module):
         Args:
             iteration: to train, without the rows that it drops; None: all are kept.
         """
-        parts, biases = [], []
+        parts, biases, kept_N1 = [], [], self._kept(iteration)
         for name, begin in self.begin.items():
             span, seen_NB = slice(begin, begin + len(self.seen[name])), self.seen[name]
-            known_N1 = seen_NB.any(1, keepdim=True)
-            if iteration is not None:
-                dropout = self.config.model.row_dropout.get(name, 0.0)
-                kept_N1 = kept_rows(name, len(seen_NB), dropout, self.config.seed, iteration)
-                known_N1 = known_N1 if kept_N1 is None else known_N1 & kept_N1
-            part = mean_for_unseen(self.embedding[span], known_N1)
+            own_n1 = None if kept_N1 is None else kept_N1[span]
+            part = mean_for_unseen(self.embedding[span], seen_NB.any(1, keepdim=True), own_n1)
             biases.append(mean_for_unseen(self.bias[span], seen_NB))
             features = self.features[name]
             if features is not None:
@@ -89,11 +87,22 @@ class JointGCN(nn.Module):
             parts.append(part)
         first_NR = hidden_NR = torch.cat(parts)
         for number, layer in enumerate(self.layers):
-            hidden_NR = layer(self.adjacency @ hidden_NR)
+            hidden_NR = layer(self.joined.propagated(hidden_NR, kept_N1))
             if number < LAYERS - 1:
                 hidden_NR = hidden_NR.relu()
         # without the first, K products could not start from anywhere
         return first_NR + hidden_NR, torch.cat(biases)
+
+    def _kept(self, iteration: int | None) -> torch.Tensor | None:
+        """Which items' rows an iteration does not drop, bool [N, 1]; None: all are kept."""
+        dropout, seed = self.config.model.row_dropout, self.config.seed
+        if iteration is None or not any(dropout.values()):
+            return None
+        kept = []
+        for name, seen_NB in self.seen.items():
+            drawn = kept_rows(name, len(seen_NB), dropout.get(name, 0.0), seed, iteration)
+            kept.append(torch.ones(len(seen_NB), 1, dtype=torch.bool) if drawn is None else drawn)
+        return torch.cat(kept)
 
     def iterate(self) -> float:
         """One step on a batch of every relation; its loss."""
@@ -144,34 +153,72 @@ class JointGCN(nn.Module):
         return relation_loss(relation, batch, views, self.config.loss, mean)
 
 
-def joined_adjacency(
-    data: MultimodalHypergraph, begin: dict[str, int], num_items: int, dtype: torch.dtype
-) -> SparseMatrix:
-    """D^-1/2 (W + I) D^-1/2 of all items, [N, N]."""
-    pairs, weights = [], []
+class JoinedGraph:
+    """Edges between the items of all modalities: intra graphs, and all pairs of a hyperedge."""
+
+    def __init__(
+        self,
+        data: MultimodalHypergraph,
+        begin: dict[str, int],
+        num_items: int,
+        dtype: torch.dtype,
+    ):
+        own = torch.arange(num_items)
+        parts = zip(*_within(data, begin, dtype), strict=True)
+        row, col, weight = (torch.cat(part) for part in parts)
+        row, col = torch.cat([row, own]), torch.cat([col, own])
+        weight = torch.cat([weight, torch.ones(num_items, dtype=dtype)])
+        u, v = _across(data, begin)
+        ones, shape = torch.ones(len(u), dtype=dtype), (num_items, num_items)
+        self.within = SparseMatrix.of(row, col, weight, shape, symmetric=True)
+        self.across = SparseMatrix.of(u, v, ones, shape, symmetric=True)
+        self.degree_N1 = self.within @ torch.ones(num_items, 1, dtype=dtype)
+        row, col = torch.cat([row, u]), torch.cat([col, v])
+        weight = torch.cat([weight, ones])
+        root_N = inverse_root(torch.zeros(num_items, dtype=dtype).index_add(0, row, weight))
+        value = root_N[row] * weight * root_N[col]
+        self.whole = SparseMatrix.of(row, col, value, shape, symmetric=True)
+
+    def propagated(
+        self, hidden_NR: torch.Tensor, kept_N1: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """D^-1/2 (W + I) D^-1/2 H, [N, R].
+
+        Args:
+            kept_N1: bool; of the other items W has no edges that hyperedges bring. None: all.
+        """
+        if kept_N1 is None:
+            return self.whole @ hidden_NR
+        kept_N1 = kept_N1.to(hidden_NR.dtype)
+        root_N1 = inverse_root(self.degree_N1 + kept_N1 * (self.across @ kept_N1))
+        scaled_NR = root_N1 * hidden_NR
+        around_NR = self.within @ scaled_NR + kept_N1 * (self.across @ (kept_N1 * scaled_NR))
+        return root_N1 * around_NR
+
+
+def _within(
+    data: MultimodalHypergraph, begin: dict[str, int], dtype: torch.dtype
+) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
+    """Edges of each intra graph, both ways: from, to, weight."""
+    none = torch.zeros(0, dtype=torch.int64)
+    yield none, none, none.to(dtype)
     for modality in data.modalities.values():
         if modality.intra is not None:
-            pairs.append(torch.from_numpy(modality.intra.edges) + begin[modality.name])
+            u, v = (torch.from_numpy(modality.intra.edges) + begin[modality.name]).T
             given = modality.intra.weights
-            weights.append(
-                torch.ones(len(pairs[-1]), dtype=dtype)
-                if given is None
-                else torch.from_numpy(given).to(dtype)
-            )
+            weight = torch.ones(len(u)) if given is None else torch.from_numpy(given)
+            yield torch.cat([u, v]), torch.cat([v, u]), weight.to(dtype).repeat(2)
+
+
+def _across(data: MultimodalHypergraph, begin: dict[str, int]) -> torch.Tensor:
+    """Edges [2, E] between all pairs of a hyperedge's items, both ways."""
+    pairs = []
     for relation in data.relations.values():
         indices_nK = torch.from_numpy(relation.indices)
         offsets = torch.tensor([begin[name] for name in relation.modalities])
-        for one, other in combinations(range(relation.arity), 2):
-            pairs.append((indices_nK + offsets)[:, [one, other]])
-            weights.append(torch.ones(len(indices_nK), dtype=dtype))
-    own = torch.arange(num_items)
-    (u, v), weight = torch.cat(pairs).T, torch.cat(weights)
-    row, col = torch.cat([u, v, own]), torch.cat([v, u, own])
-    weight = torch.cat([weight, weight, torch.ones(num_items, dtype=dtype)])
-    root_N = inverse_root(torch.zeros(num_items, dtype=dtype).index_add(0, row, weight))
-    return SparseMatrix.of(
-        row, col, root_N[row] * weight * root_N[col], (num_items, num_items), symmetric=True
-    )
+        for pair in permutations(range(relation.arity), 2):
+            pairs.append((indices_nK + offsets)[:, list(pair)])
+    return torch.cat(pairs).T
 
 
 def _seen(data: MultimodalHypergraph, modality: str) -> torch.Tensor:

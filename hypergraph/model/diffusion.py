@@ -10,7 +10,7 @@ from torch import nn
 
 from hvdtma.errors import UserError
 from hypergraph.model.chebyshev import ChebyshevConv, Operator
-from hypergraph.model.unseen import both, mean_for_unseen
+from hypergraph.model.unseen import mean_for_unseen
 from hypergraph.sparse import SparseMatrix
 
 FIRST_SCORE = 0.1  # about what a factorisation predicts before training
@@ -121,11 +121,11 @@ class FactorNet(nn.Module):
         Args:
             operator: the `rescaled` Laplacian of the graph, if there is one.
             features_ND: given exactly if the net was made for them, entries of about unit size.
-            kept_N1: bool, items that are not treated as if they were unseen; None: all.
+            kept_N1: bool, items whose rows are not dropped; None: all.
 
         Raises UserError if features are missing or of another width.
         """
-        factor_NR = mean_for_unseen(self.factor, both(self.seen_N1, kept_N1)) * self.level
+        factor_NR = mean_for_unseen(self.factor, self.seen_N1, kept_N1) * self.level
         width = None if features_ND is None else features_ND.shape[1]
         if width != (None if self.encoder is None else self.encoder.shape[0]):
             expected = "none" if self.encoder is None else f"a width of {self.encoder.shape[0]}"

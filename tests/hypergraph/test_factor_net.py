@@ -115,18 +115,20 @@ def test_features_dense_or_sparse_are_encoded_and_added():
     torch.testing.assert_close(*gradients)
 
 
-def test_dropped_rows_are_the_mean_of_those_kept_and_learn_nothing():
+def test_dropped_rows_are_the_mean_as_those_of_unseen_items_are_and_learn_nothing():
     """Features are added to them as to others; rows of unseen items are neither."""
     seen = torch.tensor([True] * 7 + [False])
     made, features = net(feature_dim=5, steps=0, seen_N=seen), normal(8, 5).float()
     kept = torch.tensor([True, False, True, True, False, True, True, True])[:, None]
     rows = made(None, features, kept) - features @ made.encoder
-    mean = made.factor[[0, 2, 3, 5, 6]].mean(0)
+    mean = made.factor[:7].mean(0)
     for item in (1, 4, 7):
         torch.testing.assert_close(rows[item], mean)
     torch.testing.assert_close(rows[[0, 2, 3, 5, 6]], made.factor[[0, 2, 3, 5, 6]])
     rows.square().sum().backward()
     assert made.factor.grad.abs().sum(1).nonzero()[:, 0].tolist() == [0, 2, 3, 5, 6]
+    rows = made(None, features, torch.zeros_like(kept)) - features @ made.encoder
+    torch.testing.assert_close(rows, mean.expand(8, -1))  # also if all that are seen are dropped
 
 
 def test_other_rows_are_dropped_in_each_iteration_and_for_each_seed_and_modality():

@@ -54,7 +54,7 @@ def config_of(data, run, relation="all", **changes):
         "run": str(run),
         "iterations": ITERATIONS,
         "batch_size": 64,
-        "model": {"dim": 8, "row_dropout": {"m1": 0.3}},
+        "model": {"dim": 8, "row_dropout": {"m0": 0.9, "m1": 0.3}},
         "loss": {"negatives": 8},
         "evaluate": {"every": 5},
         "checkpoint": {"every": 0},

@@ -1,5 +1,7 @@
 """HyperLearn as its users see it."""
 
+from itertools import permutations
+
 import numpy as np
 import pytest
 import torch
@@ -16,6 +18,7 @@ from hypergraph import (
     split_relation,
 )
 from hypergraph.baselines import JointGCN, cp_config, popularity, without_context
+from hypergraph.baselines.gcn import JoinedGraph
 from hypergraph.scoring import held_out, score
 
 K = 3
@@ -84,11 +87,13 @@ def test_items_without_a_hyperedge_are_the_mean_of_those_with_one(kind, loss):
     np.testing.assert_allclose(found.biases["ac"]["a"], found.biases["ac"]["a"][2])
 
 
-def test_nothing_is_learned_of_an_item_without_a_hyperedge():
-    learner = HyperLearn(unseen_items(), config_of(loss={"negatives": 2})).learner
+@pytest.mark.parametrize("dropout", [0.0, 0.6])
+def test_nothing_is_learned_of_an_item_without_a_hyperedge(dropout):
+    model = {"dim": 8, "row_dropout": {"a": dropout}}
+    learner = HyperLearn(unseen_items(), config_of(loss={"negatives": 2}, model=model)).learner
     [net] = [site.nets["a"] for site in learner.sites]
     before = net.net.factor.detach().clone()
-    for _ in range(5):
+    for _ in range(20):
         learner.iterate()
     assert before[[1, 3]].equal(net.net.factor.detach()[[1, 3]])
     assert not before[[0, 2]].equal(net.net.factor.detach()[[0, 2]])
@@ -96,15 +101,38 @@ def test_nothing_is_learned_of_an_item_without_a_hyperedge():
 
 @pytest.mark.parametrize("kind", [JointGCN, lambda *args: HyperLearn(*args).learner])
 def test_rows_are_dropped_in_training_only(kind):
-    """What is asked for is the same each time, and so is what others hear of in stale mode."""
-    config = config_of(loss={"negatives": 2}, model={"dim": 8, "row_dropout": {"b": 0.5}})
-    learner = kind(unseen_items(), config)
-    losses = [learner.iterate() for _ in range(5)]
-    one, other = learner.factors(), learner.factors()
-    np.testing.assert_array_equal(one.rows["b"], other.rows["b"])
-    assert not np.allclose(one.rows["b"][0], one.rows["b"][1])
-    without = kind(unseen_items(), config_of(loss={"negatives": 2}, model={"dim": 8}))
-    assert losses != [without.iterate() for _ in range(5)]
+    """What is asked for before training is what it is without dropping; training is not."""
+    graph = small_graph(3)
+    learner, without = (
+        kind(graph, config_of(model={"dim": 8, "row_dropout": dropped}))
+        for dropped in ({"m0": 0.9}, {})
+    )
+    for name, rows in learner.factors().rows.items():
+        np.testing.assert_array_equal(rows, without.factors().rows[name])
+    assert learner.iterate() != without.iterate()
+
+
+@pytest.mark.parametrize("dropped", [[], [0, 3], range(50)])
+def test_the_joined_graph_has_no_hyperedges_of_dropped_items(graph, dropped):
+    begin = {"m0": 0, "m1": 30, "m2": 77}
+    joined = JoinedGraph(graph, begin, 141, torch.float64)
+    kept = torch.ones(141, 1, dtype=torch.bool)
+    kept[list(dropped)] = False
+    dense = torch.eye(141, dtype=torch.float64)
+    for name, modality in graph.modalities.items():
+        for u, v in modality.intra.edges + begin[name]:
+            dense[u, v] += 1
+            dense[v, u] += 1
+    for relation in graph.relations.values():
+        for items in relation.indices + [begin[name] for name in relation.modalities]:
+            for u, v in permutations(items[kept[items, 0].numpy()].tolist(), 2):
+                dense[u, v] += 1
+    root = dense.sum(1).rsqrt()
+    hidden = torch.randn(141, 3, dtype=torch.float64)
+    expected = root[:, None] * (dense @ (root[:, None] * hidden))
+    torch.testing.assert_close(joined.propagated(hidden, kept), expected)
+    if not dropped:
+        torch.testing.assert_close(joined.propagated(hidden), expected)
 
 
 def test_values_are_predicted(graph):

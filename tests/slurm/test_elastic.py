@@ -3,6 +3,7 @@
 import json
 import random
 import time
+from functools import partial
 from itertools import pairwise
 
 import psutil
@@ -14,7 +15,7 @@ from hvdtma.errors import INTERRUPTED
 from hvdtma.train.run_folder import RunFolder
 
 SCRIPT = ROOT / "slurm" / "elastic.sbatch"
-PATIENCE_S = 400
+PATIENCE_S = 240  # less than a test may take
 
 
 class Job:
@@ -58,11 +59,15 @@ class Job:
                 found[names["SLURMD_NODENAME"]] = process
         return found
 
+    def losses_since(self, changes):
+        """How many were lost after so many changes."""
+        return sum(change["lost"] for change in self.events("members")[changes:])
+
     def valid_mrr(self):
         return json.loads(self.run.summary.read_text())["valid"]["mrr"]
 
     def wait(self):
-        return self.slurm.wait_for_job(self.number, timeout_s=PATIENCE_S)
+        return self.slurm.wait_for_job(self.number, timeout_s=400)
 
     def assert_complete(self, rounds):
         assert [event["round"] for event in self.events("round")] == list(range(1, rounds + 1))
@@ -79,14 +84,16 @@ def test_two_trainers_killed_and_a_node_set_down_leave_the_rest_to_finish(
 ):
     job = job("--max-restarts", 0, rounds=25)
     job.wait_for_round(2)
+    job.wait_until(lambda: len(job.trainers()) == 4)
     alive = job.trainers()
-    assert len(alive) == 4
     left = ["n1", "n2", "n3", "n4"]
     batch_node = slurm.nodes_of(job.number)[0]  # the driver runs there
     for lost in ("n3", "n2"):
+        changes = len(job.events("members"))
         alive[lost].kill()
         left.remove(lost)
-        job.wait_until(lambda: job.events("members")[-1:] and len(job.trainers()) == len(left))
+        job.wait_until(partial(job.losses_since, changes))
+        job.wait_until(lambda: len(job.trainers()) == len(left))
         before = len(job.events("round"))
         job.wait_for_round(before + 2)
     slurm.set_node("n4", "down")
@@ -116,9 +123,10 @@ def test_a_killed_trainer_is_started_again_and_one_on_a_lost_node_is_not(slurm, 
     job = job("--restart-delay-s", 0, rounds=100_000)
     job.wait_for_round(2)
     job.wait_until(lambda: len(job.trainers()) == 4)
+    job.wait_until(lambda: all(c["trainers"] == 4 for c in job.events("members")[-1:]))
     before = len(job.events("members"))
     job.trainers()["n2"].kill()
-    job.wait_until(lambda: any(change["lost"] for change in job.events("members")[before:]))
+    job.wait_until(lambda: job.losses_since(before))
     job.wait_until(lambda: job.events("members")[-1]["trainers"] == 4)
     slurm.set_node("n3", "down")
     job.wait_until(lambda: job.events("members")[-1]["trainers"] == 3)
