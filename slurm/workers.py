@@ -89,7 +89,7 @@ class SrunWorkers:
         return [Slot(node, local) for node, tasks in nodes for local in range(tasks)]
 
     def out_of_service(self) -> set[str]:
-        """Nodes found bad again after `SURE_AFTER_S`, or that Slurm took out of the job for good."""
+        """Nodes found bad for `SURE_AFTER_S`, or that Slurm took out of the job for good."""
         nodes = ",".join(self.all_nodes)
         listed = slurm("sinfo", "--noheader", "--Node", f"--nodes={nodes}", "--format=%N %T")
         states = dict(line.split(maxsplit=1) for line in listed.splitlines())
