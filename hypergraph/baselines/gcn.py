@@ -4,8 +4,8 @@ Nodes are the items of all modalities; edges are the intra graphs and, of every 
 all pairs of its items. Two layers H' = relu(A^ H W) of the symmetrically normalised adjacency with
 loops (Kipf and Welling, ICLR 2017); hyperedges are scored as HyperLearn scores them, by the product
 of their items' embeddings and biases, and by the same loss; items without a hyperedge have no
-embedding or bias of their own, as there. Where rows are dropped, so are the
-edges that their hyperedges bring: an unseen item has none.
+embedding or bias of their own, as there. Where rows are dropped, so are the edges that their
+hyperedges bring: an unseen item has none.
 
 Legend: N items of all modalities, E edges, R width, B relations, n hyperedges, K arity.
 """
