@@ -22,7 +22,7 @@ from typing import Annotated
 import psutil
 import typer
 
-from hvdtma.train.folder import read_lines
+from hvdtma.runs.folder import read_lines
 
 HVDTMA = (sys.executable, "-m", "hvdtma")
 

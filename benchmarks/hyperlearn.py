@@ -57,7 +57,7 @@ from hypergraph import (
 from hypergraph.baselines import JointGCN, cp_config, popularity, without_context
 from hypergraph.factors import Factors
 from hypergraph.scoring import HeldOut, held_out, score
-from hypergraph.train.learner import Learner
+from hypergraph.train.rank_trainer import Learner
 
 LOOKS = 20  # at validation hyperedges, closer together at the start
 TUNING_SEED = 1000

@@ -27,7 +27,7 @@ from typing import Annotated
 
 import typer
 
-from hvdtma.train.folder import read_lines
+from hvdtma.runs.folder import read_lines
 
 SETTINGS = ["recommended", "paper", "one-deal"]
 BIN = Path(sys.executable).parent

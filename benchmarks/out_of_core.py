@@ -18,10 +18,10 @@ from typing import Annotated
 import typer
 from machine import disk_bytes, measured, never_cached
 
-from hvdtma.config import parse_config
+from hvdtma.core.train_config import parse_config
 from hvdtma.graph.store import GraphStore, open_store
-from hvdtma.partition.deal import deal
-from hvdtma.shard.footprint import Footprint, edges_within
+from hvdtma.partition.assignment import deal
+from hvdtma.sampling.footprint import Footprint, edges_within
 from hvdtma.train.memory import beside_shard
 
 EDGES_PER_NODE = 10.7  # as in the citation graph of 121 million papers

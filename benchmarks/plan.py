@@ -98,10 +98,10 @@ def of(plan: dict, stage: str, what: str = "peak_bytes") -> int:
 
 def cutting_limit_gb(plan: dict) -> float:
     """A limit that leaves less than the whole shard takes beside a step at its largest."""
-    from hvdtma.config import parse_config
-    from hvdtma.graph.build import BuildOptions
+    from hvdtma.core.train_config import parse_config
+    from hvdtma.graph.builder import BuildOptions
     from hvdtma.plan import PlannedGraph
-    from hvdtma.shard.footprint import Footprint
+    from hvdtma.sampling.footprint import Footprint
     from hvdtma.train.memory import beside_shard
 
     config = parse_config({"store": "none", "run": "none", "rounds": 1})

@@ -20,8 +20,8 @@ import typer
 from machine import drop_from_cache, read_plainly
 
 from hvdtma.graph.store import GraphStore, open_store
-from hvdtma.shard.reader import BlockReader
-from hvdtma.shard.shard import load_shard
+from hvdtma.sampling.reader import BlockReader
+from hvdtma.sampling.shard import load_shard
 
 ARRAYS = ("feat", "first_hop", "indptr", "indices", "edge_type", "label")
 

@@ -23,11 +23,11 @@ import torch
 import typer
 
 from hvdtma.comm import Single
-from hvdtma.config import parse_config
-from hvdtma.dgl_backend import Block, dgl
+from hvdtma.core.train_config import parse_config
 from hvdtma.graph.store import GraphStore, open_store
 from hvdtma.models.decoders import HadamardMLPDecoder
 from hvdtma.models.encoder import Encoder
+from hvdtma.sampling.dgl_backend import Block, dgl
 from hvdtma.train.set_up import make_trainer, set_up_device
 
 WARM_UP = 3

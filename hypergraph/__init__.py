@@ -1,6 +1,6 @@
 """HyperLearn: one representation from many modalities, one modality per GPU (ACM MM 2019)."""
 
-from hvdtma.errors import UserError
+from hvdtma.core.errors import UserError
 from hypergraph.config import EvaluateConfig, JoinConfig, LossConfig, ModelConfig, TrainConfig
 from hypergraph.data import (
     Intra,

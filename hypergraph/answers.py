@@ -10,11 +10,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hvdtma.errors import UserError
+from hvdtma.core.errors import UserError
 from hypergraph.data import MultimodalHypergraph, Relation
 from hypergraph.data.modality import Id
 from hypergraph.factors import Factors
-from hypergraph.past import Past
+from hypergraph.history import Past
 from hypergraph.scoring import predict
 
 Hyperedge = Mapping[str, Id] | Sequence[Id]

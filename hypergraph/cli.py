@@ -11,8 +11,8 @@ import typer
 
 from hvdtma.cli.runs import Config as MaybeConfig
 from hvdtma.cli.runs import OrResume, Run
-from hvdtma.errors import UserError
-from hvdtma.interrupt import Interrupt
+from hvdtma.core.errors import UserError
+from hvdtma.core.signals import Interrupt
 
 app = typer.Typer(
     help="Learn one representation from many modalities.",
@@ -38,8 +38,8 @@ def train(
 ) -> None:
     """Train: alone, or under `srun` or `horovodrun -np K`, modalities shared out."""
     with Interrupt() as interrupt:  # before all that takes time
-        from hvdtma.cli.communicator import enter_unless
-        from hvdtma.cli.wanted import check_here, wanted
+        from hvdtma.comm.launch import enter_unless
+        from hvdtma.runs.request import check_here, wanted
         from hypergraph.config import RunConfig
         from hypergraph.run import train_run
         from hypergraph.run_folder import RunFolder
@@ -119,7 +119,7 @@ def info(
     ] = None,
 ) -> None:
     """Print what is in the data that a config asks for: modalities, relations, degrees."""
-    from hvdtma.config import load_as
+    from hvdtma.core.config import load_as
     from hypergraph.config import RunConfig
     from hypergraph.data import describe, write_plot
     from hypergraph.load import load_data

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import torch
 from pydantic import Field, model_validator
 
-from hvdtma.config import (
+from hvdtma.core.config import (
     Component,
     Count,
     NotNegative,
@@ -18,7 +18,7 @@ from hvdtma.config import (
     Seconds,
     Share,
 )
-from hvdtma.config import OptimizerConfig as BaseOptimizerConfig
+from hvdtma.core.train_config import OptimizerConfig as BaseOptimizerConfig
 
 
 class ModelConfig(Component):

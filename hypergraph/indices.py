@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from hvdtma.errors import UserError
+from hvdtma.core.errors import UserError
 
 
 def check_indices(what: str, indices: torch.Tensor, size: int) -> None:

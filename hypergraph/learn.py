@@ -18,13 +18,13 @@ from pathlib import Path
 import numpy as np
 
 from hvdtma.comm.communicator import Communicator, Single, everywhere, on_root
-from hvdtma.errors import UserError
+from hvdtma.core.errors import UserError
 from hypergraph.answers import Answers, Hyperedge
 from hypergraph.config import TrainConfig
 from hypergraph.data import Modality, MultimodalHypergraph, Relation, Split
 from hypergraph.data.modality import Id
 from hypergraph.factors import Factors
-from hypergraph.past import Past, check_not_trained_on
+from hypergraph.history import Past, check_not_trained_on
 from hypergraph.placement import Placement
 from hypergraph.saved import Saved, check_items, items_of, read_saved, write_saved
 from hypergraph.scoring import HeldOut, held_out, score
@@ -34,9 +34,9 @@ from hypergraph.train.checks import (
     check_row_dropout,
     check_same_data,
 )
+from hypergraph.train.devices import find_places
 from hypergraph.train.fit import INTERRUPTED, Fit, Progress, Save, Watch, check_scores
-from hypergraph.train.learner import Learner, State
-from hypergraph.train.places import find_places
+from hypergraph.train.rank_trainer import Learner, State
 
 
 class HyperLearn:

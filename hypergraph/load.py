@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hvdtma.errors import UserError
+from hvdtma.core.errors import UserError
 from hypergraph.config import DataConfig
 from hypergraph.data.debian import from_debian
 from hypergraph.data.hypergraph import MultimodalHypergraph

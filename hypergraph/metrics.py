@@ -20,7 +20,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from sklearn.metrics import average_precision_score
 
-from hypergraph.known import KnownItems
+from hypergraph.filtering import KnownItems
 
 HITS = (1, 10, 50)
 LEAST_IS_BEST = ("rmse", "mae")  # of all other metrics, most is

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from hvdtma.errors import UserError, nearest
+from hvdtma.core.errors import UserError, nearest
 
 
 @dataclass(frozen=True, order=True)

@@ -14,9 +14,9 @@ from contextlib import contextmanager, suppress
 from torch.utils.tensorboard import SummaryWriter
 
 from hvdtma.comm.communicator import on_root
-from hvdtma.console import console
-from hvdtma.errors import Interrupted
-from hvdtma.files import append_json, write_json
+from hvdtma.core.console import console
+from hvdtma.core.errors import Interrupted
+from hvdtma.core.files import append_json, write_json
 from hypergraph.config import TrainConfig
 from hypergraph.learn import HyperLearn
 from hypergraph.report import write_report

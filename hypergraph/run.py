@@ -6,18 +6,18 @@ from functools import partial
 from pathlib import Path
 
 from hvdtma.comm.communicator import Communicator, on_root
-from hvdtma.console import console
-from hvdtma.errors import Interrupted
-from hvdtma.files import write_json
-from hvdtma.interrupt import Interrupt
-from hvdtma.train.folder import Beginning
-from hypergraph.begin import Begun, begin
+from hvdtma.core.console import console
+from hvdtma.core.errors import Interrupted
+from hvdtma.core.files import write_json
+from hvdtma.core.signals import Interrupt
+from hvdtma.runs.folder import Beginning
 from hypergraph.config import RunConfig
 from hypergraph.data import Split
 from hypergraph.learn import HyperLearn
 from hypergraph.load import load_split
 from hypergraph.recorder import recording
 from hypergraph.run_folder import RunFolder
+from hypergraph.start import Begun, begin
 from hypergraph.train.checkpoint import Saver
 from hypergraph.train.fit import INTERRUPTED
 

@@ -6,16 +6,16 @@ checkpoint.safetensors   all that the run goes on from if it is cut short
 model.safetensors        what was learned            summary.json    scores, where it was trained
 items.json               what a report draws         report.html     what a person opens
 
-Beside it, `.NAME.lock` is held by whoever trains it (`hvdtma.train.folder`).
+Beside it, `.NAME.lock` is held by whoever trains it (`hvdtma.runs.folder`).
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from hvdtma.config import dump_config, load_as
-from hvdtma.errors import UserError
-from hvdtma.train.folder import Folder, keep_lines
+from hvdtma.core.config import dump_config, load_as
+from hvdtma.core.errors import UserError
+from hvdtma.runs.folder import Folder, keep_lines
 from hypergraph.config import RunConfig
 
 MODEL, CHECKPOINT, ITEMS = "model.safetensors", "checkpoint.safetensors", "items.json"

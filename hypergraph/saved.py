@@ -20,15 +20,15 @@ import numpy as np
 import torch
 import xxhash
 
-from hvdtma.errors import UserError
-from hvdtma.files import replacing
+from hvdtma.core.errors import UserError
+from hvdtma.core.files import replacing
 from hypergraph.config import TrainConfig
 from hypergraph.data import Modality, MultimodalHypergraph
 from hypergraph.factors import Factors
-from hypergraph.past import Past
+from hypergraph.history import Past
 from hypergraph.run_folder import MODEL
 from hypergraph.tensor_file import NotWhole, packed, unpacked
-from hypergraph.train.learner import State
+from hypergraph.train.rank_trainer import State
 
 FORMAT = "hypergraph-model-5"
 

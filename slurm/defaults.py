@@ -11,8 +11,8 @@ from omegaconf.errors import OmegaConfBaseException
 from pydantic import Field, ValidationError
 from yaml import YAMLError
 
-from hvdtma.config import Component, Positive, PositiveFloat
-from hvdtma.errors import UserError, nearest
+from hvdtma.core.config import Component, Positive, PositiveFloat
+from hvdtma.core.errors import UserError, nearest
 
 VARIABLE = "HVDTMA_CLUSTER"
 OWN = Path("~/.config/hvdtma/cluster.yaml")

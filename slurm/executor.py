@@ -13,8 +13,8 @@ from typing import Any
 
 from submitit import LocalExecutor, SlurmExecutor
 
-from hvdtma.errors import UserError
-from slurm.check import Resources
+from hvdtma.core.errors import UserError
+from slurm.checks import Resources
 from slurm.defaults import ClusterDefaults
 
 # How often a job may reach its time limit; submitit wants a number, a run has an end of its own.

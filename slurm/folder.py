@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from hvdtma.errors import UserError
-from hvdtma.files import append_json
-from hvdtma.train.folder import read_lines
+from hvdtma.core.errors import UserError
+from hvdtma.core.files import append_json
+from hvdtma.runs.folder import read_lines
 
 
 class JobFolder:

@@ -19,12 +19,12 @@ from typing import Any, NoReturn
 import psutil
 from submitit.core.utils import DelayedSubmission
 
-from hvdtma.cli import fail
-from hvdtma.console import console
-from hvdtma.errors import INTERRUPTED, Interrupted, TrainerError, UserError
-from hvdtma.interrupt import SIGNALS, Interrupt, unheard
-from hvdtma.launcher import launched_as
-from slurm.allocation import slurm
+from hvdtma.comm.slurm_task import slurm
+from hvdtma.core.command_line import fail
+from hvdtma.core.console import console
+from hvdtma.core.errors import INTERRUPTED, Interrupted, TrainerError, UserError
+from hvdtma.core.launcher import launched_as
+from hvdtma.core.signals import SIGNALS, Interrupt, unheard
 
 SLACK_S = 2.0
 DEAF_S = 60.0  # while a command starts it may not hear yet; later, it never will

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from hvdtma.errors import UserError
-from slurm.allocation import slurm
+from hvdtma.comm.slurm_task import slurm
+from hvdtma.core.errors import UserError
 
 if TYPE_CHECKING:
-    from slurm.parts import Part
+    from slurm.specs import Part
 
 UNREACHABLE = "unknown while Slurm does not answer"
 UNDER_WAY = (

@@ -13,15 +13,15 @@ import submitit
 from submitit import LocalExecutor, SlurmExecutor
 from submitit.core.utils import FailedJobError
 
-from hvdtma.config import dump_config
-from hvdtma.errors import UserError
+from hvdtma.core.config import dump_config
+from hvdtma.core.errors import UserError
 from slurm import job as works
-from slurm.check import Resources, check_not_queued, check_run
+from slurm.checks import Resources, check_not_queued, check_run
 from slurm.defaults import ClusterDefaults, find_defaults
 from slurm.executor import CLUSTERS, Request, out_of_reach
 from slurm.folder import JobFolder
 from slurm.job import Job
-from slurm.parts import Part, What, near, parts_of
+from slurm.specs import Part, What, near, parts_of
 from slurm.times import in_words, minutes
 
 
@@ -80,7 +80,7 @@ def submit(
 
     Args:
         what: the path of a training config; or a command as a list of words, or a function without
-            arguments, for every task to run (`slurm.start.meet` lets tasks find one another).
+            arguments, for every task to run (`hvdtma.comm.slurm_meeting.meet` lets tasks find one another).
         overrides: `key=value`, on top of the config, or further words of the command.
         nodes, tasks_per_node, gpus_per_node: what the job asks for; a task is a trainer.
         time: the limit, as `4h`, `90m`, `30` (minutes) or `1-12:00:00`.

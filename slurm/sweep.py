@@ -6,7 +6,7 @@ import itertools
 import re
 from collections.abc import Sequence
 
-from hvdtma.errors import UserError
+from hvdtma.core.errors import UserError
 
 
 def combinations(array: Sequence[str]) -> list[list[str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 
-from hvdtma.errors import UserError
+from hvdtma.core.errors import UserError
 
 UNITS_S = {"d": 86400, "h": 3600, "m": 60, "s": 1}
 WITH_UNITS = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")

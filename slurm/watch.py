@@ -14,13 +14,13 @@ from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 
-from hvdtma.console import console
-from hvdtma.train import event_text
-from hvdtma.train.run_folder import RunFolder
+from hvdtma.core.console import console
+from hvdtma.runs import event_text
+from hvdtma.runs.run_folder import RunFolder
 from slurm.states import COMPLETED, UNDER_WAY, job_states
 
 if TYPE_CHECKING:
-    from slurm.parts import Part
+    from slurm.specs import Part
 
 LOOK_S = 5.0
 TAIL_LINES = 15  # of the log of a job that failed

@@ -10,8 +10,8 @@ import time
 from dataclasses import dataclass
 from typing import Protocol
 
-from hvdtma.errors import UserError
-from slurm.allocation import node_names, own_address, slurm
+from hvdtma.comm.slurm_task import node_names, own_address, slurm
+from hvdtma.core.errors import UserError
 
 SURE_AFTER_S = 4.0  # one ping may be missed
 OUT_OF_SERVICE = ("down", "fail", "error", "unknown", "power", "boot", "reboot")

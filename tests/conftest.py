@@ -7,7 +7,7 @@ from cluster import Cluster, missing_programs
 from small_graphs import community_graph, typed_graph
 
 from hvdtma.cli import main
-from hvdtma.graph.build import BuildOptions, build
+from hvdtma.graph.builder import BuildOptions, build
 
 
 def pytest_addoption(parser):

@@ -10,10 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
+from hvdtma.core.split_parts import PARTS
 from hvdtma.graph.csc import CSC, build_csc
-from hvdtma.graph.ids import NodeIds
-from hvdtma.graph.raw import PARTS, Pairs
-from hvdtma.graph.store import GraphStore, StoreWriter
+from hvdtma.graph.raw import Pairs
+from hvdtma.graph.store import GraphStore
+from hvdtma.storage.node_ids import NodeIds
+from hvdtma.storage.writer import StoreWriter
 
 
 @dataclass

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from hvdtma.graph.csc import CSC, build_csc
 from hvdtma.graph.first_hop import first_hop
-from hvdtma.graph.ids import NodeIds
 from hvdtma.graph.raw import RawGraph
 from hvdtma.graph.store import GraphStore
-from hvdtma.shard.first_hop import FirstHop
-from hvdtma.shard.shard import Shard
+from hvdtma.sampling.first_hop import FirstHop
+from hvdtma.sampling.shard import Shard
+from hvdtma.storage.node_ids import NodeIds
 
 TYPES = ["depends", "suggests", "breaks"]
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from hvdtma.config import TrainConfig, load_as, load_config
+from hvdtma.core.config import load_as
+from hvdtma.core.train_config import TrainConfig, load_config
 from hypergraph.config import RunConfig
 from hypergraph.config import TrainConfig as HypergraphConfig
 from slurm.defaults import ClusterDefaults, read_defaults

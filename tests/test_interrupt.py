@@ -8,12 +8,12 @@ import time
 
 import pytest
 
-from hvdtma.errors import Interrupted
-from hvdtma.interrupt import Interrupt, unheard
+from hvdtma.core.errors import Interrupted
+from hvdtma.core.signals import Interrupt, unheard
 
 TOLD_TWICE = """
 import os, signal, sys
-from hvdtma.interrupt import Interrupt
+from hvdtma.core.signals import Interrupt
 with Interrupt() as interrupt:
     os.kill(os.getpid(), signal.SIGUSR2)
 os.kill(os.getpid(), signal.SIGUSR2)

@@ -10,7 +10,7 @@ from enum import IntEnum
 
 import torch
 
-from hvdtma.errors import UserError
+from hvdtma.core.errors import UserError
 
 # What a trainer announces when it arrives at an aggregation, one float64 each.
 ANNOUNCED = range(9)

@@ -36,7 +36,7 @@ from hvdtma.aggregate.round import (
     Stop,
 )
 from hvdtma.comm.communicator import Communicator
-from hvdtma.errors import UserError
+from hvdtma.core.errors import UserError
 
 LOSS_CHECK_STEPS = 64  # on a GPU, reading a loss waits for it: look at many at once
 NAP_S = 0.2  # of a trainer that sits a round out, between looks at whether it is interrupted

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import typer
 
 from hvdtma.cli import cluster, graph, planning, runs
-from hvdtma.version import __version__
+from hvdtma.core.version import __version__
 
 app = typer.Typer(
     help="Train graph neural networks on massive graphs by timed model aggregation.",

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from hvdtma.errors import UserError
-from hvdtma.interrupt import Interrupt
+from hvdtma.core.errors import UserError
+from hvdtma.core.signals import Interrupt
 
 GRACE_S = 30.0  # trainers end one that hangs themselves; the driver only if that fails
 
@@ -109,10 +109,10 @@ def drive(
 ) -> None:
     """Start elastic trainers, inside sbatch or salloc, and start lost ones again."""
     with Interrupt() as interrupt:  # before all that takes time
-        from hvdtma.cli.wanted import what_to_train
-        from hvdtma.train.begin import clear_the_way
-        from slurm.check import check_fit
-        from slurm.drive import Driver
+        from hvdtma.runs.request import what_to_train
+        from hvdtma.train.start import clear_the_way
+        from slurm.checks import check_fit
+        from slurm.driver import Driver
         from slurm.workers import LocalWorkers, SrunWorkers, Workers, trainer_command
 
         loaded, beginning = what_to_train(config, overrides, or_resume=resume, overwrite=overwrite)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from hvdtma.errors import UserError
+from hvdtma.core.errors import UserError
 
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
 Store = Annotated[Path, typer.Argument(help="A store.", show_default=False)]
@@ -64,13 +64,13 @@ def build(
     before an undirected graph is mirrored. What does not fit in memory is sorted on disk, beside
     the store; the store does not depend on --memory-gb.
     """
-    from hvdtma.graph.build import BuildOptions
-    from hvdtma.graph.build import build as build_store
+    from hvdtma.core.memory import Memory
+    from hvdtma.graph.builder import BuildOptions
+    from hvdtma.graph.builder import build as build_store
     from hvdtma.graph.describe import print_description
-    from hvdtma.graph.external.memory import Memory
+    from hvdtma.graph.ingest.sources import FileSource, load_source
     from hvdtma.graph.raw import Source
-    from hvdtma.graph.sources import FileSource, load_source
-    from hvdtma.graph.store import refuse_existing
+    from hvdtma.storage.writer import refuse_existing
 
     options = BuildOptions(
         order=order,
@@ -168,8 +168,8 @@ def partition(
     from hvdtma.partition import PartitionOptions
     from hvdtma.partition import partition as partition_store
     from hvdtma.partition.describe import print_deal
+    from hvdtma.partition.plot import write_partition_plot
     from hvdtma.partition.statistics import deal_statistics
-    from hvdtma.report.partition_plot import write_partition_plot
 
     options = PartitionOptions(method, super_nodes, parts, seed, block_nodes, clusterer)
     dealt_to = parts if trainers is None else trainers

@@ -44,8 +44,8 @@ def plan(
     """Say what building, training and scoring will take: memory, disk, time, averaging."""
     import json
 
-    from hvdtma.config import load_config
-    from hvdtma.graph.build import BuildOptions
+    from hvdtma.core.train_config import load_config
+    from hvdtma.graph.builder import BuildOptions
     from hvdtma.plan import plan as plan_run
     from hvdtma.plan.describe import print_plan
     from hvdtma.plan.plan import sized

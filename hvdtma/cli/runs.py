@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from hvdtma.errors import UserError
-from hvdtma.interrupt import Interrupt
+from hvdtma.core.errors import UserError
+from hvdtma.core.signals import Interrupt
 
 Run = Annotated[Path, typer.Argument(help="The folder of a run.", show_default=False)]
 Config = Annotated[Path | None, typer.Argument(help="A YAML config.", show_default=False)]
@@ -48,13 +48,13 @@ def _train(
     requeued: bool,
     overwrite: bool,
 ) -> None:
-    from hvdtma.cli.communicator import enter_unless
-    from hvdtma.cli.wanted import check_here, what_to_train
     from hvdtma.comm import InProcessGroup
     from hvdtma.comm.communicator import Communicator
-    from hvdtma.launcher import launched_as
-    from hvdtma.report import write_report
-    from hvdtma.train.describe import print_summary
+    from hvdtma.comm.launch import enter_unless
+    from hvdtma.core.launcher import launched_as
+    from hvdtma.runs.report import write_report
+    from hvdtma.runs.request import check_here, what_to_train
+    from hvdtma.runs.summary import print_summary
     from hvdtma.train.session import train as train_as
 
     check_here(resume, config)
@@ -95,9 +95,9 @@ def evaluate(
     """Score a run's best round; prints the metrics as JSON."""
     import json
 
+    from hvdtma.evaluate.best_model import load_best
     from hvdtma.evaluate.score import Scorer
     from hvdtma.evaluate.scratch import check_scoring_scratch
-    from hvdtma.train.best import load_best
 
     if part not in ("valid", "test"):
         raise UserError(f"part is '{part}'; valid: valid, test")
@@ -123,10 +123,10 @@ def embed(
     overwrite: Overwrite = False,
 ) -> None:
     """Write the embedding of every node, keyed by its own id."""
-    from hvdtma.evaluate.room import Room, embedding_needs, scratch_bytes
+    from hvdtma.evaluate.best_model import load_best
+    from hvdtma.evaluate.budget import Room, embedding_needs, scratch_bytes
     from hvdtma.evaluate.scratch import check_scratch
     from hvdtma.evaluate.write import write_embeddings
-    from hvdtma.train.best import load_best
 
     best = load_best(run, store)
     config = best.config
@@ -142,7 +142,7 @@ def embed(
 
 def report(run: Run) -> None:
     """Write a run's report.html again (a run that is still going can be looked at so)."""
-    from hvdtma.report import write_report
-    from hvdtma.train.run_folder import RunFolder
+    from hvdtma.runs.report import write_report
+    from hvdtma.runs.run_folder import RunFolder
 
     typer.echo(str(write_report(RunFolder.open(run).path)))

@@ -12,7 +12,7 @@ from typing import Any, Protocol, TypeVar
 
 import torch
 
-from hvdtma.errors import TrainerError, UserError, explain
+from hvdtma.core.errors import TrainerError, UserError, explain
 
 T = TypeVar("T")
 WORD = 8  # bytes

@@ -20,8 +20,8 @@ import psutil
 
 from hvdtma.comm.communicator import TooFewLeft
 from hvdtma.comm.rendezvous import Client, Place, Relay, RendezvousGone
-from hvdtma.errors import TrainerError
-from hvdtma.launcher import launched_as
+from hvdtma.core.errors import TrainerError
+from hvdtma.core.launcher import launched_as
 
 ASK_S = 0.05
 ALIVE_S = 5.0  # between signs of life

@@ -15,7 +15,7 @@ from horovod.common.exceptions import HorovodInternalError
 
 from hvdtma.comm.communicator import TrainerLost, packed, unpacked
 from hvdtma.comm.groups import Group, Launched
-from hvdtma.errors import TrainerError
+from hvdtma.core.errors import TrainerError
 
 POLL_S = 0.0005
 MAX_TRIES = 20  # to start among trainers some of whom are lost meanwhile

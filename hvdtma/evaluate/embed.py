@@ -14,8 +14,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import torch
 
-from hvdtma.dgl_backend import Block, block_of_rows
-from hvdtma.evaluate.room import (
+from hvdtma.evaluate.budget import (
     EDGES_AT_ONCE,
     NO_LIMIT,
     ROWS_AT_ONCE,
@@ -28,7 +27,8 @@ from hvdtma.graph.neighbour_means import neighbour_means
 from hvdtma.graph.store import GraphStore
 from hvdtma.graph.stream import row_ranges
 from hvdtma.models.encoder import Encoder
-from hvdtma.shard.first_hop import FirstHop
+from hvdtma.sampling.dgl_backend import Block, block_of_rows
+from hvdtma.sampling.first_hop import FirstHop
 
 Progress = Callable[[float], None]
 

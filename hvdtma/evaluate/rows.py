@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from hvdtma.graph.external.row_file import RowFile
+from hvdtma.graph.sort.row_file import RowFile
 from hvdtma.graph.store import GraphStore
 
 

@@ -14,13 +14,13 @@ import numpy as np
 import torch
 from numba import njit
 
-from hvdtma.config import TrainConfig
-from hvdtma.dgl_backend import Block, block_of_edges
+from hvdtma.core.train_config import TrainConfig
 from hvdtma.evaluate.rows import StoredRows, gather
 from hvdtma.graph.sizes import GraphFacts
 from hvdtma.graph.store import GraphStore
 from hvdtma.models.encoder import Encoder
-from hvdtma.shard.first_hop import FirstHop
+from hvdtma.sampling.dgl_backend import Block, block_of_edges
+from hvdtma.sampling.first_hop import FirstHop
 from hvdtma.tasks.task import sampled_fanouts
 
 COPIES = 2  # of inputs, and of what every layer gives

@@ -12,14 +12,14 @@ from typing import TypeVar
 import numpy as np
 import torch
 
-from hvdtma.config import TrainConfig
-from hvdtma.errors import UserError
+from hvdtma.core.errors import UserError
+from hvdtma.core.memory import give_back
+from hvdtma.core.train_config import TrainConfig
+from hvdtma.evaluate.budget import Needs, Room, most_scored, scoring_needs, too_little
 from hvdtma.evaluate.embed import embed
 from hvdtma.evaluate.metrics import area_under_roc, class_metrics, link_metrics, ranks
-from hvdtma.evaluate.room import Needs, Room, most_scored, scoring_needs, too_little
 from hvdtma.evaluate.rows import StoredRows, gather
 from hvdtma.evaluate.sampled import TooWide, embed_sampled, neighbourhood_bytes
-from hvdtma.graph.external.memory import give_back
 from hvdtma.graph.raw import Pairs
 from hvdtma.graph.store import GraphStore
 from hvdtma.tasks import Model

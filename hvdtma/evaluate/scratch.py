@@ -5,10 +5,10 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from hvdtma.config import TrainConfig
-from hvdtma.errors import UserError
-from hvdtma.evaluate.room import Room, scoring_needs, scratch_bytes
-from hvdtma.graph.external.disk import refuse_full_disk
+from hvdtma.core.disk import refuse_full_disk
+from hvdtma.core.errors import UserError
+from hvdtma.core.train_config import TrainConfig
+from hvdtma.evaluate.budget import Room, scoring_needs, scratch_bytes
 from hvdtma.graph.sizes import GraphFacts
 
 

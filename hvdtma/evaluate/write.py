@@ -9,14 +9,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from rich.progress import Progress
 
-from hvdtma.console import console
-from hvdtma.errors import UserError
+from hvdtma.core.console import console
+from hvdtma.core.errors import UserError
+from hvdtma.core.files import naming_full_disk, replacing
 from hvdtma.evaluate.embed import NO_LIMIT, Room, embed
 from hvdtma.evaluate.rows import Rows
-from hvdtma.files import naming_full_disk, replacing
-from hvdtma.graph.store import GraphStore, StoreWriter
+from hvdtma.graph.store import GraphStore
 from hvdtma.graph.stream import array_pieces
 from hvdtma.models.encoder import Encoder
+from hvdtma.storage.writer import StoreWriter
 
 ROWS_AT_ONCE = 1 << 16
 

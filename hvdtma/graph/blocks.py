@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from hvdtma.graph.array_writer import CHUNK_BYTES
+from hvdtma.storage.array_writer import CHUNK_BYTES
 
 MIN_BLOCKS = 256  # enough to deal evenly to many trainers
 MAX_BLOCK_NODES = 1 << 16

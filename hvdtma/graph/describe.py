@@ -10,8 +10,8 @@ from rich.filesize import decimal
 from rich.markup import escape
 from rich.table import Table
 
-from hvdtma.console import console
-from hvdtma.graph.raw import PARTS
+from hvdtma.core.console import console
+from hvdtma.core.split_parts import PARTS
 from hvdtma.graph.store import GraphStore
 from hvdtma.graph.stream import array_pieces, indptr_pieces
 

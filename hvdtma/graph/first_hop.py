@@ -1,19 +1,19 @@
 """The mean of every node's in-neighbours' features over the whole training graph.
 
 It is static, so it is computed once; with it each trainer has its complete first neighbourhood
-without any halo. Undoing a target link's own part is `hvdtma.shard.first_hop`'s work.
+without any halo. Undoing a target link's own part is `hvdtma.sampling.first_hop`'s work.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from hvdtma.console import progress
+from hvdtma.core.console import progress
+from hvdtma.core.memory import Memory
 from hvdtma.graph.blocks import rows_per_chunk
 from hvdtma.graph.csc import CSC
-from hvdtma.graph.external.memory import Memory
 from hvdtma.graph.neighbour_means import least_bytes, neighbour_means
-from hvdtma.graph.store import StoreWriter
+from hvdtma.storage.writer import StoreWriter
 
 
 def first_hop(csc: CSC, feat_ND: np.ndarray) -> np.ndarray:

@@ -19,8 +19,8 @@ from llvmlite import ir
 from numba import njit, prange, types
 from numba.extending import intrinsic
 
-from hvdtma.graph.external.row_file import RowFile
-from hvdtma.graph.external.threads import in_order, num_workers
+from hvdtma.core.threads import in_order, num_workers
+from hvdtma.graph.sort.row_file import RowFile
 
 BAND_BYTES = 32 << 20  # of destinations that are worked on at once
 BANDS = 4  # in memory: edges, sums, what is yielded, what is read

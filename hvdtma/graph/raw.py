@@ -8,18 +8,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Protocol, TypeAlias
+from typing import Protocol
 
 import numpy as np
 import scipy.sparse as sp
 
-from hvdtma.errors import UserError
-from hvdtma.graph.external.rows import NodeRows, SequentialRows
-from hvdtma.graph.ids import NodeIds
-
-PARTS = ("train", "valid", "test")
-EDGES_PER_PIECE = 1 << 20
-EdgePiece: TypeAlias = tuple[np.ndarray, np.ndarray, np.ndarray | None]  # src, dst, type
+from hvdtma.core.errors import UserError
+from hvdtma.graph.sort.pieces import EDGES_PER_PIECE, EdgePiece
+from hvdtma.graph.sort.rows import NodeRows, SequentialRows
+from hvdtma.storage.node_ids import NodeIds
 
 
 @dataclass

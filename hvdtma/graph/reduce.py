@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 import scipy.sparse as sp
 
-from hvdtma.errors import UserError
+from hvdtma.core.errors import UserError
 
 SVD_BYTES = 24  # of a value of the result, and of what is worked with beside it; measured
 OVERSAMPLES = 10  # columns more than are asked for, scikit-learn's default

@@ -14,20 +14,21 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from hvdtma.console import progress, stage
-from hvdtma.errors import UserError
-from hvdtma.graph.array_writer import CHUNK_BYTES
+from hvdtma.core.console import progress, stage
+from hvdtma.core.errors import UserError
+from hvdtma.core.memory import Memory
+from hvdtma.core.split_parts import PARTS
 from hvdtma.graph.blocks import SMALL_CHUNK_BYTES, rows_per_chunk
 from hvdtma.graph.csc import index_dtype
-from hvdtma.graph.external.memory import Memory
-from hvdtma.graph.external.shuffle import least_bytes, shuffled_rows
-from hvdtma.graph.external.sorting import KEY_BYTES, EdgeSorter
-from hvdtma.graph.external.strings import shuffled_ids
-from hvdtma.graph.ids import NodeIds
-from hvdtma.graph.raw import PARTS
-from hvdtma.graph.store import GraphStore, StoreWriter
+from hvdtma.graph.sort.edge_sorter import KEY_BYTES, EdgeSorter
+from hvdtma.graph.sort.shuffle import least_bytes, shuffled_rows
+from hvdtma.graph.sort.strings import shuffled_ids
+from hvdtma.graph.store import GraphStore
 from hvdtma.graph.stream import array_pieces, edge_pieces, edges_per_piece
 from hvdtma.graph.write_csc import write_csc
+from hvdtma.storage.array_writer import CHUNK_BYTES
+from hvdtma.storage.node_ids import NodeIds
+from hvdtma.storage.writer import StoreWriter
 
 KEPT_ATTRS = (
     "graph",

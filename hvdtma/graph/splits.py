@@ -14,10 +14,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hvdtma.errors import UserError
+from hvdtma.core.errors import UserError
+from hvdtma.core.split_parts import PARTS
 from hvdtma.graph.csc import CSC
-from hvdtma.graph.external.keys import pair_hashes
-from hvdtma.graph.raw import PARTS, Pairs
+from hvdtma.graph.raw import Pairs
+from hvdtma.graph.sort.keys import pair_hashes
 
 DRAWN_AT_ONCE = 1 << 23  # negatives; fixed, for the draws depend on it
 LOOKED_AT_ONCE = 1 << 18  # of them, whether they are links

@@ -11,11 +11,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hvdtma.graph.array_writer import CHUNK_BYTES
+from hvdtma.core.threads import in_order, num_workers
 from hvdtma.graph.csc import index_dtype
-from hvdtma.graph.external.threads import in_order, num_workers
-from hvdtma.graph.raw import EDGES_PER_PIECE, EdgePiece
+from hvdtma.graph.sort.pieces import EDGES_PER_PIECE, EdgePiece
 from hvdtma.graph.store import GraphStore
+from hvdtma.storage.array_writer import CHUNK_BYTES
 
 NODES_PER_PIECE = 1 << 18
 LEAST_EDGES = 1 << 14  # of a piece, however little memory

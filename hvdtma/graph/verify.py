@@ -15,15 +15,16 @@ import xxhash
 from numba import njit
 from rich.markup import escape
 
-from hvdtma.console import console
-from hvdtma.errors import UserError
+from hvdtma.core.console import console
+from hvdtma.core.errors import UserError
+from hvdtma.core.memory import Memory
+from hvdtma.core.split_parts import PARTS
 from hvdtma.graph.csc import CSC
-from hvdtma.graph.external.id_sets import StringSet
-from hvdtma.graph.external.keys import mix
-from hvdtma.graph.external.memory import Memory
 from hvdtma.graph.first_hop import held_for_first_hop, room_for_first_hop
+from hvdtma.graph.ingest.ids.sets import StringSet
 from hvdtma.graph.neighbour_means import neighbour_means
-from hvdtma.graph.raw import PARTS, Pairs
+from hvdtma.graph.raw import Pairs
+from hvdtma.graph.sort.keys import mix
 from hvdtma.graph.splits import pair_key
 from hvdtma.graph.store import GraphStore
 from hvdtma.graph.stream import array_pieces, row_pieces

@@ -10,11 +10,11 @@ from contextlib import ExitStack
 
 import numpy as np
 
-from hvdtma.graph.array_writer import EDGE_CHUNK_BYTES, INDPTR_CHUNK_BYTES, ArrayWriter
 from hvdtma.graph.csc import index_dtype
-from hvdtma.graph.external.keys import Rows
-from hvdtma.graph.external.sorting import EdgeSorter, HeldOut
-from hvdtma.graph.store import StoreWriter
+from hvdtma.graph.sort.edge_sorter import EdgeSorter, HeldOut
+from hvdtma.graph.sort.keys import Rows
+from hvdtma.storage.array_writer import EDGE_CHUNK_BYTES, INDPTR_CHUNK_BYTES, ArrayWriter
+from hvdtma.storage.writer import StoreWriter
 
 
 def write_csc(

@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from hvdtma.errors import UserError
+from hvdtma.core.errors import UserError
 
 
 class DotDecoder(nn.Module):

@@ -11,10 +11,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from hvdtma.config import ModelConfig
-from hvdtma.dgl_backend import Block
+from hvdtma.core.train_config import ModelConfig
 from hvdtma.models.layers import GATLayer, GCNLayer, LinearLayer, SAGELayer
-from hvdtma.shard.first_hop import FirstHop
+from hvdtma.sampling.dgl_backend import Block
+from hvdtma.sampling.first_hop import FirstHop
 
 
 class Encoder(nn.Module):

@@ -9,8 +9,8 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from hvdtma.dgl_backend import Block
-from hvdtma.shard.first_hop import FirstHop
+from hvdtma.sampling.dgl_backend import Block
+from hvdtma.sampling.first_hop import FirstHop
 
 
 class SAGELayer(nn.Module):

@@ -17,10 +17,10 @@ from typing import Protocol
 import numpy as np
 from numba import njit
 
-from hvdtma.console import progress
+from hvdtma.core.console import progress
 from hvdtma.graph.csc import index_dtype
-from hvdtma.graph.external.sorting import EdgeSorter
-from hvdtma.graph.raw import EdgePiece
+from hvdtma.graph.sort.edge_sorter import EdgeSorter
+from hvdtma.graph.sort.pieces import EdgePiece
 from hvdtma.graph.store import GraphStore
 from hvdtma.graph.stream import (
     NeighbourRows,

@@ -6,7 +6,7 @@ import math
 
 from rich.table import Table
 
-from hvdtma.console import console
+from hvdtma.core.console import console
 from hvdtma.graph.describe import order_text
 from hvdtma.graph.store import GraphStore
 from hvdtma.partition.statistics import DealStatistics

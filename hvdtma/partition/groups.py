@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 from numba import njit
 
-from hvdtma.console import progress, stage
+from hvdtma.core.console import progress, stage
+from hvdtma.core.memory import Memory
+from hvdtma.core.threads import in_order, num_workers
 from hvdtma.graph.csc import index_dtype
-from hvdtma.graph.external.memory import Memory
-from hvdtma.graph.external.threads import in_order, num_workers
-from hvdtma.graph.raw import EDGES_PER_PIECE
+from hvdtma.graph.sort.pieces import EDGES_PER_PIECE
 from hvdtma.graph.store import GraphStore
 from hvdtma.graph.stream import edge_pieces
 from hvdtma.partition.metis import metis_bytes, metis_parts

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit
 
-from hvdtma.console import progress
+from hvdtma.core.console import progress
+from hvdtma.core.threads import in_order, num_workers
 from hvdtma.graph.csc import index_dtype
-from hvdtma.graph.external.threads import in_order, num_workers
 from hvdtma.partition.contraction import RowGraph
 
 STATE_BYTES = 12  # a node or cluster: its size, and a score; beside the cluster of each node

@@ -5,18 +5,19 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from hvdtma.console import stage
-from hvdtma.errors import UserError, check_seed, nearest
+from hvdtma.core.console import stage
+from hvdtma.core.disk import refuse_full_disk
+from hvdtma.core.errors import UserError, check_seed, nearest
+from hvdtma.core.memory import Memory
 from hvdtma.graph.blocks import sensible_block_size
-from hvdtma.graph.build import provenance
-from hvdtma.graph.external.disk import refuse_full_disk
-from hvdtma.graph.external.memory import Memory
+from hvdtma.graph.builder import provenance
 from hvdtma.graph.reorder import disk_to_reorder, rank_of, room_to_reorder, write_reordered
-from hvdtma.graph.store import GraphStore, StoreWriter, refuse_existing
-from hvdtma.partition.deal import check_trainers
+from hvdtma.graph.store import GraphStore
+from hvdtma.partition.assignment import check_trainers
 from hvdtma.partition.groups import CLUSTERERS, groups, least_to_group, share_within
 from hvdtma.partition.orders import Order, min_cut_order, random_order, super_node_order
 from hvdtma.partition.streaming import disk_to_cluster
+from hvdtma.storage.writer import StoreWriter, refuse_existing
 
 METHODS = ["random", "super", "min-cut"]
 NODES_PER_SUPER_NODE = 200  # the paper's 15,000 on ogbl-citation2's 2.9 million nodes

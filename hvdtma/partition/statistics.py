@@ -16,13 +16,13 @@ import numpy as np
 import scipy.sparse as sp
 from numba import njit
 
-from hvdtma.console import progress
-from hvdtma.graph.external.memory import Memory
-from hvdtma.graph.external.threads import in_order, num_workers
-from hvdtma.graph.raw import EDGES_PER_PIECE
+from hvdtma.core.console import progress
+from hvdtma.core.memory import Memory
+from hvdtma.core.threads import in_order, num_workers
+from hvdtma.graph.sort.pieces import EDGES_PER_PIECE
 from hvdtma.graph.store import GraphStore
 from hvdtma.graph.stream import array_pieces, edge_pieces
-from hvdtma.partition.deal import deal
+from hvdtma.partition.assignment import deal
 from hvdtma.partition.groups import metis_fits
 from hvdtma.partition.metis import metis_parts
 

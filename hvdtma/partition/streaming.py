@@ -16,10 +16,10 @@ from pathlib import Path
 
 import numpy as np
 
-from hvdtma.console import stage
+from hvdtma.core.console import stage
+from hvdtma.core.memory import Memory
 from hvdtma.graph.csc import CSC, index_dtype
-from hvdtma.graph.external.memory import Memory
-from hvdtma.graph.external.sorting import KEY_BYTES, EdgeSorter
+from hvdtma.graph.sort.edge_sorter import KEY_BYTES, EdgeSorter
 from hvdtma.graph.store import GraphStore
 from hvdtma.graph.stream import edges_per_piece
 from hvdtma.partition.contraction import RowGraph, ScratchGraph, StoredGraph, contracted

@@ -19,8 +19,8 @@ import numpy as np
 import torch
 
 from hvdtma.aggregate.flat import FlatModel
-from hvdtma.config import TrainConfig
-from hvdtma.errors import UserError
+from hvdtma.core.errors import UserError
+from hvdtma.core.train_config import TrainConfig
 from hvdtma.graph.sizes import GraphSizes
 from hvdtma.tasks import make_model, make_task
 

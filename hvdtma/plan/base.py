@@ -14,9 +14,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from hvdtma.config import TrainConfig, load_config
-from hvdtma.console import quietly
-from hvdtma.errors import UserError
+from hvdtma.core.console import quietly
+from hvdtma.core.errors import UserError
+from hvdtma.core.train_config import TrainConfig, load_config
 
 LEAST_NODES, LEAST_EDGES = 400, 2000
 
@@ -39,8 +39,8 @@ RECORDED = Base(
 
 def measure_base() -> Base:
     """The bases of this machine, by three processes; takes some seconds."""
-    from hvdtma.graph.build import BuildOptions, build
-    from hvdtma.graph.sources import SyntheticGraph
+    from hvdtma.graph.builder import BuildOptions, build
+    from hvdtma.graph.ingest.sources import SyntheticGraph
 
     with quietly(), tempfile.TemporaryDirectory() as folder:
         store = Path(folder) / "least.zarr"
@@ -64,8 +64,8 @@ def _peak_of(stage: str, store: Path) -> int:
 
 
 def _build_least(store: Path) -> None:
-    from hvdtma.graph.build import BuildOptions, build
-    from hvdtma.graph.sources import SyntheticGraph
+    from hvdtma.graph.builder import BuildOptions, build
+    from hvdtma.graph.ingest.sources import SyntheticGraph
 
     source = SyntheticGraph(LEAST_NODES, LEAST_EDGES, features=4, communities=4)
     build(store.with_name("again.zarr"), source, BuildOptions(negatives=4))

@@ -6,7 +6,7 @@ from rich.filesize import decimal
 from rich.markup import escape
 from rich.table import Table
 
-from hvdtma.console import console
+from hvdtma.core.console import console
 from hvdtma.plan.aggregation import Aggregating
 from hvdtma.plan.plan import Plan, Stage
 

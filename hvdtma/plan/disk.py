@@ -10,11 +10,11 @@ from __future__ import annotations
 import numpy as np
 import zarr
 
-from hvdtma.graph.array_writer import codecs_of
-from hvdtma.graph.build.disk import array_bytes
+from hvdtma.graph.builder.disk import array_bytes
 from hvdtma.graph.csc import index_dtype
 from hvdtma.graph.describe import disk_bytes
 from hvdtma.graph.sizes import GraphSizes
+from hvdtma.storage.array_writer import codecs_of
 
 SAMPLE = 1 << 18  # numbers; a chunk of edges
 

@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from hvdtma.config import TrainConfig
-from hvdtma.errors import UserError
+from hvdtma.core.errors import UserError
+from hvdtma.core.train_config import TrainConfig
 from hvdtma.graph.blocks import equal_blocks, sensible_block_size
-from hvdtma.graph.build import BuildOptions
-from hvdtma.graph.build.sizes import BuildSizes, held_out_links
+from hvdtma.graph.builder import BuildOptions
+from hvdtma.graph.builder.sizes import BuildSizes, held_out_links
 from hvdtma.graph.sizes import GraphSizes
-from hvdtma.graph.sources.files.columns import refuse_many_types
+from hvdtma.tables.columns import refuse_many_types
 
 LEAST = (("nodes", 2), ("edges", 1), ("features", 1), ("classes", 0), ("edge_types", 0))
 

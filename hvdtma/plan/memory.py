@@ -12,8 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from hvdtma.config import TrainConfig
-from hvdtma.evaluate.room import (
+from hvdtma.core.memory import Memory
+from hvdtma.core.train_config import TrainConfig
+from hvdtma.evaluate.budget import (
     Room,
     beside_means,
     held_out_bytes,
@@ -26,18 +27,17 @@ from hvdtma.evaluate.room import (
 )
 from hvdtma.evaluate.sampled import neighbourhood_bytes
 from hvdtma.evaluate.score import SAMPLED_BYTES
-from hvdtma.graph.array_writer import CHUNK_BYTES
-from hvdtma.graph.build.sizes import room_for_keys
+from hvdtma.graph.builder.sizes import room_for_keys
 from hvdtma.graph.csc import index_dtype
-from hvdtma.graph.external.memory import Memory
-from hvdtma.graph.external.sorting import KEY_BYTES, SORT_BYTES, EdgeSorter
 from hvdtma.graph.first_hop import room_for_first_hop
 from hvdtma.graph.neighbour_means import bytes_taken
-from hvdtma.graph.raw import EDGES_PER_PIECE
 from hvdtma.graph.sizes import GraphSizes
+from hvdtma.graph.sort.edge_sorter import KEY_BYTES, SORT_BYTES, EdgeSorter
+from hvdtma.graph.sort.pieces import EDGES_PER_PIECE
 from hvdtma.plan.graph import PlannedGraph
-from hvdtma.shard.footprint import bytes_of_sets, edges_within, largest_set
-from hvdtma.shard.reader import WORKERS
+from hvdtma.sampling.footprint import bytes_of_sets, edges_within, largest_set
+from hvdtma.sampling.reader import WORKERS
+from hvdtma.storage.array_writer import CHUNK_BYTES
 from hvdtma.train.memory import foreign_bytes, sets_within, shard_footprint, step_bytes
 
 

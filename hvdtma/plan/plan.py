@@ -8,15 +8,15 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from hvdtma.config import TrainConfig
-from hvdtma.errors import UserError
-from hvdtma.evaluate.room import Room, embedding_needs, scratch_bytes
+from hvdtma.core.errors import UserError
+from hvdtma.core.memory import Memory
+from hvdtma.core.train_config import TrainConfig
+from hvdtma.evaluate.budget import Room, embedding_needs, scratch_bytes
 from hvdtma.evaluate.scratch import scoring_scratch
-from hvdtma.graph.build.disk import array_bytes, scratch_beside
-from hvdtma.graph.external.memory import Memory
+from hvdtma.graph.builder.disk import array_bytes, scratch_beside
 from hvdtma.graph.sizes import GraphSizes
 from hvdtma.graph.store import open_store
-from hvdtma.partition.deal import check_trainers
+from hvdtma.partition.assignment import check_trainers
 from hvdtma.plan import memory
 from hvdtma.plan.aggregation import Aggregating, Network, aggregating
 from hvdtma.plan.base import RECORDED, Base, measure_base

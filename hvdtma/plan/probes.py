@@ -21,16 +21,16 @@ import numba
 import numpy as np
 import torch
 
-from hvdtma.config import TrainConfig
-from hvdtma.console import quietly
+from hvdtma.core.console import quietly
+from hvdtma.core.train_config import TrainConfig
 from hvdtma.evaluate.embed import embed
 from hvdtma.evaluate.score import Scorer
-from hvdtma.graph.build import BuildOptions, build
-from hvdtma.graph.external.sorting import EdgeSorter
+from hvdtma.graph.builder import BuildOptions, build
 from hvdtma.graph.first_hop import first_hop
-from hvdtma.graph.raw import EDGES_PER_PIECE, EdgePiece
+from hvdtma.graph.ingest.sources import SyntheticGraph
 from hvdtma.graph.sizes import GraphSizes
-from hvdtma.graph.sources import SyntheticGraph
+from hvdtma.graph.sort.edge_sorter import EdgeSorter
+from hvdtma.graph.sort.pieces import EDGES_PER_PIECE, EdgePiece
 from hvdtma.graph.store import GraphStore
 from hvdtma.train.set_up import make_trainer, set_up_device
 

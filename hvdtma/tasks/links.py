@@ -14,13 +14,13 @@ from numba import njit
 from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from hvdtma.config import TrainConfig
+from hvdtma.core.train_config import TrainConfig
 from hvdtma.graph.csc import index_dtype
 from hvdtma.graph.sizes import GraphFacts
 from hvdtma.models.decoders import make_decoder
-from hvdtma.shard.negatives import NEGATIVES
-from hvdtma.shard.sampling import Neighbourhood, Targets, sample_neighbourhood
-from hvdtma.shard.shard import Shard
+from hvdtma.sampling.negatives import NEGATIVES
+from hvdtma.sampling.neighbourhood import Neighbourhood, Targets, sample_neighbourhood
+from hvdtma.sampling.shard import Shard
 from hvdtma.tasks.epochs import ENDLESS, shuffled_batches
 from hvdtma.tasks.task import Holding, Model, sampled_fanouts
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from hvdtma.config import TrainConfig
-from hvdtma.errors import UserError
+from hvdtma.core.errors import UserError
+from hvdtma.core.train_config import TrainConfig
 from hvdtma.graph.sizes import GraphFacts
 from hvdtma.models.encoder import Encoder
 from hvdtma.tasks.links import LinkTask

@@ -13,11 +13,11 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from hvdtma.config import TrainConfig
-from hvdtma.errors import UserError
+from hvdtma.core.errors import UserError
+from hvdtma.core.train_config import TrainConfig
 from hvdtma.graph.sizes import GraphFacts
-from hvdtma.shard.sampling import Neighbourhood, sample_neighbourhood
-from hvdtma.shard.shard import Shard
+from hvdtma.sampling.neighbourhood import Neighbourhood, sample_neighbourhood
+from hvdtma.sampling.shard import Shard
 from hvdtma.tasks.epochs import ENDLESS, shuffled_batches
 from hvdtma.tasks.task import Holding, Model, sampled_fanouts
 

@@ -8,9 +8,9 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
-from hvdtma.config import TrainConfig
+from hvdtma.core.train_config import TrainConfig
 from hvdtma.models.encoder import Encoder
-from hvdtma.shard.shard import Shard
+from hvdtma.sampling.shard import Shard
 from hvdtma.tasks.epochs import ENDLESS
 
 

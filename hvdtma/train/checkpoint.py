@@ -21,15 +21,15 @@ from rich.markup import escape
 from safetensors.torch import load, save
 
 from hvdtma.aggregate import Aggregation, TimedAveraging
+from hvdtma.aggregate.optimizer_state import optimizer_tensors, restore_optimizer
 from hvdtma.aggregate.state import Progress, Standing
 from hvdtma.comm.communicator import everywhere, on_root
-from hvdtma.config import TrainConfig, parse_config
-from hvdtma.console import console
-from hvdtma.errors import UserError
-from hvdtma.files import finite, replacing, sync_folder, write_through
-from hvdtma.shard.resident import HandSize
-from hvdtma.train.optimizer_state import optimizer_tensors, restore_optimizer
-from hvdtma.train.run_folder import RunFolder, round_of
+from hvdtma.core.console import console
+from hvdtma.core.errors import UserError
+from hvdtma.core.files import finite, replacing, sync_folder, write_through
+from hvdtma.core.train_config import TrainConfig, parse_config
+from hvdtma.runs.run_folder import RunFolder, round_of
+from hvdtma.sampling.resident import HandSize
 from hvdtma.train.trainer import SetPlace, Trainer
 
 VERSION = 1

@@ -15,13 +15,13 @@ from pathlib import Path
 import numba
 import torch
 
-from hvdtma.errors import UserError
+from hvdtma.core.errors import UserError
+from hvdtma.core.files import append_json
 from hvdtma.evaluate.score import Scorer
-from hvdtma.files import append_json
 from hvdtma.graph.store import open_store
+from hvdtma.runs.folder import read_lines
+from hvdtma.runs.run_folder import RunFolder, read_model, round_of, write_model
 from hvdtma.tasks import make_model, make_task
-from hvdtma.train.folder import read_lines
-from hvdtma.train.run_folder import RunFolder, read_model, round_of, write_model
 
 POLL_S = 0.1
 REFUSED = 2  # exit status: what is wrong is said in one line, and would be met again

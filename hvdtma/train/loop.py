@@ -6,7 +6,7 @@ from functools import partial
 
 from hvdtma.aggregate import Aggregation, TimedAveraging
 from hvdtma.comm.communicator import NewcomersWait, everywhere
-from hvdtma.errors import TrainerError, UserError
+from hvdtma.core.errors import TrainerError, UserError
 from hvdtma.train.trainer import Trainer, hand_weight
 
 

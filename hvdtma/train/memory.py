@@ -6,11 +6,11 @@ import math
 
 import numpy as np
 
-from hvdtma.config import TrainConfig
-from hvdtma.evaluate.room import Needs, scoring_needs, too_little
+from hvdtma.core.train_config import TrainConfig
+from hvdtma.evaluate.budget import Needs, scoring_needs, too_little
 from hvdtma.graph.sizes import GraphFacts, GraphSizes
 from hvdtma.graph.store import GraphStore
-from hvdtma.shard.footprint import (
+from hvdtma.sampling.footprint import (
     PROCESS_BYTES,
     READING_BYTES,
     Footprint,

@@ -14,22 +14,22 @@ from rich.markup import escape
 from torch.utils.tensorboard import SummaryWriter
 
 from hvdtma.aggregate import Aggregation, TimedAveraging
-from hvdtma.config import TrainConfig
-from hvdtma.console import console
-from hvdtma.errors import UserError
-from hvdtma.files import append_json
-from hvdtma.interrupt import unheard
+from hvdtma.core.console import console
+from hvdtma.core.errors import UserError
+from hvdtma.core.files import append_json
+from hvdtma.core.signals import unheard
+from hvdtma.core.train_config import TrainConfig
+from hvdtma.runs.folder import read_lines
+from hvdtma.runs.run_folder import RunFolder
 from hvdtma.train.evaluator import REFUSED, RoundScorer, best_score
-from hvdtma.train.folder import read_lines
 from hvdtma.train.loop import Watch
-from hvdtma.train.run_folder import RunFolder
 from hvdtma.train.trainer import Trainer
 
 MAX_RESTARTS = 3  # of the evaluator, in one run
 
 
 class View(Protocol):
-    """What shows events to a person (`hvdtma.train.live.LiveView`)."""
+    """What shows events to a person (`hvdtma.runs.live.LiveView`)."""
 
     def update(self, event: dict) -> None: ...
 

@@ -20,19 +20,19 @@ from hvdtma.comm.communicator import (
     on_root,
 )
 from hvdtma.comm.rendezvous import RendezvousGone
-from hvdtma.config import TrainConfig
-from hvdtma.console import console
-from hvdtma.errors import Interrupted, LastWord, TrainerError, UserError, explain
+from hvdtma.core.console import console
+from hvdtma.core.errors import Interrupted, LastWord, TrainerError, UserError, explain
+from hvdtma.core.files import write_json
+from hvdtma.core.signals import Interrupt
+from hvdtma.core.train_config import TrainConfig
 from hvdtma.evaluate.score import Scorer
-from hvdtma.files import write_json
-from hvdtma.interrupt import Interrupt
-from hvdtma.train.begin import Beginning, Begun, begin
+from hvdtma.runs.run_folder import RunFolder, read_model
 from hvdtma.train.checkpoint import is_saved, write_checkpoint
-from hvdtma.train.lead import Lead
 from hvdtma.train.loop import announce_deal, train_rounds
-from hvdtma.train.members import regroup
+from hvdtma.train.membership import regroup
+from hvdtma.train.monitor import Lead
 from hvdtma.train.recorder import Recorder, skipped_rounds
-from hvdtma.train.run_folder import RunFolder, read_model
+from hvdtma.train.start import Beginning, Begun, begin
 from hvdtma.train.trainer import Trainer
 
 
@@ -51,7 +51,7 @@ def train(
     Args:
         interrupt: hears when to save and end.
         report: called by trainer 0 with the run's folder when the run is over, also when it
-            failed (`hvdtma.report.write_report`).
+            failed (`hvdtma.runs.report.write_report`).
 
     Raises UserError, on every trainer, for anything in the config or the store that does not fit
     one of them; NonFiniteLoss when training diverged; Interrupted once it is saved.

@@ -9,15 +9,15 @@ import numba
 import torch
 
 from hvdtma.aggregate import Average, Nesterov, TimedAveraging
+from hvdtma.aggregate.optimizers import make_optimizer
 from hvdtma.comm.communicator import Communicator
-from hvdtma.config import TrainConfig
-from hvdtma.errors import UserError
+from hvdtma.core.errors import UserError
+from hvdtma.core.train_config import TrainConfig
 from hvdtma.evaluate.score import Scorer
 from hvdtma.evaluate.scratch import check_scoring_scratch
 from hvdtma.graph.store import GraphStore, open_store
 from hvdtma.tasks import make_model, make_task
 from hvdtma.train.memory import check_memory
-from hvdtma.train.optimizers import make_optimizer
 from hvdtma.train.trainer import Trainer, hand_weight
 
 

@@ -9,12 +9,12 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from hvdtma.config import TrainConfig
+from hvdtma.core.train_config import TrainConfig
 from hvdtma.graph.store import GraphStore
-from hvdtma.partition.deal import deal
-from hvdtma.shard.reader import BlockReader
-from hvdtma.shard.resident import HandCount, HandSize, ResidentSets
-from hvdtma.shard.shard import Shard, load_shard
+from hvdtma.partition.assignment import deal
+from hvdtma.sampling.reader import BlockReader
+from hvdtma.sampling.resident import HandCount, HandSize, ResidentSets
+from hvdtma.sampling.shard import Shard, load_shard
 from hvdtma.tasks import ENDLESS, Batch, Model, Task
 from hvdtma.train.memory import resident_sets
 

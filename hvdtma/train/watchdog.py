@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 
-from hvdtma.interrupt import SIGNALS, unheard
+from hvdtma.core.signals import SIGNALS, unheard
 
 ALIVE, RESTING = b"a", b"r"
 BEAT_S = 0.5

@@ -18,7 +18,7 @@ from itertools import permutations
 import torch
 from torch import nn
 
-from hvdtma.train.optimizers import make_optimizer
+from hvdtma.aggregate.optimizers import make_optimizer
 from hypergraph.config import TrainConfig
 from hypergraph.data import MultimodalHypergraph
 from hypergraph.factors import Factors
@@ -28,9 +28,9 @@ from hypergraph.model.objective.predict import take
 from hypergraph.model.unseen import kept_rows, mean_for_unseen
 from hypergraph.sparse import SparseMatrix, inverse_root
 from hypergraph.train.batches import Batch
+from hypergraph.train.device_group import features_of
+from hypergraph.train.factor_view import View
 from hypergraph.train.losses import loss_name, make_batches, relation_loss
-from hypergraph.train.share import View
-from hypergraph.train.site import features_of
 
 LAYERS = 2
 

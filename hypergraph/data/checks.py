@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from hvdtma.errors import UserError
+from hvdtma.core.errors import UserError
 
 _LARGEST_KEY = np.iinfo(np.int64).max
 

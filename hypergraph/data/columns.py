@@ -12,13 +12,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hvdtma.errors import UserError
-from hvdtma.graph.sources.files.columns import Column, ids_of, position_of
-from hvdtma.graph.sources.files.edges import TEXT
-from hvdtma.graph.sources.files.opening import suffix_of
-from hvdtma.graph.sources.files.parquet import open_parquet, parquet_pieces
-from hvdtma.graph.sources.files.text_layout import Layout, find_layout
-from hvdtma.graph.sources.files.text_table import Wanted, row_pieces
+from hvdtma.core.errors import UserError
+from hvdtma.tables.columns import Column, ids_of, position_of
+from hvdtma.tables.opening import TEXT, suffix_of
+from hvdtma.tables.parquet import open_parquet, parquet_pieces
+from hvdtma.tables.text_layout import Layout, find_layout
+from hvdtma.tables.text_table import Wanted, row_pieces
 
 TABLE_FILES = [*TEXT, *(suffix + ".gz" for suffix in TEXT), ".parquet"]
 

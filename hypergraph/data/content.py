@@ -10,8 +10,8 @@ import numpy as np
 import scipy.sparse as sp
 import xxhash
 
-from hvdtma.graph.array_writer import digest
-from hvdtma.graph.ids import NodeIds
+from hvdtma.storage.array_writer import digest
+from hvdtma.storage.node_ids import NodeIds
 from hypergraph.data.hypergraph import MultimodalHypergraph
 from hypergraph.data.lazy import Unread, as_given
 

@@ -23,8 +23,8 @@ from typing import TypeAlias
 import numpy as np
 import scipy.sparse as sp
 
-from hvdtma.errors import UserError, nearest
-from hvdtma.graph.sources.debian import (
+from hvdtma.core.errors import UserError, nearest
+from hvdtma.graph.ingest.sources.debian import (
     MIN_PACKAGES,
     Package,
     edges_of,

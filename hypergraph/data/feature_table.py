@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from hvdtma.errors import UserError
-from hvdtma.graph.ids import NodeIds
-from hvdtma.graph.sources.files.columns import ID_NAMES, position_of
-from hvdtma.graph.sources.files.edges import TEXT
-from hvdtma.graph.sources.files.features import open_features
+from hvdtma.core.errors import UserError
+from hvdtma.storage.node_ids import NodeIds
+from hvdtma.tables.columns import ID_NAMES, position_of
+from hvdtma.tables.features import open_features
+from hvdtma.tables.opening import TEXT
 from hypergraph.data.columns import as_ids, as_numbers, column_names, read_columns
 from hypergraph.data.modality import Features
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from hvdtma.errors import UserError, nearest
+from hvdtma.core.errors import UserError, nearest
 from hypergraph.data.intra import Intra, Recipe
 from hypergraph.data.lazy import as_given, is_unread
 from hypergraph.data.modality import Modality

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from hvdtma.errors import UserError, nearest
+from hvdtma.core.errors import UserError, nearest
 from hypergraph.data.checks import finite_numbers, first_repeat, index_rows, row_keys
 from hypergraph.data.lazy import Lazy, is_unread, num_rows
 

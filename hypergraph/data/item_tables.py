@@ -13,10 +13,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hvdtma.errors import UserError
-from hvdtma.graph.ids import NodeIds
-from hvdtma.graph.sources.files.columns import Column
-from hvdtma.graph.sources.files.text_layout import usual_columns
+from hvdtma.core.errors import UserError
+from hvdtma.storage.node_ids import NodeIds
+from hvdtma.tables.columns import Column
+from hvdtma.tables.text_layout import usual_columns
 from hypergraph.data.columns import as_ids, as_numbers, column_names, of_one_kind, read_columns
 from hypergraph.data.feature_table import read_feature_table
 from hypergraph.data.intra import Intra

@@ -14,8 +14,8 @@ from typing import Any, TypeAlias
 import numpy as np
 import scipy.sparse as sp
 
-from hvdtma.errors import UserError
-from hvdtma.graph.ids import NodeIds
+from hvdtma.core.errors import UserError
+from hvdtma.storage.node_ids import NodeIds
 from hypergraph.data.checks import first_repeat
 from hypergraph.data.intra import Intra
 from hypergraph.data.lazy import Lazy, is_unread

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import scipy.sparse as sp
 
-from hvdtma.errors import UserError, nearest
+from hvdtma.core.errors import UserError, nearest
 from hypergraph.data.intra import Intra, Recipe
 from hypergraph.data.modality import Modality
 from hypergraph.data.relation import TRAIN, Relation

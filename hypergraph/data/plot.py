@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from hvdtma.report import words
-from hvdtma.report.page import Card, Page, Section, Table, write_page
-from hvdtma.report.plots import QUIET, Plot, colour, layout
+from hvdtma.runs.report import words
+from hvdtma.runs.report.page import Card, Page, Section, Table, write_page
+from hvdtma.runs.report.plots import QUIET, Plot, colour, layout
 from hypergraph.data.hypergraph import MultimodalHypergraph
 from hypergraph.data.summary import degrees, summary
 

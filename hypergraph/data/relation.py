@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from hvdtma.errors import UserError, nearest
-from hvdtma.graph.raw import PARTS
+from hvdtma.core.errors import UserError, nearest
+from hvdtma.core.split_parts import PARTS
 from hypergraph.data.checks import finite_numbers, index_rows, row_keys
 from hypergraph.data.lazy import Lazy, is_unread, num_rows
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from hvdtma.errors import UserError, nearest
-from hvdtma.graph.sources.files.columns import Column
+from hvdtma.core.errors import UserError, nearest
+from hvdtma.tables.columns import Column
 from hypergraph.data.columns import as_ids, as_numbers, read_columns
 from hypergraph.data.item_tables import Ids, Items
 from hypergraph.data.relation import Relation

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from hvdtma.errors import UserError, check_seed
-from hvdtma.graph.array_writer import digest
+from hvdtma.core.errors import UserError, check_seed
+from hvdtma.storage.array_writer import digest
 from hypergraph.data.checks import row_keys
 from hypergraph.data.content import digest_of_text
 from hypergraph.data.hypergraph import MultimodalHypergraph

@@ -21,11 +21,11 @@ import numpy as np
 import scipy.sparse as sp
 import zarr
 
-from hvdtma.errors import UserError
-from hvdtma.graph.array_writer import digest
-from hvdtma.graph.chunks import ChunkReader, DamagedChunk
-from hvdtma.graph.ids import NodeIds
-from hvdtma.graph.store import StoreWriter
+from hvdtma.core.errors import UserError
+from hvdtma.storage.array_writer import digest
+from hvdtma.storage.chunks import ChunkReader, DamagedChunk
+from hvdtma.storage.node_ids import NodeIds
+from hvdtma.storage.writer import StoreWriter
 from hypergraph.data.content import arrays_of, description, digest_of_text, fields
 from hypergraph.data.hypergraph import MultimodalHypergraph
 from hypergraph.data.intra import Intra, Recipe

@@ -14,7 +14,7 @@ from rich.console import Group
 from rich.markup import escape
 from rich.table import Table
 
-from hvdtma.console import console
+from hvdtma.core.console import console
 from hypergraph.data.hypergraph import MultimodalHypergraph
 from hypergraph.data.modality import Modality
 from hypergraph.data.relation import Relation

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias, TypeVar
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from hvdtma.errors import UserError, nearest
+from hvdtma.core.errors import UserError, nearest
 from hypergraph.data.intra import Recipe
 
 TablePath: TypeAlias = str | Path

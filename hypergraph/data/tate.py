@@ -31,8 +31,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import scipy.sparse as sp
 
-from hvdtma.errors import UserError
-from hvdtma.graph.sources.files.columns import Column
+from hvdtma.core.errors import UserError
+from hvdtma.tables.columns import Column
 from hypergraph.data.columns import as_ids, read_columns
 from hypergraph.data.hypergraph import MultimodalHypergraph
 from hypergraph.data.intra import Recipe, chain

@@ -9,7 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 from numba import njit
 
-from hvdtma.graph.external.threads import in_order, num_workers
+from hvdtma.core.threads import in_order, num_workers
 
 ROWS_PER_BLOCK = 1024
 

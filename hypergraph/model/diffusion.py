@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from hvdtma.errors import UserError
+from hvdtma.core.errors import UserError
 from hypergraph.model.chebyshev import ChebyshevConv, Operator
 from hypergraph.model.unseen import mean_for_unseen
 from hypergraph.sparse import SparseMatrix

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import torch
 
-from hvdtma.errors import UserError
+from hvdtma.core.errors import UserError
 from hypergraph.indices import check_indices
 from hypergraph.sparse import SparseMatrix, inverse_root
 

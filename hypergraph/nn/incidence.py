@@ -12,7 +12,7 @@ from itertools import accumulate
 
 import torch
 
-from hvdtma.errors import UserError
+from hvdtma.core.errors import UserError
 from hypergraph.indices import check_indices
 from hypergraph.sparse import SparseMatrix
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from hvdtma.report import words
-from hvdtma.report.plots import MANY_ROUNDS, QUIET, Plot, colour, in_unit, layout
-from hvdtma.report.score_curve import ScoreCurve
+from hvdtma.runs.report import words
+from hvdtma.runs.report.plots import MANY_ROUNDS, QUIET, Plot, colour, in_unit, layout
+from hvdtma.runs.report.score_curve import ScoreCurve
 from hypergraph.metrics import LEAST_IS_BEST
 from hypergraph.report.log import RunLog
 

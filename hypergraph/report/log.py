@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from hvdtma.errors import UserError
-from hvdtma.report.run_log import read_events, read_json
+from hvdtma.core.errors import UserError
+from hvdtma.runs.report.run_log import read_events, read_json
 from hypergraph.metrics import LEAST_IS_BEST
 from hypergraph.report.items import Items
 from hypergraph.run_folder import ENDS, RunFolder

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from hvdtma.report import words
-from hvdtma.report.page import Card, Page, Section, write_page
-from hvdtma.report.plots import Plot
+from hvdtma.runs.report import words
+from hvdtma.runs.report.page import Card, Page, Section, write_page
+from hvdtma.runs.report.plots import Plot
 from hypergraph.report.figures import completion_plot, loss_plot, score_plot
 from hypergraph.report.log import RunLog, read_run
 from hypergraph.report.space import space_plots

@@ -14,8 +14,8 @@ from html import escape
 import numpy as np
 import plotly.graph_objects as go
 
-from hvdtma.report import words
-from hvdtma.report.plots import Plot, layout
+from hvdtma.runs.report import words
+from hvdtma.runs.report.plots import Plot, layout
 from hypergraph.report.figures import LEGEND, colour_of
 from hypergraph.report.log import RunLog
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from hvdtma.report import words
-from hvdtma.report.page import Table
+from hvdtma.runs.report import words
+from hvdtma.runs.report.page import Table
 from hypergraph.report.figures import by_modality, colour_of, overall
 from hypergraph.report.log import RunLog
 

@@ -18,12 +18,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from hvdtma.comm.communicator import collect, on_root
-from hvdtma.errors import UserError
-from hvdtma.files import replacing, sync_folder, write_through
-from hypergraph.past import Past
+from hvdtma.core.errors import UserError
+from hvdtma.core.files import replacing, sync_folder, write_through
+from hypergraph.history import Past
 from hypergraph.tensor_file import NotWhole, packed, unpacked
 from hypergraph.train.fit import Progress
-from hypergraph.train.learner import Learner, Parts, State
+from hypergraph.train.rank_trainer import Learner, Parts, State
 
 FORMAT = "hypergraph-checkpoint-4"
 

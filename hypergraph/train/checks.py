@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hvdtma.comm.communicator import Communicator
-from hvdtma.errors import UserError, nearest
+from hvdtma.core.errors import UserError, nearest
 from hypergraph.config import TrainConfig
 from hypergraph.data import MultimodalHypergraph, Split
 

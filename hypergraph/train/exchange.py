@@ -21,7 +21,7 @@ from hvdtma.comm.communicator import Communicator
 from hypergraph.data import MultimodalHypergraph
 from hypergraph.placement import Placement
 from hypergraph.train.batches import Batch
-from hypergraph.train.share import View, flat_length
+from hypergraph.train.factor_view import View, flat_length
 
 Views = dict[str, View]
 Key = tuple[str, str]

@@ -9,12 +9,12 @@ from math import inf
 import numpy as np
 
 from hvdtma.comm.communicator import collect, on_root
-from hvdtma.errors import UserError, nearest
+from hvdtma.core.errors import UserError, nearest
 from hypergraph.config import TrainConfig
 from hypergraph.factors import Factors
 from hypergraph.metrics import LEAST_IS_BEST
 from hypergraph.scoring import HeldOut, score
-from hypergraph.train.learner import Learned, Learner
+from hypergraph.train.rank_trainer import Learned, Learner
 
 Watch = Callable[[dict], object]
 """Is told of events: plain values with a `kind`."""

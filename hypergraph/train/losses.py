@@ -13,7 +13,7 @@ from hypergraph.config import LossConfig, TrainConfig
 from hypergraph.data import MultimodalHypergraph, Relation
 from hypergraph.model.objective import balanced_weight, gram_loss, observed_loss, ranking_loss
 from hypergraph.train.batches import Batch, Batches
-from hypergraph.train.share import View
+from hypergraph.train.factor_view import View
 
 
 def loss_name(relation: Relation, config: LossConfig) -> str:

@@ -11,7 +11,7 @@ from torch import nn
 from hvdtma import TimedAveraging
 from hvdtma.aggregate import Nesterov, NonFiniteLoss, Stop
 from hvdtma.comm import InProcessGroup, Single
-from hvdtma.errors import UserError
+from hvdtma.core.errors import UserError
 
 
 def model_with(value: float) -> nn.Module:

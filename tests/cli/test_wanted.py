@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from hvdtma.cli.wanted import what_to_train
-from hvdtma.config import dump_config, parse_config
+from hvdtma.core.config import dump_config
+from hvdtma.core.train_config import parse_config
+from hvdtma.runs.request import what_to_train
 
 VALUES = {"store": "graph.zarr", "run": "run", "rounds": 1}
 

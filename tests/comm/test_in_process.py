@@ -7,7 +7,7 @@ import torch
 
 from hvdtma.comm import InProcessGroup
 from hvdtma.comm.communicator import collect, everywhere, on_root, packed, unpacked
-from hvdtma.errors import UserError
+from hvdtma.core.errors import UserError
 
 
 def test_collectives_answer_in_rank_order_on_every_trainer():

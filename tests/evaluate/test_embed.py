@@ -5,10 +5,11 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 import zarr
+from hvdtma.graph.external import row_file
 from processes import small_disk
 
-from hvdtma.config import parse_config
-from hvdtma.errors import UserError
+from hvdtma.core.errors import UserError
+from hvdtma.core.train_config import parse_config
 from hvdtma.evaluate import embed as module
 from hvdtma.evaluate import write as writing
 from hvdtma.evaluate.embed import Room, embed
@@ -17,12 +18,11 @@ from hvdtma.evaluate.sampled import _choose as choose
 from hvdtma.evaluate.sampled import embed_sampled
 from hvdtma.evaluate.write import write_embeddings
 from hvdtma.graph import neighbour_means
-from hvdtma.graph.external import row_file
-from hvdtma.graph.external.row_file import RowFile
-from hvdtma.graph.ids import NodeIds
+from hvdtma.graph.sort.row_file import RowFile
 from hvdtma.graph.stream import row_ranges
-from hvdtma.shard.sampling import sample_neighbourhood
-from hvdtma.shard.shard import load_shard
+from hvdtma.sampling.neighbourhood import sample_neighbourhood
+from hvdtma.sampling.shard import load_shard
+from hvdtma.storage.node_ids import NodeIds
 from hvdtma.tasks import make_model, make_task
 
 

@@ -9,10 +9,9 @@ import pytest
 import torch
 from small_graphs import store_of
 
-from hvdtma.config import parse_config
-from hvdtma.errors import UserError
-from hvdtma.evaluate.embed import embed
-from hvdtma.evaluate.room import (
+from hvdtma.core.errors import UserError
+from hvdtma.core.train_config import parse_config
+from hvdtma.evaluate.budget import (
     LEAST_BYTES,
     TRAINED_BYTES,
     Room,
@@ -20,12 +19,13 @@ from hvdtma.evaluate.room import (
     scoring_needs,
     scratch_bytes,
 )
+from hvdtma.evaluate.embed import embed
 from hvdtma.evaluate.sampled import TooWide, embed_sampled, neighbourhood_bytes
 from hvdtma.evaluate.score import Scorer
 from hvdtma.evaluate.scratch import check_scratch
 from hvdtma.graph.csc import build_csc
 from hvdtma.graph.raw import Pairs
-from hvdtma.shard.footprint import PROCESS_BYTES
+from hvdtma.sampling.footprint import PROCESS_BYTES
 from hvdtma.tasks import make_model, make_task
 
 LEAVES = 60_000

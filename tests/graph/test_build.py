@@ -12,13 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_graphs import TYPES, community_graph, small_csc, stored_edges_by_id, typed_graph
 
-from hvdtma.errors import UserError
-from hvdtma.graph.build import BuildOptions, build
+from hvdtma.core.errors import UserError
+from hvdtma.core.memory import Memory
+from hvdtma.graph.builder import BuildOptions, build
 from hvdtma.graph.describe import description
-from hvdtma.graph.external.memory import Memory
-from hvdtma.graph.ids import NodeIds
 from hvdtma.graph.raw import Pairs, RawGraph
 from hvdtma.graph.verify import verification
+from hvdtma.storage.node_ids import NodeIds
 
 
 def is_sound(store):

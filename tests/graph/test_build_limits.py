@@ -11,12 +11,12 @@ import scipy.sparse as sp
 from processes import peak_gib
 from small_graphs import community_graph, typed_graph
 
-from hvdtma.errors import UserError
-from hvdtma.graph.build import BuildOptions, build
-from hvdtma.graph.build.disk import peak_bytes, store_bytes
-from hvdtma.graph.build.sizes import BuildSizes
-from hvdtma.graph.external.memory import BASE_BYTES, LEAST_BYTES, Memory
-from hvdtma.graph.sources import FileSource, load_source
+from hvdtma.core.errors import UserError
+from hvdtma.core.memory import BASE_BYTES, LEAST_BYTES, Memory
+from hvdtma.graph.builder import BuildOptions, build
+from hvdtma.graph.builder.disk import peak_bytes, store_bytes
+from hvdtma.graph.builder.sizes import BuildSizes
+from hvdtma.graph.ingest.sources import FileSource, load_source
 from hvdtma.plan import PlannedGraph
 
 LEAST = re.compile(r"needs (\d+\.\d\d) GiB at least")

@@ -6,9 +6,9 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hvdtma.graph.array_writer import CHUNK_BYTES
 from hvdtma.graph.blocks import blocks_of_units, equal_blocks, sensible_block_size
 from hvdtma.graph.csc import build_csc, index_dtype
+from hvdtma.storage.array_writer import CHUNK_BYTES
 
 EDGES = st.lists(st.tuples(st.integers(0, 8), st.integers(0, 8), st.integers(0, 300)), max_size=40)
 

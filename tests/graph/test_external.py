@@ -7,14 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hvdtma.errors import UserError
+from hvdtma.core.errors import UserError
+from hvdtma.core.memory import BASE_BYTES, Memory
+from hvdtma.core.threads import in_order
 from hvdtma.graph.csc import build_csc
-from hvdtma.graph.external.buckets import Buckets
-from hvdtma.graph.external.keys import KeyLayout
-from hvdtma.graph.external.memory import BASE_BYTES, Memory
-from hvdtma.graph.external.shuffle import shuffled_rows
-from hvdtma.graph.external.sorting import EdgeSorter, HeldOut
-from hvdtma.graph.external.threads import in_order
+from hvdtma.graph.sort.buckets import Buckets
+from hvdtma.graph.sort.edge_sorter import EdgeSorter, HeldOut
+from hvdtma.graph.sort.keys import KeyLayout
+from hvdtma.graph.sort.shuffle import shuffled_rows
 
 EDGES = st.lists(st.tuples(st.integers(0, 20), st.integers(0, 20), st.integers(0, 2)), max_size=60)
 

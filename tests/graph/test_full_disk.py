@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from processes import small_disk
 
-from hvdtma.errors import UserError
-from hvdtma.graph.external.row_file import RowFile
-from hvdtma.graph.store import StoreWriter
+from hvdtma.core.errors import UserError
+from hvdtma.graph.sort.row_file import RowFile
+from hvdtma.storage.writer import StoreWriter
 
 
 def test_a_scratch_file_that_does_not_fit_names_the_disk(tmp_path):

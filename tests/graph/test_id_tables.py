@@ -3,17 +3,17 @@
 import numpy as np
 import pyarrow as pa
 import pytest
+from hvdtma.graph.external import collect, id_kernels, id_table
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hvdtma.errors import UserError
-from hvdtma.graph.external import collect, id_kernels, id_table
-from hvdtma.graph.external.bitmap import BitmapTable
-from hvdtma.graph.external.collect import IdCollector
-from hvdtma.graph.external.estimate import DistinctEstimate
-from hvdtma.graph.external.id_sets import IntegerSet, StringSet
-from hvdtma.graph.external.id_table import HashTable
-from hvdtma.graph.external.memory import BASE_BYTES, LEAST_BYTES, Memory
+from hvdtma.core.errors import UserError
+from hvdtma.core.memory import BASE_BYTES, LEAST_BYTES, Memory
+from hvdtma.graph.ingest.ids.bitmap import BitmapTable
+from hvdtma.graph.ingest.ids.collector import IdCollector
+from hvdtma.graph.ingest.ids.estimate import DistinctEstimate
+from hvdtma.graph.ingest.ids.sets import IntegerSet, StringSet
+from hvdtma.graph.ingest.ids.table import HashTable
 
 ROOM = Memory(BASE_BYTES + (1 << 30))
 WIDE = st.integers(-(2**63), 2**63 - 1)

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hvdtma.errors import UserError
-from hvdtma.graph.ids import NodeIds
+from hvdtma.core.errors import UserError
+from hvdtma.storage.node_ids import NodeIds
 
 WIDE = st.integers(-(2**63), 2**63 - 1)
 TEXT = st.text(st.characters(codec="utf-8"), max_size=6)  # any script, and the empty string

@@ -7,15 +7,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_graphs import dense, edges_by_id
 
-from hvdtma.errors import UserError
+from hvdtma.core.errors import UserError
+from hvdtma.core.memory import BASE_BYTES, LEAST_BYTES, Memory
 from hvdtma.graph import reorder
 from hvdtma.graph.csc import CSC
-from hvdtma.graph.external.memory import BASE_BYTES, LEAST_BYTES, Memory
-from hvdtma.graph.external.strings import shuffled_ids
-from hvdtma.graph.ids import NodeIds
 from hvdtma.graph.reorder import rank_of, write_reordered
-from hvdtma.graph.store import StoreWriter, open_store
+from hvdtma.graph.sort.strings import shuffled_ids
+from hvdtma.graph.store import open_store
 from hvdtma.graph.stream import array_pieces, edge_pieces, row_pieces
+from hvdtma.storage.node_ids import NodeIds
+from hvdtma.storage.writer import StoreWriter
 
 ENOUGH = Memory.limit(2)
 

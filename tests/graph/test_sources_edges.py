@@ -10,9 +10,9 @@ import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hvdtma.errors import UserError
+from hvdtma.core.errors import UserError
+from hvdtma.graph.ingest.sources import FileSource
 from hvdtma.graph.raw import RawGraph
-from hvdtma.graph.sources import FileSource
 
 
 def write(folder, name: str, text: str | bytes) -> str:

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from hvdtma.errors import UserError
+from hvdtma.core.errors import UserError
+from hvdtma.graph.ingest.sources import FileSource
 from hvdtma.graph.raw import RawGraph
-from hvdtma.graph.sources import FileSource
 
 
 def load(folder, features, edges: str = "0,1\n2,1\n", **columns) -> RawGraph:

@@ -5,9 +5,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from hvdtma.errors import UserError
+from hvdtma.core.errors import UserError
+from hvdtma.graph.ingest.sources import from_dgl, from_pyg
 from hvdtma.graph.raw import RawGraph
-from hvdtma.graph.sources import from_dgl, from_pyg
 
 SRC, DST = [0, 1, 3, 1], [1, 2, 0, 2]
 FEAT = np.arange(8, dtype=np.float32).reshape(4, 2)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from hvdtma.errors import UserError
+from hvdtma.core.errors import UserError
 from hvdtma.graph.reduce import reduce_features
 
 

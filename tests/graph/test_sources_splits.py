@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hvdtma.errors import UserError
+from hvdtma.core.errors import UserError
+from hvdtma.graph.ingest.sources import FileSource
 from hvdtma.graph.raw import RawGraph
-from hvdtma.graph.sources import FileSource
 
 SPLIT = {
     "train": np.array([[1, 2], [3, 4], [2, 4]]),

@@ -7,16 +7,16 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
+from hvdtma.graph.external import id_table
 from processes import peak_gib
 
-from hvdtma.errors import UserError
-from hvdtma.graph.build import BuildOptions, build
-from hvdtma.graph.external import id_table
-from hvdtma.graph.external.memory import BASE_BYTES, LEAST_BYTES, Memory
-from hvdtma.graph.sources import FileSource
-from hvdtma.graph.sources.files import edge_arrays, feature_rows, features, parquet, text_table
-from hvdtma.graph.sources.files import source as file_source
-from hvdtma.graph.sources.files.feature_rows import FileRows
+from hvdtma.core.errors import UserError
+from hvdtma.core.memory import BASE_BYTES, LEAST_BYTES, Memory
+from hvdtma.graph.builder import BuildOptions, build
+from hvdtma.graph.ingest import edge_arrays, feature_rows, features, parquet, text_table
+from hvdtma.graph.ingest import source as file_source
+from hvdtma.graph.ingest.feature_rows import FileRows
+from hvdtma.graph.ingest.sources import FileSource
 
 NUM_NODES, NUM_EDGES, DIM = 300, 2000, 3
 EDGE_NAMES = ["e.csv", "e.tsv.gz", "e.parquet", "pairs.npy", "turned.npy", "e.npz", "packed.npz"]

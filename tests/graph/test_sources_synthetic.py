@@ -6,9 +6,9 @@ import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hvdtma.errors import UserError
-from hvdtma.graph.raw import EDGES_PER_PIECE
-from hvdtma.graph.sources import SyntheticGraph, load_source
+from hvdtma.core.errors import UserError
+from hvdtma.graph.ingest.sources import SyntheticGraph, load_source
+from hvdtma.graph.sort.pieces import EDGES_PER_PIECE
 
 GRAPHS = st.builds(
     SyntheticGraph,

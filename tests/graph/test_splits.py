@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.stats import chisquare
 from small_graphs import small_csc
 
-from hvdtma.errors import UserError
+from hvdtma.core.errors import UserError
 from hvdtma.graph.raw import Pairs
 from hvdtma.graph.splits import LinkPicker, draw_negatives, hold_out_nodes, part_sizes
 

@@ -9,10 +9,11 @@ import pytest
 import zarr
 from processes import small_disk
 
-from hvdtma.errors import UserError
+from hvdtma.core.errors import UserError
 from hvdtma.graph import store as store_module
-from hvdtma.graph.build import BuildOptions, build
-from hvdtma.graph.store import StoreWriter, open_store
+from hvdtma.graph.builder import BuildOptions, build
+from hvdtma.graph.store import open_store
+from hvdtma.storage.writer import StoreWriter
 
 OPTIONS = BuildOptions(negatives=3)
 
@@ -139,7 +140,7 @@ def test_a_disk_that_fills_up_is_said_and_nothing_is_left(moment, number, monkey
 def test_a_really_full_disk_gives_a_clear_error_and_is_emptied(
     tmp_path, community_raw, monkeypatch
 ):
-    monkeypatch.setattr("hvdtma.graph.build.from_source.refuse_too_large", lambda *_: None)
+    monkeypatch.setattr("hvdtma.graph.builder.build.refuse_too_large", lambda *_: None)
     with small_disk(tmp_path / "disk", "512k") as disk:
         with pytest.raises(UserError, match=r"disk of .* is full.*nothing is left behind"):
             build(disk / "graph.zarr", community_raw, BuildOptions(negatives=5000))

@@ -11,15 +11,15 @@ import zarr
 from graph_in_memory import read_graph, write_graph
 from processes import command, peak_gib
 
-from hvdtma.errors import UserError
+from hvdtma.core.errors import UserError
 from hvdtma.graph import verify as verify_module
-from hvdtma.graph.build import BuildOptions, build
+from hvdtma.graph.builder import BuildOptions, build
 from hvdtma.graph.csc import CSC, build_csc
-from hvdtma.graph.ids import NodeIds
-from hvdtma.graph.sources import SyntheticGraph
+from hvdtma.graph.ingest.sources import SyntheticGraph
 from hvdtma.graph.store import open_store
 from hvdtma.graph.verify import print_verification, verification
 from hvdtma.partition import PartitionOptions, partition
+from hvdtma.storage.node_ids import NodeIds
 
 BLOCKS = np.append(np.arange(0, 600, 10), 600)
 

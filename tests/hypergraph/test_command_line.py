@@ -14,8 +14,8 @@ from typer.testing import CliRunner
 from yaml import safe_dump
 
 from hvdtma.comm import Single
-from hvdtma.config import parse_as
-from hvdtma.errors import UserError
+from hvdtma.core.config import parse_as
+from hvdtma.core.errors import UserError
 from hypergraph import HyperLearn, Modality, MultimodalHypergraph, Relation, split_relation
 from hypergraph.cli import app
 from hypergraph.config import DataConfig, DebianConfig, RunConfig

@@ -6,12 +6,12 @@ from small_learning import config_of, ring, small_graph
 
 from hvdtma.comm import InProcessGroup
 from hvdtma.comm.communicator import Single
-from hvdtma.errors import UserError
+from hvdtma.core.errors import UserError
 from hypergraph import HyperLearn
 from hypergraph.placement import Place, Placement
-from hypergraph.train.learner import Learner
-from hypergraph.train.places import find_places
-from hypergraph.train.share import View
+from hypergraph.train.devices import find_places
+from hypergraph.train.factor_view import View
+from hypergraph.train.rank_trainer import Learner
 
 ITERATIONS = 12
 

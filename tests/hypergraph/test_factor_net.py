@@ -6,7 +6,7 @@ import pytest
 import torch
 from small_incidences import normal
 
-from hvdtma.errors import UserError
+from hvdtma.core.errors import UserError
 from hypergraph.model.diffusion import FIRST_SCORE, Diffusion, FactorNet, initial_scale
 from hypergraph.model.laplacian import normalised_laplacian, rescaled
 from hypergraph.model.objective import predict

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_incidences import normal
 
-from hvdtma.errors import UserError
+from hvdtma.core.errors import UserError
 from hypergraph.model.objective import balanced_weight, gram, gram_loss, predict
 
 

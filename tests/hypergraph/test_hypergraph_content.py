@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_hypergraphs import gallery
 
-from hvdtma.errors import UserError
+from hvdtma.core.errors import UserError
 from hypergraph import Intra, Modality, MultimodalHypergraph, Recipe, Relation
 from hypergraph.data.checks import row_keys
 

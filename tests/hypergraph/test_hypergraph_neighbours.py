@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_hypergraphs import gallery
 
-from hvdtma.errors import UserError
+from hvdtma.core.errors import UserError
 from hypergraph import Modality, MultimodalHypergraph, Recipe, Relation
 from hypergraph.data import chain, make_intra
 from hypergraph.data.top_k import most_similar

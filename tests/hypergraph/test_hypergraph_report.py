@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from hvdtma.comm import InProcessGroup
 from hvdtma.comm.communicator import Single
-from hvdtma.errors import UserError
+from hvdtma.core.errors import UserError
 from hypergraph import Modality, MultimodalHypergraph, Relation
 from hypergraph.cli import app
 from hypergraph.config import RunConfig
@@ -22,7 +22,7 @@ from hypergraph.report.log import read_run
 from hypergraph.report.space import flatten, unit
 from hypergraph.report.tables import rank_table
 from hypergraph.run import train_run
-from hypergraph.train.learner import Learner
+from hypergraph.train.rank_trainer import Learner
 
 HOSTILE = "</script><img src=x onerror=alert(1)>"
 

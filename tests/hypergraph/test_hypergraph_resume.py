@@ -18,19 +18,19 @@ from safetensors.torch import load_file
 from small_learning import small_graph
 from yaml import safe_dump
 
-from hvdtma.cli.wanted import wanted
 from hvdtma.comm import InProcessGroup, Single
-from hvdtma.config import parse_as
-from hvdtma.errors import INTERRUPTED, Interrupted, UserError
-from hvdtma.interrupt import Interrupt
-from hvdtma.train.folder import Beginning
+from hvdtma.core.config import parse_as
+from hvdtma.core.errors import INTERRUPTED, Interrupted, UserError
+from hvdtma.core.signals import Interrupt
+from hvdtma.runs.folder import Beginning
+from hvdtma.runs.request import wanted
 from hypergraph import HyperLearn, MultimodalHypergraph, Relation
 from hypergraph.config import DataConfig, RunConfig
 from hypergraph.run import open_run, train_run
 from hypergraph.run_folder import RunFolder
 from hypergraph.train.checkpoint import read_checkpoint
 from hypergraph.train.exchange import Exchange
-from hypergraph.train.learner import Learner
+from hypergraph.train.rank_trainer import Learner
 
 ROOT = Path(__file__).parents[2]
 ITERATIONS = 20
@@ -238,7 +238,7 @@ def test_scores_of_another_sample_are_not_compared(data, tmp_path, monkeypatch):
     kept = read_checkpoint(RunFolder(config.run).checkpoint)
     best = dict.fromkeys(kept.progress.best_score, 2.0)  # that nothing surpasses
     kept = replace(kept, progress=replace(kept.progress, best_score=best))
-    monkeypatch.setattr("hypergraph.begin.read_checkpoint", lambda _: kept)
+    monkeypatch.setattr("hypergraph.start.read_checkpoint", lambda _: kept)
     same = config.evaluate
     for evaluate in (same, same.model_copy(update={"max_hyperedges": 0})):
         changed = config.model_copy(update={"evaluate": evaluate})
@@ -354,7 +354,7 @@ def test_what_only_one_rank_misses_is_said_on_all(data, config, rank, monkeypatc
             raise FileNotFoundError(2, "No such file", "g.zarr")
         return load_split(of)
 
-    monkeypatch.setattr("hypergraph.begin.load_split", load)
+    monkeypatch.setattr("hypergraph.start.load_split", load)
     with pytest.raises(UserError, match=r"cannot write or read g\.zarr"):
         run_of(config, 2)
     assert not config.run.exists()
@@ -445,7 +445,7 @@ def test_a_config_is_rewritten_whole_or_not_at_all(config, monkeypatch):
         path.write_text("data: {hyper")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("hvdtma.config.OmegaConf.save", half)
+    monkeypatch.setattr("hvdtma.core.train_config.OmegaConf.save", half)
     with pytest.raises(KeyboardInterrupt):
         run.rewind(config, 0)
     assert run.config() == config

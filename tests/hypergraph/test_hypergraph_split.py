@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_hypergraphs import gallery
 
-from hvdtma.errors import UserError
+from hvdtma.core.errors import UserError
 from hypergraph import (
     Modality,
     MultimodalHypergraph,

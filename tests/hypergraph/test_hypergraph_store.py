@@ -10,7 +10,7 @@ import scipy.sparse as sp
 import zarr
 from small_hypergraphs import gallery
 
-from hvdtma.errors import UserError
+from hvdtma.core.errors import UserError
 from hypergraph import Intra, Modality, MultimodalHypergraph, Recipe, Relation
 from hypergraph.data.lazy import is_unread
 

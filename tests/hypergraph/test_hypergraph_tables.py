@@ -9,7 +9,7 @@ import pytest
 import scipy.sparse as sp
 import yaml
 
-from hvdtma.errors import UserError
+from hvdtma.core.errors import UserError
 from hypergraph import Recipe, from_tables, given_split
 from hypergraph.data import ModalityTables
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hvdtma.errors import UserError
+from hvdtma.core.errors import UserError
 from hypergraph import MultimodalHypergraph, from_tate
 
 TATE = Path(__file__).parents[2].parent / "shared" / "data" / "tate"

@@ -8,7 +8,7 @@ import torch
 from small_learning import GROUPS, config_of, small_graph
 
 from hvdtma.comm import InProcessGroup, Single
-from hvdtma.errors import UserError
+from hvdtma.core.errors import UserError
 from hypergraph import (
     HyperLearn,
     Modality,

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_incidences import awkward, dense, hypergraphs, normal
 
-from hvdtma.errors import UserError
+from hvdtma.core.errors import UserError
 from hypergraph.nn import Incidence
 from hypergraph.sparse import SparseMatrix, inverse_root
 

@@ -7,7 +7,7 @@ from small_learning import config_of, small_graph
 from hvdtma.comm import InProcessGroup, Single
 from hypergraph import HyperLearn, Modality, Relation, split_relation
 from hypergraph.config import JoinConfig
-from hypergraph.train.site import ModalityNet
+from hypergraph.train.device_group import ModalityNet
 
 ALONE, WARM_UP, ITERATIONS = 3, 4, 12
 JOIN = {"alone": ALONE, "warm_up": WARM_UP}

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_incidences import inverse, normal
 
-from hvdtma.errors import UserError
+from hvdtma.core.errors import UserError
 from hypergraph.model.laplacian import normalised_laplacian, rescaled
 
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from small_learning import config_of
 
-from hvdtma.errors import UserError
+from hvdtma.core.errors import UserError
 from hypergraph import HyperLearn, Modality, MultimodalHypergraph, Relation, given_split
-from hypergraph.past import Past
+from hypergraph.history import Past
 
 CONFIG = config_of(iterations=3, loss={"negatives": 2}, model={"dim": 4, "steps": 0})
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from hvdtma.errors import UserError
+from hvdtma.core.errors import UserError
 from hvdtma.models import make_decoder
 
 NAMES = ["dot", "mlp", "distmult"]

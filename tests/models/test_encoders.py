@@ -9,13 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_graphs import dense, mean_of, shard_of, small_csc
 
-from hvdtma.config import ModelConfig
-from hvdtma.dgl_backend import Block, block_of_rows
+from hvdtma.core.train_config import ModelConfig
 from hvdtma.graph.csc import build_csc
 from hvdtma.models import Encoder
 from hvdtma.models.layers import GATLayer, GCNLayer, LinearLayer, SAGELayer
-from hvdtma.shard.first_hop import FirstHop
-from hvdtma.shard.sampling import Targets, sample_neighbourhood
+from hvdtma.sampling.dgl_backend import Block, block_of_rows
+from hvdtma.sampling.first_hop import FirstHop
+from hvdtma.sampling.neighbourhood import Targets, sample_neighbourhood
 
 ENCODERS = ["sage", "gcn", "gat", "mlp"]
 SEEDS = st.integers(0, 99)

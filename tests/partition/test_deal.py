@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hvdtma.errors import UserError
+from hvdtma.core.errors import UserError
 from hvdtma.partition import PartitionOptions, partition
-from hvdtma.partition.deal import deal, deal_units
+from hvdtma.partition.assignment import deal, deal_units
 
 
 def cut(block_sizes, part_sizes=None):

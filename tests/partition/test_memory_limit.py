@@ -7,9 +7,9 @@ import pytest
 from graph_in_memory import read_graph, renumber
 from processes import kill_when, peak_gib
 
-from hvdtma.errors import UserError
-from hvdtma.graph.build import BuildOptions, build
-from hvdtma.graph.sources import load_source
+from hvdtma.core.errors import UserError
+from hvdtma.graph.builder import BuildOptions, build
+from hvdtma.graph.ingest.sources import load_source
 from hvdtma.graph.store import open_store
 from hvdtma.graph.verify import verification
 from hvdtma.partition import PartitionOptions, metis, partition, streaming
@@ -108,7 +108,7 @@ def test_what_the_clusterer_needs_is_named_at_once(
 
 def test_a_disk_that_is_too_small_is_refused_first(community_store, tmp_path, monkeypatch):
     usage = type("Usage", (), {"free": 1000})
-    monkeypatch.setattr("hvdtma.graph.external.disk.shutil.disk_usage", lambda _: usage)
+    monkeypatch.setattr("hvdtma.core.disk.shutil.disk_usage", lambda _: usage)
     with pytest.raises(UserError, match="GB of disk while it is partitioned"):
         partition(community_store, tmp_path / "x.zarr")
     assert not list(tmp_path.iterdir())

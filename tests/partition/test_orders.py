@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_graphs import dense, small_csc, stored_edges_by_id
 
-from hvdtma.errors import UserError
-from hvdtma.graph.build import BuildOptions, build
+from hvdtma.core.errors import UserError
+from hvdtma.graph.builder import BuildOptions, build
 from hvdtma.graph.csc import build_csc
 from hvdtma.graph.store import open_store
 from hvdtma.graph.verify import verification

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from small_graphs import stored_edges_by_id
 
-from hvdtma.graph.build import BuildOptions, build
-from hvdtma.partition.deal import deal
+from hvdtma.graph.builder import BuildOptions, build
+from hvdtma.partition.assignment import deal
 from hvdtma.partition.describe import print_deal
 from hvdtma.partition.metis import metis_parts
 from hvdtma.partition.statistics import deal_statistics

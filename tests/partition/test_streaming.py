@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_graphs import dense, stored_edges_by_id
 
-from hvdtma.errors import UserError
-from hvdtma.graph.build import BuildOptions, build
-from hvdtma.graph.external.memory import Memory
-from hvdtma.graph.sources import load_source
+from hvdtma.core.errors import UserError
+from hvdtma.core.memory import Memory
+from hvdtma.graph.builder import BuildOptions, build
+from hvdtma.graph.ingest.sources import load_source
 from hvdtma.graph.verify import verification
 from hvdtma.partition import PartitionOptions, partition
 from hvdtma.partition.contraction import contracted

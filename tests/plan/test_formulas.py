@@ -7,22 +7,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hvdtma.config import parse_config
-from hvdtma.errors import UserError
-from hvdtma.evaluate.room import NO_LIMIT, Room, embedding_needs, scoring_needs, scratch_bytes
-from hvdtma.graph.build import BuildOptions, build
+from hvdtma.core.errors import UserError
+from hvdtma.core.train_config import parse_config
+from hvdtma.evaluate.budget import NO_LIMIT, Room, embedding_needs, scoring_needs, scratch_bytes
+from hvdtma.graph.builder import BuildOptions, build
 from hvdtma.graph.describe import disk_bytes
+from hvdtma.graph.ingest.sources import SyntheticGraph
 from hvdtma.graph.neighbour_means import BAND_BYTES, bytes_taken
 from hvdtma.graph.sizes import GraphSizes
-from hvdtma.graph.sources import SyntheticGraph
-from hvdtma.partition.deal import deal
+from hvdtma.partition.assignment import deal
 from hvdtma.plan import Network, PlannedGraph, memory
 from hvdtma.plan.aggregation import FLAT_PASSES, aggregating, ring_seconds
 from hvdtma.plan.base import RECORDED
 from hvdtma.plan.disk import bytes_on_disk
 from hvdtma.plan.plan import deal_of, scoring_stages
-from hvdtma.shard.footprint import Footprint
-from hvdtma.shard.shard import load_shard
+from hvdtma.sampling.footprint import Footprint
+from hvdtma.sampling.shard import load_shard
 from hvdtma.tasks import make_model, make_task
 from hvdtma.train.memory import resident_sets
 

@@ -13,7 +13,7 @@ import pytest
 from rich.console import Console
 from sample_run import events, summary_of
 
-from hvdtma.train.live import LiveView
+from hvdtma.runs.live import LiveView
 
 SHOW_CURSOR, HIDE_CURSOR = b"\x1b[?25h", b"\x1b[?25l"
 
@@ -95,7 +95,7 @@ def test_ticks_cost_next_to_nothing():
 RUN = """
 import time
 from sample_run import events
-from hvdtma.train.live import LiveView
+from hvdtma.runs.live import LiveView
 with LiveView() as view:
     for event in events(rounds=2):
         view.update(event)

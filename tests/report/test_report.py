@@ -8,10 +8,10 @@ from browser import BROWSER, rendered
 from pages import drawing, drawings, own_html, titles
 from sample_run import events, finished_run, sample_deal, summary_of, write_run
 
-from hvdtma.errors import UserError
-from hvdtma.report import write_report
-from hvdtma.report.partition_plot import write_partition_plot
-from hvdtma.report.run_log import read_run
+from hvdtma.core.errors import UserError
+from hvdtma.partition.plot import write_partition_plot
+from hvdtma.runs.report import write_report
+from hvdtma.runs.report.run_log import read_run
 
 needs_browser = pytest.mark.skipif(BROWSER is None, reason="no Chromium or Chrome is installed")
 LOADING = re.compile(

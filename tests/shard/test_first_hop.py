@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from small_graphs import dense, mean_of, shard_of, small_csc, store_of
 
 from hvdtma.graph.csc import build_csc
-from hvdtma.shard.sampling import Targets, sample_neighbourhood
-from hvdtma.shard.shard import load_shard
+from hvdtma.sampling.neighbourhood import Targets, sample_neighbourhood
+from hvdtma.sampling.shard import load_shard
 
 
 def without(adjacency, src, dst):

@@ -8,7 +8,7 @@ from scipy.stats import chisquare
 from small_graphs import shard_of, small_csc
 
 from hvdtma.graph.csc import build_csc
-from hvdtma.shard.negatives import NEGATIVES
+from hvdtma.sampling.negatives import NEGATIVES
 
 KINDS = list(NEGATIVES)
 

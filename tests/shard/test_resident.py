@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hvdtma.comm import Single
-from hvdtma.config import parse_config
-from hvdtma.errors import UserError
+from hvdtma.core.errors import UserError
+from hvdtma.core.train_config import parse_config
 from hvdtma.graph.store import open_store
-from hvdtma.shard.footprint import Footprint, edges_within, sets_needed
-from hvdtma.shard.resident import ResidentSets, block_sets
+from hvdtma.sampling.footprint import Footprint, edges_within, sets_needed
+from hvdtma.sampling.resident import ResidentSets, block_sets
 from hvdtma.train.loop import Watch, train_rounds
 from hvdtma.train.set_up import make_averaging, make_trainer
 

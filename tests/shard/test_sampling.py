@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from scipy.stats import chisquare
 from small_graphs import shard_of, small_csc
 
-from hvdtma.dgl_backend import block_of_rows
 from hvdtma.graph.csc import build_csc
-from hvdtma.shard.sampling import Targets, sample_neighbourhood
+from hvdtma.sampling.dgl_backend import block_of_rows
+from hvdtma.sampling.neighbourhood import Targets, sample_neighbourhood
 
 
 def edges_of(block):
@@ -175,7 +175,7 @@ import sys
 sys.path[:0] = [".", "..", "shard"]
 from concurrent.futures import ThreadPoolExecutor
 import numpy as np, torch
-from hvdtma.dgl_backend import _SAMPLER
+from hvdtma.sampling.dgl_backend import _SAMPLER
 from test_sampling import edges_of, large_shard, sample
 shards = large_shard(), large_shard(2)
 torch.set_num_threads(3)

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_graphs import shard_of, small_csc, store_of
 
-from hvdtma.shard import reader as reader_module
-from hvdtma.shard import shard as shard_module
-from hvdtma.shard.shard import load_shard
+from hvdtma.sampling import reader as reader_module
+from hvdtma.sampling import shard as shard_module
+from hvdtma.sampling.shard import load_shard
 
 
 def induced(graph, nodes):

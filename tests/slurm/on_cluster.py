@@ -8,8 +8,9 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 
-from hvdtma.config import dump_config, parse_config
-from hvdtma.train.run_folder import RunFolder
+from hvdtma.core.config import dump_config
+from hvdtma.core.train_config import parse_config
+from hvdtma.runs.run_folder import RunFolder
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent

@@ -11,10 +11,11 @@ import psutil
 import pytest
 from processes import command
 
-from hvdtma.config import dump_config, parse_config
-from hvdtma.errors import INTERRUPTED
+from hvdtma.core.config import dump_config
+from hvdtma.core.errors import INTERRUPTED
+from hvdtma.core.train_config import parse_config
+from hvdtma.runs.run_folder import RunFolder
 from hvdtma.train.checkpoint import folders
-from hvdtma.train.run_folder import RunFolder
 
 TRAINERS = 3
 

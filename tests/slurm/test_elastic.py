@@ -11,8 +11,8 @@ import pytest
 from cluster.cluster import wait_for
 from on_cluster import ROOT, config_of, log, sbatch
 
-from hvdtma.errors import INTERRUPTED
-from hvdtma.train.run_folder import RunFolder
+from hvdtma.core.errors import INTERRUPTED
+from hvdtma.runs.run_folder import RunFolder
 
 SCRIPT = ROOT / "slurm" / "elastic.sbatch"
 PATIENCE_S = 240  # less than a test may take

@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from yaml import safe_dump
 
 from hvdtma.comm import InProcessGroup
-from hvdtma.config import load_as
+from hvdtma.core.config import load_as
 from hypergraph import Modality, MultimodalHypergraph, Relation
 from hypergraph.config import RunConfig
 from hypergraph.run import train_run

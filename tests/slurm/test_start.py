@@ -17,11 +17,11 @@ from on_cluster import (
     sbatch,
 )
 
-from hvdtma.errors import TrainerError
-from hvdtma.train.run_folder import RunFolder
-from slurm.allocation import Task
-from slurm.start import Whereabouts, shown
-from slurm.start import wait_for as wait_for_file
+from hvdtma.comm.slurm_meeting import Whereabouts, shown
+from hvdtma.comm.slurm_meeting import wait_for as wait_for_file
+from hvdtma.comm.slurm_task import Task
+from hvdtma.core.errors import TrainerError
+from hvdtma.runs.run_folder import RunFolder
 from slurm.workers import tasks_per_node
 
 SCRIPT = ROOT / "slurm" / "train.sbatch"

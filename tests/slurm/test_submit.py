@@ -8,9 +8,9 @@ import pytest
 from cluster.cluster import wait_for
 from on_cluster import ROOT, assert_same, horovodrun, parameters
 
-from hvdtma.errors import UserError
-from hvdtma.files import append_json
-from hvdtma.train.run_folder import RunFolder
+from hvdtma.core.errors import UserError
+from hvdtma.core.files import append_json
+from hvdtma.runs.run_folder import RunFolder
 from slurm import submit
 
 ROUNDS = 60
@@ -106,8 +106,8 @@ def test_a_function_runs_in_every_task_and_tasks_may_meet(user, tmp_path):
     folder = tmp_path / "meeting"
 
     def meet_and_tell():
-        from slurm.allocation import Task
-        from slurm.start import meet
+        from hvdtma.comm.slurm_meeting import meet
+        from hvdtma.comm.slurm_task import Task
 
         comm = meet(Task.here(), folder)
         return comm.gather((comm.rank, Task.here().node))

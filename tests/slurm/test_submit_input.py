@@ -14,17 +14,18 @@ from rich.console import Console
 
 import slurm.states
 import slurm.watch
-from hvdtma.cli.communicator import enter_unless
 from hvdtma.comm.communicator import TooFewLeft
-from hvdtma.config import dump_config, parse_config
-from hvdtma.errors import INTERRUPTED, Interrupted, UserError
-from hvdtma.files import append_json
-from hvdtma.interrupt import Interrupt
-from hvdtma.train.run_folder import RunFolder
+from hvdtma.comm.launch import enter_unless
+from hvdtma.core.config import dump_config
+from hvdtma.core.errors import INTERRUPTED, Interrupted, UserError
+from hvdtma.core.files import append_json
+from hvdtma.core.signals import Interrupt
+from hvdtma.core.train_config import parse_config
+from hvdtma.runs.run_folder import RunFolder
 from slurm.defaults import find_defaults
 from slurm.folder import JobFolder
 from slurm.job import Job, run_command
-from slurm.parts import Part
+from slurm.specs import Part
 from slurm.submission import submit
 from slurm.sweep import combinations, folder_name
 from slurm.times import in_words, minutes
@@ -220,7 +221,7 @@ def test_only_elastic_trainers_wait_in_vain_to_be_run_again(monkeypatch, tmp_pat
     def in_vain(*args, **options):
         raise TooFewLeft("1 of 2 trainers came", last_word=True)
 
-    monkeypatch.setattr("hvdtma.cli.communicator.enter", in_vain)
+    monkeypatch.setattr("hvdtma.comm.launch.enter", in_vain)
     with Interrupt() as interrupt, pytest.raises(error, match="1 of 2 trainers came"):
         enter_unless(interrupt, tmp_path, elastic=elastic)
 

@@ -9,10 +9,10 @@ import torch
 from hypothesis import given, settings
 from small_graphs import shard_of, small_csc
 
-from hvdtma.config import parse_config
-from hvdtma.errors import UserError
-from hvdtma.graph.build import BuildOptions, build
-from hvdtma.shard.shard import load_shard
+from hvdtma.core.errors import UserError
+from hvdtma.core.train_config import parse_config
+from hvdtma.graph.builder import BuildOptions, build
+from hvdtma.sampling.shard import load_shard
 from hvdtma.tasks import make_model, make_task
 from hvdtma.tasks.links import LinkTask, Positives
 from hvdtma.tasks.task import sampled_fanouts

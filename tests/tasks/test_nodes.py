@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from hvdtma.config import parse_config
-from hvdtma.errors import UserError
-from hvdtma.graph.build import BuildOptions, build
-from hvdtma.shard.shard import load_shard
+from hvdtma.core.errors import UserError
+from hvdtma.core.train_config import parse_config
+from hvdtma.graph.builder import BuildOptions, build
+from hvdtma.sampling.shard import load_shard
 from hvdtma.tasks import make_model, make_task
 
 BLOCKS = np.arange(1, 60, 3)

@@ -5,15 +5,15 @@ import json
 import pytest
 
 from hvdtma.comm import Single
-from hvdtma.config import parse_config
-from hvdtma.errors import UserError
-from hvdtma.files import append_json
-from hvdtma.graph.build import BuildOptions, build
+from hvdtma.core.errors import UserError
+from hvdtma.core.files import append_json
+from hvdtma.core.train_config import parse_config
+from hvdtma.evaluate.best_model import load_best
+from hvdtma.graph.builder import BuildOptions, build
 from hvdtma.partition import PartitionOptions, partition
-from hvdtma.train.best import load_best
-from hvdtma.train.folder import read_lines
+from hvdtma.runs.folder import read_lines
+from hvdtma.runs.run_folder import RunFolder
 from hvdtma.train.recorder import Recorder
-from hvdtma.train.run_folder import RunFolder
 from hvdtma.train.session import train
 
 OPTIONS = BuildOptions(negatives=20, block_nodes=10)
@@ -99,7 +99,7 @@ def test_a_run_that_ends_early_says_why_in_its_report(store, tmp_path, monkeypat
         raise failure
 
     if isinstance(failure, OSError):
-        monkeypatch.setattr("hvdtma.train.run_folder.write_model", fails)
+        monkeypatch.setattr("hvdtma.runs.run_folder.write_model", fails)
     else:
         monkeypatch.setattr(Recorder, "round", fails)
     config, reported = config_of(store, tmp_path), []

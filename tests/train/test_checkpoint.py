@@ -11,15 +11,16 @@ from processes import command
 from safetensors.torch import load_file
 
 from hvdtma.comm import InProcessGroup, Single
-from hvdtma.config import dump_config, parse_config
-from hvdtma.errors import INTERRUPTED, Interrupted, UserError
+from hvdtma.core.config import dump_config
+from hvdtma.core.errors import INTERRUPTED, Interrupted, UserError
+from hvdtma.core.signals import Interrupt
+from hvdtma.core.train_config import parse_config
 from hvdtma.evaluate.score import Scorer
 from hvdtma.graph.store import open_store
-from hvdtma.interrupt import Interrupt
+from hvdtma.runs.folder import Beginning
+from hvdtma.runs.run_folder import RunFolder
 from hvdtma.train.checkpoint import folders
-from hvdtma.train.folder import Beginning
-from hvdtma.train.lead import Lead
-from hvdtma.train.run_folder import RunFolder
+from hvdtma.train.monitor import Lead
 from hvdtma.train.session import train
 
 STEPS, ROUNDS = 6, 5

@@ -7,15 +7,16 @@ import subprocess
 import pytest
 
 from hvdtma.comm import Single
-from hvdtma.config import dump_config, parse_config
-from hvdtma.errors import UserError
+from hvdtma.core.config import dump_config
+from hvdtma.core.errors import UserError
+from hvdtma.core.files import append_json
+from hvdtma.core.train_config import parse_config
+from hvdtma.evaluate.best_model import load_best
 from hvdtma.evaluate.score import Scorer
-from hvdtma.files import append_json
-from hvdtma.train.best import load_best
+from hvdtma.runs.folder import Beginning, read_lines
+from hvdtma.runs.run_folder import RunFolder, round_of, write_model
 from hvdtma.train.evaluator import RoundScorer, follow
-from hvdtma.train.folder import Beginning, read_lines
 from hvdtma.train.recorder import MAX_RESTARTS, Scores
-from hvdtma.train.run_folder import RunFolder, round_of, write_model
 from hvdtma.train.session import train
 
 

@@ -10,8 +10,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from hvdtma.config import dump_config, parse_config
-from hvdtma.train.run_folder import RunFolder
+from hvdtma.core.config import dump_config
+from hvdtma.core.train_config import parse_config
+from hvdtma.runs.run_folder import RunFolder
 
 HOSTS = ("localhost", "127.0.0.1")  # two names of this machine
 

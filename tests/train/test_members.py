@@ -10,13 +10,13 @@ import torch
 from hvdtma.aggregate.state import Standing
 from hvdtma.comm import InProcessGroup
 from hvdtma.comm.communicator import TrainerLost
-from hvdtma.config import parse_config
-from hvdtma.errors import UserError
-from hvdtma.partition.deal import deal
+from hvdtma.core.errors import UserError
+from hvdtma.core.train_config import parse_config
+from hvdtma.partition.assignment import deal
+from hvdtma.runs.folder import Beginning
 from hvdtma.train import begin, members
-from hvdtma.train.folder import Beginning
 from hvdtma.train.loop import Watch, announce_deal, train_rounds
-from hvdtma.train.members import regroup
+from hvdtma.train.membership import regroup
 from hvdtma.train.set_up import make_averaging, new_trainer
 from hvdtma.train.trainer import Move, Trainer, hand_weight
 

@@ -10,13 +10,13 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from hvdtma.aggregate.optimizers import make_optimizer
 from hvdtma.comm import InProcessGroup, Single
-from hvdtma.config import parse_config
+from hvdtma.core.train_config import parse_config
 from hvdtma.graph.store import open_store
+from hvdtma.runs.folder import read_lines
 from hvdtma.tasks import make_model, make_task
-from hvdtma.train.folder import read_lines
 from hvdtma.train.loop import Watch, train_rounds
-from hvdtma.train.optimizers import make_optimizer
 from hvdtma.train.session import train
 from hvdtma.train.set_up import make_averaging, make_trainer
 from hvdtma.train.trainer import Trainer

@@ -9,14 +9,14 @@ import pytest
 import yaml
 
 from hvdtma.comm import Single
-from hvdtma.config import parse_config
-from hvdtma.errors import UserError
-from hvdtma.evaluate.room import Room, scoring_needs, scratch_bytes, too_little
+from hvdtma.core.errors import UserError
+from hvdtma.core.train_config import parse_config
+from hvdtma.evaluate.budget import Room, scoring_needs, scratch_bytes, too_little
+from hvdtma.runs.folder import read_lines
+from hvdtma.runs.run_folder import RunFolder
 from hvdtma.tasks import make_model, make_task
 from hvdtma.train.evaluator import REFUSED
-from hvdtma.train.folder import read_lines
 from hvdtma.train.recorder import MAX_RESTARTS, Scores
-from hvdtma.train.run_folder import RunFolder
 from hvdtma.train.session import train
 
 

@@ -8,13 +8,13 @@ import sys
 import pytest
 
 from hvdtma.comm import InProcessGroup, Single
-from hvdtma.config import parse_config
+from hvdtma.core.train_config import parse_config
 from hvdtma.train import set_up
 
 ASK = """
 import torch
 from hvdtma.comm import InProcessGroup, Single
-from hvdtma.config import parse_config
+from hvdtma.core.train_config import parse_config
 from hvdtma.graph.csc import build_csc
 from hvdtma.train.set_up import set_up_device
 import numba, numpy as np

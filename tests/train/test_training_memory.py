@@ -8,12 +8,12 @@ import pytest
 import yaml
 from processes import peak_gib
 
-from hvdtma.config import parse_config
-from hvdtma.errors import UserError
-from hvdtma.graph.build import BuildOptions, build
-from hvdtma.graph.sources import load_source
-from hvdtma.partition.deal import deal
-from hvdtma.shard.footprint import Footprint
+from hvdtma.core.errors import UserError
+from hvdtma.core.train_config import parse_config
+from hvdtma.graph.builder import BuildOptions, build
+from hvdtma.graph.ingest.sources import load_source
+from hvdtma.partition.assignment import deal
+from hvdtma.sampling.footprint import Footprint
 from hvdtma.train.memory import check_memory, resident_sets
 
 LIMIT_GB = 1.1

@@ -5,12 +5,12 @@ import pytest
 import torch
 
 from hvdtma.comm import InProcessGroup
-from hvdtma.config import parse_config
-from hvdtma.graph.build import BuildOptions, build
-from hvdtma.partition.deal import deal
-from hvdtma.shard.footprint import Footprint, bytes_of_sets, largest_set
-from hvdtma.shard.shard import load_shard
-from hvdtma.train import event_text
+from hvdtma.core.train_config import parse_config
+from hvdtma.graph.builder import BuildOptions, build
+from hvdtma.partition.assignment import deal
+from hvdtma.runs import event_text
+from hvdtma.sampling.footprint import Footprint, bytes_of_sets, largest_set
+from hvdtma.sampling.shard import load_shard
 from hvdtma.train.loop import Watch, announce_deal, train_rounds
 from hvdtma.train.memory import beside_shard
 from hvdtma.train.set_up import make_averaging, make_trainer

@@ -7,7 +7,7 @@ from http.client import HTTPConnection, HTTPException
 from typing import Any
 
 from hvdtma.comm.rendezvous.signing import signed_headers
-from hvdtma.errors import TrainerError
+from hvdtma.core.errors import TrainerError
 
 TIMEOUT_S = 10.0
 

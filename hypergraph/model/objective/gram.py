@@ -10,7 +10,7 @@ from math import prod
 
 import torch
 
-from hvdtma.errors import UserError
+from hvdtma.core.errors import UserError
 from hypergraph.model.objective.predict import predict
 
 

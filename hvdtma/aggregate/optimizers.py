@@ -1,0 +1,69 @@
+"""Optimisers by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import partial
+
+import torch
+from torch import nn
+
+from hvdtma.core.train_config import OptimizerConfig
+
+
+class NovoGrad(torch.optim.Optimizer):
+    """NovoGrad (Ginsburg et al., arXiv 1905.11286, algorithm 1).
+
+    The second moment is one number per tensor; the gradient is normalised by it before weight
+    decay is added and momentum taken.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[nn.Parameter],
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.95, 0.98),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+    ):
+        super().__init__(
+            params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
+        )
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
+        """One update; returns the closure's loss, if there is one."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is not None:
+                    self._update(parameter, self.state[parameter], group)
+        return loss
+
+    def _update(self, parameter: nn.Parameter, state: dict, group: dict) -> None:
+        gradient, (beta1, beta2) = parameter.grad, group["betas"]
+        assert gradient is not None
+        square = gradient.square().sum()
+        if not state:
+            state["second_moment"] = square.clone()
+            state["momentum"] = torch.zeros_like(parameter)
+        else:
+            state["second_moment"].mul_(beta2).add_(square, alpha=1 - beta2)
+        scaled = gradient / (state["second_moment"].sqrt() + group["eps"])
+        scaled = scaled.add(parameter, alpha=group["weight_decay"])
+        state["momentum"].mul_(beta1).add_(scaled)
+        parameter.add_(state["momentum"], alpha=-group["lr"])
+
+
+def make_optimizer(config: OptimizerConfig, model: nn.Module) -> torch.optim.Optimizer:
+    """The config's optimiser on a model's parameters."""
+    kinds: dict[str, Callable[..., torch.optim.Optimizer]] = {
+        "adam": torch.optim.Adam,
+        "adamw": torch.optim.AdamW,
+        "sgd": partial(torch.optim.SGD, momentum=config.momentum),
+        "novograd": NovoGrad,
+    }
+    return kinds[config.name](model.parameters(), lr=config.lr, weight_decay=config.weight_decay)

@@ -1,0 +1,73 @@
+"""How this process was started, and so how it reaches the other trainers."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from hvdtma.comm.communicator import Communicator, TooFewLeft
+from hvdtma.core.errors import Interrupted, UserError
+from hvdtma.core.launcher import launched_by_horovod
+from hvdtma.core.signals import Interrupt
+
+
+def enter_unless(interrupt: Interrupt, folder: Path, *, elastic: bool = False) -> Communicator:
+    """As `enter`; raises Interrupted if a signal comes before.
+
+    And if too few others come, where trainers are elastic; else they have failed, and would again.
+    """
+    try:
+        with interrupt.at_once(Interrupted("interrupted before all trainers had met")):
+            return enter(folder, elastic=elastic)
+    except TooFewLeft as left:
+        if not elastic:
+            raise
+        raise Interrupted(f"{left}; nothing was trained") from left
+
+
+def enter(folder: Path, *, elastic: bool = False) -> Communicator:
+    """Meet the other trainers of this job; alone if nobody started any.
+
+    Args:
+        folder: that all of them see; a file there says where they meet.
+        elastic: whether the config is.
+
+    Raises UserError if the config is elastic and the launcher is not, or the other way round.
+    """
+    from horovod.torch import mpi_built
+
+    from hvdtma.comm.groups import ElasticLaunched, Group, Joined, Launched
+    from hvdtma.comm.horovod import HorovodComm
+    from hvdtma.comm.rendezvous.worker_env import Invitation
+    from hvdtma.comm.slurm_meeting import meet
+    from hvdtma.comm.slurm_task import Task
+
+    invitation, task = Invitation.here(), Task.here()
+    group: Group | None = None
+    if invitation is not None:
+        group = Joined(
+            invitation.client,
+            invitation.name,
+            invitation.host,
+            elastic=True,
+            slot=invitation.slot,
+        )
+    elif launched_by_horovod():
+        group = ElasticLaunched() if os.environ.get("HOROVOD_ELASTIC") == "1" else Launched()
+    _check_elastic(elastic, group is not None and group.elastic)
+    if group is not None:
+        return HorovodComm(group)
+    pmix = "PMIX_RANK" in os.environ and mpi_built()  # then Horovod finds its rank by itself
+    if task is not None and task.size > 1 and not pmix:
+        return meet(task, folder)
+    return HorovodComm(Launched())
+
+
+def _check_elastic(config: bool, launcher: bool) -> None:
+    if config and not launcher:
+        raise UserError(
+            "elastic trainers need a driver that starts them again: hvdtma drive CONFIG (in a "
+            "Slurm job, or --local M here), or horovodrun --host-discovery-script; or elastic=false"
+        )
+    if launcher and not config:
+        raise UserError("the launcher is elastic, the config is not; add elastic=true")

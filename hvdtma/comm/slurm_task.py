@@ -1,0 +1,104 @@
+"""What Slurm says in the environment of a task, and of its nodes."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from hvdtma.comm.groups import interface_towards
+from hvdtma.core.errors import UserError
+from hvdtma.core.signals import SIGNALS, unheard
+
+LOOPBACK, LOCALHOST = "127.0.0.1", "localhost"
+
+
+@dataclass(frozen=True)
+class Task:
+    """One task of a job step, or of submitit's local executor.
+
+    Attributes:
+        rank, size: among the step's tasks.
+        node: Slurm's name of its node; several may share a machine's hostname.
+        nodes: of the step, as Slurm writes a list (`n[1-4]`).
+        key: names this attempt at this step, and no other.
+    """
+
+    rank: int
+    size: int
+    node: str
+    nodes: str
+    key: str
+
+    @classmethod
+    def here(cls, environ: Mapping[str, str] = os.environ) -> Task | None:
+        """The task that this process is; None if neither srun nor submitit started it."""
+        if "SUBMITIT_LOCAL_GLOBALID" in environ:
+            return cls(
+                rank=int(environ["SUBMITIT_LOCAL_GLOBALID"]),
+                size=int(environ["SUBMITIT_LOCAL_NTASKS"]),
+                node=LOCALHOST,
+                nodes=LOCALHOST,
+                key=f"local-{environ['SUBMITIT_LOCAL_JOB_ID']}",
+            )
+        if "SLURM_STEP_ID" not in environ or "SLURM_PROCID" not in environ:
+            return None
+        job, step = environ["SLURM_JOB_ID"], environ["SLURM_STEP_ID"]
+        return cls(
+            rank=int(environ["SLURM_PROCID"]),
+            size=int(environ.get("SLURM_STEP_NUM_TASKS") or environ["SLURM_NTASKS"]),
+            node=environ["SLURMD_NODENAME"],
+            nodes=environ.get("SLURM_STEP_NODELIST") or environ["SLURM_JOB_NODELIST"],
+            key=f"{job}.{step}.{environ.get('SLURM_RESTART_COUNT', '0')}",
+        )
+
+
+def node_names(nodes: str) -> list[str]:
+    """The nodes of a list as Slurm writes it (`n[1-3,7]`).
+
+    Raises UserError with Slurm's own words if it has any.
+    """
+    return slurm("scontrol", "show", "hostnames", nodes).split()
+
+
+def node_address(node: str) -> str:
+    """The address by which Slurm reaches a node.
+
+    Raises UserError if it has none.
+    """
+    words = slurm("scontrol", "--oneliner", "show", "node", node).split()
+    address = next((word[9:] for word in words if word.startswith("NodeAddr=")), node)
+    try:
+        return socket.gethostbyname(address)
+    except OSError as error:
+        raise UserError(f"node {node} has no address ({address}): {error}") from error
+
+
+def own_address(nodes: str) -> str:
+    """This machine's address towards the other nodes of a list; loopback if there are none."""
+    if nodes == LOCALHOST:
+        return LOOPBACK
+    names = node_names(nodes)
+    if len(names) == 1:
+        return LOOPBACK
+    here = os.environ.get("SLURMD_NODENAME")
+    other = next(name for name in names if name != here)
+    return interface_towards(node_address(other))[1]
+
+
+def slurm(*command: str) -> str:
+    """What a command of Slurm prints.
+
+    Raises UserError with Slurm's own words if it fails, or is not there.
+    """
+    try:
+        with unheard(*SIGNALS):
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        raise UserError(f"{command[0]} is not there: this machine has no Slurm") from None
+    if done.returncode:
+        said = done.stderr.strip() or f"exit status {done.returncode}"
+        raise UserError(f"{' '.join(command)}: {said}")
+    return done.stdout

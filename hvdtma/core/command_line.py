@@ -1,0 +1,55 @@
+"""How a command ends: what the user can mend is one message and exit status 2."""
+
+from __future__ import annotations
+
+import errno
+import sys
+from collections.abc import Callable
+
+from rich.markup import escape
+
+from hvdtma.core.console import console
+from hvdtma.core.errors import (
+    INTERRUPTED,
+    Interrupted,
+    LastWord,
+    TrainerError,
+    UserError,
+    explain,
+)
+from hvdtma.core.launcher import launched_as
+
+# What the machine refuses and the user can mend.
+REFUSALS = (
+    *(errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS),
+    *(errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG),
+)
+
+
+def run_app(app: Callable[[], object]) -> None:
+    """Run a command of an app.
+
+    What the user can mend is one message and exit status 2; a run that was cut short and saved
+    ends with status INTERRUPTED.
+    """
+    try:
+        app()
+    except Interrupted as error:
+        if launched_as()[0] == 0 or isinstance(error, LastWord):
+            console.print(escape(str(error)), soft_wrap=True)
+        sys.exit(INTERRUPTED)
+    except UserError as error:
+        rank, _ = launched_as()
+        if rank == 0 or isinstance(error, TrainerError):
+            fail(str(error))
+        sys.exit(2)  # the other ranks would only say it again
+    except OSError as error:
+        if error.errno not in REFUSALS:
+            raise
+        fail(explain(error))
+
+
+def fail(message: str) -> None:
+    """Print an error and exit with status 2."""
+    console.print(f"[bold red]error:[/] {escape(message)}", soft_wrap=True)
+    sys.exit(2)

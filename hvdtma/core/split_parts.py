@@ -1,0 +1,3 @@
+"""The parts of a split, in order."""
+
+PARTS = ("train", "valid", "test")

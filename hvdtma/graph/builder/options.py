@@ -1,0 +1,54 @@
+"""How a store is made from a source."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hvdtma.core.errors import UserError, check_seed
+
+
+@dataclass(frozen=True)
+class BuildOptions:
+    """How a store is made from a source.
+
+    Attributes:
+        order: `random` (RandomTMA) or `given` (the source's own order of nodes).
+        hold_out: `links` for link prediction; `nodes` keeps every link in the training graph.
+        valid, test: share held out for each, or a count from 1 on.
+        negatives: destinations drawn for each held-out link.
+        seed: of the split, the order, the negatives and the reduction.
+        feature_dim: reduce features to so many (None: dense ones are kept, sparse become 128).
+        feature_dtype: `float32` or `float16`, on disk.
+        first_hop: also store the mean of every node's in-neighbours' features, of their dtype.
+        block_nodes: nodes per block (None: about 8 MiB of features, and at least 256 blocks).
+    """
+
+    order: str = "random"
+    hold_out: str = "links"
+    valid: float = 0.05
+    test: float = 0.05
+    negatives: int = 1000
+    seed: int = 0
+    feature_dim: int | None = None
+    feature_dtype: str = "float32"
+    first_hop: bool = True
+    block_nodes: int | None = None
+
+    def __post_init__(self) -> None:
+        for name, valid in (
+            ("order", ("random", "given")),
+            ("hold_out", ("links", "nodes")),
+            ("feature_dtype", ("float32", "float16")),
+        ):
+            if getattr(self, name) not in valid:
+                raise UserError(f"{name} is '{getattr(self, name)}'; valid: {', '.join(valid)}")
+        for name in ("valid", "test"):
+            size = getattr(self, name)
+            if not (0 < size < 1 or (size >= 1 and float(size).is_integer())):
+                raise UserError(
+                    f"--{name} is {size}; it must be above 0: a share below 1, or a whole number"
+                )
+        for name in ("negatives", "feature_dim", "block_nodes"):
+            if getattr(self, name) is not None and getattr(self, name) < 1:
+                raise UserError(f"{name} is {getattr(self, name)}; it must be at least 1")
+        check_seed(self.seed)

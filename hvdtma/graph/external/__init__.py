@@ -1,1 +1,0 @@
-"""Sorting more edges, and moving more rows, than memory holds."""

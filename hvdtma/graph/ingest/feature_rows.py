@@ -1,0 +1,141 @@
+"""Features of a file as rows that belong to nodes of the graph.
+
+Legend: N nodes, R rows of the file, D features.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import scipy.sparse as sp
+
+from hvdtma.core.errors import UserError
+from hvdtma.graph.csc import index_dtype
+from hvdtma.graph.ingest.ids.collector import IdCollector
+from hvdtma.graph.ingest.ids.table import IdTable
+from hvdtma.tables.features import PIECE_BYTES, FeatureFile
+
+
+@dataclass(frozen=True)
+class FileRows:
+    """Dense features of all nodes, read from a file from front to back: `SequentialRows`.
+
+    Attributes:
+        file: with the rows of R nodes; the others have zeros and come last.
+        table: of the graph's ids.
+        nodes: the node of each row as they come, int [N]; None where row i is node i's.
+    """
+
+    file: FeatureFile
+    table: IdTable
+    nodes: np.ndarray | None
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """[N, D]."""
+        return len(self.table.ids), self.file.shape[1]
+
+    @property
+    def dtype(self) -> np.dtype:
+        """float32 or float16."""
+        return self.file.kept_dtype
+
+    def pieces(self) -> Iterator[np.ndarray]:
+        """Rows [n, D]; raises UserError for values that are not finite."""
+        yield from self.file.pieces(self._node_of)
+        pa.default_memory_pool().release_unused()  # it would keep what it read files with
+        num_nodes, dim = self.shape
+        step = max(1, PIECE_BYTES // (dim * self.dtype.itemsize))
+        for start in range(self.file.shape[0], num_nodes, step):
+            yield np.zeros((min(step, num_nodes - start), dim), self.dtype)
+
+    def gathered(self) -> np.ndarray:
+        """All rows [N, D] in the order of the nodes."""
+        feat_ND, start = np.empty(self.shape, self.dtype), 0
+        for rows in self.pieces():
+            places = slice(start, start + len(rows))
+            feat_ND[places if self.nodes is None else self.nodes[places]] = rows
+            start += len(rows)
+        return feat_ND
+
+    def _node_of(self, row: int) -> object:
+        return self.table.ids[row if self.nodes is None else self.nodes[row]]
+
+
+def add_ids(file: FeatureFile, collector: IdCollector, strings: bool) -> None:
+    """Give the ids of a file's rows to a collector that has all others.
+
+    Raises UserError where row i belongs to the integer id i but the graph's ids are strings,
+    negative, or larger than the last row, and where no node of the graph has a row.
+    """
+    num_before, num_rows, where = collector.num, file.shape[0], f"'{file.path}'"
+    if file.ids is None:
+        _check_numbers(num_rows, collector, strings, where)
+        collector.add_range(num_rows)
+        return
+    first = None
+    for ids in file.ids_as(strings):
+        first = ids[0] if first is None and len(ids) else first
+        collector.add(ids)
+    if collector.estimate is None and collector.num == num_before + num_rows:
+        raise UserError(
+            f"{where}: none of its ids is in the graph: its first is '{first}', the graph's "
+            f"'{collector.first}'; see --id-column"
+        )
+
+
+def _check_numbers(num_rows: int, collector: IdCollector, strings: bool, where: str) -> None:
+    if strings:
+        raise UserError(
+            f"{where} gives row i to the integer id i, but the graph's ids are strings; use "
+            "Parquet, JSON or an NPZ of 'ids' and 'feat', which are keyed by id"
+        )
+    smallest, largest = collector.smallest, collector.largest
+    if smallest < 0 or largest >= num_rows:
+        raise UserError(
+            f"features of the wrong length: {where} has {num_rows} rows, for the ids 0 to "
+            f"{num_rows - 1}, but the graph's ids go from {smallest} to {largest}: give "
+            f"{largest + 1} rows, or features keyed by id (Parquet, JSON, NPZ of 'ids' and 'feat')"
+        )
+
+
+def nodes_of_rows(file: FeatureFile, table: IdTable) -> np.ndarray | None:
+    """The nodes int [N] of the file's rows, then those that have none; None where all are in order.
+
+    Raises UserError for an id that comes twice.
+    """
+    if file.ids is None:
+        return None
+    num_nodes, num_rows = len(table.ids), file.shape[0]
+    kind = index_dtype(num_nodes)
+    found: list[np.ndarray] = [
+        table.lookup(ids).astype(kind) for ids in file.ids_as(table.ids.are_strings)
+    ]
+    node_R = np.concatenate([np.zeros(0, kind), *found])
+    missing_N = np.ones(num_nodes, bool)
+    missing_N[node_R] = False
+    missing: np.ndarray = np.flatnonzero(missing_N).astype(kind)
+    if len(missing) + num_rows != num_nodes:
+        counts = np.bincount(node_R, minlength=num_nodes)
+        repeated = table.ids[node_R[np.argmax(counts[node_R] > 1)]]
+        raise UserError(
+            f"'{file.path}' has several rows of features for the id '{repeated}'; keep one"
+        )
+    return np.concatenate([node_R, missing])
+
+
+def placed_matrix(feat: sp.csr_matrix, nodes: np.ndarray | None) -> sp.csr_matrix:
+    """Sparse features [N, D] in the order of the nodes, empty rows where there are none.
+
+    Args:
+        nodes: see `nodes_of_rows`.
+    """
+    if nodes is None or np.array_equal(nodes, np.arange(feat.shape[0])):
+        return feat
+    row_N = np.full(len(nodes), -1, np.int64)  # -1, the last row, is the empty one
+    row_N[nodes[: feat.shape[0]]] = np.arange(feat.shape[0])
+    empty = sp.csr_matrix((1, feat.shape[1]), dtype=feat.dtype)
+    return sp.csr_matrix(sp.vstack([feat, empty], format="csr")[row_N])

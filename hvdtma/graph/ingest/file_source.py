@@ -1,0 +1,254 @@
+"""A graph in files: edges, features, labels and splits, each in a format of the user's choice.
+
+Legend: N nodes, E edges.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from hvdtma.core.console import progress, stage
+from hvdtma.core.errors import UserError
+from hvdtma.core.memory import BASE_BYTES, Memory
+from hvdtma.graph.builder.options import BuildOptions
+from hvdtma.graph.ingest.edge_file import Doubt, EdgeFile, EdgeOptions
+from hvdtma.graph.ingest.edges import open_edges
+from hvdtma.graph.ingest.feature_rows import (
+    FileRows,
+    add_ids,
+    nodes_of_rows,
+    placed_matrix,
+)
+from hvdtma.graph.ingest.file_graph import FileGraph, matrix_bytes
+from hvdtma.graph.ingest.given_splits import (
+    GivenSplits,
+    read_splits,
+    refuse_types_of_one,
+    take_splits,
+)
+from hvdtma.graph.ingest.ids.collector import IdCollector
+from hvdtma.graph.ingest.labels import place_labels, read_labels
+from hvdtma.graph.ingest.requirements import WHOLE_SHARE, Needs
+from hvdtma.graph.raw import RawGraph
+from hvdtma.tables.columns import Names, refuse_many_types
+from hvdtma.tables.features import FeatureFile, open_features
+
+
+@dataclass(frozen=True)
+class FileSource:
+    """Where the files of a graph are, and how to read them.
+
+    Attributes:
+        edges: CSV/TSV (plain or .gz), Parquet, NPY or NPZ; may be left out beside `splits`.
+        features: NPY, NPZ, Parquet or JSON.
+        labels: CSV/TSV (plain or .gz).
+        splits: NPZ, see `read_splits`.
+        undirected: an edge stands for both directions.
+        src_column, dst_column: columns of the edges' ends; without names the usual ones
+            (src, dst; source, target; ...), else the first two. Where a file has no header its
+            columns are called 1, 2, 3, ...
+        type_column: column of the edges' types.
+        id_column: of features in Parquet and of labels.
+        label_column: of labels; without a name the last.
+        header: whether text files have one: `auto`, `yes` or `no`.
+        delimiter: of text files; None finds out.
+        id_type: `int`, `str`, or `auto`: integers where the first edge's two ids are.
+
+    Rules, each counted in `RawGraph.counts`:
+        The nodes are the ids in edges and the ids with features; a node need not have an edge
+        (`nodes_without_edges`), or features: then it gets zeros (`ids_without_features`).
+        Labels of ids that are no nodes are dropped (`labels_of_unknown_ids`); a node without a
+        label gets -1 (`nodes_without_label`); the same label given again is `labels_repeated`.
+        Columns of features that are not numbers are left out (`feature_columns_left_out`).
+        With given pairs the edges to train on are the train pairs and, of `edges`, those between
+        no pair of valid or test, in either direction (the others: `edges_held_out`). Valid and
+        test pairs that are also train pairs stay (`held_out_pairs_in_train`). Without `edges`
+        every id of the splits is a node.
+    """
+
+    edges: str | Path | None = None
+    features: str | Path | None = None
+    labels: str | Path | None = None
+    splits: str | Path | None = None
+    undirected: bool = False
+    src_column: str | None = None
+    dst_column: str | None = None
+    type_column: str | None = None
+    id_column: str | None = None
+    label_column: str | None = None
+    header: str = "auto"
+    delimiter: str | None = None
+    id_type: str = "auto"
+
+    def load(self) -> RawGraph:
+        """The whole graph in memory; raises UserError for whatever is wrong with the files."""
+        return self.open().load()
+
+    def open(
+        self,
+        memory: Memory | None = None,
+        folder: Path | None = None,
+        options: BuildOptions | None = None,
+    ) -> FileGraph:
+        """Read all but the edges, and of these the ids; what is large is read when it is needed.
+
+        Args:
+            memory: to stay within (None: half of what is free).
+            folder: for what does not fit in it (None: the system's folder for such).
+            options: of the build that follows; what it needs of `memory` is then asked for too, as
+                soon as sizes are known.
+
+        Raises UserError for whatever is wrong with the files, and for too little memory.
+        """
+        memory = memory or Memory.limit(None)
+        folder = folder or Path(tempfile.gettempdir())
+        file, splits = self._edges_and_splits()
+        features = self._features()
+        if features is not None and features.sparse is not None:
+            memory = memory.beside(matrix_bytes(features.sparse))
+        needs = Needs(
+            self.undirected,
+            self.type_column is not None,
+            self.labels is not None,
+            features,
+            splits,
+            options,
+        )
+        known = features.shape[0] if features is not None else 0
+        memory.left(needs.of(known), "building a store of these files")
+        strings = (
+            splits.are_strings
+            if file is None and splits is not None
+            else bool(file and file.strings)
+        )
+        collector, names = IdCollector(strings, memory, folder), Names()
+        num_edges = self._read_ids(file, splits, collector, names)
+        if features is not None:
+            add_ids(features, collector, strings)
+        with stage("sorting ids"):
+            table = collector.finish(lambda num: needs.of(num, num_edges))
+        pa.default_memory_pool().release_unused()
+        type_names, _ = names.sorted()
+        refuse_many_types(len(type_names))
+        none = np.zeros(0, np.int64)
+        graph = FileGraph(
+            none,
+            none,
+            table.ids,
+            self.undirected,
+            none.astype(np.int16) if type_names else None,
+            type_names,
+            source=self._given(),
+            table=table,
+            file=file,
+            num_file_edges=num_edges,
+        )
+        if splits is not None:
+            graph.held_out_key = take_splits(graph, splits, table, type_names)
+        if features is not None:
+            self._place_features(graph, features, memory, needs)
+        self._place_labels(graph)
+        return graph
+
+    def _features(self) -> FeatureFile | None:
+        return None if self.features is None else open_features(Path(self.features), self.id_column)
+
+    def _edges_and_splits(self) -> tuple[EdgeFile | None, GivenSplits | None]:
+        """Both with ids of one kind: as `id_type` says, else as the edges', else the splits'."""
+        if self.edges is None and self.splits is None:
+            raise UserError("a graph needs --edges, or --splits with train, valid and test pairs")
+        options = EdgeOptions(**{f.name: getattr(self, f.name) for f in fields(EdgeOptions)})
+        file = None if self.edges is None else open_edges(Path(self.edges), options)
+        if self.splits is None:
+            return file, None
+        splits = read_splits(Path(self.splits))
+        if file is None and not splits.num_pairs:
+            raise UserError(f"'{self.splits}' holds a split of nodes only; give --edges beside it")
+        if file is not None and splits.num_pairs:
+            refuse_types_of_one(splits.path, file.typed, bool(splits.types))
+        strings = splits.are_strings if file is None else file.strings
+        if self.id_type != "auto":
+            strings = self.id_type == "str"
+        return file, splits.as_kind(strings)
+
+    def _read_ids(
+        self,
+        file: EdgeFile | None,
+        splits: GivenSplits | None,
+        collector: IdCollector,
+        names: Names,
+    ) -> int:
+        """Collect every id but those only features have, and the names of types; counts edges."""
+        for types in splits.types.values() if splits is not None else ():
+            names.add(types)
+        if file is None:
+            for ids in splits.ids.values() if splits is not None else ():
+                collector.add(ids)
+            return 0
+        doubt, num_edges = Doubt(file), 0
+        with progress(f"reading ids of {file.path.name}", None, "edges") as advance:
+            for batch in file.batches():
+                doubt.look(batch)
+                collector.add(batch.src)
+                collector.add(batch.dst)
+                if batch.edge_type is not None:
+                    names.add(batch.edge_type)
+                num_edges += len(batch.src)
+                advance(len(batch.src))
+        if not num_edges:
+            raise UserError(f"'{self.edges}' holds no edge")
+        doubt.settle()
+        collector.add_range(file.num_rows)
+        return num_edges
+
+    def _place_features(
+        self, graph: FileGraph, features: FeatureFile, memory: Memory, needs: Needs
+    ) -> None:
+        """Give the graph its features: in memory where they take less than a quarter of it."""
+        nodes = nodes_of_rows(features, graph.table)
+        graph.counts["ids_without_features"] = graph.num_nodes - features.shape[0]
+        graph.counts["feature_columns_left_out"] = features.columns_left_out
+        if features.sparse is not None:
+            graph.feat = placed_matrix(features.sparse, nodes)
+            return
+        rows = FileRows(features, graph.table, nodes)
+        graph.feat = rows
+        num_bytes = graph.num_nodes * rows.shape[1] * rows.dtype.itemsize
+        small = num_bytes <= (memory.num_bytes - BASE_BYTES - graph.held_bytes) // WHOLE_SHARE
+        later = needs.of(graph.num_nodes, graph.num_edges)
+        if small and memory.fits(graph.table.num_bytes + num_bytes + later):
+            graph.feat = rows.gathered()
+        elif features.by_column:
+            raise UserError(
+                f"'{self.features}' goes column by column, so it must fit in memory, but has "
+                f"{num_bytes / 2**30:.1f} GiB; save it by row (np.ascontiguousarray), or give more "
+                "--memory-gb"
+            )
+
+    def _place_labels(self, graph: FileGraph) -> None:
+        if self.labels is None:
+            return
+        pieces = read_labels(
+            Path(self.labels),
+            id_column=self.id_column,
+            label_column=self.label_column,
+            header=self.header,
+            delimiter=self.delimiter,
+        )
+        where = f"'{self.labels}'"
+        graph.label, graph.label_names, counts = place_labels(pieces, graph.table, where)
+        graph.counts |= counts
+
+    def _given(self) -> dict[str, object]:
+        """For the provenance: what was not left at its default."""
+        given = {f.name: getattr(self, f.name) for f in fields(self)}
+        changed = {f.name for f in fields(self) if given[f.name] != f.default}
+        as_json = {
+            k: str(v) if isinstance(v, Path) else v for k, v in given.items() if k in changed
+        }
+        return {"kind": "files"} | as_json

@@ -1,0 +1,131 @@
+"""The figures of a run's report.
+
+Legend: R rounds, M trainers.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+
+from hvdtma.runs.report.plots import (
+    ACCENT,
+    COLOURS,
+    MAX_LINES,
+    QUIET,
+    Plot,
+    in_unit,
+    layout,
+    of_known,
+    plain,
+    trainer_bars,
+    trainer_lines,
+)
+from hvdtma.runs.report.run_log import RunLog
+from hvdtma.runs.report.score_curve import ScoreCurve
+
+
+def score_plot(log: RunLog) -> Plot | None:
+    """Draw validation scores over training time, a choice per metric; None without scores."""
+    if not log.valid:
+        return None
+    rounds = [event["round"] for event in log.valid]
+    curve = ScoreCurve(
+        counted="round",
+        numbers=rounds,
+        times_s=[event["time_s"] for event in log.valid],
+        valid=[event["metrics"] for event in log.valid],
+        metric=log.metric,
+        best=rounds.index(log.best["round"]) if log.best else None,
+        test=log.test,
+    )
+    return curve.plot("Each point is an aggregated model, scored on validation by the evaluator.")
+
+
+def round_plots(log: RunLog) -> list[Plot]:
+    """Draw loss over time; steps and waits per round."""
+    if not log.rounds:
+        return []
+    times, unit = in_unit(log.of_rounds("time_s"))
+    rounds = log.of_rounds("round")
+    loss_RM = log.of_trainers(log.rounds, "loss")
+    over_time = layout(f"training time, {unit}", pointed=f"after %{{x:.4~g}} {unit}")
+    loss = go.Figure(trainer_lines(times, loss_RM), over_time)
+    steps_RM = log.of_trainers(log.rounds, "steps")
+    steps = go.Figure(trainer_lines(rounds, steps_RM, "%{y:,.0f}"), _over_rounds(rounds))
+    return [
+        Plot("Loss", "Each trainer's mean training loss over a round.", loss),
+        Plot("Steps", "Optimiser steps each trainer made in a round.", steps),
+        _wait_plot(log, rounds),
+    ]
+
+
+def _wait_plot(log: RunLog, rounds: list[int]) -> Plot:
+    wait_RM = log.of_trainers(log.rounds, "wait_s")
+    aggregate_R1 = np.array(log.of_rounds("aggregate_s"), float)[:, None]
+    whole_RM = log.of_trainers(log.rounds, "train_s") + wait_RM + aggregate_R1
+    whole_RM[whole_RM <= 0] = np.nan
+    lines = trainer_lines(rounds, 100 * wait_RM / whole_RM, "%{y:.2f} %")
+    aggregate_R = of_known(np.median, 100 * aggregate_R1 / whole_RM)
+    lines.append(
+        go.Scatter(
+            x=rounds,
+            y=plain(aggregate_R),
+            name="averaging",
+            mode="lines",
+            line={"color": QUIET, "width": 1.6, "dash": "dot"},
+            hovertemplate="%{y:.2f} %",
+        )
+    )
+    figure = go.Figure(lines, _over_rounds(rounds, ticksuffix=" %"))
+    caption = "Share of each round spent waiting for the slowest trainer; dotted, the averaging."
+    return Plot("Waiting", caption, figure)
+
+
+def deal_plots(log: RunLog) -> list[Plot]:
+    """Draw what each trainer was dealt, and how the deals differ."""
+    if not log.deals:
+        return []
+    in_sets = any(hand.get("sets", 1) > 1 for deal in log.deals for hand in deal["trainers"])
+    estimated = ", estimated from its first resident set" if in_sets else ""
+    plots = [
+        Plot(title, caption, trainer_bars(log.of_trainers(log.deals, key), "%{y:,.0f}"))
+        for key, title, caption in (
+            ("nodes", "Nodes dealt", "Nodes of each trainer's shard."),
+            ("edges", "Edges seen", f"Both ends in the trainer's shard{estimated}."),
+            ("positives", "Training pairs", f"Links to draw positives from{estimated}."),
+        )
+        if not np.isnan(log.of_trainers(log.deals, key)).all()
+    ]
+    if len(log.deals) > 1:
+        plots.append(_kept_plot(log))
+    return plots
+
+
+def _kept_plot(log: RunLog) -> Plot:
+    kept = [100 * deal["edges_kept"] for deal in log.deals]
+    line = go.Scatter(
+        x=[deal["round"] for deal in log.deals],
+        y=kept,
+        customdata=[deal["deal"] for deal in log.deals],
+        mode="lines+markers",
+        line={"color": ACCENT, "width": 2, "shape": "hv"},
+        hovertemplate="deal %{customdata}: %{y:.1f} %<extra></extra>",
+    )
+    figure = go.Figure(line, _over_rounds([deal["round"] for deal in log.deals], ticksuffix=" %"))
+    return Plot("Edges kept", "Share of all edges that some trainer sees, deal by deal.", figure)
+
+
+def _over_rounds(rounds: list[int], **axis_y: Any) -> go.Layout:
+    """Lay out a figure over rounds: no ticks between one round and the next."""
+    found = layout("round", rangemode="tozero", **axis_y)
+    return found.update(xaxis_dtick=1) if max(rounds) - min(rounds) < 9 else found
+
+
+def legend(trainers: int) -> tuple[list[tuple[int, str]], str]:
+    """List trainers with their colours or, for many, say what stands in for their lines."""
+    if trainers > MAX_LINES:
+        return [], f"Lines: the median trainer. Bands: the range over all {trainers}."
+    return [(trainer, COLOURS[trainer]) for trainer in range(trainers)], ""

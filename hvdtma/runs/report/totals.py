@@ -1,0 +1,60 @@
+"""What each trainer did in a whole run: from the summary, or added up while there is none."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from hvdtma.runs.report.run_log import RunLog
+
+
+@dataclass(frozen=True)
+class Totals:
+    """One trainer over all rounds; None where the log does not say."""
+
+    trainer: int
+    nodes: int | None = None
+    edges: int | None = None
+    sets: int | None = None
+    steps: int = 0
+    positives: int = 0
+    positives_per_s: float = 0.0
+    train_s: float = 0.0
+    wait_s: float = 0.0
+    aggregate_s: float = 0.0
+    wait_for_data_s: float | None = None
+    bytes_read: int | None = None
+    peak_rss_bytes: int | None = None
+
+
+def totals(log: RunLog) -> list[Totals]:
+    """Return one entry per trainer; none if the run has neither a summary nor a round."""
+    if log.summary.get("per_trainer"):
+        names = {field.name for field in fields(Totals)}
+        return [
+            Totals(**{name: value for name, value in entry.items() if name in names})
+            for entry in log.summary["per_trainer"]
+        ]
+    return [_added_up(log, trainer) for trainer in range(log.trainers)] if log.rounds else []
+
+
+def _added_up(log: RunLog, trainer: int) -> Totals:
+    def total(key: str) -> float:
+        return float(np.nansum(log.of_trainers(log.rounds, key)[:, trainer]))
+
+    hands = log.deals[-1]["trainers"] if log.deals else []
+    hand = hands[trainer] if trainer < len(hands) else {}
+    train_s = total("train_s")
+    return Totals(
+        trainer=trainer,
+        nodes=hand.get("nodes"),
+        edges=hand.get("edges"),
+        sets=hand.get("sets"),
+        steps=int(total("steps")),
+        positives=int(total("positives")),
+        positives_per_s=total("positives") / train_s if train_s > 0 else 0.0,
+        train_s=train_s,
+        wait_s=total("wait_s"),
+        aggregate_s=float(sum(log.of_rounds("aggregate_s"))),
+    )

@@ -1,0 +1,170 @@
+"""The folder of a run: what is in it, and how each thing is written and found again.
+
+config.yaml            the resolved config          versions.json   versions, git, command
+graph.json             which graph it is trained on
+metrics.jsonl          one event per line           scores.jsonl    the evaluator's scores
+rounds/000012.safetensors   parameters after round 12 (the last few)
+checkpoints/0007/      all that the run goes on from if it is cut short (the last few)
+best.safetensors       the best round so far        summary.json, report.html, tensorboard/
+
+Beside it, `.NAME.lock` is held by whoever trains it (`hvdtma.runs.folder`).
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import nn
+
+from hvdtma.core.config import dump_config
+from hvdtma.core.errors import UserError
+from hvdtma.core.files import replacing, write_json
+from hvdtma.core.train_config import TrainConfig, load_config
+from hvdtma.graph.store import GraphStore
+from hvdtma.runs.folder import Folder, keep_lines
+
+PASSING = ("failed", "interrupted", "skipped")  # events that a run that goes on leaves behind
+
+
+class RunFolder(Folder):
+    """A run's folder, new or found again."""
+
+    def __init__(self, path: str | Path):
+        super().__init__(path)
+        self.scores = self.path / "scores.jsonl"
+        self.rounds = self.path / "rounds"
+        self.best = self.path / "best.safetensors"
+        self.checkpoints = self.path / "checkpoints"
+        self.done = self.rounds / "done"
+        self.graph = self.path / "graph.json"
+
+    @classmethod
+    def create(
+        cls, config: TrainConfig, store: GraphStore, *, overwrite: bool = False
+    ) -> RunFolder:
+        """Make the folder of a new run on `store`, whole or not at all.
+
+        Raises UserError if something is there.
+        """
+        run = cls(config.run)
+        run.make_room(config.store, overwrite=overwrite)
+        with run.making(config.resolved) as beside:
+            (beside / run.rounds.name).mkdir()
+            write_json(beside / run.graph.name, _graph_of(store))
+        return run
+
+    @classmethod
+    def open(cls, path: str | Path) -> RunFolder:
+        """An existing run; raises UserError if there is none."""
+        run = cls(path)
+        run.check_there()
+        return run
+
+    def rewind(self, config: TrainConfig, rounds_done: int, deal: int) -> None:
+        """Forget what came after a checkpoint, and take on the config to go on with."""
+        dump_config(config.resolved, self.config_file)
+        for left in (self.done, self.summary):
+            left.unlink(missing_ok=True)
+        for path in self.round_files():
+            if int(path.stem) > rounds_done:
+                path.unlink()
+        for path in (self.metrics, self.scores):
+            keep_lines(path, lambda event: _is_before(event, rounds_done, deal))
+
+    def config(self) -> TrainConfig:
+        return load_config(self.config_file)
+
+    def check_store(self, store: GraphStore) -> bool:
+        """Whether a store holds the very graph and split that the run is trained on.
+
+        Raises UserError if its classes or edge types are others: the model's outputs would not
+        mean the same.
+        """
+        then, now = json.loads(self.graph.read_text()), _graph_of(store)
+        for names in ("label_names", "edge_type_names"):
+            if then[names] != now[names]:
+                raise UserError(
+                    f"{store.path} has other {names} than the graph of {self.path}: "
+                    f"{', '.join(now[names]) or 'none'} instead of {', '.join(then[names])}"
+                )
+        return then["graph"] == now["graph"]
+
+    def check_same(self, store: GraphStore) -> None:
+        """Raises UserError if a store does not hold the very graph that the run is trained on."""
+        if not self.check_store(store):
+            raise UserError(f"{store.path} was built anew since {self.path} was trained on it")
+
+    def write_round(self, number: int, time_s: float, model: nn.Module, keep: int) -> None:
+        """Write parameters after a round, whole or not at all, and drop the oldest.
+
+        Raises UserError if they cannot be written.
+        """
+        path = self.rounds / f"{number:06d}.safetensors"
+        try:
+            write_model(path, model, round=number, time_s=time_s)
+        except OSError as error:
+            raise UserError(
+                f"the parameters after round {number} cannot be written to {self.rounds}: "
+                f"{error.strerror or error}; the last good round is {number - 1}"
+            ) from error
+        for old in self.round_files()[:-keep]:
+            old.unlink(missing_ok=True)
+
+    def round_files(self) -> list[Path]:
+        """Parameter files of the kept rounds, oldest first."""
+        return sorted(self.rounds.glob("[0-9]*.safetensors"))
+
+
+def _graph_of(store: GraphStore) -> dict:
+    """What a model's outputs mean, and which held-out links it has not seen."""
+    return {
+        "graph": store.graph,
+        "label_names": store.label_names,
+        "edge_type_names": store.edge_type_names,
+    }
+
+
+def _is_before(event: dict, rounds_done: int, deal: int) -> bool:
+    """Whether an event was logged before a checkpoint."""
+    if event["kind"] == "deal":
+        return event["deal"] < deal  # this one is announced again
+    if event.get("part") == "test":
+        return False
+    return event["kind"] not in PASSING and event.get("round", 0) <= rounds_done
+
+
+def write_model(path: Path, model: nn.Module, **facts: object) -> None:
+    """Parameters and buffers as safetensors with facts beside them, atomically."""
+    tensors = {
+        name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()
+    }
+    content = save(tensors, metadata={key: str(value) for key, value in facts.items()})
+    with replacing(path) as beside:  # written here: save_file hides a full disk, and sets mode 0600
+        beside.write_bytes(content)
+
+
+def round_of(path: Path) -> int:
+    """Which round a file of parameters is of; 0 if there is none, or not a whole one."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return int(file.metadata()["round"])
+    except (FileNotFoundError, SafetensorError):
+        return 0
+
+
+def read_model(path: Path, model: nn.Module) -> dict[str, str]:
+    """Load parameters into a model of the same config; the facts beside them.
+
+    Raises UserError if the file is damaged or of another model, FileNotFoundError if it is gone.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            facts = file.metadata() or {}
+        model.load_state_dict(tensors)
+    except (SafetensorError, RuntimeError) as error:
+        raise UserError(f"{path} does not hold this model's parameters: {error}") from error
+    return facts

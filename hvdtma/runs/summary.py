@@ -1,0 +1,25 @@
+"""What a run's end looks like on the console."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hvdtma.core.console import console
+
+
+def print_summary(run: Path, summary: dict) -> None:
+    """The result in a few lines, and where everything is."""
+    test = "  ".join(f"{name} {value:.4f}" for name, value in summary["test"].items())
+    rate = sum(row["positives_per_s"] for row in summary["per_trainer"])
+    size = summary["scored_sample"]
+    sample = f" (a sample of {size:,}, from sampled neighbours)" if size else ""
+    console.print(
+        f"[bold]{summary['trainers']} trainer(s), {summary['rounds']} rounds "
+        f"in {summary['time_s']:.0f} s[/] (stopped: {summary['stopped']}); "
+        f"{rate:,.0f} positives/s; {summary['share_not_training']:.1%} not training"
+    )
+    console.print(
+        f"best round {summary['best_round']} by validation {summary['metric']}; "
+        f"test{sample}: {test}"
+    )
+    console.print(f"summary: {run / 'summary.json'}   report: {run / 'report.html'}")

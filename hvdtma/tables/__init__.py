@@ -1,0 +1,1 @@
+"""Tables of people: text, Parquet and NumPy files, read in pieces by column."""

@@ -1,0 +1,133 @@
+"""NumPy arrays in .npy and .npz files, read from front to back a few rows at a time.
+
+Files are read, not mapped: what a process maps counts as its memory, as long as it stays there.
+A compressed .npz is unpacked as it is read.
+
+Legend: R rows, n rows of a piece.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+
+from hvdtma.core.errors import UserError
+from hvdtma.tables.opening import UNREADABLE
+
+_SCIPY = {"format", "shape", "data"}  # what scipy.sparse.save_npz writes
+
+
+@dataclass(frozen=True)
+class ArrayFile:
+    """An array on disk, of which only the header was read.
+
+    Attributes:
+        path: the .npy or .npz file.
+        member: name of the array within a .npz, or None.
+        shape, dtype: of the array.
+        by_column: whether the file goes through the array column by column.
+    """
+
+    path: Path
+    member: str | None
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    by_column: bool
+
+    def pieces(self, rows: int) -> Iterator[np.ndarray]:
+        """The array in pieces [n, ...] of so many rows; raises UserError for a cut-off file.
+
+        An array that goes by column is had as its transpose goes by row.
+        """
+        shape = self.shape[::-1] if self.by_column else self.shape
+        row_shape = shape[1:]
+        row_values = int(np.prod(row_shape, dtype=np.int64))
+        with self._data() as file:
+            for start in range(0, shape[0], rows):
+                num = min(rows, shape[0] - start)
+                yield self._read(file, num * row_values).reshape(num, *row_shape)
+
+    def run_pieces(self, run: int, values: int) -> Iterator[np.ndarray]:
+        """Of a matrix, one row (or column, where the file goes by column), in pieces [n]."""
+        length = self.shape[0] if self.by_column else self.shape[1]
+        with self._data() as file:
+            file.seek(file.tell() + run * length * self.dtype.itemsize)
+            for start in range(0, length, values):
+                yield self._read(file, min(values, length - start))
+
+    def _read(self, file: IO[bytes], num_values: int) -> np.ndarray:
+        wanted = num_values * self.dtype.itemsize
+        try:
+            data = file.read(wanted)
+        except UNREADABLE as error:
+            raise UserError(f"'{self.path}' cannot be read: {error}") from None
+        if len(data) < wanted:
+            raise UserError(f"'{self.path}' cannot be read: it ends before its array does")
+        return np.frombuffer(data, self.dtype)
+
+    @contextmanager
+    def _data(self) -> Iterator[IO[bytes]]:
+        """The file at the array's first value."""
+        with _opened(self.path, self.member) as file:
+            _header(file)
+            yield file
+
+
+def npy_file(path: Path) -> ArrayFile:
+    """The array of a .npy file; raises UserError for what is not one."""
+    try:
+        with _opened(path, None) as file:
+            return ArrayFile(path, None, *_header(file))
+    except UNREADABLE as error:
+        raise UserError(f"'{path}' cannot be read as a NumPy array: {error}") from None
+
+
+def npz_files(path: Path) -> dict[str, ArrayFile] | None:
+    """The arrays of a .npz file by name; None where SciPy wrote it.
+
+    Raises UserError for what is neither, and for arrays of Python objects.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = archive.namelist()
+        names = [member.removesuffix(".npy") for member in members]
+        if set(names) >= _SCIPY:
+            return None
+        arrays = {}
+        for name, member in zip(names, members, strict=True):
+            with _opened(path, member) as file:
+                arrays[name] = ArrayFile(path, member, *_header(file))
+        return arrays
+    except UNREADABLE as error:
+        raise UserError(f"'{path}' cannot be read as NumPy arrays: {error}") from None
+
+
+@contextmanager
+def _opened(path: Path, member: str | None) -> Iterator[IO[bytes]]:
+    if member is None:
+        with path.open("rb") as file:
+            yield file
+        return
+    with zipfile.ZipFile(path) as archive, archive.open(member) as file:
+        yield file
+
+
+def _header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype, bool]:
+    """Shape, type and whether by column; raises ValueError for Python objects."""
+    version = np.lib.format.read_magic(file)
+    read = {
+        (1, 0): np.lib.format.read_array_header_1_0,
+        (2, 0): np.lib.format.read_array_header_2_0,
+    }.get(version)
+    if read is None:
+        raise ValueError(f"version {version} of NumPy's format is not known")
+    shape, by_column, dtype = read(file)
+    if dtype.hasobject:
+        raise ValueError("it holds Python objects")
+    return shape, dtype, by_column and len(shape) > 1

@@ -1,0 +1,130 @@
+"""Columns of ids, types and labels: one Arrow type each, and clear words when one does not fit."""
+
+from __future__ import annotations
+
+import re
+from typing import TypeAlias
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from hvdtma.core.errors import UserError, nearest
+
+ID_NAMES = ("id", "node", "node_id")  # usual names of a column of ids
+Column: TypeAlias = pa.Array | pa.ChunkedArray
+_INTEGER = re.compile(r"-?(0|[1-9][0-9]*)", re.ASCII)
+_INT64 = np.iinfo(np.int64)
+
+
+def is_integer(text: str) -> bool:
+    """Whether a field is an integer as a program writes one (`7`, not `007`), within 64 bits."""
+    return bool(_INTEGER.fullmatch(text)) and _INT64.min <= int(text) <= _INT64.max
+
+
+def ids_of(values: Column | np.ndarray, where: str, first: int = 0) -> Column:
+    """A column of ids as int64 or large_string.
+
+    Raises UserError for any other type, for a missing id and for an empty string; `where` says
+    which file and column the values are from, `first` how many rows came before them.
+    """
+    if isinstance(values, np.ndarray) and values.dtype.kind not in "iuU":
+        raise UserError(f"{where} holds {values.dtype}; ids and types are integers or strings")
+    if isinstance(values, np.ndarray):
+        column = pa.array(np.ascontiguousarray(values, values.dtype.newbyteorder("=")))
+    else:
+        column = values
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    is_text = pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
+    if not is_text and not pa.types.is_integer(column.type):
+        raise UserError(f"{where} holds {column.type}; ids and types are integers or strings")
+    missing = column.is_null()
+    if is_text:
+        missing = pc.or_kleene(missing, pc.equal(column, ""))
+    if pc.any(missing).as_py():
+        raise UserError(f"{where}: row {first + pc.index(missing, True).as_py() + 1} has no id")
+    try:
+        return column.cast(pa.large_string() if is_text else pa.int64())
+    except pa.ArrowInvalid as error:
+        raise UserError(f"{where}: an id does not fit 64 bits with a sign ({error})") from None
+
+
+def are_strings(ids: Column) -> bool:
+    """Whether ids as `ids_of` gives them are strings, not integers."""
+    return pa.types.is_large_string(ids.type)
+
+
+def as_kind(ids: Column, strings: bool, where: str) -> Column:
+    """Ids turned into strings or integers, so that all files of one graph agree.
+
+    Raises UserError naming the first id that is not an integer where integers are wanted.
+    """
+    if are_strings(ids) == strings:
+        return ids
+    if strings:
+        return ids.cast(pa.large_string())
+    try:
+        return ids.cast(pa.int64())
+    except pa.ArrowInvalid:
+        odd = next((i.as_py() for i in ids if not is_integer(i.as_py())), "one out of range")
+        raise UserError(
+            f"{where} has the id '{odd}', but the graph's ids are integers; "
+            "where they are strings, say --id-type str"
+        ) from None
+
+
+class Names:
+    """The distinct names in columns of types or labels, numbered as they come."""
+
+    def __init__(self) -> None:
+        self.number: dict[str, int] = {}
+
+    def add(self, column: Column) -> np.ndarray:
+        """Take a column without nulls; int64 numbers of its names."""
+        text = column.cast(pa.large_string())
+        text = text.combine_chunks() if isinstance(text, pa.ChunkedArray) else text
+        coded = text.dictionary_encode()
+        names = coded.dictionary.to_pylist()
+        numbers = [self.number.setdefault(name, len(self.number)) for name in names]
+        return np.array(numbers, np.int64)[coded.indices.to_numpy()]
+
+    def sorted(self) -> tuple[list[str], np.ndarray]:
+        """The names, sorted, and int64: the place there of each number.
+
+        Integers (also those written as text) sort as numbers, anything else as text.
+        """
+        integers = all(map(is_integer, self.number))
+        names = sorted(self.number, key=int if integers else str)
+        place = np.empty(len(names), np.int64)
+        place[[self.number[name] for name in names]] = np.arange(len(names))
+        return names, place
+
+
+def encode(columns: list[Column]) -> tuple[list[str], list[np.ndarray]]:
+    """Names of types or labels, sorted, and for each column int64 positions in them."""
+    found = Names()
+    numbers = [found.add(column) for column in columns]
+    names, place = found.sorted()
+    return names, [place[number] for number in numbers]
+
+
+def encode_types(columns: list[Column]) -> tuple[list[str], list[np.ndarray]]:
+    """`encode` for edge types: int16 positions; raises UserError for more than 32,767 types."""
+    names, codes = encode(columns)
+    refuse_many_types(len(names))
+    return names, [code.astype(np.int16) for code in codes]
+
+
+def refuse_many_types(num_types: int) -> None:
+    """Raises UserError for more edge types than int16 numbers."""
+    limit = np.iinfo(np.int16).max
+    if num_types > limit:
+        raise UserError(f"{num_types} edge types; at most {limit} are possible")
+
+
+def position_of(name: str, names: list[str], where: str) -> int:
+    """Where a column is among the names of a file; raises UserError listing them."""
+    if name not in names:
+        raise UserError(f"{where} has no column '{name}'; {nearest(name, names)}")
+    return names.index(name)

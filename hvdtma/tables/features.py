@@ -1,0 +1,218 @@
+"""Features from a file of any of the known kinds, checked, and the node that each row belongs to.
+
+Dense ones are read some rows at a time, sparse ones whole.
+
+Legend: N nodes, R rows of the file, D features, n rows of a piece.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+import scipy.sparse as sp
+
+from hvdtma.core.errors import UserError
+from hvdtma.tables.array_file import ArrayFile, npy_file, npz_files
+from hvdtma.tables.columns import Column, as_kind, ids_of
+from hvdtma.tables.feature_formats import open_feature_parquet, read_lists
+from hvdtma.tables.opening import load_matrix, suffix_of
+
+FEATURE_FILES = [".npy", ".npz", ".parquet", ".json", ".json.gz"]
+PIECE_BYTES = 8 << 20
+_IDS_PER_PIECE = 1 << 17
+_ROWS_AT_ONCE = 1 << 16
+
+Matrix: TypeAlias = np.ndarray | sp.csr_matrix
+
+
+@dataclass(frozen=True)
+class FeatureFile:
+    """Features on disk, in the order of their file.
+
+    Attributes:
+        path: where they are.
+        shape, dtype: [R, D], and of the values as the file has them.
+        read: gives dense rows [n, D] from first to last; not for sparse ones.
+        ids: gives the ids [n] of all rows; None where row i belongs to the integer id i.
+        sparse: CSR float32 or float16 [R, D], or None.
+        names: of the D columns, or None.
+        columns_left_out: columns of the file that hold no numbers.
+        by_column: whether the file goes column by column, so that it must be read whole.
+    """
+
+    path: Path
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    read: Callable[[], Iterator[np.ndarray]] = lambda: iter(())
+    ids: Callable[[], Iterator[Column]] | None = None
+    sparse: sp.csr_matrix | None = None
+    names: list[str] | None = None
+    columns_left_out: int = 0
+    by_column: bool = False
+
+    def __post_init__(self) -> None:
+        _check_kind(self.shape, self.dtype, f"'{self.path}'")
+
+    @property
+    def kept_dtype(self) -> np.dtype:
+        """What features become: float16 stays, all else is float32."""
+        return np.dtype(np.float16 if self.dtype == np.float16 else np.float32)
+
+    def ids_as(self, strings: bool) -> Iterator[Column]:
+        """The ids of all rows as strings or integers; raises UserError where they are not."""
+        where = f"'{self.path}'"
+        for ids in self.ids() if self.ids is not None else ():
+            yield as_kind(ids, strings, where)
+
+    def pieces(self, node_of: Callable[[int], object]) -> Iterator[np.ndarray]:
+        """Dense rows [n, D] from first to last, checked.
+
+        Raises UserError for a value that is not finite; `node_of` gives the id of a row.
+        """
+        first = 0
+        for rows in self.read():
+            name = partial(_name_from, first, node_of)
+            yield checked_features(rows, f"'{self.path}'", name, self.names)
+            first += len(rows)
+
+
+def _name_from(first: int, node_of: Callable[[int], object], row: int) -> object:
+    """The id of a row of a piece that begins with row `first`."""
+    return node_of(first + row)
+
+
+def open_features(path: Path, id_column: str | None = None) -> FeatureFile:
+    """Features of an NPY, NPZ, Parquet or JSON file.
+
+    NPY and NPZ (dense [R, D] or a SciPy matrix): row i belongs to the integer id i. NPZ with `ids`
+    [R] and `feat` [R, D] is keyed by id. Parquet: see `open_feature_parquet`. JSON: see
+    `read_lists`.
+
+    Raises UserError for a missing file, an unknown ending, a wrong shape or type; of sparse
+    features also for values that are not finite.
+    """
+    suffix = suffix_of(path, FEATURE_FILES, "features")
+    if suffix == ".npy":
+        return _of_array(npy_file(path))
+    if suffix == ".npz":
+        return _from_npz(path)
+    if suffix == ".json":
+        ids, feat = read_lists(path)
+        return _of_matrix(path, feat, ids)
+    table = open_feature_parquet(path, id_column)
+    return FeatureFile(
+        path,
+        (table.num_rows, table.dim),
+        np.dtype(np.float32),
+        lambda: table.rows(_rows_per_piece(table.dim, 4)),
+        table.ids,
+        names=table.numeric or None,
+        columns_left_out=table.columns_left_out,
+    )
+
+
+def _from_npz(path: Path) -> FeatureFile:
+    arrays = npz_files(path)
+    if arrays is None:
+        return _of_matrix(path, load_matrix(path), None)
+    if set(arrays) == {"ids", "feat"}:
+        return _of_array(arrays["feat"], arrays["ids"])
+    if len(arrays) != 1:
+        raise UserError(
+            f"'{path}' holds {', '.join(arrays) or 'nothing'}; valid: one array, or 'ids' and "
+            "'feat', or a SciPy sparse matrix"
+        )
+    return _of_array(next(iter(arrays.values())))
+
+
+def _of_matrix(path: Path, feat: sp.csr_matrix, ids: Column | None) -> FeatureFile:
+    def node_of(row: int) -> object:
+        return row if ids is None else ids[row].as_py()
+
+    feat = checked_features(feat, f"'{path}'", node_of)
+    columns = None if ids is None else lambda: iter([ids])
+    return FeatureFile(path, feat.shape, feat.dtype, ids=columns, sparse=feat)
+
+
+def _of_array(array: ArrayFile, ids: ArrayFile | None = None) -> FeatureFile:
+    path = array.path
+    _check_kind(array.shape, array.dtype, f"'{path}'")
+    if ids is not None and (len(ids.shape) != 1 or ids.shape[0] != array.shape[0]):
+        raise UserError(
+            f"'{path}' has {ids.shape[0] if ids.shape else 0} ids but {array.shape[0]} rows of "
+            "features"
+        )
+    step = _rows_per_piece(array.shape[1], array.dtype.itemsize)
+
+    def rows() -> Iterator[np.ndarray]:
+        if not array.by_column:
+            yield from array.pieces(step)
+            return
+        whole = np.concatenate(list(array.pieces(1))).T
+        for start in range(0, len(whole), step):
+            yield whole[start : start + step]
+
+    def columns() -> Iterator[Column]:
+        if ids is not None:
+            for number, piece in enumerate(ids.pieces(_IDS_PER_PIECE)):
+                yield ids_of(piece, f"'ids' of '{path}'", number * _IDS_PER_PIECE)
+
+    keyed = None if ids is None else columns
+    return FeatureFile(path, array.shape, array.dtype, rows, keyed, by_column=array.by_column)
+
+
+def _rows_per_piece(dim: int, itemsize: int) -> int:
+    return max(1, PIECE_BYTES // max(dim * itemsize, 1))
+
+
+def checked_features(
+    feat: Matrix,
+    where: str,
+    node_of: Callable[[int], object] = int,
+    names: list[str] | None = None,
+) -> Matrix:
+    """Features as float32 (float16 stays), after a look at every value.
+
+    Raises UserError for a wrong shape or type, and for NaN or infinity, naming the first node and
+    column; `node_of` and `names` say how rows and columns are called.
+    """
+    _check_kind(feat.shape, feat.dtype, where)
+    if feat.dtype != np.float16:
+        with np.errstate(over="ignore"):  # what overflows becomes infinite and is refused below
+            feat = feat.astype(np.float32, copy=False)
+    bad = _first_not_finite(feat)
+    if bad is not None:
+        row, column = bad
+        name = f"'{names[column]}'" if names else column
+        raise UserError(
+            f"{where}: feature {name} of node {node_of(row)} is NaN, infinite or too large for "
+            "float32; replace such values first"
+        )
+    return feat
+
+
+def _check_kind(shape: tuple[int, ...], dtype: np.dtype, where: str) -> None:
+    if len(shape) != 2 or not shape[1] or dtype.kind not in "fiub":
+        raise UserError(
+            f"{where} has features of shape {list(shape)} and type {dtype}; "
+            "they must be numbers [nodes, features]"
+        )
+
+
+def _first_not_finite(feat: Matrix) -> tuple[int, int] | None:
+    if not isinstance(feat, np.ndarray):
+        entries = np.flatnonzero(~np.isfinite(feat.data))
+        if not len(entries):
+            return None
+        row = int(np.searchsorted(feat.indptr, entries[0], side="right")) - 1
+        return row, int(feat.indices[entries[0]])
+    for start in range(0, len(feat), _ROWS_AT_ONCE):
+        bad = np.argwhere(~np.isfinite(feat[start : start + _ROWS_AT_ONCE]))
+        if len(bad):
+            return start + int(bad[0, 0]), int(bad[0, 1])
+    return None

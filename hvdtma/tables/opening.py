@@ -1,0 +1,67 @@
+"""Opening files that a user names: endings, gzip, NumPy's formats; never a pickle."""
+
+from __future__ import annotations
+
+import gzip
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TextIO
+
+import numpy as np
+import scipy.sparse as sp
+
+from hvdtma.core.errors import UserError
+
+TEXT = (".csv", ".tsv", ".txt", ".edges", ".edgelist")
+UNREADABLE = (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error)
+
+
+def suffix_of(path: Path, valid: list[str], what: str) -> str:
+    """The suffix that says how to read `path`, without `.gz`.
+
+    Raises UserError for a missing file and for a suffix that is not in `valid`.
+    """
+    suffixes = [s.lower() for s in path.suffixes]
+    zipped = bool(suffixes) and suffixes[-1] == ".gz"
+    suffix = "".join(suffixes[-2:-1] if zipped else suffixes[-1:])
+    if suffix + ".gz" * zipped not in valid:
+        raise UserError(f"{what} file '{path}' has an unknown ending; valid: {', '.join(valid)}")
+    if not path.is_file():
+        raise UserError(f"there is no {what} file '{path}'")
+    return suffix
+
+
+@contextmanager
+def open_text(path: Path) -> Iterator[TextIO]:
+    """A text file, gzipped or not; bytes that are not UTF-8 come through as lone surrogates."""
+    opener = gzip.open if path.suffix.lower() == ".gz" else open
+    try:
+        with opener(path, "rt", encoding="utf-8-sig", errors="surrogateescape", newline="") as f:
+            yield f
+    except (OSError, EOFError, zlib.error) as error:
+        raise UserError(f"'{path}' cannot be read: {error}") from None
+
+
+def load_npz(path: Path) -> dict[str, np.ndarray] | sp.csr_matrix:
+    """The arrays of a .npz file by name, or the matrix where SciPy wrote it.
+
+    Raises UserError for what is neither, and for arrays of Python objects.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            if not {"format", "shape", "data"} <= set(arrays.files):
+                return {name: arrays[name] for name in arrays.files}
+        return sp.csr_matrix(sp.load_npz(path))
+    except (*UNREADABLE, AttributeError, TypeError, NotImplementedError) as error:
+        raise UserError(f"'{path}' cannot be read as NumPy arrays: {error}") from None
+
+
+def load_matrix(path: Path) -> sp.csr_matrix:
+    """The matrix that SciPy wrote; raises UserError for what is not one."""
+    matrix = load_npz(path)
+    if isinstance(matrix, dict):
+        raise UserError(f"'{path}' cannot be read as a SciPy matrix")
+    return matrix

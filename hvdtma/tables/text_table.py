@@ -1,0 +1,142 @@
+"""Reading the rows of a text table: fast through Arrow, and by line where something is wrong."""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.csv
+
+from hvdtma.core.errors import UserError
+from hvdtma.tables.columns import Column, is_integer
+from hvdtma.tables.opening import open_text
+from hvdtma.tables.text_layout import Layout
+
+ROWS_PER_PIECE = 1 << 17
+BLOCK_BYTES = 1 << 20  # a row may not be longer
+_CUT = 80
+_DIGITS = re.compile(r"\s*-?[0-9]+\s*", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """One column to read: its position, whether it holds integers, and whether it may be empty."""
+
+    position: int
+    integers: bool = False
+    may_be_empty: bool = False
+
+
+def row_pieces(
+    path: Path, layout: Layout, wanted: list[Wanted], *, multiline: bool = False
+) -> Iterator[list[Column]]:
+    """The wanted columns, int64 or large_string in the order asked for, some rows at a time.
+
+    `multiline` allows line breaks inside quoted fields. Raises UserError naming the first line
+    with a missing or extra field, an empty one, text where integers are wanted, or broken UTF-8.
+    """
+    held: list[pa.RecordBatch] = []
+    try:
+        for batch in _batches(path, layout, wanted, multiline):
+            for at, column in enumerate(wanted):
+                if batch.column(at).null_count and not column.may_be_empty:
+                    raise pa.ArrowInvalid("a field is empty")
+            held.append(batch)
+            if sum(map(len, held)) >= ROWS_PER_PIECE:
+                yield pa.Table.from_batches(held).columns
+                held = []
+    except pa.ArrowInvalid as error:
+        raise _first_bad_line(path, layout, wanted, str(error)) from None
+    except OSError as error:
+        raise UserError(f"'{path}' cannot be read: {error}") from None
+    if held:
+        yield pa.Table.from_batches(held).columns
+
+
+def _batches(
+    path: Path, layout: Layout, wanted: list[Wanted], multiline: bool
+) -> Iterator[pa.RecordBatch]:
+    """What Arrow makes of a file, a block of text at a time; it reads up to 32 blocks ahead."""
+    names = [str(number) for number in range(len(layout.names))]
+    columns = {str(w.position): pa.int64() if w.integers else pa.large_string() for w in wanted}
+    with (
+        pa.input_stream(path, compression="gzip" if _is_gzip(path) else None) as stream,
+        pyarrow.csv.open_csv(
+            stream,
+            read_options=pyarrow.csv.ReadOptions(
+                skip_rows=layout.skip_lines, column_names=names, block_size=BLOCK_BYTES
+            ),
+            parse_options=pyarrow.csv.ParseOptions(
+                delimiter=layout.delimiter, newlines_in_values=multiline
+            ),
+            convert_options=pyarrow.csv.ConvertOptions(
+                column_types=columns,
+                include_columns=list(columns),
+                null_values=[""],
+                strings_can_be_null=True,
+            ),
+        ) as batches,
+    ):
+        for batch in batches:
+            yield batch.select([str(w.position) for w in wanted])
+
+
+def _is_gzip(path: Path) -> bool:
+    return path.suffix.lower() == ".gz"
+
+
+def _first_bad_line(path: Path, layout: Layout, wanted: list[Wanted], why: str) -> UserError:
+    """Read again, slowly, to say which line it was."""
+    with open_text(path) as lines:
+        rows = csv.reader(
+            itertools.islice(lines, layout.skip_lines, None),
+            strict=True,
+            delimiter=layout.delimiter,
+        )
+        line = layout.skip_lines + 1
+        try:
+            for row in rows:
+                problem = _problem(row, layout, wanted)
+                if problem:
+                    return _at_line(path, line, problem)
+                line = layout.skip_lines + rows.line_num + 1
+        except csv.Error as error:
+            return _at_line(path, line, f"{error}; are its quotes closed?")
+    return UserError(f"'{path}' cannot be read: {why}")
+
+
+def _problem(row: list[str], layout: Layout, wanted: list[Wanted]) -> str | None:
+    if not row:
+        return None
+    if len(row) != len(layout.names):
+        return f"{len(row)} fields where the lines before have {len(layout.names)}"
+    for column in wanted:
+        field, name = row[column.position], layout.names[column.position]
+        if not field and not column.may_be_empty:
+            return f"column '{name}' is empty"
+        if column.integers and not _fits_int64(field):
+            return (
+                f"column '{name}' is not an integer of 64 bits, but the ids before it are; "
+                "where ids are any text, say --id-type str"
+            )
+        if any("\udc80" <= character <= "\udcff" for character in field):
+            return f"column '{name}' is not UTF-8; convert the file first"
+    return None
+
+
+def _fits_int64(field: str) -> bool:
+    """What Arrow takes for an integer: also with blanks around it or zeros before it."""
+    return bool(_DIGITS.fullmatch(field)) and is_integer(str(int(field)))
+
+
+def _at_line(path: Path, number: int, problem: str) -> UserError:
+    with open_text(path) as lines:
+        text = next(itertools.islice(lines, number - 1, None), "").rstrip("\r\n")
+    text = text.encode(errors="surrogateescape").decode(errors="backslashreplace")
+    text = text if len(text) <= _CUT else text[:_CUT] + "..."
+    return UserError(f"{path}, line {number}: {problem}. The line is: {text}")

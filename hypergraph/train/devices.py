@@ -1,0 +1,31 @@
+"""The devices that modalities can be trained on."""
+
+from __future__ import annotations
+
+import torch
+
+from hvdtma.comm.communicator import Communicator, everywhere
+from hvdtma.core.errors import UserError
+from hypergraph.config import TrainConfig
+from hypergraph.placement import Place
+
+
+def find_places(comm: Communicator, config: TrainConfig) -> list[Place]:
+    """The devices of all ranks; a collective call.
+
+    Raises UserError, on every rank, where a GPU is asked for and none is found.
+    """
+    own = everywhere(comm, lambda: _devices(comm, config))
+    return [Place(rank, device) for rank, all_ in enumerate(comm.gather(own)) for device in all_]
+
+
+def _devices(comm: Communicator, config: TrainConfig) -> list[str]:
+    """This rank's."""
+    gpus = torch.cuda.device_count() if config.device != "cpu" else 0
+    if config.device == "cuda" and not gpus:
+        raise UserError("device is cuda, but PyTorch finds no GPU; use device=cpu or auto")
+    if not gpus:
+        return ["cpu"]
+    if comm.size == 1:
+        return [f"cuda:{number}" for number in range(gpus)]
+    return [f"cuda:{comm.local_rank % gpus}"]
