@@ -4,7 +4,7 @@
 
 Every run trains for the same time by `hvdtma drive --local 4 --max-restarts 0`; at `--lose-at` of
 it trainers are killed (SIGKILL). What is done with their blocks is `on_loss`: continue (without
-them, as in the paper's study of failures) or redeal. Prints a Markdown table: test MRR of the
+them, as in the paper's study of failures) or reassign. Prints a Markdown table: test MRR of the
 best round and its ratio to the undisturbed run's, rounds and steps taken, and the longest time from
 one aggregation to the next (with `interval_s` in it).
 """
@@ -41,7 +41,10 @@ def main(
     print("| lost | on_loss | test MRR | ratio | rounds | steps | longest between aggregations |")
     print("|---|---|---|---|---|---|---|")
     reference = 0.0
-    for lost, on_loss in [(0, "-"), *((n, way) for n in (1, 2) for way in ("continue", "redeal"))]:
+    for lost, on_loss in [
+        (0, "-"),
+        *((n, way) for n in (1, 2) for way in ("continue", "reassign")),
+    ]:
         run = work / f"{lost}-{on_loss.strip('-')}"
         options = [f"store={store}", f"run={run}", f"time_limit_s={time_limit_s}"]
         options += [f"interval_s={interval_s}", "elastic=true", "trainers=null", *set_]

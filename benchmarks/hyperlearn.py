@@ -56,8 +56,8 @@ from hypergraph import (
 )
 from hypergraph.baselines import JointGCN, cp_config, popularity, without_context
 from hypergraph.factors import Factors
-from hypergraph.scoring import HeldOut, held_out, score
-from hypergraph.train.rank_trainer import Learner
+from hypergraph.scoring import HeldOutHyperedges, held_out, score
+from hypergraph.train.rank_trainer import RankTrainer
 
 LOOKS = 20  # at validation hyperedges, closer together at the start
 TUNING_SEED = 1000
@@ -75,7 +75,7 @@ DECAY = 0.1  # times the rate, in a step: a few hundred of them are felt
 
 app = typer.Typer(add_completion=False)
 Metrics = dict[str, float]
-Trained = Learner | JointGCN
+Trained = RankTrainer | JointGCN
 Method = Callable[[MultimodalHypergraph, TrainConfig], Trained]
 """A way to train, made of a hypergraph."""
 Setting = dict[str, Any]
@@ -115,7 +115,7 @@ class Task:
             }
         )
 
-    def parts(self, seed: int) -> tuple[MultimodalHypergraph, HeldOut, HeldOut]:
+    def parts(self, seed: int) -> tuple[MultimodalHypergraph, HeldOutHyperedges, HeldOutHyperedges]:
         """What is trained on, a sample of the validation hyperedges, and the test hyperedges."""
         split = split_relation(self.graph, self.relation, seed=seed)
         train = split.train.relation(self.relation)
@@ -193,14 +193,14 @@ def load(
     return from_tate(artworks, subjects), "artwork"
 
 
-def without_graphs(data: MultimodalHypergraph, config: TrainConfig) -> Learner:
+def without_graphs(data: MultimodalHypergraph, config: TrainConfig) -> RankTrainer:
     """HyperLearn of features alone."""
     for name in data.modalities:
         data = data.with_intra(name, None)
     return HyperLearn(data, config).learner
 
 
-def plain_cp(data: MultimodalHypergraph, config: TrainConfig) -> Learner:
+def plain_cp(data: MultimodalHypergraph, config: TrainConfig) -> RankTrainer:
     """HyperLearn without graphs, features and diffusion."""
     return HyperLearn(without_context(data), cp_config(config)).learner
 
@@ -272,7 +272,11 @@ class Course:
 
 
 def trained(
-    method: Method, train: MultimodalHypergraph, config: TrainConfig, valid: HeldOut, seconds: float
+    method: Method,
+    train: MultimodalHypergraph,
+    config: TrainConfig,
+    valid: HeldOutHyperedges,
+    seconds: float,
 ) -> tuple[Factors, Course]:
     """The best factors on validation of so many CPU seconds, and how they came about."""
     learner = method(train, config)

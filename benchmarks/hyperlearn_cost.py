@@ -90,11 +90,11 @@ def rank(
     shape: Shape, count: int, items: int, hyperedges: int, iterations: int, folder: Path
 ) -> None:
     """A rank's part, started by `modalities`: writes medians over iterations."""
-    from hvdtma.comm.groups import Launched
+    from hvdtma.comm.groups import LaunchedGroup
     from hvdtma.comm.horovod import HorovodComm
 
     torch.set_num_threads(1)
-    comm = HorovodComm(Launched())
+    comm = HorovodComm(LaunchedGroup())
     config = TrainConfig.model_validate({"model": {"dim": 32}, "loss": {"negatives": 16}})
     learner = HyperLearn(random_graph(shape, count, items, hyperedges), config, comm=comm).learner
     found: list[tuple[float, ...]] = []

@@ -36,7 +36,7 @@ from hypergraph import HyperLearn, MultimodalHypergraph, Relation, TrainConfig, 
 from hypergraph.config import OptimizerConfig
 from hypergraph.data.split import split_relation
 from hypergraph.factors import Factors
-from hypergraph.scoring import HeldOut, held_out, score
+from hypergraph.scoring import HeldOutHyperedges, held_out, score
 
 NEARLY = 0.99  # of the best
 JOINED = {"joined": (), "joined, rows reset": ("artwork",)}
@@ -131,7 +131,7 @@ def without(graph: MultimodalHypergraph, newcomer: str) -> MultimodalHypergraph:
     return before
 
 
-def curve(model: HyperLearn, valid: HeldOut, seconds: float) -> tuple[Curve, Factors]:
+def curve(model: HyperLearn, valid: HeldOutHyperedges, seconds: float) -> tuple[Curve, Factors]:
     """(CPU seconds trained, validation MRR) now and then, and the best factors of them."""
     kept = model.learner.factors()
     found: Curve = [(0.0, score(kept, valid)["mrr"])]

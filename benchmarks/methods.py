@@ -6,9 +6,9 @@
 Builds the store, makes its super-node order, and trains under horovodrun: one trainer, then
 `--trainers` on the random and on the super-node order, in each of the `--settings`:
 
-    recommended  the stored first hop, and a new deal every `--redeal-s` seconds
-    paper        neighbours sampled inside the shard, one deal for good
-    one-deal     the stored first hop, one deal for good
+    recommended  the stored first hop, and a new assignment every `--reassign-s` seconds
+    paper        neighbours sampled inside the shard, one assignment for good
+    one-assignment     the stored first hop, one assignment for good
 
 Further `--set key=value` go to every run. Prints a Markdown table with the ratio of each test MRR
 to the one trainer's in the same setting, and what the last third of the time still brought (a run
@@ -29,7 +29,7 @@ import typer
 
 from hvdtma.runs.folder import read_lines
 
-SETTINGS = ["recommended", "paper", "one-deal"]
+SETTINGS = ["recommended", "paper", "one-assignment"]
 BIN = Path(sys.executable).parent
 
 
@@ -42,7 +42,7 @@ def main(
     trainers: Annotated[int, typer.Option()] = 3,
     time_limit_s: Annotated[float, typer.Option(help="Training time of every run.")] = 240,
     interval_s: Annotated[float, typer.Option(help="Between aggregations.")] = 1,
-    redeal_s: Annotated[float, typer.Option(help="Between deals (recommended).")] = 10,
+    redeal_s: Annotated[float, typer.Option(help="Between assignments (recommended).")] = 10,
     score_s: Annotated[float, typer.Option(help="Between validation scores, at least.")] = 10,
     work: Annotated[Path, typer.Option(help="Where stores and runs go.")] = Path("runs/methods"),
     config: Annotated[Path, typer.Option()] = Path("configs/facebook.yaml"),
@@ -82,14 +82,14 @@ def main(
     rounds = max(1, round(redeal_s / interval_s))
     for setting in settings:
         first_hop = f"first_hop={str(setting != 'paper').lower()}"
-        redeal = f"redeal_rounds={rounds if setting == 'recommended' else 0}"
+        reassign = f"reassign_rounds={rounds if setting == 'recommended' else 0}"
         for title, size, store in cases:
-            if setting == "one-deal" and size == 1:
-                continue  # there is nothing to deal: it is the recommended setting's
+            if setting == "one-assignment" and size == 1:
+                continue  # there is nothing to assign: it is the recommended setting's
             run = work / f"{name}-{title.replace(' ', '-')}-{setting}"
             call(
                 "horovodrun", "-np", size, BIN / "hvdtma", "train", config, "--overwrite",
-                f"store={store}", f"run={run}", first_hop, redeal, *shared,
+                f"store={store}", f"run={run}", first_hop, reassign, *shared,
             )  # fmt: skip
             rows.append((title, setting, run))
     print_table(name, rows, time_limit_s, interval_s)

@@ -20,7 +20,7 @@ from machine import disk_bytes, measured, never_cached
 
 from hvdtma.core.train_config import parse_config
 from hvdtma.graph.store import GraphStore, open_store
-from hvdtma.partition.assignment import deal
+from hvdtma.partition.assignment import assign_blocks
 from hvdtma.sampling.footprint import Footprint, edges_within
 from hvdtma.train.memory import beside_shard
 
@@ -86,14 +86,14 @@ def train(
         measured(*launcher, *command, log=run.with_suffix(".log"))
     summary = json.loads((run / "summary.json").read_text())
     events = (json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines())
-    deal_event = next(event for event in events if event["kind"] == "deal")
+    deal_event = next(event for event in events if event["kind"] == "assignment")
     return summary | {"memory_gb": limit_gb, "sets": deal_event["trainers"][0]["sets"]}
 
 
 def memory_gb(store: GraphStore, values: dict, share: float, trainers: int) -> float:
     """The limit that leaves room for a share of the first trainer's shard, in GiB."""
     config = parse_config(values)
-    hand = deal(store, trainers, seed=config.seed, number=0)[0]
+    hand = assign_blocks(store, trainers, seed=config.seed, number=0)[0]
     nodes = int((store.block_offsets[hand + 1] - store.block_offsets[hand]).sum())
     footprint = Footprint.of(store, first_hop=config.first_hop)
     whole = footprint.bytes_of(nodes, edges_within(store, nodes / store.num_nodes))

@@ -72,7 +72,7 @@ def compare(edges: int, features: int, work: Path) -> list[tuple[str, int, int]]
         ("evaluate, memory", of(whole, "evaluate"), peak(*HVDTMA, "evaluate", run)),
         ("embed, memory", of(whole, "embed"), embedded(run)),
     ]
-    sets = f"train, memory_gb={limit_gb} ({cut['deal']['sets']} sets)"
+    sets = f"train, memory_gb={limit_gb} ({cut['assignment']['sets']} sets)"
     rows.append((sets, of(cut, "train"), trained(config, run, f"memory_gb={limit_gb}")))
     rows.append((f"evaluate, memory_gb={limit_gb}", of(cut, "evaluate"),
                  peak(*HVDTMA, "evaluate", run)))  # fmt: skip
@@ -105,7 +105,7 @@ def cutting_limit_gb(plan: dict) -> float:
     from hvdtma.train.memory import beside_shard
 
     config = parse_config({"store": "none", "run": "none", "rounds": 1})
-    deal = plan["deal"]
+    assignment = plan["assignment"]
     graph = PlannedGraph(
         plan["num_nodes"],
         plan["num_edges"],
@@ -115,8 +115,8 @@ def cutting_limit_gb(plan: dict) -> float:
     )
     sizes = graph.sizes(config)
     footprint = Footprint.of(sizes, first_hop=config.first_hop)
-    shard = footprint.bytes_of(deal["shard_nodes"], deal["shard_edges"])
-    return round((beside_shard(config, sizes, deal["shard_nodes"]) + 0.7 * shard) / GIB, 3)
+    shard = footprint.bytes_of(assignment["shard_nodes"], assignment["shard_edges"])
+    return round((beside_shard(config, sizes, assignment["shard_nodes"]) + 0.7 * shard) / GIB, 3)
 
 
 def trained(config: Path, run: Path, *overrides: str) -> int:

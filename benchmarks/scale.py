@@ -100,14 +100,14 @@ def train(store: Path, run: Path, num_edges: int, chosen: dict) -> list[str]:
     wall_s, _ = measured("horovodrun", "-np", 2, *command, log=run.with_suffix(".log"))
     summary = json.loads((run / "summary.json").read_text())
     events = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    dealt = next(event for event in events if event["kind"] == "deal")
+    assigned = next(event for event in events if event["kind"] == "assignment")
     rows = summary["per_trainer"]
     read = sum(row["bytes_read"] for row in rows)
     read_s = max(max(row["read_s"] for row in rows), 1e-9)
     return [
         f"{num_edges:,}",
         f"{chosen['memory_gb']:g}",
-        str(dealt["trainers"][0]["sets"]),
+        str(assigned["trainers"][0]["sets"]),
         str(summary["rounds"]),
         f"{sum(row['positives_per_s'] for row in rows):,.0f}",
         f"{read / 1e9:.2f}",

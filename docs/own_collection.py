@@ -4,12 +4,12 @@ import numpy as np
 
 from hypergraph import (
     EvaluateConfig,
+    GraphRecipe,
     HyperLearn,
     LossConfig,
     Modality,
     ModelConfig,
     MultimodalHypergraph,
-    Recipe,
     Relation,
     TrainConfig,
     split_relation,
@@ -32,8 +32,8 @@ graph = MultimodalHypergraph.of(
     ],
     [Relation("tagged", ("user", "film", "tag"), np.stack(rows, axis=1))],
 )
-graph = graph.with_intra("film", Recipe("features", k=5))
-graph = graph.with_intra("user", Recipe("hyperedges", k=5))
+graph = graph.with_intra("film", GraphRecipe("features", k=5))
+graph = graph.with_intra("user", GraphRecipe("hyperedges", k=5))
 split = split_relation(graph, "tagged", valid=0.1, test=0.1, seed=0)
 
 config = TrainConfig(

@@ -3,10 +3,10 @@
 from hvdtma.core.errors import UserError
 from hypergraph.config import EvaluateConfig, JoinConfig, LossConfig, ModelConfig, TrainConfig
 from hypergraph.data import (
+    GraphRecipe,
     Intra,
     Modality,
     MultimodalHypergraph,
-    Recipe,
     Relation,
     Split,
     from_debian,
@@ -26,7 +26,7 @@ __all__ = [
     "Modality",
     "ModelConfig",
     "MultimodalHypergraph",
-    "Recipe",
+    "GraphRecipe",
     "Relation",
     "Split",
     "TrainConfig",

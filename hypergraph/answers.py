@@ -14,7 +14,7 @@ from hvdtma.core.errors import UserError
 from hypergraph.data import MultimodalHypergraph, Relation
 from hypergraph.data.modality import Id
 from hypergraph.factors import Factors
-from hypergraph.history import Past
+from hypergraph.history import TrainingHistory
 from hypergraph.scoring import predict
 
 Hyperedge = Mapping[str, Id] | Sequence[Id]
@@ -32,7 +32,7 @@ class Answers:
 
     data: MultimodalHypergraph
     learned: Factors
-    past: Past
+    past: TrainingHistory
 
     def score(self, relation: Relation, hyperedges: Iterable[Hyperedge]) -> np.ndarray:
         """Scores [n], the mean of values among them."""

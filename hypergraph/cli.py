@@ -38,24 +38,24 @@ def train(
 ) -> None:
     """Train: alone, or under `srun` or `horovodrun -np K`, modalities shared out."""
     with Interrupt() as interrupt:  # before all that takes time
-        from hvdtma.comm.launch import enter_unless
-        from hvdtma.runs.request import check_here, wanted
+        from hvdtma.comm.launch import join_unless_interrupted
+        from hvdtma.runs.request import check_here, run_request
         from hypergraph.config import RunConfig
         from hypergraph.run import train_run
-        from hypergraph.run_folder import RunFolder
+        from hypergraph.run_folder import FitFolder
 
         check_here(resume, config)
-        loaded, beginning = wanted(
+        loaded, mode = run_request(
             RunConfig,
-            RunFolder,
+            FitFolder,
             config,
             overrides,
             resume=resume,
             or_resume=requeued,
             overwrite=overwrite,
         )
-        comm = enter_unless(interrupt, loaded.run.parent)
-        summary = train_run(loaded, comm, beginning=beginning, interrupt=interrupt)
+        comm = join_unless_interrupted(interrupt, loaded.run.parent)
+        summary = train_run(loaded, comm, mode=mode, interrupt=interrupt)
         if comm.rank == 0 and summary is not None:
             typer.echo(json.dumps(summary, indent=2))
 

@@ -102,7 +102,7 @@ class TrainConfig(Component):
     batch_size: Positive | None = 4096
     """Hyperedges of each relation in an iteration; None takes all."""
     exchange_s: Seconds | None = None
-    """Seconds between exchanges of factors; in between each rank trains on what it last heard.
+    """Seconds between exchanges of factors; in between each rank trains on what it last remote_factors.
     None: exactly, every iteration."""
     exchange_steps: Positive | None = None
     """The same in iterations of every rank: reproducible, but the slowest is waited for."""
@@ -121,7 +121,7 @@ class TrainConfig(Component):
 
     @property
     def stale(self) -> bool:
-        """Whether ranks train on what they last heard, not on what is so."""
+        """Whether ranks train on what they last remote_factors, not on what is so."""
         return self.exchange_s is not None or self.exchange_steps is not None
 
     @property

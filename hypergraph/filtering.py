@@ -13,7 +13,7 @@ from hypergraph.data.checks import row_keys
 
 
 @dataclass(frozen=True)
-class KnownItems:
+class FilteredItems:
     """The items known to be true in one place: item[begin[q] : begin[q + 1]] of a query q.
 
     Attributes:
@@ -29,7 +29,9 @@ class KnownItems:
     item: np.ndarray
 
     @classmethod
-    def of(cls, queries_nK: np.ndarray, known_gK: np.ndarray, k: int, num_items: int) -> KnownItems:
+    def of(
+        cls, queries_nK: np.ndarray, known_gK: np.ndarray, k: int, num_items: int
+    ) -> FilteredItems:
         """For queries whose k-th item is hidden; (g + n) log n, and a sort of what answers them."""
         others = [j for j in range(queries_nK.shape[1]) if j != k]
         keys = row_keys(np.concatenate([known_gK[:, others], queries_nK[:, others]]))

@@ -18,7 +18,7 @@ from hypergraph.data.checks import row_keys
 
 
 @dataclass(frozen=True)
-class Past:
+class TrainingHistory:
     """What a model was trained on.
 
     Attributes:
@@ -32,7 +32,7 @@ class Past:
     means: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, relations: Iterable[Relation], before: Past) -> Past:
+    def of(cls, relations: Iterable[Relation], before: TrainingHistory) -> TrainingHistory:
         """That of a model trained on these relations, from the means of what it began with."""
         all_ = list(relations)
         valued = [each for each in all_ if each.values is not None]
@@ -43,9 +43,11 @@ class Past:
         """Those that something was learned of."""
         return {name for relation in self.trained_on for name in relation.modalities}
 
-    def and_then(self, later: Past) -> Past:
+    def and_then(self, later: TrainingHistory) -> TrainingHistory:
         """Both, with the later's means."""
-        return Past(_joined([*self.trained_on, *later.trained_on]), {**self.means, **later.means})
+        return TrainingHistory(
+            _joined([*self.trained_on, *later.trained_on]), {**self.means, **later.means}
+        )
 
     def mean_of(self, relation: Relation) -> float:
         """What a relation's values are learned from: their mean, or that of those before."""
@@ -67,7 +69,7 @@ class Past:
         }
 
     @classmethod
-    def read(cls, facts: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> Past:
+    def read(cls, facts: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> TrainingHistory:
         """What `facts` and `tensors` gave."""
         trained_on = [
             Relation(name, tuple(modalities), tensors[str(number)].numpy())
@@ -84,7 +86,7 @@ def _joined(relations: Iterable[Relation]) -> list[Relation]:
     return [Relation(*kind, np.concatenate(found)) for kind, found in rows.items()]
 
 
-def check_not_trained_on(part: Relation, split: Split, past: Past) -> None:
+def check_not_trained_on(part: Relation, split: Split, past: TrainingHistory) -> None:
     """Raises UserError if hyperedges of a held-out part were trained on before.
 
     Relations are the same by name. One may have been of other modalities then (one more joined it

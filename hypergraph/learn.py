@@ -17,17 +17,17 @@ from pathlib import Path
 
 import numpy as np
 
-from hvdtma.comm.communicator import Communicator, Single, everywhere, on_root
+from hvdtma.comm.communicator import Communicator, Single, run_on_all, run_on_rank0
 from hvdtma.core.errors import UserError
 from hypergraph.answers import Answers, Hyperedge
 from hypergraph.config import TrainConfig
 from hypergraph.data import Modality, MultimodalHypergraph, Relation, Split
 from hypergraph.data.modality import Id
 from hypergraph.factors import Factors
-from hypergraph.history import Past, check_not_trained_on
+from hypergraph.history import TrainingHistory, check_not_trained_on
 from hypergraph.placement import Placement
 from hypergraph.saved import Saved, check_items, items_of, read_saved, write_saved
-from hypergraph.scoring import HeldOut, held_out, score
+from hypergraph.scoring import HeldOutHyperedges, held_out, score
 from hypergraph.train.checks import (
     check_linked,
     check_nothing_held_out,
@@ -35,8 +35,8 @@ from hypergraph.train.checks import (
     check_same_data,
 )
 from hypergraph.train.devices import find_places
-from hypergraph.train.fit import INTERRUPTED, Fit, Progress, Save, Watch, check_scores
-from hypergraph.train.rank_trainer import Learner, State
+from hypergraph.train.fit import INTERRUPTED, Fit, FitProgress, Save, Watch, check_scores
+from hypergraph.train.rank_trainer import RankTrainer, State
 
 
 class HyperLearn:
@@ -88,7 +88,7 @@ class HyperLearn:
             if given
             else Placement.balanced(sizes, places)
         )
-        self.learner = Learner(self.data, self.config, self.comm, self.placement)
+        self.learner = RankTrainer(self.data, self.config, self.comm, self.placement)
         self.best: dict[str, float] = {}
         self.stopped = ""
         self._learned: Factors | None = None
@@ -98,7 +98,7 @@ class HyperLearn:
         watch: Watch = lambda _: None,
         *,
         save: Save = lambda _: None,
-        progress: Progress | None = None,
+        progress: FitProgress | None = None,
     ) -> HyperLearn:
         """Train, from where it stands; the model itself, as it scored best on validation.
 
@@ -113,7 +113,7 @@ class HyperLearn:
         hyperedges, an unknown metric, and validation hyperedges that were trained on before; and
         when a loss or a factor is no longer finite.
         """
-        fit = Fit(self.learner, self._held_out("valid"), watch, save, progress or Progress())
+        fit = Fit(self.learner, self._held_out("valid"), watch, save, progress or FitProgress())
         self.best, self.stopped, self._learned = {}, "", None  # of a fit before: if this one fails
         fit.run()
         self.stopped = fit.progress.stopped
@@ -235,7 +235,7 @@ class HyperLearn:
     def save(self, path: str | Path) -> Path:
         """Write what was learned as safetensors, whole or not at all; a collective call."""
         states, learned = self.learner.states(), self.learned
-        on_root(
+        run_on_rank0(
             self.comm,
             lambda: write_saved(
                 Path(path), self.data, self.config, states, learned, self.best, self.past
@@ -262,7 +262,7 @@ class HyperLearn:
         saved = read_saved(Path(path))
         anywhere = saved.config.model_copy(update={"placement": {}, "device": "auto"})
         model = cls(data, anywhere, comm=comm)
-        everywhere(model.comm, lambda: model._take_saved(saved))
+        run_on_all(model.comm, lambda: model._take_saved(saved))
         model.best = saved.best
         return model
 
@@ -289,18 +289,20 @@ class HyperLearn:
         """
         if isinstance(other, HyperLearn):
             states = other.learner.states()
-            everywhere(self.comm, lambda: self._take(other, states, reset_rows))
+            run_on_all(self.comm, lambda: self._take(other, states, reset_rows))
         else:
             saved_at = Path(other)
-            everywhere(self.comm, lambda: self._take_saved(read_saved(saved_at), reset_rows))
-        everywhere(self.comm, self._check_past)
+            run_on_all(self.comm, lambda: self._take_saved(read_saved(saved_at), reset_rows))
+        run_on_all(self.comm, self._check_past)
         return self
 
     @property
-    def past(self) -> Past:
+    def past(self) -> TrainingHistory:
         """What it was trained on, here or before it was loaded or begun with."""
         here, before = self.data.relations.values(), self.learner.past
-        return before.and_then(Past.of(here, before)) if self.learner.iterations else before
+        return (
+            before.and_then(TrainingHistory.of(here, before)) if self.learner.iterations else before
+        )
 
     def _check_past(self) -> None:
         if self.split is not None:
@@ -321,15 +323,17 @@ class HyperLearn:
         self,
         states: dict[str, State],
         relations_of: Mapping[str, Sequence[str]],
-        past: Past,
+        past: TrainingHistory,
         reset_rows: Collection[str],
     ) -> None:
         self.learner.load(states, relations_of, reset_rows)
         self.learner.take_on_past(past, reset_rows)
-        self.learner.welcome({relation for name in states for relation in relations_of[name]})
+        self.learner.init_newcomers(
+            {relation for name in states for relation in relations_of[name]}
+        )
         self._learned = None
 
-    def _held_out(self, part: str) -> HeldOut | None:
+    def _held_out(self, part: str) -> HeldOutHyperedges | None:
         if self.split is None:
             return None
         parts = {"valid": self.split.valid, "test": self.split.test}

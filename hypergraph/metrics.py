@@ -20,7 +20,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from sklearn.metrics import average_precision_score
 
-from hypergraph.filtering import KnownItems
+from hypergraph.filtering import FilteredItems
 
 HITS = (1, 10, 50)
 LEAST_IS_BEST = ("rmse", "mae")  # of all other metrics, most is
@@ -59,7 +59,7 @@ def completion(
     true, false = [], []
     random = np.random.default_rng(seed)
     for k, name in enumerate(names):
-        known_items = KnownItems.of(held_out_nK, known_gK, k, sizes[k])
+        known_items = FilteredItems.of(held_out_nK, known_gK, k, sizes[k])
         rank_n = np.empty(len(held_out_nK))
         step = max(1, CHUNK // sizes[k])
         for start in range(0, len(held_out_nK), step):

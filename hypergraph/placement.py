@@ -13,7 +13,7 @@ from hvdtma.core.errors import UserError, nearest
 
 
 @dataclass(frozen=True, order=True)
-class Place:
+class DeviceSlot:
     """A device of a rank."""
 
     rank: int
@@ -27,10 +27,10 @@ class Place:
 class Placement:
     """Modality -> place, in the order of the modalities."""
 
-    places: Mapping[str, Place]
+    places: Mapping[str, DeviceSlot]
 
     @classmethod
-    def balanced(cls, sizes: Mapping[str, int], places: Sequence[Place]) -> Placement:
+    def balanced(cls, sizes: Mapping[str, int], places: Sequence[DeviceSlot]) -> Placement:
         """One modality per place while there are enough of them, then the smallest share one.
 
         The largest are placed first, each where least is (longest processing time first: Graham,
@@ -43,7 +43,7 @@ class Placement:
         """
         _check_ranks({place.rank for place in places}, len(sizes))
         load = dict.fromkeys(places, 0)
-        chosen: dict[str, Place] = {}
+        chosen: dict[str, DeviceSlot] = {}
         for name in sorted(sizes, key=lambda name: -sizes[name]):
             place = min(load, key=lambda place: load[place])
             chosen[name] = place
@@ -52,7 +52,7 @@ class Placement:
 
     @classmethod
     def given(
-        cls, wishes: Mapping[str, int | str], names: Sequence[str], places: Sequence[Place]
+        cls, wishes: Mapping[str, int | str], names: Sequence[str], places: Sequence[DeviceSlot]
     ) -> Placement:
         """Modality -> a rank's first device, or a device of a single rank, as the user says.
 
@@ -73,9 +73,9 @@ class Placement:
             raise UserError(f"the placement leaves rank {min(idle)} without a modality")
         return cls(chosen)
 
-    def of_rank(self, rank: int) -> dict[Place, list[str]]:
+    def of_rank(self, rank: int) -> dict[DeviceSlot, list[str]]:
         """A rank's devices, and the modalities of each."""
-        found: dict[Place, list[str]] = {}
+        found: dict[DeviceSlot, list[str]] = {}
         for name, place in self.places.items():
             if place.rank == rank:
                 found.setdefault(place, []).append(name)
@@ -86,7 +86,7 @@ class Placement:
         return "\n".join(f"{name:<{width}}   {place}" for name, place in self.places.items())
 
 
-def _wished(name: str, wish: int | str, places: Sequence[Place]) -> Place:
+def _wished(name: str, wish: int | str, places: Sequence[DeviceSlot]) -> DeviceSlot:
     """Where the user wants a modality."""
     ranks = sorted({place.rank for place in places})
     if isinstance(wish, int):

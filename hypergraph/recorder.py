@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 
 from torch.utils.tensorboard import SummaryWriter
 
-from hvdtma.comm.communicator import on_root
+from hvdtma.comm.communicator import run_on_rank0
 from hvdtma.core.console import console
 from hvdtma.core.errors import Interrupted
 from hvdtma.core.files import append_json, write_json
@@ -21,7 +21,7 @@ from hypergraph.config import TrainConfig
 from hypergraph.learn import HyperLearn
 from hypergraph.report import write_report
 from hypergraph.report.items import choose_items
-from hypergraph.run_folder import RunFolder
+from hypergraph.run_folder import FitFolder
 from hypergraph.train.fit import Watch
 from hypergraph.train.losses import loss_name
 
@@ -29,9 +29,9 @@ SHOWN = ("mrr", "hits@10", "average_precision", "rmse", "mae")
 
 
 @contextmanager
-def recording(model: HyperLearn, run: RunFolder) -> Iterator[Watch]:
+def recording(model: HyperLearn, run: FitFolder) -> Iterator[Watch]:
     """What to tell of each score; a collective call at first. However it ends, a report is left."""
-    on_root(model.comm, lambda: _begin(model, run))
+    run_on_rank0(model.comm, lambda: _begin(model, run))
     if model.comm.rank:
         yield lambda _: None
         return
@@ -71,17 +71,17 @@ def start_event(model: HyperLearn) -> dict:
     }
 
 
-def _board(run: RunFolder, iterations: int) -> SummaryWriter:
+def _board(run: FitFolder, iterations: int) -> SummaryWriter:
     """Curves, without what a run that was cut short drew after so many iterations."""
     return SummaryWriter(str(run.path / "tensorboard"), purge_step=iterations + 1)
 
 
-def _begin(model: HyperLearn, run: RunFolder) -> None:
+def _begin(model: HyperLearn, run: FitFolder) -> None:
     write_json(run.items, choose_items(model.data, seed=model.config.seed))
     append_json(run.metrics, start_event(model))
 
 
-def _record(run: RunFolder, board: SummaryWriter, event: dict) -> None:
+def _record(run: FitFolder, board: SummaryWriter, event: dict) -> None:
     append_json(run.metrics, event)
     words = [f"iteration {event['iteration']}: {event['time_s']:.1f} s"]
     if event["losses"]:  # none before training
@@ -100,7 +100,7 @@ def _end(error: BaseException) -> dict:
     return {"kind": kind, "why": str(error) or type(error).__name__}
 
 
-def _report(run: RunFolder) -> None:
+def _report(run: FitFolder) -> None:
     console.print(
         f"report: {write_report(run.path)}", markup=False, highlight=False, soft_wrap=True
     )

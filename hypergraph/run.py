@@ -5,19 +5,19 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from hvdtma.comm.communicator import Communicator, on_root
+from hvdtma.comm.communicator import Communicator, run_on_rank0
 from hvdtma.core.console import console
 from hvdtma.core.errors import Interrupted
 from hvdtma.core.files import write_json
 from hvdtma.core.signals import Interrupt
-from hvdtma.runs.folder import Beginning
+from hvdtma.runs.folder import StartMode
 from hypergraph.config import RunConfig
 from hypergraph.data import Split
 from hypergraph.learn import HyperLearn
 from hypergraph.load import load_split
 from hypergraph.recorder import recording
-from hypergraph.run_folder import RunFolder
-from hypergraph.start import Begun, begin
+from hypergraph.run_folder import FitFolder
+from hypergraph.start import FitContext, start_run
 from hypergraph.train.checkpoint import Saver
 from hypergraph.train.fit import INTERRUPTED
 
@@ -26,7 +26,7 @@ def train_run(
     config: RunConfig,
     comm: Communicator,
     *,
-    beginning: Beginning = Beginning.NEW,
+    mode: StartMode = StartMode.NEW,
     interrupt: Interrupt | None = None,
 ) -> dict | None:
     """Train, score on the test hyperedges and write everything down; a collective call.
@@ -40,22 +40,22 @@ def train_run(
     """
     interrupt = interrupt or Interrupt()
     with interrupt.at_once(Interrupted("interrupted before training began; nothing is lost")):
-        begun = begin(config, comm, beginning)
-    if begun is None:
+        context = start_run(config, comm, mode)
+    if context is None:
         if comm.rank == 0:
-            summary = RunFolder(config.run).summary
+            summary = FitFolder(config.run).summary
             over = f"{config.run} is over; its summary: {summary}"
             console.print(over, markup=False, soft_wrap=True)
         return None
     try:
-        return _train(config, begun, interrupt)
+        return _train(config, context, interrupt)
     finally:
-        begun.run.let_go()
+        context.run.unlock()
 
 
-def _train(config: RunConfig, begun: Begun, interrupt: Interrupt) -> dict:
+def _train(config: RunConfig, context: FitContext, interrupt: Interrupt) -> dict:
     """Train to the end and sum up, or raise Interrupted when all needed to go on is saved."""
-    run, split, model, progress = begun
+    run, split, model, progress = context
     comm, learner = model.comm, model.learner
     if comm.rank == 0:
         say = partial(console.print, markup=False, highlight=False, soft_wrap=True)
@@ -72,10 +72,10 @@ def _train(config: RunConfig, begun: Begun, interrupt: Interrupt) -> dict:
                 f"go on with: {_next(run)}"
             )
         cut_short = Interrupted(f"interrupted while scoring; go on with: {_next(run)}")
-        if any(comm.gather(interrupt.asked)):  # told after all had met for the last time
+        if any(comm.all_gather_object(interrupt.asked)):  # told after all had met for the last time
             raise cut_short
         with interrupt.at_once(cut_short):
-            return _finish(begun)
+            return _finish(context)
 
 
 def _left_out(split: Split) -> str:
@@ -86,32 +86,32 @@ def _left_out(split: Split) -> str:
     )
 
 
-def _next(run: RunFolder) -> str:
+def _next(run: FitFolder) -> str:
     """The command that goes on with a run."""
     return f"{run.maker} --resume {run.path}"
 
 
-def _finish(begun: Begun) -> dict:
+def _finish(context: FitContext) -> dict:
     """Write what was learned, test it, and sum up; a collective call."""
-    run, split, model, _ = begun
+    run, split, model, _ = context
     model.save(run.model)  # after which all ranks have what was learned
     summary = {
         "stopped": model.stopped,
         "iterations": model.learner.iterations,
         "placement": {name: str(place) for name, place in model.placement.places.items()},
         "valid": model.best,
-        "test": on_root(model.comm, lambda: model.evaluate("test"))
+        "test": run_on_rank0(model.comm, lambda: model.evaluate("test"))
         if split.test.num_hyperedges
         else {},
     }
     if split.num_left_out:
         summary["num_left_out"] = split.num_left_out
-    on_root(model.comm, lambda: write_json(run.summary, summary))
+    run_on_rank0(model.comm, lambda: write_json(run.summary, summary))
     return summary
 
 
 def open_run(path: Path) -> HyperLearn:
     """The model of a run, with its data; raises UserError if there is none, or none yet."""
-    run = RunFolder(path)
+    run = FitFolder(path)
     run.check_learned()
     return HyperLearn.load(run.model, load_split(run.config().data))

@@ -22,7 +22,7 @@ MODEL, CHECKPOINT, ITEMS = "model.safetensors", "checkpoint.safetensors", "items
 ENDS = ("failed", "interrupted")  # events that a run which goes on leaves behind
 
 
-class RunFolder(Folder):
+class FitFolder(Folder):
     """A run's folder, new or found again."""
 
     maker = "python -m hypergraph train"

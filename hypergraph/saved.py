@@ -25,7 +25,7 @@ from hvdtma.core.files import replacing
 from hypergraph.config import TrainConfig
 from hypergraph.data import Modality, MultimodalHypergraph
 from hypergraph.factors import Factors
-from hypergraph.history import Past
+from hypergraph.history import TrainingHistory
 from hypergraph.run_folder import MODEL
 from hypergraph.tensor_file import NotWhole, packed, unpacked
 from hypergraph.train.rank_trainer import State
@@ -51,7 +51,7 @@ class Saved:
     states: dict[str, State]
     rows: dict[str, np.ndarray]
     best: dict[str, float]
-    past: Past
+    past: TrainingHistory
 
 
 def items_of(data: MultimodalHypergraph) -> Items:
@@ -89,7 +89,7 @@ def write_saved(
     states: dict[str, State],
     learned: Factors,
     best: dict[str, float],
-    past: Past,
+    past: TrainingHistory,
 ) -> None:
     """Write a model, whole or not at all."""
     tensors: State = {
@@ -144,5 +144,5 @@ def read_saved(path: Path) -> Saved:
         states,
         {name: tensors[json.dumps([name, "factor"])].numpy() for name in items},
         facts["best"],
-        Past.read(facts["past"], trained_on),
+        TrainingHistory.read(facts["past"], trained_on),
     )

@@ -17,7 +17,7 @@ from hypergraph.metrics import Scorer, completion, completion_metrics, errors
 
 
 @dataclass(frozen=True)
-class HeldOut:
+class HeldOutHyperedges:
     """Hyperedges to score on, and what is known besides.
 
     Attributes:
@@ -30,13 +30,15 @@ class HeldOut:
     known: Sequence[np.ndarray] = ()
     mean: float = 0.0
 
-    def sample(self, most: int, seed: int) -> HeldOut:
+    def sample(self, most: int, seed: int) -> HeldOutHyperedges:
         """At most so many of the hyperedges, the same ones for a seed; 0 takes all."""
         count = self.relation.num_hyperedges
         if not most or count <= most:
             return self
         rows = np.sort(np.random.default_rng(seed).permutation(count)[:most])
-        return HeldOut(self.relation.take(rows), (*self.known, self.relation.indices), self.mean)
+        return HeldOutHyperedges(
+            self.relation.take(rows), (*self.known, self.relation.indices), self.mean
+        )
 
     @property
     def metric(self) -> str:
@@ -51,7 +53,7 @@ class HeldOut:
         return completion_metrics(self.relation.modalities)
 
 
-def score(factors: Factors, held_out: HeldOut) -> dict[str, float]:
+def score(factors: Factors, held_out: HeldOutHyperedges) -> dict[str, float]:
     """RMSE and MAE of valued hyperedges; filtered MRR, Hits@k and average precision of others."""
     relation = held_out.relation
     names = relation.modalities
@@ -111,6 +113,8 @@ def _product(
     return reduce(np.multiply, rows), reduce(np.add, biases)
 
 
-def held_out(part: Relation, train: Relation, *others: Relation) -> HeldOut:
+def held_out(part: Relation, train: Relation, *others: Relation) -> HeldOutHyperedges:
     """A held-out part of a relation, all of which is known to the filter."""
-    return HeldOut(part, [train.indices, *(other.indices for other in others)], train.mean)
+    return HeldOutHyperedges(
+        part, [train.indices, *(other.indices for other in others)], train.mean
+    )

@@ -9,7 +9,7 @@ __all__ = ["Submitted", "submit"]
 
 
 def __getattr__(name: str) -> Any:
-    """What is public, once it is asked for: trainers have no need of submitit."""
+    """JobTarget is public, once it is asked for: trainers have no need of submitit."""
     if name not in __all__:
         raise AttributeError(f"module 'slurm' has no attribute '{name}'")
     from slurm import submission

@@ -1,4 +1,4 @@
-"""What can be known to be wrong before a job waits in a queue for it."""
+"""JobTarget can be known to be wrong before a job waits in a queue for it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from slurm.folder import JobFolder
 
 @dataclass(frozen=True)
 class Resources:
-    """What a job asks for."""
+    """JobTarget a job asks for."""
 
     nodes: int = 1
     tasks_per_node: int = 1
@@ -71,7 +71,7 @@ def check_run(config: TrainConfig, resources: Resources, defaults: ClusterDefaul
 def check_fit(config: TrainConfig, trainers: int) -> None:
     """Raises UserError if trainers are too few for the config, or too many for the store."""
     from hvdtma.graph.store import open_store
-    from hvdtma.partition.assignment import check_trainers, deal_units
+    from hvdtma.partition.assignment import assignment_units, check_trainers
 
     store = open_store(config.store)
     if config.elastic and config.min_trainers > trainers:
@@ -80,7 +80,7 @@ def check_fit(config: TrainConfig, trainers: int) -> None:
             "is a trainer"
         )
     whole_parts = store.part_offsets is not None
-    check_trainers(trainers, len(deal_units(store)), whole_parts=whole_parts)
+    check_trainers(trainers, len(assignment_units(store)), whole_parts=whole_parts)
 
 
 def check_not_queued(folder: JobFolder, runs: list[Path]) -> None:

@@ -1,4 +1,4 @@
-"""What a cluster's users would otherwise repeat at each submission: one small YAML."""
+"""JobTarget a cluster's users would otherwise repeat at each submission: one small YAML."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class ClusterDefaults(Component):
 
     @property
     def setup_lines(self) -> list[str]:
-        """What the batch script does before it starts the tasks."""
+        """JobTarget the batch script does before it starts the tasks."""
         modules = [f"module load {' '.join(map(shlex.quote, self.modules))}"] * bool(self.modules)
         # From Slurm 22.05 on, srun does not take this over from sbatch by itself.
         cpus = ["export SRUN_CPUS_PER_TASK=$SLURM_CPUS_PER_TASK"] * bool(self.cpus_per_task)

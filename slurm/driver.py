@@ -12,9 +12,9 @@ import subprocess
 import time
 from dataclasses import dataclass, field
 
-from hvdtma.comm.rendezvous import Members, Server
+from hvdtma.comm.rendezvous import Members, RendezvousServer
 from hvdtma.comm.rendezvous.signing import new_secret
-from hvdtma.comm.rendezvous.worker_env import Invitation
+from hvdtma.comm.rendezvous.worker_env import WorkerEnv
 from hvdtma.core.console import console
 from hvdtma.core.errors import INTERRUPTED, UserError
 from hvdtma.core.signals import Interrupt
@@ -30,7 +30,7 @@ USAGE = 2  # exit status of what the user has to mend
 
 @dataclass
 class _Worker:
-    """What runs at a slot, and when to start it again."""
+    """JobTarget runs at a slot, and when to start it again."""
 
     slot: Slot
     number: int
@@ -85,7 +85,9 @@ class Driver:
         self.out: set[str] = set()
         self.looked_at = 0.0
         self.told_to_end = False
-        with Server(self.workers.address, self.secret, self.members.answer) as self.server:
+        with RendezvousServer(
+            self.workers.address, self.secret, self.members.answer
+        ) as self.server:
             interrupt.tell(self._pass_on)
             try:
                 return self._watch()
@@ -119,7 +121,7 @@ class Driver:
             return
         worker.starts += 1
         address, slot = self.workers.address, worker.slot
-        invitation = Invitation(
+        invitation = WorkerEnv(
             address, self.server.port, self.secret, worker.name, slot.node, slot.local
         )
         worker.process = self.workers.start(worker.slot, self.command, invitation.variables)
@@ -127,7 +129,7 @@ class Driver:
     def _ended(self, worker: _Worker, status: int) -> None:
         worker.process = None
         self.members.lost(worker.name)
-        through = worker.name in self.members.through
+        through = worker.name in self.members.finished
         if status in (0, INTERRUPTED) and not through:
             status = LOST  # told to end by itself; and srun says 0 of a task whose node failed
         if through or (status == USAGE and not self.members.generation):
@@ -191,7 +193,7 @@ class Driver:
                 worker.process.wait()
 
     def _pass_on(self) -> None:
-        self.told_to_end = self.members.hurried = True
+        self.told_to_end = self.members.draining = True
         for worker in self.fleet:
             if worker.process:
                 worker.process.send_signal(signal.SIGUSR2)

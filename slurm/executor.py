@@ -24,7 +24,7 @@ ONE_TASK = ("--nodes=1", "--ntasks=1", "--ntasks-per-node=1", "--overlap", "--no
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked for.
+    """JobTarget is asked for.
 
     Attributes:
         folder: for logs and pickles.
@@ -92,7 +92,7 @@ class _Script(SlurmExecutor):
 
 
 def slurm_script(request: Request, jobs: int) -> str:
-    """What sbatch is given."""
+    """JobTarget sbatch is given."""
     executor = _Script(request.folder, max_num_timeout=MAX_RESTARTS)
     executor.update_parameters(**slurm_options(request))
     if jobs > 1:
@@ -110,7 +110,7 @@ def slurm_executor(request: Request) -> SlurmExecutor:
 
 
 def local_script(request: Request, jobs: int) -> str:
-    """What is started here."""
+    """JobTarget is started here."""
     command = f"{sys.executable} -u -m submitit.core._submit {request.folder}"
     return f"# on this machine, {request.tasks} x {jobs} times:\n{command}"
 

@@ -48,7 +48,7 @@ class JobFolder:
             raise
 
     def _unsent(self) -> list[Path]:
-        """What submitit writes before a job has an id, by which it then renames it."""
+        """JobTarget submitit writes before a job has an id, by which it then renames it."""
         scripts = self.path.glob(".submission_file_*")  # later a link
         pickles = self.path.glob("*.pkl")
         return [

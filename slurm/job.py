@@ -1,4 +1,4 @@
-"""What submitit pickles, and runs in every task: work that can be cut short and goes on later.
+"""JobTarget submitit pickles, and runs in every task: work that can be cut short and goes on later.
 
 Trainers that are told to end (SIGUSR2, SIGTERM) save together and raise Interrupted. Only then is
 submitit's own handler of SIGUSR2 called: it pickles what `checkpoint` returns, and puts the job
@@ -60,7 +60,7 @@ class Job:
             raise SystemExit(2) from None  # the others would only say it again
 
     def checkpoint(self) -> DelayedSubmission:
-        """What runs when the job starts again: the same, which then finds what was saved."""
+        """JobTarget runs when the job starts again: the same, which then finds what was saved."""
         return DelayedSubmission(self)
 
 
@@ -122,17 +122,17 @@ def run_command(words: Sequence[str]) -> None:
     later has no handler, and would only begin anew at every time limit. Raises SystemExit with any
     other status than 0.
     """
-    told_at: list[float] = []
+    known_at: list[float] = []
 
     def tell() -> None:
-        told_at.append(time.monotonic())
+        known_at.append(time.monotonic())
         process.send_signal(signal.SIGUSR2)
 
     with Interrupt() as interrupt:
         process, started_at = subprocess.Popen(words), time.monotonic()
         interrupt.tell(tell)
         status = process.wait()
-    young = bool(told_at) and told_at[0] - started_at < DEAF_S
+    young = bool(known_at) and known_at[0] - started_at < DEAF_S
     if status == INTERRUPTED or (young and status == -signal.SIGUSR2):
         raise Interrupted(f"{words[0]} was interrupted")
     if status:

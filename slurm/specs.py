@@ -1,4 +1,4 @@
-"""What is submitted: a run, the runs of a sweep, a command or a function."""
+"""JobTarget is submitted: a run, the runs of a sweep, a command or a function."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ import submitit
 
 from hvdtma.core.errors import UserError
 from hvdtma.core.train_config import TrainConfig, load_config
-from slurm import job as works
+from slurm import job
 from slurm.sweep import combinations, folder_name
 
-What = str | Path | Sequence[str] | Callable[[], Any]
+JobTarget = str | Path | Sequence[str] | Callable[[], Any]
 
 
 @dataclass
-class Part:
+class JobSpec:
     """One run of a submission, which is a sweep or has only this one.
 
     Attributes:
         name: of the run for people; `config`: None for a command or a function.
-        goes_on: with a run that was begun before.
+        resumes: with a run that was begun before.
         job: submitit's; None in a dry run.
     """
 
     name: str
     work: Callable[[], Any] | None
     config: TrainConfig | None = None
-    goes_on: bool = False
+    resumes: bool = False
     job: submitit.Job | None = None
 
     @property
@@ -41,24 +41,26 @@ class Part:
 
     @property
     def log(self) -> Path:
-        """What task 0 prints."""
+        """JobTarget task 0 prints."""
         assert self.job is not None
         return self.job.task(0).paths.stdout
 
 
-def parts_of(what: What, overrides: Sequence[str], array: Sequence[str]) -> tuple[Path, list[Part]]:
+def job_specs(
+    what: JobTarget, overrides: Sequence[str], array: Sequence[str]
+) -> tuple[Path, list[JobSpec]]:
     """The runs that are asked for, and the path that their jobs are named after."""
     sweep = combinations(array)
     if callable(what):
         if array or overrides:
             raise UserError("a function takes no overrides and no array; submit several instead")
         name = getattr(what, "__name__", type(what).__name__)
-        return Path(name), [Part(name, what)]
+        return Path(name), [JobSpec(name, what)]
     if not isinstance(what, str | Path):
         words = [*map(str, what), *overrides]
         name = Path(words[0]).name
         return Path(name), [
-            Part(" ".join([name, *chosen]), partial(works.run_command, [*words, *chosen]))
+            JobSpec(" ".join([name, *chosen]), partial(job.run_command, [*words, *chosen]))
             for chosen in sweep
         ]
     if any(word.startswith("run=") for chosen in sweep for word in chosen):
@@ -70,7 +72,7 @@ def parts_of(what: What, overrides: Sequence[str], array: Sequence[str]) -> tupl
         run = base / folder_name(chosen) if chosen else base
         # As they are here and now: what was checked is what is trained.
         config = config.model_copy(update={"run": run, "store": config.store.absolute()})
-        parts.append(Part(near(run), None, config))
+        parts.append(JobSpec(near(run), None, config))
     if len({part.name for part in parts}) < len(parts):
         raise UserError(f"the runs of {' '.join(array)} would have the same folders")
     return base, parts

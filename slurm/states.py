@@ -9,7 +9,7 @@ from hvdtma.comm.slurm_task import slurm
 from hvdtma.core.errors import UserError
 
 if TYPE_CHECKING:
-    from slurm.specs import Part
+    from slurm.specs import JobSpec
 
 UNREACHABLE = "unknown while Slurm does not answer"
 UNDER_WAY = (
@@ -21,7 +21,7 @@ COMPLETED, FAILED, UNKNOWN = "COMPLETED", "FAILED", "UNKNOWN"
 FORGOTTEN = "Invalid job id"  # squeue's words when it knows none of the jobs any more
 
 
-def job_states(parts: Sequence[Part]) -> dict[str, tuple[str, str]]:
+def job_states(parts: Sequence[JobSpec]) -> dict[str, tuple[str, str]]:
     """State, and why or where, of each job."""
     local = {part.id: _local_state(part) for part in parts if _is_local(part)}
     asked = [part.id for part in parts if part.id not in local]
@@ -64,14 +64,14 @@ def _accounted(jobs: str) -> dict[str, tuple[str, str]]:
     return {job: (state.split()[0], "") for job, state in pairs}
 
 
-def _is_local(part: Part) -> bool:
+def _is_local(part: JobSpec) -> bool:
     from submitit import LocalJob
 
     return isinstance(part.job, LocalJob)
 
 
-def _local_state(part: Part) -> tuple[str, str]:
-    """What a job of the local executor is in, in Slurm's words."""
+def _local_state(part: JobSpec) -> tuple[str, str]:
+    """JobTarget a job of the local executor is in, in Slurm's words."""
     assert part.job is not None
     if part.job.state == "RUNNING":
         return "RUNNING", ""

@@ -15,19 +15,19 @@ from submitit.core.utils import FailedJobError
 
 from hvdtma.core.config import dump_config
 from hvdtma.core.errors import UserError
-from slurm import job as works
+from slurm import job
 from slurm.checks import Resources, check_not_queued, check_run
 from slurm.defaults import ClusterDefaults, find_defaults
 from slurm.executor import CLUSTERS, Request, out_of_reach
 from slurm.folder import JobFolder
 from slurm.job import Job
-from slurm.specs import Part, What, near, parts_of
+from slurm.specs import JobSpec, JobTarget, job_specs, near
 from slurm.times import in_words, minutes
 
 
 @dataclass(frozen=True)
 class Submitted:
-    """What came of a submission.
+    """JobTarget came of a submission.
 
     Attributes:
         request: what was asked for; its folder holds logs, script and pickles.
@@ -37,7 +37,7 @@ class Submitted:
 
     request: Request
     script: str
-    parts: list[Part]
+    parts: list[JobSpec]
 
     @property
     def job_ids(self) -> list[str]:
@@ -47,7 +47,7 @@ class Submitted:
         """Job ids, runs and where logs are, for people."""
         ids = max(len(job) for job in self.job_ids)
         runs = [
-            f"job {part.id:{ids}}  {part.name}{' goes on' * part.goes_on}, log {near(part.log)}"
+            f"job {part.id:{ids}}  {part.name}{' goes on' * part.resumes}, log {near(part.log)}"
             for part in self.parts
         ]
         asked = f"{self.request.resources}, {in_words(self.request.minutes)} at a time"
@@ -61,7 +61,7 @@ class Submitted:
 
 
 def submit(
-    what: What,
+    what: JobTarget,
     overrides: Sequence[str] = (),
     *,
     nodes: int = 1,
@@ -99,7 +99,7 @@ def submit(
         raise UserError(f"cluster is '{cluster}'; valid: {', '.join(CLUSTERS)}")
     on_slurm, to = cluster == "slurm", CLUSTERS[cluster]
     defaults = find_defaults(cluster_config)[0] if on_slurm else ClusterDefaults()
-    base, parts = parts_of(what, overrides, array)
+    base, parts = job_specs(what, overrides, array)
     jobs = JobFolder(folder or base.with_name(f"{base.name}.jobs"))
     request = Request(
         folder=jobs.path,
@@ -112,7 +112,7 @@ def submit(
     )
     for part in parts:
         if part.config:
-            part.goes_on = check_run(part.config, request.resources, defaults)
+            part.resumes = check_run(part.config, request.resources, defaults)
     submitted = Submitted(request, to.script(request, len(parts)), parts)
     if dry_run:
         return submitted
@@ -123,13 +123,13 @@ def submit(
         _write_configs(parts, jobs, request.resources)
         told_after_s = None if on_slurm else request.minutes * 60 - request.save_s
         sent = _send(executor, [Job(part.work, told_after_s) for part in parts if part.work])
-    for part, job in zip(parts, sent, strict=True):
-        part.job = job
-        jobs.note(job.job_id, part.config.run if part.config else None)
+    for part, sent_job in zip(parts, sent, strict=True):
+        part.job = sent_job
+        jobs.note(sent_job.job_id, part.config.run if part.config else None)
     return submitted
 
 
-def _driven(parts: list[Part]) -> bool:
+def _driven(parts: list[JobSpec]) -> bool:
     """Whether these are elastic runs, which one task drives; raises UserError if only some are."""
     elastic = {part.config is not None and part.config.elastic for part in parts}
     if len(elastic) > 1:
@@ -137,7 +137,7 @@ def _driven(parts: list[Part]) -> bool:
     return elastic == {True}
 
 
-def _write_configs(parts: list[Part], folder: JobFolder, resources: Resources) -> None:
+def _write_configs(parts: list[JobSpec], folder: JobFolder, resources: Resources) -> None:
     """Write down what each run trains, and let its work be to train that."""
     for part in parts:
         if part.config is None:
@@ -145,9 +145,9 @@ def _write_configs(parts: list[Part], folder: JobFolder, resources: Resources) -
         path = folder.new_config()
         dump_config(part.config, path)
         if part.config.elastic:
-            part.work = partial(works.drive, path, resources.nodes, resources.tasks_per_node)
+            part.work = partial(job.drive, path, resources.nodes, resources.tasks_per_node)
         else:
-            part.work = partial(works.train, path)
+            part.work = partial(job.train, path)
 
 
 def _send(to: SlurmExecutor | LocalExecutor, jobs: list[Job]) -> list[submitit.Job]:

@@ -20,7 +20,7 @@ from hvdtma.runs.run_folder import RunFolder
 from slurm.states import COMPLETED, UNDER_WAY, job_states
 
 if TYPE_CHECKING:
-    from slurm.specs import Part
+    from slurm.specs import JobSpec
 
 LOOK_S = 5.0
 TAIL_LINES = 15  # of the log of a job that failed
@@ -30,7 +30,7 @@ TAIL_LINES = 15  # of the log of a job that failed
 class Row:
     """A job and its run as last seen."""
 
-    part: Part
+    part: JobSpec
     state: str = ""
     reason: str = ""
     rounds: int = 0
@@ -94,7 +94,7 @@ class Row:
         return [self.part.id, state, str(self.rounds or ""), score, best, self.part.name]
 
 
-def watch(parts: Sequence[Part], look_s: float = LOOK_S) -> int:
+def watch(parts: Sequence[JobSpec], look_s: float = LOOK_S) -> int:
     """Follow jobs until all have ended; 0 if all ended well. Ctrl-C ends only this."""
     rows = [Row(part) for part in parts]
     try:

@@ -122,5 +122,5 @@ def tasks_per_node(words: str) -> list[int]:
 
 
 def trainer_command(arguments: list[str]) -> list[str]:
-    """What a trainer runs: `hvdtma train`, with arguments."""
+    """JobTarget a trainer runs: `hvdtma train`, with arguments."""
     return [sys.executable, "-m", "hvdtma", "train", *arguments]

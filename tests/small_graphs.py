@@ -89,12 +89,12 @@ def mean_of(adjacency_NN: np.ndarray, feat_ND: np.ndarray) -> np.ndarray:
     return total / np.maximum(adjacency_NN.sum(1, keepdims=True), 1)
 
 
-def shard_of(csc: CSC, *, dim: int = 5, foreign: int = 0, seed: int = 0) -> Shard:
-    """A shard that is a whole graph, with its first hop, and foreign nodes after it."""
-    feat = np.random.default_rng(seed).normal(size=(csc.num_nodes + foreign, dim))
+def shard_of(csc: CSC, *, dim: int = 5, remote: int = 0, seed: int = 0) -> Shard:
+    """A shard that is a whole graph, with its first hop, and remote nodes after it."""
+    feat = np.random.default_rng(seed).normal(size=(csc.num_nodes + remote, dim))
     feat = feat.astype(np.float32)
     with_foreign = CSC(
-        np.append(csc.indptr, np.full(foreign, csc.num_edges)), csc.indices, csc.edge_type
+        np.append(csc.indptr, np.full(remote, csc.num_edges)), csc.indices, csc.edge_type
     )
     hop = first_hop(with_foreign, feat)
     return Shard(
@@ -105,7 +105,7 @@ def shard_of(csc: CSC, *, dim: int = 5, foreign: int = 0, seed: int = 0) -> Shar
         num_own=csc.num_nodes,
         label=None,
         train_nodes=np.zeros(0, np.int64),
-        hand_edges=csc.num_edges,
+        assigned_edges=csc.num_edges,
     )
 
 

@@ -36,7 +36,7 @@ def test_the_papers_config_is_the_papers():
     config = load_config(ROOT / "configs/paper.yaml")
     assert (config.interval_s, config.model.hidden, config.optimizer.lr) == (120, 256, 1e-3)
     assert not config.first_hop
-    assert config.redeal_rounds == 0
+    assert config.reassign_rounds == 0
 
 
 def test_the_readmes_averaging_example_runs_under_horovod(tmp_path):

@@ -108,7 +108,7 @@ class Nccl:
 
 
 @dataclass(frozen=True)
-class Recipe:
+class GraphRecipe:
     """How a wheel is built: for what, with which parts, and how many files at once."""
 
     target: Target
@@ -270,7 +270,7 @@ def default_jobs() -> int:
     return int(max(1, min(len(os.sched_getaffinity(0)), memory_gb // MEMORY_PER_JOB_GB)))
 
 
-def build_switches(recipe: Recipe, folder: Path) -> dict[str, str]:
+def build_switches(recipe: GraphRecipe, folder: Path) -> dict[str, str]:
     """Return the environment variables that Horovod's build reads."""
     switches = {
         "HOROVOD_WITH_PYTORCH": "1",
@@ -300,7 +300,7 @@ def build_switches(recipe: Recipe, folder: Path) -> dict[str, str]:
     return switches
 
 
-def build_wheel(recipe: Recipe, shelf: Path, logs: Path) -> Path:
+def build_wheel(recipe: GraphRecipe, shelf: Path, logs: Path) -> Path:
     """Compile Horovod and put the finished wheel on its shelf in the cache; return its path."""
     check_build_tools(recipe.mpi)
     python = recipe.target.python
@@ -321,7 +321,7 @@ def build_wheel(recipe: Recipe, shelf: Path, logs: Path) -> Path:
     return shelf / wheel.name
 
 
-def complaint_of(recipe: Recipe) -> str | None:
+def complaint_of(recipe: GraphRecipe) -> str | None:
     """Return None if the installed Horovod runs and has the parts asked for, else what it says."""
     parts = ["gloo"] + ["nccl"] * bool(recipe.nccl) + ["mpi"] * recipe.mpi
     code = "import horovod.torch as hvd\n"
@@ -342,7 +342,7 @@ def ensure_horovod(python: Path, logs: Path, mpi: bool = False, jobs: int | None
     Raises `StepError` when it cannot be built here.
     """
     target = probe(python)
-    recipe = Recipe(target, find_nccl(target), mpi, jobs or default_jobs())
+    recipe = GraphRecipe(target, find_nccl(target), mpi, jobs or default_jobs())
     note = target.site_packages / "hvdtma-horovod.txt"  # which build is installed
     there = note.read_text() if note.exists() else None
     if there in recipe.good_keys and complaint_of(recipe) is None:

@@ -71,7 +71,7 @@ class Round:
     pending: list[torch.Tensor] = field(default_factory=list)
     bad_step: int = 0  # of the whole run, from 1; 0: none
 
-    def settle(self, steps_before: int) -> None:
+    def flush_losses(self, steps_before: int) -> None:
         """Read the losses that were only noted, and find the first that is not finite."""
         if not self.pending:
             return

@@ -16,7 +16,7 @@ COUNTERS = ("steps_done", "examples_done", "train_s", "wait_s", "aggregate_s")
 
 
 @dataclass(frozen=True)
-class Standing:
+class GlobalState:
     """What every trainer knows alike.
 
     Attributes:
@@ -37,7 +37,7 @@ class Standing:
     started: bool = True
 
     @classmethod
-    def of(cls, averaging: TimedAveraging) -> Standing:
+    def of(cls, averaging: TimedAveraging) -> GlobalState:
         """As it is now."""
         velocity_P = averaging.outer.velocity_P
         return cls(
@@ -52,13 +52,13 @@ class Standing:
             averaging.started,
         )
 
-    def take(self, averaging: TimedAveraging, *, told_at: float | None = None) -> None:
+    def take(self, averaging: TimedAveraging, *, known_at: float | None = None) -> None:
         """Let averaging go on from here, at the beginning of a round.
 
         Args:
-            told_at: when this was so, on this trainer's clock; None: now.
+            known_at: when this was so, on this trainer's clock; None: now.
         """
-        now = averaging.comm.clock() if told_at is None else told_at
+        now = averaging.comm.clock() if known_at is None else known_at
         device = averaging.flat.read().device
         averaging.theta_P = self.theta_P.to(device)
         averaging.flat.write(averaging.theta_P)
@@ -73,7 +73,7 @@ class Standing:
 
 
 @dataclass(frozen=True)
-class Progress:
+class RankState:
     """What is one trainer's own: its local parameters, and what it did so far.
 
     Attributes:
@@ -90,10 +90,10 @@ class Progress:
     counters: dict[str, float]
 
     @classmethod
-    def of(cls, averaging: TimedAveraging) -> Progress:
+    def of(cls, averaging: TimedAveraging) -> RankState:
         """As it is now."""
         now = averaging.round
-        now.settle(averaging.steps_done)
+        now.flush_losses(averaging.steps_done)
         return cls(
             averaging.flat.read().cpu(),
             now.steps,
@@ -104,7 +104,7 @@ class Progress:
         )
 
     def take(self, averaging: TimedAveraging) -> None:
-        """Let averaging go on in the middle of its round; after `Standing.take`."""
+        """Let averaging go on in the middle of its round; after `GlobalState.take`."""
         averaging.flat.write(self.local_P.to(averaging.theta_P.device))
         began = averaging.comm.clock() - self.round_s
         averaging.round = Round(began, self.steps, self.examples, self.loss_sum)

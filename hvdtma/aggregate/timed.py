@@ -133,9 +133,9 @@ class TimedAveraging:
         """
         self.theta_P = self.flat.read()
         if self.comm.size > 1:
-            self.theta_P = self.comm.broadcast(self.theta_P.cpu()).to(self.theta_P.device)
+            self.theta_P = self.comm.broadcast_object(self.theta_P.cpu()).to(self.theta_P.device)
             self.flat.write(self.theta_P)
-        self.comm.gather_rows(torch.zeros(1))  # a barrier
+        self.comm.all_gather(torch.zeros(1))  # a barrier
         self.began = self.ended = self.comm.clock()
         self.round = Round(self.began)
         self.started = True
@@ -151,10 +151,10 @@ class TimedAveraging:
 
     def step(self, loss: torch.Tensor | None = None, examples: int = 1) -> Aggregation | None:
         """Count an optimiser step; if that ends the round, aggregate and say what that did."""
-        self.stepped(loss, examples)
+        self.record_step(loss, examples)
         return self.aggregate() if self.due else None
 
-    def stepped(self, loss: torch.Tensor | None = None, examples: int = 1) -> None:
+    def record_step(self, loss: torch.Tensor | None = None, examples: int = 1) -> None:
         """Count an optimiser step. `loss` is a scalar; it is checked for NaN and reported.
 
         Raises UserError before the start, which would undo the step.
@@ -167,7 +167,7 @@ class TimedAveraging:
         if loss is not None:
             now.pending.append(loss.detach())
             if not loss.is_cuda or len(now.pending) >= LOSS_CHECK_STEPS:
-                now.settle(self.steps_done)
+                now.flush_losses(self.steps_done)
 
     @property
     def due(self) -> bool:
@@ -204,7 +204,7 @@ class TimedAveraging:
         self.began, self.ended = self.began + passed_s, self.ended + passed_s
         self.round.began += passed_s
 
-    def sit_out(self) -> None:
+    def skip_round(self) -> None:
         """For a trainer with nothing to train on: let the round pass."""
         while self.interval_steps is None and not self.due:
             self.comm.sleep_until(min(self.deadline, self.comm.clock() + NAP_S))
@@ -219,8 +219,8 @@ class TimedAveraging:
         if not self.started:
             self.start()
         arrived = self.comm.clock()
-        self.round.settle(self.steps_done)
-        rows_MS = self.comm.gather_rows(self._announcement(arrived)).double()
+        self.round.flush_losses(self.steps_done)
+        rows_MS = self.comm.all_gather(self._announcement(arrived)).double()
         announced = self.comm.clock()
         self._raise_if_not_finite(rows_MS)
         if int(rows_MS[:, WANTED_STOP].max()) == Stop.INTERRUPTED:
@@ -270,7 +270,7 @@ class TimedAveraging:
             if share:  # else its parameters may be anything
                 update_P = share * (self.flat.read() - theta_P)
             state = self._state_to_average(share, weights_M)
-            summed = self.comm.sum(torch.cat([update_P, state]))
+            summed = self.comm.all_reduce(torch.cat([update_P, state]))
             if not torch.isfinite(summed).all():  # the same bits everywhere: all raise
                 self._diverged()
             theta_P = self.outer(theta_P, summed[: len(theta_P)])
@@ -294,7 +294,7 @@ class TimedAveraging:
         """This trainer's part of the averaged state; zeros if it did nothing, and may have none."""
         if self.optimizer_state != "average":
             return self.theta_P.new_zeros(0)
-        size_M = torch.tensor(self.comm.gather(self.flat_optimizer.size))
+        size_M = torch.tensor(self.comm.all_gather_object(self.flat_optimizer.size))
         sizes = set(size_M[weights_M > 0].tolist())
         if len(sizes) > 1:
             raise UserError(

@@ -109,13 +109,13 @@ def drive(
 ) -> None:
     """Start elastic trainers, inside sbatch or salloc, and start lost ones again."""
     with Interrupt() as interrupt:  # before all that takes time
-        from hvdtma.runs.request import what_to_train
-        from hvdtma.train.start import clear_the_way
+        from hvdtma.runs.request import train_request
+        from hvdtma.train.start import prepare_run_folder
         from slurm.checks import check_fit
         from slurm.driver import Driver
         from slurm.workers import LocalWorkers, SrunWorkers, Workers, trainer_command
 
-        loaded, beginning = what_to_train(config, overrides, or_resume=resume, overwrite=overwrite)
+        loaded, mode = train_request(config, overrides, or_resume=resume, overwrite=overwrite)
         if not loaded.elastic:
             raise UserError("hvdtma drive is for elastic trainers; add elastic=true, or use srun")
         if local is None and "SLURM_JOB_NODELIST" not in os.environ:
@@ -125,7 +125,7 @@ def drive(
             )
         workers: Workers = LocalWorkers(local) if local else SrunWorkers(tasks_per_node)
         check_fit(loaded, len(workers.slots()))
-        clear_the_way(loaded, beginning)
+        prepare_run_folder(loaded, mode)
         status = Driver(
             workers,
             trainer_command(

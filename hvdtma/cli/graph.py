@@ -64,7 +64,7 @@ def build(
     before an undirected graph is mirrored. What does not fit in memory is sorted on disk, beside
     the store; the store does not depend on --memory-gb.
     """
-    from hvdtma.core.memory import Memory
+    from hvdtma.core.memory import MemoryBudget
     from hvdtma.graph.builder import BuildOptions
     from hvdtma.graph.builder import build as build_store
     from hvdtma.graph.describe import print_description
@@ -85,7 +85,7 @@ def build(
         block_nodes=block_nodes,
     )
     refuse_existing(out, overwrite)
-    memory = Memory.limit(memory_gb)
+    memory = MemoryBudget.limit(memory_gb)
     given = FileSource(
         edges=edges,
         features=features,
@@ -152,27 +152,30 @@ def partition(
         str, typer.Option(help="auto | metis | streaming: METIS where it fits in memory.")
     ] = "auto",
     trainers: Annotated[
-        int | None, typer.Option(help="Trainers of the deal that is described (default: parts).")
+        int | None,
+        typer.Option(help="Trainers of the assignment that is described (default: parts)."),
     ] = None,
-    plot: Annotated[Path | None, typer.Option(help="Also draw the deal: an HTML file.")] = None,
+    plot: Annotated[
+        Path | None, typer.Option(help="Also draw the assignment: an HTML file.")
+    ] = None,
     memory_gb: Annotated[
         float | None, typer.Option(help="GiB to stay under; default half of what is free.")
     ] = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Write a store again in another order of nodes, and describe what a deal of it gives.
+    """Write a store again in another order of nodes, and describe what an assignment of it gives.
 
     What does not fit in memory is sorted on disk, beside the new store.
     """
     from hvdtma.graph.store import open_store
     from hvdtma.partition import PartitionOptions
     from hvdtma.partition import partition as partition_store
-    from hvdtma.partition.describe import print_deal
+    from hvdtma.partition.describe import print_assignment
     from hvdtma.partition.plot import write_partition_plot
-    from hvdtma.partition.statistics import deal_statistics
+    from hvdtma.partition.statistics import assignment_statistics
 
     options = PartitionOptions(method, super_nodes, parts, seed, block_nodes, clusterer)
-    dealt_to = parts if trainers is None else trainers
+    assigned_to = parts if trainers is None else trainers
     if plot:
         plot.absolute().parent.mkdir(parents=True, exist_ok=True)
     made = partition_store(
@@ -180,11 +183,11 @@ def partition(
         out,
         options,
         overwrite=overwrite,
-        trainers=dealt_to,
+        trainers=assigned_to,
         memory_gb=memory_gb,
     )
-    statistics = deal_statistics(made, dealt_to, seed=seed, memory_gb=memory_gb)
-    print_deal(made, statistics)
+    statistics = assignment_statistics(made, assigned_to, seed=seed, memory_gb=memory_gb)
+    print_assignment(made, statistics)
     if plot:
         write_partition_plot(statistics, plot, title=f"{out.name}: {method} order")
         typer.echo(f"plot: {plot}")

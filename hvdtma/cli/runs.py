@@ -50,15 +50,15 @@ def _train(
 ) -> None:
     from hvdtma.comm import InProcessGroup
     from hvdtma.comm.communicator import Communicator
-    from hvdtma.comm.launch import enter_unless
+    from hvdtma.comm.launch import join_unless_interrupted
     from hvdtma.core.launcher import launched_as
     from hvdtma.runs.report import write_report
-    from hvdtma.runs.request import check_here, what_to_train
+    from hvdtma.runs.request import check_here, train_request
     from hvdtma.runs.summary import print_summary
     from hvdtma.train.session import train as train_as
 
     check_here(resume, config)
-    wanted = what_to_train(
+    wanted = train_request(
         config, overrides, resume=resume, or_resume=requeued, overwrite=overwrite
     )
 
@@ -66,7 +66,7 @@ def _train(
         summary = train_as(
             wanted.config,
             comm,
-            beginning=wanted.beginning,
+            mode=wanted.mode,
             interrupt=interrupt,
             report=write_report,
         )
@@ -74,7 +74,11 @@ def _train(
             print_summary(wanted.config.run, summary)
 
     if not in_process:
-        run(enter_unless(interrupt, wanted.config.run.parent, elastic=wanted.config.elastic))
+        run(
+            join_unless_interrupted(
+                interrupt, wanted.config.run.parent, elastic=wanted.config.elastic
+            )
+        )
         return
     _, started = launched_as()
     if started > 1:
@@ -124,7 +128,7 @@ def embed(
 ) -> None:
     """Write the embedding of every node, keyed by its own id."""
     from hvdtma.evaluate.best_model import load_best
-    from hvdtma.evaluate.budget import Room, embedding_needs, scratch_bytes
+    from hvdtma.evaluate.budget import ScoringBudget, embedding_needs, scratch_bytes
     from hvdtma.evaluate.scratch import check_scratch
     from hvdtma.evaluate.write import write_embeddings
 
@@ -132,7 +136,7 @@ def embed(
     config = best.config
     if memory_gb is not None:
         config = config.model_copy(update={"memory_gb": memory_gb})
-    room = Room.of(config, embedding_needs(config, best.store))
+    room = ScoringBudget.of(config, embedding_needs(config, best.store))
     check_scratch(room.folder, scratch_bytes(config, best.store, room))
     rows, dim = write_embeddings(
         best.model.encoder, best.store, out, overwrite=overwrite, room=room

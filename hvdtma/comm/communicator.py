@@ -34,12 +34,12 @@ class TooFewLeft(TrainerError):
     """Too few trainers are left to go on, and nobody came in time.
 
     Attributes:
-        last_word: whether this is the one of them who saves what there is.
+        saves_for_all: whether this is the one of them who saves what there is.
     """
 
-    def __init__(self, message: str, *, last_word: bool):
+    def __init__(self, message: str, *, saves_for_all: bool):
         super().__init__(message)
-        self.last_word = last_word
+        self.saves_for_all = saves_for_all
 
 
 class Communicator(Protocol):
@@ -77,28 +77,28 @@ class Communicator(Protocol):
         """Let the clock reach `deadline` without computing."""
         ...
 
-    def sum(self, flat_P: torch.Tensor) -> torch.Tensor:
+    def all_reduce(self, flat_P: torch.Tensor) -> torch.Tensor:
         """The elementwise sum over trainers, the same bits on every one."""
         ...
 
-    def gather_rows(self, row_S: torch.Tensor) -> torch.Tensor:
+    def all_gather(self, row_S: torch.Tensor) -> torch.Tensor:
         """Every trainer's row, [M, S] in rank order."""
         ...
 
-    def broadcast(self, value: Any, root: int = 0) -> Any:
+    def broadcast_object(self, value: Any, root: int = 0) -> Any:
         """One trainer's object, on every trainer."""
         ...
 
-    def gather(self, value: Any) -> list[Any]:
+    def all_gather_object(self, value: Any) -> list[Any]:
         """Every trainer's object, in rank order."""
         ...
 
-    def deliver(self, pieces: list[torch.Tensor]) -> list[torch.Tensor]:
+    def all_to_all(self, pieces: list[torch.Tensor]) -> list[torch.Tensor]:
         """One flat tensor on the CPU for each trainer, any length; what each has for this one."""
         ...
 
 
-def everywhere(comm: Communicator, action: Callable[[], T]) -> T:
+def run_on_all(comm: Communicator, action: Callable[[], T]) -> T:
     """What `action` returns, on each trainer its own; a collective call.
 
     Raises UserError on every trainer if any of them met one, or the machine refused it (OSError):
@@ -109,7 +109,7 @@ def everywhere(comm: Communicator, action: Callable[[], T]) -> T:
         value = action()
     except (UserError, OSError) as error:
         problem = explain(error)
-    problems = comm.gather(problem)
+    problems = comm.all_gather_object(problem)
     met = [rank for rank, text in enumerate(problems) if text is not None]
     if not met:
         return value
@@ -120,21 +120,21 @@ def everywhere(comm: Communicator, action: Callable[[], T]) -> T:
     raise UserError(f"trainer {met[0]}{others}: {text}")
 
 
-def on_root(comm: Communicator, action: Callable[[], T]) -> T:
-    """What `action` returns on trainer 0, on every trainer; fails as `everywhere` does."""
-    value = everywhere(comm, lambda: action() if comm.rank == 0 else None)
-    return comm.broadcast(value)
+def run_on_rank0(comm: Communicator, action: Callable[[], T]) -> T:
+    """What `action` returns on trainer 0, on every trainer; fails as `run_on_all` does."""
+    value = run_on_all(comm, lambda: action() if comm.rank == 0 else None)
+    return comm.broadcast_object(value)
 
 
-def collect(comm: Communicator, value: Any) -> list[Any]:
+def gather_object(comm: Communicator, value: Any) -> list[Any]:
     """Every trainer's object, in rank order, on trainer 0; none on the others. A collective call.
 
-    Large objects travel once, where `gather` would send each of them to all.
+    Large objects travel once, where `all_gather_object` would send each of them to all.
     """
     if comm.size == 1:
         return [value]
     words = packed(value)
-    received = comm.deliver([words, *[words[:0]] * (comm.size - 1)])
+    received = comm.all_to_all([words, *[words[:0]] * (comm.size - 1)])
     return [unpacked(piece) for piece in received] if comm.rank == 0 else []
 
 
@@ -172,17 +172,17 @@ class Single:
     def sleep_until(self, deadline: float) -> None:
         time.sleep(max(0.0, deadline - time.monotonic()))
 
-    def sum(self, flat_P: torch.Tensor) -> torch.Tensor:
+    def all_reduce(self, flat_P: torch.Tensor) -> torch.Tensor:
         return flat_P
 
-    def gather_rows(self, row_S: torch.Tensor) -> torch.Tensor:
+    def all_gather(self, row_S: torch.Tensor) -> torch.Tensor:
         return row_S[None]
 
-    def broadcast(self, value: Any, root: int = 0) -> Any:
+    def broadcast_object(self, value: Any, root: int = 0) -> Any:
         return value
 
-    def gather(self, value: Any) -> list[Any]:
+    def all_gather_object(self, value: Any) -> list[Any]:
         return [value]
 
-    def deliver(self, pieces: list[torch.Tensor]) -> list[torch.Tensor]:
+    def all_to_all(self, pieces: list[torch.Tensor]) -> list[torch.Tensor]:
         return pieces

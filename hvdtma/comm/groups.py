@@ -1,8 +1,8 @@
 """How this process came into its group of trainers, and how it comes into the next one.
 
-Launched           horovodrun or mpirun set everything up; the group never changes
-ElasticLaunched    horovodrun with host discovery: Horovod's own elastic driver
-Joined             a job's rendezvous (`hvdtma.comm.rendezvous`), asked for a place
+LaunchedGroup           horovodrun or mpirun set everything up; the group never changes
+ElasticLaunchedGroup    horovodrun with host discovery: Horovod's own elastic driver
+RendezvousGroup             a job's rendezvous (`hvdtma.comm.rendezvous`), asked for a place
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import horovod.torch as hvd
 import psutil
 
 from hvdtma.comm.communicator import TooFewLeft
-from hvdtma.comm.rendezvous import Client, Place, Relay, RendezvousGone
+from hvdtma.comm.rendezvous import RankInfo, Relay, RendezvousClient, RendezvousGone
 from hvdtma.core.errors import TrainerError
 from hvdtma.core.launcher import launched_as
 
@@ -55,7 +55,7 @@ class Group(Protocol):
         ...
 
 
-class Launched:
+class LaunchedGroup:
     """What the launcher said, or one trainer by itself.
 
     Raises TrainerError if Horovod reports another size than the launcher asked for: a worker that
@@ -80,8 +80,8 @@ class Launched:
     def leave(self) -> None: ...
 
 
-class ElasticLaunched:
-    """horovodrun with --host-discovery-script: its driver gives the places, Horovod asks it."""
+class ElasticLaunchedGroup:
+    """horovodrun with --host-discovery-script: its driver gives the rank_infos, Horovod asks it."""
 
     elastic = True
     slot: int | None = None
@@ -111,7 +111,7 @@ class ElasticLaunched:
     def leave(self) -> None: ...
 
 
-class Joined:
+class RendezvousGroup:
     """A place in the job, asked of its rendezvous.
 
     Args:
@@ -125,7 +125,13 @@ class Joined:
     """
 
     def __init__(
-        self, client: Client, name: str, host: str, *, elastic: bool, slot: int | None = None
+        self,
+        client: RendezvousClient,
+        name: str,
+        host: str,
+        *,
+        elastic: bool,
+        slot: int | None = None,
     ):
         self.client, self.name, self.host, self.elastic = client, name, host, elastic
         self.slot = slot
@@ -145,17 +151,17 @@ class Joined:
         with Relay(self.client, place.generation, place.words):
             hvd.init()
 
-    def _place(self) -> Place:
+    def _place(self) -> RankInfo:
         """The place in the next group, once there is one."""
         while True:
             answer = self.client.ask(
                 question="join", name=self.name, host=self.host, generation=self.generation
             )
             if "place" in answer:
-                return Place(**answer["place"])
+                return RankInfo(**answer["place"])
             if "too_few" in answer:
                 self.leave()  # and is not started again
-                raise TooFewLeft(answer["too_few"], last_word=answer["last_word"])
+                raise TooFewLeft(answer["too_few"], saves_for_all=answer["saves_for_all"])
             if "given_up" in answer:
                 raise TrainerError(answer["given_up"])
             time.sleep(ASK_S)
@@ -177,7 +183,7 @@ class Joined:
         self.client.ask(question="leave", name=self.name)
 
 
-def horovod_variables(place: Place, host: str) -> dict[str, str]:
+def horovod_variables(place: RankInfo, host: str) -> dict[str, str]:
     """What Horovod reads of its place in the environment."""
     numbers = asdict(place)
     del numbers["generation"]

@@ -14,7 +14,7 @@ import torch
 from horovod.common.exceptions import HorovodInternalError
 
 from hvdtma.comm.communicator import TrainerLost, packed, unpacked
-from hvdtma.comm.groups import Group, Launched
+from hvdtma.comm.groups import Group, LaunchedGroup
 from hvdtma.core.errors import TrainerError
 
 POLL_S = 0.0005
@@ -28,7 +28,7 @@ class HorovodComm:
     """
 
     def __init__(self, group: Group | None = None) -> None:
-        self.group = group or Launched()
+        self.group = group or LaunchedGroup()
         self.elastic = self.group.elastic
         self.regroup()
 
@@ -68,28 +68,28 @@ class HorovodComm:
     def sleep_until(self, deadline: float) -> None:
         time.sleep(max(0.0, deadline - time.monotonic()))
 
-    def sum(self, flat_P: torch.Tensor) -> torch.Tensor:
+    def all_reduce(self, flat_P: torch.Tensor) -> torch.Tensor:
         buffer = flat_P if self._through_nccl(flat_P.device) else flat_P.cpu()
         summed = _wait(lambda: hvd.allreduce_async(buffer, op=hvd.Sum, name="hvdtma.sum"))
         return summed.to(flat_P.device)
 
-    def gather_rows(self, row_S: torch.Tensor) -> torch.Tensor:
+    def all_gather(self, row_S: torch.Tensor) -> torch.Tensor:
         return _wait(lambda: hvd.allgather_async(row_S[None], name="hvdtma.rows"))
 
-    def broadcast(self, value: Any, root: int = 0) -> Any:
+    def broadcast_object(self, value: Any, root: int = 0) -> Any:
         words = packed(value if self.rank == root else None)
         length = _wait(lambda: hvd.broadcast_async(torch.tensor([len(words)]), root, "hvdtma.n"))
         if self.rank != root:
             words = torch.empty(int(length), dtype=torch.int64)
         return unpacked(_wait(lambda: hvd.broadcast_async(words, root, "hvdtma.object")))
 
-    def gather(self, value: Any) -> list[Any]:
+    def all_gather_object(self, value: Any) -> list[Any]:
         words = packed(value)
         sizes = _wait(lambda: hvd.allgather_async(torch.tensor([len(words)]), "hvdtma.sizes"))
         every = _wait(lambda: hvd.allgather_async(words, "hvdtma.objects"))
         return [unpacked(piece) for piece in every.split(sizes.tolist())]
 
-    def deliver(self, pieces: list[torch.Tensor]) -> list[torch.Tensor]:
+    def all_to_all(self, pieces: list[torch.Tensor]) -> list[torch.Tensor]:
         splits = torch.tensor([len(piece) for piece in pieces], dtype=torch.int32)
         flat = torch.cat(pieces)
         received, lengths = _wait(lambda: hvd.alltoall_async(flat, splits, "hvdtma.deliver"))
@@ -105,7 +105,7 @@ class HorovodComm:
             gpu = None
             if device.type == "cuda" and hvd.nccl_built():
                 gpu = str(torch.cuda.get_device_properties(device).uuid)
-            gpus = self.gather(gpu)
+            gpus = self.all_gather_object(gpu)
             self._nccl = None not in gpus and len(set(gpus)) == self.size
         return self._nccl
 

@@ -114,11 +114,11 @@ class InProcessComm:
     def sleep_until(self, deadline: float) -> None:
         self.group.clocks[self.rank] += max(0.0, deadline - self.clock())
 
-    def sum(self, flat_P: torch.Tensor) -> torch.Tensor:
+    def all_reduce(self, flat_P: torch.Tensor) -> torch.Tensor:
         num_bytes = flat_P.numel() * flat_P.element_size()
         return self._exchange(flat_P, lambda given: torch.stack(given).sum(0), num_bytes).clone()
 
-    def gather_rows(self, row_S: torch.Tensor) -> torch.Tensor:
+    def all_gather(self, row_S: torch.Tensor) -> torch.Tensor:
         return self._exchange(row_S, torch.stack)
 
     def regroup(self) -> None: ...
@@ -128,13 +128,13 @@ class InProcessComm:
 
     def leave(self) -> None: ...
 
-    def broadcast(self, value: Any, root: int = 0) -> Any:
+    def broadcast_object(self, value: Any, root: int = 0) -> Any:
         return self._exchange(value, lambda given: given[root])
 
-    def gather(self, value: Any) -> list[Any]:
+    def all_gather_object(self, value: Any) -> list[Any]:
         return self._exchange(value, list)
 
-    def deliver(self, pieces: list[torch.Tensor]) -> list[torch.Tensor]:
+    def all_to_all(self, pieces: list[torch.Tensor]) -> list[torch.Tensor]:
         return [given[self.rank] for given in self._exchange(pieces, list)]
 
     def resume(self) -> None:

@@ -11,21 +11,23 @@ from hvdtma.core.launcher import launched_by_horovod
 from hvdtma.core.signals import Interrupt
 
 
-def enter_unless(interrupt: Interrupt, folder: Path, *, elastic: bool = False) -> Communicator:
-    """As `enter`; raises Interrupted if a signal comes before.
+def join_unless_interrupted(
+    interrupt: Interrupt, folder: Path, *, elastic: bool = False
+) -> Communicator:
+    """As `join_trainers`; raises Interrupted if a signal comes before.
 
     And if too few others come, where trainers are elastic; else they have failed, and would again.
     """
     try:
         with interrupt.at_once(Interrupted("interrupted before all trainers had met")):
-            return enter(folder, elastic=elastic)
+            return join_trainers(folder, elastic=elastic)
     except TooFewLeft as left:
         if not elastic:
             raise
         raise Interrupted(f"{left}; nothing was trained") from left
 
 
-def enter(folder: Path, *, elastic: bool = False) -> Communicator:
+def join_trainers(folder: Path, *, elastic: bool = False) -> Communicator:
     """Meet the other trainers of this job; alone if nobody started any.
 
     Args:
@@ -36,16 +38,16 @@ def enter(folder: Path, *, elastic: bool = False) -> Communicator:
     """
     from horovod.torch import mpi_built
 
-    from hvdtma.comm.groups import ElasticLaunched, Group, Joined, Launched
+    from hvdtma.comm.groups import ElasticLaunchedGroup, Group, LaunchedGroup, RendezvousGroup
     from hvdtma.comm.horovod import HorovodComm
-    from hvdtma.comm.rendezvous.worker_env import Invitation
+    from hvdtma.comm.rendezvous.worker_env import WorkerEnv
     from hvdtma.comm.slurm_meeting import meet
-    from hvdtma.comm.slurm_task import Task
+    from hvdtma.comm.slurm_task import SlurmTask
 
-    invitation, task = Invitation.here(), Task.here()
+    invitation, task = WorkerEnv.here(), SlurmTask.here()
     group: Group | None = None
     if invitation is not None:
-        group = Joined(
+        group = RendezvousGroup(
             invitation.client,
             invitation.name,
             invitation.host,
@@ -53,14 +55,16 @@ def enter(folder: Path, *, elastic: bool = False) -> Communicator:
             slot=invitation.slot,
         )
     elif launched_by_horovod():
-        group = ElasticLaunched() if os.environ.get("HOROVOD_ELASTIC") == "1" else Launched()
+        group = (
+            ElasticLaunchedGroup() if os.environ.get("HOROVOD_ELASTIC") == "1" else LaunchedGroup()
+        )
     _check_elastic(elastic, group is not None and group.elastic)
     if group is not None:
         return HorovodComm(group)
     pmix = "PMIX_RANK" in os.environ and mpi_built()  # then Horovod finds its rank by itself
     if task is not None and task.size > 1 and not pmix:
         return meet(task, folder)
-    return HorovodComm(Launched())
+    return HorovodComm(LaunchedGroup())
 
 
 def _check_elastic(config: bool, launcher: bool) -> None:

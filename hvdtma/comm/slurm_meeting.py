@@ -14,11 +14,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from hvdtma.comm.groups import Joined
+from hvdtma.comm.groups import RendezvousGroup
 from hvdtma.comm.horovod import HorovodComm
-from hvdtma.comm.rendezvous import Client, Members, Server
+from hvdtma.comm.rendezvous import Members, RendezvousClient, RendezvousServer
 from hvdtma.comm.rendezvous.signing import new_secret
-from hvdtma.comm.slurm_task import Task, own_address
+from hvdtma.comm.slurm_task import SlurmTask, own_address
 from hvdtma.core.errors import TrainerError
 
 MEET_TIMEOUT_S = 300.0
@@ -26,7 +26,7 @@ LOOK_S = 0.1
 
 
 @dataclass(frozen=True)
-class Whereabouts:
+class RendezvousInfo:
     """Where a job's rendezvous is, and its secret."""
 
     address: str
@@ -34,11 +34,11 @@ class Whereabouts:
     secret: str
 
     @property
-    def client(self) -> Client:
-        return Client(self.address, self.port, self.secret)
+    def client(self) -> RendezvousClient:
+        return RendezvousClient(self.address, self.port, self.secret)
 
 
-def meet(task: Task, folder: Path, *, timeout_s: float = MEET_TIMEOUT_S) -> HorovodComm:
+def meet(task: SlurmTask, folder: Path, *, timeout_s: float = MEET_TIMEOUT_S) -> HorovodComm:
     """The step's tasks as trainers of the same ranks; each of them calls this.
 
     Args:
@@ -52,22 +52,22 @@ def meet(task: Task, folder: Path, *, timeout_s: float = MEET_TIMEOUT_S) -> Horo
     members = Members(
         wanted=task.size, minimum=task.size, start_timeout_s=0, rejoin_timeout_s=timeout_s
     )
-    with Server(own_address(task.nodes), new_secret(), members.answer) as server:
-        where = Whereabouts(server.address, server.port, server.secret)
+    with RendezvousServer(own_address(task.nodes), new_secret(), members.answer) as server:
+        where = RendezvousInfo(server.address, server.port, server.secret)
         with shown(where, path):
             return _enter(task, where)
 
 
-def _enter(task: Task, where: Whereabouts) -> HorovodComm:
+def _enter(task: SlurmTask, where: RendezvousInfo) -> HorovodComm:
     """Meet the others; ends when all have, so that the rendezvous may close."""
     name = f"{task.rank:08d}"  # ranks go by name
-    comm = HorovodComm(Joined(where.client, name, task.node, elastic=False))
-    comm.gather(None)
+    comm = HorovodComm(RendezvousGroup(where.client, name, task.node, elastic=False))
+    comm.all_gather_object(None)
     return comm
 
 
 @contextmanager
-def shown(where: Whereabouts, path: Path) -> Iterator[None]:
+def shown(where: RendezvousInfo, path: Path) -> Iterator[None]:
     """A file (mode 0600) that says where, while the block runs."""
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_suffix(".partial")
@@ -84,7 +84,7 @@ def shown(where: Whereabouts, path: Path) -> Iterator[None]:
         path.unlink(missing_ok=True)
 
 
-def wait_for(path: Path, timeout_s: float) -> Whereabouts:
+def wait_for(path: Path, timeout_s: float) -> RendezvousInfo:
     """What rank 0's file says, once it is there.
 
     Raises TrainerError if it is not seen in time, or is not this user's own.
@@ -103,7 +103,7 @@ def wait_for(path: Path, timeout_s: float) -> Whereabouts:
             found = os.fstat(file.fileno())
             if found.st_uid != os.getuid() or found.st_mode & 0o077:
                 raise TrainerError(f"{path} is not this user's own alone; it is not trusted")
-            return Whereabouts(**json.load(file))
+            return RendezvousInfo(**json.load(file))
     except OSError as error:  # a link, or gone again: rank 0 has ended
         raise TrainerError(f"{path} cannot be read: {error.strerror}") from error
 

@@ -16,7 +16,7 @@ LOOPBACK, LOCALHOST = "127.0.0.1", "localhost"
 
 
 @dataclass(frozen=True)
-class Task:
+class SlurmTask:
     """One task of a job step, or of submitit's local executor.
 
     Attributes:
@@ -33,7 +33,7 @@ class Task:
     key: str
 
     @classmethod
-    def here(cls, environ: Mapping[str, str] = os.environ) -> Task | None:
+    def here(cls, environ: Mapping[str, str] = os.environ) -> SlurmTask | None:
         """The task that this process is; None if neither srun nor submitit started it."""
         if "SUBMITIT_LOCAL_GLOBALID" in environ:
             return cls(

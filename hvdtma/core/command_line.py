@@ -12,7 +12,7 @@ from hvdtma.core.console import console
 from hvdtma.core.errors import (
     INTERRUPTED,
     Interrupted,
-    LastWord,
+    SavedForAll,
     TrainerError,
     UserError,
     explain,
@@ -35,7 +35,7 @@ def run_app(app: Callable[[], object]) -> None:
     try:
         app()
     except Interrupted as error:
-        if launched_as()[0] == 0 or isinstance(error, LastWord):
+        if launched_as()[0] == 0 or isinstance(error, SavedForAll):
             console.print(escape(str(error)), soft_wrap=True)
         sys.exit(INTERRUPTED)
     except UserError as error:

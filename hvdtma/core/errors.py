@@ -26,7 +26,7 @@ class Interrupted(Exception):
     """
 
 
-class LastWord(Interrupted):
+class SavedForAll(Interrupted):
     """Of the one trainer that saved for all; whichever it is, it says so."""
 
 

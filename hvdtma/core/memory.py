@@ -18,19 +18,19 @@ LEAST_BYTES = 64 << 20  # to work in, beside what a stage must hold
 
 
 @dataclass(frozen=True)
-class Memory:
+class MemoryBudget:
     """A limit on what this process holds, in bytes; raises UserError where it is too small.
 
     Attributes:
         num_bytes: the limit.
-        held_bytes: of it, what is held all the time.
+        reserved_bytes: of it, what is held all the time.
     """
 
     num_bytes: int
-    held_bytes: int = 0
+    reserved_bytes: int = 0
 
     @classmethod
-    def limit(cls, memory_gb: float | None) -> Memory:
+    def limit(cls, memory_gb: float | None) -> MemoryBudget:
         """`memory_gb` GiB, or half of what is free."""
         if memory_gb is None:
             return cls(max(psutil.virtual_memory().available // 2, BASE_BYTES + LEAST_BYTES))
@@ -38,21 +38,21 @@ class Memory:
             raise UserError(f"memory_gb is {memory_gb}; it must be above 0")
         return cls(int(memory_gb * 2**30))
 
-    def beside(self, held_bytes: int) -> Memory:
+    def reserve(self, reserved_bytes: int) -> MemoryBudget:
         """The same limit, when so much more is held all the time."""
-        return Memory(self.num_bytes, self.held_bytes + held_bytes)
+        return MemoryBudget(self.num_bytes, self.reserved_bytes + reserved_bytes)
 
     def fits(self, needed_bytes: int) -> bool:
         """Whether so much can be held, and worked beside."""
-        return self.num_bytes - BASE_BYTES - self.held_bytes - needed_bytes >= LEAST_BYTES
+        return self.num_bytes - BASE_BYTES - self.reserved_bytes - needed_bytes >= LEAST_BYTES
 
-    def left(self, needed_bytes: int, what: str) -> int:
+    def available(self, needed_bytes: int, what: str) -> int:
         """Bytes to work in, beside `needed_bytes` that `what` holds whatever the limit.
 
         Asked at the beginning of a stage: what earlier ones let go of is given back first.
         """
         give_back()
-        needed = BASE_BYTES + self.held_bytes + needed_bytes
+        needed = BASE_BYTES + self.reserved_bytes + needed_bytes
         if not self.fits(needed_bytes):
             least_gb = math.ceil((needed + LEAST_BYTES) / 2**30 * 100) / 100  # so it is enough
             raise UserError(

@@ -145,7 +145,7 @@ class TrainConfig(Component):
     """How many trainers are wanted; an error if the launcher started another number, unless
     elastic. None: as many as it started."""
     seed: Annotated[int, Field(ge=0, le=MAX_SEED)] = 0
-    """Of the deal, the initial parameters, batches and sampling."""
+    """Of the assignment, the initial parameters, batches and sampling."""
     interval_s: Seconds | None = 120.0
     """Seconds between two aggregations (the paper's rho)."""
     interval_steps: Positive | None = None
@@ -158,8 +158,8 @@ class TrainConfig(Component):
     first_hop: bool = True
     """The first layer reads the stored mean over all training neighbours instead of sampling
     them inside the shard. Off is the paper's method."""
-    redeal_rounds: Count = 0
-    """Deal the blocks anew every so many rounds; 0 never, as in the paper."""
+    reassign_rounds: Count = 0
+    """Assignment the blocks anew every so many rounds; 0 never, as in the paper."""
     memory_gb: PositiveFloat | None = None
     """GiB that a trainer, and the evaluator, may hold in memory. A shard that does not fit is
     trained on one resident set of its blocks after the other. None: the whole shard is read."""
@@ -170,9 +170,9 @@ class TrainConfig(Component):
     elastic: bool = False
     """Go on without trainers that are lost, and with new ones: under `hvdtma drive`, or horovodrun
     with --host-discovery-script."""
-    on_loss: Literal["continue", "redeal"] = "continue"
+    on_loss: Literal["continue", "reassign"] = "continue"
     """What is done with the blocks of a lost trainer: nothing, until another takes its place (the
-    paper's failure study); or all blocks are dealt among those who are left."""
+    paper's failure study); or all blocks are assigned among those who are left."""
     min_trainers: Positive = 1
     """Fewer do not train; they wait for others, and then save and end."""
     rejoin_timeout_s: Seconds = 600.0

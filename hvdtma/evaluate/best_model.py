@@ -16,7 +16,7 @@ from hvdtma.tasks import Model, make_model, make_task
 
 
 @dataclass(frozen=True)
-class Best:
+class BestModel:
     """The best round's model with what it was trained by and on."""
 
     model: Model
@@ -25,7 +25,7 @@ class Best:
     round: int
 
 
-def load_best(path: Path, store_path: Path | None = None) -> Best:
+def load_best(path: Path, store_path: Path | None = None) -> BestModel:
     """The best round of a run, on the run's store or another of the same features.
 
     Where none was scored yet, the newest round, which is said; so is another graph than the run
@@ -53,4 +53,4 @@ def load_best(path: Path, store_path: Path | None = None) -> Best:
         console.print(f"[yellow]no round was scored yet; taken is the newest, {parameters.stem}")
     model = make_model(config, store, make_task(config, store))
     facts = read_model(parameters, model)
-    return Best(model, config, store, int(facts["round"]))
+    return BestModel(model, config, store, int(facts["round"]))

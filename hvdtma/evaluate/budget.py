@@ -30,7 +30,7 @@ ROWS_AT_ONCE = 1 << 15
 LINEAR_COPIES = 4  # of a layer's output, without gradients: two maps, their sum, what follows
 
 
-class Needs(NamedTuple):
+class MemoryRequirement(NamedTuple):
     """Bytes that `what` holds all the time, the process included; and the least to work in."""
 
     what: str
@@ -43,7 +43,7 @@ class Needs(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Room:
+class ScoringBudget:
     """What embedding may take: bytes of memory for layers and work, and a folder for the rest.
 
     Attributes:
@@ -55,7 +55,7 @@ class Room:
     least_bytes: int = 0
 
     @classmethod
-    def of(cls, config: TrainConfig, needs: Needs) -> Room:
+    def of(cls, config: TrainConfig, needs: MemoryRequirement) -> ScoringBudget:
         """What `memory_gb` (None: no limit) leaves beside what is held.
 
         Raises UserError that names the least limit, where there is too little.
@@ -68,10 +68,10 @@ class Room:
         return cls(room, config.scratch_dir, needs.work_bytes)
 
 
-NO_LIMIT = Room(1 << 62)
+NO_LIMIT = ScoringBudget(1 << 62)
 
 
-def too_little(memory_gb: float, needs: Needs) -> UserError:
+def too_little(memory_gb: float, needs: MemoryRequirement) -> UserError:
     """The refusal of a limit: names the least one that does, rounded up."""
     least_gb = -(-needs.num_bytes * 100 // 2**30) / 100
     return UserError(
@@ -80,7 +80,7 @@ def too_little(memory_gb: float, needs: Needs) -> UserError:
     )
 
 
-def embedding_needs(config: TrainConfig, store: GraphFacts) -> Needs:
+def embedding_needs(config: TrainConfig, store: GraphFacts) -> MemoryRequirement:
     """Of embedding every node."""
     held = PROCESS_BYTES + 8 * (store.num_nodes + 1)
     work = [LEAST_BYTES]
@@ -90,17 +90,17 @@ def embedding_needs(config: TrainConfig, store: GraphFacts) -> Needs:
             width, itemsize = input_of(config, store, number)
             beside = beside_means(store.num_nodes, width, itemsize, config.model.hidden)
             work.append(least_bytes(store.num_nodes, itemsize) + beside)
-    return Needs("embedding every node", held, max(work))
+    return MemoryRequirement("embedding every node", held, max(work))
 
 
-def scoring_needs(config: TrainConfig, store: GraphFacts) -> Needs:
+def scoring_needs(config: TrainConfig, store: GraphFacts) -> MemoryRequirement:
     """Of scoring: the held-out links (or nodes), and every node's embedding or a sample's."""
     held = held_out_bytes(config, store) + TRAINED_BYTES
     if not config.evaluate.sample:
         all_nodes = embedding_needs(config, store)
-        return Needs("scoring", held + all_nodes.held_bytes, all_nodes.work_bytes)
+        return MemoryRequirement("scoring", held + all_nodes.held_bytes, all_nodes.work_bytes)
     one = neighbourhood_bytes(config, store, nodes_of_one(config, store))
-    return Needs(
+    return MemoryRequirement(
         "scoring a single held-out link (or node) with its negatives and sampled neighbours",
         held + PROCESS_BYTES,
         max(LEAST_BYTES, one),
@@ -134,14 +134,14 @@ def nodes_of_one(config: TrainConfig, store: GraphFacts) -> int:
     return 2 + max((each for _, each in store.held_out.values()), default=0)
 
 
-def layers_within(num_nodes: int, out_dim: int, room: Room) -> tuple[bool, int]:
+def layers_within(num_nodes: int, out_dim: int, room: ScoringBudget) -> tuple[bool, int]:
     """Whether two layers [N, H] are held in memory, and the bytes that are left to work in."""
     both = 2 * 4 * num_nodes * out_dim
     in_memory = both <= min(room.num_bytes // 2, room.num_bytes - room.least_bytes)
     return in_memory, room.num_bytes - both * in_memory
 
 
-def scratch_bytes(config: TrainConfig, store: GraphFacts, room: Room) -> int:
+def scratch_bytes(config: TrainConfig, store: GraphFacts, room: ScoringBudget) -> int:
     """Bytes that embedding every node writes to its folder, at most at a time."""
     hidden, num_nodes = config.model.hidden, store.num_nodes
     in_memory, work = layers_within(num_nodes, hidden, room)

@@ -18,7 +18,7 @@ from hvdtma.evaluate.budget import (
     EDGES_AT_ONCE,
     NO_LIMIT,
     ROWS_AT_ONCE,
-    Room,
+    ScoringBudget,
     beside_means,
     layers_within,
 )
@@ -40,7 +40,7 @@ def embed(
     *,
     device: torch.device | None = None,
     progress: Progress | None = None,
-    room: Room = NO_LIMIT,
+    room: ScoringBudget = NO_LIMIT,
 ) -> Rows:
     """float32 [N, H] embeddings of every node, by the encoder in eval mode.
 
@@ -54,7 +54,7 @@ def embed(
     indptr_N1 = store.read("indptr")
     layers = len(encoder.layers)
     in_memory, work_bytes = layers_within(store.num_nodes, encoder.out_dim, room)
-    work = Room(work_bytes, room.folder)
+    work = ScoringBudget(work_bytes, room.folder)
     h: Rows = StoredRows(store, "feat")
     for number in range(layers):
         out: Rows
@@ -82,7 +82,7 @@ def _steps(
     store: GraphStore,
     indptr_N1: np.ndarray,
     h: Rows,
-    work: Room,
+    work: ScoringBudget,
 ) -> Iterator[Step]:
     """(start, stop, what the layer reads of their neighbours, input rows) of all nodes in order."""
     if number == 0 and encoder.first_hop:

@@ -15,7 +15,13 @@ import torch
 from hvdtma.core.errors import UserError
 from hvdtma.core.memory import give_back
 from hvdtma.core.train_config import TrainConfig
-from hvdtma.evaluate.budget import Needs, Room, most_scored, scoring_needs, too_little
+from hvdtma.evaluate.budget import (
+    MemoryRequirement,
+    ScoringBudget,
+    most_scored,
+    scoring_needs,
+    too_little,
+)
 from hvdtma.evaluate.embed import embed
 from hvdtma.evaluate.metrics import area_under_roc, class_metrics, link_metrics, ranks
 from hvdtma.evaluate.rows import StoredRows, gather
@@ -43,7 +49,7 @@ class Scorer:
         self.config, self.store = config, store
         self.device = device or torch.device("cpu")
         self.needs = scoring_needs(config, store)
-        self.room = Room.of(config, self.needs)
+        self.room = ScoringBudget.of(config, self.needs)
         self.parts = {part: self._part(part) for part in ("valid", "test")}
 
     def _part(self, part: str) -> Pairs | np.ndarray:
@@ -186,7 +192,9 @@ class Scorer:
                 step = (here.stop - start) // 2
                 if step:
                     continue
-                needs = Needs(self.needs.what, self.needs.held_bytes, error.needed_bytes)
+                needs = MemoryRequirement(
+                    self.needs.what, self.needs.held_bytes, error.needed_bytes
+                )
                 assert self.config.memory_gb is not None  # without a limit nothing is too wide
                 raise too_little(self.config.memory_gb, needs) from None
             yield made

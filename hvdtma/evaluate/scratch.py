@@ -8,7 +8,7 @@ from pathlib import Path
 from hvdtma.core.disk import refuse_full_disk
 from hvdtma.core.errors import UserError
 from hvdtma.core.train_config import TrainConfig
-from hvdtma.evaluate.budget import Room, scoring_needs, scratch_bytes
+from hvdtma.evaluate.budget import ScoringBudget, scoring_needs, scratch_bytes
 from hvdtma.graph.sizes import GraphFacts
 
 
@@ -21,7 +21,7 @@ def scoring_scratch(config: TrainConfig, store: GraphFacts) -> int:
     """Bytes that scoring writes, at most at a time; a sample is scored without any."""
     if config.evaluate.sample:
         return 0
-    return scratch_bytes(config, store, Room.of(config, scoring_needs(config, store)))
+    return scratch_bytes(config, store, ScoringBudget.of(config, scoring_needs(config, store)))
 
 
 def check_scratch(folder: Path | None, needed_bytes: int) -> None:

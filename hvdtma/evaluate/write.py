@@ -12,7 +12,7 @@ from rich.progress import Progress
 from hvdtma.core.console import console
 from hvdtma.core.errors import UserError
 from hvdtma.core.files import naming_full_disk, replacing
-from hvdtma.evaluate.embed import NO_LIMIT, Room, embed
+from hvdtma.evaluate.embed import NO_LIMIT, ScoringBudget, embed
 from hvdtma.evaluate.rows import Rows
 from hvdtma.graph.store import GraphStore
 from hvdtma.graph.stream import array_pieces
@@ -28,7 +28,7 @@ def write_embeddings(
     out: Path,
     *,
     overwrite: bool = False,
-    room: Room = NO_LIMIT,
+    room: ScoringBudget = NO_LIMIT,
 ) -> tuple[int, int]:
     """Embed every node and write `out`; returns (N, H).
 

@@ -1,4 +1,4 @@
-"""Where blocks begin: the unit of reading and of dealing. N nodes, B blocks, U units."""
+"""Where blocks begin: the unit of reading and of assigning. N nodes, B blocks, U units."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from hvdtma.storage.array_writer import CHUNK_BYTES
 
-MIN_BLOCKS = 256  # enough to deal evenly to many trainers
+MIN_BLOCKS = 256  # enough to assign evenly to many trainers
 MAX_BLOCK_NODES = 1 << 16
 SMALL_CHUNK_BYTES = 1 << 20  # smaller ones cost more to open than to read
 

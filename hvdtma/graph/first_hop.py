@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from hvdtma.core.console import progress
-from hvdtma.core.memory import Memory
+from hvdtma.core.memory import MemoryBudget
 from hvdtma.graph.blocks import rows_per_chunk
 from hvdtma.graph.csc import CSC
 from hvdtma.graph.neighbour_means import least_bytes, neighbour_means
@@ -27,13 +27,13 @@ def held_for_first_hop(num_nodes: int, itemsize: int) -> int:
     return 8 * (num_nodes + 1) + least_bytes(num_nodes, itemsize)
 
 
-def room_for_first_hop(num_nodes: int, itemsize: int, memory: Memory) -> int:
+def room_for_first_hop(num_nodes: int, itemsize: int, memory: MemoryBudget) -> int:
     """Bytes that `neighbour_means` may take; raises UserError where they are too few."""
     held_bytes = held_for_first_hop(num_nodes, itemsize)
-    return memory.left(held_bytes, "the first hop") + least_bytes(num_nodes, itemsize)
+    return memory.available(held_bytes, "the first hop") + least_bytes(num_nodes, itemsize)
 
 
-def write_first_hop(writer: StoreWriter, memory: Memory, block_nodes: int) -> None:
+def write_first_hop(writer: StoreWriter, memory: MemoryBudget, block_nodes: int) -> None:
     """Compute the first hop of the store that is being written, and write it."""
     feat, indptr, indices = (writer.written(name) for name in ("feat", "indptr", "indices"))
     num_nodes, dim = feat.shape

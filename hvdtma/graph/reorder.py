@@ -16,7 +16,7 @@ import numpy as np
 
 from hvdtma.core.console import progress, stage
 from hvdtma.core.errors import UserError
-from hvdtma.core.memory import Memory
+from hvdtma.core.memory import MemoryBudget
 from hvdtma.core.split_parts import PARTS
 from hvdtma.graph.blocks import SMALL_CHUNK_BYTES, rows_per_chunk
 from hvdtma.graph.csc import index_dtype
@@ -54,7 +54,7 @@ def write_reordered(
     store: GraphStore,
     rank_N: np.ndarray,
     block_offsets: np.ndarray,
-    memory: Memory,
+    memory: MemoryBudget,
     block_nodes: int | None = None,
 ) -> None:
     """Write the arrays of `store` with node v renamed to rank_N[v], and what it says of itself.
@@ -68,8 +68,8 @@ def write_reordered(
     """
     held_bytes = rank_N.nbytes + MARK_BYTES * store.num_nodes
     what = f"renumbering {store.num_nodes:,} nodes"
-    memory.left(held_bytes + room_to_reorder(store), what)
-    room = memory.left(held_bytes, what) * 3 // 4  # the rest is for what is read and written
+    memory.available(held_bytes + room_to_reorder(store), what)
+    room = memory.available(held_bytes, what) * 3 // 4  # the rest is for what is read and written
     _write_edges(writer, store, rank_N, room)
     for name in ("feat", "first_hop", "label"):
         if name in store:

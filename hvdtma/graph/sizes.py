@@ -42,7 +42,7 @@ class GraphFacts(Protocol):
     def num_blocks(self) -> int: ...
     @property
     def edges_inside(self) -> float:
-        """Share of edges within what a deal keeps together (super-nodes, parts)."""
+        """Share of edges within what an assignment keeps together (super-nodes, parts)."""
         ...
 
     @property
@@ -61,7 +61,7 @@ class GraphSizes:
 
     Attributes:
         arrays: optional arrays that it has: of `first_hop`, `label`.
-        num_units: what a deal deals: blocks, or whole parts.
+        num_units: what an assignment assignments: blocks, or whole parts.
         largest_unit: nodes of the largest of them.
     """
 

@@ -71,7 +71,7 @@ class GraphStore:
 
     @property
     def edges_inside(self) -> float:
-        """Share of the edges within what a deal keeps together: super-nodes, or parts."""
+        """Share of the edges within what an assignment keeps together: super-nodes, or parts."""
         order = self.attrs["order"]
         return order.get("edges_in_super_nodes", order.get("edges_in_parts", 0.0))
 

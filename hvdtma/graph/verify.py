@@ -17,7 +17,7 @@ from rich.markup import escape
 
 from hvdtma.core.console import console
 from hvdtma.core.errors import UserError
-from hvdtma.core.memory import Memory
+from hvdtma.core.memory import MemoryBudget
 from hvdtma.core.split_parts import PARTS
 from hvdtma.graph.csc import CSC
 from hvdtma.graph.first_hop import held_for_first_hop, room_for_first_hop
@@ -50,8 +50,8 @@ def verification(
 
     Raises UserError, before the first check, where these are too few.
     """
-    memory = Memory.limit(memory_gb)
-    memory.left(least_bytes(store), f"verifying {store.num_nodes:,} nodes")
+    memory = MemoryBudget.limit(memory_gb)
+    memory.available(least_bytes(store), f"verifying {store.num_nodes:,} nodes")
     damaged = False
     for name in store.array_names:
         wrong = _checksum(store, name)
@@ -104,7 +104,7 @@ def _checksum(store: GraphStore, name: str) -> str | None:
     return None if same else "differs from what was written"
 
 
-def _lengths_agree(store: GraphStore, memory: Memory) -> str | None:
+def _lengths_agree(store: GraphStore, memory: MemoryBudget) -> str | None:
     num_nodes, num_edges = store.num_nodes, store.num_edges
     for name, length in (
         ("indptr", num_nodes + 1),
@@ -120,7 +120,7 @@ def _lengths_agree(store: GraphStore, memory: Memory) -> str | None:
     return None
 
 
-def _csc_is_sound(store: GraphStore, memory: Memory) -> str | None:
+def _csc_is_sound(store: GraphStore, memory: MemoryBudget) -> str | None:
     indptr = store.read("indptr")
     if indptr[0] != 0 or indptr[-1] != store.num_edges or (indptr[1:] < indptr[:-1]).any():
         return "indptr does not count the edges"
@@ -136,7 +136,7 @@ def _csc_is_sound(store: GraphStore, memory: Memory) -> str | None:
     return None
 
 
-def _blocks_cover(store: GraphStore, memory: Memory) -> str | None:
+def _blocks_cover(store: GraphStore, memory: MemoryBudget) -> str | None:
     offsets = store.block_offsets
     if not _is_cover(offsets, store.num_nodes):
         return "blocks do not cover the nodes in order"
@@ -150,7 +150,7 @@ def _is_cover(offsets: np.ndarray, end: int) -> bool:
     return offsets[0] == 0 and offsets[-1] == end and bool((np.diff(offsets) > 0).all())
 
 
-def _numbers_are_in_range(store: GraphStore, memory: Memory) -> str | None:
+def _numbers_are_in_range(store: GraphStore, memory: MemoryBudget) -> str | None:
     ends = {"label": len(store.label_names), "edge_type": len(store.edge_type_names)}
     for name in store.array_names:
         part, _, kind = name.rpartition("/")
@@ -163,7 +163,7 @@ def _numbers_are_in_range(store: GraphStore, memory: Memory) -> str | None:
     return None
 
 
-def _ids_are_distinct(store: GraphStore, memory: Memory) -> str | None:
+def _ids_are_distinct(store: GraphStore, memory: MemoryBudget) -> str | None:
     if "node_id/values" in store:
         values = store.read("node_id/values")
         values.sort()
@@ -178,7 +178,7 @@ def _ids_are_distinct(store: GraphStore, memory: Memory) -> str | None:
     return f"{distinct} distinct ids in {num}, for {store.num_nodes} nodes"
 
 
-def _mirrored(store: GraphStore, memory: Memory) -> str | None:
+def _mirrored(store: GraphStore, memory: MemoryBudget) -> str | None:
     """By a fingerprint of all edges one way, and of all the other: equal if they are the same."""
     if not store.undirected:
         return None
@@ -227,7 +227,7 @@ def _links(store: GraphStore) -> Iterator[tuple[str, Pairs]]:
         yield part, Pairs(src, dst)
 
 
-def _no_leak(store: GraphStore, memory: Memory) -> str | None:
+def _no_leak(store: GraphStore, memory: MemoryBudget) -> str | None:
     for part, pairs in _links(store):
         leaks = linked(store, pairs.src, pairs.dst) | linked(store, pairs.dst, pairs.src)
         if leaks.any():
@@ -235,11 +235,11 @@ def _no_leak(store: GraphStore, memory: Memory) -> str | None:
     return None
 
 
-def _negatives_are_no_links(store: GraphStore, memory: Memory) -> str | None:
+def _negatives_are_no_links(store: GraphStore, memory: MemoryBudget) -> str | None:
     links = dict(_links(store))
     keys = [_keys(store, pairs.src, pairs.dst) for pairs in links.values()]
     known = np.unique(np.concatenate([np.zeros(0, np.int64), *keys]))
-    room = memory.left(LINK_BYTES * sum(map(len, links.values())), "verifying negatives")
+    room = memory.available(LINK_BYTES * sum(map(len, links.values())), "verifying negatives")
     num_pairs = min(max(room // PAIR_BYTES, LEAST_PAIRS), MOST_PAIRS)
     for part, pairs in links.items():
         if not store.held_out[part][1] or part in store.attrs.get("negatives_given", ()):
@@ -280,7 +280,7 @@ def _negatives(
         yield np.repeat(pairs.src[start : start + step], each), neg.reshape(-1)
 
 
-def _node_parts_are_disjoint(store: GraphStore, memory: Memory) -> str | None:
+def _node_parts_are_disjoint(store: GraphStore, memory: MemoryBudget) -> str | None:
     seen_N, num = np.zeros(store.num_nodes, bool), 0
     for name in (f"split/{part}/node" for part in PARTS):
         for nodes in array_pieces(store, name) if name in store else ():
@@ -290,7 +290,7 @@ def _node_parts_are_disjoint(store: GraphStore, memory: Memory) -> str | None:
     return f"{repeated} nodes are in the split more than once" if repeated else None
 
 
-def _first_hop_is_the_mean(store: GraphStore, memory: Memory) -> str | None:
+def _first_hop_is_the_mean(store: GraphStore, memory: MemoryBudget) -> str | None:
     if "first_hop" not in store:
         return None
     room = room_for_first_hop(store.num_nodes, store.feature_dtype.itemsize, memory)
@@ -305,7 +305,7 @@ def _first_hop_is_the_mean(store: GraphStore, memory: Memory) -> str | None:
     return None if gap <= rounding * largest else f"first_hop is off by up to {gap:.2g}"
 
 
-Check = Callable[[GraphStore, Memory], str | None]
+Check = Callable[[GraphStore, MemoryBudget], str | None]
 
 STRUCTURE: dict[str, Check] = {
     "arrays are as long as they say": _lengths_agree,

@@ -12,7 +12,7 @@ import numpy as np
 
 from hvdtma.graph.csc import index_dtype
 from hvdtma.graph.sort.edge_sorter import EdgeSorter, HeldOut
-from hvdtma.graph.sort.keys import Rows
+from hvdtma.graph.sort.keys import SortedRows
 from hvdtma.storage.array_writer import EDGE_CHUNK_BYTES, INDPTR_CHUNK_BYTES, ArrayWriter
 from hvdtma.storage.writer import StoreWriter
 
@@ -22,7 +22,7 @@ def write_csc(
     sorter: EdgeSorter,
     advance: Callable[[int], None],
     held_out: HeldOut | None = None,
-    look: Callable[[int, Rows], object] = lambda *_: None,
+    look: Callable[[int, SortedRows], object] = lambda *_: None,
 ) -> int:
     """Write `indptr`, `indices` and, of typed edges, `edge_type`; the number of edges E.
 

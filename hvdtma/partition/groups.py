@@ -11,7 +11,7 @@ import numpy as np
 from numba import njit
 
 from hvdtma.core.console import progress, stage
-from hvdtma.core.memory import Memory
+from hvdtma.core.memory import MemoryBudget
 from hvdtma.core.threads import in_order, num_workers
 from hvdtma.graph.csc import index_dtype
 from hvdtma.graph.sort.pieces import EDGES_PER_PIECE
@@ -30,7 +30,7 @@ def groups(
     seed: int,
     balance: str,
     clusterer: str,
-    memory: Memory,
+    memory: MemoryBudget,
     folder: Path,
 ) -> tuple[np.ndarray, str]:
     """Group int32|int64 [N] of every node, and the clusterer that made them.
@@ -47,24 +47,26 @@ def groups(
             store, num_groups, seed=seed, balance=balance, memory=memory, folder=folder
         )
         return found, "streaming"
-    memory.left(metis_needs(store), f"METIS (--clusterer streaming needs less) on {store.path}")
+    memory.available(
+        metis_needs(store), f"METIS (--clusterer streaming needs less) on {store.path}"
+    )
     with stage(f"METIS on {store.num_nodes:,} nodes, {store.num_edges:,} edges"):
         csc = store.rows(0, store.num_nodes)
         found = metis_parts(csc, num_groups, seed=seed, balance=balance)
     return found.astype(index_dtype(store.num_nodes)), "metis"
 
 
-def _takes_metis(store: GraphStore, clusterer: str, memory: Memory) -> bool:
+def _takes_metis(store: GraphStore, clusterer: str, memory: MemoryBudget) -> bool:
     return clusterer == "metis" or (clusterer == "auto" and metis_fits(store, memory))
 
 
-def least_to_group(store: GraphStore, clusterer: str, memory: Memory) -> int:
+def least_to_group(store: GraphStore, clusterer: str, memory: MemoryBudget) -> int:
     """The least bytes that the clusterer takes which `groups` would choose."""
     metis = _takes_metis(store, clusterer, memory)
     return metis_needs(store) if metis else least_to_stream(store)
 
 
-def metis_fits(store: GraphStore, memory: Memory) -> bool:
+def metis_fits(store: GraphStore, memory: MemoryBudget) -> bool:
     """Whether METIS can have the whole graph."""
     return memory.fits(metis_needs(store))
 

@@ -22,7 +22,7 @@ class Order:
     Attributes:
         nodes: permutation int32|int64 [N].
         block_offsets: int64 [B+1].
-        part_offsets: int64 [P+1] first block of each part, if whole parts are dealt.
+        part_offsets: int64 [P+1] first block of each part, if whole parts are assigned.
         block_nodes: nodes of every block (the last maybe fewer), if they are equal.
         attrs: what to say of it in the store.
     """
@@ -55,7 +55,7 @@ def super_node_order(
 
 
 def min_cut_order(part_N: np.ndarray, parts: int, block_nodes: int) -> Order:
-    """Parts 0 .. G-1 laid end to end (PSGD-PA); a deal gives whole parts."""
+    """Parts 0 .. G-1 laid end to end (PSGD-PA); an assignment gives whole parts."""
     nodes, sizes = _by_group(part_N, np.arange(parts, dtype=part_N.dtype))
     pieces = [equal_blocks(int(size), block_nodes)[:-1] for size in sizes[sizes > 0]]
     starts = np.cumsum(np.r_[0, sizes[sizes > 0]])

@@ -8,7 +8,7 @@ from pathlib import Path
 from hvdtma.core.console import stage
 from hvdtma.core.disk import refuse_full_disk
 from hvdtma.core.errors import UserError, check_seed, nearest
-from hvdtma.core.memory import Memory
+from hvdtma.core.memory import MemoryBudget
 from hvdtma.graph.blocks import sensible_block_size
 from hvdtma.graph.builder import provenance
 from hvdtma.graph.reorder import disk_to_reorder, rank_of, room_to_reorder, write_reordered
@@ -34,7 +34,7 @@ class PartitionOptions:
         method: `random` (RandomTMA), `super` (SuperTMA) or `min-cut` (PSGD-PA).
         super_nodes: clusters for `super` (None: one per 200 nodes, at most the paper's 15,000,
             at least 256 unless they would have fewer than 20 nodes).
-        parts: parts for `min-cut`; at most so many trainers can be dealt to.
+        parts: parts for `min-cut`; at most so many trainers can be assigned to.
         seed: of the clusterer and of the shuffle.
         block_nodes: nodes per block (None: as in `build`).
         clusterer: `metis`, `streaming` (edges stay on disk), or `auto`: METIS where it fits.
@@ -72,17 +72,17 @@ def partition(
     """Write `store` again at `path` in another order and open it.
 
     Args:
-        trainers: that are to be dealt to, if that is to be checked.
+        trainers: that are to be assigned to, if that is to be checked.
         memory_gb: GiB that this process may hold (None: half of what is free). The store does not
             depend on it, but for what `clusterer` `auto` chooses.
 
     Raises UserError if `path` exists (unless `overwrite`), more groups than nodes are asked for,
-    `trainers` are given and could not be dealt to, and for too little memory or disk.
+    `trainers` are given and could not be assigned to, and for too little memory or disk.
     """
     options = options or PartitionOptions()
     refuse_existing(Path(path), overwrite)
     wanted = _groups_wanted(store.num_nodes, options)
-    memory = Memory.limit(memory_gb)
+    memory = MemoryBudget.limit(memory_gb)
     _refuse_too_small(store, Path(path), options, memory)
     with StoreWriter(Path(path), overwrite) as writer:
         order = _order(store, wanted, options, memory, writer.scratch)
@@ -104,7 +104,7 @@ def partition(
 
 
 def _refuse_too_small(
-    store: GraphStore, path: Path, options: PartitionOptions, memory: Memory
+    store: GraphStore, path: Path, options: PartitionOptions, memory: MemoryBudget
 ) -> None:
     """Raises UserError if memory or disk will not do; before anything is begun."""
     held_bytes = (ORDER_BYTES if store.num_nodes < 2**31 else 2 * ORDER_BYTES) * store.num_nodes
@@ -114,7 +114,7 @@ def _refuse_too_small(
     what = f"partitioning {store.num_nodes:,} nodes and {store.num_edges:,} edges"
     if options.clusterer == "metis":
         what += " (--clusterer streaming may need less)"
-    memory.left(needed_bytes, what)
+    memory.available(needed_bytes, what)
     needed = disk_to_reorder(store)
     if options.method != "random" and options.clusterer != "metis":
         needed = max(needed, disk_to_cluster(store))
@@ -122,7 +122,7 @@ def _refuse_too_small(
 
 
 def _order(
-    store: GraphStore, wanted: int, options: PartitionOptions, memory: Memory, folder: Path
+    store: GraphStore, wanted: int, options: PartitionOptions, memory: MemoryBudget, folder: Path
 ) -> Order:
     row_bytes = store.feature_dim * store.array("feat").dtype.itemsize
     block_nodes = options.block_nodes or sensible_block_size(store.num_nodes, row_bytes)

@@ -1,4 +1,4 @@
-"""What a deal gives each trainer: sizes, edges kept, and how far it is from the whole graph.
+"""What an assignment gives each trainer: sizes, edges kept, and how far it is from the whole graph.
 
 The store is gone through in pieces; memory holds 2 bytes a node, and without labels the graph, if
 METIS can have it.
@@ -17,23 +17,23 @@ import scipy.sparse as sp
 from numba import njit
 
 from hvdtma.core.console import progress
-from hvdtma.core.memory import Memory
+from hvdtma.core.memory import MemoryBudget
 from hvdtma.core.threads import in_order, num_workers
 from hvdtma.graph.sort.pieces import EDGES_PER_PIECE
 from hvdtma.graph.store import GraphStore
 from hvdtma.graph.stream import array_pieces, edge_pieces
-from hvdtma.partition.assignment import deal
+from hvdtma.partition.assignment import assign_blocks
 from hvdtma.partition.groups import metis_fits
 from hvdtma.partition.metis import metis_parts
 
 COMMUNITIES = 32  # METIS parts that stand in for labels where there are none
-HAND_BYTES = 2  # a node: whose it is
+TRAINER_BYTES = 2  # a node: whose it is
 PIECE_BYTES = 2 << 20  # of features at once; several times so much in float64
 
 
 @dataclass(frozen=True)
-class HandStatistics:
-    """One trainer's hand of a deal.
+class TrainerStatistics:
+    """One trainer's part of an assignment.
 
     Attributes:
         nodes, edges: of the shard.
@@ -53,37 +53,37 @@ class HandStatistics:
 
 
 @dataclass(frozen=True)
-class DealStatistics:
-    """A deal: its trainers' hands, and the share of all edges that some trainer sees."""
+class AssignmentStatistics:
+    """An assignment: its trainers' parts, and the share of all edges that some trainer sees."""
 
-    hands: list[HandStatistics]
+    trainers: list[TrainerStatistics]
     edges_kept: float
     imbalance_of: str
 
 
-def deal_statistics(
+def assignment_statistics(
     store: GraphStore,
     trainers: int,
     *,
     seed: int = 0,
     number: int = 0,
     memory_gb: float | None = None,
-) -> DealStatistics:
-    """Statistics of one deal; reads the whole store once.
+) -> AssignmentStatistics:
+    """Statistics of one assignment; reads the whole store once.
 
     Without labels, and without the memory for METIS to find communities, imbalance is left out:
     it is NaN. Raises UserError if `memory_gb` GiB (None: half of what is free) are too few.
     """
-    memory = Memory.limit(memory_gb)
-    memory.left(HAND_BYTES * store.num_nodes, "describing a deal")
-    hand_N = _hand_of_nodes(store, deal(store, trainers, seed=seed, number=number))
-    into_M, kept_M = _edges(store, hand_N, trainers)
-    counts_MC, imbalance_of = _groups(store, hand_N, trainers, seed, memory)
+    memory = MemoryBudget.limit(memory_gb)
+    memory.available(TRAINER_BYTES * store.num_nodes, "describing an assignment")
+    trainer_N = _trainer_of_nodes(store, assign_blocks(store, trainers, seed=seed, number=number))
+    into_M, kept_M = _edges(store, trainer_N, trainers)
+    counts_MC, imbalance_of = _groups(store, trainer_N, trainers, seed, memory)
     distance_M = _total_variation(counts_MC)
-    gap_M = _feature_gap(store, hand_N, trainers)
-    nodes_M = np.bincount(hand_N, minlength=trainers)
-    hands = [
-        HandStatistics(
+    gap_M = _feature_gap(store, trainer_N, trainers)
+    nodes_M = np.bincount(trainer_N, minlength=trainers)
+    parts = [
+        TrainerStatistics(
             trainer=k,
             nodes=int(nodes_M[k]),
             edges=int(kept_M[k]),
@@ -93,24 +93,26 @@ def deal_statistics(
         )
         for k in range(trainers)
     ]
-    return DealStatistics(hands, float(kept_M.sum() / max(store.num_edges, 1)), imbalance_of)
+    return AssignmentStatistics(parts, float(kept_M.sum() / max(store.num_edges, 1)), imbalance_of)
 
 
-def _hand_of_nodes(store: GraphStore, hands: list[np.ndarray]) -> np.ndarray:
-    """Which trainer each node is dealt to, int16 [N]."""
-    hand_B = np.empty(store.num_blocks, np.int16)
-    for trainer, blocks in enumerate(hands):
-        hand_B[blocks] = trainer
-    return np.repeat(hand_B, np.diff(store.block_offsets))
+def _trainer_of_nodes(store: GraphStore, blocks_of: list[np.ndarray]) -> np.ndarray:
+    """Which trainer each node is assigned to, int16 [N]."""
+    trainer_B = np.empty(store.num_blocks, np.int16)
+    for trainer, blocks in enumerate(blocks_of):
+        trainer_B[blocks] = trainer
+    return np.repeat(trainer_B, np.diff(store.block_offsets))
 
 
-def _edges(store: GraphStore, hand_N: np.ndarray, trainers: int) -> tuple[np.ndarray, np.ndarray]:
+def _edges(
+    store: GraphStore, trainer_N: np.ndarray, trainers: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Edges into each trainer's nodes, and those of them that also begin there."""
     into_M, kept_M = np.zeros(trainers, np.int64), np.zeros(trainers, np.int64)
     with progress("counting edges kept", store.num_edges, "edges") as advance:
         pieces = edge_pieces(store, EDGES_PER_PIECE // 4)
         for src, dst, _ in in_order(lambda make: make(), pieces, num_workers()):
-            _count(src, dst, hand_N, into_M, kept_M)
+            _count(src, dst, trainer_N, into_M, kept_M)
             advance(len(src))
     return into_M, kept_M
 
@@ -119,18 +121,18 @@ def _edges(store: GraphStore, hand_N: np.ndarray, trainers: int) -> tuple[np.nda
 def _count(
     src_e: np.ndarray,
     dst_e: np.ndarray,
-    hand_N: np.ndarray,
+    trainer_N: np.ndarray,
     into_M: np.ndarray,
     kept_M: np.ndarray,
 ) -> None:
     for edge in range(len(src_e)):
-        hand = hand_N[dst_e[edge]]
-        into_M[hand] += 1
-        kept_M[hand] += hand_N[src_e[edge]] == hand
+        trainer = trainer_N[dst_e[edge]]
+        into_M[trainer] += 1
+        kept_M[trainer] += trainer_N[src_e[edge]] == trainer
 
 
 def _groups(
-    store: GraphStore, hand_N: np.ndarray, trainers: int, seed: int, memory: Memory
+    store: GraphStore, trainer_N: np.ndarray, trainers: int, seed: int, memory: MemoryBudget
 ) -> tuple[np.ndarray, str]:
     """Nodes of each trainer by label or community, int64 [M, C]; and which of the two."""
     if "label" in store:
@@ -145,7 +147,7 @@ def _groups(
         return np.zeros((trainers, 0)), "communities (left out: METIS needs more memory)"
     counts_MC, start = np.zeros(trainers * num_groups, np.int64), 0
     for group_n in pieces:
-        hand_n = hand_N[start : start + len(group_n)].astype(np.int64)
+        hand_n = trainer_N[start : start + len(group_n)].astype(np.int64)
         counts_MC += np.bincount(hand_n * num_groups + group_n, minlength=len(counts_MC))
         start += len(group_n)
     return counts_MC.reshape(trainers, num_groups), what
@@ -160,7 +162,7 @@ def _total_variation(counts_MC: np.ndarray) -> np.ndarray:
     return np.abs(share_MC - whole_C).sum(1) / 2
 
 
-def _feature_gap(store: GraphStore, hand_N: np.ndarray, trainers: int) -> np.ndarray:
+def _feature_gap(store: GraphStore, trainer_N: np.ndarray, trainers: int) -> np.ndarray:
     """Distances [M] between means of features."""
     total_MD = np.zeros((trainers, store.feature_dim))
     square_D = np.zeros(store.feature_dim)
@@ -168,12 +170,12 @@ def _feature_gap(store: GraphStore, hand_N: np.ndarray, trainers: int) -> np.nda
     with progress("feature means", store.num_nodes, "nodes") as advance:
         for feat_nD in array_pieces(store, "feat", PIECE_BYTES):
             feat_nD, rows = feat_nD.astype(np.float64), len(feat_nD)
-            of_hand = (np.ones(rows), (hand_N[start : start + rows], np.arange(rows)))
+            of_hand = (np.ones(rows), (trainer_N[start : start + rows], np.arange(rows)))
             total_MD += sp.csr_array(of_hand, shape=(trainers, rows)) @ feat_nD
             square_D += (feat_nD**2).sum(0)
             start += rows
             advance(rows)
-    count_M = np.bincount(hand_N, minlength=trainers)
+    count_M = np.bincount(trainer_N, minlength=trainers)
     mean_D = total_MD.sum(0) / store.num_nodes
     std_D = np.sqrt(np.maximum(square_D / store.num_nodes - mean_D**2, 1e-12))
     gap_MD = (total_MD / count_M[:, None] - mean_D) / std_D

@@ -3,7 +3,7 @@
 Akhremtsev, Sanders and Schulz, "(Semi-)External Algorithms for Graph Partitioning and Clustering"
 (ALENEX 2015, arXiv 1404.4887): label propagation under a size limit makes clusters from edges that
 are read from disk, the much smaller graph of clusters is partitioned in memory, and label
-propagation again refines the parts on the whole graph. Memory holds a few numbers a node.
+propagation again refines the parts on the whole graph. MemoryBudget holds a few numbers a node.
 
 Legend: N nodes, C clusters, G groups.
 """
@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from hvdtma.core.console import stage
-from hvdtma.core.memory import Memory
+from hvdtma.core.memory import MemoryBudget
 from hvdtma.graph.csc import CSC, index_dtype
 from hvdtma.graph.sort.edge_sorter import KEY_BYTES, EdgeSorter
 from hvdtma.graph.store import GraphStore
@@ -36,7 +36,7 @@ SHRINKING = 0.9  # a level that leaves more than this share of its nodes is not 
 
 
 @dataclass(frozen=True)
-class Task:
+class ClusterJob:
     """What to group, and within what.
 
     Attributes:
@@ -60,7 +60,13 @@ class Task:
 
 
 def streaming_groups(
-    store: GraphStore, num_groups: int, *, seed: int, balance: str, memory: Memory, folder: Path
+    store: GraphStore,
+    num_groups: int,
+    *,
+    seed: int,
+    balance: str,
+    memory: MemoryBudget,
+    folder: Path,
 ) -> np.ndarray:
     """Group int32|int64 [N] of every node, 0 .. G-1; few edges leave theirs.
 
@@ -72,9 +78,9 @@ def streaming_groups(
     if num_groups == 1:
         return np.zeros(store.num_nodes, index_dtype(store.num_nodes))
     what = f"clustering {store.num_nodes:,} nodes"
-    memory.left(least_to_stream(store), what)
-    room = memory.left(_held_bytes(store), what)
-    task = Task(store, num_groups, balance, seed, folder, room)
+    memory.available(least_to_stream(store), what)
+    room = memory.available(_held_bytes(store), what)
+    task = ClusterJob(store, num_groups, balance, seed, folder, room)
     whole = _both_ways(task)
     group_N = _grouped(task, whole)
     clusters = _of_groups(task, whole, group_N)
@@ -102,7 +108,7 @@ def disk_to_cluster(store: GraphStore) -> int:
     return edges * (KEY_BYTES + copies * row_bytes)
 
 
-def _both_ways(task: Task) -> RowGraph:
+def _both_ways(task: ClusterJob) -> RowGraph:
     """The store's own rows if it is undirected, else a copy that is."""
     if task.store.undirected:
         return StoredGraph(task.store)
@@ -111,7 +117,7 @@ def _both_ways(task: Task) -> RowGraph:
     return contracted(task.store, none, task.store.num_nodes, folder, task.room)
 
 
-def _grouped(task: Task, whole: RowGraph) -> np.ndarray:
+def _grouped(task: ClusterJob, whole: RowGraph) -> np.ndarray:
     """Groups before refinement: of clusters, as many levels as METIS needs to fit."""
     by_degree = task.balance == "edges"
     num_nodes = whole.num_nodes
@@ -144,7 +150,7 @@ def _grouped(task: Task, whole: RowGraph) -> np.ndarray:
 
 
 def _clustered(
-    task: Task, graph: RowGraph, weight_C: np.ndarray, by_degree: bool, most: int
+    task: ClusterJob, graph: RowGraph, weight_C: np.ndarray, by_degree: bool, most: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Clusters of the nodes of `graph`, numbered without gaps, and their sizes."""
     num_nodes = graph.num_nodes
@@ -157,7 +163,7 @@ def _clustered(
     return found, clusters.size_C[clusters.size_C > 0]
 
 
-def _sizes(task: Task, graph: RowGraph, by_degree: bool) -> np.ndarray:
+def _sizes(task: ClusterJob, graph: RowGraph, by_degree: bool) -> np.ndarray:
     """What each node of the whole graph weighs, int64 [N]."""
     weight_N = np.ones(graph.num_nodes, np.int64)
     if by_degree:
@@ -167,7 +173,7 @@ def _sizes(task: Task, graph: RowGraph, by_degree: bool) -> np.ndarray:
     return weight_N
 
 
-def _metis_of(task: Task, coarse: ScratchGraph, size_C: np.ndarray) -> np.ndarray:
+def _metis_of(task: ClusterJob, coarse: ScratchGraph, size_C: np.ndarray) -> np.ndarray:
     """METIS on the graph of clusters; every cluster a group where there are too few."""
     if coarse.num_nodes <= task.num_groups:
         return np.arange(coarse.num_nodes)
@@ -188,7 +194,7 @@ def _packed(size_C: np.ndarray, num_groups: int) -> np.ndarray:
     return group_C
 
 
-def _of_groups(task: Task, whole: RowGraph, group_N: np.ndarray) -> Clusters:
+def _of_groups(task: ClusterJob, whole: RowGraph, group_N: np.ndarray) -> Clusters:
     """Groups to refine: none gets above the limit, or below the half of the mean."""
     by_degree = task.balance == "edges"
     weight_N = _sizes(task, whole, by_degree)

@@ -12,7 +12,7 @@ from hvdtma.plan.plan import Plan, Stage
 
 
 def print_plan(plan: Plan) -> None:
-    """Print the stages as a table, and what the deal and the averaging give, below it."""
+    """Print the stages as a table, and what the assignment and the averaging give, below it."""
     kind = "undirected" if plan.undirected else "directed"
     where = "there already" if plan.store_exists else "to be built"
     console.print(
@@ -47,14 +47,14 @@ def _row(stage: Stage) -> list[str]:
 
 def facts(plan: Plan) -> dict[str, str]:
     """What the table does not show, as label and text."""
-    deal, averaging = plan.deal, plan.aggregation
+    assignment, averaging = plan.assignment, plan.aggregation
     told = {
-        "deal": f"{deal.trainers} trainers; each shard {deal.shard_nodes:,} nodes and "
-        f"{deal.shard_edges:,} edges, {deal.share_of_shard:.1%} of all; "
-        f"all shards keep {deal.share_kept:.1%}",
+        "assignment": f"{assignment.trainers} trainers; each shard {assignment.shard_nodes:,} nodes and "
+        f"{assignment.shard_edges:,} edges, {assignment.share_of_shard:.1%} of all; "
+        f"all shards keep {assignment.share_kept:.1%}",
         "resident": "the whole shard"
-        if deal.sets == 1
-        else f"a shard is cut into {deal.sets} sets; one has {deal.share_resident:.1%} of its "
+        if assignment.sets == 1
+        else f"a shard is cut into {assignment.sets} sets; one has {assignment.share_resident:.1%} of its "
         "edges, and two are in memory",
         "averaging": averaging_text(averaging),
         "network": f"{averaging.network.latency_s * 1e6:.3g} us, "

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from hvdtma.core.memory import Memory
+from hvdtma.core.memory import MemoryBudget
 from hvdtma.core.train_config import TrainConfig
 from hvdtma.evaluate.budget import (
-    Room,
+    ScoringBudget,
     beside_means,
     held_out_bytes,
     input_of,
@@ -38,22 +38,22 @@ from hvdtma.plan.graph import PlannedGraph
 from hvdtma.sampling.footprint import bytes_of_sets, edges_within, largest_set
 from hvdtma.sampling.reader import WORKERS
 from hvdtma.storage.array_writer import CHUNK_BYTES
-from hvdtma.train.memory import foreign_bytes, sets_within, shard_footprint, step_bytes
+from hvdtma.train.memory import remote_bytes, sets_within, shard_footprint, step_bytes
 
 
 def build_bytes(planned: PlannedGraph, sizes: GraphSizes) -> int:
     """Bytes of the stage of a build that takes most. Raises UserError for too small a limit."""
-    memory, build = Memory.limit(planned.memory_gb), planned.build_sizes
+    memory, build = MemoryBudget.limit(planned.memory_gb), planned.build_sizes
     build.check_memory(memory)
     order = build.order_bytes
     sorting = 2 * order + planned.nodes + _sorting_bytes(planned, sorting_room(planned))
-    first_hop = _first_hop_bytes(sizes, memory.beside(order))
+    first_hop = _first_hop_bytes(sizes, memory.reserve(order))
     return max(sorting, order + max(build.negatives(), build.labels(), first_hop))
 
 
 def sorting_room(planned: PlannedGraph) -> int:
     """Bytes that a build gives its sorter, as `write_edges` does."""
-    return room_for_keys(planned.build_sizes.room_to_sort(Memory.limit(planned.memory_gb)))
+    return room_for_keys(planned.build_sizes.room_to_sort(MemoryBudget.limit(planned.memory_gb)))
 
 
 def sorter_of(planned: PlannedGraph, room: int) -> EdgeSorter:
@@ -73,7 +73,7 @@ def _sorting_bytes(planned: PlannedGraph, room: int) -> int:
     return max(scattering, SORT_BYTES * in_flight + KEY_BYTES * keys * several)
 
 
-def _first_hop_bytes(sizes: GraphSizes, memory: Memory) -> int:
+def _first_hop_bytes(sizes: GraphSizes, memory: MemoryBudget) -> int:
     if "first_hop" not in sizes:
         return 0
     indptr = 8 * (sizes.num_nodes + 1)
@@ -101,7 +101,11 @@ def partition_bytes(sizes: GraphSizes, memory_gb: float | None = None) -> int:
     as far as the limit lets it.
     """
     held = (2 * _index_bytes(sizes) + 1) * sizes.num_nodes
-    room = Memory.limit(memory_gb).left(held, f"renumbering {sizes.num_nodes:,} nodes") * 3 // 4
+    room = (
+        MemoryBudget.limit(memory_gb).available(held, f"renumbering {sizes.num_nodes:,} nodes")
+        * 3
+        // 4
+    )
     rows = 2 * sizes.num_nodes * sizes.feature_dim * sizes.feature_dtype.itemsize
     return held + min(max((KEY_BYTES + SORT_BYTES) * sizes.num_edges, rows), room)
 
@@ -120,7 +124,7 @@ def train_bytes(config: TrainConfig, sizes: GraphSizes, trainers: int) -> int:
     sets = sets_of(config, sizes, trainers)
     nodes = largest_set(shard_blocks(sizes, trainers), sets)
     shard = bytes_of_sets(sizes, nodes, sets, shard_footprint(config, sizes))
-    shard += foreign_bytes(config, sizes, shard_nodes(sizes, trainers))
+    shard += remote_bytes(config, sizes, shard_nodes(sizes, trainers))
     degree = footprint_edges(sizes, nodes) / max(nodes, 1)
     if config.task.name == "links":
         degree *= 2
@@ -147,7 +151,7 @@ def footprint_edges(sizes: GraphSizes, num_nodes: float) -> float:
 def evaluate_bytes(config: TrainConfig, sizes: GraphSizes) -> int:
     """Bytes of scoring: the held-out links or nodes, and embeddings of all nodes or of a sample."""
     held = held_out_bytes(config, sizes)
-    room = Room.of(config, scoring_needs(config, sizes))
+    room = ScoringBudget.of(config, scoring_needs(config, sizes))
     if not config.evaluate.sample:
         return held + embedding_bytes(config, sizes, room)
     asked = config.evaluate.sample * nodes_of_one(config, sizes)
@@ -155,7 +159,7 @@ def evaluate_bytes(config: TrainConfig, sizes: GraphSizes) -> int:
     return held + min(needed, room.num_bytes, SAMPLED_BYTES)
 
 
-def embedding_bytes(config: TrainConfig, sizes: GraphSizes, room: Room) -> int:
+def embedding_bytes(config: TrainConfig, sizes: GraphSizes, room: ScoringBudget) -> int:
     """Bytes of `embed`, in the layer that takes most, with the graph's indptr."""
     hidden, layers = config.model.hidden, config.model.layers
     in_memory, work = layers_within(sizes.num_nodes, hidden, room)

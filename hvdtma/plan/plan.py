@@ -9,9 +9,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from hvdtma.core.errors import UserError
-from hvdtma.core.memory import Memory
+from hvdtma.core.memory import MemoryBudget
 from hvdtma.core.train_config import TrainConfig
-from hvdtma.evaluate.budget import Room, embedding_needs, scratch_bytes
+from hvdtma.evaluate.budget import ScoringBudget, embedding_needs, scratch_bytes
 from hvdtma.evaluate.scratch import scoring_scratch
 from hvdtma.graph.builder.disk import array_bytes, scratch_beside
 from hvdtma.graph.sizes import GraphSizes
@@ -51,8 +51,8 @@ class Stage:
 
 
 @dataclass(frozen=True)
-class Dealt:
-    """What a deal gives each trainer, expected.
+class AssignmentPlan:
+    """What an assignment gives each trainer, expected.
 
     Attributes:
         shard_nodes, shard_edges: of one shard.
@@ -82,7 +82,7 @@ class Plan:
     store: str
     store_exists: bool
     stages: list[Stage]
-    deal: Dealt
+    assignment: AssignmentPlan
     aggregation: Aggregating
     base: Base
     rates: Rates | None
@@ -127,7 +127,7 @@ def plan(
     folder = next(parent for parent in config.store.absolute().parents if parent.exists())
     rates = None if quick else measure_rates(config, sizes, folder)
     disk = bytes_on_disk(sizes)
-    dealt = deal_of(config, sizes, number)
+    assigned = assignment_plan(config, sizes, number)
     stages = [
         build_stage(None if built else graph, sizes, disk, base, rates),
         Stage(
@@ -137,7 +137,7 @@ def plan(
             read_bytes=disk,
             note="only for another order than random; without METIS' own memory and time",
         ),
-        train_stage(config, sizes, dealt, base, rates),
+        train_stage(config, sizes, assigned, base, rates),
         *scoring_stages(config, sizes, disk, base, rates),
     ]
     averaging = aggregating(config, sizes, number, network, rates.positives if rates else None)
@@ -150,7 +150,7 @@ def plan(
         str(config.store),
         built,
         stages,
-        dealt,
+        assigned,
         averaging,
         base,
         rates,
@@ -169,14 +169,14 @@ def sizes_for(config: TrainConfig, graph: PlannedGraph | None) -> tuple[GraphSiz
     return graph.sizes(config), False
 
 
-def deal_of(config: TrainConfig, sizes: GraphSizes, trainers: int) -> Dealt:
+def assignment_plan(config: TrainConfig, sizes: GraphSizes, trainers: int) -> AssignmentPlan:
     """What one of M trainers gets, and how much of it is in memory at once."""
     share = 1 / trainers
     edges = memory.footprint_edges(sizes, sizes.num_nodes * share)
     sets = memory.sets_of(config, sizes, trainers)
     of_set = memory.footprint_edges(sizes, sizes.num_nodes * share / sets)
     of_all = edges / max(sizes.num_edges, 1)
-    return Dealt(
+    return AssignmentPlan(
         trainers=trainers,
         shard_nodes=round(sizes.num_nodes * share),
         shard_edges=round(edges),
@@ -193,7 +193,7 @@ def build_stage(
     """Of `hvdtma build`; done if there is no graph to build."""
     if graph is None:
         return Stage("build", 0, disk_bytes=disk, done=True, note="the store is there")
-    within = Memory.limit(graph.memory_gb)
+    within = MemoryBudget.limit(graph.memory_gb)
     limit = within.num_bytes
     first_hop = sizes.num_edges * sizes.feature_dim * ("first_hop" in sizes)
     time_s = None
@@ -215,19 +215,23 @@ def build_stage(
 
 
 def train_stage(
-    config: TrainConfig, sizes: GraphSizes, dealt: Dealt, base: Base, rates: Rates | None
+    config: TrainConfig,
+    sizes: GraphSizes,
+    assigned: AssignmentPlan,
+    base: Base,
+    rates: Rates | None,
 ) -> Stage:
     """Of one trainer of `hvdtma train`; a pass over its shard's links or nodes."""
-    trainers = dealt.trainers
+    trainers = assigned.trainers
     limit = None if config.memory_gb is None else int(config.memory_gb * 2**30)
     needed = base.train + memory.train_bytes(config, sizes, trainers)
     nodes = sizes.num_nodes / trainers
     read = _read_bytes(sizes, nodes, sizes.num_edges / trainers, first_hop=config.first_hop)
-    examples = dealt.shard_edges / (1 + sizes.undirected)
+    examples = assigned.shard_edges / (1 + sizes.undirected)
     if config.task.name == "nodes":
         examples = nodes
-    if dealt.sets > 1:  # in one sweep only links within a set are met
-        examples *= dealt.sets * dealt.share_resident
+    if assigned.sets > 1:  # in one sweep only links within a set are met
+        examples *= assigned.sets * assigned.share_resident
     time_s = None
     if rates:
         time_s = read / rates.read_bytes + examples / rates.positives
@@ -247,7 +251,7 @@ def scoring_stages(
 ) -> list[Stage]:
     """Of `hvdtma evaluate` (or one scored round of the evaluator) and `hvdtma embed`."""
     limit = None if config.memory_gb is None else int(config.memory_gb * 2**30)
-    room = Room.of(config, embedding_needs(config, sizes))
+    room = ScoringBudget.of(config, embedding_needs(config, sizes))
     layer = 4 * sizes.num_nodes * config.model.hidden
     read = _read_bytes(sizes, sizes.num_nodes, sizes.num_edges, first_hop=config.first_hop)
     needed = {

@@ -14,8 +14,8 @@ def line(event: dict) -> str:
     match event:
         case {"kind": "start"}:
             return headline(event)
-        case {"kind": "deal"}:
-            return deal(event)
+        case {"kind": "assignment"}:
+            return assignment(event)
         case {"kind": "round"}:
             return (
                 f"round {event['round']}: {event['time_s']:.1f} s, loss {mean_loss(event)}, "
@@ -30,15 +30,15 @@ def line(event: dict) -> str:
     return ""
 
 
-def deal(event: dict) -> str:
+def assignment(event: dict) -> str:
     """Say what share of the edges trainers see, and what part of it at a time."""
-    hands, kept = event["trainers"], event["edges_kept"]
-    said = f"deal {event['deal']}: {kept:.1%} of edges kept"
-    sets = max(hand.get("sets", 1) for hand in hands)
+    rows, kept = event["trainers"], event["edges_kept"]
+    said = f"assignment {event['assignment']}: {kept:.1%} of edges kept"
+    sets = max(row.get("sets", 1) for row in rows)
     if sets == 1:
         return said
-    resident = sum(hand["resident_edges"] for hand in hands)
-    share = resident / max(sum(hand["edges"] for hand in hands), 1)
+    resident = sum(row["resident_edges"] for row in rows)
+    share = resident / max(sum(row["edges"] for row in rows), 1)
     return f"{said}, {kept * share:.1%} at once in resident sets of 1/{sets} of a shard"
 
 

@@ -25,23 +25,23 @@ from hvdtma.core.files import replacing, write_json
 from hvdtma.runs.versions import FORMAT, versions
 
 LOOK_S = 0.2
-HOLD_S = 2.0  # for whom another process, about to end, may still hold the run
+HOLD_S = 2.0  # for whom another process, about to end, may still lock the run
 OUTLIVED_S = 120.0  # a lost machine's lock may last so long (NFS); its job goes on elsewhere
 
 
-class Beginning(Enum):
+class StartMode(Enum):
     """What to do with the config's run folder."""
 
     NEW = auto()
     """Make it; an error if it is there."""
-    ANEW = auto()
+    OVERWRITE = auto()
     """Replace the run that is there."""
     RESUME = auto()
     """Go on from its newest checkpoint; an error if there is none."""
-    EITHER = auto()
+    AUTO = auto()
     """Go on with a run that was begun, be it without a checkpoint yet; else make it."""
-    OVER = auto()
-    """Nothing: the run was trained and scored to the end. What `EITHER` may come to."""
+    DONE = auto()
+    """Nothing: the run was trained and scored to the end. What `AUTO` may come to."""
 
 
 class Folder:
@@ -59,7 +59,7 @@ class Folder:
         self.summary = self.path / "summary.json"
         self.versions = self.path / "versions.json"
         self.config_file = self.path / "config.yaml"
-        self.lock = self.path.with_name(f".{self.path.name}.lock")
+        self.lock_file = self.path.with_name(f".{self.path.name}.lock")
         self._held: IO | None = None
 
     def check_there(self) -> None:
@@ -79,21 +79,21 @@ class Folder:
         yield beside
         beside.replace(self.path)
 
-    def hold(self, timeout_s: float = 0.0) -> None:
-        """Keep other processes from training this run until `let_go`, or until this one ends.
+    def lock(self, timeout_s: float = 0.0) -> None:
+        """Keep other processes from training this run until `unlock`, or until this one ends.
 
         Raises UserError if another one trains it, `timeout_s` long.
         """
         if self._held is not None:
             return
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        file, deadline = self.lock.open("a"), time.monotonic() + timeout_s
+        file, deadline = self.lock_file.open("a"), time.monotonic() + timeout_s
         try:
             while not _locked(file):
                 if time.monotonic() > deadline:
                     raise UserError(
                         f"{self.path} is being trained by another process, which holds "
-                        f"{self.lock}; wait for it, or give run=ANOTHER"
+                        f"{self.lock_file}; wait for it, or give run=ANOTHER"
                     )
                 time.sleep(LOOK_S)
         except BaseException:
@@ -101,18 +101,18 @@ class Folder:
             raise
         self._held = file
 
-    def hold_for(self, beginning: Beginning) -> None:
-        """Hold it to begin, with the patience that this asks for; raises as `hold`."""
-        if beginning is not Beginning.EITHER:
-            self.hold(HOLD_S)
+    def lock_for(self, mode: StartMode) -> None:
+        """Hold it to begin, with the patience that this asks for; raises as `lock`."""
+        if mode is not StartMode.AUTO:
+            self.lock(HOLD_S)
             return
         try:
-            self.hold(HOLD_S)
+            self.lock(HOLD_S)
         except UserError as held:
             console.print(f"[yellow]{held}; waiting up to {OUTLIVED_S:g} s", soft_wrap=True)
-            self.hold(OUTLIVED_S)
+            self.lock(OUTLIVED_S)
 
-    def let_go(self) -> None:
+    def unlock(self) -> None:
         """Let other processes train this run."""
         if self._held is not None:
             self._held.close()

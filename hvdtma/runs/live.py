@@ -72,7 +72,7 @@ class LiveView:
             self._live.stop()
             self._live = None
 
-    def recall(self, event: dict) -> None:
+    def replay(self, event: dict) -> None:
         """Take an event that was shown before, of a run that goes on."""
         match event:
             case {"kind": "start"}:
@@ -86,7 +86,7 @@ class LiveView:
 
     def update(self, event: dict) -> None:
         """Take an event of metrics.jsonl; kinds that are not shown are passed over."""
-        self.recall(event)
+        self.replay(event)
         if self._live is None and (line := event_text.line(event)):
             best = " (best)" if event is self._best else ""
             self._console.print(line + best, markup=False, soft_wrap=True)

@@ -10,29 +10,29 @@ from hvdtma.core.config import Component, load_as
 from hvdtma.core.errors import TrainerError, UserError
 from hvdtma.core.launcher import launched_as
 from hvdtma.core.train_config import TrainConfig
-from hvdtma.runs.folder import Beginning, Folder
+from hvdtma.runs.folder import Folder, StartMode
 from hvdtma.runs.run_folder import RunFolder
 
 C = TypeVar("C", bound=Component)
 
 
-class Wanted(NamedTuple, Generic[C]):
+class RunRequest(NamedTuple, Generic[C]):
     """A run to train, and what to do with its folder."""
 
     config: C
-    beginning: Beginning
+    mode: StartMode
 
 
-def what_to_train(
+def train_request(
     config: Path | None,
     overrides: list[str] | None,
     *,
     resume: Path | None = None,
     or_resume: bool = False,
     overwrite: bool = False,
-) -> Wanted[TrainConfig]:
-    """The run that is asked for; see `wanted`."""
-    return wanted(
+) -> RunRequest[TrainConfig]:
+    """The run that is asked for; see `run_request`."""
+    return run_request(
         TrainConfig,
         RunFolder,
         config,
@@ -43,7 +43,7 @@ def what_to_train(
     )
 
 
-def wanted(
+def run_request(
     kind: type[C],
     folder: type[Folder],
     config: Path | None,
@@ -52,7 +52,7 @@ def wanted(
     resume: Path | None,
     or_resume: bool,
     overwrite: bool,
-) -> Wanted[C]:
+) -> RunRequest[C]:
     """The run that is asked for, of any kind.
 
     With `resume`, the config is the run's own unless another is given, and overrides go on top.
@@ -68,13 +68,13 @@ def wanted(
             there.check_there()
             config = there.config_file
         asked = load_as(kind, config, [*(overrides or []), f"run={resume}"])
-        return Wanted(asked, Beginning.RESUME)
+        return RunRequest(asked, StartMode.RESUME)
     if config is None:
         raise UserError("give a config, or --resume RUN; examples are in configs/")
     loaded = load_as(kind, config, overrides)
     if or_resume:
-        return Wanted(loaded, Beginning.EITHER)
-    return Wanted(loaded, Beginning.ANEW if overwrite else Beginning.NEW)
+        return RunRequest(loaded, StartMode.AUTO)
+    return RunRequest(loaded, StartMode.OVERWRITE if overwrite else StartMode.NEW)
 
 
 def check_here(resume: Path | None, config: Path | None) -> None:

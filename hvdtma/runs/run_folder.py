@@ -63,7 +63,7 @@ class RunFolder(Folder):
         run.check_there()
         return run
 
-    def rewind(self, config: TrainConfig, rounds_done: int, deal: int) -> None:
+    def rewind(self, config: TrainConfig, rounds_done: int, assignment: int) -> None:
         """Forget what came after a checkpoint, and take on the config to go on with."""
         dump_config(config.resolved, self.config_file)
         for left in (self.done, self.summary):
@@ -72,7 +72,7 @@ class RunFolder(Folder):
             if int(path.stem) > rounds_done:
                 path.unlink()
         for path in (self.metrics, self.scores):
-            keep_lines(path, lambda event: _is_before(event, rounds_done, deal))
+            keep_lines(path, lambda event: _is_before(event, rounds_done, assignment))
 
     def config(self) -> TrainConfig:
         return load_config(self.config_file)
@@ -127,10 +127,10 @@ def _graph_of(store: GraphStore) -> dict:
     }
 
 
-def _is_before(event: dict, rounds_done: int, deal: int) -> bool:
+def _is_before(event: dict, rounds_done: int, assignment: int) -> bool:
     """Whether an event was logged before a checkpoint."""
-    if event["kind"] == "deal":
-        return event["deal"] < deal  # this one is announced again
+    if event["kind"] == "assignment":
+        return event["assignment"] < assignment  # this one is announced again
     if event.get("part") == "test":
         return False
     return event["kind"] not in PASSING and event.get("round", 0) <= rounds_done

@@ -14,7 +14,7 @@ from hvdtma.graph.csc import CSC, index_dtype
 from hvdtma.sampling.reader import BlockReader, Range, windows
 
 CELLS_PER_BLOCK = 4  # of the table that finds a node's block in a step or two
-ELSEWHERE = -2  # a block of the trainer's hand that is not in this resident set
+ELSEWHERE = -2  # a block of the trainer's assigned that is not in this resident set
 
 
 class _Rows(NamedTuple):
@@ -37,12 +37,12 @@ class _Kept(NamedTuple):
 
 
 def induced_graph(
-    reader: BlockReader, blocks: np.ndarray, ranges: list[Range], hand: np.ndarray | None = None
+    reader: BlockReader, blocks: np.ndarray, ranges: list[Range], assigned: np.ndarray | None = None
 ) -> tuple[CSC, np.ndarray, int]:
     """The edges between the blocks' nodes, and how many more there would be.
 
     Returns these edges in local numbers, the nodes' in-degree in the whole graph int32 [n], and
-    the number of edges into them from any block of `hand` (None: it is `blocks`).
+    the number of edges into them from any block of `assigned` (None: it is `blocks`).
 
     `ranges` are the blocks' nodes. Blocks keep their order, so local numbers ascend within a row
     as the store's do.
@@ -51,8 +51,8 @@ def induced_graph(
     degree_n, first_edges = degrees(reader, ranges)
     ends = np.cumsum([stop - start for start, stop in ranges])
     local_B = np.full(store.num_blocks, -1, np.int64)  # where each of the blocks begins locally
-    if hand is not None:
-        local_B[hand] = ELSEWHERE
+    if assigned is not None:
+        local_B[assigned] = ELSEWHERE
     local_B[blocks] = np.r_[0, ends[:-1]]
     rows = [
         _Rows(first, first + int(degree_n[begin:end].sum(dtype=np.int64)), begin, end)

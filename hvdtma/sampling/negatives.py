@@ -27,7 +27,7 @@ def local(
     return _uniform(shard, src_B, num_negatives, shard.num_own, rng)
 
 
-def over_all(
+def global_uniform(
     shard: Shard, src_B: np.ndarray, dst_B: np.ndarray, num_negatives: int, rng: np.random.Generator
 ) -> Negatives:
     """K destinations per positive, uniform over all nodes of the graph.
@@ -60,7 +60,7 @@ def in_batch(
 
 NEGATIVES: dict[str, Callable[..., Negatives]] = {
     "local": local,
-    "global": over_all,
+    "global": global_uniform,
     "joint": joint,
     "in-batch": in_batch,
 }

@@ -1,6 +1,6 @@
 """A shard that does not fit in memory: one resident set after the other.
 
-A sweep deals the shard's blocks out into equal sets, seeded; every block is in one set of a sweep,
+A sweep assignments the shard's blocks out into equal sets, seeded; every block is in one set of a sweep,
 and from sweep to sweep any two blocks meet sooner or later. While one set is trained on, a thread
 reads the next.
 """
@@ -73,41 +73,41 @@ class ResidentSets:
             self._reading = None
 
 
-class HandSize(NamedTuple):
-    """How much a trainer was dealt, all its resident sets together."""
+class ShardSize(NamedTuple):
+    """How much a trainer was assigned, all its resident sets together."""
 
     num_nodes: int
     num_edges: int
     num_train_nodes: int
 
 
-class HandCount:
-    """Counts a hand of `num_nodes` nodes by the resident sets that are taken of it.
+class ShardCounter:
+    """Counts a shard of `num_nodes` nodes by the resident sets that are taken of it.
 
     It is exact when a sweep is over. Until then what was counted is scaled up by nodes: a set is a
-    random choice of the hand's blocks.
+    random choice of the shard's blocks.
     """
 
     def __init__(self, num_nodes: int):
         self.num_nodes = num_nodes
-        self.counted = HandSize(0, 0, 0)
+        self.counted = ShardSize(0, 0, 0)
 
     def add(self, shard: Shard) -> None:
         """Count a set; those after the first sweep bring nothing new."""
         if self.counted.num_nodes < self.num_nodes:
             nodes, edges, train_nodes = self.counted
-            self.counted = HandSize(
+            self.counted = ShardSize(
                 nodes + shard.num_own,
-                edges + shard.hand_edges,
+                edges + shard.assigned_edges,
                 train_nodes + shard.num_train_nodes,
             )
 
     @property
-    def size(self) -> HandSize:
-        """The whole hand, as far as it is known."""
+    def size(self) -> ShardSize:
+        """The whole shard, as far as it is known."""
         nodes, edges, train_nodes = self.counted
         scale = self.num_nodes / max(nodes, 1)
-        return HandSize(self.num_nodes, round(scale * edges), round(scale * train_nodes))
+        return ShardSize(self.num_nodes, round(scale * edges), round(scale * train_nodes))
 
 
 def block_sets(blocks: np.ndarray, num_sets: int, stream: list[int]) -> Iterator[np.ndarray]:

@@ -36,7 +36,7 @@ class Shard:
             nodes, without edges, that only serve as global negatives.
         label: int64 [n], -1 where unknown, or None.
         train_nodes: int64 local numbers of the labelled training nodes.
-        hand_edges: edges into these nodes from all that the trainer was dealt: those of `csc`, and
+        assigned_edges: edges into these nodes from all that the trainer was assigned: those of `csc`, and
             those that begin in another resident set.
     """
 
@@ -47,7 +47,7 @@ class Shard:
     num_own: int
     label: torch.Tensor | None
     train_nodes: np.ndarray
-    hand_edges: int
+    assigned_edges: int
 
     @property
     def num_nodes(self) -> int:
@@ -85,37 +85,37 @@ def load_shard(
     store: GraphStore | BlockReader,
     blocks: np.ndarray,
     *,
-    hand: np.ndarray | None = None,
+    assigned: np.ndarray | None = None,
     first_hop: bool = False,
     labels: bool = False,
-    foreign: bool = False,
+    remote: bool = False,
 ) -> Shard:
     """Read the shard of `blocks` (int64, ascending), whole ranges in id order.
 
     Args:
         store: or a reader of it, which counts.
-        hand: all blocks dealt to the trainer, where `blocks` are a resident set of them.
+        assigned: all blocks assigned to the trainer, where `blocks` are a resident set of them.
         first_hop: read the stored first hop too.
         labels: read labels, and which nodes are trained on.
-        foreign: read the features of all other nodes as well, for global negatives.
+        remote: read the features of all other nodes as well, for global negatives.
     """
     reader = store if isinstance(store, BlockReader) else BlockReader(store)
     store = reader.store
     own = _ranges(store, blocks)
-    others = _ranges(store, np.setdiff1d(np.arange(store.num_blocks), blocks)) if foreign else []
+    others = _ranges(store, np.setdiff1d(np.arange(store.num_blocks), blocks)) if remote else []
     everything = sorted(own + others)
     nodes = _nodes(own + others)
 
     def rows(name: str) -> torch.Tensor:
         values = reader.rows(name, everything)
-        return torch.from_numpy(values if not foreign else values[nodes])
+        return torch.from_numpy(values if not remote else values[nodes])
 
     with ThreadPoolExecutor(1) as beside:  # edges want the processor, rows the disk
         names = ["feat", *["first_hop"] * first_hop, *["label"] * labels]
         reading = {name: beside.submit(rows, name) for name in names}
-        csc, degree_n, hand_edges = induced_graph(reader, blocks, own, hand)
+        csc, degree_n, assigned_edges = induced_graph(reader, blocks, own, assigned)
         found = {name: future.result() for name, future in reading.items()}
-    if foreign:
+    if remote:
         csc.indptr = np.append(csc.indptr, np.full(len(nodes) - csc.num_nodes, csc.num_edges))
         degree_n = np.append(degree_n, degrees(reader, others)[0])
     hop = FirstHop(found["first_hop"], torch.from_numpy(degree_n).float()) if first_hop else None
@@ -127,7 +127,7 @@ def load_shard(
         num_own=sum(stop - start for start, stop in own),
         label=found.get("label"),
         train_nodes=_train_nodes(reader, blocks if labels else blocks[:0]),
-        hand_edges=hand_edges,
+        assigned_edges=assigned_edges,
     )
 
 

@@ -41,7 +41,7 @@ class Layout:
         names: of the columns; `1`, `2`, ... where there is no header.
         first_row: the fields of the first row of data, empty where there is none.
         has_header: whether the names are from the file.
-        doubtful: whether the first row of data may as well be a header of unusual names.
+        header_unsure: whether the first row of data may as well be a header of unusual names.
     """
 
     skip_lines: int
@@ -49,7 +49,7 @@ class Layout:
     names: list[str]
     first_row: list[str]
     has_header: bool
-    doubtful: bool = False
+    header_unsure: bool = False
 
 
 def find_layout(
@@ -89,8 +89,8 @@ def find_layout(
     if header == "yes" or (header == "auto" and looks_so):
         return Layout(num_comments + header_lines, delimiter, first, second, True)
     numbers = [str(number) for number in range(1, len(first) + 1)]
-    doubtful = header == "auto" and not any(map(is_integer, first[:id_fields]))
-    return Layout(num_comments, delimiter, numbers, first, False, doubtful)
+    header_unsure = header == "auto" and not any(map(is_integer, first[:id_fields]))
+    return Layout(num_comments, delimiter, numbers, first, False, header_unsure)
 
 
 def usual_columns(names: list[str]) -> tuple[int, int] | None:

@@ -24,7 +24,7 @@ _DIGITS = re.compile(r"\s*-?[0-9]+\s*", re.ASCII)
 
 
 @dataclass(frozen=True)
-class Wanted:
+class ColumnRequest:
     """One column to read: its position, whether it holds integers, and whether it may be empty."""
 
     position: int
@@ -33,7 +33,7 @@ class Wanted:
 
 
 def row_pieces(
-    path: Path, layout: Layout, wanted: list[Wanted], *, multiline: bool = False
+    path: Path, layout: Layout, wanted: list[ColumnRequest], *, multiline: bool = False
 ) -> Iterator[list[Column]]:
     """The wanted columns, int64 or large_string in the order asked for, some rows at a time.
 
@@ -59,7 +59,7 @@ def row_pieces(
 
 
 def _batches(
-    path: Path, layout: Layout, wanted: list[Wanted], multiline: bool
+    path: Path, layout: Layout, wanted: list[ColumnRequest], multiline: bool
 ) -> Iterator[pa.RecordBatch]:
     """What Arrow makes of a file, a block of text at a time; it reads up to 32 blocks ahead."""
     names = [str(number) for number in range(len(layout.names))]
@@ -90,7 +90,7 @@ def _is_gzip(path: Path) -> bool:
     return path.suffix.lower() == ".gz"
 
 
-def _first_bad_line(path: Path, layout: Layout, wanted: list[Wanted], why: str) -> UserError:
+def _first_bad_line(path: Path, layout: Layout, wanted: list[ColumnRequest], why: str) -> UserError:
     """Read again, slowly, to say which line it was."""
     with open_text(path) as lines:
         rows = csv.reader(
@@ -110,7 +110,7 @@ def _first_bad_line(path: Path, layout: Layout, wanted: list[Wanted], why: str) 
     return UserError(f"'{path}' cannot be read: {why}")
 
 
-def _problem(row: list[str], layout: Layout, wanted: list[Wanted]) -> str | None:
+def _problem(row: list[str], layout: Layout, wanted: list[ColumnRequest]) -> str | None:
     if not row:
         return None
     if len(row) != len(layout.names):

@@ -30,13 +30,13 @@ class LinkBatch:
     """Positives, negatives, and what surrounds them.
 
     Attributes:
-        around: the neighbourhood of the S distinct nodes.
+        neighbourhood: the neighbourhood of the S distinct nodes.
         src, dst: int64 [B] positives, as positions among the seeds.
         neg_row: int64 [Q] whose source a negative belongs to; neg_dst: its seed position.
         edge_type: int64 [B], or None.
     """
 
-    around: Neighbourhood
+    neighbourhood: Neighbourhood
     src: torch.Tensor
     dst: torch.Tensor
     neg_row: torch.Tensor
@@ -101,7 +101,7 @@ class LinkTask:
         self.fanouts = sampled_fanouts(config)
         self.undirected = store.undirected
         self.num_types = len(store.edge_type_names)
-        self.needs_foreign = config.task.negatives == "global"
+        self.needs_remote = config.task.negatives == "global"
 
     def make_head(self, dim: int) -> nn.Module:
         return make_decoder(self.task.decoder, dim, self.num_types)
@@ -138,7 +138,7 @@ class LinkTask:
         draw = NEGATIVES[self.task.negatives]
         neg_row, neg_node = draw(shard, src, dst, self.task.num_negatives, rng)
         seeds, position = np.unique(np.concatenate([src, dst, neg_node]), return_inverse=True)
-        around = sample_neighbourhood(
+        neighbourhood = sample_neighbourhood(
             shard,
             torch.from_numpy(seeds),
             self.fanouts,
@@ -147,7 +147,7 @@ class LinkTask:
         )
         src_at, dst_at, neg_at = np.split(position, [len(src), 2 * len(src)])
         return LinkBatch(
-            around,
+            neighbourhood,
             torch.from_numpy(src_at),
             torch.from_numpy(dst_at),
             torch.from_numpy(neg_row),
@@ -157,7 +157,9 @@ class LinkTask:
 
     def loss(self, model: Model, batch: LinkBatch) -> torch.Tensor:
         """Mean over positives plus mean over negatives, halved: both weigh the same."""
-        h_SH = model.encoder(batch.around.blocks, batch.around.x, batch.around.hop)
+        h_SH = model.encoder(
+            batch.neighbourhood.blocks, batch.neighbourhood.x, batch.neighbourhood.hop
+        )
         positive_B = model.head(h_SH[batch.src], h_SH[batch.dst], batch.edge_type)
         types_Q = None if batch.edge_type is None else batch.edge_type[batch.neg_row]
         negative_Q = model.head(h_SH[batch.src[batch.neg_row]], h_SH[batch.neg_dst], types_Q)

@@ -26,7 +26,7 @@ from hvdtma.tasks.task import Holding, Model, sampled_fanouts
 class NodeBatch:
     """B labelled nodes and what surrounds them; label int64 [B]."""
 
-    around: Neighbourhood
+    neighbourhood: Neighbourhood
     label: torch.Tensor
 
     @property
@@ -34,13 +34,13 @@ class NodeBatch:
         return len(self.label)
 
     def to(self, device: torch.device) -> NodeBatch:
-        return NodeBatch(self.around.to(device), self.label.to(device))
+        return NodeBatch(self.neighbourhood.to(device), self.label.to(device))
 
 
 class NodeTask:
     """Node classification on one store; raises UserError if it has no labels."""
 
-    needs_foreign = False
+    needs_remote = False
     needs_labels = True
 
     def __init__(self, config: TrainConfig, store: GraphFacts):
@@ -77,12 +77,14 @@ class NodeTask:
             alone=False,  # batch norm has no variance of one
         ):
             rng, nodes = np.random.default_rng([*stream, 1, step]), torch.from_numpy(chosen)
-            around = sample_neighbourhood(
+            neighbourhood = sample_neighbourhood(
                 shard, nodes, self.fanouts, random_seed=int(rng.integers(1 << 31))
             )
-            yield NodeBatch(around, labels[nodes])
+            yield NodeBatch(neighbourhood, labels[nodes])
 
     def loss(self, model: Model, batch: NodeBatch) -> torch.Tensor:
         """Mean cross-entropy."""
-        h_BH = model.encoder(batch.around.blocks, batch.around.x, batch.around.hop)
+        h_BH = model.encoder(
+            batch.neighbourhood.blocks, batch.neighbourhood.x, batch.neighbourhood.hop
+        )
         return cross_entropy(model.head(h_BH), batch.label)

@@ -33,7 +33,7 @@ class Model(nn.Module):
 
 
 class Holding(Protocol):
-    """How much there is to train on: of a `Shard`, or of a hand (`HandSize`)."""
+    """How much there is to train on: of a `Shard`, or of an assigned part (`ShardSize`)."""
 
     @property
     def num_edges(self) -> int: ...
@@ -44,7 +44,7 @@ class Holding(Protocol):
 class Task(Protocol):
     """A learning task on one store."""
 
-    needs_foreign: bool
+    needs_remote: bool
     """Whether its batches use nodes of other trainers."""
     needs_labels: bool
     """Whether its batches use labels."""

@@ -22,15 +22,15 @@ from safetensors.torch import load, save
 
 from hvdtma.aggregate import Aggregation, TimedAveraging
 from hvdtma.aggregate.optimizer_state import optimizer_tensors, restore_optimizer
-from hvdtma.aggregate.state import Progress, Standing
-from hvdtma.comm.communicator import everywhere, on_root
+from hvdtma.aggregate.state import GlobalState, RankState
+from hvdtma.comm.communicator import run_on_all, run_on_rank0
 from hvdtma.core.console import console
 from hvdtma.core.errors import UserError
 from hvdtma.core.files import finite, replacing, sync_folder, write_through
 from hvdtma.core.train_config import TrainConfig, parse_config
 from hvdtma.runs.run_folder import RunFolder, round_of
-from hvdtma.sampling.resident import HandSize
-from hvdtma.train.trainer import SetPlace, Trainer
+from hvdtma.sampling.resident import ShardSize
+from hvdtma.train.trainer import ShardProgress, Trainer
 
 VERSION = 1
 MANIFEST, SHARED, BEST = "checkpoint.json", "shared.safetensors", "best.safetensors"
@@ -42,10 +42,13 @@ def write_checkpoint(run: RunFolder, trainer: Trainer, averaging: TimedAveraging
     Raises UserError on every trainer if one of them cannot write.
     """
     comm = averaging.comm
-    beside, path = on_root(comm, lambda: _new_folder(run))
-    standing = Standing.of(averaging)
-    own = everywhere(comm, lambda: _write_own(beside, trainer, averaging))
-    files, seated = dict(comm.gather(own)), comm.gather(trainer.seat)
+    beside, path = run_on_rank0(comm, lambda: _new_folder(run))
+    standing = GlobalState.of(averaging)
+    own = run_on_all(comm, lambda: _write_own(beside, trainer, averaging))
+    files, shard_indices = (
+        dict(comm.all_gather_object(own)),
+        comm.all_gather_object(trainer.shard_index),
+    )
 
     def finish() -> None:
         files[SHARED] = _write(beside / SHARED, _shared_tensors(standing), {})
@@ -57,12 +60,12 @@ def write_checkpoint(run: RunFolder, trainer: Trainer, averaging: TimedAveraging
             "version": VERSION,
             "config": trainer.config.resolved.model_dump(mode="json"),
             "trainers": comm.size,
-            "seats": trainer.seats,
-            "seated": seated,
-            "moving": trainer.move is not None,
+            "num_shards": trainer.num_shards,
+            "shard_indices": shard_indices,
+            "reassigning": trainer.next_shard is not None,
             "stopped": int(averaging.stopped),
-            "deal": trainer.deal,
-            "dealt_at": trainer.dealt_at,
+            "assignment": trainer.assignment,
+            "assigned_at": trainer.assigned_at,
             "rounds_done": standing.rounds_done,
             "next_grid": standing.next_grid,
             "clock_s": standing.clock_s,
@@ -77,7 +80,7 @@ def write_checkpoint(run: RunFolder, trainer: Trainer, averaging: TimedAveraging
         for old in folders(run)[: -trainer.config.checkpoint.keep]:
             shutil.rmtree(old)
 
-    on_root(comm, finish)
+    run_on_rank0(comm, finish)
 
 
 def folders(run: RunFolder) -> list[Path]:
@@ -97,14 +100,14 @@ def _new_folder(run: RunFolder) -> tuple[Path, Path]:
 
 def _write_own(folder: Path, trainer: Trainer, averaging: TimedAveraging) -> tuple[str, str]:
     """This trainer's file: its name and its digest."""
-    progress, place = Progress.of(averaging), trainer.place
+    progress, shard_progress = RankState.of(averaging), trainer.shard_progress
     tensors, numbers = optimizer_tensors(trainer.optimizer)
     tensors |= {"local": progress.local_P, "random.cpu": torch.get_rng_state()}
     if trainer.device.type == "cuda":
         tensors["random.cuda"] = torch.cuda.get_rng_state()
     facts = {
-        "seat": trainer.seat,
-        "place": place._asdict(),
+        "shard_index": trainer.shard_index,
+        "shard_progress": shard_progress._asdict(),
         "progress": {k: v for k, v in vars(progress).items() if k != "local_P"},
         "weight": averaging.weight,
         "wait_for_data_s": trainer.wait_for_data_s,
@@ -114,7 +117,7 @@ def _write_own(folder: Path, trainer: Trainer, averaging: TimedAveraging) -> tup
     return name, _write(folder / name, tensors, {"facts": json.dumps(facts)})
 
 
-def _shared_tensors(standing: Standing) -> dict[str, torch.Tensor]:
+def _shared_tensors(standing: GlobalState) -> dict[str, torch.Tensor]:
     tensors = {"theta": standing.theta_P}
     if standing.velocity_P is not None:
         tensors["velocity"] = standing.velocity_P
@@ -148,26 +151,26 @@ class Checkpoint:
     def trainers(self) -> int:
         return self.facts["trainers"]
 
-    def standing(self) -> Standing:
+    def standing(self) -> GlobalState:
         """Where all trainers stood."""
         tensors = load((self.path / SHARED).read_bytes())
         last = self.facts["last"]
         names = ("rounds_done", "next_grid", "clock_s", "elapsed_s")
-        return Standing(
+        return GlobalState(
             tensors["theta"],
             tensors.get("velocity"),
             **{name: self.facts[name] for name in names},
             last=last and Aggregation(**last),
         )
 
-    def own(self, rank: int) -> Own:
+    def own(self, rank: int) -> RankCheckpoint:
         """What a trainer of the time had of its own."""
         content = (self.path / f"trainer_{rank:03d}.safetensors").read_bytes()
         length = int.from_bytes(content[:8], "little")
         header = json.loads(content[8 : 8 + length])
-        return Own(load(content), json.loads(header["__metadata__"]["facts"]))
+        return RankCheckpoint(load(content), json.loads(header["__metadata__"]["facts"]))
 
-    def averaged(self, standing: Standing) -> Standing:
+    def averaged(self, standing: GlobalState) -> GlobalState:
         """Where all stand once the round that was cut short is averaged as far as it came."""
         own = [self.own(rank) for rank in range(self.trainers)]
         weight = {k: o.facts["weight"] * (o.progress.steps > 0) for k, o in enumerate(own)}
@@ -179,20 +182,20 @@ class Checkpoint:
 
 
 @dataclass(frozen=True)
-class Own:
+class RankCheckpoint:
     """One trainer's part of a checkpoint."""
 
     tensors: dict[str, torch.Tensor]
     facts: dict
 
     @property
-    def place(self) -> SetPlace:
-        taken, steps, counted = self.facts["place"].values()
-        return SetPlace(taken, steps, HandSize(*counted))
+    def shard_progress(self) -> ShardProgress:
+        taken, steps, counted = self.facts["shard_progress"].values()
+        return ShardProgress(taken, steps, ShardSize(*counted))
 
     @property
-    def progress(self) -> Progress:
-        return Progress(self.tensors["local"], **self.facts["progress"])
+    def progress(self) -> RankState:
+        return RankState(self.tensors["local"], **self.facts["progress"])
 
     def restore_optimizer(self, optimizer: torch.optim.Optimizer) -> None:
         restore_optimizer(optimizer, self.tensors, self.facts["optimizer"])

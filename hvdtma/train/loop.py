@@ -5,76 +5,78 @@ from __future__ import annotations
 from functools import partial
 
 from hvdtma.aggregate import Aggregation, TimedAveraging
-from hvdtma.comm.communicator import NewcomersWait, everywhere
+from hvdtma.comm.communicator import NewcomersWait, run_on_all
 from hvdtma.core.errors import TrainerError, UserError
-from hvdtma.train.trainer import Trainer, hand_weight
+from hvdtma.train.trainer import Trainer, trainer_weight
 
 
-class Watch:
+class Callback:
     """What is told how training goes. This one does not care; trainer 0's is the recorder."""
 
-    def deal(self, averaging: TimedAveraging, number: int, hands: list[dict]) -> None:
-        """A deal was taken; what each trainer has of it."""
+    def on_assignment(self, averaging: TimedAveraging, number: int, trainers: list[dict]) -> None:
+        """An assignment was taken; what each trainer has of it."""
 
-    def step(self, averaging: TimedAveraging) -> None:
+    def on_step(self, averaging: TimedAveraging) -> None:
         """An optimiser step was taken."""
 
-    def rest(self) -> None:
+    def on_pause(self) -> None:
         """No step for a while: the trainer reads, or waits for the others."""
 
-    def round(self, outcome: Aggregation) -> bool:
+    def on_round(self, outcome: Aggregation) -> bool:
         """An aggregation was made; whether to stop early."""
         return False
 
 
-def train_rounds(trainer: Trainer, averaging: TimedAveraging, watch: Watch) -> None:
+def train_rounds(trainer: Trainer, averaging: TimedAveraging, callback: Callback) -> None:
     """Train until the averaging says stop (docs/method.md).
 
     Raises MembersChange if the trainers must regroup; what was done in the round is kept.
     """
     while averaging.running:
-        if deal_due(trainer, averaging.rounds_done):
+        if reassignment_due(trainer, averaging.rounds_done):
             with averaging.paused():
-                redeal(trainer, averaging, watch)
+                reassign(trainer, averaging, callback)
         while not (averaging.due and averaging.round.steps):  # a step at least, however late
             if trainer.batches is None:
                 with averaging.paused():
-                    averaging.sit_out()
+                    averaging.skip_round()
                 break
             step = trainer.take_step()
             if step is None:
-                watch.rest()
+                callback.on_pause()
                 with averaging.paused():
                     _take_set(trainer)
-                averaging.weight = hand_weight(trainer)  # known better
+                averaging.weight = trainer_weight(trainer)  # known better
                 continue
-            averaging.stepped(*step)
-            watch.step(averaging)
-        watch.rest()
+            averaging.record_step(*step)
+            callback.on_step(averaging)
+        callback.on_pause()
         outcome = averaging.aggregate()
         if outcome is None:
             return
         with averaging.paused():
-            if watch.round(outcome):
+            if callback.on_round(outcome):
                 averaging.stop()
         if averaging.newcomers and averaging.running:
             raise NewcomersWait
 
 
-def deal_due(trainer: Trainer, rounds_done: int) -> bool:
-    """Whether to deal anew: by `redeal_rounds`, or because trainers came or went."""
-    if trainer.move is not None:
-        return rounds_done >= trainer.move.round
-    every = trainer.config.redeal_rounds if trainer.seats > 1 else 0  # one is dealt all there is
-    return bool(every) and rounds_done > trainer.dealt_at and rounds_done % every == 0
+def reassignment_due(trainer: Trainer, rounds_done: int) -> bool:
+    """Whether to reassign: by `reassign_rounds`, or because trainers came or went."""
+    if trainer.next_shard is not None:
+        return rounds_done >= trainer.next_shard.round
+    every = (
+        trainer.config.reassign_rounds if trainer.num_shards > 1 else 0
+    )  # one is assigned all there is
+    return bool(every) and rounds_done > trainer.assigned_at and rounds_done % every == 0
 
 
-def redeal(trainer: Trainer, averaging: TimedAveraging, watch: Watch) -> None:
-    """Take the next deal; a collective call."""
-    trainer.dealing = True
-    everywhere(averaging.comm, partial(trainer.take_next_deal, averaging.rounds_done))
-    averaging.weight = hand_weight(trainer)
-    announce_deal(trainer, averaging, watch)
+def reassign(trainer: Trainer, averaging: TimedAveraging, callback: Callback) -> None:
+    """Take the next assignment; a collective call."""
+    trainer.reassigning_now = True
+    run_on_all(averaging.comm, partial(trainer.take_next_assignment, averaging.rounds_done))
+    averaging.weight = trainer_weight(trainer)
+    announce_assignment(trainer, averaging, callback)
 
 
 def _take_set(trainer: Trainer) -> None:
@@ -82,24 +84,24 @@ def _take_set(trainer: Trainer) -> None:
     try:
         trainer.take_set()
     except UserError as error:
-        raise TrainerError(f"trainer {trainer.seat}: {error}") from error
+        raise TrainerError(f"trainer {trainer.shard_index}: {error}") from error
 
 
-def announce_deal(trainer: Trainer, averaging: TimedAveraging, watch: Watch) -> None:
-    """Tell the watch what every trainer was dealt; a collective call.
+def announce_assignment(trainer: Trainer, averaging: TimedAveraging, callback: Callback) -> None:
+    """Tell the watch what every trainer was assigned; a collective call.
 
     Edges and positives are estimated from the first resident set, where there are several.
     """
-    trainer.dealing = True
-    dealt = trainer.dealt.size
-    hand = {
-        "blocks": len(trainer.hand),
+    trainer.reassigning_now = True
+    assigned = trainer.assigned.size
+    share = {
+        "blocks": len(trainer.blocks),
         "sets": trainer.sets.num_sets if trainer.sets else 0,
-        "nodes": dealt.num_nodes,
-        "edges": dealt.num_edges,
-        "positives": trainer.task.num_examples(dealt),
+        "nodes": assigned.num_nodes,
+        "edges": assigned.num_edges,
+        "positives": trainer.task.num_examples(assigned),
         "resident_edges": trainer.shard.num_edges,
     }
-    hands = averaging.comm.gather(hand)
-    trainer.dealing = False
-    watch.deal(averaging, trainer.deal, hands)
+    trainers = averaging.comm.all_gather_object(share)
+    trainer.reassigning_now = False
+    callback.on_assignment(averaging, trainer.assignment, trainers)

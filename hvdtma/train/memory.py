@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from hvdtma.core.train_config import TrainConfig
-from hvdtma.evaluate.budget import Needs, scoring_needs, too_little
+from hvdtma.evaluate.budget import MemoryRequirement, scoring_needs, too_little
 from hvdtma.graph.sizes import GraphFacts, GraphSizes
 from hvdtma.graph.store import GraphStore
 from hvdtma.sampling.footprint import (
@@ -28,28 +28,30 @@ LAYER_COPIES = 8  # of a layer's output: linear maps, norm, activation, and grad
 def check_memory(config: TrainConfig, store: GraphStore, trainers: int) -> None:
     """Raises UserError, naming the least that does, if `memory_gb` is too little for the run.
 
-    That is for any trainer's shard of any deal, and for scoring.
+    That is for any trainer's shard of any assignment, and for scoring.
     """
     if config.memory_gb is None:
         return
     sizes = GraphSizes.of(store)
-    largest_hand = sizes.num_nodes
+    largest_shard = sizes.num_nodes
     if trainers > 1:  # their loads differ by less than a unit
-        largest_hand = min(-(-sizes.num_nodes // trainers) + sizes.largest_unit, sizes.num_nodes)
+        largest_shard = min(-(-sizes.num_nodes // trainers) + sizes.largest_unit, sizes.num_nodes)
     largest_block = int(np.diff(store.block_offsets).max())
-    needs = least_needs(config, sizes, largest_hand, largest_block)
+    needs = least_needs(config, sizes, largest_shard, largest_block)
     if needs.num_bytes > int(config.memory_gb * 2**30):
         raise too_little(config.memory_gb, needs)
 
 
-def least_needs(config: TrainConfig, store: GraphFacts, num_nodes: int, block_nodes: int) -> Needs:
+def least_needs(
+    config: TrainConfig, store: GraphFacts, num_nodes: int, block_nodes: int
+) -> MemoryRequirement:
     """What is needed at least to train on a shard of blocks of so many nodes, and to score."""
     footprint = shard_footprint(config, store)
     whole = bytes_of_sets(store, num_nodes, 1, footprint)
     two_blocks = bytes_of_sets(store, block_nodes, 2, footprint)
-    work = whole if _needs_foreign(config) else min(whole, two_blocks)
-    what = "training" + " with task.negatives=global" * _needs_foreign(config)
-    training = Needs(what, beside_shard(config, store, num_nodes), work)
+    work = whole if _needs_remote(config) else min(whole, two_blocks)
+    what = "training" + " with task.negatives=global" * _needs_remote(config)
+    training = MemoryRequirement(what, beside_shard(config, store, num_nodes), work)
     return max(training, scoring_needs(config, store), key=lambda needs: needs.num_bytes)
 
 
@@ -68,7 +70,7 @@ def sets_within(config: TrainConfig, store: GraphFacts, block_nodes: np.ndarray)
     num_nodes = int(block_nodes.sum())
     room = int(config.memory_gb * 2**30) - beside_shard(config, store, num_nodes)
     sets = sets_needed(store, block_nodes, shard_footprint(config, store), room)
-    if sets is None or (sets > 1 and _needs_foreign(config)):
+    if sets is None or (sets > 1 and _needs_remote(config)):
         largest_block = int(block_nodes.max())
         raise too_little(config.memory_gb, least_needs(config, store, num_nodes, largest_block))
     return sets
@@ -80,7 +82,7 @@ def shard_footprint(config: TrainConfig, store: GraphFacts) -> Footprint:
     return Footprint.of(store, first_hop=config.first_hop, labels=labels)
 
 
-def _needs_foreign(config: TrainConfig) -> bool:
+def _needs_remote(config: TrainConfig) -> bool:
     """Whether the features of all nodes are held, for negatives."""
     return config.task.name == "links" and config.task.negatives == "global"
 
@@ -88,12 +90,12 @@ def _needs_foreign(config: TrainConfig) -> bool:
 def beside_shard(config: TrainConfig, store: GraphFacts, num_nodes: int) -> int:
     """Bytes of the process itself, what is being read, a training step, and others' nodes."""
     step = step_bytes(config, store, num_nodes)
-    return PROCESS_BYTES + READING_BYTES + step + foreign_bytes(config, store, num_nodes)
+    return PROCESS_BYTES + READING_BYTES + step + remote_bytes(config, store, num_nodes)
 
 
-def foreign_bytes(config: TrainConfig, store: GraphFacts, num_nodes: int) -> int:
+def remote_bytes(config: TrainConfig, store: GraphFacts, num_nodes: int) -> int:
     """Bytes of the nodes outside a shard of `num_nodes`, where negatives are drawn of all."""
-    others = (store.num_nodes - num_nodes) * _needs_foreign(config)
+    others = (store.num_nodes - num_nodes) * _needs_remote(config)
     return shard_footprint(config, store).bytes_of(others, 0)
 
 

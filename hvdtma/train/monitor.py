@@ -12,8 +12,8 @@ from hvdtma.core.errors import UserError
 from hvdtma.runs.live import LiveView
 from hvdtma.runs.run_folder import RunFolder
 from hvdtma.train.checkpoint import write_checkpoint
-from hvdtma.train.loop import Watch
-from hvdtma.train.membership import Change
+from hvdtma.train.loop import Callback
+from hvdtma.train.membership import MembershipChange
 from hvdtma.train.recorder import Recorder
 from hvdtma.train.trainer import Trainer
 from hvdtma.train.watchdog import Watchdog
@@ -21,7 +21,7 @@ from hvdtma.train.watchdog import Watchdog
 TAKE_OVER_S = 1.0  # until the lock of a lost trainer 0 is free, too
 
 
-class Lead(Watch):
+class RunMonitor(Callback):
     """A watch on every trainer, with a recorder on the first; a context manager.
 
     Args:
@@ -41,7 +41,7 @@ class Lead(Watch):
         self._watchdog = Watchdog(config.hang_limit_s if config.elastic else None)
         self._stack = ExitStack()
 
-    def __enter__(self) -> Lead:
+    def __enter__(self) -> RunMonitor:
         self._stack.enter_context(self._watchdog)
         self.take_over()
         return self
@@ -50,7 +50,7 @@ class Lead(Watch):
         try:
             self._stack.close()
         finally:
-            self.run.let_go()
+            self.run.unlock()
 
     def take_over(self) -> None:
         """Keep the record from now on, if this is trainer 0 and did not before.
@@ -60,7 +60,7 @@ class Lead(Watch):
         if self.averaging.comm.rank != 0:
             return
         with suppress(UserError):  # a lost machine's lock may outlive it: then at the next change
-            self.run.hold(TAKE_OVER_S)
+            self.run.lock(TAKE_OVER_S)
         if self.recorder is None:
             view = self._stack.enter_context(LiveView())
             recorder = Recorder(self.trainer, self.averaging.comm.size, self.run, view)
@@ -70,7 +70,7 @@ class Lead(Watch):
         if last and last.round not in recorded:
             local_P = self.averaging.flat.read()  # it may be in the middle of the next one
             self.averaging.flat.write(self.averaging.theta_P)
-            self.recorder.round(last)
+            self.recorder.on_round(last)
             self.averaging.flat.write(local_P)
 
     def event(self, event: dict) -> None:
@@ -83,26 +83,26 @@ class Lead(Watch):
         if self.recorder:
             self._report(self.run.path)
 
-    def changed(self, change: Change) -> None:
+    def changed(self, change: MembershipChange) -> None:
         """Record that trainers came or went."""
         self.take_over()
         self.event({"kind": "members", "time_s": self.averaging.elapsed_s, **asdict(change)})
 
-    def deal(self, averaging: TimedAveraging, number: int, hands: list[dict]) -> None:
+    def on_assignment(self, averaging: TimedAveraging, number: int, trainers: list[dict]) -> None:
         if self.recorder:
-            self.recorder.deal(averaging, number, hands)
+            self.recorder.on_assignment(averaging, number, trainers)
 
-    def step(self, averaging: TimedAveraging) -> None:
+    def on_step(self, averaging: TimedAveraging) -> None:
         self._watchdog.alive()
         if self.recorder:
-            self.recorder.step(averaging)
+            self.recorder.on_step(averaging)
 
-    def rest(self) -> None:
+    def on_pause(self) -> None:
         self._watchdog.rest()
 
-    def round(self, outcome: Aggregation) -> bool:
+    def on_round(self, outcome: Aggregation) -> bool:
         """Record an aggregation, and write a checkpoint if one is due; a collective call."""
-        stop = bool(self.recorder and self.recorder.round(outcome))
+        stop = bool(self.recorder and self.recorder.on_round(outcome))
         every = self.trainer.config.checkpoint.every
         if every and outcome.round % every == 0:
             write_checkpoint(self.run, self.trainer, self.averaging)

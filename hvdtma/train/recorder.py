@@ -22,18 +22,18 @@ from hvdtma.core.train_config import TrainConfig
 from hvdtma.runs.folder import read_lines
 from hvdtma.runs.run_folder import RunFolder
 from hvdtma.train.evaluator import REFUSED, RoundScorer, best_score
-from hvdtma.train.loop import Watch
+from hvdtma.train.loop import Callback
 from hvdtma.train.trainer import Trainer
 
 MAX_RESTARTS = 3  # of the evaluator, in one run
 
 
-class View(Protocol):
+class EventView(Protocol):
     """What shows events to a person (`hvdtma.runs.live.LiveView`)."""
 
     def update(self, event: dict) -> None: ...
 
-    def recall(self, event: dict) -> None: ...
+    def replay(self, event: dict) -> None: ...
 
     def tick(
         self,
@@ -133,10 +133,10 @@ class Scores:
             self.process.wait()
 
 
-class Recorder(Watch):
+class Recorder(Callback):
     """Trainer 0's record of a run; a context manager."""
 
-    def __init__(self, trainer: Trainer, trainers: int, run: RunFolder, view: View):
+    def __init__(self, trainer: Trainer, trainers: int, run: RunFolder, view: EventView):
         self.config, self.run, self.model = trainer.config, run, trainer.model
         self.view, self.num_edges = view, trainer.store.num_edges
         self.board = SummaryWriter(str(run.path / "tensorboard"))
@@ -145,7 +145,7 @@ class Recorder(Watch):
         if not events:
             self.event(start_event(trainer, trainers))
         for event in events:  # of a run that goes on
-            self.view.recall(event)
+            self.view.replay(event)
 
     def __enter__(self) -> Recorder:
         return self
@@ -168,21 +168,21 @@ class Recorder(Watch):
             ) from error
         self.view.update(event)
 
-    def deal(self, averaging: TimedAveraging, number: int, hands: list[dict]) -> None:
-        """Record what each trainer was dealt."""
-        edges = sum(hand["edges"] for hand in hands)
+    def on_assignment(self, averaging: TimedAveraging, number: int, trainers: list[dict]) -> None:
+        """Record what each trainer was assigned."""
+        edges = sum(share["edges"] for share in trainers)
         self.event(
             {
-                "kind": "deal",
-                "deal": number,
+                "kind": "assignment",
+                "assignment": number,
                 "round": averaging.rounds_done + 1,
                 "time_s": averaging.elapsed_s,
                 "edges_kept": min(edges / max(self.num_edges, 1), 1.0),  # some are estimates
-                "trainers": hands,
+                "trainers": trainers,
             }
         )
 
-    def step(self, averaging: TimedAveraging) -> None:
+    def on_step(self, averaging: TimedAveraging) -> None:
         """Show how this round goes."""
         now = averaging.comm.clock()
         limit = self.config.time_limit_s
@@ -194,7 +194,7 @@ class Recorder(Watch):
             total_left_s=limit and averaging.began + limit - now,
         )
 
-    def round(self, outcome: Aggregation) -> bool:
+    def on_round(self, outcome: Aggregation) -> bool:
         """Record an aggregation; whether validation says to stop."""
         self.run.write_round(outcome.round, outcome.time_s, self.model, self.config.evaluate.keep)
         self.event(round_event(outcome))

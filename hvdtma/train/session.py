@@ -17,22 +17,22 @@ from hvdtma.comm.communicator import (
     Single,
     TooFewLeft,
     TrainerLost,
-    on_root,
+    run_on_rank0,
 )
 from hvdtma.comm.rendezvous import RendezvousGone
 from hvdtma.core.console import console
-from hvdtma.core.errors import Interrupted, LastWord, TrainerError, UserError, explain
+from hvdtma.core.errors import Interrupted, SavedForAll, TrainerError, UserError, explain
 from hvdtma.core.files import write_json
 from hvdtma.core.signals import Interrupt
 from hvdtma.core.train_config import TrainConfig
 from hvdtma.evaluate.score import Scorer
 from hvdtma.runs.run_folder import RunFolder, read_model
 from hvdtma.train.checkpoint import is_saved, write_checkpoint
-from hvdtma.train.loop import announce_deal, train_rounds
+from hvdtma.train.loop import announce_assignment, train_rounds
 from hvdtma.train.membership import regroup
-from hvdtma.train.monitor import Lead
+from hvdtma.train.monitor import RunMonitor
 from hvdtma.train.recorder import Recorder, skipped_rounds
-from hvdtma.train.start import Beginning, Begun, begin
+from hvdtma.train.start import RunContext, StartMode, start_run
 from hvdtma.train.trainer import Trainer
 
 
@@ -40,13 +40,13 @@ def train(
     config: TrainConfig,
     comm: Communicator,
     *,
-    beginning: Beginning = Beginning.NEW,
+    mode: StartMode = StartMode.NEW,
     interrupt: Interrupt | None = None,
     report: Callable[[Path], object] = lambda _: None,
 ) -> dict | None:
     """Train as one of `comm.size` trainers; the summary on trainer 0, None on the others.
 
-    It is None on all if the run was over before (`Beginning.EITHER`).
+    It is None on all if the run was over before (`StartMode.AUTO`).
 
     Args:
         interrupt: hears when to save and end.
@@ -57,7 +57,7 @@ def train(
     one of them; NonFiniteLoss when training diverged; Interrupted once it is saved.
     """
     try:
-        return _train(config, comm, beginning, interrupt or Interrupt(), report)
+        return _train(config, comm, mode, interrupt or Interrupt(), report)
     except UserError as error:
         if comm.elastic and not isinstance(error, TrainerError):
             with suppress(RendezvousGone):  # one started in its place would only meet it again
@@ -68,37 +68,37 @@ def train(
 def _train(
     config: TrainConfig,
     comm: Communicator,
-    beginning: Beginning,
+    mode: StartMode,
     interrupt: Interrupt,
     report: Callable[[Path], object],
 ) -> dict | None:
     start = time.monotonic()
     try:
         with interrupt.at_once(Interrupted("interrupted before training began; nothing is lost")):
-            begun = begin(config, comm, beginning)
+            context = start_run(config, comm, mode)
     except TooFewLeft as left:
         raise Interrupted(f"{left}; nothing was trained since what was saved") from left
-    if begun is None:
+    if context is None:
         _say_over(config, comm)
         return None
-    run, trainer, averaging, _ = begun
+    run, trainer, averaging, _ = context
     interrupt.tell(lambda: averaging.stop(Stop.INTERRUPTED))
-    with Lead(trainer, averaging, run, report) as lead:
+    with RunMonitor(trainer, averaging, run, report) as monitor:
         try:
-            summary = _to_the_end(begun, lead, start, interrupt)
+            summary = _to_the_end(context, monitor, start, interrupt)
         except Interrupted as error:
-            _say_why(lead, "interrupted", str(error))
+            _say_why(monitor, "interrupted", str(error))
             raise
         except (UserError, OSError) as error:
-            _say_why(lead, "failed", explain(error))
+            _say_why(monitor, "failed", explain(error))
             raise
         except KeyboardInterrupt:
             why = f"interrupted after round {averaging.rounds_done}"
-            _say_why(lead, "failed", why)
+            _say_why(monitor, "failed", why)
             if comm.rank == 0:
                 console.print(f"{why}; its report: {run.path / 'report.html'}")
             raise
-    lead.report()
+    monitor.report()
     return summary
 
 
@@ -109,17 +109,19 @@ def _say_over(config: TrainConfig, comm: Communicator) -> None:
         comm.leave()
 
 
-def _say_why(lead: Lead, kind: str, why: str) -> None:
+def _say_why(monitor: RunMonitor, kind: str, why: str) -> None:
     """Record why training ends, as far as that can be: it may be for a full disk."""
     with suppress(UserError):
-        lead.event({"kind": kind, "why": why})
+        monitor.event({"kind": kind, "why": why})
     with suppress(OSError):
-        lead.report()
+        monitor.report()
 
 
-def _to_the_end(begun: Begun, lead: Lead, start: float, interrupt: Interrupt) -> dict | None:
+def _to_the_end(
+    context: RunContext, monitor: RunMonitor, start: float, interrupt: Interrupt
+) -> dict | None:
     """Train and score, whoever is lost or comes meanwhile; the summary on trainer 0."""
-    run, trainer, averaging, together = begun
+    run, trainer, averaging, together = context
     change: MembersChange | None = None
     trainers = averaging.comm.size
     while True:
@@ -128,19 +130,19 @@ def _to_the_end(begun: Begun, lead: Lead, start: float, interrupt: Interrupt) ->
                 lost = isinstance(change, TrainerLost)
                 changed = regroup(trainer, averaging, run.path, lost=lost, before=trainers)
                 trainers = changed.trainers
-                lead.changed(changed)
+                monitor.changed(changed)
             elif together:
-                announce_deal(trainer, averaging, lead)
-            train_rounds(trainer, averaging, lead)
+                announce_assignment(trainer, averaging, monitor)
+            train_rounds(trainer, averaging, monitor)
             if averaging.stopped is Stop.INTERRUPTED:
                 _save_and_stop(trainer, averaging, run)
-            if not on_root(averaging.comm, lambda: is_saved(run, averaging)):
+            if not run_on_rank0(averaging.comm, lambda: is_saved(run, averaging)):
                 write_checkpoint(run, trainer, averaging)  # so that scoring may be cut short
             words = f"interrupted while scoring; go on with: {_next(trainer.config)}"
             with interrupt.at_once(Interrupted(words)):
-                return _finish_together(trainer, averaging, lead, start)
+                return _finish_together(trainer, averaging, monitor, start)
         except TooFewLeft as left:
-            _save_alone(begun, left)
+            _save_alone(context, left)
         except MembersChange as met:
             if not averaging.comm.elastic:
                 raise
@@ -165,38 +167,40 @@ def _next(config: TrainConfig) -> str:
     return f"hvdtma train --resume {config.run}"
 
 
-def _save_alone(begun: Begun, left: TooFewLeft) -> NoReturn:
+def _save_alone(context: RunContext, left: TooFewLeft) -> NoReturn:
     """Write a checkpoint of what is known, by one for all who are left."""
-    run, trainer, averaging, _ = begun
-    if not left.last_word:
+    run, trainer, averaging, _ = context
+    if not left.saves_for_all:
         raise Interrupted(f"{left}; another trainer saves") from left
     averaging.comm = Single()
     write_checkpoint(run, trainer, averaging)
-    raise LastWord(
+    raise SavedForAll(
         f"{left}; saved after round {averaging.rounds_done}, go on with: {_next(trainer.config)}"
     ) from left
 
 
 def _finish_together(
-    trainer: Trainer, averaging: TimedAveraging, lead: Lead, start: float
+    trainer: Trainer, averaging: TimedAveraging, monitor: RunMonitor, start: float
 ) -> dict | None:
     """Let trainer 0 score and sum up; where it may be lost, the others wait for it."""
     comm = averaging.comm
-    totals = comm.gather(_totals(trainer, averaging))
-    trainer.let_go()  # scoring needs the memory
-    summary = _finish(trainer, averaging, lead.recorder, totals, start) if lead.recorder else None
+    totals = comm.all_gather_object(_totals(trainer, averaging))
+    trainer.release_shard()  # scoring needs the memory
+    summary = (
+        _finish(trainer, averaging, monitor.recorder, totals, start) if monitor.recorder else None
+    )
     if comm.elastic:
-        comm.gather(None)
+        comm.all_gather_object(None)
         comm.leave()
     return summary
 
 
 @dataclass(frozen=True)
-class Totals:
+class TrainerTotals:
     """What one trainer did in a whole run; times in seconds.
 
     Attributes:
-        nodes, edges: of the last deal's whole hand, whatever part of it was in memory at once; the
+        nodes, edges: of the last assignment's whole shard, whatever part of it was in memory at once; the
             edges are an estimate until every resident set was read.
         sets: resident sets that it was cut into.
     """
@@ -223,12 +227,12 @@ class Totals:
         }
 
 
-def _totals(trainer: Trainer, averaging: TimedAveraging) -> Totals:
-    dealt = trainer.dealt.size
-    return Totals(
+def _totals(trainer: Trainer, averaging: TimedAveraging) -> TrainerTotals:
+    assigned = trainer.assigned.size
+    return TrainerTotals(
         trainer=averaging.comm.rank,
-        nodes=dealt.num_nodes,
-        edges=dealt.num_edges,
+        nodes=assigned.num_nodes,
+        edges=assigned.num_edges,
         sets=trainer.sets.num_sets if trainer.sets else 0,
         steps=averaging.steps_done,
         positives=averaging.examples_done,
@@ -247,7 +251,7 @@ def _finish(
     trainer: Trainer,
     averaging: TimedAveraging,
     recorder: Recorder,
-    totals: list[Totals],
+    totals: list[TrainerTotals],
     start: float,
 ) -> dict:
     """Score what is left, test the best round, write the summary."""

@@ -18,7 +18,7 @@ from hvdtma.evaluate.scratch import check_scoring_scratch
 from hvdtma.graph.store import GraphStore, open_store
 from hvdtma.tasks import make_model, make_task
 from hvdtma.train.memory import check_memory
-from hvdtma.train.trainer import Trainer, hand_weight
+from hvdtma.train.trainer import Trainer, trainer_weight
 
 
 def set_up(config: TrainConfig, comm: Communicator, sharers: int | None = None) -> Trainer:
@@ -45,7 +45,9 @@ def count_sharers(comm: Communicator) -> int:
     run on any of its cores.
     """
     node, cores = own = platform.node(), os.sched_getaffinity(0)
-    sharing = sum(node == its_node and bool(cores & its) for its_node, its in comm.gather(own))
+    sharing = sum(
+        node == its_node and bool(cores & its) for its_node, its in comm.all_gather_object(own)
+    )
     return min(sharing, comm.local_size)
 
 
@@ -74,7 +76,7 @@ def set_up_device(
 def new_trainer(
     config: TrainConfig, store: GraphStore, comm: Communicator, device: torch.device
 ) -> Trainer:
-    """A trainer that was not dealt anything yet."""
+    """A trainer that was not assigned anything yet."""
     task = make_task(config, store)
     model = make_model(config, store, task).to(device)
     optimizer = make_optimizer(config.optimizer, model)
@@ -85,9 +87,9 @@ def new_trainer(
 def make_trainer(
     config: TrainConfig, store: GraphStore, comm: Communicator, device: torch.device
 ) -> Trainer:
-    """A trainer with its first deal."""
+    """A trainer with its first assignment."""
     trainer = new_trainer(config, store, comm, device)
-    trainer.take_deal(0)
+    trainer.take_assignment(0)
     return trainer
 
 
@@ -104,7 +106,7 @@ def make_averaging(trainer: Trainer, comm: Communicator) -> TimedAveraging:
         interval_steps=config.interval_steps,
         rounds=config.rounds,
         time_limit_s=config.time_limit_s,
-        weight=hand_weight(trainer),
+        weight=trainer_weight(trainer),
         optimizer_state=config.aggregate.optimizer_state,
         outer=outer,
         comm=comm,

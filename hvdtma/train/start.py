@@ -8,19 +8,19 @@ from pathlib import Path
 from typing import NamedTuple
 
 from hvdtma.aggregate import Stop, TimedAveraging
-from hvdtma.comm.communicator import Communicator, TrainerLost, everywhere, on_root
+from hvdtma.comm.communicator import Communicator, TrainerLost, run_on_all, run_on_rank0
 from hvdtma.core.errors import TrainerError, UserError
 from hvdtma.core.train_config import TrainConfig
-from hvdtma.runs.folder import Beginning, check_same_config
+from hvdtma.runs.folder import StartMode, check_same_config
 from hvdtma.runs.run_folder import RunFolder
 from hvdtma.train.checkpoint import Checkpoint, newest, restore_best
-from hvdtma.train.membership import Briefing, Present, call_roll, stopped_at, take_seat
+from hvdtma.train.membership import JoinState, MemberState, stopped_at, sync_membership, take_shard
 from hvdtma.train.set_up import count_sharers, make_averaging, set_up
-from hvdtma.train.trainer import Trainer, hand_weight
+from hvdtma.train.trainer import Trainer, trainer_weight
 
 
-class Begun(NamedTuple):
-    """What a trainer trains with; `together`: all begin at once, and none joins the others."""
+class RunContext(NamedTuple):
+    """What a trainer trains with; `together`: all start_run at once, and none joins the others."""
 
     run: RunFolder
     trainer: Trainer
@@ -29,14 +29,14 @@ class Begun(NamedTuple):
 
 
 # What may be another at a resumption: nothing of it changes what the parameters mean.
-FREE = {
-    *("run", "trainers", "rounds", "time_limit_s", "redeal_rounds", "threads", "device"),
+RESUMABLE_KEYS = {
+    *("run", "trainers", "rounds", "time_limit_s", "reassign_rounds", "threads", "device"),
     *("memory_gb", "scratch_dir", "resident_epochs", "evaluate", "checkpoint"),
     *("elastic", "on_loss", "min_trainers", "rejoin_timeout_s", "hang_limit_s"),
 }
 
 
-def begin(config: TrainConfig, comm: Communicator, beginning: Beginning) -> Begun | None:
+def start_run(config: TrainConfig, comm: Communicator, mode: StartMode) -> RunContext | None:
     """What this trainer trains with, when all are ready; None if the run is over already.
 
     A collective call; what trainer 0 was asked for goes. Raises UserError on every trainer for
@@ -44,17 +44,17 @@ def begin(config: TrainConfig, comm: Communicator, beginning: Beginning) -> Begu
     """
     while True:
         try:
-            roll, told = call_roll(comm)
-            if told is not None:
-                return join(comm, roll, told, comm.clock(), count_sharers(comm))
-            config, beginning = comm.broadcast((config, beginning))
+            members, join_state = sync_membership(comm)
+            if join_state is not None:
+                return join(comm, members, join_state, comm.clock(), count_sharers(comm))
+            config, mode = comm.broadcast_object((config, mode))
             run = RunFolder(config.run)
-            what = on_root(comm, partial(_decide, run, config, beginning))
-            if beginning is Beginning.NEW:  # should one be lost from here on: what is there is ours
-                beginning = Beginning.EITHER
+            what = run_on_rank0(comm, partial(_decide, run, config, mode))
+            if mode is StartMode.NEW:  # should one be lost from here on: what is there is ours
+                mode = StartMode.AUTO
             with ExitStack() as unless_begun:
-                unless_begun.callback(run.let_go)
-                begun = _begin_together(config, comm, run, what)
+                unless_begun.callback(run.unlock)
+                begun = _start_together(config, comm, run, what)
                 unless_begun.pop_all()
             return begun
         except TrainerLost:
@@ -63,97 +63,99 @@ def begin(config: TrainConfig, comm: Communicator, beginning: Beginning) -> Begu
             comm.regroup()
 
 
-def _begin_together(
-    config: TrainConfig, comm: Communicator, run: RunFolder, what: Beginning
-) -> Begun | None:
+def _start_together(
+    config: TrainConfig, comm: Communicator, run: RunFolder, what: StartMode
+) -> RunContext | None:
     """A new run, or one that goes on; its folder is trainer 0's own from here on."""
-    if what is Beginning.OVER:
-        run.let_go()
+    if what is StartMode.DONE:
+        run.unlock()
         return None
-    if what is Beginning.RESUME:
-        return go_on(config, comm, run)
-    return begin_new(config, comm, run, overwrite=what is Beginning.ANEW)
+    if what is StartMode.RESUME:
+        return resume_run(config, comm, run)
+    return start_new(config, comm, run, overwrite=what is StartMode.OVERWRITE)
 
 
-def _decide(run: RunFolder, config: TrainConfig, beginning: Beginning) -> Beginning:
+def _decide(run: RunFolder, config: TrainConfig, mode: StartMode) -> StartMode:
     """Hold the run, and say what to do with it."""
-    run.hold_for(beginning)
+    run.lock_for(mode)
     try:
-        return decided(run, config, beginning)
+        return resolve_start_mode(run, config, mode)
     except UserError:
-        run.let_go()
+        run.unlock()
         raise
 
 
-def decided(run: RunFolder, config: TrainConfig, beginning: Beginning) -> Beginning:
-    """Which one `EITHER` is; and whether it can be.
+def resolve_start_mode(run: RunFolder, config: TrainConfig, mode: StartMode) -> StartMode:
+    """Which one `AUTO` is; and whether it can be.
 
     Raises UserError if a run is there that may not be touched, or is another config's.
     """
-    if beginning in (Beginning.NEW, Beginning.ANEW):
-        run.check_room(config.store, overwrite=beginning is Beginning.ANEW)
-    if beginning is not Beginning.EITHER:
-        return beginning
+    if mode in (StartMode.NEW, StartMode.OVERWRITE):
+        run.check_room(config.store, overwrite=mode is StartMode.OVERWRITE)
+    if mode is not StartMode.AUTO:
+        return mode
     if not run.versions.exists():
-        return Beginning.NEW
+        return StartMode.NEW
     _check_config(run.config(), config, run.path)
     checkpoint = newest(run)
     if run.summary.exists():
         longer = checkpoint and stopped_before(config, checkpoint) is Stop.NOT
-        return Beginning.RESUME if longer else Beginning.OVER
-    return Beginning.RESUME if checkpoint else Beginning.ANEW
+        return StartMode.RESUME if longer else StartMode.DONE
+    return StartMode.RESUME if checkpoint else StartMode.OVERWRITE
 
 
-def clear_the_way(config: TrainConfig, beginning: Beginning) -> None:
-    """Before anybody trains: from here on, what `beginning` asks for is what `EITHER` comes to.
+def prepare_run_folder(config: TrainConfig, mode: StartMode) -> None:
+    """Before anybody trains: from here on, what `mode` asks for is what `AUTO` comes to.
 
     Raises UserError if a run is there that may not be touched, or another process trains it.
     """
-    if beginning is Beginning.EITHER:
-        return  # decided by whoever trains
+    if mode is StartMode.AUTO:
+        return  # resolve_start_mode by whoever trains
     run = RunFolder(config.run)
-    run.hold()
+    run.lock()
     try:
-        run.make_room(config.store, overwrite=beginning is Beginning.ANEW)
+        run.make_room(config.store, overwrite=mode is StartMode.OVERWRITE)
     finally:
-        run.let_go()
+        run.unlock()
 
 
-def begin_new(config: TrainConfig, comm: Communicator, run: RunFolder, *, overwrite: bool) -> Begun:
+def start_new(
+    config: TrainConfig, comm: Communicator, run: RunFolder, *, overwrite: bool
+) -> RunContext:
     """A new run in a folder of its own."""
     _check_trainers(config, comm)
     sharers = count_sharers(comm)
-    trainer = everywhere(comm, lambda: _dealt(set_up(config, comm, sharers)))
+    trainer = run_on_all(comm, lambda: _with_blocks(set_up(config, comm, sharers)))
     _check_work(trainer, comm)
-    on_root(comm, lambda: RunFolder.create(config, trainer.store, overwrite=overwrite))
-    return Begun(run, trainer, make_averaging(trainer, comm))
+    run_on_rank0(comm, lambda: RunFolder.create(config, trainer.store, overwrite=overwrite))
+    return RunContext(run, trainer, make_averaging(trainer, comm))
 
 
-def go_on(config: TrainConfig, comm: Communicator, run: RunFolder) -> Begun:
+def resume_run(config: TrainConfig, comm: Communicator, run: RunFolder) -> RunContext:
     """The run of the config's folder, from its newest checkpoint.
 
     With as many trainers as then, exactly as if it had not been cut short; with others, from the
-    parameters: an unfinished round is averaged, and all blocks are dealt anew.
+    parameters: an unfinished round is averaged, and all blocks are reassigned.
     """
     _check_trainers(config, comm)
-    checkpoint = on_root(comm, lambda: find_checkpoint(run, config))
+    checkpoint = run_on_rank0(comm, lambda: find_checkpoint(run, config))
     sharers = count_sharers(comm)
-    trainer = everywhere(comm, lambda: set_up(config, comm, sharers))
-    on_root(comm, lambda: run.check_same(trainer.store))
+    trainer = run_on_all(comm, lambda: set_up(config, comm, sharers))
+    run_on_rank0(comm, lambda: run.check_same(trainer.store))
     averaging = make_averaging(trainer, comm)
-    everywhere(comm, lambda: _restore(trainer, averaging, checkpoint))
+    run_on_all(comm, lambda: _restore(trainer, averaging, checkpoint))
     loaded_at = comm.clock()
     _check_work(trainer, comm)
-    averaging.weight = hand_weight(trainer)
+    averaging.weight = trainer_weight(trainer)
 
     def rewind() -> None:
-        run.rewind(config, averaging.rounds_done, checkpoint.facts["deal"])
+        run.rewind(config, averaging.rounds_done, checkpoint.facts["assignment"])
         restore_best(run, checkpoint)
 
-    on_root(comm, rewind)
+    run_on_rank0(comm, rewind)
     averaging.stopped = stopped_before(config, checkpoint)
     averaging.wait_until_now(loaded_at)  # all at once, however long each one read
-    return Begun(run, trainer, averaging)
+    return RunContext(run, trainer, averaging)
 
 
 def find_checkpoint(run: RunFolder, config: TrainConfig) -> Checkpoint:
@@ -174,7 +176,7 @@ def find_checkpoint(run: RunFolder, config: TrainConfig) -> Checkpoint:
 
 def _check_config(then: TrainConfig, now: TrainConfig, path: Path) -> None:
     """Raises UserError, listing the differences, if what is at `path` is of another config."""
-    check_same_config(then.resolved, now.resolved, path, free=FREE)
+    check_same_config(then.resolved, now.resolved, path, free=RESUMABLE_KEYS)
 
 
 def stopped_before(config: TrainConfig, checkpoint: Checkpoint) -> Stop:
@@ -193,42 +195,46 @@ def _restore(trainer: Trainer, averaging: TimedAveraging, checkpoint: Checkpoint
     """Put a trainer where it stood."""
     facts, rank = checkpoint.facts, averaging.comm.rank
     standing = checkpoint.standing()
-    trainer.deal, trainer.dealt_at = facts["deal"], facts["dealt_at"]
+    trainer.assignment, trainer.assigned_at = facts["assignment"], facts["assigned_at"]
     own = checkpoint.own(rank % checkpoint.trainers)
     own.restore_optimizer(trainer.optimizer)
-    seated = sorted(facts["seated"]) == list(range(averaging.comm.size))
-    if seated and facts["seats"] == averaging.comm.size and not facts["moving"]:
-        trainer.seat = own.facts["seat"]
-        trainer.take_deal(trainer.deal, place=own.place)
+    shard_indices = sorted(facts["shard_indices"]) == list(range(averaging.comm.size))
+    if shard_indices and facts["num_shards"] == averaging.comm.size and not facts["reassigning"]:
+        trainer.shard_index = own.facts["shard_index"]
+        trainer.take_assignment(trainer.assignment, shard_progress=own.shard_progress)
         standing.take(averaging)
         own.progress.take(averaging)
         trainer.wait_for_data_s = own.facts["wait_for_data_s"]
         own.restore_random(trainer.device)
         return
-    trainer.take_deal(trainer.deal)
+    trainer.take_assignment(trainer.assignment)
     checkpoint.averaged(standing).take(averaging)
 
 
 def join(
-    comm: Communicator, roll: list[Present | None], told: Briefing, told_at: float, sharers: int
-) -> Begun:
+    comm: Communicator,
+    members: list[MemberState | None],
+    join_state: JoinState,
+    known_at: float,
+    sharers: int,
+) -> RunContext:
     """A run under way, as one more trainer; the others do not wait for what this one reads.
 
     Raises TrainerError if this one cannot take part.
     """
     try:
-        trainer = set_up(told.config, comm, sharers)
-        take_seat(trainer, roll, told, comm.rank)
+        trainer = set_up(join_state.config, comm, sharers)
+        take_shard(trainer, members, join_state, comm.rank)
     except UserError as error:
         raise TrainerError(f"trainer {comm.rank} could not join: {error}") from error
     averaging = make_averaging(trainer, comm)
-    told.standing.take(averaging, told_at=told_at)
-    averaging.stopped = stopped_at(roll)
-    return Begun(RunFolder(told.run), trainer, averaging, together=False)
+    join_state.standing.take(averaging, known_at=known_at)
+    averaging.stopped = stopped_at(members)
+    return RunContext(RunFolder(join_state.run), trainer, averaging, together=False)
 
 
-def _dealt(trainer: Trainer) -> Trainer:
-    trainer.take_deal(0)
+def _with_blocks(trainer: Trainer) -> Trainer:
+    trainer.take_assignment(0)
     return trainer
 
 
@@ -241,5 +247,5 @@ def _check_trainers(config: TrainConfig, comm: Communicator) -> None:
 
 
 def _check_work(trainer: Trainer, comm: Communicator) -> None:
-    if not any(comm.gather(trainer.batches is not None)):
+    if not any(comm.all_gather_object(trainer.batches is not None)):
         raise UserError(f"no trainer has anything to train on in {trainer.config.store}")

@@ -1,4 +1,4 @@
-"""One trainer: what it was dealt, where it stands in it, and a step."""
+"""One trainer: what it was assigned, where it stands in it, and a step."""
 
 from __future__ import annotations
 
@@ -11,45 +11,45 @@ import torch
 
 from hvdtma.core.train_config import TrainConfig
 from hvdtma.graph.store import GraphStore
-from hvdtma.partition.assignment import deal
+from hvdtma.partition.assignment import assign_blocks
 from hvdtma.sampling.reader import BlockReader
-from hvdtma.sampling.resident import HandCount, HandSize, ResidentSets
+from hvdtma.sampling.resident import ResidentSets, ShardCounter, ShardSize
 from hvdtma.sampling.shard import Shard, load_shard
 from hvdtma.tasks import ENDLESS, Batch, Model, Task
 from hvdtma.train.memory import resident_sets
 
 
-class SetPlace(NamedTuple):
-    """How far a trainer came in its hand: sets taken, steps on the last one, what it counted."""
+class ShardProgress(NamedTuple):
+    """How far a trainer came in its shard: sets taken, steps on the last one, what it counted."""
 
     taken: int = 0
     steps: int = 0
-    counted: HandSize | None = None
+    counted: ShardSize | None = None
 
 
-class Move(NamedTuple):
-    """To seat `seat` of `seats`, once `round` rounds are done."""
+class NextShard(NamedTuple):
+    """To shard_index `shard_index` of `num_shards`, once `round` rounds are done."""
 
-    seat: int
-    seats: int
+    shard_index: int
+    num_shards: int
     round: int
 
 
 @dataclass
 class Trainer:
-    """One trainer: its model, its optimiser, and the shard it was dealt.
+    """One trainer: its model, its optimiser, and the shard it was assigned.
 
     Attributes:
-        seat, seats: which of how many hands of a deal is its own; mostly its rank, and all ranks.
-        hand: the blocks dealt to it, int64.
-        dealt: how much that is, as far as its sets were read.
+        shard_index, num_shards: which of how many shards of an assignment is its own; mostly its rank, and all ranks.
+        blocks: the blocks assigned to it, int64.
+        assigned: how much that is, as far as its sets were read.
         sets: its shard, in as many resident sets as `memory_gb` asks for.
         shard: the resident set that it trains on now; mostly all there is.
         batches: of it; None if it has nothing to train on.
         steps_of_set: taken on the present resident set.
-        dealt_at: rounds done when it was dealt.
-        dealing: whether a deal is under way: others may not have it.
-        move: to another seat, if one is due.
+        assigned_at: rounds done when it was assigned.
+        reassigning_now: whether an assignment is under way: others may not have it.
+        move: to another shard_index, if one is due.
     """
 
     config: TrainConfig
@@ -57,53 +57,55 @@ class Trainer:
     task: Task
     model: Model
     optimizer: torch.optim.Optimizer
-    seat: int
-    seats: int
+    shard_index: int
+    num_shards: int
     device: torch.device
     reader: BlockReader = field(init=False)
     wait_for_data_s: float = 0.0
-    deal: int = 0
-    hand: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
-    dealt: HandCount = field(default_factory=lambda: HandCount(0))
+    assignment: int = 0
+    blocks: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
+    assigned: ShardCounter = field(default_factory=lambda: ShardCounter(0))
     sets: ResidentSets | None = None
     shard: Shard = field(init=False)
     batches: Iterator[Batch] | None = None
     steps_of_set: int = 0
-    dealt_at: int = 0
-    dealing: bool = False
-    move: Move | None = None
+    assigned_at: int = 0
+    reassigning_now: bool = False
+    next_shard: NextShard | None = None
 
     def __post_init__(self) -> None:
         self.reader = BlockReader(self.store)
 
-    def take_deal(self, number: int, *, place: SetPlace | None = None) -> None:
-        """Read the shard of a deal, or its first resident set, and begin its batches.
+    def take_assignment(self, number: int, *, shard_progress: ShardProgress | None = None) -> None:
+        """Read the shard of an assignment, or its first resident set, and begin its batches.
 
         Args:
-            place: to begin at, if it was dealt this hand before.
+            shard_progress: to begin at, if it was assigned this shard before.
 
         Raises UserError if there are more trainers than blocks, memory for less than two blocks,
         or a block that cannot be read.
         """
         if self.sets is not None:
             self.sets.close()
-        self.deal = number
-        self.hand = deal(self.store, self.seats, seed=self.config.seed, number=number)[self.seat]
-        num_sets = resident_sets(self.config, self.store, self.hand)
-        self.dealt = HandCount(int(np.diff(self.store.block_offsets)[self.hand].sum()))
-        place = place or SetPlace()
-        taken = max(place.taken - 1, 0)
-        self.sets = ResidentSets(self.hand, num_sets, self._load, self._stream, taken)
-        self.take_set(first_step=place.steps)
-        if place.counted:
-            self.dealt.counted = place.counted
+        self.assignment = number
+        self.blocks = assign_blocks(
+            self.store, self.num_shards, seed=self.config.seed, number=number
+        )[self.shard_index]
+        num_sets = resident_sets(self.config, self.store, self.blocks)
+        self.assigned = ShardCounter(int(np.diff(self.store.block_offsets)[self.blocks].sum()))
+        shard_progress = shard_progress or ShardProgress()
+        taken = max(shard_progress.taken - 1, 0)
+        self.sets = ResidentSets(self.blocks, num_sets, self._load, self._stream, taken)
+        self.take_set(first_step=shard_progress.steps)
+        if shard_progress.counted:
+            self.assigned.counted = shard_progress.counted
 
-    def take_next_deal(self, rounds_done: int) -> None:
-        """Take the deal after this one, from the seat that it moves to if it does."""
-        if self.move is not None:
-            self.seat, self.seats, _ = self.move
-        self.move, self.dealt_at = None, rounds_done
-        self.take_deal(self.deal + 1)
+    def take_next_assignment(self, rounds_done: int) -> None:
+        """Take the assignment after this one, from the shard_index that it moves to if it does."""
+        if self.next_shard is not None:
+            self.shard_index, self.num_shards, _ = self.next_shard
+        self.next_shard, self.assigned_at = None, rounds_done
+        self.take_assignment(self.assignment + 1)
 
     def take_set(self, *, first_step: int = 0) -> None:
         """Go on to the next resident set with anything to train on, which was read meanwhile.
@@ -116,7 +118,7 @@ class Trainer:
             self.shard = self.batches = None  # type: ignore[assignment] # else three in memory
             self.shard, waited_s = self.sets.take()
             self.wait_for_data_s += waited_s
-            self.dealt.add(self.shard)
+            self.assigned.add(self.shard)
             if self.task.num_examples(self.shard):
                 stream = self._stream + ([self.sets.taken] if several else [])
                 epochs = self.config.resident_epochs if several else ENDLESS
@@ -127,12 +129,12 @@ class Trainer:
                 return
 
     @property
-    def place(self) -> SetPlace:
-        """Where it stands in its hand."""
+    def shard_progress(self) -> ShardProgress:
+        """Where it stands in its shard."""
         taken = self.sets.taken if self.sets else 0
-        return SetPlace(taken, self.steps_of_set, self.dealt.counted)
+        return ShardProgress(taken, self.steps_of_set, self.assigned.counted)
 
-    def let_go(self) -> None:
+    def release_shard(self) -> None:
         """Free the shard's memory: nothing is trained on any more."""
         if self.sets is not None:
             self.sets.close()
@@ -141,16 +143,16 @@ class Trainer:
 
     @property
     def _stream(self) -> list[int]:
-        return [self.config.seed, self.deal, self.seat]
+        return [self.config.seed, self.assignment, self.shard_index]
 
     def _load(self, blocks: np.ndarray) -> Shard:
         return load_shard(
             self.reader,
             blocks,
-            hand=self.hand,
+            assigned=self.blocks,
             first_hop=self.config.first_hop,
             labels=self.task.needs_labels,
-            foreign=self.task.needs_foreign,
+            remote=self.task.needs_remote,
         )
 
     def take_step(self) -> tuple[torch.Tensor, int] | None:
@@ -172,10 +174,10 @@ class Trainer:
         return loss, batch.size
 
 
-def hand_weight(trainer: Trainer) -> float:
-    """This trainer's weight in the mean: the examples dealt to it, or 1; 0 if it has none.
+def trainer_weight(trainer: Trainer) -> float:
+    """This trainer's weight in the mean: the examples assigned to it, or 1; 0 if it has none.
 
     It does not depend on memory: all resident sets count, whichever is trained on now.
     """
-    examples = trainer.task.num_examples(trainer.dealt.size)
+    examples = trainer.task.num_examples(trainer.assigned.size)
     return float(examples if trainer.config.aggregate.weights == "edges" else examples > 0)

@@ -27,9 +27,9 @@ from hypergraph.model.objective import gram
 from hypergraph.model.objective.predict import take
 from hypergraph.model.unseen import kept_rows, mean_for_unseen
 from hypergraph.sparse import SparseMatrix, inverse_root
-from hypergraph.train.batches import Batch
+from hypergraph.train.batches import HyperedgeBatch
 from hypergraph.train.device_group import features_of
-from hypergraph.train.factor_view import View
+from hypergraph.train.factor_view import FactorView
 from hypergraph.train.losses import loss_name, make_batches, relation_loss
 
 LAYERS = 2
@@ -136,7 +136,7 @@ class JointGCN(nn.Module):
         )
 
     def _loss(
-        self, embedding_NR: torch.Tensor, bias_NB: torch.Tensor, batch: Batch
+        self, embedding_NR: torch.Tensor, bias_NB: torch.Tensor, batch: HyperedgeBatch
     ) -> torch.Tensor:
         relation = self.data.relation(batch.relation)
         needs_gram = loss_name(relation, self.config.loss) == "gram"
@@ -148,7 +148,7 @@ class JointGCN(nn.Module):
             at = batch.rows[name] + begin
             relations = tuple(self.data.relations)
             rows, biases = take(embedding_NR, at), bias_NB.index_select(0, at)
-            views.append(View(rows, biases, gram_RR, size, relations))
+            views.append(FactorView(rows, biases, gram_RR, size, relations))
         mean = self.means[relation.name]
         return relation_loss(relation, batch, views, self.config.loss, mean)
 

@@ -2,7 +2,7 @@
 
 from hypergraph.data.debian import from_debian
 from hypergraph.data.hypergraph import MultimodalHypergraph
-from hypergraph.data.intra import Intra, Recipe, chain
+from hypergraph.data.intra import GraphRecipe, Intra, chain
 from hypergraph.data.modality import Modality
 from hypergraph.data.neighbours import make_intra
 from hypergraph.data.plot import write_plot
@@ -18,7 +18,7 @@ __all__ = [
     "Modality",
     "ModalityTables",
     "MultimodalHypergraph",
-    "Recipe",
+    "GraphRecipe",
     "Relation",
     "RelationTables",
     "Split",

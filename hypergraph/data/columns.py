@@ -17,7 +17,7 @@ from hvdtma.tables.columns import Column, ids_of, position_of
 from hvdtma.tables.opening import TEXT, suffix_of
 from hvdtma.tables.parquet import open_parquet, parquet_pieces
 from hvdtma.tables.text_layout import Layout, find_layout
-from hvdtma.tables.text_table import Wanted, row_pieces
+from hvdtma.tables.text_table import ColumnRequest, row_pieces
 
 TABLE_FILES = [*TEXT, *(suffix + ".gz" for suffix in TEXT), ".parquet"]
 
@@ -31,7 +31,7 @@ def column_names(path: Path, named: Sequence[str] = ()) -> list[str]:
     if suffix_of(path, TABLE_FILES, "table") == ".parquet":
         return open_parquet(path).schema_arrow.names
     layout = _layout(path, named)
-    if layout.doubtful:
+    if layout.header_unsure:
         raise UserError(
             f"'{path}': its first line, {', '.join(layout.first_row)}, may be a header or a row; "
             "name the columns of ids (edge_columns, or id of features): as the header calls them, "
@@ -60,7 +60,7 @@ def read_columns(
         return table.cast(kinds).columns
     layout = _layout(path, names)
     wanted = [
-        Wanted(position_of(name, layout.names, f"'{path}'"), may_be_empty=may_be_empty)
+        ColumnRequest(position_of(name, layout.names, f"'{path}'"), may_be_empty=may_be_empty)
         for name in names
     ]
     pieces = [list(columns) for columns in row_pieces(path, layout, wanted, multiline=multiline)]

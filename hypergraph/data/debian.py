@@ -35,7 +35,7 @@ from hvdtma.graph.ingest.sources.debian import (
     word_counts,
 )
 from hypergraph.data.hypergraph import MultimodalHypergraph
-from hypergraph.data.intra import Intra, Recipe
+from hypergraph.data.intra import GraphRecipe, Intra
 from hypergraph.data.modality import Modality
 from hypergraph.data.relation import Relation
 
@@ -91,7 +91,7 @@ def hypergraph_of_packages(
     others = [Modality(name, len(ids), np.array(list(ids))) for name, ids in known.items()]
     graph = MultimodalHypergraph.of([package, *others], made)
     for name in known if neighbours else ():
-        graph = graph.with_intra(name, Recipe("hyperedges", neighbours))
+        graph = graph.with_intra(name, GraphRecipe("hyperedges", neighbours))
     return graph
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from hvdtma.core.errors import UserError, nearest
-from hypergraph.data.intra import Intra, Recipe
+from hypergraph.data.intra import GraphRecipe, Intra
 from hypergraph.data.lazy import as_given, is_unread
 from hypergraph.data.modality import Modality
 from hypergraph.data.relation import Relation
@@ -105,7 +105,7 @@ class MultimodalHypergraph:
             changed._check_items(relation)
         return changed
 
-    def with_intra(self, name: str, intra: Intra | Recipe | None) -> MultimodalHypergraph:
+    def with_intra(self, name: str, intra: Intra | GraphRecipe | None) -> MultimodalHypergraph:
         """The same with another graph inside a modality: given, made by a recipe, or none.
 
         Raises UserError for an unknown modality, for edges of what is no item, and where the
@@ -113,7 +113,7 @@ class MultimodalHypergraph:
         """
         from hypergraph.data.neighbours import make_intra
 
-        if isinstance(intra, Recipe):
+        if isinstance(intra, GraphRecipe):
             intra = make_intra(self, name, intra)
         return self.with_modality(replace_intra(self.modality(name), intra))
 

@@ -18,7 +18,7 @@ KINDS = ["features", "hyperedges"]
 
 
 @dataclass(frozen=True)
-class Recipe:
+class GraphRecipe:
     """How an intra graph is made: each item and the k most like it.
 
     Attributes:
@@ -46,7 +46,7 @@ class Recipe:
         return self.kind == "hyperedges" and (not self.relations or relation in self.relations)
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, from which `Recipe(**values)` makes it again."""
+        """Plain values, from which `GraphRecipe(**values)` makes it again."""
         return asdict(self) | {"relations": list(self.relations)}
 
 
@@ -64,7 +64,7 @@ class Intra:
 
     edges: Lazy[np.ndarray] = Lazy()
     weights: Lazy[np.ndarray | None] = Lazy(None)
-    recipe: Recipe | None = None
+    recipe: GraphRecipe | None = None
 
     def __post_init__(self) -> None:
         if is_unread(self, "edges"):
@@ -102,7 +102,7 @@ class Intra:
         return num_rows(self, "edges")
 
     @classmethod
-    def of(cls, edges: Any, weights: Any = None, recipe: Recipe | None = None) -> Intra:
+    def of(cls, edges: Any, weights: Any = None, recipe: GraphRecipe | None = None) -> Intra:
         """The graph of edges that may go both ways, be repeated or join an item with itself.
 
         Of several weights of a pair the largest counts.

@@ -15,7 +15,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from hvdtma.core.errors import UserError, nearest
-from hypergraph.data.intra import Intra, Recipe
+from hypergraph.data.intra import GraphRecipe, Intra
 from hypergraph.data.modality import Modality
 from hypergraph.data.relation import TRAIN, Relation
 from hypergraph.data.top_k import most_similar
@@ -27,7 +27,7 @@ ITEMS_PER_BLOCK = 4096
 LEAST_COSINE = 1e-6  # below it, two float32 rows have nothing in common
 
 
-def make_intra(graph: MultimodalHypergraph, name: str, recipe: Recipe) -> Intra:
+def make_intra(graph: MultimodalHypergraph, name: str, recipe: GraphRecipe) -> Intra:
     """The graph of a recipe inside a modality; the weights are cosines.
 
     Hyperedges that a given split holds out take no part. Raises UserError where the modality has
@@ -47,7 +47,7 @@ def make_intra(graph: MultimodalHypergraph, name: str, recipe: Recipe) -> Intra:
     return _joined(*_most_similar_dense(np.asarray(features), recipe.k), recipe)
 
 
-def _joined(index_Nk: np.ndarray, cosine_Nk: np.ndarray, recipe: Recipe) -> Intra:
+def _joined(index_Nk: np.ndarray, cosine_Nk: np.ndarray, recipe: GraphRecipe) -> Intra:
     item, place = np.nonzero((index_Nk >= 0) & (cosine_Nk > LEAST_COSINE))
     edges = np.stack([item, index_Nk[item, place]], axis=1)
     return Intra.of(edges, np.minimum(cosine_Nk[item, place], 1), recipe)
@@ -84,7 +84,7 @@ def _unit(rows: sp.csr_array) -> sp.csr_array:
     return sp.csr_array(sp.diags_array(scale) @ rows)
 
 
-def _partners(graph: MultimodalHypergraph, modality: Modality, recipe: Recipe) -> sp.csr_array:
+def _partners(graph: MultimodalHypergraph, modality: Modality, recipe: GraphRecipe) -> sp.csr_array:
     """Weighted counts [N, P] of the partners that items share hyperedges with."""
     counts: dict[str, sp.csr_array] = {}
     for relation in _relations(graph, modality.name, recipe):
@@ -108,7 +108,7 @@ def _weighted(count: sp.csr_array) -> sp.csr_array:
     return sp.csr_array(count @ sp.diags_array(rarity_P.astype(np.float32)))
 
 
-def _relations(graph: MultimodalHypergraph, name: str, recipe: Recipe) -> list[Relation]:
+def _relations(graph: MultimodalHypergraph, name: str, recipe: GraphRecipe) -> list[Relation]:
     its = graph.relations_of(name)
     if not its:
         raise UserError(f"modality '{name}' is in no relation to find neighbours by")

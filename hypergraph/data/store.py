@@ -28,7 +28,7 @@ from hvdtma.storage.node_ids import NodeIds
 from hvdtma.storage.writer import StoreWriter
 from hypergraph.data.content import arrays_of, description, digest_of_text, fields
 from hypergraph.data.hypergraph import MultimodalHypergraph
-from hypergraph.data.intra import Intra, Recipe
+from hypergraph.data.intra import GraphRecipe, Intra
 from hypergraph.data.lazy import Unread
 from hypergraph.data.modality import Modality
 from hypergraph.data.relation import Relation
@@ -75,7 +75,7 @@ def open_saved(path: str | Path) -> MultimodalHypergraph:
         at = f"modality/{number}"
         intra = None
         if kept["has_intra"]:
-            recipe = Recipe(**kept["recipe"]) if kept["recipe"] else None
+            recipe = GraphRecipe(**kept["recipe"]) if kept["recipe"] else None
             intra = Intra(saved.field(f"{at}/edges"), saved.field(f"{at}/weights"), recipe)
         ids, features = saved.field(f"{at}/ids"), saved.field(f"{at}/features")
         modalities.append(Modality(kept["name"], kept["num_items"], ids, features, intra))

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias, TypeVar
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from hvdtma.core.errors import UserError, nearest
-from hypergraph.data.intra import Recipe
+from hypergraph.data.intra import GraphRecipe
 
 TablePath: TypeAlias = str | Path
 NUMBERS_ARE_NAMES = ConfigDict(coerce_numbers_to_str=True)
@@ -35,15 +35,15 @@ class ModalityTables:
     weight: str | None = None
     features: TablePath | None = None
     id: str | None = None
-    neighbours: Recipe | Mapping[str, Any] | str | None = None
+    neighbours: GraphRecipe | Mapping[str, Any] | str | None = None
 
     __pydantic_config__ = NUMBERS_ARE_NAMES
 
     @property
-    def recipe(self) -> Recipe | None:
+    def recipe(self) -> GraphRecipe | None:
         """The recipe of neighbours, if there is one."""
         given = {"kind": self.neighbours} if isinstance(self.neighbours, str) else self.neighbours
-        return None if given is None else spec_of(Recipe, given, "neighbours")
+        return None if given is None else spec_of(GraphRecipe, given, "neighbours")
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class RelationTables:
         return {modality: str(column) for modality, column in pairs}
 
 
-Spec = TypeVar("Spec", ModalityTables, RelationTables, Recipe)
+Spec = TypeVar("Spec", ModalityTables, RelationTables, GraphRecipe)
 
 
 def spec_of(kind: type[Spec], given: Spec | Mapping[str, Any] | None, where: str) -> Spec:

@@ -35,7 +35,7 @@ from hvdtma.core.errors import UserError
 from hvdtma.tables.columns import Column
 from hypergraph.data.columns import as_ids, read_columns
 from hypergraph.data.hypergraph import MultimodalHypergraph
-from hypergraph.data.intra import Recipe, chain
+from hypergraph.data.intra import GraphRecipe, chain
 from hypergraph.data.modality import Features, Modality
 from hypergraph.data.relation import Relation
 
@@ -99,10 +99,10 @@ def from_tate(
 
 
 def _with_neighbours(graph: MultimodalHypergraph, k: int) -> MultimodalHypergraph:
-    graph = graph.with_intra("artwork", Recipe("features", k))
+    graph = graph.with_intra("artwork", GraphRecipe("features", k))
     for name in ("artist", "medium", "subject"):
         if name in graph.modalities:
-            graph = graph.with_intra(name, Recipe("hyperedges", k))
+            graph = graph.with_intra(name, GraphRecipe("hyperedges", k))
     return graph
 
 

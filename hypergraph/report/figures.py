@@ -11,12 +11,12 @@ from hvdtma.runs.report import words
 from hvdtma.runs.report.plots import MANY_ROUNDS, QUIET, Plot, colour, in_unit, layout
 from hvdtma.runs.report.score_curve import ScoreCurve
 from hypergraph.metrics import LEAST_IS_BEST
-from hypergraph.report.log import RunLog
+from hypergraph.report.log import FitLog
 
 LEGEND = {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0}
 
 
-def colour_of(log: RunLog, modality: str) -> str:
+def colour_of(log: FitLog, modality: str) -> str:
     """A modality's colour, the same in every figure and table."""
     names = list(log.modalities)
     return colour(names.index(modality) if modality in names else len(names))
@@ -37,7 +37,7 @@ def by_modality(metrics: dict[str, float]) -> dict[str, dict[str, float]]:
     return found
 
 
-def score_plot(log: RunLog) -> Plot | None:
+def score_plot(log: FitLog) -> Plot | None:
     """Draw validation scores over training time, a choice per metric; None without scores."""
     scored = [event for event in log.scores if event["valid"]]
     if not scored:
@@ -55,7 +55,7 @@ def score_plot(log: RunLog) -> Plot | None:
     return curve.plot("Scored on validation hyperedges.")
 
 
-def completion_plot(log: RunLog) -> Plot | None:
+def completion_plot(log: FitLog) -> Plot | None:
     """Draw the same for each modality that is completed; None where there is no such score."""
     scored = [event for event in log.scores if by_modality(event["valid"])]
     if not scored:
@@ -79,7 +79,7 @@ def completion_plot(log: RunLog) -> Plot | None:
     return Plot("Score by completed modality", caption, figure, wide=True, choices=choices)
 
 
-def loss_plot(log: RunLog) -> Plot | None:
+def loss_plot(log: FitLog) -> Plot | None:
     """Draw the loss over training time, and what it is the sum of; None before the first score."""
     if not log.scores:
         return None
@@ -129,7 +129,7 @@ def _over_time(unit: str, **axis_y: Any) -> go.Layout:
     return found.update(hovermode="closest", showlegend=True, legend=LEGEND)
 
 
-def _of_term(log: RunLog, term: str) -> str:
+def _of_term(log: FitLog, term: str) -> str:
     """A relation has a colour after those of modalities; a graph inside has its modality's."""
     modalities, relations = list(log.modalities), list(log.start.get("relations", {}))
     if term in relations:

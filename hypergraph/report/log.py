@@ -10,11 +10,11 @@ from hvdtma.core.errors import UserError
 from hvdtma.runs.report.run_log import read_events, read_json
 from hypergraph.metrics import LEAST_IS_BEST
 from hypergraph.report.items import Items
-from hypergraph.run_folder import ENDS, RunFolder
+from hypergraph.run_folder import ENDS, FitFolder
 
 
 @dataclass(frozen=True)
-class RunLog:
+class FitLog:
     """What a run's folder holds.
 
     Attributes:
@@ -73,9 +73,9 @@ class RunLog:
         return self.summary.get("test", {})
 
 
-def read_run(folder: Path) -> RunLog:
+def read_run(folder: Path) -> FitLog:
     """Read a run's folder, finished or not; raises UserError if it is none."""
-    run = RunFolder(folder)
+    run = FitFolder(folder)
     log, config = run.metrics, run.config_file
     if not log.exists() or not config.exists():
         raise UserError(
@@ -85,7 +85,7 @@ def read_run(folder: Path) -> RunLog:
     events, damaged = read_events(log)
     starts = [event for event in events if event["kind"] == "start"]
     scores = {event["iteration"]: event for event in events if event["kind"] == "iterations"}
-    return RunLog(
+    return FitLog(
         folder=folder,
         config=config.read_text(encoding="utf-8"),
         versions=read_json(run.versions),

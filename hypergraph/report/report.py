@@ -9,10 +9,10 @@ from hvdtma.runs.report import words
 from hvdtma.runs.report.page import Card, Page, Section, write_page
 from hvdtma.runs.report.plots import Plot
 from hypergraph.report.figures import completion_plot, loss_plot, score_plot
-from hypergraph.report.log import RunLog, read_run
+from hypergraph.report.log import FitLog, read_run
 from hypergraph.report.space import space_plots
 from hypergraph.report.tables import completion_table, placement_table, rank_table, score_table
-from hypergraph.run_folder import RunFolder
+from hypergraph.run_folder import FitFolder
 from hypergraph.saved import read_saved
 
 
@@ -25,7 +25,7 @@ def write_report(run: Path) -> Path:
     return write_page(run_page(log), log.folder / "report.html")
 
 
-def run_page(log: RunLog) -> Page:
+def run_page(log: FitLog) -> Page:
     """Lay out the page on one run."""
     space, why_none = _space(log)
     return Page(
@@ -40,13 +40,13 @@ def run_page(log: RunLog) -> Page:
     )
 
 
-def _status(log: RunLog) -> tuple[str, bool]:
+def _status(log: FitLog) -> tuple[str, bool]:
     if log.summary:
         return f"finished: {log.summary.get('stopped', 'done')}", True
     return log.end.get("kind", "unfinished"), False
 
 
-def _facts(log: RunLog) -> list[tuple[str, str]]:
+def _facts(log: FitLog) -> list[tuple[str, str]]:
     start = log.start
     if not start:
         return []
@@ -68,7 +68,7 @@ def _facts(log: RunLog) -> list[tuple[str, str]]:
     ]
 
 
-def _notices(log: RunLog) -> list[str]:
+def _notices(log: FitLog) -> list[str]:
     notices = []
     last = f"iteration {log.last['iteration']}" if log.scores else "no iteration"
     if log.end and not log.summary:
@@ -82,9 +82,9 @@ def _notices(log: RunLog) -> list[str]:
     return notices
 
 
-def _space(log: RunLog) -> tuple[list[Plot], str]:
+def _space(log: FitLog) -> tuple[list[Plot], str]:
     """The pictures of the shared space; where there are none, why."""
-    model = RunFolder(log.folder).model
+    model = FitFolder(log.folder).model
     if not model.exists():
         return [], "There is no model yet, and so no picture of the shared space."
     plots = space_plots(log, read_saved(model).rows)
@@ -92,7 +92,7 @@ def _space(log: RunLog) -> tuple[list[Plot], str]:
     return plots, "" if plots else f"There is no picture of the shared space: {why}."
 
 
-def _cards(log: RunLog) -> list[Card]:
+def _cards(log: FitLog) -> list[Card]:
     metric = log.metric or "score"
     name, best = words.metric_name(metric), log.best
     at = "not scored" if best is None else f"best, iteration {log.scores[best]['iteration']:,}"
@@ -115,7 +115,7 @@ def _cards(log: RunLog) -> list[Card]:
     ]
 
 
-def _last_card(log: RunLog) -> Card:
+def _last_card(log: FitLog) -> Card:
     """What ranks send, where there are several."""
     ranks = log.last.get("ranks", [])
     if len(ranks) > 1:
@@ -125,7 +125,7 @@ def _last_card(log: RunLog) -> Card:
     return Card("Items", words.count(items or None), f"of {len(log.modalities)} modalities")
 
 
-def _sections(log: RunLog, space: list[Plot]) -> list[Section]:
+def _sections(log: FitLog, space: list[Plot]) -> list[Section]:
     score, completion, loss = score_plot(log), completion_plot(log), loss_plot(log)
     sections = [
         Section("Scores", [score] if score else [], score_table(log)),
@@ -138,7 +138,7 @@ def _sections(log: RunLog, space: list[Plot]) -> list[Section]:
     return [section for section in sections if section.plots or section.table]
 
 
-def _drawn(log: RunLog) -> str:
+def _drawn(log: FitLog) -> str:
     """How many items of how many are drawn."""
     each = [
         f"{name} {len(its['items']):,} of {log.modalities[name]['items']:,}"
@@ -148,7 +148,7 @@ def _drawn(log: RunLog) -> str:
     return f"the items in most hyperedges are drawn: {', '.join(each)}"
 
 
-def _details(log: RunLog) -> dict[str, str]:
+def _details(log: FitLog) -> dict[str, str]:
     versions = json.dumps(log.versions, indent=2, ensure_ascii=False) if log.versions else ""
     folded = {"Config": log.config.strip(), "Versions": versions}
     return {heading: text for heading, text in folded.items() if text}

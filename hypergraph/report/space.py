@@ -17,7 +17,7 @@ import plotly.graph_objects as go
 from hvdtma.runs.report import words
 from hvdtma.runs.report.plots import Plot, layout
 from hypergraph.report.figures import LEGEND, colour_of
-from hypergraph.report.log import RunLog
+from hypergraph.report.log import FitLog
 
 FEW = 12  # items of a modality that are named beside their dots
 SOME = 300  # that need no small dots
@@ -28,7 +28,7 @@ RELATED = (
 )
 
 
-def space_plots(log: RunLog, factors: dict[str, np.ndarray]) -> list[Plot]:
+def space_plots(log: FitLog, factors: dict[str, np.ndarray]) -> list[Plot]:
     """Draw the items that the log names, twice: about their modality's mean, and as they are.
 
     Each modality's rows share a direction, which says nothing of one item or another: only what is
@@ -70,7 +70,7 @@ def flatten(groups: Sequence[np.ndarray]) -> tuple[list[np.ndarray], np.ndarray]
     return [np.pad(rows_NR @ axis_RR[:, most], ((0, 0), (0, missing))) for rows_NR in about], share
 
 
-def _plot(log: RunLog, title: str, caption: str, rows: dict[str, np.ndarray]) -> Plot:
+def _plot(log: FitLog, title: str, caption: str, rows: dict[str, np.ndarray]) -> Plot:
     flat, share = flatten(list(rows.values()))
     places = dict(zip(rows, flat, strict=True))
     large_first = sorted(rows, key=lambda name: -len(rows[name]))  # the few are not covered up
@@ -81,7 +81,7 @@ def _plot(log: RunLog, title: str, caption: str, rows: dict[str, np.ndarray]) ->
     return Plot(title, caption, figure)
 
 
-def _dots(log: RunLog, name: str, places_N2: np.ndarray, width: float) -> go.Scatter:
+def _dots(log: FitLog, name: str, places_N2: np.ndarray, width: float) -> go.Scatter:
     """Dots of SVG: those of WebGL are compiled by `eval`, which the page forbids."""
     its, hue = log.items[name], colour_of(log, name)
     few = len(places_N2) <= FEW

@@ -5,10 +5,10 @@ from __future__ import annotations
 from hvdtma.runs.report import words
 from hvdtma.runs.report.page import Table
 from hypergraph.report.figures import by_modality, colour_of, overall
-from hypergraph.report.log import RunLog
+from hypergraph.report.log import FitLog
 
 
-def score_table(log: RunLog) -> Table | None:
+def score_table(log: FitLog) -> Table | None:
     """Over all modalities; None without scores."""
     valid, test = overall(log.valid), overall(log.test)
     metrics = list(dict.fromkeys([*valid, *test]))
@@ -19,7 +19,7 @@ def score_table(log: RunLog) -> Table | None:
     return Table(["", *map(words.metric_name, metrics)], rows) if metrics else None
 
 
-def completion_table(log: RunLog) -> Table | None:
+def completion_table(log: FitLog) -> Table | None:
     """Of each modality that is completed, on test if that was scored; None where there are none."""
     part, each = "test", by_modality(log.test)
     if not each:
@@ -34,7 +34,7 @@ def completion_table(log: RunLog) -> Table | None:
     return Table(columns, rows, [colour_of(log, name) for name in each])
 
 
-def placement_table(log: RunLog) -> Table | None:
+def placement_table(log: FitLog) -> Table | None:
     """Which modality is trained where; None if the run did not come so far."""
     rows = [
         [name, words.count(its["items"]), str(its["rank"]), its["device"]]
@@ -44,7 +44,7 @@ def placement_table(log: RunLog) -> Table | None:
     return Table(["Modality", "Items", "Rank", "Device"], rows, colours) if rows else None
 
 
-def rank_table(log: RunLog) -> Table | None:
+def rank_table(log: FitLog) -> Table | None:
     """What each rank did; None before the first score."""
     columns = ["Rank", "Modalities", "Iterations"]
     columns += ["Compute (CPU time)", "Exchange (by the clock)", "Sent per iteration"]

@@ -1,4 +1,4 @@
-"""Batches of hyperedges, the same on every rank: drawn from the seed, never sent.
+"""HyperedgeBatches of hyperedges, the same on every rank: drawn from the seed, never sent.
 
 Legend: n hyperedges of a batch, K arity, m corrupted items.
 """
@@ -17,7 +17,7 @@ from hypergraph.model.objective import corrupt
 
 
 @dataclass(frozen=True, eq=False)
-class Batch:
+class HyperedgeBatch:
     """Hyperedges of one relation, with positions in the rows that they touch.
 
     Attributes:
@@ -35,7 +35,7 @@ class Batch:
     corrupted_nKm: torch.Tensor | None
 
 
-class Batches:
+class HyperedgeBatches:
     """A relation's batches, without end: it is passed over in a new order each time.
 
     Args:
@@ -65,9 +65,9 @@ class Batches:
         self._random = np.random.default_rng(stream)
         self._generator = torch.Generator().manual_seed(int(self._random.integers(2**62)))
         self._left = np.empty(0, np.int64)
-        self._whole: Batch | None = None
+        self._whole: HyperedgeBatch | None = None
 
-    def next(self) -> Batch:
+    def next(self) -> HyperedgeBatch:
         """The next batch."""
         if self.batch_size < len(self.indices_nK):
             return self._batch(torch.from_numpy(self._drawn()))
@@ -97,7 +97,7 @@ class Batches:
         drawn, self._left = np.split(self._left, [self.batch_size])
         return drawn
 
-    def _batch(self, chosen: torch.Tensor | slice) -> Batch:
+    def _batch(self, chosen: torch.Tensor | slice) -> HyperedgeBatch:
         indices_nK = self.indices_nK[chosen]
         corrupted = None
         if self.negatives:
@@ -110,7 +110,7 @@ class Batches:
             rows[name], position = torch.unique(touched, return_inverse=True)
             local.append(position[:, 0])
             false.append(position[:, 1:])
-        return Batch(
+        return HyperedgeBatch(
             self.name,
             rows,
             torch.stack(local, 1),

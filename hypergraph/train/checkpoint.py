@@ -17,19 +17,19 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from hvdtma.comm.communicator import collect, on_root
+from hvdtma.comm.communicator import gather_object, run_on_rank0
 from hvdtma.core.errors import UserError
 from hvdtma.core.files import replacing, sync_folder, write_through
-from hypergraph.history import Past
+from hypergraph.history import TrainingHistory
 from hypergraph.tensor_file import NotWhole, packed, unpacked
-from hypergraph.train.fit import Progress
-from hypergraph.train.rank_trainer import Learner, Parts, State
+from hypergraph.train.fit import FitProgress
+from hypergraph.train.rank_trainer import Parts, RankTrainer, State
 
 FORMAT = "hypergraph-checkpoint-4"
 
 
 @dataclass(frozen=True)
-class Checkpoint:
+class FitCheckpoint:
     """What a file holds.
 
     Attributes:
@@ -40,10 +40,10 @@ class Checkpoint:
 
     path: Path
     data: str
-    progress: Progress
+    progress: FitProgress
     counters: Sequence[dict[str, float]]
     parts: Parts
-    past: Past
+    past: TrainingHistory
 
     @property
     def iterations(self) -> int:
@@ -60,12 +60,12 @@ class Saver:
     """
 
     path: Path
-    learner: Learner
+    learner: RankTrainer
     every: int
     scores: int = 0
     _data: str = field(default="", init=False)
 
-    def __call__(self, progress: Progress) -> None:
+    def __call__(self, progress: FitProgress) -> None:
         """Take note of a score; a collective call. Raises UserError if it cannot be written."""
         self.scores += 1
         if progress.stopped or (self.every and self.scores % self.every == 0):
@@ -73,7 +73,7 @@ class Saver:
             write_checkpoint(self.path, self.learner, progress, self._data)
 
 
-def write_checkpoint(path: Path, learner: Learner, progress: Progress, data: str) -> None:
+def write_checkpoint(path: Path, learner: RankTrainer, progress: FitProgress, data: str) -> None:
     """Write where all ranks stand, whole or not at all; a collective call.
 
     Raises UserError, on every rank, if it cannot be written.
@@ -83,14 +83,14 @@ def write_checkpoint(path: Path, learner: Learner, progress: Progress, data: str
         "format": FORMAT,
         "data": data,
         "progress": asdict(progress),
-        "counters": comm.gather(learner.counters()),
+        "counters": comm.all_gather_object(learner.counters()),
         "past": learner.past.facts(),
     }
     past = learner.past.tensors()  # the same on all ranks
     tensors = _named("past", [{number: {"": rows_nK} for number, rows_nK in past.items()}])
     for kind, own in learner.parts().items():
-        tensors |= _named(kind, collect(comm, own))
-    on_root(comm, lambda: _write(path, packed(tensors, facts)))
+        tensors |= _named(kind, gather_object(comm, own))
+    run_on_rank0(comm, lambda: _write(path, packed(tensors, facts)))
 
 
 def _named(kind: str, every: Sequence[dict[str, State]]) -> State:
@@ -109,7 +109,7 @@ def _write(path: Path, content: bytes) -> None:
     sync_folder(path.parent)
 
 
-def read_checkpoint(path: Path) -> Checkpoint:
+def read_checkpoint(path: Path) -> FitCheckpoint:
     """A checkpoint with every byte checked.
 
     Raises UserError if there is none, it is of another format, or not as it was written.
@@ -129,10 +129,12 @@ def read_checkpoint(path: Path) -> Checkpoint:
         ) from None
     if facts["format"] != FORMAT:
         raise UserError(f"{path} is of format {facts['format']}; this hypergraph reads {FORMAT}")
-    progress = Progress(**facts["progress"])
+    progress = FitProgress(**facts["progress"])
     parts = _parts(tensors)
-    past = Past.read(facts["past"], {number: kept[""] for number, kept in parts["past"].items()})
-    return Checkpoint(path, facts["data"], progress, facts["counters"], parts, past)
+    past = TrainingHistory.read(
+        facts["past"], {number: kept[""] for number, kept in parts["past"].items()}
+    )
+    return FitCheckpoint(path, facts["data"], progress, facts["counters"], parts, past)
 
 
 def _parts(tensors: State) -> Parts:

@@ -42,7 +42,7 @@ def check_same_data(
     """Raises UserError, on every rank, if one of them has another hypergraph or another config."""
     if comm.size == 1:
         return
-    sums = comm.gather((data.checksum(), config.model_dump_json()))
+    sums = comm.all_gather_object((data.checksum(), config.model_dump_json()))
     for rank, (checksum, settings) in enumerate(sums):
         if checksum != sums[0][0]:
             raise UserError(

@@ -16,14 +16,14 @@ from hvdtma.aggregate.optimizers import make_optimizer
 from hvdtma.core.errors import UserError
 from hypergraph.config import TrainConfig
 from hypergraph.data import Modality, MultimodalHypergraph
-from hypergraph.history import Past
+from hypergraph.history import TrainingHistory
 from hypergraph.model.diffusion import FactorNet, initial_scale
 from hypergraph.model.laplacian import normalised_laplacian, rescaled
 from hypergraph.model.objective import gram, smoothness
 from hypergraph.model.unseen import kept_rows, mean_for_unseen
 from hypergraph.sparse import SparseMatrix
-from hypergraph.train.batches import Batch
-from hypergraph.train.factor_view import View
+from hypergraph.train.batches import HyperedgeBatch
+from hypergraph.train.factor_view import FactorView
 from hypergraph.train.losses import relation_loss
 
 
@@ -74,7 +74,7 @@ class ModalityNet(nn.Module):
         self.features = None if features is None else features.to(device)
         self.to(device)
 
-    def forward(self, iteration: int | None = None) -> View:
+    def forward(self, iteration: int | None = None) -> FactorView:
         """All rows, with gradients.
 
         Args:
@@ -86,7 +86,7 @@ class ModalityNet(nn.Module):
             kept_N1 = None if kept_N1 is None else kept_N1.to(self.bias.device)
         factor_NR = self.net(self.operator, self.features, kept_N1)
         bias_NB = mean_for_unseen(self.bias, self.seen_NB)
-        return View(factor_NR, bias_NB, gram(factor_NR), self.size, self.relations)
+        return FactorView(factor_NR, bias_NB, gram(factor_NR), self.size, self.relations)
 
     def state(self) -> dict[str, torch.Tensor]:
         """All parameters, the mean in place of what is not learned: others may learn it."""
@@ -133,7 +133,7 @@ class ModalityNet(nn.Module):
             ) from error
 
 
-class Site:
+class DeviceGroup:
     """The modalities trained on one device."""
 
     def __init__(
@@ -148,13 +148,13 @@ class Site:
         self.relations = [r for r in data.relations.values() if set(names) & set(r.modalities)]
         self.means = {relation.name: relation.mean for relation in self.relations}
         self.optimizer = make_optimizer(config.optimizer, nn.ModuleList(self.nets.values()))
-        self.standing: dict[str, View] = {}
+        self.standing: dict[str, FactorView] = {}
 
-    def views(self) -> dict[str, View]:
+    def views(self) -> dict[str, FactorView]:
         """Each of its modalities, as it stands."""
         return {name: net() for name, net in self.nets.items()}
 
-    def views_to_train(self, trained: Collection[str], iteration: int) -> dict[str, View]:
+    def views_to_train(self, trained: Collection[str], iteration: int) -> dict[str, FactorView]:
         """Each of its modalities, with gradients where it is trained in an iteration.
 
         Views of those that are not trained are made once.
@@ -171,9 +171,9 @@ class Site:
 
     def loss(
         self,
-        own: Mapping[str, View],
-        seen: Mapping[str, Mapping[str, View]],
-        batches: Sequence[Batch],
+        own: Mapping[str, FactorView],
+        seen: Mapping[str, Mapping[str, FactorView]],
+        batches: Sequence[HyperedgeBatch],
     ) -> dict[str, torch.Tensor]:
         """The relations' losses, and the smoothness of its own modalities, by name.
 
@@ -200,7 +200,7 @@ class Site:
                 )
         return losses
 
-    def take_on_past(self, past: Past, reset_rows: Collection[str]) -> None:
+    def take_on_past(self, past: TrainingHistory, reset_rows: Collection[str]) -> None:
         """Keep what was learned of items that no hyperedge of now has, and go on from its means."""
         self.means = {relation.name: past.mean_of(relation) for relation in self.relations}
         for name, net in self.nets.items():

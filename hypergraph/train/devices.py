@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import torch
 
-from hvdtma.comm.communicator import Communicator, everywhere
+from hvdtma.comm.communicator import Communicator, run_on_all
 from hvdtma.core.errors import UserError
 from hypergraph.config import TrainConfig
-from hypergraph.placement import Place
+from hypergraph.placement import DeviceSlot
 
 
-def find_places(comm: Communicator, config: TrainConfig) -> list[Place]:
+def find_places(comm: Communicator, config: TrainConfig) -> list[DeviceSlot]:
     """The devices of all ranks; a collective call.
 
     Raises UserError, on every rank, where a GPU is asked for and none is found.
     """
-    own = everywhere(comm, lambda: _devices(comm, config))
-    return [Place(rank, device) for rank, all_ in enumerate(comm.gather(own)) for device in all_]
+    own = run_on_all(comm, lambda: _devices(comm, config))
+    return [
+        DeviceSlot(rank, device)
+        for rank, all_ in enumerate(comm.all_gather_object(own))
+        for device in all_
+    ]
 
 
 def _devices(comm: Communicator, config: TrainConfig) -> list[str]:

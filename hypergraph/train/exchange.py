@@ -1,7 +1,7 @@
 """Ranks tell one another of their modalities: who needs what is known to all, nothing is asked.
 
     exact     every iteration, the rows that the batches touch
-    stale     every so many seconds, all rows; in between each trains on what it last heard
+    stale     every so many seconds, all rows; in between each trains on what it last remote_factors
 
 A view goes only to ranks that train another modality of the same relation. With whatever goes, even
 with nothing, travels one number: whether the sender asks all to stop.
@@ -20,10 +20,10 @@ import torch
 from hvdtma.comm.communicator import Communicator
 from hypergraph.data import MultimodalHypergraph
 from hypergraph.placement import Placement
-from hypergraph.train.batches import Batch
-from hypergraph.train.factor_view import View, flat_length
+from hypergraph.train.batches import HyperedgeBatch
+from hypergraph.train.factor_view import FactorView, flat_length
 
-Views = dict[str, View]
+Views = dict[str, FactorView]
 Key = tuple[str, str]
 """What a view that is sent is kept under: a batch's relation (or the modality), the modality."""
 
@@ -67,7 +67,7 @@ class Exchange:
         self.bytes_sent, self.deliver_cpu_s = 0, 0.0
         self.asked = self.told = False
 
-    def of_batches(self, own: Views, batches: Sequence[Batch]) -> dict[str, Views]:
+    def of_batches(self, own: Views, batches: Sequence[HyperedgeBatch]) -> dict[str, Views]:
         """Relation -> modality -> view of the rows that its batch touches; a collective call.
 
         Those of other ranks come without gradients.
@@ -107,8 +107,8 @@ class Exchange:
             for source, target in self._pairs()
         }
         views = {(name, name): view for name, view in own.items()}
-        heard = self._send(views, plan, _dtype(own))
-        return {name: view for (name, _), view in heard.items()}
+        remote_factors = self._send(views, plan, _dtype(own))
+        return {name: view for (name, _), view in remote_factors.items()}
 
     def _pairs(self) -> list[tuple[int, int]]:
         """The pairs of ranks that this one is in."""
@@ -124,10 +124,10 @@ class Exchange:
 
     def _send(
         self,
-        views: Mapping[Key, View],
+        views: Mapping[Key, FactorView],
         plan: Mapping[tuple[int, int], list[Message]],
         dtype: torch.dtype,
-    ) -> dict[Key, View]:
+    ) -> dict[Key, FactorView]:
         me, size = self.comm.rank, self.comm.size
         if size == 1:
             self.told = self.asked
@@ -141,9 +141,9 @@ class Exchange:
         self.bytes_sent += sum(
             piece.numel() * piece.element_size() for to, piece in enumerate(pieces) if to != me
         )
-        heard: dict[Key, View] = {}
+        remote_factors: dict[Key, FactorView] = {}
         start = cpu_s()
-        delivered = self.comm.deliver(pieces)
+        delivered = self.comm.all_to_all(pieces)
         self.deliver_cpu_s += cpu_s() - start
         self.told = any(bool(flat[-1]) for flat in delivered)
         for source, flat in enumerate(delivered):
@@ -151,9 +151,9 @@ class Exchange:
                 rows, (_, modality) = message.num_rows, message.key
                 relations, num_items = self.relations_of[modality], self.sizes[modality]
                 length = flat_length(rows, self.dim, len(relations))
-                view = View.from_flat(flat[:length], rows, self.dim, num_items, relations)
-                heard[message.key], flat = view, flat[length:]
-        return heard
+                view = FactorView.from_flat(flat[:length], rows, self.dim, num_items, relations)
+                remote_factors[message.key], flat = view, flat[length:]
+        return remote_factors
 
 
 def cpu_s() -> float:

@@ -16,7 +16,7 @@ from hypergraph.model.objective.predict import take
 
 
 @dataclass(frozen=True, eq=False)
-class View:
+class FactorView:
     """A modality as a relation's loss sees it; with gradients only where it is trained.
 
     Attributes:
@@ -36,20 +36,20 @@ class View:
         """The rows' biases [S] in a relation."""
         return self.bias_SB[:, self.relations.index(relation)]
 
-    def take(self, items: torch.Tensor) -> View:
+    def take(self, items: torch.Tensor) -> FactorView:
         """The view of some of the rows."""
         items = items.to(self.rows_SR.device)
         return replace(
             self, rows_SR=take(self.rows_SR, items), bias_SB=self.bias_SB.index_select(0, items)
         )
 
-    def detached(self, device: torch.device | str | None = None) -> View:
+    def detached(self, device: torch.device | str | None = None) -> FactorView:
         """The same without gradients, on another device if one is given."""
         rows, bias, gram = (
             part.detach().to(device or part.device)
             for part in (self.rows_SR, self.bias_SB, self.gram_RR)
         )
-        return View(rows, bias, gram, self.size, self.relations)
+        return FactorView(rows, bias, gram, self.size, self.relations)
 
     def flat(self) -> torch.Tensor:
         """All of it in one row, on the CPU."""
@@ -59,7 +59,7 @@ class View:
     @classmethod
     def from_flat(
         cls, flat: torch.Tensor, num_rows: int, rank: int, size: int, relations: tuple[str, ...]
-    ) -> View:
+    ) -> FactorView:
         """What `flat` made."""
         width = rank + len(relations)
         rows, gram = flat.split([num_rows * width, rank * rank])

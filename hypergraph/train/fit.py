@@ -8,13 +8,13 @@ from math import inf
 
 import numpy as np
 
-from hvdtma.comm.communicator import collect, on_root
+from hvdtma.comm.communicator import gather_object, run_on_rank0
 from hvdtma.core.errors import UserError, nearest
 from hypergraph.config import TrainConfig
 from hypergraph.factors import Factors
 from hypergraph.metrics import LEAST_IS_BEST
-from hypergraph.scoring import HeldOut, score
-from hypergraph.train.rank_trainer import Learned, Learner
+from hypergraph.scoring import HeldOutHyperedges, score
+from hypergraph.train.rank_trainer import Learned, RankTrainer
 
 Watch = Callable[[dict], object]
 """Is told of events: plain values with a `kind`."""
@@ -24,7 +24,7 @@ INTERRUPTED = "interrupted"
 
 
 @dataclass
-class Progress:
+class FitProgress:
     """How far a fit has come.
 
     Attributes:
@@ -46,7 +46,7 @@ class Progress:
     stopped: str = ""
 
 
-Save = Callable[[Progress], object]
+Save = Callable[[FitProgress], object]
 """Is told how far a fit has come after every score, and when it ends; on every rank."""
 
 
@@ -60,11 +60,11 @@ class Fit:
         progress: of a fit that was cut short, to go on with.
     """
 
-    learner: Learner
-    valid: HeldOut | None = None
+    learner: RankTrainer
+    valid: HeldOutHyperedges | None = None
     watch: Watch = lambda _: None
     save: Save = lambda _: None
-    progress: Progress = field(default_factory=Progress)
+    progress: FitProgress = field(default_factory=FitProgress)
 
     def __post_init__(self) -> None:
         config = self.learner.config
@@ -75,18 +75,20 @@ class Fit:
     def run(self) -> None:
         """Train until a limit or the patience is reached; the learner is left in its best state.
 
-        Or until a rank asks to stop (`Learner.stop`): then it is left as it is, to go on from.
+        Or until a rank asks to stop (`RankTrainer.stop`): then it is left as it is, to go on from.
         """
         config, comm, progress = self.learner.config, self.learner.comm, self.progress
         begins = progress.begun is None
-        done = min(comm.gather(self.learner.iterations))  # then all clocks start together
+        done = min(
+            comm.all_gather_object(self.learner.iterations)
+        )  # then all clocks start together
         progress.begun = done if progress.begun is None else progress.begun
         self._began = comm.clock() - progress.time_s
         if begins and self._knows:
             self._look({}, done, over=False)
         scored = done // config.evaluate.every  # of what all have done: ranks must look together
         if config.stale and not progress.stopped:
-            self.learner.hear()
+            self.learner.sync_factors()
         while not progress.stopped:
             apart = config.stale and not self.learner.alone
             losses, done = self._by_itself() if apart else self._together()
@@ -102,7 +104,7 @@ class Fit:
                 self.save(progress)
         self.learner.heeded()
         if progress.stopped != INTERRUPTED:
-            self.learner.recall()
+            self.learner.restore()
 
     @property
     def _knows(self) -> bool:
@@ -123,7 +125,7 @@ class Fit:
         """One iteration of all ranks in step; its losses, and how many are done."""
         losses = self.learner.iterate()
         if self.learner.config.stale and not self.learner.alone:
-            self.learner.hear()  # from now on each goes by itself
+            self.learner.sync_factors()  # from now on each goes by itself
         return losses, self.learner.iterations
 
     def _by_itself(self) -> tuple[dict[str, float], int]:
@@ -137,16 +139,16 @@ class Fit:
             else:  # nor do others wait long, whom the same signal tells
                 due = learner.comm.clock() >= deadline or learner.asked
             if due or learner.iterations >= self._last:
-                learner.hear()
-                return losses, min(learner.comm.gather(learner.iterations))
+                learner.sync_factors()
+                return losses, min(learner.comm.all_gather_object(learner.iterations))
 
     def _look(self, losses: dict[str, float], done: int, over: bool) -> None:
         """Score, keep the best, decide whether to stop; a collective call."""
         comm, config = self.learner.comm, self.learner.config
         before = comm.clock()
         time_s = before - self._began
-        facts = collect(comm, (losses, self.learner.counters(), self.learner.learned()))
-        metrics, time_s = on_root(comm, lambda: self._scored(facts, done, time_s))
+        facts = gather_object(comm, (losses, self.learner.counters(), self.learner.learned()))
+        metrics, time_s = run_on_rank0(comm, lambda: self._scored(facts, done, time_s))
         self._keep_best(metrics, done)
         limit_s = config.time_limit_s
         if over:
@@ -192,7 +194,7 @@ class Fit:
         progress.since_best = 0 if better or alone else progress.since_best + 1
         if better:
             progress.best_score, progress.best_iteration = metrics, done
-            self.learner.remember()
+            self.learner.snapshot()
 
     @property
     def _scored_on(self) -> int:
@@ -206,7 +208,7 @@ class Fit:
         return -metrics[name] if name in LEAST_IS_BEST else metrics[name]
 
 
-def check_scores(config: TrainConfig, valid: HeldOut | None) -> None:
+def check_scores(config: TrainConfig, valid: HeldOutHyperedges | None) -> None:
     """Raises UserError where what is to choose, or to stop, cannot: before anything is trained."""
     if config.evaluate.patience and valid is None:
         raise UserError(
@@ -237,7 +239,7 @@ def _check_finite(losses: dict[str, float], factors: Factors, done: int) -> None
         )
 
 
-def still_stopped(config: TrainConfig, progress: Progress, iterations: int) -> str:
+def still_stopped(config: TrainConfig, progress: FitProgress, iterations: int) -> str:
     """Why a fit that ended would not go on, with limits that may be others now; else empty."""
     limit_s, patience = config.time_limit_s, config.evaluate.patience
     holds = {

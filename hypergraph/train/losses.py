@@ -12,8 +12,8 @@ import torch
 from hypergraph.config import LossConfig, TrainConfig
 from hypergraph.data import MultimodalHypergraph, Relation
 from hypergraph.model.objective import balanced_weight, gram_loss, observed_loss, ranking_loss
-from hypergraph.train.batches import Batch, Batches
-from hypergraph.train.factor_view import View
+from hypergraph.train.batches import HyperedgeBatch, HyperedgeBatches
+from hypergraph.train.factor_view import FactorView
 
 
 def loss_name(relation: Relation, config: LossConfig) -> str:
@@ -23,10 +23,10 @@ def loss_name(relation: Relation, config: LossConfig) -> str:
 
 def make_batches(
     data: MultimodalHypergraph, config: TrainConfig, modalities: Collection[str]
-) -> list[Batches]:
-    """Batches of each relation that some of the modalities are in, as its loss needs them."""
+) -> list[HyperedgeBatches]:
+    """HyperedgeBatches of each relation that some of the modalities are in, as its loss needs them."""
     return [
-        Batches(
+        HyperedgeBatches(
             relation,
             [data.modality(name).num_items for name in relation.modalities],
             batch_size=config.batch_size,
@@ -40,7 +40,11 @@ def make_batches(
 
 
 def relation_loss(
-    relation: Relation, batch: Batch, views: Sequence[View], config: LossConfig, mean: float
+    relation: Relation,
+    batch: HyperedgeBatch,
+    views: Sequence[FactorView],
+    config: LossConfig,
+    mean: float,
 ) -> torch.Tensor:
     """One value; `views` are of the batch's rows, one for each modality, on one device."""
     device = views[0].rows_SR.device

@@ -17,12 +17,12 @@ from hvdtma.comm.communicator import Communicator
 from hypergraph.config import TrainConfig
 from hypergraph.data import MultimodalHypergraph
 from hypergraph.factors import Factors
-from hypergraph.history import Past
+from hypergraph.history import TrainingHistory
 from hypergraph.placement import Placement
-from hypergraph.train.batches import Batch
-from hypergraph.train.device_group import ModalityNet, Site
+from hypergraph.train.batches import HyperedgeBatch
+from hypergraph.train.device_group import DeviceGroup, ModalityNet
 from hypergraph.train.exchange import Exchange, cpu_s
-from hypergraph.train.factor_view import View
+from hypergraph.train.factor_view import FactorView
 from hypergraph.train.losses import make_batches
 
 State = dict[str, torch.Tensor]
@@ -33,7 +33,7 @@ Learned = tuple[np.ndarray, np.ndarray]
 
 
 @dataclass
-class Learner:
+class RankTrainer:
     """Trains the modalities that are placed on this rank.
 
     Attributes:
@@ -53,15 +53,15 @@ class Learner:
     compute_s: float = 0.0
     exchange_wall_s: float = 0.0
     iterations: int = 0
-    heard: dict[str, View] = field(default_factory=dict)
+    remote_factors: dict[str, FactorView] = field(default_factory=dict)
     kept: dict[str, State] = field(default_factory=dict)
-    past: Past = field(default_factory=Past)
+    past: TrainingHistory = field(default_factory=TrainingHistory)
     newcomers: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         own = self.placement.of_rank(self.comm.rank)
         self.sites = [
-            Site(self.data, names, self.config, torch.device(where.device))
+            DeviceGroup(self.data, names, self.config, torch.device(where.device))
             for where, names in own.items()
         ]
         self.exchange = Exchange(self.comm, self.placement, self.data, self.config.model.dim)
@@ -76,7 +76,7 @@ class Learner:
         before, delivered = cpu_s(), self.exchange.deliver_cpu_s
         trained = self.alone or set(self.data.modalities)
         batches = [of.next() for of in self.batches if trained & set(of.modalities)]
-        own: dict[str, View] = {}
+        own: dict[str, FactorView] = {}
         for site in self.sites:
             own |= site.views_to_train(trained, self.iterations)
         if self.config.stale and not self.alone:
@@ -110,11 +110,11 @@ class Learner:
             return 1.0
         return (done + 1) / join.warm_up
 
-    def hear(self) -> None:
+    def sync_factors(self) -> None:
         """Take in all factors of the other ranks; a collective call, for stale mode."""
         start = time.monotonic()
         with torch.no_grad():
-            self.heard = self.exchange.of_all(self._views())
+            self.remote_factors = self.exchange.of_all(self._views())
         self.exchange_wall_s += time.monotonic() - start
 
     def stop(self) -> None:
@@ -137,7 +137,7 @@ class Learner:
 
     def factors(self) -> Factors:
         """What all ranks have learned so far, on every rank; a collective call."""
-        return self.joined(self.comm.gather(self.learned()))
+        return self.joined(self.comm.all_gather_object(self.learned()))
 
     @torch.no_grad()
     def learned(self) -> dict[str, Learned]:
@@ -162,18 +162,20 @@ class Learner:
             },
         )
 
-    def remember(self) -> None:
+    def snapshot(self) -> None:
         """Keep the present state, to `recall`."""
         self.kept = {name: deepcopy(net.state_dict()) for name, net in self._nets().items()}
 
-    def recall(self) -> None:
+    def restore(self) -> None:
         """Go back to what was remembered last."""
         self.load(self.kept)
 
     def states(self) -> dict[str, State]:
         """The state of every modality's net, on every rank; a collective call."""
         own = self._states()
-        every = {name: state for part in self.comm.gather(own) for name, state in part.items()}
+        every = {
+            name: state for part in self.comm.all_gather_object(own) for name, state in part.items()
+        }
         return {name: every[name] for name in self.data.modalities}
 
     def load(
@@ -199,7 +201,7 @@ class Learner:
         for site in self.sites:
             site.standing.clear()
 
-    def welcome(self, relations: Collection[str]) -> None:
+    def init_newcomers(self, relations: Collection[str]) -> None:
         """Let newcomers to relations that were there without them begin at one.
 
         What was predicted of these relations still is, then. Not once they are being trained.
@@ -210,7 +212,7 @@ class Learner:
             if name in self.newcomers and set(relations) & set(net.relations):
                 net.begin_at_one()
 
-    def take_on_past(self, past: Past, reset_rows: Collection[str] = ()) -> None:
+    def take_on_past(self, past: TrainingHistory, reset_rows: Collection[str] = ()) -> None:
         """Know what the states that are loaded were trained on, but for rows that were reset.
 
         Before it trains itself, what is not among it is a newcomer.
@@ -240,11 +242,11 @@ class Learner:
             "batches": {batches.name: batches.state() for batches in self.batches},
         }
 
-    def go_on(
+    def resume_run(
         self,
         parts: Parts,
         counters: Sequence[Mapping[str, float]],
-        past: Past,
+        past: TrainingHistory,
         reset_rows: Collection[str] = (),
     ) -> None:
         """Stand where other ranks stood, however many they were: `parts` of all of them."""
@@ -267,11 +269,11 @@ class Learner:
     def _nets(self) -> dict[str, ModalityNet]:
         return {name: net for site in self.sites for name, net in site.nets.items()}
 
-    def _views(self) -> dict[str, View]:
+    def _views(self) -> dict[str, FactorView]:
         return {name: view for site in self.sites for name, view in site.views().items()}
 
-    def _heard(self, own: dict[str, View], batch: Batch) -> dict[str, View]:
-        views = own | self.heard
+    def _heard(self, own: dict[str, FactorView], batch: HyperedgeBatch) -> dict[str, FactorView]:
+        views = own | self.remote_factors
         return {name: views[name].take(rows) for name, rows in batch.rows.items()}
 
 

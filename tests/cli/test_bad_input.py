@@ -87,7 +87,7 @@ def test_a_missing_or_broken_config_is_named(hvdtma, tmp_path):
 
 def test_more_trainers_than_blocks_are_refused(hvdtma, config, community_store, tmp_path):
     answer = hvdtma("train", config(), "--in-process", community_store.num_blocks + 1)
-    refused(answer, "blocks to deal")
+    refused(answer, "blocks to assign")
     assert not (tmp_path / "run").exists()
 
 
@@ -204,7 +204,7 @@ def test_the_whole_way_from_edges_to_embeddings_by_commands(hvdtma, config, tmp_
     assert hvdtma("build", store, source, "--negatives", 20)[0] == 0
     assert "400" in hvdtma("info", store)[2]
     assert "BAD" not in hvdtma("verify", store)[2]
-    plot = tmp_path / "deal.html"
+    plot = tmp_path / "assignment.html"
     made = hvdtma(
         "partition", store, grouped, "--method", "super", "--super-nodes", 40, "--plot", plot
     )

@@ -6,15 +6,20 @@ import pytest
 import torch
 
 from hvdtma.comm import InProcessGroup
-from hvdtma.comm.communicator import collect, everywhere, on_root, packed, unpacked
+from hvdtma.comm.communicator import gather_object, packed, run_on_all, run_on_rank0, unpacked
 from hvdtma.core.errors import UserError
 
 
 def test_collectives_answer_in_rank_order_on_every_trainer():
     def trainer(comm):
-        total = comm.sum(torch.tensor([1.0, float(comm.rank)]))
-        rows = comm.gather_rows(torch.tensor([float(comm.rank), 7.0]))
-        return total.tolist(), rows.tolist(), comm.gather(comm.rank), comm.broadcast(comm.rank)
+        total = comm.all_reduce(torch.tensor([1.0, float(comm.rank)]))
+        rows = comm.all_gather(torch.tensor([float(comm.rank), 7.0]))
+        return (
+            total.tolist(),
+            rows.tolist(),
+            comm.all_gather_object(comm.rank),
+            comm.broadcast_object(comm.rank),
+        )
 
     expected = ([3.0, 3.0], [[0.0, 7.0], [1.0, 7.0], [2.0, 7.0]], [0, 1, 2], 0)
     assert InProcessGroup(3).run(trainer) == [expected] * 3
@@ -22,7 +27,7 @@ def test_collectives_answer_in_rank_order_on_every_trainer():
 
 def test_what_is_collected_comes_to_trainer_0_only():
     def trainer(comm):
-        return collect(comm, {"rank": comm.rank, "rows": list(range(comm.rank))})
+        return gather_object(comm, {"rank": comm.rank, "rows": list(range(comm.rank))})
 
     every = [{"rank": rank, "rows": list(range(rank))} for rank in range(3)]
     assert InProcessGroup(3).run(trainer) == [every, [], []]
@@ -39,9 +44,9 @@ def test_objects_of_any_length_are_packed_in_words(length):
 
 def test_a_sum_is_each_trainers_own():
     def trainer(comm):
-        total = comm.sum(torch.ones(2))
+        total = comm.all_reduce(torch.ones(2))
         total += comm.rank
-        comm.gather(None)
+        comm.all_gather_object(None)
         return total.tolist()
 
     assert InProcessGroup(2).run(trainer) == [[2.0, 2.0], [3.0, 3.0]]
@@ -56,7 +61,7 @@ def test_only_one_trainer_computes_at_a_time_and_turns_go_round():
             assert len(inside) == 1
             order.append(comm.rank)
             inside.remove(comm.rank)
-            comm.gather(None)
+            comm.all_gather_object(None)
 
     InProcessGroup(3).run(trainer)
     assert order == [0, 1, 2] * 3
@@ -66,7 +71,7 @@ def test_a_clock_runs_only_while_its_trainer_computes_and_collectives_set_all_to
     def trainer(comm):
         time.sleep(0.05 * (comm.rank + 1))
         before = comm.clock()
-        comm.gather(None)
+        comm.all_gather_object(None)
         return before, comm.clock()
 
     before, after = zip(*InProcessGroup(3).run(trainer), strict=True)
@@ -79,7 +84,7 @@ def test_a_clock_runs_only_while_its_trainer_computes_and_collectives_set_all_to
 def test_a_collective_costs_what_the_network_model_says():
     def trainer(comm):
         start = comm.clock()
-        comm.sum(torch.zeros(1000))
+        comm.all_reduce(torch.zeros(1000))
         return comm.clock() - start
 
     for seconds in InProcessGroup(2, latency_s=3.0, bytes_per_s=1000.0).run(trainer):
@@ -92,7 +97,7 @@ def test_random_numbers_do_not_depend_on_the_other_trainers():
         drawn = []
         for _ in range(3):
             drawn.append(torch.rand(2))
-            comm.gather(None)
+            comm.all_gather_object(None)
         return torch.cat(drawn)
 
     for rank, drawn in enumerate(InProcessGroup(3).run(trainer)):
@@ -111,7 +116,7 @@ def test_random_numbers_of_a_gpu_do_not_depend_on_the_other_trainers_either(monk
         for _ in range(3):
             gpu[0] = gpu[0] + 1
             drawn.append(int(gpu[0]))
-            comm.gather(None)
+            comm.all_gather_object(None)
         return drawn
 
     assert InProcessGroup(3).run(trainer) == [[1, 2, 3]] * 3
@@ -121,7 +126,7 @@ def test_a_failing_trainer_fails_the_group_with_its_own_error():
     def trainer(comm):
         if comm.rank == 1:
             raise ValueError("number one")
-        comm.gather(None)
+        comm.all_gather_object(None)
 
     with pytest.raises(ValueError, match="number one"):
         InProcessGroup(3).run(trainer)
@@ -130,9 +135,9 @@ def test_a_failing_trainer_fails_the_group_with_its_own_error():
 @pytest.mark.parametrize("ends", [[0], [1], [2], [0, 1], [0, 2], [1, 2]])
 def test_unequal_numbers_of_collectives_are_an_error_not_a_hang(ends):
     def trainer(comm):
-        comm.gather(None)
+        comm.all_gather_object(None)
         if comm.rank not in ends:
-            comm.gather(None)
+            comm.all_gather_object(None)
 
     with pytest.raises(RuntimeError, match="ended while others"):
         InProcessGroup(3).run(trainer)
@@ -141,7 +146,7 @@ def test_unequal_numbers_of_collectives_are_an_error_not_a_hang(ends):
 def test_a_group_can_be_run_again():
     group = InProcessGroup(3)
     for _ in range(2):
-        assert group.run(lambda comm: comm.gather(comm.rank)) == [[0, 1, 2]] * 3
+        assert group.run(lambda comm: comm.all_gather_object(comm.rank)) == [[0, 1, 2]] * 3
 
 
 def test_what_goes_wrong_on_the_first_trainer_is_raised_on_every_one():
@@ -150,8 +155,8 @@ def test_what_goes_wrong_on_the_first_trainer_is_raised_on_every_one():
 
     def trainer(comm):
         with pytest.raises(UserError, match="not here"):
-            on_root(comm, refuse)
-        return on_root(comm, lambda: comm.rank + 10)
+            run_on_rank0(comm, refuse)
+        return run_on_rank0(comm, lambda: comm.rank + 10)
 
     assert InProcessGroup(2).run(trainer) == [10, 10]
 
@@ -165,7 +170,7 @@ def test_what_one_trainer_meets_alone_is_raised_on_every_one_and_says_whose_it_i
             return comm.rank
 
         with pytest.raises(UserError, match=f"^{said}.*shard: No such file"):
-            everywhere(comm, read)
-        return everywhere(comm, lambda: comm.rank)
+            run_on_all(comm, read)
+        return run_on_all(comm, lambda: comm.rank)
 
     assert InProcessGroup(3).run(trainer) == [0, 1, 2]

@@ -8,8 +8,14 @@ import sys
 
 import pytest
 
-from hvdtma.comm.rendezvous import Client, Members, Relay, RendezvousGone, Server
-from hvdtma.comm.rendezvous.members import TooFewTrainers, places
+from hvdtma.comm.rendezvous import (
+    Members,
+    Relay,
+    RendezvousClient,
+    RendezvousGone,
+    RendezvousServer,
+)
+from hvdtma.comm.rendezvous.members import TooFewTrainers, rank_infos
 from hvdtma.comm.rendezvous.signing import new_secret, signed_headers
 
 HOME = "127.0.0.1"
@@ -27,17 +33,17 @@ class Bomb:
 
 @pytest.fixture
 def server():
-    with Server(HOME, new_secret(), ask=lambda question: {"heard": question}) as server:
+    with RendezvousServer(HOME, new_secret(), ask=lambda question: {"heard": question}) as server:
         server.values["/1/global/0"] = b"an address"
         yield server
 
 
 @pytest.fixture
 def client(server):
-    return Client(HOME, server.port, server.secret)
+    return RendezvousClient(HOME, server.port, server.secret)
 
 
-def foreign(server, method, path, body=b"", headers=None):
+def remote(server, method, path, body=b"", headers=None):
     connection = http.client.HTTPConnection(HOME, server.port, timeout=5)
     connection.request(method, path, body, headers or {})
     answer = connection.getresponse()
@@ -53,17 +59,17 @@ def test_a_store_gives_back_what_was_put(client):
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "POST"])
 def test_a_request_without_the_secret_is_refused(server, method):
-    assert foreign(server, method, "/1/global/0", b"{}") == (403, b"")
+    assert remote(server, method, "/1/global/0", b"{}") == (403, b"")
     assert server.values == {"/1/global/0": b"an address"}
 
 
 def test_a_signature_is_good_for_its_own_request_only(server):
     headers = signed_headers(server.secret, "GET", "/1/global/0", b"")
-    assert foreign(server, "GET", "/1/global/0", headers=headers) == (200, b"an address")
-    assert foreign(server, "GET", "/1/global/9", headers=headers)[0] == 403
-    assert foreign(server, "PUT", "/1/global/0", b"mine", headers)[0] == 403
+    assert remote(server, "GET", "/1/global/0", headers=headers) == (200, b"an address")
+    assert remote(server, "GET", "/1/global/9", headers=headers)[0] == 403
+    assert remote(server, "PUT", "/1/global/0", b"mine", headers)[0] == 403
     signed = signed_headers(server.secret, "PUT", "/1/global/0", b"theirs")
-    assert foreign(server, "PUT", "/1/global/0", b"mine", signed)[0] == 403
+    assert remote(server, "PUT", "/1/global/0", b"mine", signed)[0] == 403
     assert server.values["/1/global/0"] == b"an address"
 
 
@@ -77,12 +83,12 @@ def test_what_is_not_signed_is_refused_before_it_is_read(server):
 def test_a_signed_body_may_not_be_endless(server):
     headers = signed_headers(server.secret, "PUT", "/1/global/0", b"")
     headers["Content-Length"] = str(1 << 40)
-    assert foreign(server, "PUT", "/1/global/0", b"", headers)[0] == 413
+    assert remote(server, "PUT", "/1/global/0", b"", headers)[0] == 413
 
 
 def test_nobody_unpickles(server, client, tmp_path):
     bomb = pickle.dumps(Bomb(tmp_path / "exploded"))
-    assert foreign(server, "PUT", "/worker_addresses/n1:0", bomb)[0] == 403
+    assert remote(server, "PUT", "/worker_addresses/n1:0", bomb)[0] == 403
     assert client.request("PUT", "/1/worker_addresses/n1:0", bomb) == (
         200,
         b"",
@@ -95,7 +101,7 @@ def test_nobody_unpickles(server, client, tmp_path):
 
 def test_an_unknown_secret_is_named_as_what_it_is(server):
     with pytest.raises(RendezvousGone, match="refused with status 403"):
-        Client(HOME, server.port, new_secret()).ask(question="?")
+        RendezvousClient(HOME, server.port, new_secret()).ask(question="?")
 
 
 def test_a_closed_rendezvous_is_said_to_be_gone(client, server):
@@ -136,7 +142,7 @@ def test_a_relay_signs_for_horovod(client, server):
 
 
 def test_places_number_trainers_as_horovod_does():
-    four = places(["a", "a", "b", "a"], 2)
+    four = rank_infos(["a", "a", "b", "a"], 2)
     assert [place.rank for place in four] == [0, 1, 2, 3]
     assert [(place.local_rank, place.local_size) for place in four] == [
         *((0, 3), (1, 3), (0, 1), (2, 3)),
@@ -263,5 +269,5 @@ def test_a_job_that_is_about_to_end_does_not_wait_for_the_minimum():
     group.ranks("ab")
     group.members.lost("a")
     assert group.ranks("b", 1) == [None]
-    group.members.hurried = True
+    group.members.draining = True
     assert group.ranks("b", 1) == [0]

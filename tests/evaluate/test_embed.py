@@ -12,7 +12,7 @@ from hvdtma.core.errors import UserError
 from hvdtma.core.train_config import parse_config
 from hvdtma.evaluate import embed as module
 from hvdtma.evaluate import write as writing
-from hvdtma.evaluate.embed import Room, embed
+from hvdtma.evaluate.embed import ScoringBudget, embed
 from hvdtma.evaluate.rows import gather
 from hvdtma.evaluate.sampled import _choose as choose
 from hvdtma.evaluate.sampled import embed_sampled
@@ -76,7 +76,7 @@ def test_working_in_small_pieces_and_in_scratch_files_changes_nothing(
     monkeypatch.setattr(row_file, "READ_BYTES", 100)
     monkeypatch.setattr(neighbour_means, "BAND_BYTES", 500)
     done = []
-    room = Room(9000, tmp_path)
+    room = ScoringBudget(9000, tmp_path)
     pieces = embed(model, community_store, progress=done.append, room=room)
     assert isinstance(pieces, RowFile)
     assert close(pieces[:], whole)
@@ -91,7 +91,7 @@ def test_working_in_small_pieces_and_in_scratch_files_changes_nothing(
 def test_a_lost_scratch_folder_is_said(community_store, tmp_path):
     model = model_for(community_store, "sage", True).encoder
     with pytest.raises(UserError, match=r"scratch_dir .*gone cannot be written to"):
-        embed(model, community_store, room=Room(0, tmp_path / "gone"))
+        embed(model, community_store, room=ScoringBudget(0, tmp_path / "gone"))
 
 
 @pytest.mark.parametrize(("encoder", "first_hop"), CASES)

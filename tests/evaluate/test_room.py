@@ -14,7 +14,7 @@ from hvdtma.core.train_config import parse_config
 from hvdtma.evaluate.budget import (
     LEAST_BYTES,
     TRAINED_BYTES,
-    Room,
+    ScoringBudget,
     embedding_needs,
     scoring_needs,
     scratch_bytes,
@@ -60,11 +60,11 @@ def test_a_limit_that_is_too_small_names_one_that_does(community_store, encoder,
     config = config_of(community_store, memory_gb=0.1, first_hop=False, model=model)
     needed = needs(config, community_store)
     with pytest.raises(UserError, match=f"0.1, too little for {needed.what}") as error:
-        Room.of(config, needed)
+        ScoringBudget.of(config, needed)
     least = least_gb(error)
-    Room.of(config.model_copy(update={"memory_gb": least}), needed)
+    ScoringBudget.of(config.model_copy(update={"memory_gb": least}), needed)
     with pytest.raises(UserError, match="too little"):
-        Room.of(config.model_copy(update={"memory_gb": least - 0.01}), needed)
+        ScoringBudget.of(config.model_copy(update={"memory_gb": least - 0.01}), needed)
 
 
 def test_layers_are_held_in_memory_only_if_there_is_enough_left_to_work_in(community_store):
@@ -72,8 +72,10 @@ def test_layers_are_held_in_memory_only_if_there_is_enough_left_to_work_in(commu
     needs = embedding_needs(config, community_store)
     model = model_of(config, community_store).encoder
     layers = 2 * 4 * community_store.num_nodes * model.out_dim
-    tight = Room(2 * layers, least_bytes=layers + 1)
-    assert isinstance(embed(model, community_store, room=Room.of(config, needs)), np.ndarray)
+    tight = ScoringBudget(2 * layers, least_bytes=layers + 1)
+    assert isinstance(
+        embed(model, community_store, room=ScoringBudget.of(config, needs)), np.ndarray
+    )
     assert not isinstance(embed(model, community_store, room=tight), np.ndarray)
 
 
@@ -84,7 +86,7 @@ def test_what_embedding_writes_to_scratch_is_foreseen(
 ):
     model = {"encoder": encoder, "hidden": 32, "layers": layers}
     config = config_of(community_store, first_hop=first_hop, model=model)
-    room = Room(0, tmp_path)
+    room = ScoringBudget(0, tmp_path)
     written = []
 
     def look(_):

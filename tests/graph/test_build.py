@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from small_graphs import TYPES, community_graph, small_csc, stored_edges_by_id, typed_graph
 
 from hvdtma.core.errors import UserError
-from hvdtma.core.memory import Memory
+from hvdtma.core.memory import MemoryBudget
 from hvdtma.graph.builder import BuildOptions, build
 from hvdtma.graph.describe import description
 from hvdtma.graph.raw import Pairs, RawGraph
@@ -174,7 +174,7 @@ def test_nothing_leaks_from_any_graph(csc, undirected, seed):
 @pytest.mark.parametrize("make", [community_graph, typed_graph])
 def test_the_store_does_not_depend_on_the_memory(make, tmp_path, monkeypatch):
     whole = build(tmp_path / "whole.zarr", make(), BuildOptions(negatives=5))
-    monkeypatch.setattr(Memory, "left", lambda *_: 4000)  # bytes: many buckets, tiles, bands
+    monkeypatch.setattr(MemoryBudget, "left", lambda *_: 4000)  # bytes: many buckets, tiles, bands
     pieces = build(tmp_path / "pieces.zarr", make(), BuildOptions(negatives=5))
     assert pieces.attrs["checksums"] == whole.attrs["checksums"]
     assert is_sound(pieces)

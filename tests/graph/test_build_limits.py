@@ -12,7 +12,7 @@ from processes import peak_gib
 from small_graphs import community_graph, typed_graph
 
 from hvdtma.core.errors import UserError
-from hvdtma.core.memory import BASE_BYTES, LEAST_BYTES, Memory
+from hvdtma.core.memory import BASE_BYTES, LEAST_BYTES, MemoryBudget
 from hvdtma.graph.builder import BuildOptions, build
 from hvdtma.graph.builder.disk import peak_bytes, store_bytes
 from hvdtma.graph.builder.sizes import BuildSizes
@@ -73,7 +73,7 @@ def test_files_are_refused_with_one_number_as_soon_as_their_ids_are_known(tmp_pa
     given, options = large_files(tmp_path), BuildOptions(valid=100, test=100, negatives=5)
 
     def attempt(memory_gb):
-        graph = given.open(Memory.limit(memory_gb), tmp_path, options)
+        graph = given.open(MemoryBudget.limit(memory_gb), tmp_path, options)
         return build(tmp_path / "x.zarr", graph, options, memory_gb=memory_gb)
 
     at_once_gb = named_least(attempt)
@@ -92,7 +92,7 @@ def test_a_build_with_the_least_stays_under_it_though_it_compiles_first(tmp_path
     source = "synthetic:nodes=300000,edges=2500000,features=32"
     sizes = BuildSizes.of(load_source(source, seed=0), BuildOptions(valid=500, test=500))
     with pytest.raises(UserError) as refused:
-        sizes.check_memory(Memory.limit(0.1))
+        sizes.check_memory(MemoryBudget.limit(0.1))
     least_gb = LEAST.search(str(refused.value))[1]
     options = ("--valid", 500, "--test", 500, "--memory-gb", least_gb)
     assert peak_gib("build", tmp_path / "x.zarr", source, *options) < float(least_gb)
@@ -109,9 +109,9 @@ def test_a_first_hop_in_groups_of_columns_is_counted_on_the_disk():
     """Half of its columns wait in files, all but the ids and labels stands beside them."""
     options = BuildOptions(valid=100, test=100, negatives=5)
     graph = PlannedGraph(10**7, 10**7, 64, False, 0, options).build_sizes
-    memory = Memory(1 << 40)
+    memory = MemoryBudget(1 << 40)
     assert peak_bytes(graph, memory) == sum(store_bytes(graph).values())
-    least = Memory(BASE_BYTES + LEAST_BYTES + graph.least_bytes())
+    least = MemoryBudget(BASE_BYTES + LEAST_BYTES + graph.least_bytes())
     arrays = store_bytes(graph)
     without_ids = sum(arrays.values()) - arrays["node_id"]
     scratch = peak_bytes(graph, least) - without_ids

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hvdtma.core.errors import UserError
-from hvdtma.core.memory import BASE_BYTES, Memory
+from hvdtma.core.memory import BASE_BYTES, MemoryBudget
 from hvdtma.core.threads import in_order
 from hvdtma.graph.csc import build_csc
 from hvdtma.graph.sort.buckets import Buckets
@@ -151,12 +151,12 @@ def test_pieces_come_in_order_and_a_failure_in_its_turn():
 
 
 def test_too_little_memory_is_refused_with_what_is_enough():
-    memory = Memory.limit(0.75)
-    assert memory.left(0, "nothing") == int(0.75 * 2**30) - BASE_BYTES
+    memory = MemoryBudget.limit(0.75)
+    assert memory.available(0, "nothing") == int(0.75 * 2**30) - BASE_BYTES
     with pytest.raises(UserError, match=r"the edges needs 10\.72 GiB at least; memory_gb is 0\.75"):
-        memory.left(10 * 2**30, "the edges")
+        memory.available(10 * 2**30, "the edges")
     with pytest.raises(UserError, match="above 0"):
-        Memory.limit(0)
+        MemoryBudget.limit(0)
 
 
 @settings(deadline=None, max_examples=40)

@@ -8,14 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hvdtma.core.errors import UserError
-from hvdtma.core.memory import BASE_BYTES, LEAST_BYTES, Memory
+from hvdtma.core.memory import BASE_BYTES, LEAST_BYTES, MemoryBudget
 from hvdtma.graph.ingest.ids.bitmap import BitmapTable
 from hvdtma.graph.ingest.ids.collector import IdCollector
 from hvdtma.graph.ingest.ids.estimate import DistinctEstimate
 from hvdtma.graph.ingest.ids.sets import IntegerSet, StringSet
 from hvdtma.graph.ingest.ids.table import HashTable
 
-ROOM = Memory(BASE_BYTES + (1 << 30))
+ROOM = MemoryBudget(BASE_BYTES + (1 << 30))
 WIDE = st.integers(-(2**63), 2**63 - 1)
 SMALL = st.integers(0, 300)
 TEXT = st.text(st.characters(codec="utf-8"), max_size=6)
@@ -112,7 +112,7 @@ def test_a_table_is_as_small_as_it_is_said_to_be(tmp_path):
 def test_ids_that_do_not_fit_are_refused_with_a_limit_that_is_enough(
     tmp_path, monkeypatch, strings
 ):
-    memory = Memory(BASE_BYTES + LEAST_BYTES)
+    memory = MemoryBudget(BASE_BYTES + LEAST_BYTES)
     monkeypatch.setattr(collect, "BYTES_PER_ID", 20_000)  # so that few ids are too many
     monkeypatch.setattr(collect, "_BITMAP_LEAST", 0)
     monkeypatch.setattr(collect, "_BITMAP_PER_ID", 0)

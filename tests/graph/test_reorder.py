@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from small_graphs import dense, edges_by_id
 
 from hvdtma.core.errors import UserError
-from hvdtma.core.memory import BASE_BYTES, LEAST_BYTES, Memory
+from hvdtma.core.memory import BASE_BYTES, LEAST_BYTES, MemoryBudget
 from hvdtma.graph import reorder
 from hvdtma.graph.csc import CSC
 from hvdtma.graph.reorder import rank_of, write_reordered
@@ -18,7 +18,7 @@ from hvdtma.graph.stream import array_pieces, edge_pieces, row_pieces
 from hvdtma.storage.node_ids import NodeIds
 from hvdtma.storage.writer import StoreWriter
 
-ENOUGH = Memory.limit(2)
+ENOUGH = MemoryBudget.limit(2)
 
 
 class Tiny:
@@ -91,9 +91,9 @@ def test_too_little_memory_is_refused_with_what_is_enough(community_store, tmp_p
     least_gb = (BASE_BYTES + LEAST_BYTES + 5 * 600) / 2**30
     order = np.arange(600)
     with pytest.raises(UserError, match=r"renumbering 600 nodes needs 0\.72 GiB"):
-        reordered(community_store, order, tmp_path / "x", Memory.limit(least_gb - 0.01))
+        reordered(community_store, order, tmp_path / "x", MemoryBudget.limit(least_gb - 0.01))
     assert not list(tmp_path.iterdir())
-    reordered(community_store, order, tmp_path / "x", Memory.limit(least_gb + 0.01))
+    reordered(community_store, order, tmp_path / "x", MemoryBudget.limit(least_gb + 0.01))
 
 
 def test_chunks_of_equal_blocks_hold_whole_blocks(community_store, tmp_path, monkeypatch):

@@ -11,7 +11,7 @@ from hvdtma.graph.external import id_table
 from processes import peak_gib
 
 from hvdtma.core.errors import UserError
-from hvdtma.core.memory import BASE_BYTES, LEAST_BYTES, Memory
+from hvdtma.core.memory import BASE_BYTES, LEAST_BYTES, MemoryBudget
 from hvdtma.graph.builder import BuildOptions, build
 from hvdtma.graph.ingest import edge_arrays, feature_rows, features, parquet, text_table
 from hvdtma.graph.ingest import source as file_source
@@ -83,10 +83,10 @@ def both_ways(given: FileSource, folder, monkeypatch):
     whole = build(folder / "whole.zarr", given.load(), OPTIONS)
     with monkeypatch.context() as patch:
         small_pieces(patch)
-        graph = given.open(Memory(BASE_BYTES + 2 * LEAST_BYTES), folder)
+        graph = given.open(MemoryBudget(BASE_BYTES + 2 * LEAST_BYTES), folder)
         assert given.features is None or isinstance(graph.feat, FileRows)
         assert sum(1 for _ in graph.edge_pieces()) > 10
-        patch.setattr(Memory, "left", lambda *_: 4000)
+        patch.setattr(MemoryBudget, "left", lambda *_: 4000)
         pieces = build(folder / "pieces.zarr", graph, OPTIONS)
     for key in ("checksums", "counts", "edge_type_names", "label_names", "num_edges"):
         assert pieces.attrs[key] == whole.attrs[key]

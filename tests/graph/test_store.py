@@ -1,4 +1,4 @@
-"""A store is whole or not there; what is damaged or foreign is refused in words."""
+"""A store is whole or not there; what is damaged or remote is refused in words."""
 
 import errno
 import os
@@ -101,9 +101,9 @@ def test_overwrite_does_not_remove_what_is_no_store(tmp_path, community_raw):
     folder = tmp_path / "thesis"
     folder.mkdir()
     (folder / "chapter").write_text("years of work")
-    zarr.open_group(tmp_path / "foreign.zarr", mode="w").create_array("x", data=np.arange(3))
+    zarr.open_group(tmp_path / "remote.zarr", mode="w").create_array("x", data=np.arange(3))
     before = contents(tmp_path)
-    for path in (folder, tmp_path / "foreign.zarr", folder / "chapter"):
+    for path in (folder, tmp_path / "remote.zarr", folder / "chapter"):
         with pytest.raises(UserError, match="is not a store; --overwrite will not remove it"):
             build(path, community_raw, OPTIONS, overwrite=True)
     assert contents(tmp_path) == before
@@ -165,9 +165,9 @@ def test_what_is_no_store_is_refused(tmp_path):
     for name in ("folder", "file"):
         with pytest.raises(UserError, match="no Zarr group"):
             open_store(tmp_path / name)
-    zarr.open_group(tmp_path / "foreign.zarr", mode="w")
+    zarr.open_group(tmp_path / "remote.zarr", mode="w")
     with pytest.raises(UserError, match="not one that 'hvdtma build' wrote"):
-        open_store(tmp_path / "foreign.zarr")
+        open_store(tmp_path / "remote.zarr")
     with StoreWriter(tmp_path / "embeddings.zarr", format="hvdtma-embeddings") as writer:
         writer.put("embedding", np.zeros((3, 2)))
     with pytest.raises(UserError, match="not one that 'hvdtma build' wrote"):

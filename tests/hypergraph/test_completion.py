@@ -74,7 +74,7 @@ def test_false_items_are_drawn_from_all_that_make_no_known_hyperedge(chunk, monk
     random = np.random.default_rng(0)
     sizes = (3, 2, 9)
     rows = np.stack([random.integers(0, size, 60) for size in sizes], 1)
-    items = known.KnownItems.of(rows[:20], rows, 2, sizes[2])
+    items = known.FilteredItems.of(rows[:20], rows, 2, sizes[2])
     true = {tuple(row) for row in rows.tolist()}
     drawn = np.zeros((20, sizes[2]))
     for _ in range(300):

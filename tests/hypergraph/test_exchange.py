@@ -8,10 +8,10 @@ from hvdtma.comm import InProcessGroup
 from hvdtma.comm.communicator import Single
 from hvdtma.core.errors import UserError
 from hypergraph import HyperLearn
-from hypergraph.placement import Place, Placement
+from hypergraph.placement import DeviceSlot, Placement
 from hypergraph.train.devices import find_places
-from hypergraph.train.factor_view import View
-from hypergraph.train.rank_trainer import Learner
+from hypergraph.train.factor_view import FactorView
+from hypergraph.train.rank_trainer import RankTrainer
 
 ITERATIONS = 12
 
@@ -21,7 +21,9 @@ def trained(graph, config, ranks):
 
     def train(comm):
         sizes = graph.sizes
-        learner = Learner(graph, config, comm, Placement.balanced(sizes, find_places(comm, config)))
+        learner = RankTrainer(
+            graph, config, comm, Placement.balanced(sizes, find_places(comm, config))
+        )
         losses = [learner.iterate() for _ in range(ITERATIONS)]
         gradients = {
             f"{name}.{key}": parameter.grad.numpy().copy()
@@ -78,8 +80,8 @@ def test_in_a_ring_a_rank_sends_the_same_however_many_there_are():
 
 def test_a_view_is_packed_once_however_many_ranks_it_goes_to(monkeypatch):
     packed = []
-    flat = View.flat
-    monkeypatch.setattr(View, "flat", lambda view: packed.append(view) or flat(view))
+    flat = FactorView.flat
+    monkeypatch.setattr(FactorView, "flat", lambda view: packed.append(view) or flat(view))
     graph = small_graph(4)
     trained(graph, config_of(), 4)
     seen_by_all, seen_by_two = 4, 2  # the modalities of the two relations
@@ -95,13 +97,13 @@ def test_different_data_on_different_ranks_are_found():
 
 
 def test_more_ranks_than_modalities_are_refused():
-    places = [Place(rank) for rank in range(3)]
+    places = [DeviceSlot(rank) for rank in range(3)]
     with pytest.raises(UserError, match="3 ranks for 2 modalities"):
         Placement.balanced({"a": 1, "b": 1}, places)
 
 
 def test_placements_are_balanced_and_can_be_printed():
-    places = [Place(0, "cuda:0"), Place(1, "cuda:1")]
+    places = [DeviceSlot(0, "cuda:0"), DeviceSlot(1, "cuda:1")]
     placement = Placement.balanced({"small": 1, "large": 10, "middle": 5, "other": 5}, places)
     assert str(placement).splitlines() == [
         "small    rank 0, cuda:0",
@@ -112,9 +114,9 @@ def test_placements_are_balanced_and_can_be_printed():
 
 
 def test_a_placement_may_be_given():
-    places = [Place(0), Place(1)]
+    places = [DeviceSlot(0), DeviceSlot(1)]
     placement = Placement.given({"a": 1, "b": 0}, ["a", "b"], places)
-    assert placement.of_rank(1) == {Place(1): ["a"]}
+    assert placement.of_rank(1) == {DeviceSlot(1): ["a"]}
     with pytest.raises(UserError, match="names the modality 'c'"):
         Placement.given({"a": 1, "b": 0, "c": 0}, ["a", "b"], places)
     with pytest.raises(UserError, match="no rank for the modality 'b'"):
@@ -128,7 +130,7 @@ def test_a_placement_may_be_given():
 
 
 def test_a_placement_may_name_the_devices_of_a_single_process():
-    places = [Place(0, "cuda:0"), Place(0, "cuda:1")]
+    places = [DeviceSlot(0, "cuda:0"), DeviceSlot(0, "cuda:1")]
     placement = Placement.given({"a": "cuda:1", "b": 0}, ["a", "b"], places)
     assert placement.places == {"a": places[1], "b": places[0]}
     with pytest.raises(UserError, match="'a' on cuda:2; there are cuda:0, cuda:1"):
@@ -138,10 +140,14 @@ def test_a_placement_may_name_the_devices_of_a_single_process():
 def test_devices_of_one_process_do_what_one_device_does():
     graph = small_graph(3)
     config = config_of(precision="float64")
-    cpu = Place(0, "cpu")
-    sites = {"m0": cpu, "m1": Place(0, "cpu:0"), "m2": cpu}  # by another name: a site of its own
+    cpu = DeviceSlot(0, "cpu")
+    sites = {
+        "m0": cpu,
+        "m1": DeviceSlot(0, "cpu:0"),
+        "m2": cpu,
+    }  # by another name: a site of its own
     one, several = (
-        Learner(graph, config, Single(), Placement(places))
+        RankTrainer(graph, config, Single(), Placement(places))
         for places in (dict.fromkeys(sites, cpu), sites)
     )
     assert (len(one.sites), len(several.sites)) == (1, 2)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from small_hypergraphs import gallery
 
 from hvdtma.core.errors import UserError
-from hypergraph import Intra, Modality, MultimodalHypergraph, Recipe, Relation
+from hypergraph import GraphRecipe, Intra, Modality, MultimodalHypergraph, Relation
 from hypergraph.data.checks import row_keys
 
 PAIR = ("a", "b")
@@ -62,9 +62,9 @@ def of_two(*relations: Relation, **modality) -> MultimodalHypergraph:
         (lambda: Intra([[0, 1], [1, 0]]), r"edge 1 of an intra graph, \[1, 0\], came before"),
         (lambda: Intra([[0, 1]], [0]), "weights must be above 0"),
         (lambda: Intra([[0, 1]], [np.nan]), "row 0 is nan"),
-        (lambda: Recipe("feature"), "did you mean 'features'"),
-        (lambda: Recipe("features", 0), "k is 0"),
-        (lambda: Recipe("features", relations=("r",)), "take no relations"),
+        (lambda: GraphRecipe("feature"), "did you mean 'features'"),
+        (lambda: GraphRecipe("features", 0), "k is 0"),
+        (lambda: GraphRecipe("features", relations=("r",)), "take no relations"),
         (lambda: MultimodalHypergraph.of([Modality("a", 1)] * 2, []), "two of the modality 'a'"),
         (lambda: MultimodalHypergraph({"b": Modality("a", 1)}, {}), "'a' is given as 'b'"),
         (lambda: gallery().relation("mad"), "no relation 'mad'; valid: made, rated; did you mean"),

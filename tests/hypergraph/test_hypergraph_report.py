@@ -22,7 +22,7 @@ from hypergraph.report.log import read_run
 from hypergraph.report.space import flatten, unit
 from hypergraph.report.tables import rank_table
 from hypergraph.run import train_run
-from hypergraph.train.rank_trainer import Learner
+from hypergraph.train.rank_trainer import RankTrainer
 
 HOSTILE = "</script><img src=x onerror=alert(1)>"
 
@@ -190,14 +190,14 @@ def test_a_run_that_has_hardly_begun_has_a_report(present, tmp_path):
     ],
 )
 def test_what_ends_training_is_told_and_what_was_scored_is_left(tmp_path, monkeypatch, error, said):
-    real = Learner.iterate
+    real = RankTrainer.iterate
 
     def iterate(learner):
         if learner.iterations == 12:
             raise error
         return real(learner)
 
-    monkeypatch.setattr(Learner, "iterate", iterate)
+    monkeypatch.setattr(RankTrainer, "iterate", iterate)
     config = config_of(tmp_path, "all")
     with pytest.raises(type(error)):
         train_run(config, Single())

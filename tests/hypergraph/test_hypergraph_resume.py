@@ -22,15 +22,15 @@ from hvdtma.comm import InProcessGroup, Single
 from hvdtma.core.config import parse_as
 from hvdtma.core.errors import INTERRUPTED, Interrupted, UserError
 from hvdtma.core.signals import Interrupt
-from hvdtma.runs.folder import Beginning
-from hvdtma.runs.request import wanted
+from hvdtma.runs.folder import StartMode
+from hvdtma.runs.request import run_request
 from hypergraph import HyperLearn, MultimodalHypergraph, Relation
 from hypergraph.config import DataConfig, RunConfig
 from hypergraph.run import open_run, train_run
-from hypergraph.run_folder import RunFolder
+from hypergraph.run_folder import FitFolder
 from hypergraph.train.checkpoint import read_checkpoint
 from hypergraph.train.exchange import Exchange
-from hypergraph.train.rank_trainer import Learner
+from hypergraph.train.rank_trainer import RankTrainer
 
 ROOT = Path(__file__).parents[2]
 ITERATIONS = 20
@@ -62,11 +62,11 @@ def config_of(data, run, relation="all", **changes):
     return parse_as(RunConfig, values | changes)
 
 
-def run_of(config, ranks=1, beginning=Beginning.NEW):
+def run_of(config, ranks=1, mode=StartMode.NEW):
     """Train; the summary, or the word `interrupted`."""
     try:
         group = InProcessGroup(ranks)
-        return group.run(lambda comm: train_run(config, comm, beginning=beginning))[0]
+        return group.run(lambda comm: train_run(config, comm, mode=mode))[0]
     except Interrupted:
         return "interrupted"
 
@@ -74,7 +74,7 @@ def run_of(config, ranks=1, beginning=Beginning.NEW):
 @contextmanager
 def in_iteration(number, do, *, rank=0):
     """Let a rank do something to its learner when it begins an iteration."""
-    original = Learner.iterate
+    original = RankTrainer.iterate
 
     def iterate(self):
         if self.comm.rank == rank and self.iterations == number - 1:
@@ -82,23 +82,23 @@ def in_iteration(number, do, *, rank=0):
         return original(self)
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(Learner, "iterate", iterate)
+        patched.setattr(RankTrainer, "iterate", iterate)
         yield
 
 
 def cut_short(config, ranks, iteration):
     """Train until the last rank alone is told to stop."""
-    with in_iteration(iteration, Learner.stop, rank=ranks - 1):
+    with in_iteration(iteration, RankTrainer.stop, rank=ranks - 1):
         assert run_of(config, ranks) == "interrupted"
 
 
 def learned(config):
-    return load_file(RunFolder(config.run).model)
+    return load_file(FitFolder(config.run).model)
 
 
 def events(config):
     """Those of scores."""
-    return [event for event in RunFolder(config.run).events() if event["kind"] == "iterations"]
+    return [event for event in FitFolder(config.run).events() if event["kind"] == "iterations"]
 
 
 def scores(config):
@@ -131,8 +131,8 @@ def test_a_run_that_is_interrupted_goes_on_to_the_same_factors(
     config = config_of(data, tmp_path / "run", **changes)
     run_of(whole, ranks)
     cut_short(config, ranks, iteration)
-    assert not RunFolder(config.run).summary.exists()
-    summary = run_of(config, ranks, Beginning.RESUME)
+    assert not FitFolder(config.run).summary.exists()
+    summary = run_of(config, ranks, StartMode.RESUME)
     assert summary["iterations"] == ITERATIONS
     assert_same(learned(config), learned(whole))
     assert scores(config) == scores(whole)
@@ -158,7 +158,7 @@ def test_it_goes_on_with_other_ranks_and_another_placement(data, tmp_path, place
     ranks = 2 if placement else 1
     run_of(whole)
     cut_short(config, 3, 7)
-    run_of(config.model_copy(update={"placement": placement}), ranks, Beginning.RESUME)
+    run_of(config.model_copy(update={"placement": placement}), ranks, StartMode.RESUME)
     for name, value in learned(whole).items():
         np.testing.assert_allclose(learned(config)[name], value, rtol=1e-6, atol=1e-12)
     first, *_, last = events(config)
@@ -177,7 +177,7 @@ def test_what_a_run_began_with_is_known_after_an_interruption(data, tmp_path):
     whole, config = (config_of(data, tmp_path / name, **warm) for name in ("whole", "run"))
     run_of(whole)
     cut_short(config, 1, 8)
-    run_of(config, beginning=Beginning.RESUME)
+    run_of(config, mode=StartMode.RESUME)
     assert_same(learned(config), learned(whole))  # hyperedges of the past among them
     assert scores(config) == scores(whole)
     start = events(config)[0]
@@ -211,7 +211,7 @@ def test_a_newcomer_goes_on_joining_after_an_interruption(data, tmp_path, ranks,
     whole, config = (without_held_out(data, name, **warm) for name in ("whole", "run"))
     run_of(whole, ranks)
     cut_short(config, ranks, iteration)
-    run_of(config, ranks, Beginning.RESUME)
+    run_of(config, ranks, StartMode.RESUME)
     assert_same(learned(config), learned(whole))
     assert max(value.max() for key, value in learned(whole).items() if "level" in key) > 2
 
@@ -224,27 +224,27 @@ def test_early_stopping_counts_on(data, tmp_path):
     assert expected["stopped"] == "early stopping"
     best = expected["iterations"] - 8
     cut_short(config, 3, best + 4)
-    summary = run_of(config, 3, Beginning.RESUME)
+    summary = run_of(config, 3, StartMode.RESUME)
     assert summary == expected
     assert_same(learned(config), learned(whole))
     assert scores(config) == scores(whole)
-    assert run_of(config, 3, Beginning.RESUME) is None  # it is over
+    assert run_of(config, 3, StartMode.RESUME) is None  # it is over
 
 
 def test_scores_of_another_sample_are_not_compared(data, tmp_path, monkeypatch):
     """The best of those after the resumption is what the run ends in, be it worse than before."""
     config = config_of(data, tmp_path / "run", evaluate={"every": 5, "max_hyperedges": 1})
     cut_short(config, 1, 11)
-    kept = read_checkpoint(RunFolder(config.run).checkpoint)
+    kept = read_checkpoint(FitFolder(config.run).checkpoint)
     best = dict.fromkeys(kept.progress.best_score, 2.0)  # that nothing surpasses
     kept = replace(kept, progress=replace(kept.progress, best_score=best))
     monkeypatch.setattr("hypergraph.start.read_checkpoint", lambda _: kept)
     same = config.evaluate
     for evaluate in (same, same.model_copy(update={"max_hyperedges": 0})):
         changed = config.model_copy(update={"evaluate": evaluate})
-        summary = run_of(changed, beginning=Beginning.RESUME)
+        summary = run_of(changed, mode=StartMode.RESUME)
         assert (summary["valid"] == best) == (evaluate is same)
-        RunFolder(config.run).summary.unlink()
+        FitFolder(config.run).summary.unlink()
 
 
 def test_a_run_that_is_killed_loses_what_came_after_its_last_checkpoint(data, tmp_path):
@@ -261,7 +261,7 @@ def test_a_run_that_is_killed_loses_what_came_after_its_last_checkpoint(data, tm
     with in_iteration(17, die), pytest.raises(KilledError):
         run_of(config, 3)
     assert [event["iteration"] for event in events(config)] == [5, 10, 15]
-    run_of(config, 3, Beginning.EITHER)
+    run_of(config, 3, StartMode.AUTO)
     assert_same(learned(config), learned(whole))
     assert scores(config) == scores(whole)  # no iteration twice
     times_s = [event["time_s"] for event in events(config)]
@@ -274,7 +274,7 @@ def test_a_run_of_stale_factors_goes_on_and_ends(data, tmp_path, how):
     whole, config = (config_of(data, tmp_path / name, **how) for name in ("whole", "run"))
     run_of(whole, 3)
     cut_short(config, 3, 6)
-    summary = run_of(config, 3, Beginning.RESUME)
+    summary = run_of(config, 3, StartMode.RESUME)
     assert summary["stopped"] == "iterations"
     done = [event["iteration"] for event in events(config)]
     assert done == sorted(set(done))
@@ -285,19 +285,19 @@ def test_a_run_of_stale_factors_goes_on_and_ends(data, tmp_path, how):
 def test_who_is_told_to_stop_does_not_wait_for_the_next_exchange(data, tmp_path):
     """Which may be later than a scheduler kills."""
     config = config_of(data, tmp_path / "run", exchange_s=10_000.0, iterations=10**9)
-    with in_iteration(3, Learner.stop, rank=0), in_iteration(3, Learner.stop, rank=1):
+    with in_iteration(3, RankTrainer.stop, rank=0), in_iteration(3, RankTrainer.stop, rank=1):
         assert run_of(config, 2) == "interrupted"
-    assert read_checkpoint(RunFolder(config.run).checkpoint).iterations == 3
+    assert read_checkpoint(FitFolder(config.run).checkpoint).iterations == 3
 
 
 def test_a_run_that_is_over_can_be_made_longer(config, data, tmp_path):
     whole = config_of(data, tmp_path / "whole", iterations=2 * ITERATIONS)
     run_of(whole)
     run_of(config)
-    assert run_of(config, beginning=Beginning.EITHER) is None
-    assert run_of(config, beginning=Beginning.RESUME) is None
+    assert run_of(config, mode=StartMode.AUTO) is None
+    assert run_of(config, mode=StartMode.RESUME) is None
     longer = config.model_copy(update={"iterations": 2 * ITERATIONS})
-    assert run_of(longer, beginning=Beginning.EITHER)["iterations"] == 2 * ITERATIONS
+    assert run_of(longer, mode=StartMode.AUTO)["iterations"] == 2 * ITERATIONS
     assert_same(learned(config), learned(whole))
 
 
@@ -316,9 +316,9 @@ def test_the_time_limit_counts_what_was_spent_before(data, tmp_path):
     limit = {"iterations": None, "time_limit_s": 40.0, "evaluate": {"every": 1}}
     whole, config = (config_of(data, tmp_path / name, **limit) for name in ("whole", "run"))
     train_run(whole, Ticking())
-    with in_iteration(8, Learner.stop), pytest.raises(Interrupted):
+    with in_iteration(8, RankTrainer.stop), pytest.raises(Interrupted):
         train_run(config, Ticking())
-    assert train_run(config, Ticking(), beginning=Beginning.RESUME)["stopped"] == "time limit"
+    assert train_run(config, Ticking(), mode=StartMode.RESUME)["stopped"] == "time limit"
     one, other = ([event["time_s"] for event in events(of)] for of in (whole, config))
     assert one == other
     assert one[-2] < 40 <= one[-1]
@@ -363,44 +363,44 @@ def test_what_only_one_rank_misses_is_said_on_all(data, config, rank, monkeypatc
 
 def test_a_run_without_a_checkpoint_says_so_and_one_that_is_damaged_is_named(config):
     with pytest.raises(UserError, match=r"no run at .*start one with: python -m hypergraph train"):
-        run_of(config, beginning=Beginning.RESUME)
+        run_of(config, mode=StartMode.RESUME)
     cut_short(config, 1, 3)
-    path = RunFolder(config.run).checkpoint
+    path = FitFolder(config.run).checkpoint
     content = bytearray(path.read_bytes())
     for damaged in (content[:-1] + bytes([content[-1] ^ 1]), content[:500], content[:4], b""):
         path.write_bytes(damaged)
-        for beginning in (Beginning.RESUME, Beginning.EITHER):
+        for mode in (StartMode.RESUME, StartMode.AUTO):
             with pytest.raises(UserError, match=f"{path} is damaged: .*--overwrite begins"):
-                run_of(config, beginning=beginning)
+                run_of(config, mode=mode)
     path.unlink()
     with pytest.raises(UserError, match="has no checkpoint to go on from"):
-        run_of(config, beginning=Beginning.RESUME)
-    assert run_of(config, beginning=Beginning.EITHER)["iterations"] == ITERATIONS
+        run_of(config, mode=StartMode.RESUME)
+    assert run_of(config, mode=StartMode.AUTO)["iterations"] == ITERATIONS
 
 
 def test_another_config_or_other_data_are_refused(config, data, tmp_path):
     cut_short(config, 1, 3)
     other = config_of(data, tmp_path / "run", seed=7, model={"dim": 4})
-    for beginning in (Beginning.RESUME, Beginning.EITHER):
+    for mode in (StartMode.RESUME, StartMode.AUTO):
         with pytest.raises(UserError, match=r"seed was 0 and is 7; .*model\.dim was 8 and is 4"):
-            run_of(other, beginning=beginning)
+            run_of(other, mode=mode)
     copy = shutil.copytree(data, tmp_path / "kept")
     shutil.rmtree(data)
     try:
         small_graph(3, seed=1).save(data)
         with pytest.raises(UserError, match="trained on another hypergraph"):
-            run_of(config, beginning=Beginning.RESUME)
+            run_of(config, mode=StartMode.RESUME)
     finally:
         shutil.rmtree(data)
         shutil.copytree(copy, data)
 
 
 def test_a_run_is_trained_by_one_process_at_a_time(config):
-    other = RunFolder(config.run)
-    other.hold()
+    other = FitFolder(config.run)
+    other.lock()
     with pytest.raises(UserError, match="is being trained by another process"):
         run_of(config)
-    other.let_go()
+    other.unlock()
     run_of(config)
 
 
@@ -408,9 +408,9 @@ def test_a_folder_that_is_no_run_is_not_removed(config):
     config.run.mkdir()
     (config.run / "precious").touch()
     with pytest.raises(UserError, match="exists and is no run; --overwrite will not remove it"):
-        run_of(config, beginning=Beginning.ANEW)
+        run_of(config, mode=StartMode.OVERWRITE)
     with pytest.raises(UserError, match="exists; give --overwrite"):
-        run_of(config, beginning=Beginning.EITHER)
+        run_of(config, mode=StartMode.AUTO)
 
 
 def test_a_run_keeps_what_it_is_trained_on(data, tmp_path, monkeypatch):
@@ -431,14 +431,14 @@ def test_a_run_keeps_what_it_is_trained_on(data, tmp_path, monkeypatch):
     ):
         tables = {"modalities": modalities, "relations": {"r": one | {"table": table}}}
         with pytest.raises(UserError, match=r"run/own\.csv is inside the run"):
-            run_of(parse_as(RunConfig, own | {"data": {"tables": tables}}), 1, Beginning.ANEW)
+            run_of(parse_as(RunConfig, own | {"data": {"tables": tables}}), 1, StartMode.OVERWRITE)
     tate = {"artworks": "a.csv", "subjects": "run/own.csv"}
     with pytest.raises(UserError, match=r"run/own\.csv is inside the run"):
-        run_of(parse_as(RunConfig, own | {"data": {"tate": tate}}), 1, Beginning.ANEW)
+        run_of(parse_as(RunConfig, own | {"data": {"tate": tate}}), 1, StartMode.OVERWRITE)
 
 
 def test_a_config_is_rewritten_whole_or_not_at_all(config, monkeypatch):
-    run = RunFolder(config.run)
+    run = FitFolder(config.run)
     run.create(config, overwrite=False)
 
     def half(_, path):
@@ -478,7 +478,7 @@ def test_scoring_is_cut_short_too_and_is_all_that_is_left_to_do(config, data, tm
         with pytest.raises(Interrupted, match="interrupted while scoring; go on with: python -m"):
             train_run(config, Single(), interrupt=interrupt)
     with in_iteration(ITERATIONS + 1, pytest.fail):
-        assert run_of(config, beginning=Beginning.RESUME) == expected
+        assert run_of(config, mode=StartMode.RESUME) == expected
     assert_same(learned(config), learned(whole))
 
 
@@ -531,9 +531,9 @@ def test_from_the_command_line(data, tmp_path, environment):
 def test_what_contradicts_itself_is_refused(config):
     how = {"resume": config.run, "or_resume": False, "overwrite": True}
     with pytest.raises(UserError, match="--overwrite begins a run anew, --resume goes on"):
-        wanted(RunConfig, RunFolder, None, [], **how)
+        run_request(RunConfig, FitFolder, None, [], **how)
     with pytest.raises(UserError, match="give a config, or --resume RUN"):
-        wanted(RunConfig, RunFolder, None, [], resume=None, or_resume=True, overwrite=False)
+        run_request(RunConfig, FitFolder, None, [], resume=None, or_resume=True, overwrite=False)
 
 
 def test_of_two_processes_one_is_told_and_both_end_as_interrupted(data, tmp_path, environment):
@@ -554,7 +554,7 @@ def test_of_two_processes_one_is_told_and_both_end_as_interrupted(data, tmp_path
     status = [(tmp_path / f"status.{rank}").read_text().strip() for rank in range(2)]
     assert status == [str(INTERRUPTED)] * 2, said
     assert said.count("and saved; go on with") == 1
-    assert RunFolder(config.run).checkpoint.exists()
+    assert FitFolder(config.run).checkpoint.exists()
 
 
 def ranks_of(process):

@@ -10,9 +10,9 @@ from small_hypergraphs import gallery
 
 from hvdtma.core.errors import UserError
 from hypergraph import (
+    GraphRecipe,
     Modality,
     MultimodalHypergraph,
-    Recipe,
     Relation,
     Split,
     given_split,
@@ -21,7 +21,7 @@ from hypergraph import (
 from hypergraph.data import make_intra
 
 SIZES = (12, 7, 5)
-RECIPE = Recipe("hyperedges", 3)
+RECIPE = GraphRecipe("hyperedges", 3)
 
 
 def random_graph(seed: int, num_rows: int, valued: bool) -> MultimodalHypergraph:
@@ -34,8 +34,8 @@ def random_graph(seed: int, num_rows: int, valued: bool) -> MultimodalHypergraph
     modalities[0] = Modality("a", SIZES[0], features=rng.normal(size=(SIZES[0], 3)))
     other = Relation("other", ("b", "c"), [[0, 0], [1, 0]])
     graph = MultimodalHypergraph.of(modalities, [Relation("r", names, rows, values), other])
-    graph = graph.with_intra("a", Recipe("features", 2))
-    return graph.with_intra("b", RECIPE).with_intra("c", Recipe("hyperedges", 2, ("other",)))
+    graph = graph.with_intra("a", GraphRecipe("features", 2))
+    return graph.with_intra("b", RECIPE).with_intra("c", GraphRecipe("hyperedges", 2, ("other",)))
 
 
 def as_rows(relation: Relation) -> list[tuple]:
@@ -112,7 +112,7 @@ def test_validation_hyperedges_that_a_given_split_lacks_are_held_out_of_training
     rows = np.repeat(np.arange(40), 2)
     its = Relation("r", ("a", "b"), np.stack([rows, rows], 1), np.arange(80.0))
     graph = MultimodalHypergraph.of([Modality("a", 40), Modality("b", 40)], [its])
-    graph = graph.with_intra("a", Recipe("hyperedges", k=1))
+    graph = graph.with_intra("a", GraphRecipe("hyperedges", k=1))
     part = np.where(rows < 30, "train", "test")
     split, again = (given_split(graph, "r", part, valid=0.2, seed=3) for _ in range(2))
     assert split.checksum() == again.checksum()
@@ -150,7 +150,7 @@ def test_what_another_relation_holds_out_is_not_trained_on_either(how):
     parts_of_other = ["train", "train", "test", "train", "valid", "train"]
     other = Relation("other", names, rows, np.arange(6.0), parts_of_other)
     graph = MultimodalHypergraph.of([Modality(name, 6) for name in names], [its, other])
-    recipe = Recipe("hyperedges", 2, ("other",))
+    recipe = GraphRecipe("hyperedges", 2, ("other",))
     train = how(graph.with_intra("a", recipe), "its").train
     assert train.relation("other").values.tolist() == [1, 3, 5]
     assert train.relation("other").part is None

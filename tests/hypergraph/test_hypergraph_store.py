@@ -11,7 +11,7 @@ import zarr
 from small_hypergraphs import gallery
 
 from hvdtma.core.errors import UserError
-from hypergraph import Intra, Modality, MultimodalHypergraph, Recipe, Relation
+from hypergraph import GraphRecipe, Intra, Modality, MultimodalHypergraph, Relation
 from hypergraph.data.lazy import is_unread
 
 
@@ -20,7 +20,9 @@ def full() -> MultimodalHypergraph:
     graph = gallery()
     sparse = sp.random_array((3, 9), density=0.4, format="csr", rng=np.random.default_rng(1))
     artist = Modality("artist", 3, ["Ann", "", "ß/x"], sparse)
-    graph = graph.with_modality(artist).with_intra("artwork", Recipe("hyperedges", 2, ("made",)))
+    graph = graph.with_modality(artist).with_intra(
+        "artwork", GraphRecipe("hyperedges", 2, ("made",))
+    )
     seen = Relation("seen", ("user", "medium"), [[0, 0], [0, 0], [1, 1]], part=[0, 0, 2])
     return graph.with_relation(seen).with_intra("user", Intra(np.zeros((0, 2))))
 

@@ -7,13 +7,13 @@ import pytest
 from rich.console import Console
 from small_hypergraphs import gallery
 
-from hypergraph import Modality, Recipe, Relation
+from hypergraph import GraphRecipe, Modality, Relation
 from hypergraph.data import degrees, write_plot
 from hypergraph.data.summary import tables
 
 
 def test_sizes_degrees_and_densities():
-    graph = gallery().with_intra("artwork", Recipe("features", 2))
+    graph = gallery().with_intra("artwork", GraphRecipe("features", 2))
     graph = graph.with_modality(Modality("user", 4))
     found = graph.summary()
     user, artist = found["modalities"]["user"], found["modalities"]["artist"]
@@ -43,7 +43,7 @@ def test_repeats_and_parts_are_counted():
 
 
 def test_a_summary_is_plain_and_prints_as_a_table():
-    found = gallery().with_intra("artwork", Recipe("features", 2)).summary()
+    found = gallery().with_intra("artwork", GraphRecipe("features", 2)).summary()
     assert json.loads(json.dumps(found)) == found
     console = Console(width=200)
     with console.capture() as said:
@@ -53,7 +53,7 @@ def test_a_summary_is_plain_and_prints_as_a_table():
 
 
 def test_a_page_is_written_in_one_file(tmp_path):
-    graph = gallery().with_intra("artist", Recipe("hyperedges", 1))
+    graph = gallery().with_intra("artist", GraphRecipe("hyperedges", 1))
     path = write_plot(graph, tmp_path / "page.html", title="A <gallery>")
     page = path.read_text()
     assert "A &lt;gallery&gt;" in page

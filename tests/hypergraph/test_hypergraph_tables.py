@@ -10,7 +10,7 @@ import scipy.sparse as sp
 import yaml
 
 from hvdtma.core.errors import UserError
-from hypergraph import Recipe, from_tables, given_split
+from hypergraph import GraphRecipe, from_tables, given_split
 from hypergraph.data import ModalityTables
 
 RATINGS = "user,item,stars,part\nu1,007,4,train\nu2,8,3.5,train\nu1,8,1,valid\nu3,007,5,test\n"
@@ -84,7 +84,7 @@ def test_a_yaml_file_says_the_same(folder, monkeypatch):
         here,
         {
             "user": ModalityTables(edges="friends.csv"),
-            "item": ModalityTables(neighbours=Recipe("hyperedges", 3)),
+            "item": ModalityTables(neighbours=GraphRecipe("hyperedges", 3)),
         },
         value="stars",
         split="part",
@@ -178,14 +178,14 @@ def test_columns_without_a_header_have_numbers(folder):
 
 def test_neighbours_may_be_called_by_their_kind_alone(folder):
     graph = ratings(folder(ratings=RATINGS), {"user": {"neighbours": "hyperedges"}})
-    assert graph.modality("user").intra.recipe == Recipe("hyperedges")
+    assert graph.modality("user").intra.recipe == GraphRecipe("hyperedges")
 
 
 def test_neighbours_are_made_by_recipe(folder):
     here = folder(ratings=RATINGS)
     graph = ratings(here, {"user": {"neighbours": {"kind": "hyperedges", "k": 2}}}, split="part")
     intra = graph.modality("user").intra
-    assert intra.recipe == Recipe("hyperedges", 2)
+    assert intra.recipe == GraphRecipe("hyperedges", 2)
     assert intra.num_edges == 0  # in training no two users share an item
 
 

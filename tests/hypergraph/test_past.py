@@ -6,7 +6,7 @@ from small_learning import config_of
 
 from hvdtma.core.errors import UserError
 from hypergraph import HyperLearn, Modality, MultimodalHypergraph, Relation, given_split
-from hypergraph.history import Past
+from hypergraph.history import TrainingHistory
 
 CONFIG = config_of(iterations=3, loss={"negatives": 2}, model={"dim": 4, "steps": 0})
 
@@ -101,7 +101,7 @@ def test_values_are_expected_about_the_mean_that_they_were_learned_from(tmp_path
         assert found.learner.sites[0].means == {"ab": 4.0}
     assert begun.fit().past.means == {"ab": 4.0}
     scored = HyperLearn(other, CONFIG)
-    scored.learner.take_on_past(Past(means={"ab": 4.0}))
+    scored.learner.take_on_past(TrainingHistory(means={"ab": 4.0}))
     [value] = scored.score(ROWS[3:])
     assert value == pytest.approx(4.0, abs=0.5)
     assert scored.evaluate("valid")["mae"] == pytest.approx(value - 1.0, rel=1e-6)

@@ -18,7 +18,7 @@ from hvdtma.partition.groups import share_within
 from hvdtma.partition.metis import metis_parts, symmetric
 from hvdtma.partition.orders import min_cut_order, random_order, super_node_order
 from hvdtma.partition.partition import default_super_nodes
-from hvdtma.partition.statistics import deal_statistics
+from hvdtma.partition.statistics import assignment_statistics
 
 
 def super_nodes_of(csc, block_nodes=10, *, seed=0, super_nodes=60):
@@ -26,7 +26,7 @@ def super_nodes_of(csc, block_nodes=10, *, seed=0, super_nodes=60):
     return super_node_order(cluster, super_nodes, block_nodes, seed=seed)
 
 
-def parts_of(csc, block_nodes=10, *, seed=0, parts=4):
+def job_specs(csc, block_nodes=10, *, seed=0, parts=4):
     part = metis_parts(csc, parts, seed=seed, balance="edges")
     return min_cut_order(part, parts, block_nodes)
 
@@ -34,7 +34,7 @@ def parts_of(csc, block_nodes=10, *, seed=0, parts=4):
 METHODS = {
     "random": lambda csc, seed=0: random_order(csc.num_nodes, 10, seed=seed),
     "super": lambda csc, seed=0: super_nodes_of(csc, seed=seed),
-    "min-cut": lambda csc, seed=0: parts_of(csc, seed=seed),
+    "min-cut": lambda csc, seed=0: job_specs(csc, seed=seed),
 }
 
 
@@ -72,7 +72,7 @@ def test_every_order_of_any_graph_is_a_permutation_in_blocks(csc, method, data):
     elif method == "super":
         order = super_nodes_of(csc, block_nodes, seed=seed, super_nodes=groups)
     else:
-        order = parts_of(csc, block_nodes, seed=seed, parts=groups)
+        order = job_specs(csc, block_nodes, seed=seed, parts=groups)
         parts = order.part_offsets
         assert (parts[0], parts[-1]) == (0, len(order.block_offsets) - 1)
         assert (np.diff(parts) > 0).all()
@@ -103,7 +103,7 @@ def test_super_nodes_are_shuffled(community_csc):
 
 
 def test_min_cut_parts_are_laid_whole_with_edges_balanced(community_csc):
-    order = parts_of(community_csc, 10, seed=3, parts=4)
+    order = job_specs(community_csc, 10, seed=3, parts=4)
     part = metis_parts(community_csc, 4, seed=3, balance="edges")[order.nodes]
     bounds = order.block_offsets[order.part_offsets]
     assert runs_of(part) == 4
@@ -123,7 +123,7 @@ def test_a_seed_gives_one_order_and_another_seed_another(method, community_csc):
 
 def test_min_cut_keeps_more_than_super_nodes_and_these_more_than_random(partitioned):
     kept = {
-        method: np.mean([deal_statistics(store, 3, number=n).edges_kept for n in range(3)])
+        method: np.mean([assignment_statistics(store, 3, number=n).edges_kept for n in range(3)])
         for method, store in partitioned.items()
     }
     assert kept["min-cut"] > kept["super"] + 0.1

@@ -1,4 +1,4 @@
-"""What is said of a deal is what counting by hand gives."""
+"""What is said of an assignment is what counting by hand gives."""
 
 from dataclasses import replace
 
@@ -7,10 +7,10 @@ import pytest
 from small_graphs import stored_edges_by_id
 
 from hvdtma.graph.builder import BuildOptions, build
-from hvdtma.partition.assignment import deal
-from hvdtma.partition.describe import print_deal
+from hvdtma.partition.assignment import assign_blocks
+from hvdtma.partition.describe import print_assignment
 from hvdtma.partition.metis import metis_parts
-from hvdtma.partition.statistics import deal_statistics
+from hvdtma.partition.statistics import assignment_statistics
 
 
 def nodes_of(store, hand):
@@ -39,15 +39,15 @@ def counted_by_hand(store, hand, groups):
 @pytest.mark.parametrize("which", ["community_store", "typed_store"])
 def test_statistics_agree_with_counting(which, trainers, request):
     store = request.getfixturevalue(which)
-    found = deal_statistics(store, trainers, seed=2, number=5)
+    found = assignment_statistics(store, trainers, seed=2, number=5)
     if which == "community_store":
         groups, expected_of = store.read("label"), "labels"
     else:
         groups, expected_of = metis_parts(store.rows(0, 200), 32, seed=2), "communities"
     assert found.imbalance_of == expected_of
     kept = 0
-    for number, hand in enumerate(deal(store, trainers, seed=2, number=5)):
-        said = found.hands[number]
+    for number, hand in enumerate(assign_blocks(store, trainers, seed=2, number=5)):
+        said = found.trainers[number]
         nodes, within, into, imbalance, gap = counted_by_hand(store, hand, groups)
         assert (said.trainer, said.nodes, said.edges) == (number, nodes, within)
         assert said.edges_kept == pytest.approx(within / into)
@@ -58,10 +58,10 @@ def test_statistics_agree_with_counting(which, trainers, request):
 
 
 def test_one_trainer_keeps_everything_and_is_like_the_whole(community_store):
-    whole = deal_statistics(community_store, 1)
+    whole = assignment_statistics(community_store, 1)
     assert whole.edges_kept == 1
-    assert whole.hands[0].imbalance == 0
-    assert whole.hands[0].feature_discrepancy == pytest.approx(0, abs=1e-12)
+    assert whole.trainers[0].imbalance == 0
+    assert whole.trainers[0].feature_discrepancy == pytest.approx(0, abs=1e-12)
 
 
 def test_a_constant_feature_does_no_harm(community_raw, tmp_path):
@@ -69,13 +69,13 @@ def test_a_constant_feature_does_no_harm(community_raw, tmp_path):
     feat[:, 3] = 0.1
     raw = replace(community_raw, feat=feat)
     store = build(tmp_path / "x.zarr", raw, BuildOptions(negatives=2, block_nodes=10))
-    assert all(hand.feature_discrepancy < 1 for hand in deal_statistics(store, 3).hands)
+    assert all(hand.feature_discrepancy < 1 for hand in assignment_statistics(store, 3).trainers)
 
 
 def test_the_table_has_a_row_for_each_trainer(community_store, capsys):
-    print_deal(community_store, deal_statistics(community_store, 4))
+    print_assignment(community_store, assignment_statistics(community_store, 4))
     said = capsys.readouterr().err
     rows = [line.split("│")[1].strip() for line in said.splitlines() if line.startswith("│")]
-    assert "one deal to 4 trainers" in said
+    assert "one assignment to 4 trainers" in said
     assert "edges that some trainer sees: " in said
     assert rows == ["0", "1", "2", "3"]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from small_graphs import dense, stored_edges_by_id
 
 from hvdtma.core.errors import UserError
-from hvdtma.core.memory import Memory
+from hvdtma.core.memory import MemoryBudget
 from hvdtma.graph.builder import BuildOptions, build
 from hvdtma.graph.ingest.sources import load_source
 from hvdtma.graph.verify import verification
@@ -17,10 +17,10 @@ from hvdtma.partition import PartitionOptions, partition
 from hvdtma.partition.contraction import contracted
 from hvdtma.partition.groups import groups, share_within
 from hvdtma.partition.label_propagation import compact
-from hvdtma.partition.statistics import deal_statistics
+from hvdtma.partition.statistics import assignment_statistics
 from hvdtma.partition.streaming import IMBALANCE, streaming_groups
 
-ENOUGH = Memory.limit(2)
+ENOUGH = MemoryBudget.limit(2)
 # not by import: `hvdtma.partition` is also a function
 streaming_module = sys.modules["hvdtma.partition.streaming"]
 groups_module = sys.modules["hvdtma.partition.groups"]
@@ -151,6 +151,6 @@ def test_metis_is_taken_where_it_fits_and_refused_by_name_where_not(
 
 def test_imbalance_is_left_out_where_nothing_tells_it(typed_store, monkeypatch):
     monkeypatch.setattr(groups_module, "metis_bytes", lambda *_: 5 * 2**30)
-    found = deal_statistics(typed_store, 3, memory_gb=1)
+    found = assignment_statistics(typed_store, 3, memory_gb=1)
     assert "left out" in found.imbalance_of
-    assert all(np.isnan(hand.imbalance) for hand in found.hands)
+    assert all(np.isnan(hand.imbalance) for hand in found.trainers)

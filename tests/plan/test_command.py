@@ -36,8 +36,8 @@ def test_a_graph_to_come_is_planned_in_json(hvdtma, config):
     build = plan["stages"][0]
     assert not build["done"]
     assert 0 < build["peak_bytes"] <= build["limit_bytes"] == 3 << 30
-    assert plan["deal"]["trainers"] == 4
-    assert plan["deal"]["share_kept"] == pytest.approx(0.25)
+    assert plan["assignment"]["trainers"] == 4
+    assert plan["assignment"]["share_kept"] == pytest.approx(0.25)
     assert plan["aggregation"]["network"]["latency_s"] == pytest.approx(1e-5)
     assert 0 < plan["aggregation"]["lost_share"] < 1
     assert plan["rates"] is None

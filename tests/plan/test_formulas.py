@@ -9,18 +9,24 @@ from hypothesis import strategies as st
 
 from hvdtma.core.errors import UserError
 from hvdtma.core.train_config import parse_config
-from hvdtma.evaluate.budget import NO_LIMIT, Room, embedding_needs, scoring_needs, scratch_bytes
+from hvdtma.evaluate.budget import (
+    NO_LIMIT,
+    ScoringBudget,
+    embedding_needs,
+    scoring_needs,
+    scratch_bytes,
+)
 from hvdtma.graph.builder import BuildOptions, build
 from hvdtma.graph.describe import disk_bytes
 from hvdtma.graph.ingest.sources import SyntheticGraph
 from hvdtma.graph.neighbour_means import BAND_BYTES, bytes_taken
 from hvdtma.graph.sizes import GraphSizes
-from hvdtma.partition.assignment import deal
+from hvdtma.partition.assignment import assign_blocks
 from hvdtma.plan import Network, PlannedGraph, memory
 from hvdtma.plan.aggregation import FLAT_PASSES, aggregating, ring_seconds
 from hvdtma.plan.base import RECORDED
 from hvdtma.plan.disk import bytes_on_disk
-from hvdtma.plan.plan import deal_of, scoring_stages
+from hvdtma.plan.plan import assignment_plan, scoring_stages
 from hvdtma.sampling.footprint import Footprint
 from hvdtma.sampling.shard import load_shard
 from hvdtma.tasks import make_model, make_task
@@ -71,27 +77,27 @@ def test_resident_sets_take_less_than_the_shard_and_hold_fewer_edges(nodes, degr
     whole = memory.train_bytes(config_of(), sizes, trainers)
     limited = config_of(memory_gb=2.5)
     try:
-        dealt = deal_of(limited, sizes, trainers)
+        assigned = assignment_plan(limited, sizes, trainers)
     except UserError as error:
         assert "more" in str(error)
         return
-    assert 0 < dealt.share_resident <= 1
-    if dealt.sets == 1:
-        assert dealt.share_resident == pytest.approx(1)
+    assert 0 < assigned.share_resident <= 1
+    if assigned.sets == 1:
+        assert assigned.share_resident == pytest.approx(1)
         assert memory.train_bytes(limited, sizes, trainers) == whole
     else:
-        assert dealt.share_resident < 0.51
+        assert assigned.share_resident < 0.51
         assert memory.train_bytes(limited, sizes, trainers) < whole
-    assert dealt.share_kept == pytest.approx(1 / trainers)
+    assert assigned.share_kept == pytest.approx(1 / trainers)
 
 
 def test_only_links_are_trained_against_all_nodes():
     for name, needs_others in (("links", True), ("nodes", False)):
-        local, over_all = (
+        local, global_uniform = (
             config_of(task={"name": name, "negatives": kind}) for kind in ("local", "global")
         )
         sizes = graph_of(10**6, 10**7, classes=5).sizes(local)
-        more = memory.train_bytes(over_all, sizes, 2) - memory.train_bytes(local, sizes, 2)
+        more = memory.train_bytes(global_uniform, sizes, 2) - memory.train_bytes(local, sizes, 2)
         assert (more > 0) is needs_others
 
 
@@ -112,15 +118,18 @@ def test_sizes_say_of_a_store_what_the_store_says(community_store, typed_store):
     for store in (community_store, typed_store):
         sizes, config = GraphSizes.of(store), config_of(memory_gb=4)
         assert Footprint.of(sizes, first_hop=True) == Footprint.of(store, first_hop=True)
-        hand = deal(store, 3)[0]
+        hand = assign_blocks(store, 3)[0]
         assert memory.sets_of(config, sizes, 3) == resident_sets(config, store, hand)
         assert sizes.held_out["test"] == (len(store.links("test")), 20)
 
 
 def test_the_edges_of_a_deal_are_about_those_of_its_shards(community_store):
-    dealt = deal_of(config_of(), GraphSizes.of(community_store), 3)
-    kept = sum(load_shard(community_store, hand).csc.num_edges for hand in deal(community_store, 3))
-    assert dealt.share_kept * community_store.num_edges == pytest.approx(kept, rel=0.25)
+    assigned = assignment_plan(config_of(), GraphSizes.of(community_store), 3)
+    kept = sum(
+        load_shard(community_store, hand).csc.num_edges
+        for hand in assign_blocks(community_store, 3)
+    )
+    assert assigned.share_kept * community_store.num_edges == pytest.approx(kept, rel=0.25)
 
 
 @pytest.mark.parametrize("undirected", [False, True])
@@ -176,7 +185,7 @@ def test_embedding_is_planned_within_its_limit(nodes, degree, encoder, first_hop
     config = config_of(model={"encoder": encoder}, first_hop=first_hop, memory_gb=memory_gb)
     sizes = graph_of(nodes, nodes * degree).sizes(config)
     try:
-        room = Room.of(config, embedding_needs(config, sizes))
+        room = ScoringBudget.of(config, embedding_needs(config, sizes))
     except UserError as error:
         assert "more" in str(error)
         return
@@ -189,7 +198,7 @@ def test_the_scratch_that_is_planned_is_the_scratch_that_a_run_asks_for():
     sizes = graph_of(50_000_000, 500_000_000).sizes(config)
     evaluate, embed = scoring_stages(config, sizes, 0, RECORDED, None)
     for stage, needs in ((evaluate, scoring_needs), (embed, embedding_needs)):
-        room = Room.of(config, needs(config, sizes))
+        room = ScoringBudget.of(config, needs(config, sizes))
         assert stage.scratch_bytes == scratch_bytes(config, sizes, room) > 0
 
 

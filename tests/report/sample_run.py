@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hvdtma.partition.statistics import DealStatistics, HandStatistics
+from hvdtma.partition.statistics import AssignmentStatistics, TrainerStatistics
 
 CONFIG = """\
 store: {store}
@@ -23,7 +23,9 @@ train:
 """
 
 
-def events(trainers=3, rounds=14, interval_s=10.0, *, deals=1, store="data/facebook.zarr", seed=0):
+def events(
+    trainers=3, rounds=14, interval_s=10.0, *, assignments=1, store="data/facebook.zarr", seed=0
+):
     """The events of metrics.jsonl, up to the last round."""
     rng = np.random.default_rng(seed)
     yield {
@@ -33,13 +35,15 @@ def events(trainers=3, rounds=14, interval_s=10.0, *, deals=1, store="data/faceb
     }  # fmt: skip
     speeds_M = 12 + rng.normal(0, 0.6, trainers)
     for number in range(1, rounds + 1):
-        if (number - 1) % max(rounds // deals, 1) == 0:
-            yield _deal((number - 1) // max(rounds // deals, 1), number, interval_s, trainers, rng)
+        if (number - 1) % max(rounds // assignments, 1) == 0:
+            yield _deal(
+                (number - 1) // max(rounds // assignments, 1), number, interval_s, trainers, rng
+            )
         yield _round(number, interval_s, speeds_M, rng)
         yield _score("valid", number, interval_s, 0.42 - 0.3 * np.exp(-number / 4), rng)
 
 
-def _deal(deal, number, interval_s, trainers, rng):
+def _deal(assignment, number, interval_s, trainers, rng):
     nodes_M = rng.multinomial(22470, np.full(trainers, 1 / trainers))
     edges_M = (nodes_M * rng.normal(11, 0.4, trainers)).astype(int)
     hands = [
@@ -47,7 +51,7 @@ def _deal(deal, number, interval_s, trainers, rng):
         for n, e in zip(nodes_M, edges_M, strict=True)
     ]
     return {
-        "kind": "deal", "deal": deal, "round": number, "time_s": (number - 1) * interval_s + 0.1,
+        "kind": "assignment", "assignment": assignment, "round": number, "time_s": (number - 1) * interval_s + 0.1,
         "edges_kept": float(edges_M.sum() / 324910), "trainers": hands,
     }  # fmt: skip
 
@@ -130,10 +134,10 @@ def finished_run(folder: Path, **options):
 
 
 def sample_deal(trainers=4):
-    """Statistics of a deal."""
+    """Statistics of an assignment."""
     rng = np.random.default_rng(0)
     hands = [
-        HandStatistics(
+        TrainerStatistics(
             trainer=trainer,
             nodes=5000 + int(rng.integers(200)),
             edges=20_000 + int(rng.integers(2000)),
@@ -143,4 +147,4 @@ def sample_deal(trainers=4):
         )
         for trainer in range(trainers)
     ]
-    return DealStatistics(hands, 0.66, "communities")
+    return AssignmentStatistics(hands, 0.66, "communities")

@@ -20,7 +20,7 @@ LOADING = re.compile(
 
 
 def test_finished_run_shows_its_numbers_figures_and_config(tmp_path):
-    run = finished_run(tmp_path / "demo", deals=3)
+    run = finished_run(tmp_path / "demo", assignments=3)
     page = write_report(run)
     html, summary = own_html(page), json.loads((run / "summary.json").read_text())
     assert page == run / "report.html"
@@ -99,7 +99,7 @@ def test_round_in_which_no_trainer_has_a_loss_is_drawn(tmp_path):
 
 
 def test_sixty_four_trainers_are_a_median_and_a_range(tmp_path):
-    page = write_report(finished_run(tmp_path / "demo", trainers=64, rounds=70, deals=5))
+    page = write_report(finished_run(tmp_path / "demo", trainers=64, rounds=70, assignments=5))
     assert max(len(plot["data"]) for plot in drawings(page)) <= 4 * len(("mrr", "h1", "h10", "auc"))
     loss = drawing(page, "Loss")
     assert [trace["name"] for trace in loss["data"]] == ["most", "least", "median"]
@@ -137,8 +137,10 @@ def test_hostile_text_stays_text(tmp_path):
 
 
 def test_nothing_is_loaded_from_anywhere(tmp_path):
-    deal = write_partition_plot(sample_deal(), tmp_path / "deal.html", title="a deal")
-    for page in (write_report(finished_run(tmp_path / "demo")), deal):
+    assignment = write_partition_plot(
+        sample_deal(), tmp_path / "assignment.html", title="an assignment"
+    )
+    for page in (write_report(finished_run(tmp_path / "demo")), assignment):
         html = own_html(page)
         assert not LOADING.search(html)
         assert "http:" not in html and "https:" not in html
@@ -148,16 +150,18 @@ def test_nothing_is_loaded_from_anywhere(tmp_path):
 
 def test_deal_page_shows_every_trainer(tmp_path):
     stats = sample_deal(trainers=4)
-    page = write_partition_plot(stats, tmp_path / "deal.html", title="<b>SuperTMA</b>")
+    page = write_partition_plot(stats, tmp_path / "assignment.html", title="<b>SuperTMA</b>")
     assert titles(page) == ["Nodes", "Edges kept", "Imbalance", "Feature discrepancy"]
     assert "&lt;b&gt;SuperTMA" in own_html(page)
-    assert all(f"{hand.imbalance:.4f}" in own_html(page) for hand in stats.hands)
+    assert all(f"{hand.imbalance:.4f}" in own_html(page) for hand in stats.trainers)
 
 
 @needs_browser
 @pytest.mark.parametrize("trainers", [3, 64])
 def test_browser_draws_every_figure_without_an_error(tmp_path, trainers):
-    page = write_report(finished_run(tmp_path / "demo", trainers=trainers, rounds=20, deals=4))
+    page = write_report(
+        finished_run(tmp_path / "demo", trainers=trainers, rounds=20, assignments=4)
+    )
     dom = rendered(page, tmp_path)
     assert re.findall(r'<tt class="wrong">(.*?)</tt>', dom) == []
     assert drawn(dom) == len(titles(page)) == 8
@@ -165,7 +169,7 @@ def test_browser_draws_every_figure_without_an_error(tmp_path, trainers):
 
 @needs_browser
 def test_browser_draws_a_deal(tmp_path):
-    page = write_partition_plot(sample_deal(), tmp_path / "deal.html", title="a deal")
+    page = write_partition_plot(sample_deal(), tmp_path / "assignment.html", title="an assignment")
     dom = rendered(page, tmp_path)
     assert re.findall(r'<tt class="wrong">(.*?)</tt>', dom) == []
     assert drawn(dom) == 4

@@ -108,7 +108,7 @@ def test_the_others_go_on_without_a_killed_trainer(job):
     [change] = job.events("members")
     assert (change["lost"], change["joined"], change["trainers"]) == (1, 0, 2)
     assert [len(event["trainers"]) for event in job.events("round")][-1] == 2
-    assert len(job.events("deal")) == 1  # on_loss: continue
+    assert len(job.events("assignment")) == 1  # on_loss: continue
 
 
 def test_the_first_trainer_is_not_needed_either(job):
@@ -212,18 +212,18 @@ def test_what_all_trainers_fail_by_ends_the_job(job, changes, why):
 
 
 def test_blocks_of_a_lost_trainer_are_dealt_to_the_others(job):
-    job = job("--max-restarts", 0, on_loss="redeal")
+    job = job("--max-restarts", 0, on_loss="reassign")
     job.wait_for_round(2)
     job.trainers()[2].send_signal(signal.SIGKILL)
     status, said = job.wait()
     assert status == 0, said
     job.assert_complete()
-    first, second = job.events("deal")
+    first, second = job.events("assignment")
     assert (len(first["trainers"]), len(second["trainers"])) == (3, 2)
     assert sum(hand["blocks"] for hand in second["trainers"]) == 60
 
 
-@pytest.mark.parametrize("on_loss", ["continue", "redeal"])
+@pytest.mark.parametrize("on_loss", ["continue", "reassign"])
 def test_a_lost_trainer_is_started_again_and_joins(job, on_loss):
     job = job("--restart-delay-s", 0, rounds=100, on_loss=on_loss)
     job.wait_for_round(2)
@@ -233,8 +233,8 @@ def test_a_lost_trainer_is_started_again_and_joins(job, on_loss):
     job.wait_for_round(joined + 2)
     assert len(job.events("round")[-1]["trainers"]) == TRAINERS
     assert job.events("round")[-1]["trainers"][-1]["steps"] > 0
-    if on_loss == "redeal":
-        assert len(job.events("deal")[-1]["trainers"]) == TRAINERS
+    if on_loss == "reassign":
+        assert len(job.events("assignment")[-1]["trainers"]) == TRAINERS
     slots = [process.environ()["HVDTMA_SLOT"] for process in job.trainers()]
     assert sorted(slots) == [str(slot) for slot in range(TRAINERS)]
     job.driver.send_signal(signal.SIGTERM)

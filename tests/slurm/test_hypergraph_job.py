@@ -14,7 +14,7 @@ from hvdtma.core.config import load_as
 from hypergraph import Modality, MultimodalHypergraph, Relation
 from hypergraph.config import RunConfig
 from hypergraph.run import train_run
-from hypergraph.run_folder import RunFolder
+from hypergraph.run_folder import FitFolder
 from slurm import submit
 
 EVERY, TIME_S = 5, 5.0
@@ -68,7 +68,7 @@ def went_on(slurm, job, run):
 
 def test_a_batch_job_that_is_told_to_end_is_requeued_and_goes_on(slurm, config, tmp_path):
     """To the factors that as many iterations come to anyway."""
-    run, whole = RunFolder(tmp_path / "run"), RunFolder(tmp_path / "whole")
+    run, whole = FitFolder(tmp_path / "run"), FitFolder(tmp_path / "whole")
     script = ROOT / "slurm" / "train.sbatch"
     command = ["python", "-m", "hypergraph", "train", config]
     job = sbatch(slurm, script, *command, folder=tmp_path, options=["--nodes=3"])
@@ -92,7 +92,7 @@ def test_a_command_that_is_submitted_goes_on_too(slurm, config, tmp_path, monkey
     monkeypatch.setenv("HOME", str(tmp_path))  # no cluster defaults
     words = ["python", "-m", "hypergraph", "train", str(config), "--or-resume"]
     [part] = submit(words, nodes=3, time="10m", folder=tmp_path / "jobs").parts
-    run = RunFolder(tmp_path / "run")
+    run = FitFolder(tmp_path / "run")
     told_to_end_when_it_trains(slurm, part.id, run)
     assert slurm.wait_for_job(part.id, timeout_s=200) == "COMPLETED", part.log.read_text()
     assert went_on(slurm, part.id, run), part.log.read_text()

@@ -107,10 +107,10 @@ def test_a_function_runs_in_every_task_and_tasks_may_meet(user, tmp_path):
 
     def meet_and_tell():
         from hvdtma.comm.slurm_meeting import meet
-        from hvdtma.comm.slurm_task import Task
+        from hvdtma.comm.slurm_task import SlurmTask
 
-        comm = meet(Task.here(), folder)
-        return comm.gather((comm.rank, Task.here().node))
+        comm = meet(SlurmTask.here(), folder)
+        return comm.all_gather_object((comm.rank, SlurmTask.here().node))
 
     [part] = submit(meet_and_tell, nodes=2, time="10m", folder=tmp_path / "jobs").parts
     ends_well(user, part.id, part.log)

@@ -15,7 +15,7 @@ from rich.console import Console
 import slurm.states
 import slurm.watch
 from hvdtma.comm.communicator import TooFewLeft
-from hvdtma.comm.launch import enter_unless
+from hvdtma.comm.launch import join_unless_interrupted
 from hvdtma.core.config import dump_config
 from hvdtma.core.errors import INTERRUPTED, Interrupted, UserError
 from hvdtma.core.files import append_json
@@ -25,7 +25,7 @@ from hvdtma.runs.run_folder import RunFolder
 from slurm.defaults import find_defaults
 from slurm.folder import JobFolder
 from slurm.job import Job, run_command
-from slurm.specs import Part
+from slurm.specs import JobSpec
 from slurm.submission import submit
 from slurm.sweep import combinations, folder_name
 from slurm.times import in_words, minutes
@@ -219,11 +219,11 @@ def test_a_command_that_dies_of_itself_is_not_run_again():
 @pytest.mark.parametrize(("elastic", "error"), [(True, Interrupted), (False, TooFewLeft)])
 def test_only_elastic_trainers_wait_in_vain_to_be_run_again(monkeypatch, tmp_path, elastic, error):
     def in_vain(*args, **options):
-        raise TooFewLeft("1 of 2 trainers came", last_word=True)
+        raise TooFewLeft("1 of 2 trainers came", saves_for_all=True)
 
     monkeypatch.setattr("hvdtma.comm.launch.enter", in_vain)
     with Interrupt() as interrupt, pytest.raises(error, match="1 of 2 trainers came"):
-        enter_unless(interrupt, tmp_path, elastic=elastic)
+        join_unless_interrupted(interrupt, tmp_path, elastic=elastic)
 
 
 def test_the_folder_is_refused_if_others_could_change_what_is_run(tmp_path, monkeypatch):
@@ -285,7 +285,7 @@ def test_cluster_defaults_are_found_and_unknown_keys_refused(tmp_path, monkeypat
 
 
 def test_watching_outlives_a_controller_that_is_away_and_a_job_that_is_forgotten(monkeypatch):
-    part = Part("run", None, job=FakeJob())
+    part = JobSpec("run", None, job=FakeJob())
     errors = iter(["Unable to contact slurm controller", "Invalid job id specified"])
 
     def squeue_or_sacct(*words):
@@ -307,7 +307,7 @@ def test_on_a_terminal_a_table_shows_states_and_scores(tmp_path, monkeypatch):
     screen = Console(file=io.StringIO(), force_terminal=True, width=120)
     monkeypatch.setattr(slurm.watch, "console", screen)
     monkeypatch.setattr(slurm.watch, "job_states", lambda parts: {"7": ("COMPLETED", "n1")})
-    assert slurm.watch.watch([Part("run", None, config, job=FakeJob())], look_s=0) == 0
+    assert slurm.watch.watch([JobSpec("run", None, config, job=FakeJob())], look_s=0) == 0
     row = re.compile(r"7 +COMPLETED n1 +3 +mrr 0\.5000 +mrr 0\.5000, round 3 +run")
     assert row.search(screen.file.getvalue())
 
@@ -317,7 +317,7 @@ def test_watching_says_each_change_once_and_does_not_end_at_a_requeue(
 ):
     run = RunFolder(tmp_path / "run")
     config = parse_config({"store": "s", "run": str(run.path), "rounds": 2})
-    part = Part("run", None, config, job=FakeJob())
+    part = JobSpec("run", None, config, job=FakeJob())
     run.path.mkdir()
     before = [("PENDING", "Resources"), ("RUNNING", "n1"), ("PREEMPTED", "")]
     after = [("PENDING", "BeginTime"), ("RUNNING", "n2"), *[("COMPLETED", "n2")] * 2]

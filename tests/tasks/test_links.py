@@ -39,7 +39,7 @@ def epoch_of(task, shard, stream=(0, 0, 0)):
 
 def seeds_of(batch):
     """The shard's number of each seed, in a batch with sampled blocks."""
-    return batch.around.blocks[-1].graph.dstdata["_ID"].long()
+    return batch.neighbourhood.blocks[-1].graph.dstdata["_ID"].long()
 
 
 def positives_of(batch):
@@ -104,7 +104,7 @@ def same(first, second):
             (first.dst, second.dst),
             (first.neg_dst, second.neg_dst),
             (seeds_of(first), seeds_of(second)),
-            (first.around.x, second.around.x),
+            (first.neighbourhood.x, second.neighbourhood.x),
         )
     )
 
@@ -124,8 +124,8 @@ def test_no_negative_of_a_batch_is_a_link(community_store, negatives, first_hop)
     blocks = np.arange(0, 60, 2)
     config = config_for(community_store, negatives=negatives, num_negatives=5, first_hop=first_hop)
     task = make_task(config, community_store)
-    assert task.needs_foreign == (negatives == "global")
-    shard = load_shard(community_store, blocks, first_hop=first_hop, foreign=task.needs_foreign)
+    assert task.needs_remote == (negatives == "global")
+    shard = load_shard(community_store, blocks, first_hop=first_hop, remote=task.needs_remote)
     batch = next(task.batches(shard, stream=[0]))
     seeds = seeds_of(batch).numpy()
     src, neg = seeds[batch.src[batch.neg_row]], seeds[batch.neg_dst]
@@ -140,18 +140,18 @@ def test_a_positive_passes_messages_only_if_asked(community_store, exclude):
     config = config_for(community_store, model=model, exclude_targets=exclude, batch_size=50)
     batch = next(make_task(config, community_store).batches(shard, stream=[0]))
     targets = {frozenset(edge[:2]) for edge in positives_of(batch)}
-    block = batch.around.blocks[-1].graph
+    block = batch.neighbourhood.blocks[-1].graph
     src, dst = (end.long() for end in block.edges())
     ends = block.srcdata["_ID"][src].tolist(), block.dstdata["_ID"][dst].tolist()
     messages = {frozenset(pair) for pair in zip(*ends, strict=True)}
     assert not targets & messages if exclude else targets <= messages
-    inputs = batch.around.blocks[0].graph.srcdata["_ID"].long()
-    assert batch.around.hop.mean.equal(shard.hop.mean[inputs]) == (not exclude)
+    inputs = batch.neighbourhood.blocks[0].graph.srcdata["_ID"].long()
+    assert batch.neighbourhood.hop.mean.equal(shard.hop.mean[inputs]) == (not exclude)
 
 
 def written_loss(model, batch):
     """The loss by its formula, one link after another."""
-    h = model.encoder(batch.around.blocks, batch.around.x, batch.around.hop)
+    h = model.encoder(batch.neighbourhood.blocks, batch.neighbourhood.x, batch.neighbourhood.hop)
 
     def score(u, v, row):
         kind = None if batch.edge_type is None else batch.edge_type[row : row + 1]
@@ -242,7 +242,7 @@ def test_fanouts_are_of_the_hops_that_are_sampled(community_store, model, first_
     encoder = make_model(config, community_store, task).encoder
     assert encoder.num_blocks == len(expected)
     batch = next(task.batches(everything(community_store, first_hop=first_hop), stream=[0]))
-    assert len(batch.around.blocks) == len(expected)
+    assert len(batch.neighbourhood.blocks) == len(expected)
     assert torch.isfinite(task.loss(make_model(config, community_store, task), batch))
 
 

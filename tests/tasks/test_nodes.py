@@ -30,7 +30,7 @@ def config_for(store, *, first_hop=False, batch_size=16):
 
 
 def seeds_of(batch):
-    return batch.around.blocks[-1].graph.dstdata["_ID"].long()
+    return batch.neighbourhood.blocks[-1].graph.dstdata["_ID"].long()
 
 
 @pytest.mark.parametrize("batch_size", [16, 10_000])
@@ -62,7 +62,7 @@ def test_batches_are_a_function_of_their_stream(community_store):
     shard = load_shard(community_store, BLOCKS, labels=True)
     task = make_task(config_for(community_store), community_store)
     one, again, other = (next(task.batches(shard, stream=s)) for s in ([1, 2], [1, 2], [1, 3]))
-    assert one.around.x.equal(again.around.x)
+    assert one.neighbourhood.x.equal(again.neighbourhood.x)
     assert one.label.equal(again.label)
     assert not seeds_of(one).equal(seeds_of(other))
 
@@ -74,7 +74,7 @@ def test_the_loss_is_the_mean_cross_entropy(community_store, first_hop):
     task = make_task(config, community_store)
     model = make_model(config, community_store, task)
     batch = next(task.batches(shard, stream=[0]))
-    h = model.encoder(batch.around.blocks, batch.around.x, batch.around.hop)
+    h = model.encoder(batch.neighbourhood.blocks, batch.neighbourhood.x, batch.neighbourhood.hop)
     share = torch.softmax(model.head(h), 1)
     assert share.shape == (16, 6)
     expected = -torch.log(share[torch.arange(16), batch.label]).mean()

@@ -76,7 +76,7 @@ def test_a_horovod_with_nccl_stays_while_cuda_is_out_of_sight(tool, monkeypatch,
     target = build.Target(python=tmp_path / "python", site_packages=tmp_path, **facts)
     nccl = build.Nccl(tmp_path, tmp_path, tmp_path)
     note = tmp_path / "hvdtma-horovod.txt"
-    note.write_text(build.Recipe(target, nccl, False, 1).key)
+    note.write_text(build.GraphRecipe(target, nccl, False, 1).key)
     wheel = tmp_path / "horovod.whl"
     for name, value in {
         "probe": lambda python: target,
@@ -90,7 +90,9 @@ def test_a_horovod_with_nccl_stays_while_cuda_is_out_of_sight(tool, monkeypatch,
     build.ensure_horovod(target.python, tmp_path)
     assert installed == ([] if works else [wheel])
     assert ("_nccl_" in note.read_text()) is works
-    assert build.Recipe(target, nccl, False, 1).good_keys == [note.read_text()] * 2 or not works
+    assert (
+        build.GraphRecipe(target, nccl, False, 1).good_keys == [note.read_text()] * 2 or not works
+    )
 
 
 def test_another_index_replaces_pytorch_and_no_index_keeps_it(tool):

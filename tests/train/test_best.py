@@ -161,8 +161,8 @@ def test_curves_that_cannot_be_closed_hide_no_error_and_leave_no_lock(store, tmp
         patch.setattr("torch.utils.tensorboard.SummaryWriter.close", full)
         train(config, Single())
     run = RunFolder.open(config.run)
-    run.hold()  # nobody else does
-    run.let_go()
+    run.lock()  # nobody else does
+    run.unlock()
 
 
 def test_a_score_of_a_sample_says_so(store, tmp_path, hvdtma):

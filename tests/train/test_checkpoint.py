@@ -17,10 +17,10 @@ from hvdtma.core.signals import Interrupt
 from hvdtma.core.train_config import parse_config
 from hvdtma.evaluate.score import Scorer
 from hvdtma.graph.store import open_store
-from hvdtma.runs.folder import Beginning
+from hvdtma.runs.folder import StartMode
 from hvdtma.runs.run_folder import RunFolder
 from hvdtma.train.checkpoint import folders
-from hvdtma.train.monitor import Lead
+from hvdtma.train.monitor import RunMonitor
 from hvdtma.train.session import train
 
 STEPS, ROUNDS = 6, 5
@@ -37,7 +37,7 @@ def config_of(store, run, **changes):
         "run": str(run),
         "interval_steps": STEPS,
         "rounds": ROUNDS,
-        "redeal_rounds": 2,
+        "reassign_rounds": 2,
         "model": {"hidden": 8, "dropout": 0.3},
         "task": {"batch_size": 32},
         "aggregate": {"outer": "nesterov"},
@@ -49,7 +49,7 @@ def config_of(store, run, **changes):
 
 def run_of(config, trainers=2, *, resume=False, interrupt=None):
     """Train; the summary, or None if it was interrupted."""
-    how = {"beginning": Beginning.RESUME if resume else Beginning.NEW, "interrupt": interrupt}
+    how = {"beginning": StartMode.RESUME if resume else StartMode.NEW, "interrupt": interrupt}
     try:
         return InProcessGroup(trainers).run(lambda comm: train(config, comm, **how))[0]
     except Interrupted:
@@ -58,7 +58,7 @@ def run_of(config, trainers=2, *, resume=False, interrupt=None):
 
 def interrupted_at(monkeypatch, step, *, rank=1):
     """An interrupt that comes after so many steps of a trainer."""
-    interrupt, original = Interrupt(), Lead.step
+    interrupt, original = Interrupt(), RunMonitor.step
     taken = []
 
     def count(self, averaging):
@@ -68,7 +68,7 @@ def interrupted_at(monkeypatch, step, *, rank=1):
             if len(taken) == step:
                 interrupt._hear(0, None)
 
-    monkeypatch.setattr(Lead, "step", count)
+    monkeypatch.setattr(RunMonitor, "step", count)
     return interrupt
 
 
@@ -95,7 +95,7 @@ def assert_same(one, other):
 def test_a_run_that_is_interrupted_goes_on_to_the_same_parameters(
     config, community_store, tmp_path, monkeypatch, step
 ):
-    """In the middle of a round, at its end, and where blocks are dealt anew."""
+    """In the middle of a round, at its end, and where blocks are reassigned."""
     whole = config_of(community_store, tmp_path / "whole")
     run_of(whole)
     with monkeypatch.context() as patched:
@@ -238,7 +238,7 @@ def test_scoring_is_cut_short_too_and_is_all_that_is_left_to_do(config, monkeypa
         with pytest.raises(Interrupted, match="interrupted while scoring"):
             train(config, Single(), interrupt=interrupt)
     before = last_round(config)
-    summary = train(config, Single(), beginning=Beginning.RESUME)
+    summary = train(config, Single(), mode=StartMode.RESUME)
     assert_same(last_round(config), before)
     assert summary["rounds"] == ROUNDS
     assert summary["test"]
@@ -246,34 +246,34 @@ def test_scoring_is_cut_short_too_and_is_all_that_is_left_to_do(config, monkeypa
 
 def test_a_run_is_trained_by_one_process_at_a_time(config):
     other = RunFolder(config.run)
-    other.hold()
+    other.lock()
     with pytest.raises(UserError, match="is being trained by another process"):
         run_of(config)
-    other.let_go()
+    other.unlock()
     run_of(config)
-    other.hold()
+    other.lock()
     with pytest.raises(UserError, match="is being trained by another process"):
         run_of(config, resume=True)
-    other.let_go()
+    other.unlock()
 
 
 def test_a_requeued_job_begins_goes_on_or_finds_nothing_to_do(config, monkeypatch):
     def again(**how):
-        return train(config, Single(), beginning=Beginning.EITHER, **how)
+        return train(config, Single(), mode=StartMode.AUTO, **how)
 
     RunFolder.create(config, open_store(config.store))  # a run that came to nothing
     other = config.model_copy(update={"seed": 7})
     with pytest.raises(UserError, match="is of another config: seed was 0 and is 7"):
-        train(other, Single(), beginning=Beginning.EITHER)
+        train(other, Single(), mode=StartMode.AUTO)
     with monkeypatch.context() as patched, pytest.raises(Interrupted):
         again(interrupt=interrupted_at(patched, STEPS + 2, rank=0))
     assert list(losses(config)) == [1]
     assert again()["rounds"] == ROUNDS
     assert again() is None
     with pytest.raises(UserError, match="is of another config: seed was 0 and is 7"):
-        train(other, Single(), beginning=Beginning.EITHER)
+        train(other, Single(), mode=StartMode.AUTO)
     longer = config.model_copy(update={"rounds": ROUNDS + 1})
-    assert train(longer, Single(), beginning=Beginning.EITHER)["rounds"] == ROUNDS + 1
+    assert train(longer, Single(), mode=StartMode.AUTO)["rounds"] == ROUNDS + 1
 
 
 def test_a_best_round_that_is_not_whole_is_taken_from_the_checkpoint(config):

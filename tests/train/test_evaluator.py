@@ -13,7 +13,7 @@ from hvdtma.core.files import append_json
 from hvdtma.core.train_config import parse_config
 from hvdtma.evaluate.best_model import load_best
 from hvdtma.evaluate.score import Scorer
-from hvdtma.runs.folder import Beginning, read_lines
+from hvdtma.runs.folder import StartMode, read_lines
 from hvdtma.runs.run_folder import RunFolder, round_of, write_model
 from hvdtma.train.evaluator import RoundScorer, follow
 from hvdtma.train.recorder import MAX_RESTARTS, Scores
@@ -237,7 +237,7 @@ def test_overwriting_removes_runs_and_nothing_else(community_store, tmp_path):
     (folder / "thesis.tex").write_text("years of work")
     config = config_for(community_store, folder, "final", rounds=1)
     with pytest.raises(UserError, match="is no run"):
-        train(config, Single(), beginning=Beginning.ANEW)
+        train(config, Single(), mode=StartMode.OVERWRITE)
     assert (folder / "thesis.tex").read_text() == "years of work"
 
 

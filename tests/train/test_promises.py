@@ -64,7 +64,7 @@ def losses(run: Path) -> list[list[float]]:
 
 @pytest.mark.parametrize("first_hop", [True, False])
 def test_one_trainer_is_plain_pytorch_bit_for_bit(community_store, tmp_path, first_hop):
-    config = config_for(community_store, tmp_path, first_hop=first_hop, redeal_rounds=1)
+    config = config_for(community_store, tmp_path, first_hop=first_hop, reassign_rounds=1)
     trainer = make_trainer(config, open_store(config.store), Single(), CPU)
     train_rounds(trainer, make_averaging(trainer, Single()), Watch())
 
@@ -176,17 +176,17 @@ def test_a_worker_that_lost_its_rendezvous_is_refused(community_store, tmp_path)
 
 
 def test_a_redeal_gives_other_blocks_and_sooner_or_later_every_edge(community_store, tmp_path):
-    config = config_for(community_store, tmp_path, redeal_rounds=1, rounds=12, interval_steps=1)
+    config = config_for(community_store, tmp_path, reassign_rounds=1, rounds=12, interval_steps=1)
     seen = []
 
     class Keep(Watch):
-        def deal(self, averaging, number, hands):
+        def assign_blocks(self, averaging, number, hands):
             seen.append((number, hands))
 
     def trainer_edges(comm):
         trainer = make_trainer(config, open_store(config.store), comm, CPU)
         edges = set()
-        original = Trainer.take_deal
+        original = Trainer.take_assignment
 
         def take(self, number, **place):
             original(self, number, **place)
@@ -194,8 +194,8 @@ def test_a_redeal_gives_other_blocks_and_sooner_or_later_every_edge(community_st
             dst = self.shard.nodes[self.shard.csc.destinations()]
             edges.update(zip(src.tolist(), dst.tolist(), strict=True))
 
-        trainer.take_deal = take.__get__(trainer)
-        trainer.take_deal(0)
+        trainer.take_assignment = take.__get__(trainer)
+        trainer.take_assignment(0)
         train_rounds(trainer, make_averaging(trainer, comm), Keep())
         return edges
 

@@ -11,7 +11,7 @@ import yaml
 from hvdtma.comm import Single
 from hvdtma.core.errors import UserError
 from hvdtma.core.train_config import parse_config
-from hvdtma.evaluate.budget import Room, scoring_needs, scratch_bytes, too_little
+from hvdtma.evaluate.budget import ScoringBudget, scoring_needs, scratch_bytes, too_little
 from hvdtma.runs.folder import read_lines
 from hvdtma.runs.run_folder import RunFolder
 from hvdtma.tasks import make_model, make_task
@@ -37,7 +37,7 @@ def config(community_store, tmp_path):
     needs = scoring_needs(parse_config(values), community_store)
     least = re.search(r"memory_gb=(\S+)", str(too_little(0, needs)))[1]
     config = parse_config(values | {"memory_gb": float(least)})
-    assert scratch_bytes(config, community_store, Room.of(config, needs)) > 0
+    assert scratch_bytes(config, community_store, ScoringBudget.of(config, needs)) > 0
     return config
 
 
@@ -53,9 +53,9 @@ class WhileItTrains(Single):
     def __init__(self, folder):
         self.folder = folder
 
-    def gather_rows(self, row):
+    def all_gather(self, row):
         shutil.rmtree(self.folder, ignore_errors=True)
-        return super().gather_rows(row)
+        return super().all_gather(row)
 
 
 def test_a_folder_that_is_not_there_is_said_before_training(hvdtma, config, tmp_path):

@@ -12,7 +12,7 @@ from hvdtma.core.errors import UserError
 from hvdtma.core.train_config import parse_config
 from hvdtma.graph.builder import BuildOptions, build
 from hvdtma.graph.ingest.sources import load_source
-from hvdtma.partition.assignment import deal
+from hvdtma.partition.assignment import assign_blocks
 from hvdtma.sampling.footprint import Footprint
 from hvdtma.train.memory import check_memory, resident_sets
 
@@ -88,7 +88,7 @@ def test_the_memory_that_a_refusal_names_is_enough_and_a_little_less_is_refused_
 
 
 def test_a_refusal_is_for_every_deal_and_every_trainer(store, tmp_path):
-    """What check_memory lets through is enough for the hands of later deals, however they fall."""
+    """What check_memory lets through is enough for the hands of later assignments, however they fall."""
     for trainers in (1, 2, 7):
         with pytest.raises(UserError) as error:
             check_memory(config_of(store, tmp_path, memory_gb=0.1), store, trainers)
@@ -96,7 +96,7 @@ def test_a_refusal_is_for_every_deal_and_every_trainer(store, tmp_path):
         config = config_of(store, tmp_path, memory_gb=least)
         check_memory(config, store, trainers)
         for number in range(20):
-            for hand in deal(store, trainers, number=number):
+            for hand in assign_blocks(store, trainers, number=number):
                 assert resident_sets(config, store, hand) >= 1
 
 
@@ -109,7 +109,7 @@ def test_global_negatives_count_the_features_of_all_nodes(store, tmp_path):
     least = float(re.search(r"memory_gb=(\d+\.\d+)", str(error.value))[1])
     assert least > 0.7 + features
     enough, less = (wanted.model_copy(update={"memory_gb": gb}) for gb in (least, least - 0.3))
-    for hand in deal(store, 2):
+    for hand in assign_blocks(store, 2):
         assert resident_sets(enough, store, hand) == 1
         assert resident_sets(less.model_copy(update={"task": local.task}), store, hand) == 1
         with pytest.raises(UserError, match="negatives=global"):

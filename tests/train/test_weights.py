@@ -1,4 +1,4 @@
-"""The average weighs a trainer by all it was dealt, however much of it memory holds at once."""
+"""The average weighs a trainer by all it was assigned, however much of it memory holds at once."""
 
 import numpy as np
 import pytest
@@ -7,11 +7,11 @@ import torch
 from hvdtma.comm import InProcessGroup
 from hvdtma.core.train_config import parse_config
 from hvdtma.graph.builder import BuildOptions, build
-from hvdtma.partition.assignment import deal
+from hvdtma.partition.assignment import assign_blocks
 from hvdtma.runs import event_text
 from hvdtma.sampling.footprint import Footprint, bytes_of_sets, largest_set
 from hvdtma.sampling.shard import load_shard
-from hvdtma.train.loop import Watch, announce_deal, train_rounds
+from hvdtma.train.loop import Watch, announce_assignment, train_rounds
 from hvdtma.train.memory import beside_shard
 from hvdtma.train.set_up import make_averaging, make_trainer
 
@@ -48,12 +48,12 @@ def memory_for(config, store, hand, sets):
 
 
 class Notebook(Watch):
-    """Keeps each round's parameters before the average, and what the deal and the rounds said."""
+    """Keeps each round's parameters before the average, and what the assignment and the rounds said."""
 
     def __init__(self):
         self.hands, self.before, self.outcomes = [], [], []
 
-    def deal(self, averaging, number, hands):
+    def assign_blocks(self, averaging, number, hands):
         self.hands.append(hands)
 
     def step(self, averaging):
@@ -67,7 +67,7 @@ class Notebook(Watch):
 
 def trained(store, **changes):
     """Trainers with memory for different numbers of sets: (notebook, trainer, theta) of each."""
-    hands = deal(store, len(SETS))
+    hands = assign_blocks(store, len(SETS))
 
     def run(comm):
         config = config_of(store, **changes)
@@ -75,7 +75,7 @@ def trained(store, **changes):
         config = config.model_copy(update={"memory_gb": limit})
         trainer = make_trainer(config, store, comm, torch.device("cpu"))
         averaging, notes = make_averaging(trainer, comm), Notebook()
-        announce_deal(trainer, averaging, notes)
+        announce_assignment(trainer, averaging, notes)
         train_rounds(trainer, averaging, notes)
         return notes, trainer, averaging.theta_P.double()
 
@@ -85,7 +85,9 @@ def trained(store, **changes):
 def examples_of(store):
     """What each trainer's whole shard has to train on."""
     name = config_of(store).task.name
-    shards = [load_shard(store, hand, labels=name == "nodes") for hand in deal(store, len(SETS))]
+    shards = [
+        load_shard(store, hand, labels=name == "nodes") for hand in assign_blocks(store, len(SETS))
+    ]
     return [s.num_train_nodes if name == "nodes" else s.num_edges // 2 for s in shards]
 
 
@@ -114,14 +116,14 @@ def test_before_a_sweep_is_over_the_weight_is_near_what_it_will_be(store):
 def test_a_deal_is_told_of_whole_hands_and_what_is_resident(store):
     (notes, *_), *_ = trained(store, rounds=1)
     (hands,) = notes.hands
-    shards = [load_shard(store, hand) for hand in deal(store, len(SETS))]
+    shards = [load_shard(store, hand) for hand in assign_blocks(store, len(SETS))]
     assert [hand["sets"] for hand in hands] == SETS
     assert [hand["nodes"] for hand in hands] == [shard.num_nodes for shard in shards]
     edges = [hand["edges"] for hand in hands]
     assert edges == pytest.approx([shard.num_edges for shard in shards], rel=0.3)
     assert edges[0] == hands[0]["resident_edges"] == shards[0].num_edges
     assert hands[2]["resident_edges"] < edges[2] / 8
-    said = event_text.deal({"deal": 0, "edges_kept": 0.3, "trainers": hands})
+    said = event_text.assignment({"assignment": 0, "edges_kept": 0.3, "trainers": hands})
     share = sum(hand["resident_edges"] for hand in hands) / sum(edges)
     assert f"30.0% of edges kept, {0.3 * share:.1%} at once in resident sets of 1/4" in said
 

@@ -7,9 +7,9 @@ relay.py     Horovod's own client, which signs nothing, is served by its own pro
 members.py   who trains, generation by generation
 """
 
-from hvdtma.comm.rendezvous.client import Client, RendezvousGone
-from hvdtma.comm.rendezvous.members import Members, Place
+from hvdtma.comm.rendezvous.client import RendezvousClient, RendezvousGone
+from hvdtma.comm.rendezvous.members import Members, RankInfo
 from hvdtma.comm.rendezvous.relay import Relay
-from hvdtma.comm.rendezvous.server import Server
+from hvdtma.comm.rendezvous.server import RendezvousServer
 
-__all__ = ["Client", "Members", "Place", "Relay", "RendezvousGone", "Server"]
+__all__ = ["RendezvousClient", "Members", "RankInfo", "Relay", "RendezvousGone", "RendezvousServer"]

@@ -16,7 +16,7 @@ class RendezvousGone(TrainerError):
     """The job's rendezvous does not answer any more."""
 
 
-class Client:
+class RendezvousClient:
     """Asks the rendezvous at `address`:`port`."""
 
     def __init__(self, address: str, port: int, secret: str):

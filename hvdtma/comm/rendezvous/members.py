@@ -2,7 +2,7 @@
 
 A generation is a set of trainers that call collectives together. When one is lost, or newcomers
 wait, every member of it comes to the door again; the next generation is formed of those who came.
-Members keep their order, so the first one is always an old hand that knows where training stands;
+Members keep their order, so the first one is always a member that knows where training stands;
 newcomers follow in order of their names. When all members are lost at once, those who come next
 begin again, from what was saved.
 """
@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 
 
 @dataclass(frozen=True)
-class Place:
+class RankInfo:
     """A trainer's place in a generation; the words are Horovod's."""
 
     generation: int
@@ -34,8 +34,8 @@ class Place:
         return ",".join(str(number) for number in list(asdict(self).values())[1:])
 
 
-def places(hosts: list[str], generation: int) -> list[Place]:
-    """The places of trainers on `hosts`, one each, in order of rank."""
+def rank_infos(hosts: list[str], generation: int) -> list[RankInfo]:
+    """The rank_infos of trainers on `hosts`, one each, in order of rank."""
     local_sizes, seen, found = Counter(hosts), Counter[str](), []
     on_level: Counter[int] = Counter()  # how many hosts have a trainer of this local rank
     for host in hosts:
@@ -43,7 +43,7 @@ def places(hosts: list[str], generation: int) -> list[Place]:
         on_level[seen[host]] += 1
         seen[host] += 1
     return [
-        Place(generation, rank, len(hosts), local, local_sizes[host], cross, on_level[local])
+        RankInfo(generation, rank, len(hosts), local, local_sizes[host], cross, on_level[local])
         for rank, (host, local, cross) in enumerate(found)
     ]
 
@@ -60,8 +60,8 @@ class Members:
     """Forms generations.
 
     Attributes:
-        through: names of those who came to the end of training.
-        hurried: the job is about to end: those who know where training stands do not wait for
+        finished: names of those who came to the end of training.
+        draining: the job is about to end: those who know where training stands do not wait for
             the minimum, so that they can save.
 
     Args:
@@ -88,16 +88,16 @@ class Members:
         self.start_timeout_s, self.rejoin_timeout_s = start_timeout_s, rejoin_timeout_s
         self.dropped, self.clock = dropped, clock
         self.generation = 0
-        self.present: dict[str, Place] = {}
-        self.at_door: dict[str, str] = {}  # name -> host, in order of arrival
+        self.present: dict[str, RankInfo] = {}
+        self.waiting: dict[str, str] = {}  # name -> host, in order of arrival
         self.gone: set[str] = set()
-        self.through: set[str] = set()
-        self.hurried = False
+        self.finished: set[str] = set()
+        self.draining = False
         self.opened: float | None = None  # when the first member came to the door
         self.alive: dict[str, float] = {}  # name -> last sign of life
         self._lock = threading.Lock()
 
-    def join(self, name: str, host: str, generation: int = 0) -> Place | None:
+    def join(self, name: str, host: str, generation: int = 0) -> RankInfo | None:
         """Come to the door for a generation after `generation`; None while it is not formed.
 
         Raises TooFewTrainers if it will not be, GivenUp for one that came too late.
@@ -106,7 +106,7 @@ class Members:
             if name in self.gone:
                 raise GivenUp
             if not self._placed(name, generation):
-                self.at_door.setdefault(name, host)
+                self.waiting.setdefault(name, host)
                 if self.opened is None and (name in self.present or not self.present):
                     self.opened = self.clock()
                 self._form_if_ready()
@@ -116,20 +116,20 @@ class Members:
         """A trainer's process ended, or its node is gone."""
         with self._lock:
             self.gone.add(name)
-            self.at_door.pop(name, None)
+            self.waiting.pop(name, None)
 
     @property
     def newcomers(self) -> list[str]:
         """Those at the door who are not of the present generation."""
         with self._lock:
-            return [name for name in self.at_door if name not in self.present]
+            return [name for name in self.waiting if name not in self.present]
 
     @property
     def eldest(self) -> str | None:
         """The first of the present generation who is not lost."""
         return next((name for name in self.present if name not in self.gone), None)
 
-    def _placed(self, name: str, generation: int) -> Place | None:
+    def _placed(self, name: str, generation: int) -> RankInfo | None:
         place = self.present.get(name)
         return place if place and place.generation > generation else None
 
@@ -138,7 +138,7 @@ class Members:
         if self.present and not expected:  # what they knew went with them
             self.present, self.opened = {}, self.clock()
         waited_s = 0.0 if self.opened is None else self.clock() - self.opened
-        missing = [name for name in expected if name not in self.at_door]
+        missing = [name for name in expected if name not in self.waiting]
         if missing and self.opened is None:
             return
         for name in missing:
@@ -151,9 +151,9 @@ class Members:
             self.gone.add(name)
             self.dropped(name)
         starting = not self.present and waited_s < self.start_timeout_s
-        if starting and len(self.at_door) < self.wanted:
+        if starting and len(self.waiting) < self.wanted:
             return
-        if len(self.at_door) >= (1 if self.hurried and expected else self.minimum):
+        if len(self.waiting) >= (1 if self.draining and expected else self.minimum):
             self._form()
         elif waited_s >= self.rejoin_timeout_s:
             raise TooFewTrainers
@@ -163,14 +163,14 @@ class Members:
 
         After a loss the others average first what they have: newcomers come in after that.
         """
-        names = [name for name in self.present if name in self.at_door]
+        names = [name for name in self.present if name in self.waiting]
         lost = any(name in self.gone for name in self.present)
         if not lost or len(names) < self.minimum:
-            names += sorted(name for name in self.at_door if name not in self.present)
+            names += sorted(name for name in self.waiting if name not in self.present)
         self.generation += 1
-        hosts = [self.at_door[name] for name in names]
-        self.present = dict(zip(names, places(hosts, self.generation), strict=True))
-        self.at_door = {name: host for name, host in self.at_door.items() if name not in names}
+        hosts = [self.waiting[name] for name in names]
+        self.present = dict(zip(names, rank_infos(hosts, self.generation), strict=True))
+        self.waiting = {name: host for name, host in self.waiting.items() if name not in names}
         self.opened = None
 
     def answer(self, question: dict) -> dict:
@@ -181,13 +181,13 @@ class Members:
             self.alive[question["name"]] = self.clock()
             return {}
         if question["question"] == "leave":
-            self.through.add(question["name"])
+            self.finished.add(question["name"])
             return {}
         try:
             place = self.join(question["name"], question["host"], question["generation"])
         except TooFewTrainers:
             words = f"fewer than {self.minimum} trainers are left, or came in time"
-            return {"too_few": words, "last_word": question["name"] == self.eldest}
+            return {"too_few": words, "saves_for_all": question["name"] == self.eldest}
         except GivenUp:
             return {"given_up": f"{question['name']} was given up: it did not answer in time"}
         return {"place": asdict(place)} if place else {}

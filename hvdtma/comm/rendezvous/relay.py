@@ -13,7 +13,7 @@ from typing import Any
 
 import psutil
 
-from hvdtma.comm.rendezvous.client import Client, RendezvousGone
+from hvdtma.comm.rendezvous.client import RendezvousClient, RendezvousGone
 
 LOOPBACK = "127.0.0.1"
 ADDRESS = ("HOROVOD_GLOO_RENDEZVOUS_ADDR", "HOROVOD_GLOO_RENDEZVOUS_PORT")
@@ -29,9 +29,9 @@ class Relay:
         place: what Horovod is told of its rank and size when it asks.
     """
 
-    def __init__(self, client: Client, generation: int, place: str = ""):
+    def __init__(self, client: RendezvousClient, generation: int, place: str = ""):
         self.client, self.generation, self.place = client, generation, place
-        self._http = _Http((LOOPBACK, 0), _Handler)
+        self._http = _RelayServer((LOOPBACK, 0), _RelayHandler)
         self._http.owner = self
         self.port = self._http.server_address[1]
         self._thread = threading.Thread(target=self._http.serve_forever, args=(0.02,), daemon=True)
@@ -49,7 +49,7 @@ class Relay:
         self._thread.join()
 
 
-class _Http(ThreadingHTTPServer):
+class _RelayServer(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
     owner: Relay
@@ -64,9 +64,9 @@ class _Http(ThreadingHTTPServer):
         """A peer that goes away in the middle is no news."""
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _RelayHandler(BaseHTTPRequestHandler):
     timeout = 10
-    server: _Http
+    server: _RelayServer
 
     def do_GET(self) -> None:
         owner = self.server.owner

@@ -22,7 +22,7 @@ MAX_BODY = 1 << 20  # an address or a question is a few hundred bytes
 Ask = Callable[[dict], dict]
 
 
-class Server:
+class RendezvousServer:
     """Serves until `close`; a context manager.
 
     Args:
@@ -34,7 +34,7 @@ class Server:
     def __init__(self, address: str, secret: str, ask: Ask | None = None):
         self.secret, self.ask = secret, ask
         self.values: dict[str, bytes] = {}
-        self._http = _Http((address, 0), _Handler)
+        self._http = _StoreServer((address, 0), _StoreHandler)
         self._http.owner = self
         self.address, self.port = address, self._http.server_address[1]
         self._thread = threading.Thread(target=self._http.serve_forever, args=(0.05,), daemon=True)
@@ -46,25 +46,25 @@ class Server:
         self._http.server_close()
         self._thread.join()
 
-    def __enter__(self) -> Server:
+    def __enter__(self) -> RendezvousServer:
         return self
 
     def __exit__(self, *error: object) -> None:
         self.close()
 
 
-class _Http(ThreadingHTTPServer):
+class _StoreServer(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
-    owner: Server
+    owner: RendezvousServer
 
     def handle_error(self, request: object, client_address: object) -> None:
         """A peer that goes away in the middle is no news."""
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _StoreHandler(BaseHTTPRequestHandler):
     timeout = REQUEST_TIMEOUT_S
-    server: _Http
+    server: _StoreServer
 
     def do_GET(self) -> None:
         if self._body() is not None:

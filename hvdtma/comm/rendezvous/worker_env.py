@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
-from hvdtma.comm.rendezvous.client import Client
+from hvdtma.comm.rendezvous.client import RendezvousClient
 
-INVITATION = (
+VARIABLES = (
     "HVDTMA_ADDRESS",
     "HVDTMA_PORT",
     "HVDTMA_SECRET",
@@ -18,7 +18,7 @@ INVITATION = (
 
 
 @dataclass(frozen=True)
-class Invitation:
+class WorkerEnv:
     """Where the job's rendezvous is, its secret, and the trainer's name, host and slot there."""
 
     address: str
@@ -29,18 +29,18 @@ class Invitation:
     slot: int
 
     @classmethod
-    def here(cls) -> Invitation | None:
+    def here(cls) -> WorkerEnv | None:
         """The invitation of this process; None if no driver started it."""
-        if any(key not in os.environ for key in INVITATION):
+        if any(key not in os.environ for key in VARIABLES):
             return None
-        address, port, secret, name, host, slot = (os.environ[key] for key in INVITATION)
+        address, port, secret, name, host, slot = (os.environ[key] for key in VARIABLES)
         return cls(address, int(port), secret, name, host, int(slot))
 
     @property
     def variables(self) -> dict[str, str]:
         """For the environment of the trainer."""
-        return dict(zip(INVITATION, map(str, vars(self).values()), strict=True))
+        return dict(zip(VARIABLES, map(str, vars(self).values()), strict=True))
 
     @property
-    def client(self) -> Client:
-        return Client(self.address, self.port, self.secret)
+    def client(self) -> RendezvousClient:
+        return RendezvousClient(self.address, self.port, self.secret)

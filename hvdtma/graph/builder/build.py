@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hvdtma.core.memory import Memory
+from hvdtma.core.memory import MemoryBudget
 from hvdtma.core.version import __version__
 from hvdtma.graph.blocks import equal_blocks, sensible_block_size
 from hvdtma.graph.builder.disk import refuse_too_large
@@ -52,7 +52,7 @@ def build(
     options = options or BuildOptions()
     refuse_existing(Path(path), overwrite)
     source.check()
-    memory = Memory.limit(memory_gb).beside(source.held_bytes)
+    memory = MemoryBudget.limit(memory_gb).reserve(source.held_bytes)
     sizes = BuildSizes.of(source, options)
     sizes.check_memory(memory)
     refuse_too_large(Path(path), sizes, memory)
@@ -68,7 +68,7 @@ def build(
         write_features(writer, rows, order_of_rows, source.node_id, dtype, size, memory)
         del rows  # they may be in memory
         if options.first_hop:
-            write_first_hop(writer, memory.beside(order_N.nbytes), size)
+            write_first_hop(writer, memory.reserve(order_N.nbytes), size)
         write_nodes(writer, source, order_N, options, size, streams[2])
         given = source.link_split or {}
         writer.attrs |= {

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from hvdtma.core.disk import refuse_full_disk
-from hvdtma.core.memory import Memory
+from hvdtma.core.memory import MemoryBudget
 from hvdtma.graph.builder.sizes import BuildSizes, room_for_keys
 from hvdtma.graph.csc import index_dtype
 from hvdtma.graph.neighbour_means import waiting_bytes
@@ -17,7 +17,7 @@ from hvdtma.graph.sort.edge_sorter import KEY_BYTES, EdgeSorter
 ID_BYTES = 8  # of an integer, or of a string's offset
 
 
-def refuse_too_large(path: Path, sizes: BuildSizes, memory: Memory) -> None:
+def refuse_too_large(path: Path, sizes: BuildSizes, memory: MemoryBudget) -> None:
     """Raises UserError if the disk of `path` has not the bytes that building needs.
 
     Repeated edges, which are merged, and compression are not foreseen: less may be needed.
@@ -26,7 +26,7 @@ def refuse_too_large(path: Path, sizes: BuildSizes, memory: Memory) -> None:
     refuse_full_disk(path, peak_bytes(sizes, memory), "built", remedy)
 
 
-def peak_bytes(sizes: BuildSizes, memory: Memory) -> int:
+def peak_bytes(sizes: BuildSizes, memory: MemoryBudget) -> int:
     """The most that stands on disk at any time: keys, the store, or the first hop as it is made.
 
     Features that are put in order on disk take no more there than they and what is written after
@@ -38,19 +38,19 @@ def peak_bytes(sizes: BuildSizes, memory: Memory) -> int:
     return max(key_scratch(sizes, memory), sum(arrays.values()), before_ids + scratch)
 
 
-def scratch_beside(sizes: BuildSizes, memory: Memory) -> int:
+def scratch_beside(sizes: BuildSizes, memory: MemoryBudget) -> int:
     """The most that stands on disk at any time and is no part of the store."""
     return max(key_scratch(sizes, memory), first_hop_scratch(sizes, memory))
 
 
-def key_scratch(sizes: BuildSizes, memory: Memory) -> int:
+def key_scratch(sizes: BuildSizes, memory: MemoryBudget) -> int:
     """Keys on disk while edges are sorted: none if they fit in memory."""
     key_bytes = KEY_BYTES * sizes.num_keys
     room = room_for_keys(sizes.room_to_sort(memory))
     return key_bytes if key_bytes > EdgeSorter.bytes_of_keys(room) else 0
 
 
-def first_hop_scratch(sizes: BuildSizes, memory: Memory) -> int:
+def first_hop_scratch(sizes: BuildSizes, memory: MemoryBudget) -> int:
     """Columns of the first hop that wait on disk for the last of them: none if all fit at once."""
     if not sizes.options.first_hop:
         return 0

@@ -12,13 +12,13 @@ import numpy as np
 
 from hvdtma.core.console import progress, stage
 from hvdtma.core.errors import UserError
-from hvdtma.core.memory import Memory
+from hvdtma.core.memory import MemoryBudget
 from hvdtma.graph.builder.options import BuildOptions
 from hvdtma.graph.builder.sizes import BuildSizes, most_pairs, room_for_keys
 from hvdtma.graph.csc import index_dtype
 from hvdtma.graph.raw import Pairs, Source
 from hvdtma.graph.sort.edge_sorter import EdgeSorter, HeldOut
-from hvdtma.graph.sort.keys import Rows
+from hvdtma.graph.sort.keys import SortedRows
 from hvdtma.graph.splits import LinkPicker, draw_negatives
 from hvdtma.graph.write_csc import write_csc
 from hvdtma.storage.writer import StoreWriter
@@ -31,7 +31,7 @@ def write_edges(
     source: Source,
     order_N: np.ndarray,
     options: BuildOptions,
-    memory: Memory,
+    memory: MemoryBudget,
     rng: np.random.Generator,
 ) -> dict[str, int]:
     """Write the CSC and the held-out links of a source; what was dropped, and how often."""
@@ -57,9 +57,9 @@ def write_edges(
             sorter.scatter(source.edge_pieces(), tell=advance)
         else:
             sorter.scatter(source.edge_pieces(), look=picker.look, tell=advance)
-    links = _Links.given(source, rank_N)
+    links = _LinkSink.given(source, rank_N)
     if picker is not None:
-        links = _Links.picked(*picker.pairs(), rank_N)
+        links = _LinkSink.picked(*picker.pairs(), rank_N)
     with progress("sorting edges", int(sorter.buckets.counts.sum()), "edges") as advance:
         found = _write_csc(writer, sorter, links.held_out(source), advance)
     if not found.num_edges:
@@ -81,7 +81,7 @@ def write_edges(
 
 
 @dataclass
-class _Links:
+class _LinkSink:
     """Held-out links in the store's numbering; `part_H` is 0 for valid, 1 for test."""
 
     pairs: Pairs
@@ -89,11 +89,11 @@ class _Links:
     given_pairs: dict[str, Pairs] = field(default_factory=dict)
 
     @classmethod
-    def picked(cls, pairs: Pairs, part_H: np.ndarray, rank_N: np.ndarray) -> _Links:
+    def picked(cls, pairs: Pairs, part_H: np.ndarray, rank_N: np.ndarray) -> _LinkSink:
         return cls(renumbered(pairs, rank_N), part_H)
 
     @classmethod
-    def given(cls, source: Source, rank_N: np.ndarray) -> _Links:
+    def given(cls, source: Source, rank_N: np.ndarray) -> _LinkSink:
         """The source's own split; none if it has none."""
         split = source.link_split or {}
         given = {part: renumbered(split[part], rank_N) for part in PARTS if part in split}
@@ -116,7 +116,7 @@ class _Links:
 
 @dataclass
 class _Found:
-    """What the sorter found; see `Rows`, with destinations in the store's numbering."""
+    """What the sorter found; see `SortedRows`, with destinations in the store's numbering."""
 
     num_edges: int
     held_pair: np.ndarray
@@ -140,7 +140,7 @@ def _write_csc(
     return _Found(num_edges, pair, kind, held, known)
 
 
-def _taken(first: int, rows: Rows) -> tuple[np.ndarray, ...]:
+def _taken(first: int, rows: SortedRows) -> tuple[np.ndarray, ...]:
     held_dst, known_dst = rows.held_dst + first, rows.known_dst + first
     return rows.held_pair, rows.held_src, held_dst, rows.held_type, rows.known_src, known_dst
 
@@ -148,7 +148,7 @@ def _taken(first: int, rows: Rows) -> tuple[np.ndarray, ...]:
 def _write_links(
     writer: StoreWriter,
     source: Source,
-    links: _Links,
+    links: _LinkSink,
     found: _Found,
     options: BuildOptions,
     rng: np.random.Generator,
@@ -175,7 +175,7 @@ def _write_links(
                 neg.append(drawn)
 
 
-def _held_by_part(links: _Links, found: _Found, source: Source) -> dict[str, Pairs]:
+def _held_by_part(links: _LinkSink, found: _Found, source: Source) -> dict[str, Pairs]:
     """The edges of the picked pairs, in the order they were picked."""
     pair, held = found.held_pair, found.held
     order = np.lexsort((found.held_type, held.src, pair))

@@ -12,7 +12,7 @@ import scipy.sparse as sp
 
 from hvdtma.core.console import progress, stage
 from hvdtma.core.errors import UserError
-from hvdtma.core.memory import Memory
+from hvdtma.core.memory import MemoryBudget
 from hvdtma.core.threads import in_order, num_workers
 from hvdtma.graph.blocks import rows_per_chunk
 from hvdtma.graph.builder.options import BuildOptions
@@ -32,13 +32,17 @@ IDS_PER_PIECE = 1 << 18
 
 
 def features_of(
-    writer: StoreWriter, source: Source, options: BuildOptions, order_N: np.ndarray, memory: Memory
+    writer: StoreWriter,
+    source: Source,
+    options: BuildOptions,
+    order_N: np.ndarray,
+    memory: MemoryBudget,
 ) -> tuple[NodeRows | SequentialRows, np.ndarray]:
     """The features to write, and the order to take their rows in (empty: their own)."""
     if source.feat is not None:
-        return _given(source.feat, options, memory.beside(order_N.nbytes)), order_N
+        return _given(source.feat, options, memory.reserve(order_N.nbytes)), order_N
     with stage("features from the graph itself (none given)"):
-        return _from_graph(writer, options, memory.beside(order_N.nbytes)), order_N[:0]
+        return _from_graph(writer, options, memory.reserve(order_N.nbytes)), order_N[:0]
 
 
 def write_features(
@@ -48,7 +52,7 @@ def write_features(
     ids: NodeIds,
     dtype: np.dtype,
     block_nodes: int,
-    memory: Memory,
+    memory: MemoryBudget,
 ) -> None:
     """Write the rows in the given order; raises UserError for values that are not finite."""
     num_nodes, dim = rows.shape
@@ -85,7 +89,7 @@ def _in_store_order(
     order_N: np.ndarray,
     ids: NodeIds,
     dtype: np.dtype,
-    memory: Memory,
+    memory: MemoryBudget,
 ) -> Iterator[np.ndarray]:
     """Rows [n, D] that come in an order of their own, put in the store's."""
     num_nodes, dim = rows.shape
@@ -107,7 +111,7 @@ def _in_store_order(
     if nodes_R is not None:
         rank_R = rank_R[nodes_R]
     held_bytes = 3 * rank_R.nbytes  # order, ranks, ranks by row
-    room = memory.left(held_bytes, f"putting features of {num_nodes:,} nodes in order")
+    room = memory.available(held_bytes, f"putting features of {num_nodes:,} nodes in order")
     yield from shuffled_rows(
         pieces(), rank_R, writer.scratch / "features", room // SHUFFLE_SHARE, dim * dtype.itemsize
     )
@@ -124,13 +128,13 @@ def _as_kept(values: np.ndarray, nodes: np.ndarray, ids: NodeIds, dtype: np.dtyp
 def _given(
     feat: np.ndarray | sp.csr_matrix | NodeRows | SequentialRows,
     options: BuildOptions,
-    memory: Memory,
+    memory: MemoryBudget,
 ) -> NodeRows | SequentialRows:
     """A source's own features, reduced where they are sparse or it is asked for."""
     dense = isinstance(feat, np.ndarray)
     if sp.issparse(feat) or (dense and options.feature_dim):
         dim = options.feature_dim or DEFAULT_DIM
-        memory.left(svd_bytes(feat.shape[0], min(dim, feat.shape[1])), "reducing features")
+        memory.available(svd_bytes(feat.shape[0], min(dim, feat.shape[1])), "reducing features")
         with stage("reducing features"):
             return ArrayRows(reduce_features(feat, dim, options.seed))
     if isinstance(feat, np.ndarray):
@@ -143,12 +147,12 @@ def _given(
     return feat
 
 
-def _from_graph(writer: StoreWriter, options: BuildOptions, memory: Memory) -> NodeRows:
+def _from_graph(writer: StoreWriter, options: BuildOptions, memory: MemoryBudget) -> NodeRows:
     """Spectral features of the training graph, which is held in memory for it."""
     dim = options.feature_dim or DEFAULT_DIM
     indptr, indices = writer.array("indptr"), writer.array("indices")
     needed = spectral_bytes(indptr.shape[0] - 1, indices.shape[0], dim)
-    memory.left(needed, "making features of the graph itself (give --features)")
+    memory.available(needed, "making features of the graph itself (give --features)")
     csc = CSC(np.asarray(indptr[:]), np.asarray(indices[:]))
     return ArrayRows(spectral_features(csc, dim, options.seed))
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import scipy.sparse as sp
 
-from hvdtma.core.memory import Memory
+from hvdtma.core.memory import MemoryBudget
 from hvdtma.core.threads import num_workers
 from hvdtma.graph.builder.options import BuildOptions
 from hvdtma.graph.csc import index_dtype
@@ -117,7 +117,7 @@ class BuildSizes:
         mean_degree = -(-self.num_keys // max(self.num_nodes, 1))
         return min(2 * mean_degree * self.num_pairs, self.num_keys)
 
-    def check_memory(self, memory: Memory) -> None:
+    def check_memory(self, memory: MemoryBudget) -> None:
         """Raises UserError, naming the least, where `memory` is not enough for every stage."""
         what, least = f"building a store of {self.num_nodes:,} nodes", self.least_bytes()
         if replace(self, held_out={}).least_bytes() < least:
@@ -125,7 +125,7 @@ class BuildSizes:
                 f", where {self.num_pairs:,} links would be held out (--valid and --test as counts "
                 "make it fewer),"
             )
-        memory.left(least, what)
+        memory.available(least, what)
 
     def least_bytes(self) -> int:
         """Bytes that the stage needs which needs most, beside what the source holds."""
@@ -140,13 +140,15 @@ class BuildSizes:
         found = FOUND_BYTES * self.num_known
         return 2 * self.order_bytes + self.num_nodes + max(in_flight, found)
 
-    def room_to_sort(self, memory: Memory) -> int:
+    def room_to_sort(self, memory: MemoryBudget) -> int:
         """Bytes that are left for keys, their sorting and held-out pairs."""
-        return memory.left(self.held_to_sort(), f"sorting the edges of {self.num_nodes:,} nodes")
+        return memory.available(
+            self.held_to_sort(), f"sorting the edges of {self.num_nodes:,} nodes"
+        )
 
-    def room_for_first_hop(self, memory: Memory) -> int:
+    def room_for_first_hop(self, memory: MemoryBudget) -> int:
         """Bytes that the first hop may take; see `neighbour_means`."""
-        beside = memory.beside(self.order_bytes)
+        beside = memory.reserve(self.order_bytes)
         return room_for_first_hop(self.num_nodes, self.feature_bytes, beside)
 
     def negatives(self) -> int:

@@ -63,7 +63,7 @@ class EdgeFile:
         typed: whether edges have types.
         read: gives all edges in batches, in the file's order; raises UserError for a bad line.
         num_rows: of an adjacency, whose nodes are 0 .. num_rows-1, with or without an edge.
-        doubtful: whether the first edge may be a header; `Doubt` decides.
+        header_unsure: whether the first edge may be a header; `HeaderCheck` decides.
     """
 
     path: Path
@@ -71,7 +71,7 @@ class EdgeFile:
     typed: bool
     read: Callable[[], Iterator[EdgeBatch]]
     num_rows: int = 0
-    doubtful: bool = False
+    header_unsure: bool = False
 
     def batches(self) -> Iterator[EdgeBatch]:
         """All edges, with ids of one kind."""
@@ -81,11 +81,11 @@ class EdgeFile:
             yield EdgeBatch(src, dst, types)
 
 
-class Doubt:
+class HeaderCheck:
     """Whether a first line of unusual names is a header: not if one comes again as a node."""
 
     def __init__(self, file: EdgeFile):
-        self.file, self.settled = file, not file.doubtful
+        self.file, self.settled = file, not file.header_unsure
         self.names: tuple = ()
 
     def look(self, batch: EdgeBatch) -> None:
@@ -99,7 +99,7 @@ class Doubt:
             found = sum(pc.sum(pc.equal(ids, name)).as_py() for ids in (batch.src, batch.dst))
             self.settled |= found > seen
 
-    def settle(self) -> None:
+    def finish(self) -> None:
         """Raises UserError if neither name of the first row stood in any other row."""
         if not self.settled and self.names:
             raise UserError(

@@ -25,7 +25,7 @@ from hvdtma.tables.columns import (
 from hvdtma.tables.opening import TEXT, suffix_of
 from hvdtma.tables.parquet import open_parquet, parquet_pieces
 from hvdtma.tables.text_layout import Layout, find_layout, usual_columns
-from hvdtma.tables.text_table import Wanted, row_pieces
+from hvdtma.tables.text_table import ColumnRequest, row_pieces
 
 EDGE_FILES = [*TEXT, *(suffix + ".gz" for suffix in TEXT), ".parquet", ".npy", ".npz"]
 
@@ -56,9 +56,9 @@ def _from_text(path: Path, options: EdgeOptions) -> EdgeFile:
     integers = _first_are_integers(layout, ends)
     if options.id_type != "auto":
         integers = options.id_type == "int"
-    wanted = [Wanted(end, integers=integers) for end in ends]
+    wanted = [ColumnRequest(end, integers=integers) for end in ends]
     if options.type_column is not None:
-        wanted.append(Wanted(position_of(options.type_column, layout.names, f"'{path}'")))
+        wanted.append(ColumnRequest(position_of(options.type_column, layout.names, f"'{path}'")))
     names = " to ".join(f"'{layout.names[end]}'" for end in ends)
     said = "in its header" if layout.has_header else "no header"
     console.print(f"{escape(path.name)}: edges from {escape(names)} ({said})")
@@ -68,7 +68,7 @@ def _from_text(path: Path, options: EdgeOptions) -> EdgeFile:
             yield EdgeBatch(*columns)
 
     typed = options.type_column is not None
-    return EdgeFile(path, not integers, typed, read, doubtful=layout.doubtful)
+    return EdgeFile(path, not integers, typed, read, header_unsure=layout.header_unsure)
 
 
 def _first_are_integers(layout: Layout, ends: tuple[int, int]) -> bool:

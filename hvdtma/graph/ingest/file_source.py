@@ -14,9 +14,9 @@ import pyarrow as pa
 
 from hvdtma.core.console import progress, stage
 from hvdtma.core.errors import UserError
-from hvdtma.core.memory import BASE_BYTES, Memory
+from hvdtma.core.memory import BASE_BYTES, MemoryBudget
 from hvdtma.graph.builder.options import BuildOptions
-from hvdtma.graph.ingest.edge_file import Doubt, EdgeFile, EdgeOptions
+from hvdtma.graph.ingest.edge_file import EdgeFile, EdgeOptions, HeaderCheck
 from hvdtma.graph.ingest.edges import open_edges
 from hvdtma.graph.ingest.feature_rows import (
     FileRows,
@@ -33,7 +33,7 @@ from hvdtma.graph.ingest.given_splits import (
 )
 from hvdtma.graph.ingest.ids.collector import IdCollector
 from hvdtma.graph.ingest.labels import place_labels, read_labels
-from hvdtma.graph.ingest.requirements import WHOLE_SHARE, Needs
+from hvdtma.graph.ingest.requirements import WHOLE_SHARE, IngestRequirement
 from hvdtma.graph.raw import RawGraph
 from hvdtma.tables.columns import Names, refuse_many_types
 from hvdtma.tables.features import FeatureFile, open_features
@@ -91,7 +91,7 @@ class FileSource:
 
     def open(
         self,
-        memory: Memory | None = None,
+        memory: MemoryBudget | None = None,
         folder: Path | None = None,
         options: BuildOptions | None = None,
     ) -> FileGraph:
@@ -105,13 +105,13 @@ class FileSource:
 
         Raises UserError for whatever is wrong with the files, and for too little memory.
         """
-        memory = memory or Memory.limit(None)
+        memory = memory or MemoryBudget.limit(None)
         folder = folder or Path(tempfile.gettempdir())
         file, splits = self._edges_and_splits()
         features = self._features()
         if features is not None and features.sparse is not None:
-            memory = memory.beside(matrix_bytes(features.sparse))
-        needs = Needs(
+            memory = memory.reserve(matrix_bytes(features.sparse))
+        needs = IngestRequirement(
             self.undirected,
             self.type_column is not None,
             self.labels is not None,
@@ -120,7 +120,7 @@ class FileSource:
             options,
         )
         known = features.shape[0] if features is not None else 0
-        memory.left(needs.of(known), "building a store of these files")
+        memory.available(needs.of(known), "building a store of these files")
         strings = (
             splits.are_strings
             if file is None and splits is not None
@@ -190,7 +190,7 @@ class FileSource:
             for ids in splits.ids.values() if splits is not None else ():
                 collector.add(ids)
             return 0
-        doubt, num_edges = Doubt(file), 0
+        doubt, num_edges = HeaderCheck(file), 0
         with progress(f"reading ids of {file.path.name}", None, "edges") as advance:
             for batch in file.batches():
                 doubt.look(batch)
@@ -202,12 +202,16 @@ class FileSource:
                 advance(len(batch.src))
         if not num_edges:
             raise UserError(f"'{self.edges}' holds no edge")
-        doubt.settle()
+        doubt.finish()
         collector.add_range(file.num_rows)
         return num_edges
 
     def _place_features(
-        self, graph: FileGraph, features: FeatureFile, memory: Memory, needs: Needs
+        self,
+        graph: FileGraph,
+        features: FeatureFile,
+        memory: MemoryBudget,
+        needs: IngestRequirement,
     ) -> None:
         """Give the graph its features: in memory where they take less than a quarter of it."""
         nodes = nodes_of_rows(features, graph.table)

@@ -17,7 +17,7 @@ from hvdtma.graph.ingest.ids.table import IdTable
 from hvdtma.tables.columns import Column, Names, as_kind, position_of
 from hvdtma.tables.opening import suffix_of
 from hvdtma.tables.text_layout import find_layout
-from hvdtma.tables.text_table import Wanted, row_pieces
+from hvdtma.tables.text_table import ColumnRequest, row_pieces
 
 LABEL_FILES = [".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz"]
 
@@ -59,7 +59,7 @@ def read_labels(
     id_position = 0 if id_column is None else position_of(id_column, layout.names, where)
     last = len(layout.names) - 1
     position = last if label_column is None else position_of(label_column, layout.names, where)
-    wanted = [Wanted(id_position), Wanted(position, may_be_empty=True)]
+    wanted = [ColumnRequest(id_position), ColumnRequest(position, may_be_empty=True)]
     for columns in row_pieces(path, layout, wanted, multiline=True):
         yield LabelPiece(*columns)
 

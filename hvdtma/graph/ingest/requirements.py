@@ -28,7 +28,7 @@ POSITION_BYTES = 8  # of an id in a split
 
 
 @dataclass(frozen=True)
-class Needs:
+class IngestRequirement:
     """Counts bytes from the sizes that are known so far.
 
     Attributes:

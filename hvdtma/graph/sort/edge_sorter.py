@@ -18,7 +18,7 @@ import numpy as np
 from hvdtma.core.threads import in_order, num_workers
 from hvdtma.graph.csc import index_dtype
 from hvdtma.graph.sort.buckets import Buckets
-from hvdtma.graph.sort.keys import KeyLayout, Rows, group_edges, rows_of_keys
+from hvdtma.graph.sort.keys import KeyLayout, SortedRows, group_edges, rows_of_keys
 from hvdtma.graph.sort.pieces import EdgePiece
 
 KEY_BYTES = 8
@@ -85,7 +85,7 @@ class EdgeSorter:
 
     @staticmethod
     def in_flight_bytes() -> int:
-        """Memory for each key that the largest bucket may hold, as all workers sort one."""
+        """MemoryBudget for each key that the largest bucket may hold, as all workers sort one."""
         return (num_workers() + 1) * SORT_BYTES
 
     @classmethod
@@ -128,12 +128,12 @@ class EdgeSorter:
             self.self_loops += loops
             tell(num_edges)
 
-    def rows(self, held_out: HeldOut | None = None) -> Iterator[tuple[int, Rows]]:
+    def rows(self, held_out: HeldOut | None = None) -> Iterator[tuple[int, SortedRows]]:
         """Each bucket's first node and its rows, in order; to be gone through once."""
         held_by_bucket = self._held_by_bucket(held_out or HeldOut())
         marked_N = (held_out or HeldOut()).marked_N
 
-        def sort(bucket: int) -> tuple[int, Rows]:
+        def sort(bucket: int) -> tuple[int, SortedRows]:
             first = bucket * self.bucket_nodes
             num_rows = min(self.bucket_nodes, self.num_nodes - first)
             keys = self.buckets.take(bucket)
@@ -153,7 +153,7 @@ class EdgeSorter:
                 np.empty(len(keys), index_dtype(self.num_nodes)),
                 np.empty(typed, np.int16),
             )
-            return first, Rows(*found)
+            return first, SortedRows(*found)
 
         for first, rows in in_order(sort, range(len(self.buckets)), self.workers):
             self.duplicates += rows.duplicates

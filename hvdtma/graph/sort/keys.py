@@ -129,7 +129,7 @@ def group_edges(
     return keys, start_B, loops
 
 
-class Rows(NamedTuple):
+class SortedRows(NamedTuple):
     """The rows of the CSC that a bucket holds, and what was taken out of them.
 
     Attributes:
@@ -168,7 +168,7 @@ def rows_of_keys(
     indices: np.ndarray,
     types: np.ndarray,
 ) -> tuple:
-    """Decode a bucket's sorted keys; see `Rows` for what is returned, in its order.
+    """Decode a bucket's sorted keys; see `SortedRows` for what is returned, in its order.
 
     Args:
         merge_types: parallel edges of different types are one, of the lowest type.

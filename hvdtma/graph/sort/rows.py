@@ -1,4 +1,4 @@
-"""Rows of numbers by node - features, labels - that need not be in memory, and their shuffling.
+"""SortedRows of numbers by node - features, labels - that need not be in memory, and their shuffling.
 
 Legend: N nodes, D values a row, n nodes asked for.
 """
@@ -17,7 +17,7 @@ class NodeRows(Protocol):
     shape: tuple[int, int]
 
     def take(self, nodes: np.ndarray) -> np.ndarray:
-        """Rows [n, D] of the nodes, in their order."""
+        """SortedRows [n, D] of the nodes, in their order."""
         ...
 
 
@@ -42,7 +42,7 @@ class SequentialRows(Protocol):
 
 
 class ArrayRows:
-    """Rows of an array in memory."""
+    """SortedRows of an array in memory."""
 
     def __init__(self, values_ND: np.ndarray):
         self.values = values_ND

@@ -1,4 +1,4 @@
-"""Rows of an array put in another order, when they do not fit in memory.
+"""SortedRows of an array put in another order, when they do not fit in memory.
 
 Two sequential passes: each row is appended to the file of the range that it will be in, then one
 range at a time is put in order. Legend: R rows, n rows of a piece, B ranges.
@@ -64,7 +64,7 @@ def least_bytes(num_rows: int, row_bytes: int) -> int:
 
 
 def in_flight_bytes(row_bytes: int) -> int:
-    """Memory for each row of a range: as it was written and in order, for all workers."""
+    """MemoryBudget for each row of a range: as it was written and in order, for all workers."""
     return 2 * (num_workers() + 1) * max(row_bytes, 1)
 
 

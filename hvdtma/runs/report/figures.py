@@ -84,38 +84,44 @@ def _wait_plot(log: RunLog, rounds: list[int]) -> Plot:
     return Plot("Waiting", caption, figure)
 
 
-def deal_plots(log: RunLog) -> list[Plot]:
-    """Draw what each trainer was dealt, and how the deals differ."""
-    if not log.deals:
+def assignment_plots(log: RunLog) -> list[Plot]:
+    """Draw what each trainer was assigned, and how the assignments differ."""
+    if not log.assignments:
         return []
-    in_sets = any(hand.get("sets", 1) > 1 for deal in log.deals for hand in deal["trainers"])
+    in_sets = any(
+        row.get("sets", 1) > 1 for assignment in log.assignments for row in assignment["trainers"]
+    )
     estimated = ", estimated from its first resident set" if in_sets else ""
     plots = [
-        Plot(title, caption, trainer_bars(log.of_trainers(log.deals, key), "%{y:,.0f}"))
+        Plot(title, caption, trainer_bars(log.of_trainers(log.assignments, key), "%{y:,.0f}"))
         for key, title, caption in (
-            ("nodes", "Nodes dealt", "Nodes of each trainer's shard."),
+            ("nodes", "Nodes assigned", "Nodes of each trainer's shard."),
             ("edges", "Edges seen", f"Both ends in the trainer's shard{estimated}."),
             ("positives", "Training pairs", f"Links to draw positives from{estimated}."),
         )
-        if not np.isnan(log.of_trainers(log.deals, key)).all()
+        if not np.isnan(log.of_trainers(log.assignments, key)).all()
     ]
-    if len(log.deals) > 1:
+    if len(log.assignments) > 1:
         plots.append(_kept_plot(log))
     return plots
 
 
 def _kept_plot(log: RunLog) -> Plot:
-    kept = [100 * deal["edges_kept"] for deal in log.deals]
+    kept = [100 * assignment["edges_kept"] for assignment in log.assignments]
     line = go.Scatter(
-        x=[deal["round"] for deal in log.deals],
+        x=[assignment["round"] for assignment in log.assignments],
         y=kept,
-        customdata=[deal["deal"] for deal in log.deals],
+        customdata=[assignment["assignment"] for assignment in log.assignments],
         mode="lines+markers",
         line={"color": ACCENT, "width": 2, "shape": "hv"},
-        hovertemplate="deal %{customdata}: %{y:.1f} %<extra></extra>",
+        hovertemplate="assignment %{customdata}: %{y:.1f} %<extra></extra>",
     )
-    figure = go.Figure(line, _over_rounds([deal["round"] for deal in log.deals], ticksuffix=" %"))
-    return Plot("Edges kept", "Share of all edges that some trainer sees, deal by deal.", figure)
+    figure = go.Figure(
+        line, _over_rounds([assignment["round"] for assignment in log.assignments], ticksuffix=" %")
+    )
+    return Plot(
+        "Edges kept", "Share of all edges that some trainer sees, assignment by assignment.", figure
+    )
 
 
 def _over_rounds(rounds: list[int], **axis_y: Any) -> go.Layout:

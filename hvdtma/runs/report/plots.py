@@ -4,7 +4,7 @@ Text and grid take their colours from page.css, so that they follow the reader's
 scheme. Trainers keep their colour in every figure. Beyond `MAX_LINES` of them nobody could tell
 their colours apart: the median and the range are drawn instead.
 
-Legend: R rounds (or times, or deals), M trainers.
+Legend: R rounds (or times, or assignments), M trainers.
 """
 
 from __future__ import annotations
@@ -126,11 +126,11 @@ def _median_and_range(x_R: np.ndarray, values_RM: np.ndarray, number: str) -> li
 
 
 def trainer_bars(values_RM: np.ndarray, number: str = "%{y:,.4~g}", **axis_y: Any) -> go.Figure:
-    """Draw one bar per trainer: the mean over deals (R), with their range if there are several."""
-    deals, trainers = values_RM.shape
+    """Draw one bar per trainer: the mean over assignments (R), with their range if there are several."""
+    assignments, trainers = values_RM.shape
     mean_M = of_known(np.mean, values_RM.T)
     spread = None
-    if deals > 1:
+    if assignments > 1:
         spread = {
             "array": plain(of_known(np.max, values_RM.T) - mean_M),
             "arrayminus": plain(mean_M - of_known(np.min, values_RM.T)),

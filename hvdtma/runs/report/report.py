@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from hvdtma.runs.report import words
-from hvdtma.runs.report.figures import deal_plots, legend, round_plots, score_plot
+from hvdtma.runs.report.figures import assignment_plots, legend, round_plots, score_plot
 from hvdtma.runs.report.page import Card, Page, Section, Table, write_page
 from hvdtma.runs.report.run_log import RunLog, read_run
-from hvdtma.runs.report.totals import Totals, totals
+from hvdtma.runs.report.totals import RunTotals, totals
 
 
 def write_report(run: Path) -> Path:
@@ -121,7 +121,7 @@ def _rounds(numbers: list[int]) -> str:
     return f"round{'s' * (len(numbers) > 1)} {shown}{more}"
 
 
-def _cards(log: RunLog, each: list[Totals]) -> list[Card]:
+def _cards(log: RunLog, each: list[RunTotals]) -> list[Card]:
     metric, best, summary = log.metric or "score", log.best, log.summary
     name = words.metric_name(metric)
     valid = best["metrics"].get(metric) if best else (summary.get("valid") or {}).get(metric)
@@ -153,7 +153,7 @@ def _length_cards(log: RunLog) -> list[Card]:
     ]
 
 
-def _not_training(log: RunLog, each: list[Totals]) -> float | None:
+def _not_training(log: RunLog, each: list[RunTotals]) -> float | None:
     if "share_not_training" in log.summary:
         return log.summary["share_not_training"]
     idle_s = sum(trainer.wait_s + trainer.aggregate_s for trainer in each)
@@ -161,21 +161,27 @@ def _not_training(log: RunLog, each: list[Totals]) -> float | None:
     return idle_s / whole_s if whole_s > 0 else None
 
 
-def _sections(log: RunLog, each: list[Totals]) -> list[Section]:
+def _sections(log: RunLog, each: list[RunTotals]) -> list[Section]:
     score, table = score_plot(log), _score_table(log)
-    rounds, deals = round_plots(log), deal_plots(log)
+    rounds, assignments = round_plots(log), assignment_plots(log)
     buttons, note = legend(log.trainers)
     sections = []
     if score or table:
         sections.append(Section("Scores", [score] if score else [], table))
     if rounds:
         sections.append(Section("Rounds", rounds, None, buttons, note))
-    if deals:
-        kept = words.percent(log.deals[0]["edges_kept"])
-        said = f"{kept} of all edges are seen by some trainer in the first deal."
-        if len(log.deals) > 1:
-            said += f" Bars: the mean over {len(log.deals)} deals; whiskers: their range."
-        sections.append(Section("Deals", deals, note=said, columns=3 if len(deals) == 3 else 2))
+    if assignments:
+        kept = words.percent(log.assignments[0]["edges_kept"])
+        said = f"{kept} of all edges are seen by some trainer in the first assignment."
+        if len(log.assignments) > 1:
+            said += (
+                f" Bars: the mean over {len(log.assignments)} assignments; whiskers: their range."
+            )
+        sections.append(
+            Section(
+                "Assignments", assignments, note=said, columns=3 if len(assignments) == 3 else 2
+            )
+        )
     if each:
         sections.append(Section("Trainers", table=_trainer_table(each)))
     return sections
@@ -191,7 +197,7 @@ def _score_table(log: RunLog) -> Table | None:
     return Table(["", *map(words.metric_name, metrics)], rows) if metrics else None
 
 
-def _trainer_table(each: list[Totals]) -> Table:
+def _trainer_table(each: list[RunTotals]) -> Table:
     columns = ["Trainer", "Nodes", "Edges", "Resident sets", "Steps", "Positives", "Positives/s",
                "Training", "Waiting", "Averaging", "Waiting for data", "Read",
                "Peak memory"]  # fmt: skip

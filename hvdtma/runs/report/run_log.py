@@ -24,7 +24,7 @@ class RunLog:
     Attributes:
         config: the resolved config, as it is written.
         start: the last start event; earlier ones are of runs this one took up again.
-        deals, rounds, scores: events in order of their number. A resumed run repeats its last
+        assignments, rounds, scores: events in order of their number. A resumed run repeats its last
             rounds: of events with the same number the last one holds.
         skipped: rounds the evaluator did not score.
         failed: why the run failed; empty if it did not.
@@ -38,7 +38,7 @@ class RunLog:
     config: str = ""
     versions: dict = field(default_factory=dict)
     start: dict = field(default_factory=dict)
-    deals: list[dict] = field(default_factory=list)
+    assignments: list[dict] = field(default_factory=list)
     rounds: list[dict] = field(default_factory=list)
     scores: list[dict] = field(default_factory=list)
     skipped: list[int] = field(default_factory=list)
@@ -52,7 +52,7 @@ class RunLog:
     def trainers(self) -> int:
         """M."""
         said = self.start.get("trainers") or self.summary.get("trainers") or 0
-        return max([said, *(len(event["trainers"]) for event in self.deals + self.rounds)])
+        return max([said, *(len(event["trainers"]) for event in self.assignments + self.rounds)])
 
     @cached_property
     def valid(self) -> list[dict]:
@@ -107,7 +107,7 @@ def read_run(folder: Path) -> RunLog:
         config=config.read_text(encoding="utf-8") if config.exists() else "",
         versions=read_json(folder / "versions.json"),
         start=of_kind["start"][-1] if of_kind["start"] else {},
-        deals=_latest(events, "deal", "deal"),
+        assignments=_latest(events, "assignment", "assignment"),
         rounds=_latest(events, "round", "round"),
         scores=_latest(events, "score", "round", "part"),
         failed=of_kind["failed"][-1]["why"] if of_kind["failed"] else "",

@@ -81,7 +81,7 @@ class ScoreCurve:
 
 
 def _test_line(times: list[float], test: float, *, named_first: bool) -> list[go.Scatter]:
-    """Dash a line across, named at its beginning or its end, away from the best one's name."""
+    """Dash a line across, named at its mode or its end, away from the best one's name."""
     looks = {"hovertemplate": f"test: {test:.4f}<extra></extra>", "cliponaxis": False}
     line = go.Scatter(
         x=[times[0], times[-1]],

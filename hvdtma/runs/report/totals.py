@@ -10,7 +10,7 @@ from hvdtma.runs.report.run_log import RunLog
 
 
 @dataclass(frozen=True)
-class Totals:
+class RunTotals:
     """One trainer over all rounds; None where the log does not say."""
 
     trainer: int
@@ -28,29 +28,29 @@ class Totals:
     peak_rss_bytes: int | None = None
 
 
-def totals(log: RunLog) -> list[Totals]:
+def totals(log: RunLog) -> list[RunTotals]:
     """Return one entry per trainer; none if the run has neither a summary nor a round."""
     if log.summary.get("per_trainer"):
-        names = {field.name for field in fields(Totals)}
+        names = {field.name for field in fields(RunTotals)}
         return [
-            Totals(**{name: value for name, value in entry.items() if name in names})
+            RunTotals(**{name: value for name, value in entry.items() if name in names})
             for entry in log.summary["per_trainer"]
         ]
     return [_added_up(log, trainer) for trainer in range(log.trainers)] if log.rounds else []
 
 
-def _added_up(log: RunLog, trainer: int) -> Totals:
+def _added_up(log: RunLog, trainer: int) -> RunTotals:
     def total(key: str) -> float:
         return float(np.nansum(log.of_trainers(log.rounds, key)[:, trainer]))
 
-    hands = log.deals[-1]["trainers"] if log.deals else []
-    hand = hands[trainer] if trainer < len(hands) else {}
+    rows = log.assignments[-1]["trainers"] if log.assignments else []
+    row = rows[trainer] if trainer < len(rows) else {}
     train_s = total("train_s")
-    return Totals(
+    return RunTotals(
         trainer=trainer,
-        nodes=hand.get("nodes"),
-        edges=hand.get("edges"),
-        sets=hand.get("sets"),
+        nodes=row.get("nodes"),
+        edges=row.get("edges"),
+        sets=row.get("sets"),
         steps=int(total("steps")),
         positives=int(total("positives")),
         positives_per_s=total("positives") / train_s if train_s > 0 else 0.0,

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from hvdtma.core.memory import Memory
+from hvdtma.core.memory import MemoryBudget
 from hvdtma.graph.ingest.ids.bitmap import BitmapSet
 from hvdtma.graph.ingest.ids.estimate import DistinctEstimate
 from hvdtma.graph.ingest.ids.sets import IntegerSet, StringSet
@@ -38,9 +38,9 @@ class IdCollector:
         folder: for what does not fit in memory.
     """
 
-    def __init__(self, strings: bool, memory: Memory, folder: Path):
+    def __init__(self, strings: bool, memory: MemoryBudget, folder: Path):
         self.memory, self.folder = memory, folder
-        self.room = memory.left(0, "reading ids")
+        self.room = memory.available(0, "reading ids")
         self.bitmap: BitmapSet | None = None if strings else BitmapSet()
         self.known: IntegerSet | StringSet = StringSet() if strings else IntegerSet()
         self.estimate: DistinctEstimate | None = None
@@ -83,9 +83,9 @@ class IdCollector:
         if self.estimate is not None:
             num = max(int(self.estimate.count() * _MARGIN), self.most_known)
             needed = self._with_later(num, int(num * self.bytes_per_id), later)
-            self.memory.left(needed, f"a graph of about {num:,} nodes")
+            self.memory.available(needed, f"a graph of about {num:,} nodes")
         needed = self._with_later(self.num, self._needed(), later)
-        self.memory.left(needed, f"a graph of {self.num:,} nodes")
+        self.memory.available(needed, f"a graph of {self.num:,} nodes")
         if self.bitmap is not None:
             return self.bitmap.finish()
         ids = self.known.finish(self.folder, self.room - self._needed())

@@ -47,8 +47,8 @@ SEEDS = st.sets(st.integers(0, 8), min_size=1)
 
 @settings(max_examples=40, deadline=None)
 @given(small_csc(), SEEDS, st.integers(1, 3), st.integers(0, 2))
-def test_without_a_limit_every_hop_is_the_whole_neighbourhood(csc, seeds, hops, foreign):
-    shard = shard_of(csc, foreign=foreign)
+def test_without_a_limit_every_hop_is_the_whole_neighbourhood(csc, seeds, hops, remote):
+    shard = shard_of(csc, remote=remote)
     seeds = sorted(seed for seed in seeds if seed < csc.num_nodes) or [0]
     around = sample(shard, seeds, [-1] * hops)
     expected = graph_edges(shard)

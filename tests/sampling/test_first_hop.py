@@ -60,7 +60,7 @@ def test_it_is_so_over_the_whole_graph_of_which_a_trainer_has_a_part(csc, data):
     blocks = data.draw(st.sets(st.integers(0, csc.num_nodes - 1), min_size=2))
     with tempfile.TemporaryDirectory() as folder:
         store = store_of(f"{folder}/x.zarr", csc, offsets)
-        shard = load_shard(store, np.array(sorted(blocks)), first_hop=True, foreign=True)
+        shard = load_shard(store, np.array(sorted(blocks)), first_hop=True, remote=True)
         feat = store.read("feat")
     if not shard.csc.num_edges:
         return

@@ -33,14 +33,14 @@ def edges_of(shard):
     )
 
 
-def check_shard(store, graph, blocks, *, foreign):
+def check_shard(store, graph, blocks, *, remote):
     offsets = store.block_offsets
     own = np.flatnonzero(
         np.isin(np.searchsorted(offsets, np.arange(offsets[-1]), "right") - 1, blocks)
     )
-    others = np.setdiff1d(np.arange(graph.num_nodes), own) if foreign else own[:0]
+    others = np.setdiff1d(np.arange(graph.num_nodes), own) if remote else own[:0]
     labels = graph.label is not None
-    shard = load_shard(store, blocks, first_hop=True, labels=labels, foreign=foreign)
+    shard = load_shard(store, blocks, first_hop=True, labels=labels, remote=remote)
     assert shard.nodes.tolist() == [*own, *others]
     assert shard.num_own == len(own)
     assert shard.num_nodes == len(own) + len(others) == len(shard.csc.indptr) - 1
@@ -50,7 +50,7 @@ def check_shard(store, graph, blocks, *, foreign):
     assert (shard.feat.numpy() == graph.feat[shard.nodes]).all()
     assert (shard.hop.mean.numpy() == graph.first_hop[shard.nodes]).all()
     assert (shard.hop.degree.numpy() == np.diff(graph.csc.indptr)[shard.nodes]).all()
-    assert shard.hand_edges == shard.num_edges
+    assert shard.assigned_edges == shard.num_edges
     if labels:
         assert (shard.label.numpy() == graph.label[shard.nodes]).all()
     train = graph.nodes.get("train", np.zeros(0, int)) if labels else np.zeros(0, int)
@@ -65,13 +65,13 @@ def graphs(community_store, typed_store):
 
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 1), st.data(), st.booleans(), st.sampled_from([1, 500, 1 << 23]))
-def test_any_blocks_give_the_subgraph_they_induce(graphs, which, data, foreign, chunk_bytes):
+def test_any_blocks_give_the_subgraph_they_induce(graphs, which, data, remote, chunk_bytes):
     store, graph = graphs[which]
     block = st.integers(0, store.num_blocks - 1)
     blocks = np.array(sorted(data.draw(st.sets(block, min_size=1))))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(reader_module, "CHUNK_BYTES", chunk_bytes)  # so that one read is many
-        check_shard(store, graph, blocks, foreign=foreign)
+        check_shard(store, graph, blocks, remote=remote)
 
 
 @settings(max_examples=20, deadline=None)
@@ -82,7 +82,7 @@ def test_blocks_of_any_size_of_any_graph_do(csc, data):
     chosen = data.draw(st.sets(st.integers(0, len(offsets) - 2), min_size=1))
     with tempfile.TemporaryDirectory() as folder:
         store = store_of(f"{folder}/x.zarr", csc, offsets)
-        check_shard(store, read_graph(store), np.array(sorted(chosen)), foreign=True)
+        check_shard(store, read_graph(store), np.array(sorted(chosen)), remote=True)
 
 
 def test_shards_of_a_deal_have_every_edge_at_most_once(community_store):
@@ -116,7 +116,7 @@ def test_resident_sets_count_the_edges_of_the_whole_hand(graphs, which, num_sets
     hand = np.array(sorted(data.draw(st.sets(block, min_size=num_sets))))
     order = np.array(data.draw(st.permutations(hand.tolist())))
     sets = [np.sort(part) for part in np.array_split(order, num_sets)]
-    counted = [load_shard(store, part, hand=hand).hand_edges for part in sets]
+    counted = [load_shard(store, part, assigned=hand).assigned_edges for part in sets]
     assert sum(counted) == load_shard(store, hand).num_edges
 
 
@@ -136,7 +136,7 @@ def test_the_sampled_graph_has_the_shards_edges(wide, graphs, monkeypatch):
     if wide:  # as where there are more edges than 32 bits count
         monkeypatch.setattr(shard_module, "index_dtype", lambda number: np.int64)
     csc = graphs[1][1].csc
-    shard = shard_of(csc, foreign=3)
+    shard = shard_of(csc, remote=3)
     assert shard.graph.idtype == (torch.int64 if wide else torch.int32)
     assert shard.graph.num_nodes() == 203
     src, dst = (end.numpy() for end in shard.graph.edges())

@@ -137,8 +137,8 @@ def test_each_link_of_a_set_is_trained_on_as_often_as_resident_epochs_says(
 
 
 def test_every_link_is_trained_on_when_blocks_are_dealt_anew(community_store):
-    """Two trainers, a new deal every round: each edge is in somebody's shard sooner or later."""
-    config = config_of(community_store, redeal_rounds=1)
+    """Two trainers, a new assignment every round: each edge is in somebody's shard sooner or later."""
+    config = config_of(community_store, reassign_rounds=1)
     whole = make_trainer(config, community_store, Single(), torch.device("cpu"))
     ends = whole.shard.nodes[whole.shard.csc.destinations()]
     wanted = set(
@@ -147,7 +147,7 @@ def test_every_link_is_trained_on_when_blocks_are_dealt_anew(community_store):
     whole.seats, seen = 2, set()
     for number in range(24):
         for whole.seat in range(2):
-            whole.take_deal(number)
+            whole.take_assignment(number)
             nodes, csc = whole.shard.nodes, whole.shard.csc
             src, dst = nodes[csc.indices], nodes[csc.destinations()]
             seen |= set(zip(src.tolist(), dst.tolist(), strict=True))

@@ -37,14 +37,14 @@ def test_the_four_kinds_are_there():
 @settings(max_examples=40, deadline=None)
 @given(
     csc=small_csc(),
-    foreign=st.integers(0, 3),
+    remote=st.integers(0, 3),
     num_negatives=st.integers(1, 6),
     seed=st.integers(0, 999),
 )
 def test_no_negative_is_an_edge_in_either_direction_nor_the_source(
-    kind, csc, foreign, num_negatives, seed
+    kind, csc, remote, num_negatives, seed
 ):
-    shard = shard_of(csc, foreign=foreign)
+    shard = shard_of(csc, remote=remote)
     src, dst = some_positives(shard, seed)
     row, node = draw(kind, shard, src, dst, num_negatives, seed)
     links = links_of(shard)
@@ -54,18 +54,18 @@ def test_no_negative_is_an_edge_in_either_direction_nor_the_source(
         assert u != v
     assert (np.bincount(row, minlength=len(src)) <= num_negatives).all()
     assert (
-        (node >= 0) & (node < (csc.num_nodes + foreign if kind == "global" else csc.num_nodes))
+        (node >= 0) & (node < (csc.num_nodes + remote if kind == "global" else csc.num_nodes))
     ).all()
 
 
-def sparse_shard(*, foreign=0):
+def sparse_shard(*, remote=0):
     """60 own nodes in a ring."""
-    return shard_of(build_csc(np.arange(60), (np.arange(60) + 1) % 60, 60), foreign=foreign)
+    return shard_of(build_csc(np.arange(60), (np.arange(60) + 1) % 60, 60), remote=remote)
 
 
 @pytest.mark.parametrize("kind", ["local", "global"])
 def test_uniform_negatives_are_uniform_over_what_is_left(kind):
-    shard = sparse_shard(foreign=20)
+    shard = sparse_shard(remote=20)
     ends = 80 if kind == "global" else 60
     src = np.array([0, 59, 30])
     row, node = draw(kind, shard, src, (src + 1) % 60, 20_000)
@@ -78,7 +78,7 @@ def test_uniform_negatives_are_uniform_over_what_is_left(kind):
 
 
 def test_local_negatives_are_own_nodes_and_global_ones_are_all(community_store):
-    shard = sparse_shard(foreign=20)
+    shard = sparse_shard(remote=20)
     src = np.arange(60)
     _, local = draw("local", shard, src, src, 50)
     _, everywhere = draw("global", shard, src, src, 50)
@@ -87,7 +87,7 @@ def test_local_negatives_are_own_nodes_and_global_ones_are_all(community_store):
 
 
 def test_joint_negatives_are_one_set_for_the_whole_batch():
-    shard = sparse_shard(foreign=20)
+    shard = sparse_shard(remote=20)
     src = np.arange(0, 60, 5)
     row, node = draw("joint", shard, src, src + 1, 7, seed=4)
     shared = np.unique(node)
@@ -133,7 +133,7 @@ def test_a_batch_of_one_gives_negatives_where_it_can(kind):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_same_generator_gives_the_same_negatives(kind):
-    shard = sparse_shard(foreign=5)
+    shard = sparse_shard(remote=5)
     src, dst = some_positives(shard, 3)
     first, same, other = (draw(kind, shard, src, dst, 9, seed) for seed in (1, 1, 2))
     assert all((a == b).all() for a, b in zip(first, same, strict=True))
