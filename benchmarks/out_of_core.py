@@ -20,9 +20,9 @@ from machine import disk_bytes, measured, never_cached
 
 from hvdtma.core.train_config import parse_config
 from hvdtma.graph.store import GraphStore, open_store
-from hvdtma.partition.assignment import assign_blocks
+from hvdtma.partitioning.assignment import assign_blocks
 from hvdtma.sampling.footprint import Footprint, edges_within
-from hvdtma.train.memory import beside_shard
+from hvdtma.training.memory import beside_shard
 
 EDGES_PER_NODE = 10.7  # as in the citation graph of 121 million papers
 SHARES = (1.0, 0.5, 0.25, 0.125)

@@ -102,7 +102,7 @@ def cutting_limit_gb(plan: dict) -> float:
     from hvdtma.graph.builder import BuildOptions
     from hvdtma.plan import PlannedGraph
     from hvdtma.sampling.footprint import Footprint
-    from hvdtma.train.memory import beside_shard
+    from hvdtma.training.memory import beside_shard
 
     config = parse_config({"store": "none", "run": "none", "rounds": 1})
     assignment = plan["assignment"]

@@ -28,7 +28,7 @@ from hvdtma.graph.store import GraphStore, open_store
 from hvdtma.models.decoders import HadamardMLPDecoder
 from hvdtma.models.encoder import Encoder
 from hvdtma.sampling.dgl_backend import Block, dgl
-from hvdtma.train.set_up import make_trainer, set_up_device
+from hvdtma.training.set_up import make_trainer, set_up_device
 
 WARM_UP = 3
 

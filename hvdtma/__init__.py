@@ -5,7 +5,7 @@ from hvdtma.core.errors import UserError
 from hvdtma.core.version import __version__
 from hvdtma.graph.builder import BuildOptions, build
 from hvdtma.graph.store import open_store
-from hvdtma.partition import PartitionOptions, partition
+from hvdtma.partitioning import PartitionOptions, partition
 
 __all__ = [
     "BuildOptions",

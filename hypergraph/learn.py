@@ -35,7 +35,7 @@ from hypergraph.train.checks import (
     check_same_data,
 )
 from hypergraph.train.devices import find_places
-from hypergraph.train.fit import INTERRUPTED, Fit, FitProgress, Save, Watch, check_scores
+from hypergraph.train.fit import INTERRUPTED, Callback, Fit, FitProgress, Save, check_scores
 from hypergraph.train.rank_trainer import RankTrainer, State
 
 
@@ -95,7 +95,7 @@ class HyperLearn:
 
     def fit(
         self,
-        watch: Watch = lambda _: None,
+        watch: Callback = lambda _: None,
         *,
         save: Save = lambda _: None,
         progress: FitProgress | None = None,

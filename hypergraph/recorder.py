@@ -22,14 +22,14 @@ from hypergraph.learn import HyperLearn
 from hypergraph.report import write_report
 from hypergraph.report.items import choose_items
 from hypergraph.run_folder import FitFolder
-from hypergraph.train.fit import Watch
+from hypergraph.train.fit import Callback
 from hypergraph.train.losses import loss_name
 
 SHOWN = ("mrr", "hits@10", "average_precision", "rmse", "mae")
 
 
 @contextmanager
-def recording(model: HyperLearn, run: FitFolder) -> Iterator[Watch]:
+def recording(model: HyperLearn, run: FitFolder) -> Iterator[Callback]:
     """What to tell of each score; a collective call at first. However it ends, a report is left."""
     run_on_rank0(model.comm, lambda: _begin(model, run))
     if model.comm.rank:

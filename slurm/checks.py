@@ -42,8 +42,8 @@ def check_run(config: TrainConfig, resources: Resources, defaults: ClusterDefaul
     Raises UserError if it could do neither, or does not fit what the job asks for.
     """
     from hvdtma.runs.run_folder import RunFolder
-    from hvdtma.train.checkpoint import folders
-    from hvdtma.train.start import find_checkpoint
+    from hvdtma.training.checkpoint import folders
+    from hvdtma.training.start import find_checkpoint
 
     asked = f"{resources.nodes} x {resources.tasks_per_node} = {resources.tasks}"
     if config.trainers not in (None, resources.tasks):
@@ -71,7 +71,7 @@ def check_run(config: TrainConfig, resources: Resources, defaults: ClusterDefaul
 def check_fit(config: TrainConfig, trainers: int) -> None:
     """Raises UserError if trainers are too few for the config, or too many for the store."""
     from hvdtma.graph.store import open_store
-    from hvdtma.partition.assignment import assignment_units, check_trainers
+    from hvdtma.partitioning.assignment import assignment_units, check_trainers
 
     store = open_store(config.store)
     if config.elastic and config.min_trainers > trainers:

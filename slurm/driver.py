@@ -1,7 +1,7 @@
 """The driver of an elastic job: starts trainers, hears who is lost, starts them again.
 
 It holds the job's rendezvous, and no part of the training: trainers that are lost leave it to the
-others to go on (`hvdtma.train.membership`). If all are lost at once, those that it starts then go on
+others to go on (`hvdtma.training.membership`). If all are lost at once, those that it starts then go on
 from the newest checkpoint.
 """
 

@@ -110,7 +110,7 @@ def drive(
     """Start elastic trainers, inside sbatch or salloc, and start lost ones again."""
     with Interrupt() as interrupt:  # before all that takes time
         from hvdtma.runs.request import train_request
-        from hvdtma.train.start import prepare_run_folder
+        from hvdtma.training.start import prepare_run_folder
         from slurm.checks import check_fit
         from slurm.driver import Driver
         from slurm.workers import LocalWorkers, SrunWorkers, Workers, trainer_command

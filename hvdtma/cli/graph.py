@@ -168,11 +168,11 @@ def partition(
     What does not fit in memory is sorted on disk, beside the new store.
     """
     from hvdtma.graph.store import open_store
-    from hvdtma.partition import PartitionOptions
-    from hvdtma.partition import partition as partition_store
-    from hvdtma.partition.describe import print_assignment
-    from hvdtma.partition.plot import write_partition_plot
-    from hvdtma.partition.statistics import assignment_statistics
+    from hvdtma.partitioning import PartitionOptions
+    from hvdtma.partitioning import partition as partition_store
+    from hvdtma.partitioning.describe import print_assignment
+    from hvdtma.partitioning.plot import write_partition_plot
+    from hvdtma.partitioning.statistics import assignment_statistics
 
     options = PartitionOptions(method, super_nodes, parts, seed, block_nodes, clusterer)
     assigned_to = parts if trainers is None else trainers

@@ -55,7 +55,7 @@ def _train(
     from hvdtma.runs.report import write_report
     from hvdtma.runs.request import check_here, train_request
     from hvdtma.runs.summary import print_summary
-    from hvdtma.train.session import train as train_as
+    from hvdtma.training.session import train as train_as
 
     check_here(resume, config)
     wanted = train_request(
@@ -99,9 +99,9 @@ def evaluate(
     """Score a run's best round; prints the metrics as JSON."""
     import json
 
-    from hvdtma.evaluate.best_model import load_best
-    from hvdtma.evaluate.score import Scorer
-    from hvdtma.evaluate.scratch import check_scoring_scratch
+    from hvdtma.evaluation.best_model import load_best
+    from hvdtma.evaluation.score import Scorer
+    from hvdtma.evaluation.scratch import check_scoring_scratch
 
     if part not in ("valid", "test"):
         raise UserError(f"part is '{part}'; valid: valid, test")
@@ -127,10 +127,10 @@ def embed(
     overwrite: Overwrite = False,
 ) -> None:
     """Write the embedding of every node, keyed by its own id."""
-    from hvdtma.evaluate.best_model import load_best
-    from hvdtma.evaluate.budget import ScoringBudget, embedding_needs, scratch_bytes
-    from hvdtma.evaluate.scratch import check_scratch
-    from hvdtma.evaluate.write import write_embeddings
+    from hvdtma.evaluation.best_model import load_best
+    from hvdtma.evaluation.budget import ScoringBudget, embedding_needs, scratch_bytes
+    from hvdtma.evaluation.scratch import check_scratch
+    from hvdtma.evaluation.write import write_embeddings
 
     best = load_best(run, store)
     config = best.config

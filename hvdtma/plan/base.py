@@ -76,7 +76,7 @@ def _train_least(store: Path) -> None:
 
     from hvdtma.comm.horovod import HorovodComm
     from hvdtma.graph.store import open_store
-    from hvdtma.train.set_up import make_trainer, set_up_device
+    from hvdtma.training.set_up import make_trainer, set_up_device
 
     comm, config = HorovodComm(), _least_config(store)
     set_up_device(config, comm)
@@ -86,7 +86,7 @@ def _train_least(store: Path) -> None:
 
 
 def _evaluate_least(store: Path) -> None:
-    from hvdtma.evaluate.score import Scorer
+    from hvdtma.evaluation.score import Scorer
     from hvdtma.graph.store import open_store
     from hvdtma.tasks import make_model, make_task
 

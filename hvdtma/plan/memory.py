@@ -14,7 +14,7 @@ import numpy as np
 
 from hvdtma.core.memory import MemoryBudget
 from hvdtma.core.train_config import TrainConfig
-from hvdtma.evaluate.budget import (
+from hvdtma.evaluation.budget import (
     ScoringBudget,
     beside_means,
     held_out_bytes,
@@ -25,8 +25,8 @@ from hvdtma.evaluate.budget import (
     scoring_needs,
     takes_means,
 )
-from hvdtma.evaluate.sampled import neighbourhood_bytes
-from hvdtma.evaluate.score import SAMPLED_BYTES
+from hvdtma.evaluation.sampled import neighbourhood_bytes
+from hvdtma.evaluation.score import SAMPLED_BYTES
 from hvdtma.graph.builder.sizes import room_for_keys
 from hvdtma.graph.csc import index_dtype
 from hvdtma.graph.first_hop import room_for_first_hop
@@ -38,7 +38,7 @@ from hvdtma.plan.graph import PlannedGraph
 from hvdtma.sampling.footprint import bytes_of_sets, edges_within, largest_set
 from hvdtma.sampling.reader import WORKERS
 from hvdtma.storage.array_writer import CHUNK_BYTES
-from hvdtma.train.memory import remote_bytes, sets_within, shard_footprint, step_bytes
+from hvdtma.training.memory import remote_bytes, sets_within, shard_footprint, step_bytes
 
 
 def build_bytes(planned: PlannedGraph, sizes: GraphSizes) -> int:

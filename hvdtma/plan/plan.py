@@ -11,12 +11,12 @@ from pathlib import Path
 from hvdtma.core.errors import UserError
 from hvdtma.core.memory import MemoryBudget
 from hvdtma.core.train_config import TrainConfig
-from hvdtma.evaluate.budget import ScoringBudget, embedding_needs, scratch_bytes
-from hvdtma.evaluate.scratch import scoring_scratch
+from hvdtma.evaluation.budget import ScoringBudget, embedding_needs, scratch_bytes
+from hvdtma.evaluation.scratch import scoring_scratch
 from hvdtma.graph.builder.disk import array_bytes, scratch_beside
 from hvdtma.graph.sizes import GraphSizes
 from hvdtma.graph.store import open_store
-from hvdtma.partition.assignment import check_trainers
+from hvdtma.partitioning.assignment import check_trainers
 from hvdtma.plan import memory
 from hvdtma.plan.aggregation import Aggregating, Network, aggregating
 from hvdtma.plan.base import RECORDED, Base, measure_base

@@ -23,8 +23,8 @@ import torch
 
 from hvdtma.core.console import quietly
 from hvdtma.core.train_config import TrainConfig
-from hvdtma.evaluate.embed import embed
-from hvdtma.evaluate.score import Scorer
+from hvdtma.evaluation.embed import embed
+from hvdtma.evaluation.score import Scorer
 from hvdtma.graph.builder import BuildOptions, build
 from hvdtma.graph.first_hop import first_hop
 from hvdtma.graph.ingest.sources import SyntheticGraph
@@ -32,7 +32,7 @@ from hvdtma.graph.sizes import GraphSizes
 from hvdtma.graph.sort.edge_sorter import EdgeSorter
 from hvdtma.graph.sort.pieces import EDGES_PER_PIECE, EdgePiece
 from hvdtma.graph.store import GraphStore
-from hvdtma.train.set_up import make_trainer, set_up_device
+from hvdtma.training.set_up import make_trainer, set_up_device
 
 SORTED_EDGES = EDGES_PER_PIECE
 PROBE_EDGES = 200_000

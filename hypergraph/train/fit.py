@@ -16,7 +16,7 @@ from hypergraph.metrics import LEAST_IS_BEST
 from hypergraph.scoring import HeldOutHyperedges, score
 from hypergraph.train.rank_trainer import Learned, RankTrainer
 
-Watch = Callable[[dict], object]
+Callback = Callable[[dict], object]
 """Is told of events: plain values with a `kind`."""
 Facts = tuple[dict[str, float], dict[str, float], dict[str, Learned]]
 """Of a rank: its losses, its counters, what it has learned."""
@@ -62,7 +62,7 @@ class Fit:
 
     learner: RankTrainer
     valid: HeldOutHyperedges | None = None
-    watch: Watch = lambda _: None
+    watch: Callback = lambda _: None
     save: Save = lambda _: None
     progress: FitProgress = field(default_factory=FitProgress)
 

@@ -174,7 +174,9 @@ def test_nothing_leaks_from_any_graph(csc, undirected, seed):
 @pytest.mark.parametrize("make", [community_graph, typed_graph])
 def test_the_store_does_not_depend_on_the_memory(make, tmp_path, monkeypatch):
     whole = build(tmp_path / "whole.zarr", make(), BuildOptions(negatives=5))
-    monkeypatch.setattr(MemoryBudget, "left", lambda *_: 4000)  # bytes: many buckets, tiles, bands
+    monkeypatch.setattr(
+        MemoryBudget, "available", lambda *_: 4000
+    )  # bytes: many buckets, tiles, bands
     pieces = build(tmp_path / "pieces.zarr", make(), BuildOptions(negatives=5))
     assert pieces.attrs["checksums"] == whole.attrs["checksums"]
     assert is_sound(pieces)

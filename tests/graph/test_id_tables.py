@@ -3,12 +3,14 @@
 import numpy as np
 import pyarrow as pa
 import pytest
-from hvdtma.graph.external import collect, id_kernels, id_table
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hvdtma.core.errors import UserError
 from hvdtma.core.memory import BASE_BYTES, LEAST_BYTES, MemoryBudget
+from hvdtma.graph.ingest.ids import collector as collecting
+from hvdtma.graph.ingest.ids import kernels
+from hvdtma.graph.ingest.ids import table as id_table
 from hvdtma.graph.ingest.ids.bitmap import BitmapTable
 from hvdtma.graph.ingest.ids.collector import IdCollector
 from hvdtma.graph.ingest.ids.estimate import DistinctEstimate
@@ -62,9 +64,9 @@ def _order(value):
 def test_ids_map_as_in_a_dict_whatever_their_hashes(tmp_path_factory, columns, hash_bits):
     with pytest.MonkeyPatch.context() as patch:
         for name in ("hash_integers", "hash_strings"):
-            plain = getattr(id_kernels, name)
+            plain = getattr(kernels, name)
             few = np.uint64(2**hash_bits - 1)
-            patch.setattr(id_kernels, name, lambda *a, f=plain, few=few: f(*a) & few)
+            patch.setattr(kernels, name, lambda *a, f=plain, few=few: f(*a) & few)
         patch.setattr(id_table, "_IDS_PER_PIECE", 7)
         folder = tmp_path_factory.mktemp("ids")
         table = collected(columns, folder)
@@ -113,9 +115,9 @@ def test_ids_that_do_not_fit_are_refused_with_a_limit_that_is_enough(
     tmp_path, monkeypatch, strings
 ):
     memory = MemoryBudget(BASE_BYTES + LEAST_BYTES)
-    monkeypatch.setattr(collect, "BYTES_PER_ID", 20_000)  # so that few ids are too many
-    monkeypatch.setattr(collect, "_BITMAP_LEAST", 0)
-    monkeypatch.setattr(collect, "_BITMAP_PER_ID", 0)
+    monkeypatch.setattr(collecting, "BYTES_PER_ID", 20_000)  # so that few ids are too many
+    monkeypatch.setattr(collecting, "_BITMAP_LEAST", 0)
+    monkeypatch.setattr(collecting, "_BITMAP_PER_ID", 0)
     collector = IdCollector(strings, memory, tmp_path)
     for start in range(0, 40_000, 1000):
         ids = pa.array(np.arange(start, start + 1000) * 10**6)
@@ -127,7 +129,7 @@ def test_ids_that_do_not_fit_are_refused_with_a_limit_that_is_enough(
 def test_the_estimate_is_near(tmp_path):
     estimate = DistinctEstimate()
     for _ in range(2):
-        estimate.add(id_kernels.hash_integers(np.arange(300_000)))
+        estimate.add(kernels.hash_integers(np.arange(300_000)))
     assert abs(estimate.count() - 300_000) < 10_000
 
 

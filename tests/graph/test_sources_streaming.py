@@ -7,16 +7,16 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
-from hvdtma.graph.external import id_table
 from processes import peak_gib
 
 from hvdtma.core.errors import UserError
 from hvdtma.core.memory import BASE_BYTES, LEAST_BYTES, MemoryBudget
 from hvdtma.graph.builder import BuildOptions, build
-from hvdtma.graph.ingest import edge_arrays, feature_rows, features, parquet, text_table
-from hvdtma.graph.ingest import source as file_source
+from hvdtma.graph.ingest import edge_arrays, feature_rows, file_source
 from hvdtma.graph.ingest.feature_rows import FileRows
+from hvdtma.graph.ingest.ids import table
 from hvdtma.graph.ingest.sources import FileSource
+from hvdtma.tables import features, parquet, text_table
 
 NUM_NODES, NUM_EDGES, DIM = 300, 2000, 3
 EDGE_NAMES = ["e.csv", "e.tsv.gz", "e.parquet", "pairs.npy", "turned.npy", "e.npz", "packed.npz"]
@@ -74,7 +74,7 @@ def small_pieces(monkeypatch):
     monkeypatch.setattr(features, "PIECE_BYTES", 400)
     monkeypatch.setattr(feature_rows, "PIECE_BYTES", 400)
     monkeypatch.setattr(features, "_IDS_PER_PIECE", 60)
-    monkeypatch.setattr(id_table, "_IDS_PER_PIECE", 50)
+    monkeypatch.setattr(table, "_IDS_PER_PIECE", 50)
     monkeypatch.setattr(file_source, "BASE_BYTES", 1 << 50)
 
 
@@ -86,7 +86,7 @@ def both_ways(given: FileSource, folder, monkeypatch):
         graph = given.open(MemoryBudget(BASE_BYTES + 2 * LEAST_BYTES), folder)
         assert given.features is None or isinstance(graph.feat, FileRows)
         assert sum(1 for _ in graph.edge_pieces()) > 10
-        patch.setattr(MemoryBudget, "left", lambda *_: 4000)
+        patch.setattr(MemoryBudget, "available", lambda *_: 4000)
         pieces = build(folder / "pieces.zarr", graph, OPTIONS)
     for key in ("checksums", "counts", "edge_type_names", "label_names", "num_edges"):
         assert pieces.attrs[key] == whole.attrs[key]

@@ -18,7 +18,7 @@ from hvdtma.graph.csc import CSC, build_csc
 from hvdtma.graph.ingest.sources import SyntheticGraph
 from hvdtma.graph.store import open_store
 from hvdtma.graph.verify import print_verification, verification
-from hvdtma.partition import PartitionOptions, partition
+from hvdtma.partitioning import PartitionOptions, partition
 from hvdtma.storage.node_ids import NodeIds
 
 BLOCKS = np.append(np.arange(0, 600, 10), 600)

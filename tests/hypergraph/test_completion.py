@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from hypergraph import known, metrics
+from hypergraph import filtering, metrics
 from hypergraph.data import Relation
 from hypergraph.factors import Factors
 from hypergraph.metrics import completion, errors
@@ -74,7 +74,7 @@ def test_false_items_are_drawn_from_all_that_make_no_known_hyperedge(chunk, monk
     random = np.random.default_rng(0)
     sizes = (3, 2, 9)
     rows = np.stack([random.integers(0, size, 60) for size in sizes], 1)
-    items = known.FilteredItems.of(rows[:20], rows, 2, sizes[2])
+    items = filtering.FilteredItems.of(rows[:20], rows, 2, sizes[2])
     true = {tuple(row) for row in rows.tolist()}
     drawn = np.zeros((20, sizes[2]))
     for _ in range(300):
@@ -90,8 +90,8 @@ def test_false_items_are_drawn_from_all_that_make_no_known_hyperedge(chunk, monk
 def test_known_hyperedges_are_gone_through_once_for_each_modality(monkeypatch):
     """However few queries are scored at once; and what is found does not depend on that."""
     passes = []
-    keys = known.row_keys
-    monkeypatch.setattr(known, "row_keys", lambda rows: passes.append(len(rows)) or keys(rows))
+    keys = filtering.row_keys
+    monkeypatch.setattr(filtering, "row_keys", lambda rows: passes.append(len(rows)) or keys(rows))
     random = np.random.default_rng(0)
     rows = random.integers(0, 6, (80, 3))
     tables = [random.normal(size=(6, 6, 6)) for _ in range(3)]

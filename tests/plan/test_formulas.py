@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from hvdtma.core.errors import UserError
 from hvdtma.core.train_config import parse_config
-from hvdtma.evaluate.budget import (
+from hvdtma.evaluation.budget import (
     NO_LIMIT,
     ScoringBudget,
     embedding_needs,
@@ -21,7 +21,7 @@ from hvdtma.graph.describe import disk_bytes
 from hvdtma.graph.ingest.sources import SyntheticGraph
 from hvdtma.graph.neighbour_means import BAND_BYTES, bytes_taken
 from hvdtma.graph.sizes import GraphSizes
-from hvdtma.partition.assignment import assign_blocks
+from hvdtma.partitioning.assignment import assign_blocks
 from hvdtma.plan import Network, PlannedGraph, memory
 from hvdtma.plan.aggregation import FLAT_PASSES, aggregating, ring_seconds
 from hvdtma.plan.base import RECORDED
@@ -30,7 +30,7 @@ from hvdtma.plan.plan import assignment_plan, scoring_stages
 from hvdtma.sampling.footprint import Footprint
 from hvdtma.sampling.shard import load_shard
 from hvdtma.tasks import make_model, make_task
-from hvdtma.train.memory import resident_sets
+from hvdtma.training.memory import resident_sets
 
 NETWORK = Network(1e-5, 1e9, 1e10, "made up")
 NODES = st.integers(1000, 10**8)

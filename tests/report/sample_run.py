@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hvdtma.partition.statistics import AssignmentStatistics, TrainerStatistics
+from hvdtma.partitioning.statistics import AssignmentStatistics, TrainerStatistics
 
 CONFIG = """\
 store: {store}

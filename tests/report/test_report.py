@@ -9,7 +9,7 @@ from pages import drawing, drawings, own_html, titles
 from sample_run import events, finished_run, sample_deal, summary_of, write_run
 
 from hvdtma.core.errors import UserError
-from hvdtma.partition.plot import write_partition_plot
+from hvdtma.partitioning.plot import write_partition_plot
 from hvdtma.runs.report import write_report
 from hvdtma.runs.report.run_log import read_run
 

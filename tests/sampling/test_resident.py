@@ -16,8 +16,8 @@ from hvdtma.core.train_config import parse_config
 from hvdtma.graph.store import open_store
 from hvdtma.sampling.footprint import Footprint, edges_within, sets_needed
 from hvdtma.sampling.resident import ResidentSets, block_sets
-from hvdtma.train.loop import Watch, train_rounds
-from hvdtma.train.set_up import make_averaging, make_trainer
+from hvdtma.training.loop import Callback, train_rounds
+from hvdtma.training.set_up import make_averaging, make_trainer
 
 
 def config_of(store, **more):
@@ -35,7 +35,7 @@ def trained(store, **more):
     config = config_of(store, **more)
     trainer = make_trainer(config, store, Single(), torch.device("cpu"))
     averaging = make_averaging(trainer, Single())
-    train_rounds(trainer, averaging, Watch())
+    train_rounds(trainer, averaging, Callback())
     return trainer, averaging
 
 
@@ -106,7 +106,7 @@ def test_with_everything_resident_training_is_the_same_to_the_bit(community_stor
 
 
 def sets_of(monkeypatch, number):
-    monkeypatch.setattr("hvdtma.train.trainer.resident_sets", lambda *_: number)
+    monkeypatch.setattr("hvdtma.training.trainer.resident_sets", lambda *_: number)
 
 
 @pytest.mark.parametrize("task", ["links", "nodes"])

@@ -15,7 +15,7 @@ from hvdtma.core.config import dump_config
 from hvdtma.core.errors import INTERRUPTED
 from hvdtma.core.train_config import parse_config
 from hvdtma.runs.run_folder import RunFolder
-from hvdtma.train.checkpoint import folders
+from hvdtma.training.checkpoint import folders
 
 TRAINERS = 3
 

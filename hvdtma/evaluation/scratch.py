@@ -1,0 +1,48 @@
+"""Whether the folder for what scoring cannot hold in memory can be used, before it is needed."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from hvdtma.core.disk import refuse_full_disk
+from hvdtma.core.errors import UserError
+from hvdtma.core.train_config import TrainConfig
+from hvdtma.evaluation.budget import ScoringBudget, scoring_needs, scratch_bytes
+from hvdtma.graph.sizes import GraphFacts
+
+
+def check_scoring_scratch(config: TrainConfig, store: GraphFacts) -> None:
+    """`check_scratch` of what scoring writes."""
+    check_scratch(config.scratch_dir, scoring_scratch(config, store))
+
+
+def scoring_scratch(config: TrainConfig, store: GraphFacts) -> int:
+    """Bytes that scoring writes, at most at a time; a sample is scored without any."""
+    if config.evaluate.sample:
+        return 0
+    return scratch_bytes(config, store, ScoringBudget.of(config, scoring_needs(config, store)))
+
+
+def check_scratch(folder: Path | None, needed_bytes: int) -> None:
+    """Raises UserError if files cannot be made in `folder`, or its disk has too little room.
+
+    Args:
+        folder: `scratch_dir`; None is the system's own.
+        needed_bytes: that will be written there.
+    """
+    if folder is None and not needed_bytes:
+        return
+    where = folder or Path(tempfile.gettempdir())
+    other = "set scratch_dir to a folder on a local disk that can be written to"
+    if not where.exists():
+        raise UserError(f"scratch_dir {where} does not exist; make it, or {other}")
+    if not where.is_dir():
+        raise UserError(f"scratch_dir {where} is not a folder; {other}")
+    try:
+        tempfile.TemporaryFile(dir=where).close()
+    except OSError as error:
+        reason = error.strerror or error
+        raise UserError(f"scratch_dir {where} cannot be written to ({reason}); {other}") from error
+    remedy = "set scratch_dir to a larger disk, give more memory_gb, or use evaluate.sample"
+    refuse_full_disk(where, needed_bytes, "used to embed every node", remedy)

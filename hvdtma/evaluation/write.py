@@ -1,0 +1,85 @@
+"""Embeddings as a file keyed by the user's own ids. N nodes, H dimensions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from rich.progress import Progress
+
+from hvdtma.core.console import console
+from hvdtma.core.errors import UserError
+from hvdtma.core.files import naming_full_disk, replacing
+from hvdtma.evaluation.embed import NO_LIMIT, ScoringBudget, embed
+from hvdtma.evaluation.rows import Rows
+from hvdtma.graph.store import GraphStore
+from hvdtma.graph.stream import array_pieces
+from hvdtma.models.encoder import Encoder
+from hvdtma.storage.writer import StoreWriter
+
+ROWS_AT_ONCE = 1 << 16
+
+
+def write_embeddings(
+    encoder: Encoder,
+    store: GraphStore,
+    out: Path,
+    *,
+    overwrite: bool = False,
+    room: ScoringBudget = NO_LIMIT,
+) -> tuple[int, int]:
+    """Embed every node and write `out`; returns (N, H).
+
+    `.parquet`: columns `id` and `embedding` (fixed-size list of float32). `.zarr`: arrays
+    `embedding` float32 [N, H] and the ids as in a store (`node_id/...`).
+
+    Ids are read with the rows that they stand beside, some at a time.
+
+    Raises UserError for another ending, if `out` exists (unless `overwrite`), and for a full disk.
+    """
+    if out.suffix not in (".parquet", ".zarr"):
+        raise UserError(f"'{out}' ends in '{out.suffix}'; valid: .parquet, .zarr")
+    if out.exists() and not overwrite:
+        raise UserError(f"{out} exists; give --overwrite to replace it, or another name")
+    with Progress(console=console, transient=True) as bar:
+        task = bar.add_task("embedding", total=1.0)
+        h_NH = embed(
+            encoder, store, progress=lambda done: bar.update(task, completed=done), room=room
+        )
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write = _write_zarr if out.suffix == ".zarr" else _write_parquet
+    write(h_NH, store, out, overwrite)
+    return h_NH.shape[0], h_NH.shape[1]
+
+
+def _write_zarr(h_NH: Rows, store: GraphStore, out: Path, overwrite: bool) -> None:
+    num_nodes, dim = h_NH.shape
+    with StoreWriter(out, overwrite, format="hvdtma-embeddings") as writer:
+        with writer.growing("embedding", np.float32, num_nodes, (dim,)) as array:
+            for start in range(0, num_nodes, ROWS_AT_ONCE):
+                array.append(h_NH[start : start + ROWS_AT_ONCE])
+        for name in store.array_names:
+            if name.startswith("node_id/"):
+                stored = store.array(name)
+                with writer.growing(name, stored.dtype, stored.shape[0]) as array:
+                    for values in array_pieces(store, name):
+                        array.append(values)
+
+
+def _write_parquet(h_NH: Rows, store: GraphStore, out: Path, overwrite: bool) -> None:
+    num_nodes, dim = h_NH.shape
+    schema = pa.schema(
+        [("id", store.node_ids(0, 0).values.type), ("embedding", pa.list_(pa.float32(), dim))]
+    )
+    with (
+        naming_full_disk(out),
+        replacing(out) as beside,
+        pq.ParquetWriter(beside, schema) as writer,
+    ):
+        for start in range(0, num_nodes, ROWS_AT_ONCE):
+            rows = h_NH[start : start + ROWS_AT_ONCE]
+            vectors = pa.FixedSizeListArray.from_arrays(rows.reshape(-1), dim)
+            ids = store.node_ids(start, start + len(rows)).values
+            writer.write_table(pa.table([ids, vectors], schema=schema))

@@ -1,5 +1,0 @@
-"""Who goes where: a partition is an order of node ids, and blocks are ranges of it."""
-
-from hvdtma.partition.partition import PartitionOptions, partition
-
-__all__ = ["PartitionOptions", "partition"]

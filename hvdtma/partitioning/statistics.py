@@ -1,0 +1,182 @@
+"""What an assignment gives each trainer: sizes, edges kept, and how far it is from the whole graph.
+
+The store is gone through in pieces; memory holds 2 bytes a node, and without labels the graph, if
+METIS can have it.
+
+Legend: N nodes, B blocks, M trainers, D features, C classes or communities, n nodes of a piece,
+e edges of one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sp
+from numba import njit
+
+from hvdtma.core.console import progress
+from hvdtma.core.memory import MemoryBudget
+from hvdtma.core.threads import in_order, num_workers
+from hvdtma.graph.sort.pieces import EDGES_PER_PIECE
+from hvdtma.graph.store import GraphStore
+from hvdtma.graph.stream import array_pieces, edge_pieces
+from hvdtma.partitioning.assignment import assign_blocks
+from hvdtma.partitioning.groups import metis_fits
+from hvdtma.partitioning.metis import metis_parts
+
+COMMUNITIES = 32  # METIS parts that stand in for labels where there are none
+TRAINER_BYTES = 2  # a node: whose it is
+PIECE_BYTES = 2 << 20  # of features at once; several times so much in float64
+
+
+@dataclass(frozen=True)
+class TrainerStatistics:
+    """One trainer's part of an assignment.
+
+    Attributes:
+        nodes, edges: of the shard.
+        edges_kept: its edges as a share of all edges into its nodes.
+        imbalance: total variation distance, in [0, 1], between its labels (or communities) and
+            the whole graph's; NaN if neither is known.
+        feature_discrepancy: distance of its feature mean from the whole graph's, in units of the
+            features' standard deviation (root mean square over features).
+    """
+
+    trainer: int
+    nodes: int
+    edges: int
+    edges_kept: float
+    imbalance: float
+    feature_discrepancy: float
+
+
+@dataclass(frozen=True)
+class AssignmentStatistics:
+    """An assignment: its trainers' parts, and the share of all edges that some trainer sees."""
+
+    trainers: list[TrainerStatistics]
+    edges_kept: float
+    imbalance_of: str
+
+
+def assignment_statistics(
+    store: GraphStore,
+    trainers: int,
+    *,
+    seed: int = 0,
+    number: int = 0,
+    memory_gb: float | None = None,
+) -> AssignmentStatistics:
+    """Statistics of one assignment; reads the whole store once.
+
+    Without labels, and without the memory for METIS to find communities, imbalance is left out:
+    it is NaN. Raises UserError if `memory_gb` GiB (None: half of what is free) are too few.
+    """
+    memory = MemoryBudget.limit(memory_gb)
+    memory.available(TRAINER_BYTES * store.num_nodes, "describing an assignment")
+    trainer_N = _trainer_of_nodes(store, assign_blocks(store, trainers, seed=seed, number=number))
+    into_M, kept_M = _edges(store, trainer_N, trainers)
+    counts_MC, imbalance_of = _groups(store, trainer_N, trainers, seed, memory)
+    distance_M = _total_variation(counts_MC)
+    gap_M = _feature_gap(store, trainer_N, trainers)
+    nodes_M = np.bincount(trainer_N, minlength=trainers)
+    parts = [
+        TrainerStatistics(
+            trainer=k,
+            nodes=int(nodes_M[k]),
+            edges=int(kept_M[k]),
+            edges_kept=float(kept_M[k] / max(into_M[k], 1)),
+            imbalance=float(distance_M[k]),
+            feature_discrepancy=float(gap_M[k]),
+        )
+        for k in range(trainers)
+    ]
+    return AssignmentStatistics(parts, float(kept_M.sum() / max(store.num_edges, 1)), imbalance_of)
+
+
+def _trainer_of_nodes(store: GraphStore, blocks_of: list[np.ndarray]) -> np.ndarray:
+    """Which trainer each node is assigned to, int16 [N]."""
+    trainer_B = np.empty(store.num_blocks, np.int16)
+    for trainer, blocks in enumerate(blocks_of):
+        trainer_B[blocks] = trainer
+    return np.repeat(trainer_B, np.diff(store.block_offsets))
+
+
+def _edges(
+    store: GraphStore, trainer_N: np.ndarray, trainers: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Edges into each trainer's nodes, and those of them that also begin there."""
+    into_M, kept_M = np.zeros(trainers, np.int64), np.zeros(trainers, np.int64)
+    with progress("counting edges kept", store.num_edges, "edges") as advance:
+        pieces = edge_pieces(store, EDGES_PER_PIECE // 4)
+        for src, dst, _ in in_order(lambda make: make(), pieces, num_workers()):
+            _count(src, dst, trainer_N, into_M, kept_M)
+            advance(len(src))
+    return into_M, kept_M
+
+
+@njit(nogil=True, cache=True)
+def _count(
+    src_e: np.ndarray,
+    dst_e: np.ndarray,
+    trainer_N: np.ndarray,
+    into_M: np.ndarray,
+    kept_M: np.ndarray,
+) -> None:
+    for edge in range(len(src_e)):
+        trainer = trainer_N[dst_e[edge]]
+        into_M[trainer] += 1
+        kept_M[trainer] += trainer_N[src_e[edge]] == trainer
+
+
+def _groups(
+    store: GraphStore, trainer_N: np.ndarray, trainers: int, seed: int, memory: MemoryBudget
+) -> tuple[np.ndarray, str]:
+    """Nodes of each trainer by label or community, int64 [M, C]; and which of the two."""
+    if "label" in store:
+        num_groups = len(store.label_names) + 1  # -1, unknown, is a group of its own
+        pieces: Iterable[np.ndarray] = (label_n + 1 for label_n in array_pieces(store, "label"))
+        what = "labels"
+    elif metis_fits(store, memory):
+        num_groups = min(COMMUNITIES, store.num_nodes)
+        pieces = [metis_parts(store.rows(0, store.num_nodes), num_groups, seed=seed)]
+        what = "communities"
+    else:
+        return np.zeros((trainers, 0)), "communities (left out: METIS needs more memory)"
+    counts_MC, start = np.zeros(trainers * num_groups, np.int64), 0
+    for group_n in pieces:
+        hand_n = trainer_N[start : start + len(group_n)].astype(np.int64)
+        counts_MC += np.bincount(hand_n * num_groups + group_n, minlength=len(counts_MC))
+        start += len(group_n)
+    return counts_MC.reshape(trainers, num_groups), what
+
+
+def _total_variation(counts_MC: np.ndarray) -> np.ndarray:
+    """Distances [M] from the whole graph's shares; NaN without groups."""
+    if not counts_MC.size:
+        return np.full(len(counts_MC), np.nan)
+    whole_C = counts_MC.sum(0) / counts_MC.sum()
+    share_MC = counts_MC / counts_MC.sum(1, keepdims=True)
+    return np.abs(share_MC - whole_C).sum(1) / 2
+
+
+def _feature_gap(store: GraphStore, trainer_N: np.ndarray, trainers: int) -> np.ndarray:
+    """Distances [M] between means of features."""
+    total_MD = np.zeros((trainers, store.feature_dim))
+    square_D = np.zeros(store.feature_dim)
+    start = 0
+    with progress("feature means", store.num_nodes, "nodes") as advance:
+        for feat_nD in array_pieces(store, "feat", PIECE_BYTES):
+            feat_nD, rows = feat_nD.astype(np.float64), len(feat_nD)
+            of_hand = (np.ones(rows), (trainer_N[start : start + rows], np.arange(rows)))
+            total_MD += sp.csr_array(of_hand, shape=(trainers, rows)) @ feat_nD
+            square_D += (feat_nD**2).sum(0)
+            start += rows
+            advance(rows)
+    count_M = np.bincount(trainer_N, minlength=trainers)
+    mean_D = total_MD.sum(0) / store.num_nodes
+    std_D = np.sqrt(np.maximum(square_D / store.num_nodes - mean_D**2, 1e-12))
+    gap_MD = (total_MD / count_M[:, None] - mean_D) / std_D
+    return np.sqrt((gap_MD**2).mean(1))

@@ -1,0 +1,109 @@
+"""Who keeps the run's record: trainer 0, whichever process that is at the moment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from dataclasses import asdict
+from pathlib import Path
+
+from hvdtma.aggregate import Aggregation, TimedAveraging
+from hvdtma.core.errors import UserError
+from hvdtma.runs.live import LiveView
+from hvdtma.runs.run_folder import RunFolder
+from hvdtma.training.checkpoint import write_checkpoint
+from hvdtma.training.loop import Callback
+from hvdtma.training.membership import MembershipChange
+from hvdtma.training.recorder import Recorder
+from hvdtma.training.trainer import Trainer
+from hvdtma.training.watchdog import Watchdog
+
+TAKE_OVER_S = 1.0  # until the lock of a lost trainer 0 is free, too
+
+
+class RunMonitor(Callback):
+    """A watch on every trainer, with a recorder on the first; a context manager.
+
+    Args:
+        report: called with the run's folder where the record is kept.
+    """
+
+    def __init__(
+        self,
+        trainer: Trainer,
+        averaging: TimedAveraging,
+        run: RunFolder,
+        report: Callable[[Path], object],
+    ):
+        self.trainer, self.averaging, self.run, self._report = trainer, averaging, run, report
+        self.recorder: Recorder | None = None
+        config = trainer.config
+        self._watchdog = Watchdog(config.hang_limit_s if config.elastic else None)
+        self._stack = ExitStack()
+
+    def __enter__(self) -> RunMonitor:
+        self._stack.enter_context(self._watchdog)
+        self.take_over()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        try:
+            self._stack.close()
+        finally:
+            self.run.unlock()
+
+    def take_over(self) -> None:
+        """Keep the record from now on, if this is trainer 0 and did not before.
+
+        The one before may have been lost before it could record the last round.
+        """
+        if self.averaging.comm.rank != 0:
+            return
+        with suppress(UserError):  # a lost machine's lock may outlive it: then at the next change
+            self.run.lock(TAKE_OVER_S)
+        if self.recorder is None:
+            view = self._stack.enter_context(LiveView())
+            recorder = Recorder(self.trainer, self.averaging.comm.size, self.run, view)
+            self.recorder = self._stack.enter_context(recorder)
+        last = self.averaging.last
+        recorded = [e["round"] for e in self.run.events() if e["kind"] == "round"]
+        if last and last.round not in recorded:
+            local_P = self.averaging.flat.read()  # it may be in the middle of the next one
+            self.averaging.flat.write(self.averaging.theta_P)
+            self.recorder.on_round(last)
+            self.averaging.flat.write(local_P)
+
+    def event(self, event: dict) -> None:
+        """Record an event, if this is trainer 0."""
+        if self.recorder:
+            self.recorder.event(event)
+
+    def report(self) -> None:
+        """Write the run's report, if this is trainer 0."""
+        if self.recorder:
+            self._report(self.run.path)
+
+    def changed(self, change: MembershipChange) -> None:
+        """Record that trainers came or went."""
+        self.take_over()
+        self.event({"kind": "members", "time_s": self.averaging.elapsed_s, **asdict(change)})
+
+    def on_assignment(self, averaging: TimedAveraging, number: int, trainers: list[dict]) -> None:
+        if self.recorder:
+            self.recorder.on_assignment(averaging, number, trainers)
+
+    def on_step(self, averaging: TimedAveraging) -> None:
+        self._watchdog.alive()
+        if self.recorder:
+            self.recorder.on_step(averaging)
+
+    def on_pause(self) -> None:
+        self._watchdog.rest()
+
+    def on_round(self, outcome: Aggregation) -> bool:
+        """Record an aggregation, and write a checkpoint if one is due; a collective call."""
+        stop = bool(self.recorder and self.recorder.on_round(outcome))
+        every = self.trainer.config.checkpoint.every
+        if every and outcome.round % every == 0:
+            write_checkpoint(self.run, self.trainer, self.averaging)
+        return stop

@@ -1,0 +1,260 @@
+"""What trainer 0 does between rounds: parameters, events, scores, the live view, early stopping."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from contextlib import suppress
+from typing import Protocol
+
+import numpy as np
+from rich.markup import escape
+from torch.utils.tensorboard import SummaryWriter
+
+from hvdtma.aggregate import Aggregation, TimedAveraging
+from hvdtma.core.console import console
+from hvdtma.core.errors import UserError
+from hvdtma.core.files import append_json
+from hvdtma.core.signals import unheard
+from hvdtma.core.train_config import TrainConfig
+from hvdtma.runs.folder import read_lines
+from hvdtma.runs.run_folder import RunFolder
+from hvdtma.training.evaluator import REFUSED, RoundScorer, best_score
+from hvdtma.training.loop import Callback
+from hvdtma.training.trainer import Trainer
+
+MAX_RESTARTS = 3  # of the evaluator, in one run
+
+
+class EventView(Protocol):
+    """What shows events to a person (`hvdtma.runs.live.LiveView`)."""
+
+    def update(self, event: dict) -> None: ...
+
+    def replay(self, event: dict) -> None: ...
+
+    def tick(
+        self,
+        round: int,
+        time_left_s: float | None,
+        steps: int,
+        loss: float | None,
+        *,
+        total_left_s: float | None,
+    ) -> None: ...
+
+
+class Scores:
+    """Validation scores of a run as they come in, and whether they say to stop.
+
+    `follow` starts the evaluator's process and reads its scores; `inline` scores here and now;
+    `final` does nothing until the end.
+    """
+
+    def __init__(self, config: TrainConfig, run: RunFolder):
+        self.config, self.run = config, run
+        self.seen = sum(e["kind"] == "score" and e["part"] == "valid" for e in run.events())
+        seen = read_lines(run.scores)[: self.seen]
+        self.best, self.since_best = best_score(run, config.metric, seen)
+        self.restarts_left = MAX_RESTARTS
+        self.scorer = RoundScorer(run) if config.evaluate.mode == "inline" else None
+        self.process = self._follower() if config.evaluate.mode == "follow" else None
+
+    def _follower(self) -> subprocess.Popen:
+        command = [sys.executable, "-m", "hvdtma.training.evaluator", str(self.run.path)]
+        command.append(str(os.getpid()))
+        with (self.run.path / "evaluator.log").open("a") as log, unheard(signal.SIGUSR2):
+            # A session of its own: Linux shares cores out by session (autogroup), so trainer 0
+            # would otherwise pay for the evaluator out of its own share.
+            return subprocess.Popen(
+                command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True
+            )
+
+    def after_round(self, number: int) -> list[dict]:
+        """New scores; in `inline` mode this round's, if it is its turn."""
+        if self.scorer and number % self.config.evaluate.every == 0:
+            self.scorer.score_newest()
+        if self.process and self.process.poll() is not None:
+            self._follow_again()
+        return self.new_events()
+
+    def _follow_again(self) -> None:
+        """The evaluator died: start another, unless too many did or it said why it cannot go on."""
+        assert self.process is not None
+        log = self.run.path / "evaluator.log"
+        refused = self.process.returncode == REFUSED
+        again = self.restarts_left > 0 and not refused
+        why = log.read_text().strip().rpartition("\n")[2] if refused else f"see {log}"
+        console.print(
+            f"[yellow]the evaluator ended early ({escape(why)}); "
+            + ("another is started" if again else "what is left is scored at the end")
+        )
+        self.restarts_left -= again
+        self.process = self._follower() if again else None
+
+    def new_events(self) -> list[dict]:
+        """Scores that were not seen yet."""
+        events = read_lines(self.run.scores)[self.seen :]
+        self.seen += len(events)
+        for event in events:
+            self.since_best += 1
+            score = event["metrics"][self.config.metric]
+            if score > self.best:
+                self.best, self.since_best = score, 0
+        return events
+
+    @property
+    def say_stop(self) -> bool:
+        """No better score for `patience` scored rounds; or nobody is left to score."""
+        patience = self.config.evaluate.patience
+        nobody = self.process is None and self.scorer is None
+        return bool(patience) and (nobody or self.since_best >= patience)
+
+    def finish(self, last_round: int) -> list[dict]:
+        """Let the last round be scored, whatever the mode, and return the scores still unseen."""
+        self.run.done.touch()
+        follows = self.config.evaluate.mode == "follow"
+        failed = follows and (self.process is None or self.process.wait() != 0)
+        scored = {event["round"] for event in read_lines(self.run.scores)}
+        if failed or last_round not in scored:
+            scorer = self.scorer or RoundScorer(self.run)
+            for path in self.run.round_files():
+                number = int(path.stem)
+                if number not in scored and (failed or number == last_round):
+                    scorer.score(path)
+        return self.new_events()
+
+    def stop(self) -> None:
+        """End the evaluator at once, after a failure."""
+        if self.process and self.process.poll() is None:
+            self.process.terminate()
+            self.process.wait()
+
+
+class Recorder(Callback):
+    """Trainer 0's record of a run; a context manager."""
+
+    def __init__(self, trainer: Trainer, trainers: int, run: RunFolder, view: EventView):
+        self.config, self.run, self.model = trainer.config, run, trainer.model
+        self.view, self.num_edges = view, trainer.store.num_edges
+        self.board = SummaryWriter(str(run.path / "tensorboard"))
+        self.scores = Scores(self.config, run)
+        events = run.events()
+        if not events:
+            self.event(start_event(trainer, trainers))
+        for event in events:  # of a run that goes on
+            self.view.replay(event)
+
+    def __enter__(self) -> Recorder:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.scores.stop()
+        with suppress(OSError):  # a full disk: it is said already, or what is lost are curves
+            self.board.close()
+
+    def event(self, event: dict) -> None:
+        """Log an event and show it.
+
+        Raises UserError if it cannot be written.
+        """
+        try:
+            append_json(self.run.metrics, event)
+        except OSError as error:
+            raise UserError(
+                f"what happens cannot be logged to {self.run.metrics}: {error.strerror or error}"
+            ) from error
+        self.view.update(event)
+
+    def on_assignment(self, averaging: TimedAveraging, number: int, trainers: list[dict]) -> None:
+        """Record what each trainer was assigned."""
+        edges = sum(share["edges"] for share in trainers)
+        self.event(
+            {
+                "kind": "assignment",
+                "assignment": number,
+                "round": averaging.rounds_done + 1,
+                "time_s": averaging.elapsed_s,
+                "edges_kept": min(edges / max(self.num_edges, 1), 1.0),  # some are estimates
+                "trainers": trainers,
+            }
+        )
+
+    def on_step(self, averaging: TimedAveraging) -> None:
+        """Show how this round goes."""
+        now = averaging.comm.clock()
+        limit = self.config.time_limit_s
+        self.view.tick(
+            averaging.rounds_done + 1,
+            None if averaging.interval_steps else averaging.deadline - now,
+            averaging.round.steps,
+            averaging.round.last_loss,
+            total_left_s=limit and averaging.began + limit - now,
+        )
+
+    def on_round(self, outcome: Aggregation) -> bool:
+        """Record an aggregation; whether validation says to stop."""
+        self.run.write_round(outcome.round, outcome.time_s, self.model, self.config.evaluate.keep)
+        self.event(round_event(outcome))
+        for trainer, loss in enumerate(outcome.losses):
+            self.board.add_scalar(f"loss/trainer_{trainer}", loss, outcome.round)
+            self.board.add_scalar(f"steps/trainer_{trainer}", outcome.steps[trainer], outcome.round)
+            self.board.add_scalar(
+                f"wait_s/trainer_{trainer}", outcome.wait_s[trainer], outcome.round
+            )
+        self.log_scores(self.scores.after_round(outcome.round))
+        return self.scores.say_stop
+
+    def log_scores(self, events: list[dict]) -> None:
+        for event in events:
+            self.event(event)
+            for name, value in event["metrics"].items():
+                self.board.add_scalar(f"{event['part']}/{name}", value, event["round"])
+
+
+def start_event(trainer: Trainer, trainers: int) -> dict:
+    """What is about to run, as the first line of metrics.jsonl."""
+    config, store = trainer.config, trainer.store
+    return {
+        "kind": "start",
+        "time_s": 0.0,
+        "trainers": trainers,
+        "method": store.attrs["order"]["method"],
+        "metric": config.metric,
+        "store": str(store.path),
+        "num_nodes": store.num_nodes,
+        "num_edges": store.num_edges,
+        "parameters": sum(p.numel() for p in trainer.model.parameters()),
+        "interval_s": config.interval_s,
+        "interval_steps": config.interval_steps,
+    }
+
+
+def round_event(outcome: Aggregation) -> dict:
+    """An aggregation as a line of metrics.jsonl."""
+    rows = zip(
+        outcome.steps,
+        outcome.examples,
+        outcome.losses,
+        outcome.train_s,
+        outcome.wait_s,
+        outcome.weights,
+        strict=True,
+    )
+    names = ("steps", "positives", "loss", "train_s", "wait_s", "weight")
+    return {
+        "kind": "round",
+        "round": outcome.round,
+        "time_s": outcome.time_s,
+        "aggregate_s": outcome.aggregate_s,
+        "trainers": [dict(zip(names, row, strict=True)) for row in rows],
+    }
+
+
+def skipped_rounds(run: RunFolder, rounds: int, every: int) -> list[int]:
+    """Rounds that were never scored, of those whose turn it was."""
+    scored = {event["round"] for event in read_lines(run.scores)}
+    due = set(np.arange(every, rounds + 1, every).tolist()) | ({rounds} if rounds else set())
+    return sorted(due - scored)

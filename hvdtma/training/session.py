@@ -1,0 +1,314 @@
+"""A training run from config to summary, as every trainer goes through it."""
+
+from __future__ import annotations
+
+import resource
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+from hvdtma.aggregate import Stop, TimedAveraging
+from hvdtma.comm.communicator import (
+    Communicator,
+    MembersChange,
+    Single,
+    TooFewLeft,
+    TrainerLost,
+    run_on_rank0,
+)
+from hvdtma.comm.rendezvous import RendezvousGone
+from hvdtma.core.console import console
+from hvdtma.core.errors import Interrupted, SavedForAll, TrainerError, UserError, explain
+from hvdtma.core.files import write_json
+from hvdtma.core.signals import Interrupt
+from hvdtma.core.train_config import TrainConfig
+from hvdtma.evaluation.score import Scorer
+from hvdtma.runs.run_folder import RunFolder, read_model
+from hvdtma.training.checkpoint import is_saved, write_checkpoint
+from hvdtma.training.loop import announce_assignment, train_rounds
+from hvdtma.training.membership import regroup
+from hvdtma.training.monitor import RunMonitor
+from hvdtma.training.recorder import Recorder, skipped_rounds
+from hvdtma.training.start import RunContext, StartMode, start_run
+from hvdtma.training.trainer import Trainer
+
+
+def train(
+    config: TrainConfig,
+    comm: Communicator,
+    *,
+    mode: StartMode = StartMode.NEW,
+    interrupt: Interrupt | None = None,
+    report: Callable[[Path], object] = lambda _: None,
+) -> dict | None:
+    """Train as one of `comm.size` trainers; the summary on trainer 0, None on the others.
+
+    It is None on all if the run was over before (`StartMode.AUTO`).
+
+    Args:
+        interrupt: hears when to save and end.
+        report: called by trainer 0 with the run's folder when the run is over, also when it
+            failed (`hvdtma.runs.report.write_report`).
+
+    Raises UserError, on every trainer, for anything in the config or the store that does not fit
+    one of them; NonFiniteLoss when training diverged; Interrupted once it is saved.
+    """
+    try:
+        return _train(config, comm, mode, interrupt or Interrupt(), report)
+    except UserError as error:
+        if comm.elastic and not isinstance(error, TrainerError):
+            with suppress(RendezvousGone):  # one started in its place would only meet it again
+                comm.leave()
+        raise
+
+
+def _train(
+    config: TrainConfig,
+    comm: Communicator,
+    mode: StartMode,
+    interrupt: Interrupt,
+    report: Callable[[Path], object],
+) -> dict | None:
+    start = time.monotonic()
+    try:
+        with interrupt.at_once(Interrupted("interrupted before training began; nothing is lost")):
+            context = start_run(config, comm, mode)
+    except TooFewLeft as left:
+        raise Interrupted(f"{left}; nothing was trained since what was saved") from left
+    if context is None:
+        _say_over(config, comm)
+        return None
+    run, trainer, averaging, _ = context
+    interrupt.tell(lambda: averaging.stop(Stop.INTERRUPTED))
+    with RunMonitor(trainer, averaging, run, report) as monitor:
+        try:
+            summary = _to_the_end(context, monitor, start, interrupt)
+        except Interrupted as error:
+            _say_why(monitor, "interrupted", str(error))
+            raise
+        except (UserError, OSError) as error:
+            _say_why(monitor, "failed", explain(error))
+            raise
+        except KeyboardInterrupt:
+            why = f"interrupted after round {averaging.rounds_done}"
+            _say_why(monitor, "failed", why)
+            if comm.rank == 0:
+                console.print(f"{why}; its report: {run.path / 'report.html'}")
+            raise
+    monitor.report()
+    return summary
+
+
+def _say_over(config: TrainConfig, comm: Communicator) -> None:
+    if comm.rank == 0:
+        console.print(f"{config.run} is over; its report: {config.run / 'report.html'}")
+    if comm.elastic:
+        comm.leave()
+
+
+def _say_why(monitor: RunMonitor, kind: str, why: str) -> None:
+    """Record why training ends, as far as that can be: it may be for a full disk."""
+    with suppress(UserError):
+        monitor.event({"kind": kind, "why": why})
+    with suppress(OSError):
+        monitor.report()
+
+
+def _to_the_end(
+    context: RunContext, monitor: RunMonitor, start: float, interrupt: Interrupt
+) -> dict | None:
+    """Train and score, whoever is lost or comes meanwhile; the summary on trainer 0."""
+    run, trainer, averaging, together = context
+    change: MembersChange | None = None
+    trainers = averaging.comm.size
+    while True:
+        try:
+            if change is not None:
+                lost = isinstance(change, TrainerLost)
+                changed = regroup(trainer, averaging, run.path, lost=lost, before=trainers)
+                trainers = changed.trainers
+                monitor.changed(changed)
+            elif together:
+                announce_assignment(trainer, averaging, monitor)
+            train_rounds(trainer, averaging, monitor)
+            if averaging.stopped is Stop.INTERRUPTED:
+                _save_and_stop(trainer, averaging, run)
+            if not run_on_rank0(averaging.comm, lambda: is_saved(run, averaging)):
+                write_checkpoint(run, trainer, averaging)  # so that scoring may be cut short
+            words = f"interrupted while scoring; go on with: {_next(trainer.config)}"
+            with interrupt.at_once(Interrupted(words)):
+                return _finish_together(trainer, averaging, monitor, start)
+        except TooFewLeft as left:
+            _save_alone(context, left)
+        except MembersChange as met:
+            if not averaging.comm.elastic:
+                raise
+            change = met
+
+
+def _save_and_stop(trainer: Trainer, averaging: TimedAveraging, run: RunFolder) -> NoReturn:
+    """Write a checkpoint in the middle of a round; a collective call."""
+    write_checkpoint(run, trainer, averaging)
+    if averaging.comm.elastic:
+        averaging.comm.leave()
+    raise Interrupted(
+        f"interrupted after round {averaging.rounds_done} and saved; "
+        f"go on with: {_next(trainer.config)}"
+    )
+
+
+def _next(config: TrainConfig) -> str:
+    """The command that goes on with a run."""
+    if config.elastic:
+        return f"hvdtma drive {config.run / 'config.yaml'} --or-resume"
+    return f"hvdtma train --resume {config.run}"
+
+
+def _save_alone(context: RunContext, left: TooFewLeft) -> NoReturn:
+    """Write a checkpoint of what is known, by one for all who are left."""
+    run, trainer, averaging, _ = context
+    if not left.saves_for_all:
+        raise Interrupted(f"{left}; another trainer saves") from left
+    averaging.comm = Single()
+    write_checkpoint(run, trainer, averaging)
+    raise SavedForAll(
+        f"{left}; saved after round {averaging.rounds_done}, go on with: {_next(trainer.config)}"
+    ) from left
+
+
+def _finish_together(
+    trainer: Trainer, averaging: TimedAveraging, monitor: RunMonitor, start: float
+) -> dict | None:
+    """Let trainer 0 score and sum up; where it may be lost, the others wait for it."""
+    comm = averaging.comm
+    totals = comm.all_gather_object(_totals(trainer, averaging))
+    trainer.release_shard()  # scoring needs the memory
+    summary = (
+        _finish(trainer, averaging, monitor.recorder, totals, start) if monitor.recorder else None
+    )
+    if comm.elastic:
+        comm.all_gather_object(None)
+        comm.leave()
+    return summary
+
+
+@dataclass(frozen=True)
+class TrainerTotals:
+    """What one trainer did in a whole run; times in seconds.
+
+    Attributes:
+        nodes, edges: of the last assignment's whole shard, whatever part of it was in memory at once; the
+            edges are an estimate until every resident set was read.
+        sets: resident sets that it was cut into.
+    """
+
+    trainer: int
+    nodes: int
+    edges: int
+    sets: int
+    steps: int
+    positives: int
+    train_s: float
+    wait_s: float
+    aggregate_s: float
+    elapsed_s: float
+    peak_rss_bytes: int
+    wait_for_data_s: float
+    bytes_read: int
+    read_s: float
+
+    def as_dict(self) -> dict:
+        return vars(self) | {
+            "positives_per_s": self.positives / max(self.train_s, 1e-9),
+            "read_bytes_per_s": self.bytes_read / max(self.read_s, 1e-9),
+        }
+
+
+def _totals(trainer: Trainer, averaging: TimedAveraging) -> TrainerTotals:
+    assigned = trainer.assigned.size
+    return TrainerTotals(
+        trainer=averaging.comm.rank,
+        nodes=assigned.num_nodes,
+        edges=assigned.num_edges,
+        sets=trainer.sets.num_sets if trainer.sets else 0,
+        steps=averaging.steps_done,
+        positives=averaging.examples_done,
+        train_s=averaging.train_s,
+        wait_s=averaging.wait_s,
+        aggregate_s=averaging.aggregate_s,
+        elapsed_s=averaging.elapsed_s,
+        peak_rss_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        wait_for_data_s=trainer.wait_for_data_s,
+        bytes_read=trainer.reader.bytes_read,
+        read_s=trainer.reader.read_s,
+    )
+
+
+def _finish(
+    trainer: Trainer,
+    averaging: TimedAveraging,
+    recorder: Recorder,
+    totals: list[TrainerTotals],
+    start: float,
+) -> dict:
+    """Score what is left, test the best round, write the summary."""
+    config, run, rounds = trainer.config, recorder.run, averaging.rounds_done
+    try:
+        test, skipped = _score_what_is_left(trainer, recorder, rounds)
+    except UserError as error:
+        raise UserError(
+            f"training is over, but scoring failed: {error}. The parameters of the last rounds are "
+            f"kept; when this is mended, score them with: hvdtma evaluate {run.path}"
+        ) from error
+    elapsed_s = sum(total.elapsed_s for total in totals)
+    summary = {
+        "method": trainer.store.attrs["order"]["method"],
+        "trainers": len(totals),
+        "interval_s": config.interval_s,
+        "interval_steps": config.interval_steps,
+        "first_hop": config.first_hop,
+        "rounds": rounds,
+        "stopped": averaging.stopped.words,
+        "time_s": averaging.elapsed_s,
+        "metric": config.metric,
+        "best_round": test["round"],
+        "valid": _scores_of(run, test["round"]),
+        "test": test["metrics"],
+        "scored_sample": config.evaluate.sample or None,
+        "wall_s": time.monotonic() - start,
+        "share_not_training": 1 - sum(total.train_s for total in totals) / max(elapsed_s, 1e-9),
+        "skipped_rounds": skipped,
+        "per_trainer": [total.as_dict() for total in totals],
+    }
+    write_json(run.summary, summary)
+    return summary
+
+
+def _score_what_is_left(
+    trainer: Trainer, recorder: Recorder, rounds: int
+) -> tuple[dict[str, Any], list[int]]:
+    """The best round's test score as an event, and the rounds that were never scored."""
+    config, run = trainer.config, recorder.run
+    recorder.log_scores(recorder.scores.finish(rounds))
+    skipped = skipped_rounds(run, rounds, config.evaluate.every)
+    if skipped:
+        recorder.event({"kind": "skipped", "rounds": skipped})
+    facts = read_model(run.best, trainer.model)
+    test: dict[str, Any] = {
+        "kind": "score",
+        "part": "test",
+        "round": int(facts["round"]),
+        "time_s": float(facts["time_s"]),
+        "metrics": Scorer(config, trainer.store, trainer.device)(trainer.model, "test"),
+    }
+    recorder.log_scores([test])
+    return test, skipped
+
+
+def _scores_of(run: RunFolder, number: int) -> dict[str, float]:
+    """The validation metrics of a round."""
+    events = [e for e in run.events() if e["kind"] == "score" and e["part"] == "valid"]
+    return next(e["metrics"] for e in reversed(events) if e["round"] == number)

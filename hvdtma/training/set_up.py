@@ -1,0 +1,113 @@
+"""A trainer and its averaging made from a config."""
+
+from __future__ import annotations
+
+import os
+import platform
+
+import numba
+import torch
+
+from hvdtma.aggregate import Average, Nesterov, TimedAveraging
+from hvdtma.aggregate.optimizers import make_optimizer
+from hvdtma.comm.communicator import Communicator
+from hvdtma.core.errors import UserError
+from hvdtma.core.train_config import TrainConfig
+from hvdtma.evaluation.score import Scorer
+from hvdtma.evaluation.scratch import check_scoring_scratch
+from hvdtma.graph.store import GraphStore, open_store
+from hvdtma.tasks import make_model, make_task
+from hvdtma.training.memory import check_memory
+from hvdtma.training.trainer import Trainer, trainer_weight
+
+
+def set_up(config: TrainConfig, comm: Communicator, sharers: int | None = None) -> Trainer:
+    """What a trainer does before it trains with the others.
+
+    Args:
+        sharers: see `count_sharers`. None: all trainers of the machine.
+
+    Raises UserError for what does not fit.
+    """
+    device = set_up_device(config, comm, sharers)
+    store = open_store(config.store)
+    check_memory(config, store, comm.size)
+    if comm.rank == 0:  # what scoring lacks is found before training, not after
+        check_scoring_scratch(config, store)
+        Scorer(config, store)
+    return new_trainer(config, store, comm, device)
+
+
+def count_sharers(comm: Communicator) -> int:
+    """How many trainers may run on this one's cores, itself included; a collective call.
+
+    Slurm mostly binds each task to cores of its own; other launchers let all trainers of a machine
+    run on any of its cores.
+    """
+    node, cores = own = platform.node(), os.sched_getaffinity(0)
+    sharing = sum(
+        node == its_node and bool(cores & its) for its_node, its in comm.all_gather_object(own)
+    )
+    return min(sharing, comm.local_size)
+
+
+def set_up_device(
+    config: TrainConfig, comm: Communicator, sharers: int | None = None
+) -> torch.device:
+    """This trainer's device, with its share of the cores that it may run on."""
+    cores = len(os.sched_getaffinity(0))
+    threads = config.threads or max(1, cores // (sharers or comm.local_size))
+    numba.set_num_threads(min(threads, numba.get_num_threads()))
+    torch.set_num_threads(threads)  # after Numba, whose start sets OpenMP's number for both
+    wanted = config.device
+    if wanted == "auto":
+        wanted = "cuda" if torch.cuda.is_available() else "cpu"
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise UserError("device is cuda, but PyTorch finds no GPU; use device=cpu or auto")
+    if wanted == "cpu" and config.precision == "bfloat16":
+        raise UserError("precision bfloat16 needs a GPU; use precision=float32")
+    if wanted == "cpu":
+        return torch.device("cpu")
+    device = torch.device("cuda", comm.local_rank % torch.cuda.device_count())
+    torch.cuda.set_device(device)  # Horovod and NCCL work on the current one
+    return device
+
+
+def new_trainer(
+    config: TrainConfig, store: GraphStore, comm: Communicator, device: torch.device
+) -> Trainer:
+    """A trainer that was not assigned anything yet."""
+    task = make_task(config, store)
+    model = make_model(config, store, task).to(device)
+    optimizer = make_optimizer(config.optimizer, model)
+    torch.manual_seed(config.seed * 1_000_003 + comm.rank)  # dropout differs between trainers
+    return Trainer(config, store, task, model, optimizer, comm.rank, comm.size, device)
+
+
+def make_trainer(
+    config: TrainConfig, store: GraphStore, comm: Communicator, device: torch.device
+) -> Trainer:
+    """A trainer with its first assignment."""
+    trainer = new_trainer(config, store, comm, device)
+    trainer.take_assignment(0)
+    return trainer
+
+
+def make_averaging(trainer: Trainer, comm: Communicator) -> TimedAveraging:
+    """The averaging that the trainer's config asks for."""
+    config = trainer.config
+    outer: Average | Nesterov = Average()
+    if config.aggregate.outer == "nesterov":
+        outer = Nesterov(config.aggregate.outer_lr, config.aggregate.outer_momentum)
+    return TimedAveraging(
+        trainer.model,
+        trainer.optimizer,
+        interval_s=config.interval_s,
+        interval_steps=config.interval_steps,
+        rounds=config.rounds,
+        time_limit_s=config.time_limit_s,
+        weight=trainer_weight(trainer),
+        optimizer_state=config.aggregate.optimizer_state,
+        outer=outer,
+        comm=comm,
+    )

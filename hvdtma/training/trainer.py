@@ -1,0 +1,183 @@
+"""One trainer: what it was assigned, where it stands in it, and a step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from hvdtma.core.train_config import TrainConfig
+from hvdtma.graph.store import GraphStore
+from hvdtma.partitioning.assignment import assign_blocks
+from hvdtma.sampling.reader import BlockReader
+from hvdtma.sampling.resident import ResidentSets, ShardCounter, ShardSize
+from hvdtma.sampling.shard import Shard, load_shard
+from hvdtma.tasks import ENDLESS, Batch, Model, Task
+from hvdtma.training.memory import resident_sets
+
+
+class ShardProgress(NamedTuple):
+    """How far a trainer came in its shard: sets taken, steps on the last one, what it counted."""
+
+    taken: int = 0
+    steps: int = 0
+    counted: ShardSize | None = None
+
+
+class NextShard(NamedTuple):
+    """To shard_index `shard_index` of `num_shards`, once `round` rounds are done."""
+
+    shard_index: int
+    num_shards: int
+    round: int
+
+
+@dataclass
+class Trainer:
+    """One trainer: its model, its optimiser, and the shard it was assigned.
+
+    Attributes:
+        shard_index, num_shards: which of how many shards of an assignment is its own; mostly its rank, and all ranks.
+        blocks: the blocks assigned to it, int64.
+        assigned: how much that is, as far as its sets were read.
+        sets: its shard, in as many resident sets as `memory_gb` asks for.
+        shard: the resident set that it trains on now; mostly all there is.
+        batches: of it; None if it has nothing to train on.
+        steps_of_set: taken on the present resident set.
+        assigned_at: rounds done when it was assigned.
+        reassigning_now: whether an assignment is under way: others may not have it.
+        move: to another shard_index, if one is due.
+    """
+
+    config: TrainConfig
+    store: GraphStore
+    task: Task
+    model: Model
+    optimizer: torch.optim.Optimizer
+    shard_index: int
+    num_shards: int
+    device: torch.device
+    reader: BlockReader = field(init=False)
+    wait_for_data_s: float = 0.0
+    assignment: int = 0
+    blocks: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
+    assigned: ShardCounter = field(default_factory=lambda: ShardCounter(0))
+    sets: ResidentSets | None = None
+    shard: Shard = field(init=False)
+    batches: Iterator[Batch] | None = None
+    steps_of_set: int = 0
+    assigned_at: int = 0
+    reassigning_now: bool = False
+    next_shard: NextShard | None = None
+
+    def __post_init__(self) -> None:
+        self.reader = BlockReader(self.store)
+
+    def take_assignment(self, number: int, *, shard_progress: ShardProgress | None = None) -> None:
+        """Read the shard of an assignment, or its first resident set, and begin its batches.
+
+        Args:
+            shard_progress: to begin at, if it was assigned this shard before.
+
+        Raises UserError if there are more trainers than blocks, memory for less than two blocks,
+        or a block that cannot be read.
+        """
+        if self.sets is not None:
+            self.sets.close()
+        self.assignment = number
+        self.blocks = assign_blocks(
+            self.store, self.num_shards, seed=self.config.seed, number=number
+        )[self.shard_index]
+        num_sets = resident_sets(self.config, self.store, self.blocks)
+        self.assigned = ShardCounter(int(np.diff(self.store.block_offsets)[self.blocks].sum()))
+        shard_progress = shard_progress or ShardProgress()
+        taken = max(shard_progress.taken - 1, 0)
+        self.sets = ResidentSets(self.blocks, num_sets, self._load, self._stream, taken)
+        self.take_set(first_step=shard_progress.steps)
+        if shard_progress.counted:
+            self.assigned.counted = shard_progress.counted
+
+    def take_next_assignment(self, rounds_done: int) -> None:
+        """Take the assignment after this one, from the shard_index that it moves to if it does."""
+        if self.next_shard is not None:
+            self.shard_index, self.num_shards, _ = self.next_shard
+        self.next_shard, self.assigned_at = None, rounds_done
+        self.take_assignment(self.assignment + 1)
+
+    def take_set(self, *, first_step: int = 0) -> None:
+        """Go on to the next resident set with anything to train on, which was read meanwhile.
+
+        Raises UserError if a block of it cannot be read.
+        """
+        assert self.sets is not None
+        several = self.sets.num_sets > 1
+        for _ in range(self.sets.num_sets):
+            self.shard = self.batches = None  # type: ignore[assignment] # else three in memory
+            self.shard, waited_s = self.sets.take()
+            self.wait_for_data_s += waited_s
+            self.assigned.add(self.shard)
+            if self.task.num_examples(self.shard):
+                stream = self._stream + ([self.sets.taken] if several else [])
+                epochs = self.config.resident_epochs if several else ENDLESS
+                self.batches = self.task.batches(
+                    self.shard, stream=stream, epochs=epochs, first_step=first_step
+                )
+                self.steps_of_set = first_step
+                return
+
+    @property
+    def shard_progress(self) -> ShardProgress:
+        """Where it stands in its shard."""
+        taken = self.sets.taken if self.sets else 0
+        return ShardProgress(taken, self.steps_of_set, self.assigned.counted)
+
+    def release_shard(self) -> None:
+        """Free the shard's memory: nothing is trained on any more."""
+        if self.sets is not None:
+            self.sets.close()
+        self.sets = None  # what was read ahead, too
+        self.shard = self.batches = None  # type: ignore[assignment]
+
+    @property
+    def _stream(self) -> list[int]:
+        return [self.config.seed, self.assignment, self.shard_index]
+
+    def _load(self, blocks: np.ndarray) -> Shard:
+        return load_shard(
+            self.reader,
+            blocks,
+            assigned=self.blocks,
+            first_hop=self.config.first_hop,
+            labels=self.task.needs_labels,
+            remote=self.task.needs_remote,
+        )
+
+    def take_step(self) -> tuple[torch.Tensor, int] | None:
+        """One batch, one optimiser step; its loss and its size. None: the set is used up."""
+        assert self.batches is not None
+        batch = next(self.batches, None)
+        if batch is None:
+            return None
+        batch = batch.to(self.device)
+        bfloat16 = self.config.precision == "bfloat16"
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=bfloat16):
+            loss = self.task.loss(self.model, batch)
+        self.optimizer.zero_grad()
+        loss.backward()
+        if self.config.optimizer.clip_norm:
+            torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.optimizer.clip_norm)
+        self.optimizer.step()
+        self.steps_of_set += 1
+        return loss, batch.size
+
+
+def trainer_weight(trainer: Trainer) -> float:
+    """This trainer's weight in the mean: the examples assigned to it, or 1; 0 if it has none.
+
+    It does not depend on memory: all resident sets count, whichever is trained on now.
+    """
+    examples = trainer.task.num_examples(trainer.assigned.size)
+    return float(examples if trainer.config.aggregate.weights == "edges" else examples > 0)

@@ -1,0 +1,169 @@
+"""Embeddings of all nodes: the full neighbourhood, in pieces, keyed by the user's ids."""
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+import zarr
+from processes import small_disk
+
+from hvdtma.core.errors import UserError
+from hvdtma.core.train_config import parse_config
+from hvdtma.evaluation import embed as module
+from hvdtma.evaluation import write as writing
+from hvdtma.evaluation.embed import ScoringBudget, embed
+from hvdtma.evaluation.rows import gather
+from hvdtma.evaluation.sampled import _choose as choose
+from hvdtma.evaluation.sampled import embed_sampled
+from hvdtma.evaluation.write import write_embeddings
+from hvdtma.graph import neighbour_means
+from hvdtma.graph.sort import row_file
+from hvdtma.graph.sort.row_file import RowFile
+from hvdtma.graph.stream import row_ranges
+from hvdtma.sampling.neighbourhood import sample_neighbourhood
+from hvdtma.sampling.shard import load_shard
+from hvdtma.storage.node_ids import NodeIds
+from hvdtma.tasks import make_model, make_task
+
+
+def model_for(store, encoder: str, first_hop: bool):
+    config = parse_config(
+        {
+            "store": str(store.path),
+            "run": "r",
+            "rounds": 1,
+            "first_hop": first_hop,
+            "model": {"encoder": encoder, "hidden": 8, "dropout": 0.5, "norm": "batch"},
+        }
+    )
+    return make_model(config, store, make_task(config, store))
+
+
+def close(left: np.ndarray, right: np.ndarray) -> bool:
+    """Equal up to float32 rounding at the scale of the values."""
+    return bool(np.abs(left - right).max() <= 1e-5 * np.abs(right).max())
+
+
+CASES = [
+    ("sage", True),
+    ("sage", False),
+    ("gcn", True),
+    ("gcn", False),
+    ("gat", False),
+    ("mlp", False),
+]
+
+
+@pytest.mark.parametrize(("encoder", "first_hop"), CASES)
+def test_layer_by_layer_is_the_whole_neighbourhood_at_once(community_store, encoder, first_hop):
+    model = model_for(community_store, encoder, first_hop).encoder.eval()
+    shard = load_shard(community_store, np.arange(community_store.num_blocks), first_hop=first_hop)
+    hops = [-1] * model.num_blocks
+    around = sample_neighbourhood(shard, torch.arange(shard.num_nodes), hops, random_seed=0)
+    with torch.no_grad():
+        expected = model(around.blocks, around.x, around.hop)
+    assert close(embed(model, community_store), expected.numpy())
+
+
+@pytest.mark.parametrize(("encoder", "first_hop"), CASES)
+def test_working_in_small_pieces_and_in_scratch_files_changes_nothing(
+    community_store, encoder, first_hop, monkeypatch, tmp_path
+):
+    model = model_for(community_store, encoder, first_hop).encoder
+    whole = embed(model, community_store)
+    monkeypatch.setattr(module, "EDGES_AT_ONCE", 50)
+    monkeypatch.setattr(module, "ROWS_AT_ONCE", 7)
+    monkeypatch.setattr(row_file, "READ_BYTES", 100)
+    monkeypatch.setattr(neighbour_means, "BAND_BYTES", 500)
+    done = []
+    room = ScoringBudget(9000, tmp_path)
+    pieces = embed(model, community_store, progress=done.append, room=room)
+    assert isinstance(pieces, RowFile)
+    assert close(pieces[:], whole)
+    nodes = np.random.default_rng(0).integers(0, community_store.num_nodes, 100)
+    assert (gather(pieces, nodes) == pieces[:][nodes]).all()
+    assert done == sorted(done)
+    assert done[-1] == 1.0
+    assert model.training
+    assert not any(tmp_path.iterdir())  # a file without a name
+
+
+def test_a_lost_scratch_folder_is_said(community_store, tmp_path):
+    model = model_for(community_store, "sage", True).encoder
+    with pytest.raises(UserError, match=r"scratch_dir .*gone cannot be written to"):
+        embed(model, community_store, room=ScoringBudget(0, tmp_path / "gone"))
+
+
+@pytest.mark.parametrize(("encoder", "first_hop"), CASES)
+def test_a_sample_of_all_neighbours_is_the_full_embedding(community_store, encoder, first_hop):
+    model = model_for(community_store, encoder, first_hop).encoder
+    nodes = np.random.default_rng(1).permutation(community_store.num_nodes)[:50]
+    sampled = embed_sampled(model, community_store, nodes, [-1] * model.num_blocks, seed=0)
+    assert close(sampled, embed(model, community_store)[nodes])
+
+
+def test_sampled_neighbours_are_uniform_without_replacement():
+    """Node 0 has neighbours 1 .. 6; of each sample of 2 both differ, and each comes as often."""
+    indptr, indices = np.array([0, 6]), np.arange(1, 7)
+    rng, counts = np.random.default_rng(0), np.zeros(7)
+    for _ in range(3000):
+        count, chosen = choose(indptr, indices, np.array([0]), 2, rng.random(6))
+        assert count.tolist() == [2]
+        assert len(set(chosen.tolist())) == 2
+        counts[chosen] += 1
+    assert counts[1:].sum() == 6000
+    assert np.abs(counts[1:] - 1000).max() < 150
+
+
+def test_ranges_cover_every_row_once_and_hold_few_edges():
+    indptr = np.cumsum([0, 3, 0, 50, 2, 2, 2, 2, 2, 0])
+    ranges = list(row_ranges(indptr + np.arange(len(indptr)), 10))
+    assert [a for a, _ in ranges] == [0] + [b for _, b in ranges[:-1]]
+    assert ranges[-1][1] == 9
+    for start, stop in ranges:
+        assert stop == start + 1 or indptr[stop] - indptr[start] + stop - start <= 10
+
+
+@pytest.mark.parametrize("name", ["emb.parquet", "emb.zarr"])
+@pytest.mark.parametrize("which", ["community", "typed"])
+@pytest.mark.parametrize("rows_at_once", [7, writing.ROWS_AT_ONCE])
+def test_embeddings_are_keyed_by_the_users_own_ids(
+    request, tmp_path, name, which, rows_at_once, monkeypatch
+):
+    monkeypatch.setattr(writing, "ROWS_AT_ONCE", rows_at_once)
+    store = request.getfixturevalue(f"{which}_store")
+    raw = request.getfixturevalue(f"{which}_raw")
+    encoder = model_for(store, "sage", True).encoder
+    out = tmp_path / name
+    assert write_embeddings(encoder, store, out) == (store.num_nodes, 8)
+    if name.endswith("parquet"):
+        table = pq.read_table(out)
+        ids = table["id"].to_pylist()
+        vectors = np.array(table["embedding"].to_pylist(), dtype=np.float32)
+    else:
+        group = zarr.open_group(out, mode="r")
+        parts = {key: group["node_id"][key][...] for key in group["node_id"].array_keys()}
+        ids = NodeIds.from_arrays(parts).to_list()
+        vectors = group["embedding"][...]
+    assert sorted(ids) == sorted(raw.node_id.to_list())
+    expected = dict(zip(store.node_ids().to_list(), embed(encoder, store), strict=True))
+    assert all(np.array_equal(expected[id_], row) for id_, row in zip(ids, vectors, strict=True))
+
+
+@pytest.mark.parametrize("name", ["emb.parquet", "emb.zarr"])
+def test_a_full_disk_is_named_and_left_as_it_was(community_store, tmp_path, name):
+    encoder = model_for(community_store, "sage", True).encoder
+    with small_disk(tmp_path / "disk", "16k") as disk:
+        with pytest.raises(UserError, match=rf"disk of {disk} is full.*nothing is left behind"):
+            write_embeddings(encoder, community_store, disk / name)
+        assert list(disk.iterdir()) == []
+
+
+def test_an_existing_or_misnamed_output_is_refused(community_store, tmp_path):
+    encoder = model_for(community_store, "sage", True).encoder
+    (tmp_path / "emb.parquet").write_text("mine")
+    with pytest.raises(UserError, match="exists"):
+        write_embeddings(encoder, community_store, tmp_path / "emb.parquet")
+    with pytest.raises(UserError, match=r"valid: \.parquet, \.zarr"):
+        write_embeddings(encoder, community_store, tmp_path / "emb.csv")
+    assert (tmp_path / "emb.parquet").read_text() == "mine"

@@ -1,0 +1,192 @@
+"""What scoring needs of memory and of a scratch folder is said before it is missed."""
+
+import re
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from small_graphs import store_of
+
+from hvdtma.core.errors import UserError
+from hvdtma.core.train_config import parse_config
+from hvdtma.evaluation.budget import (
+    LEAST_BYTES,
+    TRAINED_BYTES,
+    ScoringBudget,
+    embedding_needs,
+    scoring_needs,
+    scratch_bytes,
+)
+from hvdtma.evaluation.embed import embed
+from hvdtma.evaluation.sampled import TooWide, embed_sampled, neighbourhood_bytes
+from hvdtma.evaluation.score import Scorer
+from hvdtma.evaluation.scratch import check_scratch
+from hvdtma.graph.csc import build_csc
+from hvdtma.graph.raw import Pairs
+from hvdtma.sampling.footprint import PROCESS_BYTES
+from hvdtma.tasks import make_model, make_task
+
+LEAVES = 60_000
+TIGHT_GB = (PROCESS_BYTES + TRAINED_BYTES + LEAST_BYTES) / 2**30 + 0.02  # nothing to spare
+
+
+def config_of(store, **changes):
+    values = {"store": str(store.path), "run": "unused", "rounds": 1, "model": {"hidden": 8}}
+    return parse_config(values | changes)
+
+
+def model_of(config, store):
+    return make_model(config, store, make_task(config, store))
+
+
+def open_files(folder):
+    """What this process has open in a folder, also without a name."""
+    for link in Path("/proc/self/fd").iterdir():
+        with suppress(FileNotFoundError):  # the listing's own is gone by now
+            if str(link.readlink()).startswith(str(folder)):
+                yield link
+
+
+def least_gb(error) -> float:
+    return float(re.search(r"give memory_gb=(\d+\.\d+) or more", str(error.value))[1])
+
+
+@pytest.mark.parametrize("needs", [scoring_needs, embedding_needs])
+@pytest.mark.parametrize("encoder", ["sage", "gat", "mlp"])
+def test_a_limit_that_is_too_small_names_one_that_does(community_store, encoder, needs):
+    model = {"encoder": encoder, "hidden": 256}
+    config = config_of(community_store, memory_gb=0.1, first_hop=False, model=model)
+    needed = needs(config, community_store)
+    with pytest.raises(UserError, match=f"0.1, too little for {needed.what}") as error:
+        ScoringBudget.of(config, needed)
+    least = least_gb(error)
+    ScoringBudget.of(config.model_copy(update={"memory_gb": least}), needed)
+    with pytest.raises(UserError, match="too little"):
+        ScoringBudget.of(config.model_copy(update={"memory_gb": least - 0.01}), needed)
+
+
+def test_layers_are_held_in_memory_only_if_there_is_enough_left_to_work_in(community_store):
+    config = config_of(community_store, memory_gb=4)
+    needs = embedding_needs(config, community_store)
+    model = model_of(config, community_store).encoder
+    layers = 2 * 4 * community_store.num_nodes * model.out_dim
+    tight = ScoringBudget(2 * layers, least_bytes=layers + 1)
+    assert isinstance(
+        embed(model, community_store, room=ScoringBudget.of(config, needs)), np.ndarray
+    )
+    assert not isinstance(embed(model, community_store, room=tight), np.ndarray)
+
+
+@pytest.mark.parametrize("layers", [1, 2, 3])
+@pytest.mark.parametrize(("encoder", "first_hop"), [("sage", True), ("gcn", False), ("mlp", False)])
+def test_what_embedding_writes_to_scratch_is_foreseen(
+    community_store, tmp_path, encoder, first_hop, layers
+):
+    model = {"encoder": encoder, "hidden": 32, "layers": layers}
+    config = config_of(community_store, first_hop=first_hop, model=model)
+    room = ScoringBudget(0, tmp_path)
+    written = []
+
+    def look(_):
+        written.append(sum(file.stat().st_size for file in open_files(tmp_path)))
+
+    embed(model_of(config, community_store).encoder, community_store, room=room, progress=look)
+    foreseen = scratch_bytes(config, community_store, room)
+    assert 0.5 * foreseen <= max(written) <= foreseen
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("gone", "gone does not exist; make it, or set scratch_dir to"),
+        ("file", "file is not a folder; set scratch_dir to"),
+        ("/proc", r"/proc cannot be written to \(.*\); set scratch_dir to"),
+    ],
+)
+def test_a_scratch_folder_that_cannot_be_used_is_refused(tmp_path, name, words):
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match=f"scratch_dir .*{words}"):
+        check_scratch(tmp_path / name, 0)
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_a_disk_with_too_little_room_for_layers_is_refused(tmp_path, given):
+    with pytest.raises(
+        UserError, match=r"needs up to .* GB of disk .* set scratch_dir to a larger"
+    ):
+        check_scratch(tmp_path if given else None, 1 << 60)
+    check_scratch(tmp_path if given else None, 1)
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.fixture(scope="module")
+def stars(tmp_path_factory):
+    """Four hubs (0 to 3) of 15,000 leaves each. A test link touches one hub, a valid link all."""
+    leaves = np.arange(4, LEAVES)
+    hub = leaves % 4
+    csc = build_csc(np.r_[leaves, hub], np.r_[hub, leaves], LEAVES)
+    links = {
+        "valid": Pairs(np.array([0]), np.array([1]), np.array([[2, 3]])),
+        "test": Pairs(np.arange(4), np.arange(4) + 8, np.arange(16, 24).reshape(4, 2)),
+    }
+    offsets = np.linspace(0, LEAVES, 21).astype(int)
+    return store_of(tmp_path_factory.mktemp("stars") / "x.zarr", csc, offsets, links=links)
+
+
+def config_of_stars(stars, memory_gb=None):
+    model = {"hidden": 256, "layers": 1, "fanouts": [-1]}
+    return config_of(
+        stars, first_hop=False, memory_gb=memory_gb, model=model, evaluate={"sample": 8}
+    )
+
+
+def test_one_link_whose_neighbours_exceed_the_room_is_refused_with_the_memory_it_needs(stars):
+    config = config_of_stars(stars, memory_gb=TIGHT_GB)
+    model = model_of(config, stars)
+    with pytest.raises(UserError, match="single held-out link") as error:
+        Scorer(config, stars)(model, "valid")
+    enough = Scorer(config_of_stars(stars, memory_gb=least_gb(error)), stars)
+    assert enough(model, "valid") == Scorer(config_of_stars(stars), stars)(model, "valid")
+    less = Scorer(config_of_stars(stars, memory_gb=least_gb(error) - 0.01), stars)
+    with pytest.raises(UserError, match="single held-out link"):
+        less(model, "valid")
+
+
+def test_links_whose_neighbours_do_not_fit_together_are_scored_one_after_the_other(stars):
+    limited, free = config_of_stars(stars, memory_gb=TIGHT_GB), config_of_stars(stars)
+    model, room = model_of(free, stars), Scorer(limited, stars).room.num_bytes
+    with pytest.raises(TooWide):
+        embed_sampled(model.encoder, stars, np.arange(4), [-1], seed=0, room_bytes=room)
+    assert Scorer(limited, stars)(model, "test") == Scorer(free, stars)(model, "test")
+
+
+def test_fanouts_that_can_need_more_than_there_is_are_refused_before_training(community_store):
+    model = {"hidden": 20_000, "fanouts": [25, 25]}
+    changes = {"first_hop": False, "model": model, "evaluate": {"sample": 5}}
+    config = config_of(community_store, memory_gb=0.75, **changes)
+    with pytest.raises(UserError, match="single held-out link") as error:
+        Scorer(config, community_store)
+    Scorer(config_of(community_store, memory_gb=least_gb(error), **changes), community_store)
+
+
+@pytest.mark.parametrize("fanouts", [[3, 5], [-1, -1]])
+@pytest.mark.parametrize("first_hop", [True, False])
+def test_a_sample_is_refused_below_what_it_says_it_needs(community_store, fanouts, first_hop):
+    model = {"hidden": 8, "fanouts": fanouts}
+    config = config_of(community_store, first_hop=first_hop, model=model)
+    encoder = model_of(config, community_store).encoder
+    nodes, hops = torch.arange(5).numpy(), fanouts[int(first_hop) :]
+    room, refusals = 1000, 0
+    while True:
+        try:
+            found = embed_sampled(encoder, community_store, nodes, hops, seed=0, room_bytes=room)
+            break
+        except TooWide as error:
+            assert error.needed_bytes > room
+            room, refusals = error.needed_bytes, refusals + 1
+    assert 1 <= refusals <= len(hops)
+    assert (found == embed_sampled(encoder, community_store, nodes, hops, seed=0)).all()
+    if fanouts[0] > 0:
+        assert room <= neighbourhood_bytes(config, community_store, 5)

@@ -1,0 +1,227 @@
+"""Who is left when a trainer is lost goes on alike, whatever each of them was in the middle of."""
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from hvdtma.aggregate.state import GlobalState
+from hvdtma.comm import InProcessGroup
+from hvdtma.comm.communicator import TrainerLost
+from hvdtma.core.errors import UserError
+from hvdtma.core.train_config import parse_config
+from hvdtma.partitioning.assignment import assign_blocks
+from hvdtma.runs.folder import StartMode
+from hvdtma.training import membership, start
+from hvdtma.training.loop import Callback, announce_assignment, train_rounds
+from hvdtma.training.membership import regroup
+from hvdtma.training.set_up import make_averaging, new_trainer
+from hvdtma.training.trainer import NextShard, Trainer, trainer_weight
+
+SEATS = 3  # of which one is lost
+ROUNDS, REDEAL = 5, 2
+COLLECTIVES = ("sum", "gather", "all_gather", "broadcast")
+# What each of the two who are left is in when the third is lost: a collective, the how manieth of
+# its kind, and whether it ended for the others. Assignments are told by gather 1, 3, ... and taken by
+# gather 2, 4, ...; all start by all_gather 1, and tell of round n by all_gather n + 1.
+LOSSES = {
+    "the last aggregation, and the assignment after it": (("gather", 2, False), ("sum", 2, True)),
+    "the same, the other way round": (("sum", 2, True), ("gather", 2, False)),
+    "an assignment": (("gather", 2, False), ("gather", 2, False)),
+    "what each was assigned": (("all_gather", 4, False), ("gather", 3, True)),
+    "what each was assigned at first": (("broadcast", 1, False), ("gather", 1, True)),
+    "the start": (("all_gather", 2, False), ("all_gather", 1, True)),
+    "the start, of both": (("all_gather", 1, False), ("all_gather", 1, False)),
+    "an aggregation": (("all_gather", 2, False), ("all_gather", 2, False)),
+}
+
+
+class Failing:
+    """A trainer's communicator of which one collective fails, as if another trainer were lost."""
+
+    elastic = True
+
+    def __init__(self, comm, loss):
+        self._comm, self._loss = comm, loss
+        self._calls = Counter()
+
+    def __getattr__(self, name):
+        return self._collective(name) if name in COLLECTIVES else getattr(self._comm, name)
+
+    def _collective(self, name):
+        def call(*arguments):
+            self._calls[name] += 1
+            fails = self._loss[:2] == (name, self._calls[name])
+            if fails and not self._loss[2]:
+                raise TrainerLost("a trainer was lost")
+            value = getattr(self._comm, name)(*arguments)
+            if fails:
+                raise TrainerLost("a trainer was lost")
+            return value
+
+        return call
+
+
+class Notebook(Callback):
+    """Keeps what was assigned when."""
+
+    def __init__(self):
+        self.assignments = {}
+
+    def on_assignment(self, averaging, number, hands):
+        self.assignments[number] = averaging.rounds_done
+
+
+def config_of(store, on_loss):
+    return parse_config(
+        {
+            "store": str(store.path),
+            "run": "unused",
+            "interval_steps": 2,
+            "rounds": ROUNDS,
+            "reassign_rounds": REDEAL,
+            "elastic": True,
+            "on_loss": on_loss,
+            "model": {"hidden": 8},
+            "task": {"batch_size": 16},
+        }
+    )
+
+
+def trained(store, on_loss, losses):
+    """The trainers left, with their averaging and what they noted."""
+    config = config_of(store, on_loss)
+
+    def train(comm):
+        comm = Failing(comm, losses[comm.rank])
+        trainer = new_trainer(config, store, comm, torch.device("cpu"))
+        trainer.num_shards = SEATS
+        trainer.take_assignment(0)
+        averaging, notes, lost = make_averaging(trainer, comm), Notebook(), False
+        while True:
+            try:
+                if lost:
+                    regroup(trainer, averaging, Path("unused"), lost=True, before=SEATS)
+                else:
+                    announce_assignment(trainer, averaging, notes)
+                train_rounds(trainer, averaging, notes)
+                return trainer, averaging, notes
+            except TrainerLost:
+                lost = True
+
+    return InProcessGroup(len(losses)).run(train)
+
+
+@pytest.mark.parametrize("on_loss", ["continue", "reassign"])
+@pytest.mark.parametrize("losses", LOSSES.values(), ids=LOSSES)
+def test_who_is_left_has_the_same_deal_parameters_and_rounds(community_store, on_loss, losses):
+    left = trained(community_store, on_loss, losses)
+    (first, theta), (second, other) = [(trainer, a.theta_P) for trainer, a, _ in left]
+    num_shards = SEATS if on_loss == "continue" else len(left)
+    assert (first.num_shards, first.assignment, first.assigned_at) == (
+        second.num_shards,
+        second.assignment,
+        second.assigned_at,
+    )
+    assert first.num_shards == num_shards
+    assert torch.equal(theta, other)
+    hands = assign_blocks(community_store, num_shards, seed=0, number=first.assignment)
+    for trainer, averaging, _ in left:
+        assert averaging.rounds_done == ROUNDS
+        assert np.array_equal(trainer.blocks, hands[trainer.shard_index])
+        assert averaging.weight == trainer_weight(trainer)
+    assert first.shard_index != second.shard_index
+
+
+@pytest.mark.parametrize("losses", LOSSES.values(), ids=LOSSES)
+def test_what_is_trained_on_was_told(community_store, losses):
+    for trainer, _, notes in trained(community_store, "continue", losses):
+        assert notes.assignments[trainer.assignment] == trainer.assigned_at
+        assert {REDEAL, 2 * REDEAL} <= set(notes.assignments.values())
+
+
+def test_blocks_that_one_could_not_read_when_another_was_lost_are_read_again(
+    community_store, monkeypatch
+):
+    failed, original = [], Trainer.take_assignment
+
+    def take(self, number, **place):
+        if number == 1 and self.shard_index == 1:
+            self.assignment = number
+            failed.append(self)
+            raise UserError("no such file, for a moment")
+        original(self, number, **place)
+
+    monkeypatch.setattr(Trainer, "take_assignment", take)
+    left = trained(community_store, "continue", LOSSES["an assignment"])
+    assert len(failed) == 1
+    hands = assign_blocks(community_store, SEATS, seed=0, number=left[0][0].assignment)
+    for trainer, _, _ in left:
+        assert np.array_equal(trainer.blocks, hands[trainer.shard_index])
+
+
+@pytest.mark.parametrize("on_loss", ["continue", "reassign"])
+def test_a_move_that_one_was_not_told_of_is_everyones(community_store, on_loss):
+    """A trainer may be lost while they regroup for another, or for one who does not come."""
+    config = config_of(community_store, on_loss)
+
+    def train(comm):
+        trainer = new_trainer(config, community_store, comm, torch.device("cpu"))
+        trainer.take_assignment(0)
+        averaging = make_averaging(trainer, comm)
+        if comm.rank == 1:
+            trainer.next_shard = NextShard(1, 3, 0)
+        regroup(trainer, averaging, Path("unused"), lost=True, before=SEATS)
+        move = trainer.next_shard
+        train_rounds(trainer, averaging, Callback())
+        return move, trainer.assignment
+
+    assert InProcessGroup(2).run(train) == [(NextShard(rank, 2, 1), 3) for rank in range(2)]
+
+
+def test_before_all_have_started_one_stands_where_it_began(community_store):
+    def standing(comm):
+        trainer = new_trainer(
+            config_of(community_store, "continue"), community_store, comm, torch.device("cpu")
+        )
+        averaging = make_averaging(trainer, comm)
+        found = GlobalState.of(averaging)
+        assert torch.equal(found.theta_P, averaging.flat.read())
+        return found.started, found.rounds_done, found.elapsed_s
+
+    assert InProcessGroup(1).run(standing) == [(False, 0, 0.0)]
+
+
+def test_one_who_joins_is_told_who_shares_its_cores_and_each_loss_is_counted(
+    community_store, monkeypatch
+):
+    """Who trained before counts along; two of them were lost, one while they regrouped."""
+    counted = []
+    monkeypatch.setattr(
+        membership, "count_sharers", lambda comm: comm.all_gather_object("an old hand")
+    )
+    monkeypatch.setattr(
+        start, "count_sharers", lambda comm: len(comm.all_gather_object("a newcomer"))
+    )
+
+    def set_up(config, comm, sharers):
+        counted.append(sharers)
+        return new_trainer(config, community_store, comm, torch.device("cpu"))
+
+    monkeypatch.setattr(start, "set_up", set_up)
+
+    def train(comm):
+        config = config_of(community_store, "continue")
+        if comm.rank == 2:
+            return start.start_run(config, comm, StartMode.AUTO).together
+        trainer = new_trainer(config, community_store, comm, torch.device("cpu"))
+        trainer.num_shards = 4
+        trainer.take_assignment(0)
+        averaging = make_averaging(trainer, comm)
+        change = regroup(trainer, averaging, Path("unused"), lost=True, before=4)
+        return change.trainers, change.lost, change.joined
+
+    assert InProcessGroup(3).run(train) == [(3, 2, 1), (3, 2, 1), False]
+    assert counted == [3]
