@@ -21,7 +21,7 @@ from hvdtma.partitioning.statistics import assignment_statistics
 from hvdtma.partitioning.streaming import IMBALANCE, streaming_groups
 
 ENOUGH = MemoryBudget.limit(2)
-# not by import: `hvdtma.partition` is also a function
+# not by import: the attribute of the package is a function of the same name
 streaming_module = sys.modules["hvdtma.partitioning.streaming"]
 groups_module = sys.modules["hvdtma.partitioning.groups"]
 

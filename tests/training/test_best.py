@@ -142,7 +142,7 @@ def test_a_full_disk_met_where_curves_are_drawn_or_rounds_scored_is_said_in_the_
     store, tmp_path, monkeypatch, name
 ):
     config, reported = config_of(store, tmp_path, evaluate={"mode": "inline"}), []
-    monkeypatch.setattr(f"hvdtma.train.{name}", full)
+    monkeypatch.setattr(f"hvdtma.training.{name}", full)
     with pytest.raises(OSError, match="No space left"):
         train(config, Single(), report=reported.append)
     assert reported == [config.run]
