@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Protocol
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
@@ -23,10 +24,25 @@ from hvdtma.core.config import dump_config
 from hvdtma.core.errors import UserError
 from hvdtma.core.files import replacing, write_json
 from hvdtma.core.train_config import TrainConfig, load_config
-from hvdtma.graph.store import GraphStore
 from hvdtma.runs.folder import Folder, keep_lines
 
 PASSING = ("failed", "interrupted", "skipped")  # events that a run that goes on leaves behind
+
+
+class TrainedGraph(Protocol):
+    """The identity of a graph: what a `GraphStore` says of itself."""
+
+    @property
+    def path(self) -> Path: ...
+    @property
+    def graph(self) -> str:
+        """Digest of the graph and its split."""
+        ...
+
+    @property
+    def label_names(self) -> list[str]: ...
+    @property
+    def edge_type_names(self) -> list[str]: ...
 
 
 class RunFolder(Folder):
@@ -43,7 +59,7 @@ class RunFolder(Folder):
 
     @classmethod
     def create(
-        cls, config: TrainConfig, store: GraphStore, *, overwrite: bool = False
+        cls, config: TrainConfig, store: TrainedGraph, *, overwrite: bool = False
     ) -> RunFolder:
         """Make the folder of a new run on `store`, whole or not at all.
 
@@ -77,7 +93,7 @@ class RunFolder(Folder):
     def config(self) -> TrainConfig:
         return load_config(self.config_file)
 
-    def check_store(self, store: GraphStore) -> bool:
+    def check_store(self, store: TrainedGraph) -> bool:
         """Whether a store holds the very graph and split that the run is trained on.
 
         Raises UserError if its classes or edge types are others: the model's outputs would not
@@ -92,7 +108,7 @@ class RunFolder(Folder):
                 )
         return then["graph"] == now["graph"]
 
-    def check_same(self, store: GraphStore) -> None:
+    def check_same(self, store: TrainedGraph) -> None:
         """Raises UserError if a store does not hold the very graph that the run is trained on."""
         if not self.check_store(store):
             raise UserError(f"{store.path} was built anew since {self.path} was trained on it")
@@ -118,7 +134,7 @@ class RunFolder(Folder):
         return sorted(self.rounds.glob("[0-9]*.safetensors"))
 
 
-def _graph_of(store: GraphStore) -> dict:
+def _graph_of(store: TrainedGraph) -> dict:
     """What a model's outputs mean, and which held-out links it has not seen."""
     return {
         "graph": store.graph,
