@@ -22,14 +22,15 @@ from hvdtma.core.version import __version__
 
 if TYPE_CHECKING:
     from hvdtma.aggregate import TimedAveraging
-    from hvdtma.api.configs import load_config
-    from hvdtma.api.graphs import build, open_store, partition
+    from hvdtma.api.config import load_config
+    from hvdtma.api.partition import partition
     from hvdtma.api.results import embed, evaluate
     from hvdtma.api.run import Run
-    from hvdtma.api.training import train
+    from hvdtma.api.stores import build, open_store
+    from hvdtma.api.train import train
     from hvdtma.core.errors import UserError
     from hvdtma.core.registry import register
-    from hvdtma.training.loop import Callback
+    from hvdtma.training.callback import Callback
 
 __all__ = [
     "Callback",
@@ -48,18 +49,18 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Callback": "hvdtma.training.loop",
+    "Callback": "hvdtma.training.callback",
     "Run": "hvdtma.api.run",
     "TimedAveraging": "hvdtma.aggregate",
     "UserError": "hvdtma.core.errors",
-    "build": "hvdtma.api.graphs",
+    "build": "hvdtma.api.stores",
     "embed": "hvdtma.api.results",
     "evaluate": "hvdtma.api.results",
-    "load_config": "hvdtma.api.configs",
-    "open_store": "hvdtma.api.graphs",
-    "partition": "hvdtma.api.graphs",
+    "load_config": "hvdtma.api.config",
+    "open_store": "hvdtma.api.stores",
+    "partition": "hvdtma.api.partition",
     "register": "hvdtma.core.registry",
-    "train": "hvdtma.api.training",
+    "train": "hvdtma.api.train",
 }
 
 

@@ -25,7 +25,7 @@ from hvdtma.core.version import __version__
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-def njit(**options: bool) -> Callable[[Function], Function]:
+def njit(**options: Any) -> Callable[[Function], Function]:
     """A decorator: compile a function without Python objects, and keep the compiled code.
 
     Args:
@@ -33,7 +33,7 @@ def njit(**options: bool) -> Callable[[Function], Function]:
     """
 
     def decorate(function: Function) -> Function:
-        compiled = numba.njit(**options)(function)
+        compiled: Any = numba.njit(**options)(function)
         files = _files_of(function)
         if files is not None:
             compiled._cache = files  # as Dispatcher.enable_caching does
@@ -70,13 +70,13 @@ def _files_of(function: Callable[..., Any]) -> CodeFiles | None:
     folder = _private_folder()
     if folder is None:
         return None
-    chosen = numba.config.CACHE_DIR
-    numba.config.CACHE_DIR = str(folder)
+    settings: Any = numba.config
+    chosen, settings.CACHE_DIR = settings.CACHE_DIR, str(folder)
     try:
         with suppress(*unusable):
             return CodeFiles(function)
     finally:
-        numba.config.CACHE_DIR = chosen
+        settings.CACHE_DIR = chosen
     return None
 
 

@@ -5,6 +5,7 @@ Unknown keys, wrong types and impossible values raise UserError with the valid c
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args
 
@@ -16,6 +17,8 @@ from yaml import YAMLError
 
 from hvdtma.core.errors import UserError, nearest
 from hvdtma.core.files import replacing
+
+EXAMPLES = Path(__file__).parents[1] / "configs"
 
 PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Seconds = PositiveFloat
@@ -34,24 +37,77 @@ class Component(BaseModel):
 C = TypeVar("C", bound=Component)
 
 
-def load_as(kind: type[C], path: str | Path, overrides: list[str] | None = None) -> C:
-    """A config of any kind; see `load_config`."""
-    path = Path(path)
-    if not path.is_file():
-        raise UserError(f"no config at {path}; examples are in configs/")
-    for override in overrides or []:
-        if "=" not in override:
-            raise UserError(f"'{override}' is no override; write key=value, as in model.hidden=128")
+Given = str | Path | Mapping[str, Any] | Component | None
+Overrides = Sequence[str] | Mapping[str, Any]  # words key=value, or values by key
+
+
+def load_as(
+    kind: type[C],
+    given: Given,
+    overrides: Overrides | None = None,
+) -> C:
+    """A config of any kind.
+
+    Args:
+        given: a YAML file, nested values, a config, or None for the defaults.
+        overrides: words `model.hidden=128`, or values by key; a key may have dots.
+
+    Raises UserError for an unreadable file and for values that are not valid, see `parse_as`.
+    """
+    source = str(given) if isinstance(given, str | Path) else "config"
     try:
-        loaded = OmegaConf.load(path)
-        if OmegaConf.is_list(loaded):
-            raise UserError(f"{path} holds a list; a config is keys and values")
-        merged = OmegaConf.merge(loaded, OmegaConf.from_dotlist(list(overrides or [])))
-        values = OmegaConf.to_container(merged, resolve=True)
+        values = OmegaConf.to_container(
+            OmegaConf.merge(_read(given), override_values(overrides)), resolve=True
+        )
     except (OmegaConfBaseException, YAMLError, ValueError) as error:
-        raise UserError(f"{path} cannot be read: {error}") from error
+        raise UserError(f"{source} cannot be read: {error}") from error
     assert isinstance(values, dict)
-    return parse_as(kind, values, source=str(path))
+    return parse_as(kind, {str(key): value for key, value in values.items()}, source=source)
+
+
+def _read(given: Given) -> Any:
+    if isinstance(given, Component):
+        return OmegaConf.create(given.model_dump(mode="json", exclude_unset=True))
+    if not isinstance(given, str | Path):
+        return OmegaConf.create(dict(given or {}))
+    path = Path(given)
+    if not path.is_file():
+        raise UserError(f"no config at {path}; examples are in {EXAMPLES}")
+    loaded = OmegaConf.load(path)
+    if OmegaConf.is_list(loaded):
+        raise UserError(f"{path} holds a list; a config is keys and values")
+    return loaded
+
+
+def config_and_words(
+    config: str | Path | None, words: Sequence[str] | None
+) -> tuple[Path | None, list[str]]:
+    """A command line's config and overrides; the first word may be either.
+
+    It is an override if it has a `=` and is no file; the value may be a path.
+    """
+    if config is None or ("=" in str(config) and not Path(config).is_file()):
+        return None, [*([] if config is None else [str(config)]), *(words or [])]
+    return Path(config), list(words or [])
+
+
+def override_values(overrides: Overrides | None) -> dict[str, Any]:
+    """Overrides as nested values; `key=value` is read as YAML.
+
+    Raises UserError for a word without `=`.
+    """
+    if isinstance(overrides, Mapping):
+        nested = OmegaConf.create()
+        for key, value in overrides.items():
+            OmegaConf.update(nested, key, value, merge=True, force_add=True)
+    else:
+        for word in overrides or []:
+            if "=" not in word:
+                raise UserError(f"'{word}' is no override; write key=value, as in model.hidden=128")
+        nested = OmegaConf.from_dotlist(list(overrides or []))
+    values = OmegaConf.to_container(nested)
+    assert isinstance(values, dict)
+    return {str(key): value for key, value in values.items()}
 
 
 def parse_options(words: list[str]) -> dict[str, Any]:
