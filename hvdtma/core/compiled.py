@@ -43,7 +43,7 @@ def njit(**options: Any) -> Callable[[Function], Function]:
 
 
 class CodeFiles(FunctionCache):
-    """Compiled code of one function in files; files that cannot be used are passed over."""
+    """Compiled code of one function in files; damaged files are replaced."""
 
     def __init__(self, function: Callable[..., Any]):
         super().__init__(function)
@@ -55,6 +55,8 @@ class CodeFiles(FunctionCache):
         try:
             return super().load_overload(sig, target_context)
         except Exception:  # noqa: BLE001 - a damaged pickle may raise anything
+            with suppress(OSError):
+                self.flush()  # an index that cannot be read could not be added to either
             return None
 
     def save_overload(self, sig: Any, data: Any) -> None:

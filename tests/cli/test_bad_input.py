@@ -60,7 +60,7 @@ def test_an_unknown_key_lists_the_valid_ones_and_suggests_the_nearest(hvdtma, co
         ("optimizer.lr=.nan", "finite number"),
         ("seed=99999999999999", "less than or equal to 4294967295"),
         ("model.fanouts=[3]", "1 entries for 2 layers"),
-        ("task.decoder=transe", "'mlp', 'dot' or 'distmult'"),
+        ("task.decoder=transe", "valid: mlp, dot, distmult"),
         ("evaluate.metric=mmr", "did you mean 'mrr'?"),
         ("model.encoder=gat", "first_hop=false"),
         ("rounds", "write key=value"),
