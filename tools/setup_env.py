@@ -160,7 +160,7 @@ def install(wanted: Stamp, asked: argparse.Namespace, *, other_torch: bool) -> N
     if not has_cmake():
         pip_install("install CMake", "cmake", "cmake")
     build_horovod.ensure_horovod(PYTHON, LOGS, asked.mpi, asked.jobs)
-    project = str(ROOT) + (f"[{','.join(wanted.extras)}]" if wanted.extras else "")
+    project = f"{ROOT}[{','.join(['horovod', *wanted.extras])}]"  # the extra names what was built
     # compat: a plain path entry, so that packages added later are found without a new install.
     editable = ["--no-build-isolation", "--config-settings", "editable_mode=compat", "-e", project]
     pip_install("install hvdtma and what it needs", "project", *editable)
