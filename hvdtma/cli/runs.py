@@ -40,11 +40,10 @@ def train(
     or_resume: OrResume = False,
     overwrite: Overwrite = False,
 ) -> None:
-    """Train one run.
+    """Train: alone, under a launcher, or as several trainers in one process.
 
-    Alone, this process is the only trainer. Under horovodrun, torchrun or srun each process is a
-    trainer. `store=` and `run=` must be given, here or in the config, and an end: `rounds=`,
-    `time_limit_s=` or `evaluate.patience=`.
+    Under horovodrun, torchrun or srun each process is a trainer. The config or the command line
+    must set `store` and `run`, and an end: `rounds`, `time_limit_s` or `evaluate.patience`.
     """
     with Interrupt() as interrupt:  # before the imports, which take seconds
         from hvdtma.training.launch import train_here
