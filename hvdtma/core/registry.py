@@ -12,9 +12,8 @@ A config may also name an import path directly: `model: {encoder: "my_pkg.models
 from __future__ import annotations
 
 import importlib
-import inspect
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -83,6 +82,8 @@ def resolve(kind: str, name: str) -> Any:
         target = _import(kind, target)
     if not callable(target):
         raise UserError(f"the {kind} '{name}' is {target!r}, which cannot be called")
+    if kind in _CONTRACTS:
+        _import(kind, _CONTRACTS[kind])(name, target)
     return target
 
 
@@ -116,54 +117,6 @@ def built_in(kind: str) -> list[str]:
     return list(_BUILT_IN.get(kind, {}))
 
 
-def call_with_options(
-    kind: str,
-    name: str,
-    options: Mapping[str, Any],
-    *arguments: Any,
-    defaults: Mapping[str, Any] | None = None,
-) -> Any:
-    """Call the named object with options.
-
-    Args:
-        options: the user's keyword arguments.
-        arguments: positional ones, from the caller.
-        defaults: keyword arguments that are passed on only if the object takes them.
-
-    Raises UserError for an option that the object does not take (valid ones are listed), and for
-    one that lacks.
-    """
-    target = resolve(kind, name)
-    try:
-        parameters = inspect.signature(target).parameters
-    except (TypeError, ValueError):
-        parameters = {}
-    takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
-    positional = [
-        p for p in parameters.values() if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
-    ]
-    taken_first = {p.name for p in positional[: len(arguments)]}
-    valid = [
-        p.name
-        for p in parameters.values()
-        if p.name not in taken_first and p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
-    ]
-    for option in options:
-        if option not in valid and not (takes_any and option not in taken_first):
-            raise UserError(
-                f"the {kind} '{name}' takes no option '{option}'; {nearest(option, valid) if valid else 'it has none'}"
-            )
-    passed = {key: value for key, value in (defaults or {}).items() if key in valid} | dict(options)
-    missing = [
-        p.name
-        for p in parameters.values()
-        if p.name in valid and p.default is p.empty and p.name not in passed
-    ]
-    if missing:
-        raise UserError(f"the {kind} '{name}' needs the option '{missing[0]}'")
-    return target(*arguments, **passed)
-
-
 def _check_kind(kind: str) -> None:
     if kind not in KINDS:
         raise UserError(f"unknown kind '{kind}'; {nearest(kind, list(KINDS))}")
@@ -177,7 +130,7 @@ def _import(kind: str, path: str) -> Any:
         sys.path.append(here)  # as `python -m` does; console scripts do not
     try:
         found: Any = importlib.import_module(module_name)
-    except Exception as error:  # noqa: BLE001 - a module may fail with anything
+    except Exception as error:  # a module may fail with anything
         raise UserError(
             f"the {kind} '{path}' cannot be imported: {type(error).__name__}: {error}. Modules are "
             f"looked for in PYTHONPATH and in the working directory {here}"
@@ -189,6 +142,15 @@ def _import(kind: str, path: str) -> Any:
         found = getattr(found, part)
     return found
 
+
+# Functions (name, target) that raise UserError where a target does not keep its kind's contract.
+_CONTRACTS = {
+    "encoder": "hvdtma.models.encoder:check_encoder",
+    "task": "hvdtma.tasks.task:check_task",
+    "sampler": "hvdtma.sampling.sampler:check_sampler",
+    "partition": "hvdtma.partitioning.method:check_method",
+    "aggregator": "hvdtma.aggregate.aggregator:check_aggregator",
+}
 
 _BUILT_IN: dict[str, dict[str, str]] = {
     "encoder": {
