@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from hvdtma.core.errors import UserError, nearest
-from hvdtma.core.registry import resolve
+from hvdtma.core.registry import LABELS, resolve
 
 
 def call_with_options(
@@ -38,10 +38,10 @@ def call_with_options(
     for option in options:
         if option in filled or (option not in valid and not takes_any):
             known = nearest(option, valid) if valid else "it takes none"
-            raise UserError(f"the {kind} '{name}' takes no option '{option}'; {known}")
+            raise UserError(f"the {LABELS[kind]} '{name}' takes no option '{option}'; {known}")
     passed = {key: value for key, value in (defaults or {}).items() if key in valid}
     passed |= options
     for p in named:
         if p.name in valid and p.default is p.empty and p.name not in passed:
-            raise UserError(f"the {kind} '{name}' needs the option '{p.name}'")
+            raise UserError(f"the {LABELS[kind]} '{name}' needs the option '{p.name}'")
     return target(*arguments, **passed)

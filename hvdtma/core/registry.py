@@ -19,7 +19,16 @@ from typing import Any, TypeVar
 
 from hvdtma.core.errors import UserError, nearest
 
-KINDS = ("encoder", "decoder", "task", "sampler", "partition", "aggregator", "source")
+LABELS = {
+    "encoder": "encoder",
+    "decoder": "decoder",
+    "task": "task",
+    "sampler": "sampler",
+    "partition": "partition method",
+    "aggregator": "aggregator",
+    "source": "data source",
+}
+KINDS = tuple(LABELS)
 Target = TypeVar("Target", bound=Callable[..., Any])
 
 _targets: dict[str, dict[str, Any]] = {kind: {} for kind in KINDS}
@@ -50,7 +59,7 @@ def register(kind: str, name: str, target: Any = None) -> Any:
     known = _targets[kind].get(name)
     if known is not None and import_path(known) != import_path(target):
         raise UserError(
-            f"the {kind} '{name}' is registered twice: as {import_path(known)} and as "
+            f"the {LABELS[kind]} '{name}' is registered twice: as {import_path(known)} and as "
             f"{import_path(target)}; register one of them under another name"
         )
     _targets[kind][name] = target
@@ -74,14 +83,14 @@ def resolve(kind: str, name: str) -> Any:
     if target is None:
         if ":" not in name:
             raise UserError(
-                f"unknown {kind} '{name}'; {nearest(name, names(kind))}, or an import path "
+                f"unknown {LABELS[kind]} '{name}'; {nearest(name, names(kind))}, or an import path "
                 "package.module:Name"
             )
         target = name
     if isinstance(target, str):
         target = _import(kind, target)
     if not callable(target):
-        raise UserError(f"the {kind} '{name}' is {target!r}, which cannot be called")
+        raise UserError(f"the {LABELS[kind]} '{name}' is {target!r}, which cannot be called")
     if kind in _CONTRACTS:
         _import(kind, _CONTRACTS[kind])(name, target)
     return target
@@ -104,11 +113,13 @@ def portable_name(kind: str, name: str) -> str:
     path = import_path(target)
     if target.__module__ == "__main__" or "<locals>" in path:
         raise UserError(
-            f"the {kind} '{name}' is {path}: other processes (the evaluator, other trainers) "
-            "cannot import it; move it to a module of its own"
+            f"the {LABELS[kind]} '{name}' is {path}: other processes (the evaluator, other "
+            "trainers) cannot import it; move it to a module of its own"
         )
     if _import(kind, path) is not target:
-        raise UserError(f"the {kind} '{name}' is not what {path} imports; give it a module name")
+        raise UserError(
+            f"the {LABELS[kind]} '{name}' is not what {path} imports; give it a module name"
+        )
     return path
 
 
@@ -132,8 +143,8 @@ def _import(kind: str, path: str) -> Any:
         found: Any = importlib.import_module(module_name)
     except Exception as error:  # a module may fail with anything
         raise UserError(
-            f"the {kind} '{path}' cannot be imported: {type(error).__name__}: {error}. Modules are "
-            f"looked for in PYTHONPATH and in the working directory {here}"
+            f"the {LABELS[kind]} '{path}' cannot be imported: {type(error).__name__}: {error}. "
+            f"Modules are looked for in PYTHONPATH and in the working directory {here}"
         ) from error
     for part in attribute.split("."):
         if not hasattr(found, part):
