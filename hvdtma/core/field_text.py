@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -24,6 +24,18 @@ NAMES: dict[Any, tuple[str, str]] = {  # of one value, and of several
 def valid_values(info: FieldInfo) -> str:
     """The valid values of a field: `a whole number, at least 1, or null`."""
     return _words(info.annotation, info.metadata)
+
+
+def field_at(kind: type[BaseModel], path: Sequence[str]) -> FieldInfo | None:
+    """The field that a path of keys leads to, or the last one on it, as for an entry of a list."""
+    component: type[BaseModel] | None = kind
+    info = None
+    for key in path:
+        if component is None:
+            break
+        info = component.model_fields.get(key)
+        component = component_of(info.annotation) if info else None
+    return info
 
 
 def component_of(annotation: Any) -> type[BaseModel] | None:

@@ -8,6 +8,7 @@ from statistics import fmean, median
 from typing import TypeGuard
 
 SHOWN_TRAINERS = 8  # for more trainers, a range is shown
+SHOWN_RANGES = 10  # of rounds that were not scored
 
 
 def line(event: dict) -> str:
@@ -24,7 +25,7 @@ def line(event: dict) -> str:
         case {"kind": "members"}:
             return members(event)
         case {"kind": "skipped", "rounds": [_, *_]}:
-            return f"not scored: rounds {', '.join(map(str, event['rounds']))}"
+            return skipped(event)
     return ""
 
 
@@ -56,6 +57,20 @@ def members(event: dict) -> str:
     changed = [f"{event[what]} {what}" for what in ("lost", "joined") if event[what]]
     now = f"{event['trainers']} trainer{'s' if event['trainers'] != 1 else ''} now"
     return f"{', '.join(changed) or 'none lost'}: {now}; regrouped in {event['took_s']:.1f} s"
+
+
+def skipped(event: dict) -> str:
+    """Write which rounds were never scored, the first ones as ranges."""
+    numbers = event["rounds"]
+    ranges: list[list[int]] = []
+    for number in numbers:
+        if ranges and number == ranges[-1][-1] + 1:
+            ranges[-1][1:] = [number]
+        else:
+            ranges.append([number])
+    more = ", ..." if len(ranges) > SHOWN_RANGES else ""
+    shown = ", ".join("-".join(map(str, ends)) for ends in ranges[:SHOWN_RANGES])
+    return f"not scored: {len(numbers)} round{'s' if len(numbers) != 1 else ''} ({shown}{more})"
 
 
 def rounds(events: Sequence[dict]) -> str:

@@ -215,8 +215,8 @@ class Recorder(Callback):
 
 
 def scoring_text(number: int, part: str, *, left: int) -> str:
-    """The score that is being made at the end of a run, and how many are left after it."""
-    return f"scoring round {number} on {part}; " + (f"{left} more to do" if left else "the last")
+    """Which score is computed at the end of a run, and how many follow it."""
+    return f"scoring round {number} on {part} ({f'{left} more to score' if left else 'the last'})"
 
 
 def start_event(trainer: Trainer, trainers: int) -> dict:

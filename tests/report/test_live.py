@@ -142,8 +142,8 @@ def test_a_log_says_what_is_scored_at_the_end():
     with LogView(Console(file=text, width=120)) as view:
         for event in events(rounds=3):
             view.update(event)
-        view.phase("scoring round 3 on validation; 1 more to do")
-    assert text.getvalue().splitlines()[-1] == "scoring round 3 on validation; 1 more to do"
+        view.phase("scoring round 3 on validation (1 more to score)")
+    assert text.getvalue().splitlines()[-1] == "scoring round 3 on validation (1 more to score)"
 
 
 def test_terminal_shows_where_the_round_stands():
@@ -154,7 +154,7 @@ def test_terminal_shows_where_the_round_stands():
 
 
 def test_terminal_shows_what_is_scored_at_the_end_in_place_of_the_round():
-    said = "scoring round 3 on validation; 1 more to do"
+    said = "scoring round 3 on validation (1 more to score)"
     text = drawn(events(rounds=3), tick=Tick(4, 65.2, 17, 0.4), phase=said, wait_for=said)
     assert f"{said} (0:00:0" in text
     assert "this round" not in text[text.index(said) :]
@@ -180,7 +180,7 @@ def test_lost_losses_and_unknown_events_are_lived_with(lost):
     written[3]["metrics"] = {"mrr": lost}
     text = "\n".join(in_log([*written, {"kind": "skipped", "rounds": [1, 2]}, {"kind": "news"}]))
     assert "loss not a number" in text
-    assert "not scored: rounds 1, 2" in text
+    assert "not scored: 2 rounds (1-2)" in text
 
 
 def test_ticks_cost_next_to_nothing():
