@@ -65,7 +65,7 @@ class LiveView(RunView):
         if tick:
             rows["this round"] = _this_round(tick)
         elif self._phase:
-            rows["now"] = f"{self._phase} ({_clock(time.monotonic() - self._phase_began_s)})"
+            rows["now"] = f"{self._phase}, {_clock(time.monotonic() - self._phase_began_s)}"
         if self.round:
             rows["last round"] = event_text.rounds([self.round])
         if self.valid:

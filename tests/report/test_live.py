@@ -156,7 +156,7 @@ def test_terminal_shows_where_the_round_stands():
 def test_terminal_shows_what_is_scored_at_the_end_in_place_of_the_round():
     said = "scoring round 3 on validation (1 more to score)"
     text = drawn(events(rounds=3), tick=Tick(4, 65.2, 17, 0.4), phase=said, wait_for=said)
-    assert f"{said} (0:00:0" in text
+    assert f"{said}, 0:00:0" in text
     assert "this round" not in text[text.index(said) :]
 
 
