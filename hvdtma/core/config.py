@@ -5,7 +5,7 @@ Unknown keys, wrong types and impossible values raise UserError, which lists the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -27,6 +27,8 @@ from hvdtma.core.errors import UserError, nearest
 from hvdtma.core.field_text import component_of, field_at, is_number, shown, valid_values
 from hvdtma.core.files import replacing
 from hvdtma.core.yaml_text import quoted_override, read_quoted
+
+EXAMPLES = Path(__file__).parents[1] / "configs"
 
 PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Seconds = PositiveFloat
@@ -63,22 +65,80 @@ class Component(BaseModel):
 C = TypeVar("C", bound=Component)
 
 
-def load_as(kind: type[C], path: str | Path, overrides: Sequence[str] | None = None) -> C:
-    """A config of any kind from a YAML file and `key=value` overrides; see `load_config`."""
-    path = Path(path)
-    if not path.is_file():
-        raise UserError(f"no config at {path}; examples are in configs/")
-    changes = _from_words(overrides or [], partial(quoted_override, kind))
+Given = str | Path | Mapping[str, Any] | Component | None
+Overrides = Sequence[str] | Mapping[str, Any]  # words key=value, or values by key
+
+
+def load_as(
+    kind: type[C],
+    given: Given,
+    overrides: Overrides | None = None,
+    *,
+    source: str | None = None,
+) -> C:
+    """A config of any kind.
+
+    Args:
+        given: a YAML file, nested values, a config, or None for the defaults.
+        overrides: words `model.hidden=128`, or values by key; a key may have dots.
+        source: see `parse_as`; None: the file, or else "config".
+
+    Raises UserError for an unreadable file and for values that are not valid, see `parse_as`.
+    """
+    source = source or (str(given) if isinstance(given, str | Path) else "config")
+    changes = override_values(kind, overrides)
     try:
-        merged = OmegaConf.merge(OmegaConf.create(read_quoted(kind, path)), changes)
-        values = OmegaConf.to_container(merged, resolve=True, throw_on_missing=True)
+        values = OmegaConf.to_container(
+            OmegaConf.merge(_read(kind, given), changes), resolve=True, throw_on_missing=True
+        )
     except OmegaConfBaseException as error:
         key = f"the value of '{error.full_key}': " if error.full_key else ""
-        raise UserError(f"{path}: {key}{str(error).splitlines()[0]}") from error
+        raise UserError(f"{source}: {key}{str(error).splitlines()[0]}") from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise UserError(f"{path} cannot be read: {error}") from error
+        raise UserError(f"{source} cannot be read: {error}") from error
     assert isinstance(values, dict)
-    return parse_as(kind, values, source=str(path))
+    return parse_as(kind, {str(key): value for key, value in values.items()}, source=source)
+
+
+def _read(kind: type[Component], given: Given) -> DictConfig:
+    if isinstance(given, Component):
+        return OmegaConf.create(given.model_dump(mode="json", exclude_unset=True))
+    if not isinstance(given, str | Path):
+        return OmegaConf.create(dict(given or {}))
+    path = Path(given)
+    if not path.is_file():
+        raise UserError(f"no config at {path}; examples are in {EXAMPLES}")
+    values = OmegaConf.create(read_quoted(kind, path))
+    assert isinstance(values, DictConfig)  # read_quoted refuses others
+    return values
+
+
+def config_and_words(
+    config: str | Path | None, words: Sequence[str] | None
+) -> tuple[Path | None, list[str]]:
+    """A command line's config and overrides; the first word may be either.
+
+    It is an override if it has a `=` and is no file; the value may be a path.
+    """
+    if config is None or ("=" in str(config) and not Path(config).is_file()):
+        return None, [*([] if config is None else [str(config)]), *(words or [])]
+    return Path(config), list(words or [])
+
+
+def override_values(kind: type[Component], overrides: Overrides | None) -> dict[str, Any]:
+    """Overrides as nested values; `key=value` is read as YAML, except for text.
+
+    Raises UserError for a word without `=`.
+    """
+    if isinstance(overrides, Mapping):
+        nested = OmegaConf.create()
+        for key, value in overrides.items():
+            OmegaConf.update(nested, key, value, merge=True, force_add=True)
+    else:
+        nested = _from_words(overrides or [], partial(quoted_override, kind))
+    values = OmegaConf.to_container(nested)
+    assert isinstance(values, dict)
+    return {str(key): value for key, value in values.items()}
 
 
 def parse_options(words: Sequence[str]) -> dict[str, Any]:
