@@ -107,10 +107,13 @@ class OptimizerConfig(Component):
     """The optimizer of each trainer."""
 
     name: Literal["adam", "adamw", "sgd", "novograd"] = "adam"
+    """PyTorch's Adam, AdamW or SGD, or NovoGrad (arXiv 1905.11286)."""
     lr: PositiveFloat = 1e-3
+    """Learning rate."""
     weight_decay: NotNegative = 0.0
+    """Weight decay, as the optimizer defines it."""
     momentum: Share = 0.0
-    """For `sgd`."""
+    """Momentum, for `sgd`."""
     clip_norm: NotNegative = 1.0
     """Largest norm of the gradient; 0 does not clip."""
 

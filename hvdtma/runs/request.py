@@ -79,7 +79,7 @@ def run_request(
         raise UserError("--overwrite begins a run anew, --resume goes on; leave one of them out")
     if not isinstance(overrides, Mapping) and (config is None or isinstance(config, str | Path)):
         config, overrides = config_and_words(config, overrides)
-    changes = override_values(overrides)
+    changes = override_values(kind, overrides)
     if resume is not None:
         if config is None:
             there = folder(resume)
