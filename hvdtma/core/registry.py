@@ -177,7 +177,7 @@ def _import(kind: str, path: str) -> Any:
         sys.path.append(here)  # as `python -m` does; console scripts do not
     try:
         found: Any = importlib.import_module(module_name)
-    except Exception as error:  # noqa: BLE001 - a module may fail with anything
+    except Exception as error:
         raise UserError(
             f"the {kind} '{path}' cannot be imported: {type(error).__name__}: {error}. Modules are "
             f"looked for in PYTHONPATH and in the working directory {here}"
@@ -214,9 +214,9 @@ _BUILT_IN: dict[str, dict[str, str]] = {
     },
     "aggregator": {"average": "hvdtma.aggregate.average:Average"},
     "source": {
-        "debian": "hvdtma.graph.ingest.sources.debian:load_debian",
-        "synthetic": "hvdtma.graph.ingest.sources.synthetic:load_synthetic",
-        "ogb": "hvdtma.graph.ingest.sources.ogb:load_ogb",
+        "debian": "hvdtma.graph.sources.debian:load_debian",
+        "synthetic": "hvdtma.graph.sources.synthetic:SyntheticGraph",
+        "ogb": "hvdtma.graph.sources.ogb:load_ogb",
     },
 }
 

@@ -16,7 +16,7 @@ from hvdtma.core.threads import num_workers
 from hvdtma.core.train_config import TrainConfig
 from hvdtma.evaluation.sampled import neighbourhood_bytes
 from hvdtma.graph.csc import index_dtype
-from hvdtma.graph.neighbour_means import BAND_BYTES, BANDS, READ_ROWS, least_bytes, waiting_bytes
+from hvdtma.graph.neighbour_means import BAND_BYTES, BANDS, READ_ROWS, group_file_bytes, least_bytes
 from hvdtma.graph.sizes import GraphFacts
 from hvdtma.sampling.footprint import PROCESS_BYTES
 
@@ -152,7 +152,7 @@ def scratch_bytes(config: TrainConfig, store: GraphFacts, room: ScoringBudget) -
         if takes_means(config, number) and not held:
             width, itemsize = input_of(config, store, number)
             left = work - beside_means(num_nodes, width, itemsize, hidden)
-            waiting.append(waiting_bytes(num_nodes, width, itemsize, 4, left))
+            waiting.append(group_file_bytes(num_nodes, width, itemsize, 4, left))
     return layers + max(waiting)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from hvdtma.core.errors import UserError
-from hvdtma.core.memory import give_back
+from hvdtma.core.memory import trim_memory
 from hvdtma.core.train_config import TrainConfig
 from hvdtma.evaluation.budget import (
     MemoryRequirement,
@@ -26,7 +26,7 @@ from hvdtma.evaluation.embed import embed
 from hvdtma.evaluation.metrics import area_under_roc, class_metrics, link_metrics, ranks
 from hvdtma.evaluation.rows import StoredRows, gather
 from hvdtma.evaluation.sampled import TooWide, embed_sampled, neighbourhood_bytes
-from hvdtma.graph.raw import Pairs
+from hvdtma.graph.source import Pairs
 from hvdtma.graph.store import GraphStore
 from hvdtma.tasks import Model
 from hvdtma.tasks.task import sampled_fanouts
@@ -90,7 +90,7 @@ class Scorer:
 
     def _embedded(self, model: Model) -> tuple[Vectors, int | None]:
         """Embeddings by node, and of how many nodes at most at a time (None: of any)."""
-        give_back()  # what was let go of, of a shard or an earlier score
+        trim_memory()  # what was let go of, of a shard or an earlier score
         if self.config.evaluate.sample:
             node_bytes = neighbourhood_bytes(self.config, self.store, 1)
             vectors = partial(

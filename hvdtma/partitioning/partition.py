@@ -6,12 +6,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from hvdtma.core.console import stage
-from hvdtma.core.disk import refuse_full_disk
+from hvdtma.core.disk import check_disk_space
 from hvdtma.core.errors import UserError, check_seed, nearest
 from hvdtma.core.memory import MemoryBudget
-from hvdtma.graph.blocks import sensible_block_size
+from hvdtma.graph.blocks import default_block_size
 from hvdtma.graph.builder import provenance
-from hvdtma.graph.reorder import disk_to_reorder, rank_of, room_to_reorder, write_reordered
+from hvdtma.graph.reorder import rank_of, reorder_disk_bytes, reorder_work_bytes, write_reordered
 from hvdtma.graph.store import GraphStore
 from hvdtma.partitioning.assignment import check_trainers
 from hvdtma.partitioning.groups import CLUSTERERS, groups, least_to_group, share_within
@@ -85,7 +85,7 @@ def partition(
     memory = MemoryBudget.limit(memory_gb)
     _refuse_too_small(store, Path(path), options, memory)
     with StoreWriter(Path(path), overwrite) as writer:
-        order = _order(store, wanted, options, memory, writer.scratch)
+        order = _order(store, wanted, options, memory, writer.scratch_folder())
         if trainers is not None:
             parts = order.part_offsets
             units = order.block_offsets if parts is None else parts
@@ -108,24 +108,24 @@ def _refuse_too_small(
 ) -> None:
     """Raises UserError if memory or disk will not do; before anything is begun."""
     held_bytes = (ORDER_BYTES if store.num_nodes < 2**31 else 2 * ORDER_BYTES) * store.num_nodes
-    needed_bytes = held_bytes + room_to_reorder(store)
+    needed_bytes = held_bytes + reorder_work_bytes(store)
     if options.method != "random":
         needed_bytes = max(needed_bytes, least_to_group(store, options.clusterer, memory))
     what = f"partitioning {store.num_nodes:,} nodes and {store.num_edges:,} edges"
     if options.clusterer == "metis":
         what += " (--clusterer streaming may need less)"
     memory.available(needed_bytes, what)
-    needed = disk_to_reorder(store)
+    needed = reorder_disk_bytes(store)
     if options.method != "random" and options.clusterer != "metis":
         needed = max(needed, disk_to_cluster(store))
-    refuse_full_disk(path, needed, "partitioned", "give a place with more")
+    check_disk_space(path, needed, "partitioned", "give a place with more")
 
 
 def _order(
     store: GraphStore, wanted: int, options: PartitionOptions, memory: MemoryBudget, folder: Path
 ) -> Order:
     row_bytes = store.feature_dim * store.array("feat").dtype.itemsize
-    block_nodes = options.block_nodes or sensible_block_size(store.num_nodes, row_bytes)
+    block_nodes = options.block_nodes or default_block_size(store.num_nodes, row_bytes)
     if options.method == "random":
         with stage("random order"):
             return random_order(store.num_nodes, block_nodes, seed=options.seed)

@@ -24,7 +24,7 @@ from hvdtma.evaluation.sampled import TooWide, embed_sampled, neighbourhood_byte
 from hvdtma.evaluation.score import Scorer
 from hvdtma.evaluation.scratch import check_scratch
 from hvdtma.graph.csc import build_csc
-from hvdtma.graph.raw import Pairs
+from hvdtma.graph.source import Pairs
 from hvdtma.sampling.footprint import PROCESS_BYTES
 from hvdtma.tasks import make_model, make_task
 

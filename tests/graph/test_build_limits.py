@@ -14,9 +14,10 @@ from small_graphs import community_graph, typed_graph
 from hvdtma.core.errors import UserError
 from hvdtma.core.memory import BASE_BYTES, LEAST_BYTES, MemoryBudget
 from hvdtma.graph.builder import BuildOptions, build
+from hvdtma.graph.builder.budget import BuildSizes
 from hvdtma.graph.builder.disk import peak_bytes, store_bytes
-from hvdtma.graph.builder.sizes import BuildSizes
-from hvdtma.graph.ingest.sources import FileSource, load_source
+from hvdtma.graph.ingest import FileSource
+from hvdtma.graph.sources import load_source
 from hvdtma.plan import PlannedGraph
 
 LEAST = re.compile(r"needs (\d+\.\d\d) GiB at least")

@@ -8,14 +8,14 @@ from hypothesis import strategies as st
 
 from hvdtma.core.errors import UserError
 from hvdtma.core.memory import BASE_BYTES, LEAST_BYTES, MemoryBudget
-from hvdtma.graph.ingest.ids import collector as collecting
-from hvdtma.graph.ingest.ids import kernels
-from hvdtma.graph.ingest.ids import table as id_table
-from hvdtma.graph.ingest.ids.bitmap import BitmapTable
-from hvdtma.graph.ingest.ids.collector import IdCollector
-from hvdtma.graph.ingest.ids.estimate import DistinctEstimate
-from hvdtma.graph.ingest.ids.sets import IntegerSet, StringSet
-from hvdtma.graph.ingest.ids.table import HashTable
+from hvdtma.graph.ids import collector as collecting
+from hvdtma.graph.ids import kernels
+from hvdtma.graph.ids import table as id_table
+from hvdtma.graph.ids.bitmap import BitmapTable
+from hvdtma.graph.ids.collector import IdCollector
+from hvdtma.graph.ids.estimate import DistinctEstimate
+from hvdtma.graph.ids.sets import IntegerSet, StringSet
+from hvdtma.graph.ids.table import HashTable
 
 ROOM = MemoryBudget(BASE_BYTES + (1 << 30))
 WIDE = st.integers(-(2**63), 2**63 - 1)
