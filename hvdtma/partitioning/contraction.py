@@ -126,7 +126,7 @@ def contracted(
         keep_repeats=True,
     )
     with progress("scattering edges between clusters", store.num_edges, "edges") as advance:
-        sorter.scatter(_between(store, cluster_N, edges_per_batch(room // 8)), tell=advance)
+        sorter.scatter(_between(store, cluster_N, edges_per_batch(room // 8)), advance=advance)
     folder.mkdir(parents=True, exist_ok=True)
     indptr, num_edges = np.zeros(num_clusters + 1, np.int64), 0
     with (

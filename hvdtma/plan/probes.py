@@ -32,6 +32,7 @@ from hvdtma.graph.sort.batches import EDGES_PER_BATCH, EdgeBatch
 from hvdtma.graph.sort.edge_sorter import EdgeSorter
 from hvdtma.graph.sources import SyntheticGraph
 from hvdtma.graph.store import GraphStore
+from hvdtma.tasks import make_task
 from hvdtma.training.set_up import make_trainer, set_up_device
 
 SORTED_EDGES = EDGES_PER_BATCH
@@ -130,7 +131,7 @@ def _probe_graph(config: TrainConfig, sizes: GraphSizes) -> tuple[SyntheticGraph
     kind = partial(_TypedGraph, edge_types=types) if types else SyntheticGraph
     source = kind(nodes, edges, sizes.feature_dim, communities, directed=not sizes.undirected)
     negatives = max((each for _, each in sizes.held_out.values()), default=100) or 100
-    hold_out = config.task.name
+    hold_out = "nodes" if make_task(config, sizes).needs_labels else "links"
     options = BuildOptions(
         hold_out=hold_out,
         valid=SCORED_LINKS,

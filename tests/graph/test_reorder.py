@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from small_graphs import dense, edges_by_id
 
 from hvdtma.core.errors import UserError
-from hvdtma.core.memory import BASE_BYTES, LEAST_BYTES, MemoryBudget
+from hvdtma.core.memory import BASE_BYTES, LEAST_WORK_BYTES, MemoryBudget
 from hvdtma.graph import reorder
 from hvdtma.graph.csc import CSC
 from hvdtma.graph.reorder import rank_of, write_reordered
@@ -24,7 +24,7 @@ ENOUGH = MemoryBudget.limit(2)
 class Tiny:
     """A limit that leaves so little that everything goes through files."""
 
-    def left(self, held_bytes, what):
+    def available(self, num_bytes, purpose):
         return 40
 
 
@@ -88,7 +88,7 @@ def test_an_edge_that_stands_twice_stays_twice(community_store, tmp_path):
 
 
 def test_too_little_memory_is_refused_with_what_is_enough(community_store, tmp_path):
-    least_gb = (BASE_BYTES + LEAST_BYTES + 5 * 600) / 2**30
+    least_gb = (BASE_BYTES + LEAST_WORK_BYTES + 5 * 600) / 2**30
     order = np.arange(600)
     with pytest.raises(UserError, match=r"renumbering 600 nodes needs 0\.72 GiB"):
         reordered(community_store, order, tmp_path / "x", MemoryBudget.limit(least_gb - 0.01))

@@ -10,7 +10,7 @@ import pytest
 from processes import peak_gib
 
 from hvdtma.core.errors import UserError
-from hvdtma.core.memory import BASE_BYTES, LEAST_BYTES, MemoryBudget
+from hvdtma.core.memory import BASE_BYTES, LEAST_WORK_BYTES, MemoryBudget
 from hvdtma.graph.builder import BuildOptions, build
 from hvdtma.graph.ids import table
 from hvdtma.graph.ingest import FileSource, edge_arrays, feature_rows, file_source
@@ -82,7 +82,7 @@ def both_ways(given: FileSource, folder, monkeypatch):
     whole = build(folder / "whole.zarr", given.load(), OPTIONS)
     with monkeypatch.context() as patch:
         small_pieces(patch)
-        graph = given.open(MemoryBudget(BASE_BYTES + 2 * LEAST_BYTES), folder)
+        graph = given.open(MemoryBudget(BASE_BYTES + 2 * LEAST_WORK_BYTES), folder)
         assert given.features is None or isinstance(graph.feat, FileRows)
         assert sum(1 for _ in graph.edge_batches()) > 10
         patch.setattr(MemoryBudget, "available", lambda *_: 4000)

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 
-from hvdtma.aggregate.state import GlobalState
 from hvdtma.comm import InProcessGroup
 from hvdtma.comm.communicator import TrainerLost
 from hvdtma.core.errors import UserError
@@ -187,7 +186,7 @@ def test_before_all_have_started_one_stands_where_it_began(community_store):
             config_of(community_store, "continue"), community_store, comm, torch.device("cpu")
         )
         averaging = make_averaging(trainer, comm)
-        found = GlobalState.of(averaging)
+        found = averaging.global_state()
         assert torch.equal(found.theta_P, averaging.flat.read())
         return found.started, found.rounds_done, found.elapsed_s
 

@@ -6,7 +6,8 @@ import inspect
 from typing import Any
 
 from hvdtma.core.errors import UserError, nearest
-from hvdtma.core.registry import call_with_options, names, resolve
+from hvdtma.core.options import call_with_options
+from hvdtma.core.registry import names, resolve
 from hvdtma.graph.source import Source
 
 REQUIRED = ("num_nodes", "num_edges", "node_id", "edge_batches")
@@ -30,12 +31,12 @@ def load_source(spec: str, *, seed: int = 0) -> Source:
     try:
         inspect.signature(resolve("source", name)).bind_partial(*values)
     except TypeError:
-        raise UserError(f"the source '{name}' takes no setting '{values[-1]}'") from None
+        raise UserError(f"the data source '{name}' takes no setting '{values[-1]}'") from None
     graph = call_with_options("source", name, options, *values, defaults={"seed": seed})
     missing = [attribute for attribute in REQUIRED if not hasattr(graph, attribute)]
     if missing:
         raise UserError(
-            f"the source '{name}' returned a {type(graph).__name__} without {', '.join(missing)}; "
+            f"the data source '{name}' returned a {type(graph).__name__} without {', '.join(missing)}; "
             "it must return a Source, such as hvdtma.graph.raw.EdgeStream"
         )
     return graph
@@ -49,7 +50,7 @@ def _split(spec: str) -> tuple[str, str]:
     function, _, settings = rest.partition(":")
     if not function.replace(".", "").isidentifier():
         raise UserError(
-            f"unknown source '{spec}'; {nearest(name, names('source'))}, or an import path "
+            f"unknown data source '{spec}'; {nearest(name, names('source'))}, or an import path "
             "package.module:function; for files give --edges FILE"
         )
     return f"{name}:{function}", settings
@@ -74,4 +75,3 @@ def _value(text: str) -> int | float | bool | str:
         except ValueError:
             continue
     return {"true": True, "false": False}.get(text, text)
-

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property, partial
 from numbers import Integral, Real
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from numba import njit
@@ -68,11 +68,11 @@ class SyntheticGraph:
     def __post_init__(self) -> None:
         for field in fields(self):
             kind, valid = _TYPES[str(field.type)]
-            value: Any = getattr(self, field.name)
+            value = getattr(self, field.name)
             if not isinstance(value, kind) or isinstance(value, bool) != (kind is bool):
                 raise UserError(f"synthetic: {field.name} is '{value}'; it must be {valid}")
-            if kind is Real:
-                object.__setattr__(self, field.name, float(value))  # compiled code takes floats
+            if isinstance(value, Real) and kind is Real:  # compiled code takes floats
+                object.__setattr__(self, field.name, float(value))
         possible = self.nodes * (self.nodes - 1) // 2
         for name, value, fits, valid in (
             ("nodes", self.nodes, self.nodes >= 2, "at least 2"),
