@@ -11,8 +11,9 @@ from hvdtma.core.errors import UserError
 from hvdtma.core.memory import MemoryBudget
 from hvdtma.graph.builder import BuildOptions
 from hvdtma.graph.builder import build as build_store
-from hvdtma.graph.ingest.sources import FileSource, load_source
-from hvdtma.graph.raw import Source
+from hvdtma.graph.ingest import FileSource
+from hvdtma.graph.source import Source
+from hvdtma.graph.sources import load_source
 from hvdtma.graph.store import GraphStore
 from hvdtma.graph.store import open_store as open_graph_store
 from hvdtma.storage.writer import refuse_existing

@@ -96,7 +96,7 @@ def test_a_run_on_gpus_with_types_is_planned_on_a_machine_without(hvdtma, config
         ({}, (*SIZES, "--trainers", 5000), "5000 trainers, but there are only"),
         ({}, (*SIZES, "--bandwidth-gbps", 0), "--bandwidth-gbps is 0"),
         ({}, (*SIZES, "--latency-us", -1), "latency"),
-        ({}, (*SIZES, "--memory-gb", 0.1), "GiB at least"),
+        ({}, (*SIZES, "--memory-gb", 0.1), "give memory_gb="),
         ({}, (*SIZES, "--memory-gb", 0), "must be above 0"),
         (
             {},
