@@ -373,7 +373,7 @@ def test_a_run_without_a_checkpoint_says_so_and_one_that_is_damaged_is_named(con
             with pytest.raises(UserError, match=f"{path} is damaged: .*--overwrite begins"):
                 run_of(config, mode=mode)
     path.unlink()
-    with pytest.raises(UserError, match="has no checkpoint to go on from"):
+    with pytest.raises(UserError, match="has no checkpoint to resume from"):
         run_of(config, mode=StartMode.RESUME)
     assert run_of(config, mode=StartMode.AUTO)["iterations"] == ITERATIONS
 
