@@ -3,15 +3,15 @@
 import numpy as np
 
 from hypergraph import (
-    EvaluateConfig,
+    FactorModelConfig,
     GraphRecipe,
     HyperLearn,
+    HyperLearnConfig,
     LossConfig,
     Modality,
-    ModelConfig,
     MultimodalHypergraph,
     Relation,
-    TrainConfig,
+    ValidationConfig,
     split_relation,
 )
 
@@ -36,11 +36,11 @@ graph = graph.with_intra("film", GraphRecipe("features", k=5))
 graph = graph.with_intra("user", GraphRecipe("hyperedges", k=5))
 split = split_relation(graph, "tagged", valid=0.1, test=0.1, seed=0)
 
-config = TrainConfig(
+config = HyperLearnConfig(
     iterations=60,
-    model=ModelConfig(dim=16),
+    model=FactorModelConfig(dim=16),
     loss=LossConfig(negatives=16),
-    evaluate=EvaluateConfig(every=10),
+    evaluate=ValidationConfig(every=10),
 )
 model = HyperLearn(split, config)
 print(model.placement)

@@ -1,4 +1,4 @@
-"""What a command line asks for: a new run, or one to go on with."""
+"""The run that a command line asks for: a new one, or one to resume."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ C = TypeVar("C", bound=Component)
 
 
 class RunRequest(NamedTuple, Generic[C]):
-    """A run to train, and what to do with its folder."""
+    """A run's config, and what to do with its folder."""
 
     config: C
     mode: StartMode
@@ -31,7 +31,7 @@ def train_request(
     or_resume: bool = False,
     overwrite: bool = False,
 ) -> RunRequest[TrainConfig]:
-    """The run that is asked for; see `run_request`."""
+    """A training run; see `run_request`."""
     return run_request(
         TrainConfig,
         RunFolder,
@@ -53,13 +53,21 @@ def run_request(
     or_resume: bool,
     overwrite: bool,
 ) -> RunRequest[C]:
-    """The run that is asked for, of any kind.
+    """A run of any kind.
 
-    With `resume`, the config is the run's own unless another is given, and overrides go on top.
-    Raises UserError if nothing is asked for, two things are, or the config is not right.
+    Args:
+        kind, folder: classes of the config and of the folder.
+        config: a YAML file. With `resume`, None is the run's own config.
+        overrides: `key=value`, applied to the config.
+        resume: the folder of a run to resume.
+        or_resume: resume the config's run if it exists.
+        overwrite: replace the config's run if it exists.
+
+    Raises UserError if neither a config nor a run is given, if options contradict each other, and
+    for a config that is not valid.
     """
     if overwrite and (or_resume or resume is not None):
-        raise UserError("--overwrite begins a run anew, --resume goes on; leave one of them out")
+        raise UserError("--overwrite replaces a run, --resume continues it; leave one of them out")
     if resume is not None:
         if config is not None and _is_override(config):
             config, overrides = None, [str(config), *(overrides or [])]
@@ -78,9 +86,9 @@ def run_request(
 
 
 def check_here(resume: Path | None, config: Path | None) -> None:
-    """Raises TrainerError if what this trainer is to read is not on its machine.
+    """Raises TrainerError if the files that this trainer reads are not on its machine.
 
-    On the first one, what misses it says more.
+    Not on rank 0: there, reading them raises a better error.
     """
     rank, _ = launched_as()
     for needed in (resume, config if config and not _is_override(config) else None):
@@ -89,5 +97,5 @@ def check_here(resume: Path | None, config: Path | None) -> None:
 
 
 def _is_override(config: Path) -> bool:
-    """Whether KEY=VALUE stands where a config may stand; the value may be a path."""
+    """Whether an argument is KEY=VALUE and no config file; the value may be a path."""
     return "=" in str(config) and not config.is_file()

@@ -1,4 +1,4 @@
-"""What a run's end looks like on the console."""
+"""The summary of a training run on the console."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from hvdtma.core.console import console
 
 
 def print_summary(run: Path, summary: dict) -> None:
-    """The result in a few lines, and where everything is."""
+    """Print the result in a few lines, and where the summary and the report are."""
     test = "  ".join(f"{name} {value:.4f}" for name, value in summary["test"].items())
     rate = sum(row["positives_per_s"] for row in summary["per_trainer"])
     size = summary["scored_sample"]

@@ -188,10 +188,13 @@ class Recorder(Callback):
         """Record an aggregation; whether validation says to stop."""
         self.run.write_round(outcome.round, outcome.time_s, self.model, self.config.evaluate.keep)
         self.event(round_event(outcome))
-        columns = {"loss": outcome.losses, "steps": outcome.steps, "wait_s": outcome.wait_s}
-        for name, values in columns.items():
-            each = {f"{name}/trainer_{trainer}": value for trainer, value in enumerate(values)}
-            self.log.curves(each, outcome.round)
+        for trainer, loss in enumerate(outcome.losses):
+            values = {
+                f"loss/trainer_{trainer}": loss,
+                f"steps/trainer_{trainer}": outcome.steps[trainer],
+                f"wait_s/trainer_{trainer}": outcome.wait_s[trainer],
+            }
+            self.log.curves(values, outcome.round)
         self.log_scores(self.scores.after_round(outcome.round))
         return self.scores.say_stop
 

@@ -57,9 +57,7 @@ def start_run(config: TrainConfig, comm: Communicator, mode: StartMode) -> RunCo
             config, mode = comm.broadcast_object((config, mode))
             run = RunFolder(config.run)
             rules = start_rules(run, config)
-            what = run_on_rank0(
-                comm, partial(lock_and_resolve, run, config.resolved, mode, rules)
-            )
+            what = run_on_rank0(comm, partial(lock_and_resolve, run, config.resolved, mode, rules))
             if mode is StartMode.NEW:  # should one be lost from here on: what is there is ours
                 mode = StartMode.AUTO
             with ExitStack() as unless_begun:
