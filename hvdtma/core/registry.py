@@ -12,15 +12,23 @@ A config may also name an import path directly: `model: {encoder: "my_pkg.models
 from __future__ import annotations
 
 import importlib
-import inspect
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 from hvdtma.core.errors import UserError, nearest
 
-KINDS = ("encoder", "decoder", "task", "sampler", "partition", "aggregator", "source")
+LABELS = {
+    "encoder": "encoder",
+    "decoder": "decoder",
+    "task": "task",
+    "sampler": "sampler",
+    "partition": "partition method",
+    "aggregator": "aggregator",
+    "source": "data source",
+}
+KINDS = tuple(LABELS)
 Target = TypeVar("Target", bound=Callable[..., Any])
 
 _targets: dict[str, dict[str, Any]] = {kind: {} for kind in KINDS}
@@ -51,7 +59,7 @@ def register(kind: str, name: str, target: Any = None) -> Any:
     known = _targets[kind].get(name)
     if known is not None and import_path(known) != import_path(target):
         raise UserError(
-            f"the {kind} '{name}' is registered twice: as {import_path(known)} and as "
+            f"the {LABELS[kind]} '{name}' is registered twice: as {import_path(known)} and as "
             f"{import_path(target)}; register one of them under another name"
         )
     _targets[kind][name] = target
@@ -75,14 +83,16 @@ def resolve(kind: str, name: str) -> Any:
     if target is None:
         if ":" not in name:
             raise UserError(
-                f"unknown {kind} '{name}'; {nearest(name, names(kind))}, or an import path "
+                f"unknown {LABELS[kind]} '{name}'; {nearest(name, names(kind))}, or an import path "
                 "package.module:Name"
             )
         target = name
     if isinstance(target, str):
         target = _import(kind, target)
     if not callable(target):
-        raise UserError(f"the {kind} '{name}' is {target!r}, which cannot be called")
+        raise UserError(f"the {LABELS[kind]} '{name}' is {target!r}, which cannot be called")
+    if kind in _CONTRACTS:
+        _import(kind, _CONTRACTS[kind])(name, target)
     return target
 
 
@@ -103,65 +113,19 @@ def portable_name(kind: str, name: str) -> str:
     path = import_path(target)
     if target.__module__ == "__main__" or "<locals>" in path:
         raise UserError(
-            f"the {kind} '{name}' is {path}: other processes (the evaluator, other trainers) "
-            "cannot import it; move it to a module of its own"
+            f"the {LABELS[kind]} '{name}' is {path}: other processes (the evaluator, other "
+            "trainers) cannot import it; move it to a module of its own"
         )
     if _import(kind, path) is not target:
-        raise UserError(f"the {kind} '{name}' is not what {path} imports; give it a module name")
+        raise UserError(
+            f"the {LABELS[kind]} '{name}' is not what {path} imports; give it a module name"
+        )
     return path
 
 
 def built_in(kind: str) -> list[str]:
     """The names of a kind that come with hvdtma."""
     return list(_BUILT_IN.get(kind, {}))
-
-
-def call_with_options(
-    kind: str,
-    name: str,
-    options: Mapping[str, Any],
-    *arguments: Any,
-    defaults: Mapping[str, Any] | None = None,
-) -> Any:
-    """Call the named object with options.
-
-    Args:
-        options: the user's keyword arguments.
-        arguments: positional ones, from the caller.
-        defaults: keyword arguments that are passed on only if the object takes them.
-
-    Raises UserError for an option that the object does not take (valid ones are listed), and for
-    one that lacks.
-    """
-    target = resolve(kind, name)
-    try:
-        parameters = inspect.signature(target).parameters
-    except (TypeError, ValueError):
-        parameters = {}
-    takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
-    positional = [
-        p for p in parameters.values() if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
-    ]
-    taken_first = {p.name for p in positional[: len(arguments)]}
-    valid = [
-        p.name
-        for p in parameters.values()
-        if p.name not in taken_first and p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
-    ]
-    for option in options:
-        if option not in valid and not (takes_any and option not in taken_first):
-            raise UserError(
-                f"the {kind} '{name}' takes no option '{option}'; {nearest(option, valid) if valid else 'it has none'}"
-            )
-    passed = {key: value for key, value in (defaults or {}).items() if key in valid} | dict(options)
-    missing = [
-        p.name
-        for p in parameters.values()
-        if p.name in valid and p.default is p.empty and p.name not in passed
-    ]
-    if missing:
-        raise UserError(f"the {kind} '{name}' needs the option '{missing[0]}'")
-    return target(*arguments, **passed)
 
 
 def _check_kind(kind: str) -> None:
@@ -177,10 +141,10 @@ def _import(kind: str, path: str) -> Any:
         sys.path.append(here)  # as `python -m` does; console scripts do not
     try:
         found: Any = importlib.import_module(module_name)
-    except Exception as error:  # noqa: BLE001 - a module may fail with anything
+    except Exception as error:  # a module may fail with anything
         raise UserError(
-            f"the {kind} '{path}' cannot be imported: {type(error).__name__}: {error}. Modules are "
-            f"looked for in PYTHONPATH and in the working directory {here}"
+            f"the {LABELS[kind]} '{path}' cannot be imported: {type(error).__name__}: {error}. "
+            f"Modules are looked for in PYTHONPATH and in the working directory {here}"
         ) from error
     for part in attribute.split("."):
         if not hasattr(found, part):
@@ -189,6 +153,15 @@ def _import(kind: str, path: str) -> Any:
         found = getattr(found, part)
     return found
 
+
+# Functions (name, target) that raise UserError where a target does not keep its kind's contract.
+_CONTRACTS = {
+    "encoder": "hvdtma.models.encoder:check_encoder",
+    "task": "hvdtma.tasks.task:check_task",
+    "sampler": "hvdtma.sampling.sampler:check_sampler",
+    "partition": "hvdtma.partitioning.method:check_method",
+    "aggregator": "hvdtma.aggregate.aggregator:check_aggregator",
+}
 
 _BUILT_IN: dict[str, dict[str, str]] = {
     "encoder": {

@@ -18,8 +18,8 @@ from hvdtma.core.train_config import TrainConfig
 from hvdtma.runs.event_log import EventLog
 from hvdtma.runs.folder import read_lines
 from hvdtma.runs.run_folder import RunFolder
+from hvdtma.training.callback import Callback
 from hvdtma.training.evaluator import REFUSED, RoundScorer, best_score
-from hvdtma.training.loop import Callback
 from hvdtma.training.trainer import Trainer
 
 MAX_RESTARTS = 3  # of the evaluator, in one run
@@ -66,7 +66,12 @@ class Scores:
             # A session of its own: Linux shares cores out by session (autogroup), so trainer 0
             # would otherwise pay for the evaluator out of its own share.
             return subprocess.Popen(
-                command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True
+                command,
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+                env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},  # for plug-ins
             )
 
     def after_round(self, number: int) -> list[dict]:
