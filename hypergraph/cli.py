@@ -138,7 +138,8 @@ def info(
     """Print the modalities, relations and degrees of a config's data."""
     from hvdtma.core.config import load_as
     from hypergraph.config import RunConfig
-    from hypergraph.data import describe, write_plot
+    from hypergraph.data import describe
+    from hypergraph.data.plot import write_plot
     from hypergraph.load import load_data
 
     graph = load_data(load_as(RunConfig, config, overrides).data)

@@ -18,7 +18,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from sklearn.metrics import average_precision_score
 
 from hypergraph.filtering import FilteredItems
 
@@ -27,7 +26,7 @@ LEAST_IS_BEST = ("rmse", "mae")  # of all other metrics, most is
 CHUNK = 1 << 24  # scores in memory at a time
 
 Scorer = Callable[[np.ndarray, int], np.ndarray]
-"""(indices [n, K], k) -> scores [n, N_k] of every item of the k-th modality in the k-th position."""
+"""(indices [n, K], k) -> scores [n, N_k] of every item of the k-th modality in position k."""
 
 
 def completion(
@@ -100,6 +99,8 @@ def errors(predicted_n: np.ndarray, value_n: np.ndarray) -> dict[str, float]:
 
 def _average_precision(true_n: np.ndarray, false_n: np.ndarray) -> dict[str, float]:
     """The average precision of all scores in one list; none without scores."""
+    from sklearn.metrics import average_precision_score  # takes seconds to import
+
     if not len(true_n):
         return {}
     labels = np.repeat([1, 0], [len(true_n), len(false_n)])

@@ -3,7 +3,6 @@
 from hypergraph.data.hypergraph import MultimodalHypergraph
 from hypergraph.data.intra import GraphRecipe, Intra, chain
 from hypergraph.data.modality import Modality
-from hypergraph.data.plot import write_plot
 from hypergraph.data.relation import Relation
 from hypergraph.data.sources import from_debian, from_tate
 from hypergraph.data.split import Split, given_split, split_relation
@@ -26,5 +25,4 @@ __all__ = [
     "from_tate",
     "given_split",
     "split_relation",
-    "write_plot",
 ]

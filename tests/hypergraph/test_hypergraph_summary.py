@@ -8,7 +8,7 @@ from rich.console import Console
 from small_hypergraphs import gallery
 
 from hypergraph import GraphRecipe, Modality, Relation
-from hypergraph.data import write_plot
+from hypergraph.data.plot import write_plot
 from hypergraph.data.summary_tables import tables
 
 
