@@ -69,7 +69,7 @@ class ValidationConfig(Component):
     every: Positive = 100
     """Iterations between two scores (with stale factors: at the next exchange)."""
     patience: Count = 0
-    """Stop after so many scores without a better one; 0 never."""
+    """Stop after this many scores without a better one; 0 never."""
     metric: str | None = None
     """The metric that chooses the best factors. None: rmse for relations with values, else mrr."""
     max_hyperedges: Count = 2000
@@ -96,9 +96,9 @@ class HyperLearnConfig(Component):
     seed: Count = 0
     """Seed of initial factors, batches and corrupted items."""
     iterations: Positive | None = 2000
-    """Stop after so many iterations."""
+    """Stop after this many iterations."""
     time_limit_s: Seconds | None = None
-    """Stop at the first score after so many seconds of training, without the time for scoring."""
+    """Stop at the first score after this many seconds of training; scoring does not count."""
     batch_size: Positive | None = 4096
     """Hyperedges of each relation in an iteration; None takes all."""
     exchange_s: Seconds | None = None
@@ -237,7 +237,7 @@ def _changed_path(given: Any, change: Callable[[Path], Path]) -> Any:
 
 
 class RunConfig(HyperLearnConfig):
-    """A whole run: `python -m hypergraph train CONFIG`."""
+    """A run: `python -m hypergraph train CONFIG`."""
 
     data: DataConfig
     run: Path
@@ -245,7 +245,7 @@ class RunConfig(HyperLearnConfig):
     warm_start: Path | None = None
     """The folder of a run with fewer modalities, whose factors this run starts from."""
     reset_rows: tuple[str, ...] = ()
-    """Modalities whose rows a warm start does not take over; see `HyperLearn.warm_start`."""
+    """Modalities whose rows a warm start does not load; see `HyperLearn.warm_start`."""
     checkpoint: FitCheckpointConfig = FitCheckpointConfig()
 
     @model_validator(mode="after")

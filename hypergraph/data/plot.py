@@ -73,7 +73,7 @@ def _degree_plot(graph: MultimodalHypergraph) -> Plot:
         xaxis_type="log",
         legend={"orientation": "h", "y": 1.1},
     )
-    caption = "The share of items that are in at least so many hyperedges, over all relations."
+    caption = "The share of items that are in at least this many hyperedges, over all relations."
     return Plot("Degrees", caption, figure, wide=True)
 
 

@@ -19,8 +19,8 @@ from hvdtma.runs.report.plots import Plot, layout
 from hypergraph.report.figures import LEGEND, colour_of
 from hypergraph.report.log import FitLog
 
-FEW = 12  # up to so many items of a modality have labels
-SOME = 300  # up to so many have larger dots
+FEW = 12  # a modality of at most this many items has labels
+SOME = 300  # a modality of at most this many has larger dots
 LONGEST = 80  # characters of a name
 CENTRED = (
     "The direction of each item's factor from the mean of its modality. The part that all items of "
