@@ -88,6 +88,7 @@ class FactorOptimizerConfig(OptimizerConfig):
     """The optimiser. Gradients are clipped by modality: the placement makes no difference."""
 
     lr: PositiveFloat = 0.01
+    """Learning rate."""
 
 
 class HyperLearnConfig(Component):
@@ -143,6 +144,7 @@ class TateConfig(Component):
     """The tables of the Tate collection."""
 
     artworks: Path
+    """The table of artworks; `hypergraph.data.sources.tate` lists its columns."""
     subjects: Path | None = None
     """Subjects as a fifth modality, with names from this table. None: subjects are features."""
 
@@ -156,13 +158,13 @@ class DebianConfig(Component):
 
 
 class TablesConfig(Component):
-    """Your own tables.
-
-    `hypergraph.data.tables.specs` explains the keys of `ModalityTables` and `RelationTables`.
-    """
+    """Your own tables."""
 
     modalities: dict[str, dict[str, Any] | None]
+    """Name -> tables of the modality, with the keys of `ModalityTables` in
+    `hypergraph.data.tables.specs`."""
     relations: dict[str, dict[str, Any]]
+    """Name -> tables of the relation, with the keys of `RelationTables` there."""
 
 
 SOURCES = ("hypergraph", "tate", "debian", "tables")
@@ -179,10 +181,12 @@ class DataConfig(Component):
     relation: str | None = None
     """The relation whose hyperedges are held out; None: the only one."""
     valid: Share = 0.1
+    """Share of hyperedges that are held out for validation. A split that comes with the data is
+    kept; if it has no validation part, this share of its training part is held out (0: none)."""
     test: Share = 0.1
-    """Shares of hyperedges that are held out. A split that comes with the data is kept; if it has
-    no validation part, the share `valid` of its training part is held out (0: none)."""
+    """Share of hyperedges that are held out for the test. Not for data that come with a split."""
     split_seed: Count = 0
+    """Seed of the hyperedges that are held out."""
     together: str | None = None
     """A modality; all hyperedges of one of its items are held out together, where one of them would
     give away the others. Not for data that come with a split."""

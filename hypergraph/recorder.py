@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from hvdtma.comm.communicator import run_on_all
-from hvdtma.core.console import console
+from hvdtma.core.console import LineLimit, console, on_terminal
 from hvdtma.core.errors import UserError
 from hvdtma.core.files import write_json
 from hvdtma.runs.event_log import EventLog, end_event
@@ -50,7 +50,7 @@ def recording(model: HyperLearn, run: FitFolder) -> Iterator[EventListener]:
 
 def _open_log(model: HyperLearn, run: FitFolder) -> EventLog:
     write_json(run.items, choose_items(model.data, seed=model.config.seed))
-    log = EventLog(run, _show, first_step=model.trainer.iterations + 1)
+    log = EventLog(run, _printer(), first_step=model.trainer.iterations + 1)
     log.write(start_event(model))
     return log
 
@@ -88,15 +88,24 @@ def _record(log: EventLog, event: dict) -> None:
     log.curves(curves, event["iteration"])
 
 
-def _show(event: dict) -> None:
-    """Print a score as a line."""
-    if event["kind"] != "iterations":
-        return
+def _printer() -> EventListener:
+    """Prints scores as lines; in a log, as often as `LineLimit` allows."""
+    limit = LineLimit()
+
+    def show(event: dict) -> None:
+        if event["kind"] == "iterations" and (on_terminal() or limit.allows()):
+            console.print(_line(event), markup=False, highlight=False, soft_wrap=True)
+
+    return show
+
+
+def _line(event: dict) -> str:
+    """A score as a line."""
     words = [f"iteration {event['iteration']}: {event['time_s']:.1f} s"]
     if event["losses"]:
         words.append(f"loss {event['loss']:.4f}")
     words += [f"{name} {event['valid'][name]:.4f}" for name in SHOWN if name in event["valid"]]
-    console.print(", ".join(words), markup=False, highlight=False, soft_wrap=True)
+    return ", ".join(words)
 
 
 def _report(run: FitFolder) -> None:
