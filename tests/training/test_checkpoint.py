@@ -218,7 +218,7 @@ def test_a_run_without_a_checkpoint_says_so(config, tmp_path):
         run_of(config, resume=True)
     run_of(config)
     shutil.rmtree(RunFolder(config.run).checkpoints)
-    with pytest.raises(UserError, match="has no checkpoint to go on from"):
+    with pytest.raises(UserError, match="has no checkpoint to resume from"):
         run_of(config, resume=True)
 
 
