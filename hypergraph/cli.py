@@ -12,7 +12,7 @@ import typer
 from hvdtma.cli.runs import Config as MaybeConfig
 from hvdtma.cli.runs import OrResume, Run
 from hvdtma.core.errors import UserError
-from hvdtma.core.signals import Interrupt
+from hvdtma.core.signals import ShutdownSignal
 
 app = typer.Typer(
     help="Learn one representation from many modalities.",
@@ -37,7 +37,7 @@ def train(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run.")] = False,
 ) -> None:
     """Train: alone, or under `srun` or `horovodrun -np K`, modalities shared out."""
-    with Interrupt() as interrupt:  # before all that takes time
+    with ShutdownSignal() as shutdown:  # before all that takes time
         from hvdtma.comm.launch import join_unless_interrupted
         from hvdtma.runs.request import check_here, run_request
         from hypergraph.config import RunConfig
@@ -54,8 +54,8 @@ def train(
             or_resume=requeued,
             overwrite=overwrite,
         )
-        comm = join_unless_interrupted(interrupt, loaded.run.parent)
-        summary = train_run(loaded, comm, mode=mode, interrupt=interrupt)
+        comm = join_unless_interrupted(shutdown, loaded.run.parent)
+        summary = train_run(loaded, comm, mode=mode, shutdown=shutdown)
         if comm.rank == 0 and summary is not None:
             typer.echo(json.dumps(summary, indent=2))
 

@@ -9,7 +9,7 @@ from hvdtma.comm.communicator import Communicator, run_on_rank0
 from hvdtma.core.console import console
 from hvdtma.core.errors import Interrupted
 from hvdtma.core.files import write_json
-from hvdtma.core.signals import Interrupt
+from hvdtma.core.signals import ShutdownSignal
 from hvdtma.runs.folder import StartMode
 from hypergraph.config import RunConfig
 from hypergraph.data import Split
@@ -27,19 +27,21 @@ def train_run(
     comm: Communicator,
     *,
     mode: StartMode = StartMode.NEW,
-    interrupt: Interrupt | None = None,
+    shutdown: ShutdownSignal | None = None,
 ) -> dict | None:
     """Train, score on the test hyperedges and write everything down; a collective call.
 
     The summary, or None if the run was over before.
 
     Args:
-        interrupt: hears when to save and end.
+        shutdown: its signal makes all trainers save and end.
 
     Raises UserError, on every rank, for what does not fit; Interrupted once it is saved.
     """
-    interrupt = interrupt or Interrupt()
-    with interrupt.at_once(Interrupted("interrupted before training began; nothing is lost")):
+    shutdown = shutdown or ShutdownSignal()
+    with shutdown.raise_on_signal(
+        Interrupted("interrupted before training began; nothing is lost")
+    ):
         context = start_run(config, comm, mode)
     if context is None:
         if comm.rank == 0:
@@ -48,12 +50,12 @@ def train_run(
             console.print(over, markup=False, soft_wrap=True)
         return None
     try:
-        return _train(config, context, interrupt)
+        return _train(config, context, shutdown)
     finally:
         context.run.unlock()
 
 
-def _train(config: RunConfig, context: FitContext, interrupt: Interrupt) -> dict:
+def _train(config: RunConfig, context: FitContext, shutdown: ShutdownSignal) -> dict:
     """Train to the end and sum up, or raise Interrupted when all needed to go on is saved."""
     run, split, model, progress = context
     comm, learner = model.comm, model.learner
@@ -62,7 +64,7 @@ def _train(config: RunConfig, context: FitContext, interrupt: Interrupt) -> dict
         say(f"{split.train}\n{model.placement}")
         if split.num_left_out:
             say(_left_out(split))
-    interrupt.tell(learner.stop)
+    shutdown.on_signal(learner.stop)
     save = Saver(run.checkpoint, learner, config.checkpoint.every)
     with recording(model, run) as watch:
         model.fit(watch, save=save, progress=progress)
@@ -72,9 +74,9 @@ def _train(config: RunConfig, context: FitContext, interrupt: Interrupt) -> dict
                 f"go on with: {_next(run)}"
             )
         cut_short = Interrupted(f"interrupted while scoring; go on with: {_next(run)}")
-        if any(comm.all_gather_object(interrupt.asked)):  # told after all had met for the last time
+        if any(comm.all_gather_object(shutdown.received)):  # it came after the last collective
             raise cut_short
-        with interrupt.at_once(cut_short):
+        with shutdown.raise_on_signal(cut_short):
             return _finish(context)
 
 

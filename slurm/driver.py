@@ -17,7 +17,7 @@ from hvdtma.comm.rendezvous.signing import new_secret
 from hvdtma.comm.rendezvous.worker_env import WorkerEnv
 from hvdtma.core.console import console
 from hvdtma.core.errors import INTERRUPTED, UserError
-from hvdtma.core.signals import Interrupt
+from hvdtma.core.signals import ShutdownSignal
 from slurm.workers import Slot, Workers, end
 
 TICK_S = 0.2
@@ -67,7 +67,7 @@ class Driver:
     restart_delay_s: float = 5.0
     secret: str = field(default_factory=new_secret, repr=False)
 
-    def run(self, interrupt: Interrupt) -> int:
+    def run(self, shutdown: ShutdownSignal) -> int:
         """Drive to the end; the exit status: 0, `INTERRUPTED` if the run is to go on later.
 
         A signal is passed on to the trainers, who save and end.
@@ -88,7 +88,7 @@ class Driver:
         with RendezvousServer(
             self.workers.address, self.secret, self.members.answer
         ) as self.server:
-            interrupt.tell(self._pass_on)
+            shutdown.on_signal(self._pass_on)
             try:
                 return self._watch()
             finally:

@@ -24,7 +24,7 @@ from hvdtma.core.command_line import fail
 from hvdtma.core.console import console
 from hvdtma.core.errors import INTERRUPTED, Interrupted, TrainerError, UserError
 from hvdtma.core.launcher import launched_as
-from hvdtma.core.signals import SIGNALS, Interrupt, unheard
+from hvdtma.core.signals import SHUTDOWN_SIGNALS, ShutdownSignal, blocked_signals
 
 SLACK_S = 2.0
 DEAF_S = 60.0  # while a command starts it may not hear yet; later, it never will
@@ -73,7 +73,7 @@ def go_on_later() -> NoReturn:
     by_submitit = signal.getsignal(signal.SIGUSR2)
     if launched_as()[0] != 0:
         raise SystemExit(0)  # another status could have Slurm kill task 0 first
-    with unheard(*SIGNALS):  # a second one would not let scontrol finish
+    with blocked_signals(*SHUTDOWN_SIGNALS):  # a second one would not let scontrol finish
         if callable(by_submitit) and state_of_own_job() in (None, RUNNING):
             by_submitit(signal.SIGUSR2, None)
     raise SystemExit(INTERRUPTED)
@@ -128,9 +128,9 @@ def run_command(words: Sequence[str]) -> None:
         known_at.append(time.monotonic())
         process.send_signal(signal.SIGUSR2)
 
-    with Interrupt() as interrupt:
+    with ShutdownSignal() as shutdown:
         process, started_at = subprocess.Popen(words), time.monotonic()
-        interrupt.tell(tell)
+        shutdown.on_signal(tell)
         status = process.wait()
     young = bool(known_at) and known_at[0] - started_at < DEAF_S
     if status == INTERRUPTED or (young and status == -signal.SIGUSR2):

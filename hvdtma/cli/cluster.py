@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from hvdtma.core.errors import UserError
-from hvdtma.core.signals import Interrupt
+from hvdtma.core.signals import ShutdownSignal
 
 GRACE_S = 30.0  # trainers end one that hangs themselves; the driver only if that fails
 
@@ -108,7 +108,7 @@ def drive(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run.")] = False,
 ) -> None:
     """Start elastic trainers, inside sbatch or salloc, and start lost ones again."""
-    with Interrupt() as interrupt:  # before all that takes time
+    with ShutdownSignal() as shutdown:  # before all that takes time
         from hvdtma.runs.request import train_request
         from hvdtma.training.start import prepare_run_folder
         from slurm.checks import check_fit
@@ -136,5 +136,5 @@ def drive(
             hang_limit_s=loaded.hang_limit_s + (loaded.interval_s or loaded.hang_limit_s) + GRACE_S,
             max_restarts=max_restarts,
             restart_delay_s=restart_delay_s,
-        ).run(interrupt)
+        ).run(shutdown)
     raise typer.Exit(status)

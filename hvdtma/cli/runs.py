@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from hvdtma.core.errors import UserError
-from hvdtma.core.signals import Interrupt
+from hvdtma.core.signals import ShutdownSignal
 
 Run = Annotated[Path, typer.Argument(help="The folder of a run.", show_default=False)]
 Config = Annotated[Path | None, typer.Argument(help="A YAML config.", show_default=False)]
@@ -35,12 +35,12 @@ def train(
     overwrite: Overwrite = False,
 ) -> None:
     """Train: alone, under `srun`, `horovodrun -np M`, or as --in-process M trainers."""
-    with Interrupt() as interrupt:  # before all that takes time
-        _train(interrupt, config, overrides, in_process, resume, requeued, overwrite)
+    with ShutdownSignal() as shutdown:  # before all that takes time
+        _train(shutdown, config, overrides, in_process, resume, requeued, overwrite)
 
 
 def _train(
-    interrupt: Interrupt,
+    shutdown: ShutdownSignal,
     config: Path | None,
     overrides: list[str] | None,
     in_process: int | None,
@@ -67,7 +67,7 @@ def _train(
             wanted.config,
             comm,
             mode=wanted.mode,
-            interrupt=interrupt,
+            shutdown=shutdown,
             report=write_report,
         )
         if summary:
@@ -76,7 +76,7 @@ def _train(
     if not in_process:
         run(
             join_unless_interrupted(
-                interrupt, wanted.config.run.parent, elastic=wanted.config.elastic
+                shutdown, wanted.config.run.parent, elastic=wanted.config.elastic
             )
         )
         return

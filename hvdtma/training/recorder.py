@@ -17,7 +17,7 @@ from hvdtma.aggregate import Aggregation, TimedAveraging
 from hvdtma.core.console import console
 from hvdtma.core.errors import UserError
 from hvdtma.core.files import append_json
-from hvdtma.core.signals import unheard
+from hvdtma.core.signals import blocked_signals
 from hvdtma.core.train_config import TrainConfig
 from hvdtma.runs.folder import read_lines
 from hvdtma.runs.run_folder import RunFolder
@@ -65,7 +65,7 @@ class Scores:
     def _follower(self) -> subprocess.Popen:
         command = [sys.executable, "-m", "hvdtma.training.evaluator", str(self.run.path)]
         command.append(str(os.getpid()))
-        with (self.run.path / "evaluator.log").open("a") as log, unheard(signal.SIGUSR2):
+        with (self.run.path / "evaluator.log").open("a") as log, blocked_signals(signal.SIGUSR2):
             # A session of its own: Linux shares cores out by session (autogroup), so trainer 0
             # would otherwise pay for the evaluator out of its own share.
             return subprocess.Popen(

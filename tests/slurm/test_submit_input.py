@@ -19,7 +19,7 @@ from hvdtma.comm.launch import join_unless_interrupted
 from hvdtma.core.config import dump_config
 from hvdtma.core.errors import INTERRUPTED, Interrupted, UserError
 from hvdtma.core.files import append_json
-from hvdtma.core.signals import Interrupt
+from hvdtma.core.signals import ShutdownSignal
 from hvdtma.core.train_config import parse_config
 from hvdtma.runs.run_folder import RunFolder
 from slurm.defaults import find_defaults
@@ -222,8 +222,8 @@ def test_only_elastic_trainers_wait_in_vain_to_be_run_again(monkeypatch, tmp_pat
         raise TooFewLeft("1 of 2 trainers came", saves_for_all=True)
 
     monkeypatch.setattr("hvdtma.comm.launch.enter", in_vain)
-    with Interrupt() as interrupt, pytest.raises(error, match="1 of 2 trainers came"):
-        join_unless_interrupted(interrupt, tmp_path, elastic=elastic)
+    with ShutdownSignal() as shutdown, pytest.raises(error, match="1 of 2 trainers came"):
+        join_unless_interrupted(shutdown, tmp_path, elastic=elastic)
 
 
 def test_the_folder_is_refused_if_others_could_change_what_is_run(tmp_path, monkeypatch):
