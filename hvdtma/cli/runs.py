@@ -31,62 +31,22 @@ def train(
         Path | None,
         typer.Option(help="Go on with this run from its newest checkpoint.", show_default=False),
     ] = None,
-    requeued: OrResume = False,
+    or_resume: OrResume = False,
     overwrite: Overwrite = False,
 ) -> None:
     """Train: alone, under `srun`, `horovodrun -np M`, or as --in-process M trainers."""
-    with ShutdownSignal() as shutdown:  # before all that takes time
-        _train(shutdown, config, overrides, in_process, resume, requeued, overwrite)
+    with ShutdownSignal() as shutdown:  # before the imports, which take seconds
+        from hvdtma.training.launch import train_here
 
-
-def _train(
-    shutdown: ShutdownSignal,
-    config: Path | None,
-    overrides: list[str] | None,
-    in_process: int | None,
-    resume: Path | None,
-    requeued: bool,
-    overwrite: bool,
-) -> None:
-    from hvdtma.comm import InProcessGroup
-    from hvdtma.comm.communicator import Communicator
-    from hvdtma.comm.launch import join_unless_interrupted
-    from hvdtma.core.launcher import launched_as
-    from hvdtma.runs.report import write_report
-    from hvdtma.runs.request import check_here, train_request
-    from hvdtma.runs.summary import print_summary
-    from hvdtma.training.session import train as train_as
-
-    check_here(resume, config)
-    wanted = train_request(
-        config, overrides, resume=resume, or_resume=requeued, overwrite=overwrite
-    )
-
-    def run(comm: Communicator) -> None:
-        summary = train_as(
-            wanted.config,
-            comm,
-            mode=wanted.mode,
+        train_here(
+            config,
+            overrides or [],
+            resume=resume,
+            or_resume=or_resume,
+            overwrite=overwrite,
+            in_process=in_process,
             shutdown=shutdown,
-            report=write_report,
         )
-        if summary:
-            print_summary(wanted.config.run, summary)
-
-    if not in_process:
-        run(
-            join_unless_interrupted(
-                shutdown, wanted.config.run.parent, elastic=wanted.config.elastic
-            )
-        )
-        return
-    _, started = launched_as()
-    if started > 1:
-        raise UserError(
-            f"--in-process {in_process} trains in one process, but a launcher started {started}; "
-            "leave one of the two out"
-        )
-    InProcessGroup(in_process).run(run)
 
 
 def evaluate(
