@@ -52,14 +52,14 @@ class ClusterDefaults(Component):
         return [*modules, *cpus, *self.setup]
 
 
-def find_defaults(path: Path | None = None) -> tuple[ClusterDefaults, Path | None]:
+def find_defaults(path: str | Path | None = None) -> tuple[ClusterDefaults, Path | None]:
     """The cluster's defaults and the file that holds them; (defaults, None) without a file.
 
     Looks at `path`, then $HVDTMA_CLUSTER, then ~/.config/hvdtma/cluster.yaml. Raises UserError if a
     file that was named does not exist, or cannot be read.
     """
-    named = path or (Path(os.environ[ENV_VARIABLE]) if os.environ.get(ENV_VARIABLE) else None)
-    if named is not None:
+    if name := path or os.environ.get(ENV_VARIABLE):
+        named = Path(name)
         if not named.is_file():
             source = "--cluster-config" if path else f"${ENV_VARIABLE}"
             raise UserError(

@@ -74,9 +74,9 @@ def submit(
     partition: str | None = None,
     array: Sequence[str] = (),
     cluster: str = "slurm",
-    cluster_config: Path | None = None,
+    cluster_config: str | Path | None = None,
     name: str | None = None,
-    folder: Path | None = None,
+    folder: str | Path | None = None,
     dry_run: bool = False,
 ) -> Submission:
     """Submit a job that saves before its time limit, and is requeued under the same id.
@@ -104,7 +104,7 @@ def submit(
     on_slurm, backend = cluster == "slurm", BACKENDS[cluster]
     defaults = find_defaults(cluster_config)[0] if on_slurm else ClusterDefaults()
     base, specs = job_specs(target, overrides, array)
-    jobs = JobFolder(folder or base.with_name(f"{base.name}.jobs"))
+    jobs = JobFolder(Path(folder or base.with_name(f"{base.name}.jobs")))
     request = JobRequest(
         folder=jobs.path,
         name=name or base.name,

@@ -42,11 +42,11 @@ class Cluster:
         """The names of its nodes: n1, n2, ..."""
         return re.findall(r"^NodeName=(n\d+)", self.conf.read_text(), re.MULTILINE)
 
-    def up(self, nodes: int = 4, cpus: int = 8, **timing_s: int) -> None:
+    def up(self, nodes: int = 4, cpus: int = 8, **options: int | str) -> None:
         """Write its files, start it and wait until every node is idle.
 
-        `timing_s`: see `slurm_conf`. Raises RuntimeError with what the logs say if it fails, and
-        leaves nothing running then.
+        `options`: of `slurm_conf`. Raises RuntimeError with the last lines of the logs if it
+        fails, and leaves nothing running then.
         """
         if missing := missing_programs():
             raise RuntimeError(
@@ -61,7 +61,7 @@ class Cluster:
         if self.directory.exists() and any(self.directory.iterdir()):
             raise RuntimeError(f"{path} is not empty; take it down first")
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self.conf.write_text(slurm_conf(self.directory, nodes, cpus, **timing_s))
+        self.conf.write_text(slurm_conf(self.directory, nodes, cpus, **options))
         for made in (self.log_dir, self.directory / "spool"):
             made.mkdir()
         try:

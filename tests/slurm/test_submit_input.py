@@ -145,6 +145,27 @@ def test_bad_input_is_refused_before_anything_is_made(
     assert not (tmp_path / "run.jobs").exists()
 
 
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--name", "50%"], "the job's name is '50%' and contains '%'"),
+        (["--name", "two\nlines"], r"the job's name is 'two\nlines' and contains '\n'"),
+        (["--folder", "logs/%x"], "the folder of logs is"),
+        (["run=runs/%j/a"], "the run's folder is"),
+        (["run='a\tb'"], r"contains '\t'; Slurm cannot use % or control characters there"),
+    ],
+)
+def test_names_that_slurm_does_not_take_literally_are_refused(
+    hvdtma, config, tmp_path, monkeypatch, arguments, expected
+):
+    monkeypatch.chdir(tmp_path)
+    before = sorted(tmp_path.rglob("*"))
+    status, _, error = hvdtma("submit", config, "--cluster", "local", *arguments)
+    assert status == 2
+    assert expected in error
+    assert sorted(tmp_path.rglob("*")) == before
+
+
 def test_a_folder_with_other_files_is_not_used_for_a_run(config, tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run/mine").touch()
