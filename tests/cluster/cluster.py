@@ -97,7 +97,7 @@ class Cluster:
     def wait_for_job(self, job: object, *states: str, timeout_s: float = 60) -> str:
         """Wait until a job is in one of `states`, or until it has ended; the state it is in."""
         wanted = set(states) or ENDED
-        wait_for(lambda: self.job(job)["JobState"] in wanted, timeout_s)
+        wait_for(lambda: self.job(job)["JobState"] in wanted, timeout_s, poll_s=0.2)
         return self.job(job)["JobState"]
 
     def nodes_of(self, job: object) -> list[str]:
@@ -170,10 +170,10 @@ class Cluster:
         return "\n".join(f"{log.name}:\n{tail}" for log, tail in zip(logs, tails, strict=True))
 
 
-def wait_for(condition: Callable[[], bool], timeout_s: float = 30) -> None:
-    """Return as soon as `condition()` holds; TimeoutError if it does not in time."""
+def wait_for(condition: Callable[[], bool], timeout_s: float = 30, poll_s: float = 0.1) -> None:
+    """Return when `condition()` holds; TimeoutError if it does not in time."""
     deadline = time.monotonic() + timeout_s
     while not condition():
         if time.monotonic() > deadline:
             raise TimeoutError(f"not so within {timeout_s:g} s")
-        time.sleep(0.05)
+        time.sleep(poll_s)
