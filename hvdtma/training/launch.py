@@ -8,6 +8,7 @@ from pathlib import Path
 from hvdtma.comm import InProcessGroup
 from hvdtma.comm.communicator import Communicator
 from hvdtma.comm.launch import join_unless_interrupted
+from hvdtma.core.config import Given, Overrides
 from hvdtma.core.errors import UserError
 from hvdtma.core.launcher import launched_as
 from hvdtma.core.signals import ShutdownSignal
@@ -15,12 +16,13 @@ from hvdtma.core.train_config import TrainConfig
 from hvdtma.runs.report import write_report
 from hvdtma.runs.request import RunRequest, check_here, train_request
 from hvdtma.runs.summary import print_summary
+from hvdtma.training.callback import Callback
 from hvdtma.training.session import train
 
 
 def train_here(
-    config: Path | None = None,
-    overrides: Sequence[str] = (),
+    config: Given = None,
+    overrides: Overrides = (),
     *,
     resume: Path | None = None,
     or_resume: bool = False,
@@ -30,12 +32,11 @@ def train_here(
 ) -> dict | None:
     """Train in this process, as one of the trainers that its launcher started.
 
-    Every process of the job calls this. It meets the others by horovodrun, srun or `hvdtma drive`;
-    a process without a launcher trains alone.
+    Every process of the job calls this. It meets the others by horovodrun, torchrun, srun or
+    `hvdtma drive`; a process without a launcher trains alone.
 
     Args:
-        config: path of a YAML config; None with `resume`.
-        overrides: `key=value`, on top of the config.
+        config, overrides: see `hvdtma.runs.request.run_request`.
         resume: folder of a run to continue from its newest checkpoint.
         or_resume: continue the config's run if it exists.
         overwrite: replace the config's run if it exists.
@@ -48,7 +49,7 @@ def train_here(
     """
     check_here(resume, config)
     request = train_request(
-        config, list(overrides), resume=resume, or_resume=or_resume, overwrite=overwrite
+        config, overrides, resume=resume, or_resume=or_resume, overwrite=overwrite
     )
     return run_request_here(request, in_process=in_process, shutdown=shutdown)
 
@@ -58,12 +59,24 @@ def run_request_here(
     *,
     in_process: int | None = None,
     shutdown: ShutdownSignal | None = None,
+    callbacks: Sequence[Callback] = (),
 ) -> dict | None:
-    """As `train_here`, for a config that is loaded already."""
+    """As `train_here`, for a config that is loaded already.
+
+    Args:
+        callbacks: called on rank 0.
+    """
     config, shutdown = request.config, shutdown or ShutdownSignal()
 
     def run(comm: Communicator) -> dict | None:
-        summary = train(config, comm, mode=request.mode, shutdown=shutdown, report=write_report)
+        summary = train(
+            config,
+            comm,
+            mode=request.mode,
+            shutdown=shutdown,
+            report=write_report,
+            callbacks=callbacks if comm.rank == 0 else (),
+        )
         if summary:
             print_summary(config.run, summary)
         return summary

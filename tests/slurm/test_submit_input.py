@@ -128,7 +128,10 @@ def test_a_sweep_is_a_job_array_and_an_elastic_job_starts_one_task(config):
         (["elastic=true", "min_trainers=2"], "min_trainers is 2, but only 1 would start"),
         (["device=cpu", "--gpus-per-node", 1], "GPUs are requested, but device is cpu"),
         (["device=cuda"], "device is cuda, but no GPU is requested"),
-        (["--array", "elastic=true,false"], "some runs of the sweep are elastic and others are not"),
+        (
+            ["--array", "elastic=true,false"],
+            "some runs of the sweep are elastic and others are not",
+        ),
         (["--array", "seed=1,x"], "'seed' is 'x'"),
         (["--array", "run=a,b"], "the runs of a sweep get folders of their own anyway"),
         (["--time", "soon"], "time is 'soon'"),
@@ -244,7 +247,9 @@ def test_a_command_that_kills_itself_is_not_run_again():
 
 
 @pytest.mark.parametrize(("elastic", "error"), [(True, Interrupted), (False, TooFewLeft)])
-def test_too_few_trainers_at_the_start_requeue_an_elastic_job_only(monkeypatch, tmp_path, elastic, error):
+def test_too_few_trainers_at_the_start_requeue_an_elastic_job_only(
+    monkeypatch, tmp_path, elastic, error
+):
     def too_few(*args, **options):
         raise TooFewLeft("1 of 2 trainers came", saves_for_all=True)
 

@@ -12,10 +12,10 @@ from small_graphs import shard_of, small_csc
 from hvdtma.core.errors import UserError
 from hvdtma.core.train_config import parse_config
 from hvdtma.graph.builder import BuildOptions, build
+from hvdtma.models import sampled_fanouts
 from hvdtma.sampling.shard import load_shard
 from hvdtma.tasks import make_model, make_task
 from hvdtma.tasks.links import LinkTask, Positives
-from hvdtma.tasks.task import sampled_fanouts
 
 KINDS = ["local", "global", "joint", "in-batch"]
 
@@ -146,12 +146,14 @@ def test_a_positive_passes_messages_only_if_asked(community_store, exclude):
     messages = {frozenset(pair) for pair in zip(*ends, strict=True)}
     assert not targets & messages if exclude else targets <= messages
     inputs = batch.neighbourhood.blocks[0].graph.srcdata["_ID"].long()
-    assert batch.neighbourhood.hop.mean.equal(shard.hop.mean[inputs]) == (not exclude)
+    assert batch.neighbourhood.first_hop.mean.equal(shard.hop.mean[inputs]) == (not exclude)
 
 
 def written_loss(model, batch):
     """The loss by its formula, one link after another."""
-    h = model.encoder(batch.neighbourhood.blocks, batch.neighbourhood.x, batch.neighbourhood.hop)
+    h = model.encoder(
+        batch.neighbourhood.blocks, batch.neighbourhood.x, batch.neighbourhood.first_hop
+    )
 
     def score(u, v, row):
         kind = None if batch.edge_type is None else batch.edge_type[row : row + 1]
@@ -221,7 +223,7 @@ def test_distmult_needs_a_store_with_types(community_store):
 
 def test_a_first_hop_must_have_been_stored(community_raw, tmp_path):
     store = build(tmp_path / "x.zarr", community_raw, BuildOptions(first_hop=False, negatives=2))
-    with pytest.raises(UserError, match="was built without; set first_hop=false, or build"):
+    with pytest.raises(UserError, match="was built without it; set first_hop=false, or build"):
         make_task(config_for(store, first_hop=True), store)
 
 
@@ -239,8 +241,7 @@ def test_fanouts_are_of_the_hops_that_are_sampled(community_store, model, first_
     config = config_for(community_store, model=model, first_hop=first_hop)
     assert sampled_fanouts(config) == expected
     task = make_task(config, community_store)
-    encoder = make_model(config, community_store, task).encoder
-    assert encoder.num_blocks == len(expected)
+    assert make_model(config, community_store, task).num_blocks == len(expected)
     batch = next(task.batches(everything(community_store, first_hop=first_hop), stream=[0]))
     assert len(batch.neighbourhood.blocks) == len(expected)
     assert torch.isfinite(task.loss(make_model(config, community_store, task), batch))

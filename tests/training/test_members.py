@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 
-from hvdtma.aggregate.state import GlobalState
 from hvdtma.comm import InProcessGroup
 from hvdtma.comm.communicator import TrainerLost
 from hvdtma.core.errors import UserError
@@ -15,7 +14,8 @@ from hvdtma.core.train_config import parse_config
 from hvdtma.partitioning.assignment import assign_blocks
 from hvdtma.runs.folder import StartMode
 from hvdtma.training import membership, start
-from hvdtma.training.loop import Callback, announce_assignment, train_rounds
+from hvdtma.training.callback import Callback
+from hvdtma.training.loop import announce_assignment, train_rounds
 from hvdtma.training.membership import regroup
 from hvdtma.training.set_up import make_averaging, new_trainer
 from hvdtma.training.trainer import NextShard, Trainer, trainer_weight
@@ -187,7 +187,7 @@ def test_before_all_have_started_one_stands_where_it_began(community_store):
             config_of(community_store, "continue"), community_store, comm, torch.device("cpu")
         )
         averaging = make_averaging(trainer, comm)
-        found = GlobalState.of(averaging)
+        found = averaging.global_state()
         assert torch.equal(found.theta_P, averaging.flat.read())
         return found.started, found.rounds_done, found.elapsed_s
 

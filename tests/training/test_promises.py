@@ -16,7 +16,8 @@ from hvdtma.core.train_config import parse_config
 from hvdtma.graph.store import open_store
 from hvdtma.runs.folder import read_lines
 from hvdtma.tasks import make_model, make_task
-from hvdtma.training.loop import Callback, train_rounds
+from hvdtma.training.callback import Callback
+from hvdtma.training.loop import train_rounds
 from hvdtma.training.session import train
 from hvdtma.training.set_up import make_averaging, make_trainer
 from hvdtma.training.trainer import Trainer
