@@ -44,7 +44,7 @@ def up(
     export SLURM_CONF={cluster.conf}
     srun -N{nodes} sh -c 'echo $SLURMD_NODENAME'
 
-Logs are in {cluster.log_dir}. `python tests/cluster down` ends the cluster and removes its files."""
+Logs are in {cluster.log_dir}. `python tests/cluster down` ends it and removes its files."""
     )
 
 
