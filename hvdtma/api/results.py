@@ -29,12 +29,10 @@ class EmbeddedNodes(NamedTuple):
     Attributes:
         ids: int64 or object (str) [N], the ids as they were given to `build`.
         vectors: float32 [N, H], in the order of `ids`.
-        round: the round that the model is of.
     """
 
     ids: np.ndarray
     vectors: np.ndarray
-    round: int
 
 
 class WrittenEmbeddings(NamedTuple):
@@ -105,7 +103,7 @@ def embed(
 ) -> EmbeddedNodes | WrittenEmbeddings:
     """Embed every node with the model of a run's best round.
 
-        ids, vectors, _ = hvdtma.embed("runs/mine")
+        ids, vectors = hvdtma.embed("runs/mine")
         hvdtma.embed("runs/mine", "embeddings.parquet")
 
     Args:
@@ -127,7 +125,7 @@ def embed(
     if out is None:
         vectors_NH = embed_nodes(best.model, best.store, budget=budget)[0 : best.store.num_nodes]
         ids_N = best.store.node_ids().values.to_numpy(zero_copy_only=False)
-        return EmbeddedNodes(ids_N, vectors_NH, best.round)
+        return EmbeddedNodes(ids_N, vectors_NH)
     written = write_embeddings(
         best.model, best.store, Path(out), overwrite=overwrite, budget=budget
     )

@@ -8,8 +8,9 @@ from hvdtma.aggregate import Aggregation, TimedAveraging
 
 
 class Callback:
-    """Called by every trainer while it trains. The methods do nothing; a subclass overrides some.
+    """Called by a trainer while it trains. The methods do nothing; a subclass overrides some.
 
+    `hvdtma.train` passes its callbacks to the first trainer only.
     Time in a callback counts as training, except in `on_assignment` and `on_round`.
     """
 
