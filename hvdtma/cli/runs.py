@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from hvdtma.core.signals import Interrupt
+from hvdtma.core.signals import ShutdownSignal
 
 Run = Annotated[Path, typer.Argument(help="The folder of a run.", show_default=False)]
 Config = Annotated[
@@ -45,7 +45,7 @@ def train(
     Under horovodrun, torchrun or srun each process is a trainer. The config or the command line
     must set `store` and `run`, and an end: `rounds`, `time_limit_s` or `evaluate.patience`.
     """
-    with Interrupt() as interrupt:  # before the imports, which take seconds
+    with ShutdownSignal() as shutdown:  # before the imports, which take seconds
         from hvdtma.training.launch import train_here
 
         train_here(
@@ -55,7 +55,7 @@ def train(
             or_resume=or_resume,
             overwrite=overwrite,
             in_process=in_process,
-            interrupt=interrupt,
+            shutdown=shutdown,
         )
 
 

@@ -13,7 +13,7 @@ from rich.markup import escape
 
 from hvdtma.aggregate import Aggregation, TimedAveraging
 from hvdtma.core.console import console
-from hvdtma.core.signals import unheard
+from hvdtma.core.signals import blocked_signals
 from hvdtma.core.train_config import TrainConfig
 from hvdtma.runs.event_log import EventLog
 from hvdtma.runs.folder import read_lines
@@ -45,7 +45,7 @@ class Scores:
     def _follower(self) -> subprocess.Popen:
         command = [sys.executable, "-m", "hvdtma.training.evaluator", str(self.run.path)]
         command.append(str(os.getpid()))
-        with (self.run.path / "evaluator.log").open("a") as log, unheard(signal.SIGUSR2):
+        with (self.run.path / "evaluator.log").open("a") as log, blocked_signals(signal.SIGUSR2):
             # A session of its own: Linux shares cores out by session (autogroup), so trainer 0
             # would otherwise pay for the evaluator out of its own share.
             return subprocess.Popen(

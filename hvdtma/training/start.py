@@ -100,21 +100,6 @@ def start_rules(run: RunFolder, config: TrainConfig) -> StartRules[TrainConfig]:
     )
 
 
-def prepare_run_folder(config: TrainConfig, mode: StartMode) -> None:
-    """Before anybody trains: from here on, what `mode` asks for is what `AUTO` comes to.
-
-    Raises UserError if a run is there that may not be touched, or another process trains it.
-    """
-    if mode is StartMode.AUTO:
-        return  # resolve_start_mode by whoever trains
-    run = RunFolder(config.run)
-    run.lock()
-    try:
-        run.make_room(config.store, overwrite=mode is StartMode.OVERWRITE)
-    finally:
-        run.unlock()
-
-
 def start_new(
     config: TrainConfig, comm: Communicator, run: RunFolder, *, overwrite: bool
 ) -> RunContext:
