@@ -84,7 +84,10 @@ def test_configs_come_from_files_values_and_configs_with_overrides_on_top(tmp_pa
     [
         (lambda: hvdtma.build("g.zarr", negativs=3), ["'negativs'", "valid: ", "'negatives'?"]),
         (lambda: hvdtma.build("g.zarr"), ["nothing to build from", "edges=FILE"]),
-        (lambda: hvdtma.build("g.zarr", "edges.csv"), ["unknown source 'edges.csv'", "edges=FILE"]),
+        (
+            lambda: hvdtma.build("g.zarr", "edges.csv"),
+            ["unknown data source 'edges.csv'", "edges=FILE"],
+        ),
         (lambda: hvdtma.build("g.zarr", 3), ["a int is no source", "from_dgl(graph)"]),
         (
             lambda: hvdtma.build("g.zarr", "synthetic:nodes=50", header="no"),
@@ -98,7 +101,10 @@ def test_configs_come_from_files_values_and_configs_with_overrides_on_top(tmp_pa
         (lambda: hvdtma.load_config("no.yaml"), ["no config at no.yaml; examples are in"]),
         (lambda: hvdtma.train(), ["give a config, or resume=RUN"]),
         (lambda: hvdtma.train(store="s", run="r", rounds=1, trainers=0), ["'trainers' is 0"]),
-        (lambda: hvdtma.train(resume="no", overwrite=True), ["overwrite=True begins", "resume"]),
+        (
+            lambda: hvdtma.train(resume="no", overwrite=True),
+            ["overwrite=True replaces", "resume continues"],
+        ),
         (lambda: hvdtma.evaluate("no"), ["no run at no"]),
         (lambda: hvdtma.embed("no"), ["no run at no"]),
         (lambda: hvdtma.Run("no"), ["no run at no"]),

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
-import scipy.sparse as sp
 
 from hvdtma.graph.sort.batches import LazyEdgeBatch
 from hvdtma.storage.node_ids import NodeIds
+
+if TYPE_CHECKING:
+    import scipy.sparse as sp
 
 
 @dataclass
