@@ -77,5 +77,5 @@ def test_the_table_has_a_row_for_each_trainer(community_store, capsys):
     said = capsys.readouterr().err
     rows = [line.split("│")[1].strip() for line in said.splitlines() if line.startswith("│")]
     assert "one assignment to 4 trainers" in said
-    assert "edges that some trainer sees: " in said
+    assert "of all edges are within a shard" in said
     assert rows == ["0", "1", "2", "3"]
