@@ -161,7 +161,7 @@ def resume_run(config: TrainConfig, comm: Communicator, run: RunFolder) -> RunCo
 
     run_on_rank0(comm, rewind)
     averaging.stopped = stopped_before(config, checkpoint)
-    averaging.wait_until_now(loaded_at)  # all at once, however long each one read
+    averaging.exclude_time_since(loaded_at)  # all at once, however long each one read
     return RunContext(run, trainer, averaging)
 
 
