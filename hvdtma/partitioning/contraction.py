@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-from numba import njit
 
+from hvdtma.core.compiled import njit
 from hvdtma.core.console import progress
 from hvdtma.graph.csc import index_dtype
 from hvdtma.graph.sort.edge_sorter import EdgeSorter
@@ -161,7 +161,7 @@ def _edges_between_clusters(
         yield partial(read, read_edges)
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _merge_repeats(
     degree_n: np.ndarray, indices: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
