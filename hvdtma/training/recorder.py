@@ -95,7 +95,7 @@ class Scores:
 
     @property
     def say_stop(self) -> bool:
-        """Whether to stop early: no better score for `patience` scored rounds, or no evaluator left."""
+        """Whether to stop early: no better score for `patience` scored rounds, or no evaluator."""
         patience = self.config.evaluate.patience
         nobody = self.process is None and self.scorer is None
         return bool(patience) and (nobody or self.since_best >= patience)
