@@ -154,4 +154,4 @@ def test_imbalance_is_left_out_where_nothing_tells_it(typed_store, monkeypatch):
     monkeypatch.setattr(groups_module, "metis_bytes", lambda *_: 5 * 2**30)
     found = assignment_statistics(typed_store, 3, memory_gb=1)
     assert "left out" in found.imbalance_of
-    assert all(np.isnan(hand.imbalance) for hand in found.trainers)
+    assert all(np.isnan(row.imbalance) for row in found.trainers)
