@@ -216,7 +216,7 @@ def test_optimizer_states_that_differ_are_not_averaged():
         if comm.rank:
             model[0].weight.grad = torch.ones(2, 3)
             optimizer.step()
-        with pytest.raises(UserError, match="of 0, 13 values"):
+        with pytest.raises(UserError, match="have 0, 13 values"):
             averaging.step()
         return True
 
