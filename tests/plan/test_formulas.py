@@ -110,7 +110,7 @@ def test_a_ring_sends_less_than_twice_the_bytes_and_waits_for_every_step(trainer
 
 @given(st.integers(1, 10**6), st.integers(1, 64), st.booleans(), st.integers(1 << 30, 1 << 33))
 def test_means_over_neighbours_stay_within_their_memory(nodes, dim, held, num_bytes):
-    taken = bytes_taken(nodes, dim, 4, 10 * nodes, 4, held=held, memory_bytes=num_bytes)
+    taken = bytes_taken(nodes, dim, 4, 10 * nodes, 4, in_memory=held, memory_bytes=num_bytes)
     assert taken <= num_bytes
 
 
