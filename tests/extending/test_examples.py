@@ -15,7 +15,7 @@ from yaml import safe_dump
 from hvdtma.comm import InProcessGroup
 from hvdtma.core import registry
 from hvdtma.core.errors import Interrupted, UserError
-from hvdtma.core.signals import Interrupt
+from hvdtma.core.signals import ShutdownSignal
 from hvdtma.core.train_config import load_config
 from hvdtma.graph.store import open_store
 from hvdtma.runs.folder import StartMode
@@ -77,16 +77,16 @@ def config_file(folder, store, **changes):
 
 
 def interrupted_in_mid_round(monkeypatch):
-    interrupt, original, taken = Interrupt(), RunMonitor.on_step, []
+    shutdown, original, taken = ShutdownSignal(), RunMonitor.on_step, []
 
     def count(self, averaging):
         original(self, averaging)
         taken.append(averaging)
         if len(taken) == 2 * STEPS + 3:
-            interrupt._hear(0, None)
+            shutdown._handle(0, None)
 
     monkeypatch.setattr(RunMonitor, "on_step", count)
-    return interrupt
+    return shutdown
 
 
 def test_every_contract_has_an_example_of_less_than_40_lines():
@@ -103,8 +103,8 @@ def test_it_trains_is_scored_by_the_evaluator_resumes_elsewhere_and_embeds(
     path = config_file(folder, community_store, **PLUGGED_IN[name])
     config = load_config(path)
     with monkeypatch.context() as patched, pytest.raises(Interrupted):
-        interrupt = interrupted_in_mid_round(patched)
-        InProcessGroup(2).run(lambda comm: train(config, comm, interrupt=interrupt))
+        shutdown = interrupted_in_mid_round(patched)
+        InProcessGroup(2).run(lambda comm: train(config, comm, shutdown=shutdown))
     summary = InProcessGroup(3).run(lambda comm: train(config, comm, mode=StartMode.RESUME))[0]
     assert summary["trainers"] == 3
     assert summary["rounds"] == ROUNDS
