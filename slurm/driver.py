@@ -76,11 +76,11 @@ class Driver:
             _Worker(slot, number) for number, slot in enumerate(sorted(self.workers.slots()))
         ]
         self.members = Members(
-            wanted=len(self.fleet),
+            expected=len(self.fleet),
             minimum=self.min_trainers,
             rejoin_timeout_s=self.rejoin_timeout_s,
             hang_limit_s=self.hang_limit_s,
-            dropped=self._drop,
+            on_exclude=self._drop,
         )
         self.out: set[str] = set()
         self.looked_at = 0.0
@@ -112,7 +112,7 @@ class Driver:
             if self.told_to_end and not any(worker.process for worker in self.fleet):
                 return INTERRUPTED
             able = [w for w in self.fleet if w.ended is None and w.slot.node not in self.out]
-            self.members.wanted = len(able)
+            self.members.expected = len(able)
             time.sleep(TICK_S)
 
     def _start_if_due(self, worker: _Worker) -> None:
@@ -128,7 +128,7 @@ class Driver:
 
     def _ended(self, worker: _Worker, status: int) -> None:
         worker.process = None
-        self.members.lost(worker.name)
+        self.members.exclude(worker.name)
         through = worker.name in self.members.finished
         if status in (0, INTERRUPTED) and not through:
             status = LOST  # told to end by itself; and srun says 0 of a task whose node failed
@@ -163,7 +163,7 @@ class Driver:
         self.out = out
         for worker in self.fleet:
             if worker.slot.node in out and worker.process:
-                self.members.lost(worker.name)
+                self.members.exclude(worker.name)
                 end(worker.process)
 
     def _drop(self, name: str) -> None:
@@ -177,7 +177,7 @@ class Driver:
         """Let the others come to their end too; the job's status: as good as the best of theirs."""
         deadline = time.monotonic() + END_TIMEOUT_S
         for worker in self.fleet:
-            if worker.process and worker.name not in self.members.present:
+            if worker.process and worker.name not in self.members.current:
                 end(worker.process)  # it came too late
             if worker.process:
                 try:

@@ -33,10 +33,18 @@ def train(
     ] = None,
     requeued: OrResume = False,
     overwrite: Overwrite = False,
+    comm: Annotated[
+        str,
+        typer.Option(
+            help="auto | horovod | torch: the transport between trainers. auto is Horovod under "
+            "horovodrun, mpirun and srun; torch.distributed under torchrun, and under srun without "
+            "Horovod."
+        ),
+    ] = "auto",
 ) -> None:
-    """Train: alone, under `srun`, `horovodrun -np M`, or as --in-process M trainers."""
+    """Train: alone, under horovodrun, torchrun or srun, or as --in-process M trainers."""
     with Interrupt() as interrupt:  # before all that takes time
-        _train(interrupt, config, overrides, in_process, resume, requeued, overwrite)
+        _train(interrupt, config, overrides, in_process, resume, requeued, overwrite, comm)
 
 
 def _train(
@@ -47,6 +55,7 @@ def _train(
     resume: Path | None,
     requeued: bool,
     overwrite: bool,
+    transport: str,
 ) -> None:
     from hvdtma.comm import InProcessGroup
     from hvdtma.comm.communicator import Communicator
@@ -76,7 +85,10 @@ def _train(
     if not in_process:
         run(
             join_unless_interrupted(
-                interrupt, wanted.config.run.parent, elastic=wanted.config.elastic
+                interrupt,
+                wanted.config.run.parent,
+                elastic=wanted.config.elastic,
+                transport=transport,
             )
         )
         return

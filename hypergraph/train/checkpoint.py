@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from hvdtma.comm.communicator import gather_object, run_on_rank0
+from hvdtma.comm.communicator import run_on_rank0
 from hvdtma.core.errors import UserError
 from hvdtma.core.files import replacing, sync_folder, write_through
 from hypergraph.history import TrainingHistory
@@ -89,7 +89,7 @@ def write_checkpoint(path: Path, learner: RankTrainer, progress: FitProgress, da
     past = learner.past.tensors()  # the same on all ranks
     tensors = _named("past", [{number: {"": rows_nK} for number, rows_nK in past.items()}])
     for kind, own in learner.parts().items():
-        tensors |= _named(kind, gather_object(comm, own))
+        tensors |= _named(kind, comm.gather_object(own))
     run_on_rank0(comm, lambda: _write(path, packed(tensors, facts)))
 
 

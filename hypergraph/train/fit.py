@@ -8,7 +8,7 @@ from math import inf
 
 import numpy as np
 
-from hvdtma.comm.communicator import gather_object, run_on_rank0
+from hvdtma.comm.communicator import run_on_rank0
 from hvdtma.core.errors import UserError, nearest
 from hypergraph.config import TrainConfig
 from hypergraph.factors import Factors
@@ -147,7 +147,7 @@ class Fit:
         comm, config = self.learner.comm, self.learner.config
         before = comm.clock()
         time_s = before - self._began
-        facts = gather_object(comm, (losses, self.learner.counters(), self.learner.learned()))
+        facts = comm.gather_object((losses, self.learner.counters(), self.learner.learned()))
         metrics, time_s = run_on_rank0(comm, lambda: self._scored(facts, done, time_s))
         self._keep_best(metrics, done)
         limit_s = config.time_limit_s

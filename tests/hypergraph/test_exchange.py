@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 from small_learning import config_of, ring, small_graph
 
-from hvdtma.comm import InProcessGroup
-from hvdtma.comm.communicator import Single
+from hvdtma.comm import InProcessGroup, SingleProcess
 from hvdtma.core.errors import UserError
 from hypergraph import HyperLearn
 from hypergraph.placement import DeviceSlot, Placement
@@ -147,7 +146,7 @@ def test_devices_of_one_process_do_what_one_device_does():
         "m2": cpu,
     }  # by another name: a site of its own
     one, several = (
-        RankTrainer(graph, config, Single(), Placement(places))
+        RankTrainer(graph, config, SingleProcess(), Placement(places))
         for places in (dict.fromkeys(sites, cpu), sites)
     )
     assert (len(one.sites), len(several.sites)) == (1, 2)

@@ -17,7 +17,7 @@ from on_cluster import (
     sbatch,
 )
 
-from hvdtma.comm.slurm_meeting import RendezvousInfo, shown
+from hvdtma.comm.slurm_meeting import RendezvousInfo, published
 from hvdtma.comm.slurm_meeting import wait_for as wait_for_file
 from hvdtma.comm.slurm_task import SlurmTask
 from hvdtma.core.errors import TrainerError
@@ -129,7 +129,7 @@ def test_a_folder_that_the_nodes_do_not_share_is_named(tmp_path):
 def test_what_says_where_is_for_its_owner_only_and_goes_away(tmp_path):
     path = tmp_path / "shared" / ".hvdtma-1.json"
     where = RendezvousInfo("127.0.0.1", 1234, "secret")
-    with shown(where, path):
+    with published(where, path):
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         assert wait_for_file(path, 1) == where
     assert not list(path.parent.iterdir())
@@ -150,7 +150,7 @@ def test_a_task_is_known_by_its_step_and_a_batch_script_is_none():
         "SLURM_NTASKS": "4",
         "SLURM_JOB_NODELIST": "n[1-4]",
     }
-    assert SlurmTask.here(batch) is None
+    assert SlurmTask.from_environ(batch) is None
     step = {
         "SLURM_STEP_ID": "2",
         "SLURM_PROCID": "3",
@@ -158,7 +158,7 @@ def test_a_task_is_known_by_its_step_and_a_batch_script_is_none():
         "SLURMD_NODENAME": "n4",
         "SLURM_RESTART_COUNT": "1",
     }
-    assert SlurmTask.here(batch | step) == SlurmTask(3, 4, "n4", "n[1-4]", "7.2.1")
+    assert SlurmTask.from_environ(batch | step) == SlurmTask(3, 4, "n4", "n[1-4]", "7.2.1")
 
 
 @pytest.mark.parametrize(

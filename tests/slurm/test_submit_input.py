@@ -14,7 +14,7 @@ from rich.console import Console
 
 import slurm.states
 import slurm.watch
-from hvdtma.comm.communicator import TooFewLeft
+from hvdtma.comm.communicator import TooFewTrainers
 from hvdtma.comm.launch import join_unless_interrupted
 from hvdtma.core.config import dump_config
 from hvdtma.core.errors import INTERRUPTED, Interrupted, UserError
@@ -216,12 +216,12 @@ def test_a_command_that_dies_of_itself_is_not_run_again():
     assert ended.value.code == 140
 
 
-@pytest.mark.parametrize(("elastic", "error"), [(True, Interrupted), (False, TooFewLeft)])
+@pytest.mark.parametrize(("elastic", "error"), [(True, Interrupted), (False, TooFewTrainers)])
 def test_only_elastic_trainers_wait_in_vain_to_be_run_again(monkeypatch, tmp_path, elastic, error):
     def in_vain(*args, **options):
-        raise TooFewLeft("1 of 2 trainers came", saves_for_all=True)
+        raise TooFewTrainers("1 of 2 trainers came", saves_for_all=True)
 
-    monkeypatch.setattr("hvdtma.comm.launch.enter", in_vain)
+    monkeypatch.setattr("hvdtma.comm.launch.join_trainers", in_vain)
     with Interrupt() as interrupt, pytest.raises(error, match="1 of 2 trainers came"):
         join_unless_interrupted(interrupt, tmp_path, elastic=elastic)
 

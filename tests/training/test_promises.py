@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 from hvdtma.aggregate.optimizers import make_optimizer
-from hvdtma.comm import InProcessGroup, Single
+from hvdtma.comm import InProcessGroup, SingleProcess
 from hvdtma.core.train_config import parse_config
 from hvdtma.graph.store import open_store
 from hvdtma.runs.folder import read_lines
@@ -65,8 +65,8 @@ def losses(run: Path) -> list[list[float]]:
 @pytest.mark.parametrize("first_hop", [True, False])
 def test_one_trainer_is_plain_pytorch_bit_for_bit(community_store, tmp_path, first_hop):
     config = config_for(community_store, tmp_path, first_hop=first_hop, reassign_rounds=1)
-    trainer = make_trainer(config, open_store(config.store), Single(), CPU)
-    train_rounds(trainer, make_averaging(trainer, Single()), Callback())
+    trainer = make_trainer(config, open_store(config.store), SingleProcess(), CPU)
+    train_rounds(trainer, make_averaging(trainer, SingleProcess()), Callback())
 
     task = make_task(config, open_store(config.store))
     model = make_model(config, open_store(config.store), task)
