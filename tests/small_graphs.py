@@ -15,6 +15,7 @@ from hvdtma.graph.first_hop import first_hop
 from hvdtma.graph.raw import RawGraph
 from hvdtma.graph.store import GraphStore
 from hvdtma.sampling.first_hop import FirstHop
+from hvdtma.sampling.neighbour_sampler import NeighbourSampler
 from hvdtma.sampling.shard import Shard
 from hvdtma.storage.node_ids import NodeIds
 
@@ -136,3 +137,8 @@ def small_csc(draw, *, most_nodes: int = 9, undirected: bool | None = None) -> C
         edges = {(*pair, kind) for (u, v), kind in once.items() for pair in ((u, v), (v, u))}
     src, dst, kind = np.array(sorted(edges)).T
     return build_csc(src, dst, num_nodes, kind)
+
+
+def sample_neighbourhood(shard, seeds, fanouts, *, random_seed, targets=None):
+    """The neighbourhood of seeds, sampled uniformly."""
+    return NeighbourSampler(fanouts).sample(shard, seeds, random_seed=random_seed, targets=targets)

@@ -1,7 +1,17 @@
-"""From the trainers' updates to the next global parameters."""
+"""Timed averaging, and the aggregators that turn updates into the next parameters."""
 
-from hvdtma.aggregate.outer import Average, Nesterov
+from hvdtma.aggregate.aggregator import Aggregator, RoundState, Summed
+from hvdtma.aggregate.average import Average
 from hvdtma.aggregate.round import Aggregation, NonFiniteLoss, Stop
 from hvdtma.aggregate.timed import TimedAveraging
 
-__all__ = ["Aggregation", "Average", "Nesterov", "NonFiniteLoss", "Stop", "TimedAveraging"]
+__all__ = [
+    "Aggregation",
+    "Aggregator",
+    "Average",
+    "NonFiniteLoss",
+    "RoundState",
+    "Stop",
+    "Summed",
+    "TimedAveraging",
+]

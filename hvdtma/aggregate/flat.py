@@ -12,13 +12,24 @@ from torch import nn
 
 
 class FlatModel:
-    """Every parameter and buffer of a model, in a fixed order, as one vector [P].
+    """Every parameter, then every buffer of a model, in a fixed order, as one vector [P].
 
     Buffers are averaged like parameters; integer ones (batch counters) are averaged and rounded.
+
+    Attributes:
+        layout: where each of them stands in the vector, by name.
+        num_parameters: values that are parameters; they come first.
     """
 
     def __init__(self, model: nn.Module):
-        self.tensors = [*model.parameters(), *model.buffers()]
+        named = [*model.named_parameters(), *model.named_buffers()]
+        self.tensors = [tensor for _, tensor in named]
+        self.num_parameters = sum(parameter.numel() for parameter in model.parameters())
+        self.layout: dict[str, slice] = {}
+        first = 0
+        for name, tensor in named:
+            self.layout[name] = slice(first, first + tensor.numel())
+            first += tensor.numel()
 
     def read(self) -> torch.Tensor:
         """A copy of the values [P]: float64 if a tensor of the model is, else float32."""

@@ -1,13 +1,13 @@
-"""Optimisers by name."""
+"""Optimizers by name, for trainers and for the outer step of an aggregation."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from functools import partial
 
 import torch
 from torch import nn
 
+from hvdtma.core.errors import UserError, nearest
 from hvdtma.core.train_config import OptimizerConfig
 
 
@@ -58,12 +58,33 @@ class NovoGrad(torch.optim.Optimizer):
         parameter.add_(state["momentum"], alpha=-group["lr"])
 
 
+OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
+    "adam": torch.optim.Adam,
+    "adamw": torch.optim.AdamW,
+    "sgd": torch.optim.SGD,
+    "novograd": NovoGrad,
+}
+
+
 def make_optimizer(config: OptimizerConfig, model: nn.Module) -> torch.optim.Optimizer:
-    """The config's optimiser on a model's parameters."""
-    kinds: dict[str, Callable[..., torch.optim.Optimizer]] = {
-        "adam": torch.optim.Adam,
-        "adamw": torch.optim.AdamW,
-        "sgd": partial(torch.optim.SGD, momentum=config.momentum),
-        "novograd": NovoGrad,
-    }
-    return kinds[config.name](model.parameters(), lr=config.lr, weight_decay=config.weight_decay)
+    """The config's optimizer of a model's parameters."""
+    momentum = {"momentum": config.momentum} if config.name == "sgd" else {}
+    return OPTIMIZERS[config.name](
+        model.parameters(), lr=config.lr, weight_decay=config.weight_decay, **momentum
+    )
+
+
+def make_outer_optimizer(
+    name: str, parameters: list[nn.Parameter], lr: float, momentum: float
+) -> torch.optim.Optimizer:
+    """An outer optimizer: `nesterov` (SGD with Nesterov momentum), or one of `OPTIMIZERS`.
+
+    Raises UserError for an unknown name.
+    """
+    if name == "nesterov":
+        return torch.optim.SGD(parameters, lr=lr, momentum=momentum, nesterov=momentum > 0)
+    if name not in OPTIMIZERS:
+        raise UserError(
+            f"unknown outer optimizer '{name}'; {nearest(name, ['none', 'nesterov', *OPTIMIZERS])}"
+        )
+    return OPTIMIZERS[name](parameters, lr=lr, **({"momentum": momentum} if name == "sgd" else {}))

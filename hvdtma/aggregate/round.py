@@ -58,6 +58,24 @@ class Aggregation:
     wait_s: list[float]
     weights: list[float]
 
+    @classmethod
+    def of(
+        cls, rows_MS: torch.Tensor, weights_M: torch.Tensor, round: int, aggregate_s: float
+    ) -> Aggregation:
+        """From what every trainer announced."""
+        arrival_M, steps_M = rows_MS[:, ARRIVED], rows_MS[:, STEPS]
+        return cls(
+            round=round,
+            time_s=float(arrival_M.max()),
+            aggregate_s=aggregate_s,
+            steps=steps_M.long().tolist(),
+            examples=rows_MS[:, EXAMPLES].long().tolist(),
+            losses=(rows_MS[:, LOSS_SUM] / steps_M).tolist(),
+            train_s=rows_MS[:, TRAIN_S].tolist(),
+            wait_s=(arrival_M.max() - arrival_M).tolist(),
+            weights=weights_M.tolist(),
+        )
+
 
 @dataclass
 class Round:

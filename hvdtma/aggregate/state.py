@@ -1,33 +1,35 @@
-"""Where timed averaging stands, to be told to a newcomer or kept for another day.
+"""The state of timed averaging: for a trainer that joins, and for a checkpoint.
 
-Legend: P parameters.
+Legend: P values in the flat vector.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import torch
 
-from hvdtma.aggregate.round import Aggregation, Round, Stop
-from hvdtma.aggregate.timed import TimedAveraging
+from hvdtma.aggregate.round import Aggregation, Stop
 
 COUNTERS = ("steps_done", "examples_done", "train_s", "wait_s", "aggregate_s")
 
 
 @dataclass(frozen=True)
 class GlobalState:
-    """What every trainer knows alike.
+    """The part that is the same on every trainer.
 
     Attributes:
-        theta_P, velocity_P: global parameters, and the outer step's memory if it has one.
-        clock_s: since the common start, elapsed_s: until the end of the last aggregation.
-        last: what the last aggregation did.
-        started: whether there was a common start; else theta_P is one trainer's own, as it began.
+        theta_P: the global parameters and buffers.
+        aggregator: the aggregator's `state_dict`.
+        next_grid: the round under way ends at so many intervals from the start.
+        clock_s: seconds since the common start; elapsed_s: until the last aggregation ended.
+        last: the last aggregation.
+        started: whether there was a common start; else `theta_P` is one trainer's own.
     """
 
     theta_P: torch.Tensor
-    velocity_P: torch.Tensor | None
+    aggregator: dict[str, Any]
     rounds_done: int
     next_grid: int
     clock_s: float
@@ -36,48 +38,28 @@ class GlobalState:
     stopped: Stop = Stop.NOT
     started: bool = True
 
+    def as_dict(self) -> dict[str, Any]:
+        """Tensors and JSON values by name."""
+        plain = {
+            **vars(self),
+            "stopped": int(self.stopped),
+            "last": self.last and asdict(self.last),
+        }
+        return plain
+
     @classmethod
-    def of(cls, averaging: TimedAveraging) -> GlobalState:
-        """As it is now."""
-        velocity_P = averaging.outer.velocity_P
-        return cls(
-            averaging.theta_P.cpu(),
-            None if velocity_P is None else velocity_P.cpu(),
-            averaging.rounds_done,
-            averaging.next_grid,
-            averaging.comm.clock() - averaging.began,
-            averaging.elapsed_s,
-            averaging.last,
-            averaging.stopped,
-            averaging.started,
-        )
-
-    def take(self, averaging: TimedAveraging, *, known_at: float | None = None) -> None:
-        """Let averaging go on from here, at the beginning of a round.
-
-        Args:
-            known_at: when this was so, on this trainer's clock; None: now.
-        """
-        now = averaging.comm.clock() if known_at is None else known_at
-        device = averaging.flat.read().device
-        averaging.theta_P = self.theta_P.to(device)
-        averaging.flat.write(averaging.theta_P)
-        velocity_P = self.velocity_P
-        averaging.outer.velocity_P = None if velocity_P is None else velocity_P.to(device)
-        averaging.rounds_done, averaging.next_grid = self.rounds_done, self.next_grid
-        averaging.began = now - self.clock_s
-        averaging.ended = averaging.began + self.elapsed_s
-        averaging.last, averaging.stopped = self.last, self.stopped
-        averaging.started = self.started
-        averaging.round = Round(averaging.comm.clock())
+    def from_dict(cls, values: dict[str, Any]) -> GlobalState:
+        """What `as_dict` gave."""
+        last = values["last"] and Aggregation(**values["last"])
+        return cls(**{**values, "last": last, "stopped": Stop(values["stopped"])})
 
 
 @dataclass(frozen=True)
 class RankState:
-    """What is one trainer's own: its local parameters, and what it did so far.
+    """The part that is one trainer's own.
 
     Attributes:
-        local_P: its parameters in the middle of a round.
+        local_P: its parameters and buffers in the middle of a round.
         steps, examples, loss_sum: of the round so far; round_s: its seconds.
         counters: of the whole run, by name.
     """
@@ -88,25 +70,3 @@ class RankState:
     loss_sum: float
     round_s: float
     counters: dict[str, float]
-
-    @classmethod
-    def of(cls, averaging: TimedAveraging) -> RankState:
-        """As it is now."""
-        now = averaging.round
-        now.flush_losses(averaging.steps_done)
-        return cls(
-            averaging.flat.read().cpu(),
-            now.steps,
-            now.examples,
-            now.loss_sum,
-            averaging.comm.clock() - now.began,
-            {name: getattr(averaging, name) for name in COUNTERS},
-        )
-
-    def take(self, averaging: TimedAveraging) -> None:
-        """Let averaging go on in the middle of its round; after `GlobalState.take`."""
-        averaging.flat.write(self.local_P.to(averaging.theta_P.device))
-        began = averaging.comm.clock() - self.round_s
-        averaging.round = Round(began, self.steps, self.examples, self.loss_sum)
-        for name, value in self.counters.items():
-            setattr(averaging, name, value)

@@ -1,9 +1,8 @@
 """Timed averaging: trainers step on their own; when a round is over, their updates are averaged.
 
-    theta' = outer(theta, sum_k w_k d_k / sum_k w_k)      design: docs/method.md
-
 One small collective announces (arrival, weight, losses), one flat one carries the updates; the
-weight travels with the update, so a trainer that did nothing this round counts for nothing.
+weight travels with the update, so a trainer that did nothing in a round counts for nothing. The
+equation stands in `hvdtma.aggregate.aggregator`.
 
 Legend: M trainers, P parameters in the flat buffer.
 """
@@ -12,13 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Literal, NoReturn
+from typing import Any, Literal, NoReturn
 
 import torch
 from torch import nn
 
+from hvdtma.aggregate.aggregator import Aggregator, RoundState, Summed, shares
+from hvdtma.aggregate.average import Average
 from hvdtma.aggregate.flat import FlatModel, FlatOptimizer
-from hvdtma.aggregate.outer import Average, Nesterov
 from hvdtma.aggregate.round import (
     ANNOUNCED,
     ARRIVED,
@@ -35,6 +35,7 @@ from hvdtma.aggregate.round import (
     Round,
     Stop,
 )
+from hvdtma.aggregate.state import COUNTERS, GlobalState, RankState
 from hvdtma.comm.communicator import Communicator
 from hvdtma.comm.launch import join_trainers
 from hvdtma.core.errors import UserError
@@ -65,7 +66,7 @@ class TimedAveraging:
         time_limit_s: stop at the first aggregation after so long (None: not).
         weight: this trainer's weight in the mean, not negative; e.g. its training edges.
         optimizer_state: keep | reset | average.
-        outer: from the averaged update to the next parameters; `Average` or `Nesterov`.
+        aggregator: combines the updates; None is `Average()`, their weighted mean.
         comm: None: the communicator of this process's launcher (`hvdtma.comm.launch`): Horovod,
             torch.distributed, or one process alone.
 
@@ -87,7 +88,7 @@ class TimedAveraging:
         time_limit_s: float | None = None,
         weight: float = 1.0,
         optimizer_state: Literal["keep", "reset", "average"] = "keep",
-        outer: Average | Nesterov | None = None,
+        aggregator: Aggregator | None = None,
         comm: Communicator | None = None,
     ):
         _check_interval(interval_s, interval_steps)
@@ -103,7 +104,8 @@ class TimedAveraging:
         self.flat = FlatModel(model)
         self.optimizer_state = optimizer_state
         self.flat_optimizer = FlatOptimizer(optimizer)
-        self.outer: Average | Nesterov = outer or Average()
+        self.model = model
+        self.aggregator: Aggregator = aggregator or Average()
         self.rounds_done = 0
         self.next_grid = 1  # the next round ends at so many intervals from the start
         self.steps_done = self.examples_done = 0
@@ -135,8 +137,8 @@ class TimedAveraging:
             self.flat.write(self.theta_P)
         self.comm.all_gather(torch.zeros(1))  # a barrier
         self.began = self.ended = self.comm.clock()
-        self.round = Round(self.began)
         self.started = True
+        self.begin_round(self.began)
 
     def stop(self, reason: Stop = Stop.EARLY) -> None:
         """Ask for the end; every trainer stops at the next aggregation.
@@ -207,6 +209,75 @@ class TimedAveraging:
         while self.interval_steps is None and not self.due:
             self.comm.sleep_until(min(self.deadline, self.comm.clock() + NAP_S))
 
+    def global_state(self) -> GlobalState:
+        """The part of the state that is the same on every trainer."""
+        return GlobalState(
+            self.theta_P.cpu(),
+            {
+                k: v.cpu() if torch.is_tensor(v) else v
+                for k, v in self.aggregator.state_dict().items()
+            },
+            self.rounds_done,
+            self.next_grid,
+            self.comm.clock() - self.began,
+            self.elapsed_s,
+            self.last,
+            self.stopped,
+            self.started,
+        )
+
+    def load_global_state(self, state: GlobalState, *, known_at: float | None = None) -> None:
+        """Continue from a state, at the beginning of its round.
+
+        Args:
+            known_at: when the state was so, on this trainer's clock; None: now.
+        """
+        now = self.comm.clock() if known_at is None else known_at
+        device = self.theta_P.device
+        self.theta_P = state.theta_P.to(device)
+        self.flat.write(self.theta_P)
+        self.aggregator.load_state_dict(
+            {k: v.to(device) if torch.is_tensor(v) else v for k, v in state.aggregator.items()}
+        )
+        self.rounds_done, self.next_grid = state.rounds_done, state.next_grid
+        self.began = now - state.clock_s
+        self.ended = self.began + state.elapsed_s
+        self.last, self.stopped, self.started = state.last, state.stopped, state.started
+        self.begin_round(self.comm.clock())
+
+    def rank_state(self) -> RankState:
+        """This trainer's own part of the state."""
+        now = self.round
+        now.flush_losses(self.steps_done)
+        return RankState(
+            self.flat.read().cpu(),
+            now.steps,
+            now.examples,
+            now.loss_sum,
+            self.comm.clock() - now.began,
+            {name: getattr(self, name) for name in COUNTERS},
+        )
+
+    def load_rank_state(self, state: RankState) -> None:
+        """Continue in the middle of a round; after `load_global_state`."""
+        self.flat.write(state.local_P.to(self.theta_P.device))
+        began = self.comm.clock() - state.round_s
+        self.round = Round(began, state.steps, state.examples, state.loss_sum)
+        for name, value in state.counters.items():
+            setattr(self, name, value)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The whole state of this trainer: tensors, numbers and strings, for `torch.save`.
+
+        The trainer's optimizer is not part of it.
+        """
+        return {"global": self.global_state().as_dict(), "rank": vars(self.rank_state())}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from a `state_dict`, with the same number of trainers; each loads its own."""
+        self.load_global_state(GlobalState.from_dict(state["global"]))
+        self.load_rank_state(RankState(**state["rank"]))
+
     @torch.no_grad()
     def aggregate(self) -> Aggregation | None:
         """Average the trainers' updates; a collective call. None: interrupted, nothing is done.
@@ -224,7 +295,7 @@ class TimedAveraging:
         if int(rows_MS[:, WANTED_STOP].max()) == Stop.INTERRUPTED:
             self.stopped = Stop.INTERRUPTED
             return None
-        weights_M = _shares(rows_MS[:, WEIGHT])
+        weights_M = shares(rows_MS[:, WEIGHT])
         self._average(float(weights_M[self.comm.rank]), weights_M)
         finished = self.comm.clock()
         self.rounds_done += 1
@@ -237,13 +308,26 @@ class TimedAveraging:
         self._decide_stop(rows_MS)
         if self.interval_s is not None:  # rounds that a slow one ran over are left out
             self.next_grid = int(float(rows_MS[:, ARRIVED].max()) // self.interval_s) + 1
-        self.round = Round(finished)
         self.newcomers = bool(rows_MS[:, NEWCOMERS].any())
-        self.last = self._outcome(rows_MS, weights_M, finished - announced)
+        self.last = Aggregation.of(rows_MS, weights_M, self.rounds_done, finished - announced)
+        self.begin_round(finished)
         return self.last
+
+    def begin_round(self, now: float) -> None:
+        """Begin a round at `now`, on the communicator's clock."""
+        self.round = Round(now)
+        self.aggregator.begin_round(self.model, self.round_state())
+
+    def round_state(self) -> RoundState:
+        """The round under way, as the aggregator sees it."""
+        comm, flat = self.comm, self.flat
+        return RoundState(
+            self.rounds_done + 1, comm.rank, comm.size, flat.layout, flat.num_parameters, comm
+        )
 
     def _announcement(self, arrived: float) -> torch.Tensor:
         now = self.round
+        first = self.comm.elastic and self.comm.rank == 0
         row = torch.zeros(len(ANNOUNCED), dtype=torch.float64)
         row[ARRIVED] = arrived - self.began
         row[WEIGHT] = self.weight if now.steps and not now.bad_step else 0.0
@@ -253,33 +337,40 @@ class TimedAveraging:
         row[TRAIN_S] = arrived - now.began
         row[WANTED_STOP] = int(self.wanted_stop)
         row[BAD_STEP] = now.bad_step
-        first = self.comm.elastic and self.comm.rank == 0
         row[NEWCOMERS] = first and self.comm.newcomers_wait()
         return row
 
     def _average(self, share: float, weights_M: torch.Tensor) -> None:
-        """One flat collective; then parameters, and perhaps optimiser state, are replaced."""
-        theta_P = self.theta_P
-        alone = self.comm.size == 1 and isinstance(self.outer, Average)
+        """One flat collective; then parameters, and perhaps optimizer state, are replaced."""
+        alone = self.comm.size == 1 and self.aggregator.exact_alone
         if not float(weights_M.sum()):
-            self.flat.write(theta_P)  # 0/0 leaves theta
+            self.flat.write(self.theta_P)  # 0/0 leaves theta
         elif not alone:
-            update_P = torch.zeros_like(theta_P)
-            if share:  # else its parameters may be anything
-                update_P = share * (self.flat.read() - theta_P)
-            state = self._state_to_average(share, weights_M)
-            summed = self.comm.all_reduce(torch.cat([update_P, state]))
-            if not torch.isfinite(summed).all():  # the same bits everywhere: all raise
-                self._diverged()
-            theta_P = self.outer(theta_P, summed[: len(theta_P)])
-            self.flat.write(theta_P)
-            if 0 < len(state) == self.flat_optimizer.size:  # else it has none to put it into yet
-                self.flat_optimizer.write(summed[len(theta_P) :])
+            self._exchange(share, weights_M)
+        self.aggregator.after_round(self.model, self.round_state())
         self.theta_P = self.flat.read()
         if not torch.isfinite(self.theta_P).all():
             self._diverged()
         if self.optimizer_state == "reset" and not alone:
             self.flat_optimizer.reset()
+
+    def _exchange(self, share: float, weights_M: torch.Tensor) -> None:
+        """Sum every trainer's contribution, and write the next parameters."""
+        theta_P, state = self.theta_P, self.round_state()
+        update_P = torch.zeros_like(theta_P)
+        if share:  # else its parameters may be anything
+            update_P = self.flat.read() - theta_P
+        numerator_P, denominator = self.aggregator.contribute(update_P, share, state)
+        optimizer = self._state_to_average(share, weights_M)
+        summed = self.comm.all_reduce(torch.cat([numerator_P, denominator, optimizer]))
+        if not torch.isfinite(summed).all():  # the same bits everywhere: all raise
+            self._diverged()
+        numerator_P, denominator, optimizer = summed.split(
+            [len(numerator_P), len(denominator), len(optimizer)]
+        )
+        self.flat.write(self.aggregator.combine(Summed(numerator_P, denominator), theta_P, state))
+        if 0 < len(optimizer) == self.flat_optimizer.size:  # else it has none to put it into yet
+            self.flat_optimizer.write(optimizer)
 
     def _diverged(self) -> NoReturn:
         self.stopped = Stop.NAN_LOSS
@@ -324,27 +415,6 @@ class TimedAveraging:
             self.stopped = Stop.ROUNDS
         elif self.time_limit_s is not None and float(rows_MS[0, ARRIVED]) >= self.time_limit_s:
             self.stopped = Stop.TIME_LIMIT
-
-    def _outcome(
-        self, rows_MS: torch.Tensor, weights_M: torch.Tensor, aggregate_s: float
-    ) -> Aggregation:
-        arrival_M, steps_M = rows_MS[:, ARRIVED], rows_MS[:, STEPS]
-        return Aggregation(
-            round=self.rounds_done,
-            time_s=float(arrival_M.max()),
-            aggregate_s=aggregate_s,
-            steps=steps_M.long().tolist(),
-            examples=rows_MS[:, EXAMPLES].long().tolist(),
-            losses=(rows_MS[:, LOSS_SUM] / steps_M).tolist(),
-            train_s=rows_MS[:, TRAIN_S].tolist(),
-            wait_s=(arrival_M.max() - arrival_M).tolist(),
-            weights=weights_M.tolist(),
-        )
-
-
-def _shares(weights_M: torch.Tensor) -> torch.Tensor:
-    """Weights that sum to 1, or all 0 if nobody trained."""
-    return weights_M / weights_M.sum() if float(weights_M.sum()) else torch.zeros_like(weights_M)
 
 
 def _check_interval(interval_s: float | None, interval_steps: int | None) -> None:

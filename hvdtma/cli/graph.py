@@ -140,20 +140,27 @@ def verify(
 def partition(
     store: Store,
     out: Annotated[Path, typer.Argument(help="The store to make.")],
-    method: Annotated[str, typer.Option(help="random | super | min-cut")] = "random",
+    method: Annotated[
+        str, typer.Option(help="random | super | min-cut | package.module:Name")
+    ] = "random",
     super_nodes: Annotated[
         int | None,
         typer.Option(help="Clusters (super); default one per 200 nodes, 256 to 15,000."),
     ] = None,
-    parts: Annotated[int, typer.Option(help="Parts (min-cut).")] = 3,
+    parts: Annotated[int | None, typer.Option(help="Parts (min-cut); default 3.")] = None,
+    option: Annotated[
+        list[str] | None,
+        typer.Option(help="key=value: another option of the method. May be repeated."),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of clusters and the shuffle.")] = 0,
     block_nodes: Annotated[int | None, typer.Option(help="Nodes per block.")] = None,
     clusterer: Annotated[
-        str, typer.Option(help="auto | metis | streaming: METIS where it fits in memory.")
-    ] = "auto",
+        str | None,
+        typer.Option(help="auto (METIS where it fits in memory) | metis | streaming"),
+    ] = None,
     trainers: Annotated[
         int | None,
-        typer.Option(help="Trainers of the assignment that is described (default: parts)."),
+        typer.Option(help="Trainers of the described assignment (default: parts, or 3)."),
     ] = None,
     plot: Annotated[
         Path | None, typer.Option(help="Also draw the assignment: an HTML file.")
@@ -167,6 +174,7 @@ def partition(
 
     What does not fit in memory is sorted on disk, beside the new store.
     """
+    from hvdtma.core.config import parse_options
     from hvdtma.graph.store import open_store
     from hvdtma.partitioning import PartitionOptions
     from hvdtma.partitioning import partition as partition_store
@@ -174,8 +182,10 @@ def partition(
     from hvdtma.partitioning.plot import write_partition_plot
     from hvdtma.partitioning.statistics import assignment_statistics
 
-    options = PartitionOptions(method, super_nodes, parts, seed, block_nodes, clusterer)
-    assigned_to = parts if trainers is None else trainers
+    named = {"super_nodes": super_nodes, "parts": parts, "clusterer": clusterer}
+    given = {name: value for name, value in named.items() if value is not None}
+    options = PartitionOptions(method, given | parse_options(option or []), seed, block_nodes)
+    assigned_to = trainers or parts or 3
     if plot:
         plot.absolute().parent.mkdir(parents=True, exist_ok=True)
     made = partition_store(

@@ -150,9 +150,7 @@ def embed(
         config = config.model_copy(update={"memory_gb": memory_gb})
     room = ScoringBudget.of(config, embedding_needs(config, best.store))
     check_scratch(room.folder, scratch_bytes(config, best.store, room))
-    rows, dim = write_embeddings(
-        best.model.encoder, best.store, out, overwrite=overwrite, room=room
-    )
+    rows, dim = write_embeddings(best.model, best.store, out, overwrite=overwrite, budget=room)
     typer.echo(f"{out}: {rows:,} nodes, {dim} dimensions, of round {best.round}")
 
 

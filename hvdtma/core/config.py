@@ -54,6 +54,19 @@ def load_as(kind: type[C], path: str | Path, overrides: list[str] | None = None)
     return parse_as(kind, values, source=str(path))
 
 
+def parse_options(words: list[str]) -> dict[str, Any]:
+    """Options given as `key=value`; a value is read as YAML.
+
+    Raises UserError for a word without `=`.
+    """
+    for word in words:
+        if "=" not in word:
+            raise UserError(f"'{word}' is no option; write key=value, as in parts=4")
+    values = OmegaConf.to_container(OmegaConf.from_dotlist(words))
+    assert isinstance(values, dict)
+    return {str(key): value for key, value in values.items()}
+
+
 def parse_as(kind: type[C], values: dict, *, source: str = "config") -> C:
     """A config of any kind; see `parse_config`."""
     try:

@@ -1,4 +1,8 @@
-"""The training config: one frozen model per component, the one place where defaults live."""
+"""The training config: one frozen model per component, the one place where defaults live.
+
+Encoders, decoders, tasks, samplers and aggregators are named by a registered name or by an import
+path `package.module:Name`, and take options of their own (`hvdtma.core.registry`).
+"""
 
 from __future__ import annotations
 
@@ -18,23 +22,27 @@ from hvdtma.core.config import (
     load_as,
     parse_as,
 )
-from hvdtma.core.errors import MAX_SEED, nearest
+from hvdtma.core.errors import MAX_SEED, UserError, nearest
+from hvdtma.core.registry import portable_name, resolve
 
 
 class ModelConfig(Component):
-    """The encoder that turns a node and its neighbourhood into an embedding."""
+    """The encoder: from a node's features and neighbourhood to its embedding."""
 
-    encoder: Literal["sage", "gcn", "gat", "mlp"] = "sage"
-    """GraphSAGE (mean), GCN (mean with self, the inductive form), GAT, or no neighbours at all."""
+    encoder: str = "sage"
+    """`sage` (GraphSAGE with the mean), `gcn` (the mean includes the node itself), `gat`
+    (attention), `mlp` (no neighbours), another registered name, or an import path."""
+    options: dict[str, Any] = Field(default_factory=dict)
+    """Further keyword arguments of the encoder."""
     layers: Positive = 2
-    """Message-passing layers; for `mlp`, linear ones."""
+    """Message-passing layers; for `mlp`, linear layers."""
     hidden: Positive = 256
-    """Width of every layer, and so of the embedding."""
+    """Width of every layer and of the embedding."""
     fanouts: list[int] | None = None
-    """Neighbours sampled per layer, input layer first; -1 is all. None: 10 for the input layer,
-    25 for the others."""
+    """Neighbours sampled per layer, input layer first; -1 takes all. None: 10 for the input
+    layer, 25 for the others."""
     heads: Positive = 4
-    """Attention heads of `gat`; `hidden` must be a multiple."""
+    """Attention heads of `gat`; `hidden` must be a multiple of it."""
     norm: Literal["layer", "batch", "none"] = "layer"
     """Normalisation between layers."""
     activation: Literal["prelu", "relu", "gelu"] = "prelu"
@@ -59,26 +67,43 @@ class ModelConfig(Component):
         return self.fanouts or [10] + [25] * (self.layers - 1)
 
 
-class TaskConfig(Component):
-    """What is learnt: links, or the classes of nodes."""
+class SamplerConfig(Component):
+    """The sampler: from the seed nodes of a batch to their neighbourhood."""
 
-    name: Literal["links", "nodes"] = "links"
-    """Link prediction, or node classification."""
-    decoder: Literal["mlp", "dot", "distmult"] = "mlp"
-    """Links: MLP on the elementwise product, dot product, or DistMult (one vector per type)."""
+    name: str = "neighbour"
+    """`neighbour` (uniform, `model.fanouts` per layer), another registered name, or an import
+    path."""
+    options: dict[str, Any] = Field(default_factory=dict)
+    """Keyword arguments of the sampler."""
+
+
+class TaskConfig(Component):
+    """The task: the loss, the batches, and how held-out links or nodes are scored."""
+
+    name: str = "links"
+    """`links` (link prediction), `nodes` (node classification), another registered name, or an
+    import path."""
+    options: dict[str, Any] = Field(default_factory=dict)
+    """Keyword arguments of the task."""
+    decoder: str = "mlp"
+    """Links: `mlp` (an MLP on the elementwise product), `dot` (dot product), `distmult` (one
+    vector per edge type), another registered name, or an import path."""
+    decoder_options: dict[str, Any] = Field(default_factory=dict)
+    """Keyword arguments of the decoder."""
     negatives: Literal["local", "global", "joint", "in-batch"] = "local"
-    """Links: uniform over the trainer's nodes, over all nodes, one set shared by the batch, or
-    the destinations of the batch's other links. Never a link the trainer knows."""
+    """Links: draw negatives uniformly from the trainer's nodes (`local`) or from all nodes
+    (`global`), draw one set for the whole batch (`joint`), or use the destinations of the batch's
+    other links (`in-batch`). A link that the trainer knows is never a negative."""
     num_negatives: Positive = 1
-    """Links: negatives per positive (for `joint`, in the shared set)."""
+    """Links: negatives per positive; for `joint`, the size of the shared set."""
     exclude_targets: bool = True
-    """Links: keep a batch's links out of their own message passing."""
+    """Links: keep a batch's links out of message passing."""
     batch_size: Positive = 1024
     """Links or nodes per step."""
 
 
 class OptimizerConfig(Component):
-    """Each trainer's own optimiser."""
+    """The optimizer of each trainer."""
 
     name: Literal["adam", "adamw", "sgd", "novograd"] = "adam"
     lr: PositiveFloat = 1e-3
@@ -90,34 +115,43 @@ class OptimizerConfig(Component):
 
 
 class AggregateConfig(Component):
-    """How the trainers' updates become the next global parameters."""
+    """Aggregation: from the trainers' updates to the next global parameters."""
 
+    name: str = "average"
+    """`average` (weighted mean of the updates), another registered name, or an import path."""
+    options: dict[str, Any] = Field(default_factory=dict)
+    """Keyword arguments of the aggregator."""
     weights: Literal["edges", "uniform"] = "edges"
-    """Weigh a trainer by the number of its training edges (or nodes), or all alike."""
+    """Weight of a trainer: its number of training edges (or nodes), or the same for all."""
     optimizer_state: Literal["keep", "reset", "average"] = "keep"
-    """What happens to each trainer's optimiser state at an aggregation."""
-    outer: Literal["average", "nesterov"] = "average"
-    """Plain averaging, or Nesterov SGD on the averaged update (DiLoCo, arXiv 2311.08105)."""
+    """What happens to each trainer's optimizer state at an aggregation."""
+    outer: str = "none"
+    """Outer optimizer, which takes the averaged update for a negative gradient: `none` adds the
+    update, `nesterov` is DiLoCo's (arXiv 2311.08105); `sgd`, `adam`, `adamw` and `novograd` too."""
     outer_lr: PositiveFloat = 0.7
+    """Learning rate of the outer optimizer."""
     outer_momentum: Share = 0.9
+    """Momentum of the outer optimizer, for `nesterov` and `sgd`."""
 
 
 class EvaluateConfig(Component):
-    """How aggregated models are scored."""
+    """Scoring of the aggregated models."""
 
     mode: Literal["follow", "inline", "final"] = "follow"
-    """A process of its own beside the trainers; trainer 0 between rounds; or only at the end."""
+    """`follow`: a process of its own scores beside the trainers; `inline`: trainer 0 scores
+    between rounds; `final`: only the last round is scored."""
     metric: str | None = None
-    """What chooses the best round. None: `mrr` for links, `accuracy` for nodes."""
+    """The metric that chooses the best round. None: the task's first one (`mrr` for links,
+    `accuracy` for nodes)."""
     max_links: Count = 0
     """Validation links scored after a round, a fixed sample; 0 scores all. Test takes all."""
     sample: Count = 0
-    """Score only so many held-out links (or nodes) of each part, a fixed sample, embedded from
-    sampled neighbours: for graphs of which embedding every node takes too long. 0 embeds all."""
+    """Score a fixed sample of so many held-out links (or nodes) of each part, embedded from
+    sampled neighbours; for graphs where embedding every node takes too long. 0 embeds all."""
     every: Positive = 1
     """Score every so many rounds."""
     patience: Count = 0
-    """Stop early after so many scored rounds without a better one; 0 never."""
+    """Stop after so many scored rounds without a better score; 0 never stops early."""
     keep: Positive = 5
     """Rounds whose parameters are kept, beside the best one."""
     threads: Positive = 1
@@ -125,69 +159,69 @@ class EvaluateConfig(Component):
 
 
 class CheckpointConfig(Component):
-    """What a run that is cut short goes on from: `hvdtma train --resume RUN`."""
+    """Checkpoints, from which `hvdtma train --resume RUN` continues."""
 
     every: Count = 10
-    """Write one every so many rounds; 0: none. One is written at the end of training, and when it
-    is interrupted by a signal, too."""
+    """Write a checkpoint every so many rounds; 0 never. One more is written at the end of
+    training and when a signal interrupts it."""
     keep: Positive = 2
     """Checkpoints that are kept."""
 
 
 class TrainConfig(Component):
-    """One training run."""
+    """A training run."""
 
     store: Path
     """The graph store, from `hvdtma build` or `hvdtma partition`."""
     run: Path
-    """The folder of the run; made new."""
+    """The folder of the run; it is created."""
     trainers: Positive | None = None
-    """How many trainers are wanted; an error if the launcher started another number, unless
-    elastic. None: as many as it started."""
+    """Number of trainers; an error if the launcher started another number, unless `elastic`.
+    None: as many as the launcher started."""
     seed: Annotated[int, Field(ge=0, le=MAX_SEED)] = 0
-    """Of the assignment, the initial parameters, batches and sampling."""
+    """Seed of the assignment of blocks, the initial parameters, batches and sampling."""
     interval_s: Seconds | None = 120.0
-    """Seconds between two aggregations (the paper's rho)."""
+    """Seconds between two aggregations (rho in the paper)."""
     interval_steps: Positive | None = None
-    """Steps between two aggregations; exactly reproducible. Where given, `interval_s` is not
-    used."""
+    """Steps between two aggregations, which is exactly reproducible; replaces `interval_s`."""
     rounds: Positive | None = None
     """Stop after so many rounds."""
     time_limit_s: Seconds | None = None
     """Stop at the first aggregation after so many seconds of training."""
     first_hop: bool = True
-    """The first layer reads the stored mean over all training neighbours instead of sampling
-    them inside the shard. Off is the paper's method."""
+    """The first layer reads the stored mean over all training neighbours instead of neighbours
+    sampled in the shard. False is the paper's method."""
     reassign_rounds: Count = 0
-    """Assignment the blocks anew every so many rounds; 0 never, as in the paper."""
+    """Assign the blocks to trainers anew every so many rounds; 0 never, as in the paper."""
     memory_gb: PositiveFloat | None = None
-    """GiB that a trainer, and the evaluator, may hold in memory. A shard that does not fit is
-    trained on one resident set of its blocks after the other. None: the whole shard is read."""
+    """Memory limit of a trainer, and of the evaluator, in GiB. A shard that does not fit is
+    trained on in resident sets, one after the other. None: the whole shard is read."""
     scratch_dir: Path | None = None
-    """A local folder for what scoring cannot hold in memory. None: the system's own."""
+    """Local folder for files that scoring needs under `memory_gb`. None: the system's own."""
     resident_epochs: Positive = 1
-    """Times that the links (or nodes) of a resident set are trained on before the next set."""
+    """Epochs on a resident set before the next one."""
     elastic: bool = False
-    """Go on without trainers that are lost, and with new ones: under `hvdtma drive`, or horovodrun
+    """Continue when trainers are lost, and accept new ones: under `hvdtma drive`, or horovodrun
     with --host-discovery-script."""
     on_loss: Literal["continue", "reassign"] = "continue"
-    """What is done with the blocks of a lost trainer: nothing, until another takes its place (the
-    paper's failure study); or all blocks are assigned among those who are left."""
+    """The blocks of a lost trainer wait for its replacement (`continue`, the paper's failure
+    study), or all blocks are assigned anew to the trainers that are left (`reassign`)."""
     min_trainers: Positive = 1
-    """Fewer do not train; they wait for others, and then save and end."""
+    """With fewer trainers, training waits for others; then it saves and ends."""
     rejoin_timeout_s: Seconds = 600.0
-    """How long they wait."""
+    """Seconds to wait for `min_trainers`."""
     hang_limit_s: Seconds = 300.0
-    """A trainer that takes no step for so long, and does not say why, is ended."""
+    """Seconds without a step after which an elastic trainer is ended."""
     threads: Positive | None = None
-    """CPU threads per trainer. None: the cores it may run on, shared out among the trainers that
-    may run there, at least 1."""
+    """CPU threads per trainer. None: its cores, shared equally among the trainers that may run on
+    them; at least 1."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where to train; auto takes a GPU per local trainer where there is one."""
+    """Device of training; `auto` takes one GPU per local trainer where there are GPUs."""
     precision: Literal["float32", "bfloat16"] = "float32"
-    """bfloat16 is autocast, on a GPU."""
+    """`bfloat16` is autocast, on a GPU."""
     model: ModelConfig = ModelConfig()
     task: TaskConfig = TaskConfig()
+    sampler: SamplerConfig = SamplerConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
     aggregate: AggregateConfig = AggregateConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
@@ -215,34 +249,63 @@ class TrainConfig(Component):
                 "evaluate.mode inline scores beside the shard, in the same memory; with memory_gb "
                 "use follow or final"
             )
-        if self.first_hop and self.model.encoder not in ("sage", "gcn"):
-            raise ValueError(
-                f"first_hop serves the encoders sage and gcn, not {self.model.encoder}; "
-                "set first_hop=false"
-            )
-        if self.metric not in METRICS[self.task.name]:
-            raise ValueError(
-                f"evaluate.metric '{self.metric}' is none of the task '{self.task.name}'; "
-                + nearest(self.metric, METRICS[self.task.name])
-            )
+        try:
+            self._check_plug_ins()
+        except UserError as error:
+            raise ValueError(str(error)) from error
         return self
+
+    def _check_plug_ins(self) -> None:
+        """Raises UserError for a plug-in that cannot be had, or does not fit the other keys."""
+        encoder = resolve("encoder", self.model.encoder)
+        for kind, name in self.plug_ins[1:]:
+            resolve(kind, name)
+        if self.first_hop and encoder.first_layer != "mean":
+            raise UserError(
+                f"first_hop serves encoders whose first layer reads a mean (sage, gcn), not "
+                f"{self.model.encoder}; set first_hop=false"
+            )
+        metrics = list(resolve("task", self.task.name).metrics)
+        if self.metric not in metrics:
+            raise UserError(
+                f"evaluate.metric '{self.metric}' is none of the task '{self.task.name}'; "
+                + nearest(self.metric, metrics)
+            )
+
+    @property
+    def plug_ins(self) -> list[tuple[str, str]]:
+        """Kind and name of every plug-in that the config names; the encoder is first."""
+        return [
+            ("encoder", self.model.encoder),
+            ("task", self.task.name),
+            ("decoder", self.task.decoder),
+            ("sampler", self.sampler.name),
+            ("aggregator", self.aggregate.name),
+        ]
 
     @property
     def resolved(self) -> TrainConfig:
-        """The same, wherever it is read from: paths to what is outside the run are absolute."""
-        scratch_dir = self.scratch_dir and self.scratch_dir.resolve()
-        return self.model_copy(update={"store": self.store.resolve(), "scratch_dir": scratch_dir})
+        """The same config for other processes: absolute paths, import paths for plug-ins.
+
+        Raises UserError for a plug-in that other processes cannot import.
+        """
+        encoder, task, decoder, sampler, aggregator = (
+            portable_name(*plug_in) for plug_in in self.plug_ins
+        )
+        changes: dict[str, Any] = {
+            "store": self.store.resolve(),
+            "scratch_dir": self.scratch_dir and self.scratch_dir.resolve(),
+            "model": self.model.model_copy(update={"encoder": encoder}),
+            "task": self.task.model_copy(update={"name": task, "decoder": decoder}),
+            "sampler": self.sampler.model_copy(update={"name": sampler}),
+            "aggregate": self.aggregate.model_copy(update={"name": aggregator}),
+        }
+        return self.model_copy(update=changes)
 
     @property
     def metric(self) -> str:
         """The metric that chooses the best round."""
-        return self.evaluate.metric or METRICS[self.task.name][0]
-
-
-METRICS = {
-    "links": ["mrr", "hits@1", "hits@10", "hits@50", "hits@100", "auc"],
-    "nodes": ["accuracy", "macro_f1"],
-}
+        return self.evaluate.metric or resolve("task", self.task.name).metrics[0]
 
 
 def load_config(path: str | Path, overrides: list[str] | None = None) -> TrainConfig:

@@ -9,16 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-
 from hvdtma.core.errors import UserError
+from hvdtma.core.registry import resolve
 from hvdtma.core.threads import num_workers
 from hvdtma.core.train_config import TrainConfig
 from hvdtma.evaluation.sampled import neighbourhood_bytes
-from hvdtma.graph.csc import index_dtype
 from hvdtma.graph.neighbour_means import BAND_BYTES, BANDS, READ_ROWS, least_bytes, waiting_bytes
 from hvdtma.graph.sizes import GraphFacts
+from hvdtma.models import LayeredEncoder, first_layer
 from hvdtma.sampling.footprint import PROCESS_BYTES
+from hvdtma.tasks import make_task
 
 # Trainer 0 scores in the process that has trained, which is larger than one that only scores: 627
 # to 683 MiB before a part is scored, measured, and its peak was up to 90 MiB over that and what is
@@ -84,6 +84,9 @@ def embedding_needs(config: TrainConfig, store: GraphFacts) -> MemoryRequirement
     """Of embedding every node."""
     held = PROCESS_BYTES + 8 * (store.num_nodes + 1)
     work = [LEAST_BYTES]
+    if not embeds_by_layer(config):
+        work.append(neighbourhood_bytes(config, store, 1))
+        return MemoryRequirement("embedding every node", held, max(work))
     for number in range(config.model.layers):
         work.append(layer_bytes(config, store, number))
         if takes_means(config, number):
@@ -95,43 +98,17 @@ def embedding_needs(config: TrainConfig, store: GraphFacts) -> MemoryRequirement
 
 def scoring_needs(config: TrainConfig, store: GraphFacts) -> MemoryRequirement:
     """Of scoring: the held-out links (or nodes), and every node's embedding or a sample's."""
-    held = held_out_bytes(config, store) + TRAINED_BYTES
+    task = make_task(config, store)
+    held = task.held_out_bytes() + TRAINED_BYTES
     if not config.evaluate.sample:
         all_nodes = embedding_needs(config, store)
         return MemoryRequirement("scoring", held + all_nodes.held_bytes, all_nodes.work_bytes)
-    one = neighbourhood_bytes(config, store, nodes_of_one(config, store))
+    one = neighbourhood_bytes(config, store, task.nodes_per_item)
     return MemoryRequirement(
         "scoring a single held-out link (or node) with its negatives and sampled neighbours",
         held + PROCESS_BYTES,
         max(LEAST_BYTES, one),
     )
-
-
-def held_out_bytes(config: TrainConfig, store: GraphFacts) -> int:
-    """Bytes of the held-out links that are scored; of labelled nodes no more than there are."""
-    if config.task.name == "nodes":
-        return 8 * store.num_nodes
-    negative = np.dtype(index_dtype(store.num_nodes)).itemsize
-    link = 8 + 8 + 2 * bool(store.edge_type_names)
-    return sum(
-        (most_scored(config, part) or total) * (link + each * negative)
-        for part, (total, each) in store.held_out.items()
-    )
-
-
-def most_scored(config: TrainConfig, part: str) -> int:
-    """How many held-out links of `valid` or `test` are scored at most; 0: all."""
-    limits = [config.evaluate.sample]
-    if part == "valid" and config.task.name == "links":
-        limits.append(config.evaluate.max_links)
-    return min(filter(None, limits), default=0)
-
-
-def nodes_of_one(config: TrainConfig, store: GraphFacts) -> int:
-    """Nodes that are embedded to score one held-out link, or one node."""
-    if config.task.name == "nodes":
-        return 1
-    return 2 + max((each for _, each in store.held_out.values()), default=0)
 
 
 def layers_within(num_nodes: int, out_dim: int, room: ScoringBudget) -> tuple[bool, int]:
@@ -144,8 +121,9 @@ def layers_within(num_nodes: int, out_dim: int, room: ScoringBudget) -> tuple[bo
 def scratch_bytes(config: TrainConfig, store: GraphFacts, room: ScoringBudget) -> int:
     """Bytes that embedding every node writes to its folder, at most at a time."""
     hidden, num_nodes = config.model.hidden, store.num_nodes
+    layers_kept = min(config.model.layers, 2) if embeds_by_layer(config) else 1
     in_memory, work = layers_within(num_nodes, hidden, room)
-    layers = 0 if in_memory else 4 * num_nodes * hidden * min(config.model.layers, 2)
+    layers = 0 if in_memory else 4 * num_nodes * hidden * layers_kept
     waiting = [0]
     for number in range(config.model.layers):
         held = in_memory and number > 0  # the layer before is an array
@@ -161,7 +139,7 @@ def layer_bytes(config: TrainConfig, store: GraphFacts, number: int) -> int:
     width, _ = input_of(config, store, number)
     rows = min(store.num_nodes, ROWS_AT_ONCE)
     step = layer_step_bytes(rows, width, config.model.hidden)
-    if config.model.encoder == "gat":  # every edge's source is gathered
+    if first_layer(config.model) == "sampled":  # every edge's source is gathered
         edges = min(store.num_edges, EDGES_AT_ONCE)
         step += 4 * edges * (width + config.model.hidden + config.model.heads)
     return step
@@ -192,4 +170,10 @@ def input_of(config: TrainConfig, store: GraphFacts, number: int) -> tuple[int, 
 
 def takes_means(config: TrainConfig, number: int) -> bool:
     """Whether layer `number` reads means over neighbours that are not stored."""
-    return config.model.encoder in ("sage", "gcn") and number >= config.first_hop
+    mean = first_layer(config.model) == "mean"
+    return mean and embeds_by_layer(config) and number >= config.first_hop
+
+
+def embeds_by_layer(config: TrainConfig) -> bool:
+    """Whether the config's encoder is applied to all nodes one layer after the other."""
+    return issubclass(resolve("encoder", config.model.encoder), LayeredEncoder)

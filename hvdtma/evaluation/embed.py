@@ -1,8 +1,9 @@
-"""Embeddings of all nodes: full neighbours, layer by layer over the training graph.
+"""Embeddings of all nodes from all their training neighbours.
 
-Each layer is computed for all nodes before the next, so no node's neighbourhood is expanded
-twice. Only a range of rows is worked on at a time; what lies between two layers is an array in
-memory, or a scratch file where memory does not hold it.
+A `LayeredEncoder` is applied layer by layer: each layer is computed for all nodes before the
+next, so no neighbourhood is expanded twice. Only a range of rows is worked on at a time; the rows
+between two layers are an array in memory, or a scratch file where memory does not hold it. Other
+encoders are applied to the whole neighbourhood of some nodes at a time, which takes longer.
 
 Legend: N nodes, E edges, D features, H hidden.
 """
@@ -22,77 +23,134 @@ from hvdtma.evaluation.budget import (
     beside_means,
     layers_within,
 )
-from hvdtma.evaluation.rows import RowFile, Rows, StoredRows, gather
+from hvdtma.evaluation.sampled import TooWide, embed_sampled
 from hvdtma.graph.neighbour_means import neighbour_means
+from hvdtma.graph.sort.row_file import RowFile
 from hvdtma.graph.store import GraphStore
+from hvdtma.graph.stored_rows import Rows, StoredRows, gather
 from hvdtma.graph.stream import row_ranges
-from hvdtma.models.encoder import Encoder
+from hvdtma.models import LayeredEncoder
 from hvdtma.sampling.dgl_backend import Block, block_of_rows
 from hvdtma.sampling.first_hop import FirstHop
+from hvdtma.tasks import Model
 
 Progress = Callable[[float], None]
 
 
 @torch.no_grad()
 def embed(
-    encoder: Encoder,
+    model: Model,
     store: GraphStore,
     *,
     device: torch.device | None = None,
     progress: Progress | None = None,
-    room: ScoringBudget = NO_LIMIT,
+    budget: ScoringBudget = NO_LIMIT,
 ) -> Rows:
-    """float32 [N, H] embeddings of every node, by the encoder in eval mode.
+    """float32 [N, H] embeddings of every node, by the model's encoder in eval mode.
 
     Args:
         progress: called with the share that is done, from 0 to 1.
-        room: where two layers do not fit in half of it, they are files.
+        budget: where two layers do not fit in half of it, they are files.
+
+    Raises TooWide where the neighbourhood of a single node does not fit.
     """
-    device = device or torch.device("cpu")
+    device, encoder = device or torch.device("cpu"), model.encoder
     was_training = encoder.training
     encoder.eval()
+    by_layer = isinstance(encoder, LayeredEncoder)
+    rows = (_by_layer if by_layer else _by_nodes)(model, store, device, progress, budget)
+    encoder.train(was_training)
+    return rows
+
+
+def _new_rows(
+    store: GraphStore, dim: int, budget: ScoringBudget
+) -> tuple[np.ndarray | RowFile, ScoringBudget]:
+    """Rows [N, dim] to write to, and the budget that is left to work in."""
+    in_memory, work_bytes = layers_within(store.num_nodes, dim, budget)
+    left = ScoringBudget(work_bytes, budget.folder)
+    if in_memory:
+        return np.zeros((store.num_nodes, dim), np.float32), left
+    return RowFile(store.num_nodes, dim, budget.folder), left
+
+
+def _by_layer(
+    model: Model,
+    store: GraphStore,
+    device: torch.device,
+    progress: Progress | None,
+    budget: ScoringBudget,
+) -> Rows:
+    encoder = model.encoder
     indptr_N1 = store.read("indptr")
     layers = len(encoder.layers)
-    in_memory, work_bytes = layers_within(store.num_nodes, encoder.out_dim, room)
-    work = ScoringBudget(work_bytes, room.folder)
     h: Rows = StoredRows(store, "feat")
     for number in range(layers):
-        out: Rows
-        if in_memory:
-            out = np.zeros((store.num_nodes, encoder.out_dim), np.float32)
-        else:
-            out = RowFile(store.num_nodes, encoder.out_dim, room.folder)
-        for start, stop, step, own in _steps(encoder, number, store, indptr_N1, h, work):
+        out, work = _new_rows(store, encoder.out_dim, budget)
+        for start, stop, step, own in _steps(model, number, store, indptr_N1, h, work):
             step = step if step is None else step.to(device)
             made = encoder.layer(number, step, torch.from_numpy(own).float().to(device))
             out[start:stop] = made.float().cpu().numpy()
             if progress:
                 progress((number + stop / store.num_nodes) / layers)
         h = out
-    encoder.train(was_training)
     return h
+
+
+def _by_nodes(
+    model: Model,
+    store: GraphStore,
+    device: torch.device,
+    progress: Progress | None,
+    budget: ScoringBudget,
+) -> Rows:
+    """By whole neighbourhoods, of as many nodes at a time as fit."""
+    out, work = _new_rows(store, model.encoder.out_dim, budget)
+    start, step = 0, ROWS_AT_ONCE
+    while start < store.num_nodes:
+        nodes = np.arange(start, min(start + step, store.num_nodes))
+        try:
+            out[start : start + len(nodes)] = embed_sampled(
+                model,
+                store,
+                nodes,
+                [-1] * model.num_blocks,
+                seed=0,
+                device=device,
+                limit_bytes=work.num_bytes,
+            )
+        except TooWide:
+            if len(nodes) == 1:
+                raise
+            step = len(nodes) // 2
+            continue
+        start += len(nodes)
+        if progress:
+            progress(start / store.num_nodes)
+    return out
 
 
 Step = tuple[int, int, FirstHop | Block | None, np.ndarray]
 
 
 def _steps(
-    encoder: Encoder,
+    model: Model,
     number: int,
     store: GraphStore,
     indptr_N1: np.ndarray,
     h: Rows,
     work: ScoringBudget,
 ) -> Iterator[Step]:
-    """(start, stop, what the layer reads of their neighbours, input rows) of all nodes in order."""
-    if number == 0 and encoder.first_hop:
+    """(start, stop, neighbours as the layer reads them, input rows) of all nodes in order."""
+    encoder = model.encoder
+    if number == 0 and model.first_hop:
         for start, stop in _ranges(store.num_nodes):
             mean_nD = store.read("first_hop", start, stop).astype(np.float32, copy=False)
             yield start, stop, _hop(mean_nD, indptr_N1[start : stop + 1]), h[start:stop]
-    elif not encoder.needs_neighbours:
+    elif encoder.first_layer == "none":
         for start, stop in _ranges(store.num_nodes):
             yield start, stop, None, h[start:stop]
-    elif encoder.takes_means:
+    elif encoder.first_layer == "mean":
         indices = StoredRows(store, "indices")
         first = 0
         width, itemsize = h.shape[1], np.dtype(h.dtype).itemsize

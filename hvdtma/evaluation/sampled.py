@@ -15,13 +15,13 @@ import torch
 from numba import njit
 
 from hvdtma.core.train_config import TrainConfig
-from hvdtma.evaluation.rows import StoredRows, gather
 from hvdtma.graph.sizes import GraphFacts
 from hvdtma.graph.store import GraphStore
-from hvdtma.models.encoder import Encoder
+from hvdtma.graph.stored_rows import StoredRows, gather
+from hvdtma.models import sampled_fanouts
 from hvdtma.sampling.dgl_backend import Block, block_of_edges
 from hvdtma.sampling.first_hop import FirstHop
-from hvdtma.tasks.task import sampled_fanouts
+from hvdtma.tasks import Model
 
 COPIES = 2  # of inputs, and of what every layer gives
 SAMPLED_NODE_BYTES = 32  # its number, its place among others, while a block is made
@@ -38,48 +38,48 @@ class TooWide(Exception):
 
 @torch.no_grad()
 def embed_sampled(
-    encoder: Encoder,
+    model: Model,
     store: GraphStore,
     nodes_Q: np.ndarray,
     fanouts: list[int],
     *,
     seed: int,
     device: torch.device | None = None,
-    room_bytes: int = 1 << 62,
+    limit_bytes: int = 1 << 62,
 ) -> np.ndarray:
-    """float32 [Q, H] of distinct nodes, in eval mode, with the sampled layers' `fanouts`.
+    """float32 [Q, H] embeddings of distinct nodes, by the model's encoder in eval mode.
 
     Args:
         fanouts: neighbours per sampled layer, outermost (input) first; -1 takes all.
         seed: the sample is a function of it and of the nodes.
-        room_bytes: of memory to stay within.
+        limit_bytes: memory to stay within.
 
-    Raises TooWide, before the hop is sampled that would take more than there is.
+    Raises TooWide before a layer is sampled that would take more.
     """
-    device = device or torch.device("cpu")
+    device, encoder = device or torch.device("cpu"), model.encoder
     rng = np.random.default_rng(seed)
     was_training = encoder.training
     encoder.eval()
     nodes = nodes_Q
     blocks: list[Block] = []
     hops, edges = [len(nodes)], 0
-    input_dim = store.feature_dim * (1 + encoder.first_hop)
+    input_dim = store.feature_dim * (1 + model.first_hop)
     for fanout in reversed(fanouts):
         most = _most_edges(store, nodes, fanout)
         widest = [*hops, min(hops[-1] + most, store.num_nodes)]
         needed = sample_bytes(widest, edges + most, input_dim, encoder.out_dim)
-        if needed > room_bytes:
+        if needed > limit_bytes:
             raise TooWide(needed)
         block, nodes = _sample(store, nodes, fanout, rng)
         blocks.insert(0, block.to(device))
         hops.append(len(nodes))
         edges += most
     x_nD = torch.from_numpy(gather(StoredRows(store, "feat"), nodes)).float().to(device)
-    hop = None
-    if encoder.first_hop:
+    first_hop = None
+    if model.first_hop:
         mean_nD = torch.from_numpy(gather(StoredRows(store, "first_hop"), nodes)).float()
-        hop = FirstHop(mean_nD, torch.from_numpy(_degrees(store, nodes))).to(device)
-    h_QH = encoder(blocks, x_nD, hop)
+        first_hop = FirstHop(mean_nD, torch.from_numpy(_degrees(store, nodes))).to(device)
+    h_QH = encoder(blocks, x_nD, first_hop)
     encoder.train(was_training)
     return h_QH.float().cpu().numpy()
 

@@ -13,22 +13,22 @@ from hvdtma.core.console import console
 from hvdtma.core.errors import UserError
 from hvdtma.core.files import naming_full_disk, replacing
 from hvdtma.evaluation.embed import NO_LIMIT, ScoringBudget, embed
-from hvdtma.evaluation.rows import Rows
 from hvdtma.graph.store import GraphStore
+from hvdtma.graph.stored_rows import Rows
 from hvdtma.graph.stream import array_pieces
-from hvdtma.models.encoder import Encoder
 from hvdtma.storage.writer import StoreWriter
+from hvdtma.tasks import Model
 
 ROWS_AT_ONCE = 1 << 16
 
 
 def write_embeddings(
-    encoder: Encoder,
+    model: Model,
     store: GraphStore,
     out: Path,
     *,
     overwrite: bool = False,
-    room: ScoringBudget = NO_LIMIT,
+    budget: ScoringBudget = NO_LIMIT,
 ) -> tuple[int, int]:
     """Embed every node and write `out`; returns (N, H).
 
@@ -46,7 +46,7 @@ def write_embeddings(
     with Progress(console=console, transient=True) as bar:
         task = bar.add_task("embedding", total=1.0)
         h_NH = embed(
-            encoder, store, progress=lambda done: bar.update(task, completed=done), room=room
+            model, store, progress=lambda done: bar.update(task, completed=done), budget=budget
         )
     out.parent.mkdir(parents=True, exist_ok=True)
     write = _write_zarr if out.suffix == ".zarr" else _write_parquet

@@ -1,5 +1,10 @@
 """Decoders: from two embeddings to the score of a link.
 
+A decoder is an `nn.Module` whose class is called with H, the number T of edge types if its
+signature names `num_types`, and the user's `task.decoder_options`. Its `forward` takes the
+embeddings of both ends float [..., H] and the edge types int64 [...] or None, and returns scores
+[...]; a higher score is a likelier link.
+
 Legend: Q links, H width, T edge types.
 """
 
@@ -12,7 +17,10 @@ from hvdtma.core.errors import UserError
 
 
 class DotDecoder(nn.Module):
-    """The inner product."""
+    """The inner product; `dim` is not used."""
+
+    def __init__(self, dim: int):
+        super().__init__()
 
     def forward(
         self, u_QH: torch.Tensor, v_QH: torch.Tensor, type_Q: torch.Tensor | None = None
@@ -36,23 +44,17 @@ class HadamardMLPDecoder(nn.Module):
 
 
 class DistMultDecoder(nn.Module):
-    """One diagonal form per edge type (Yang et al., ICLR 2015)."""
+    """One diagonal form per edge type (Yang et al., ICLR 2015).
+
+    Raises UserError without edge types.
+    """
 
     def __init__(self, dim: int, num_types: int):
+        if not num_types:
+            raise UserError("decoder distmult needs a store with edge types; valid here: mlp, dot")
         super().__init__()
         self.relation = nn.Parameter(torch.ones(num_types, dim))
 
     def forward(self, u_QH: torch.Tensor, v_QH: torch.Tensor, type_Q: torch.Tensor) -> torch.Tensor:
         """Scores [Q]; type_Q int64."""
         return (u_QH * self.relation[type_Q] * v_QH).sum(-1)
-
-
-def make_decoder(name: str, dim: int, num_types: int) -> nn.Module:
-    """The decoder of that name; raises UserError if DistMult finds no edge types."""
-    if name == "dot":
-        return DotDecoder()
-    if name == "mlp":
-        return HadamardMLPDecoder(dim)
-    if not num_types:
-        raise UserError("decoder distmult needs a store with edge types; valid here: mlp, dot")
-    return DistMultDecoder(dim, num_types)

@@ -1,89 +1,104 @@
-"""The encoder: layers with normalisation, activation and dropout between.
+"""The contract of an encoder, and how the config's encoder is made.
 
-Legend: n input nodes, S seeds, D features, H hidden.
+    class MyEncoder(torch.nn.Module):
+        first_layer = "sampled"
+
+        def __init__(self, in_dim, hidden=64):
+            super().__init__()
+            self.out_dim = hidden
+            self.linear = torch.nn.Linear(2 * in_dim, hidden)
+
+        def forward(self, blocks, x, first_hop=None):
+            (block,) = blocks                                # with model.layers=1
+            return self.linear(torch.cat([x[: block.num_dst], block.mean(x)], 1))
+
+Legend: n input nodes, S seeds, D features, H width of the embedding.
 """
 
 from __future__ import annotations
 
-from itertools import pairwise
-from typing import Any
+from typing import Any, ClassVar, Literal, Protocol, get_args
 
 import torch
 from torch import nn
 
-from hvdtma.core.train_config import ModelConfig
-from hvdtma.models.layers import GATLayer, GCNLayer, LinearLayer, SAGELayer
+from hvdtma.core.errors import UserError
+from hvdtma.core.options import call_with_options
+from hvdtma.core.registry import resolve
+from hvdtma.core.train_config import ModelConfig, TrainConfig
 from hvdtma.sampling.dgl_backend import Block
 from hvdtma.sampling.first_hop import FirstHop
 
+FirstLayer = Literal["mean", "sampled", "none"]
 
-class Encoder(nn.Module):
-    """Embeds nodes from their features and neighbourhoods.
 
-    Args:
-        config: which layers.
-        in_dim: width of the features.
-        first_hop: whether the first layer reads a `FirstHop` instead of sampled neighbours.
+class Encoder(Protocol):
+    """Embeds nodes from their features and neighbourhoods; an `nn.Module`.
+
+    The class is called with the width of the features, the keys of `ModelConfig` that its
+    signature names (`hidden`, `layers`, `heads`, `norm`, `activation`, `dropout`) and the user's
+    `model.options`.
 
     Attributes:
-        needs_neighbours: whether there is message passing at all.
-        takes_means: whether a layer reads no more of its neighbours than a `FirstHop` says.
+        first_layer: of the class. `mean`: the first layer reads only the mean over a node's
+            neighbours, and takes the stored one as `first_hop` if it is given. `sampled`: every
+            layer reads a block of sampled neighbours. `none`: neighbours are not read.
+        out_dim: H.
     """
 
-    def __init__(self, config: ModelConfig, in_dim: int, *, first_hop: bool):
-        super().__init__()
-        self.first_hop = first_hop
-        self.needs_neighbours = config.encoder != "mlp"
-        self.takes_means = config.encoder in ("sage", "gcn")
-        self.out_dim = config.hidden
-        widths = [in_dim] + [config.hidden] * config.layers
-        pairs = list(pairwise(widths))
-        self.layers = nn.ModuleList(make_layer(config, *pair) for pair in pairs)
-        self.between = nn.ModuleList(make_between(config) for _ in pairs[1:])
-
-    @property
-    def num_blocks(self) -> int:
-        """Blocks that `forward` takes: hops that are sampled."""
-        return len(self.layers) - self.first_hop if self.needs_neighbours else 0
+    first_layer: ClassVar[FirstLayer]
+    out_dim: int
 
     def forward(
-        self, blocks: list[Block], x_nD: torch.Tensor, hop: FirstHop | None = None
+        self, blocks: list[Block], x_nD: torch.Tensor, first_hop: FirstHop | None = None
     ) -> torch.Tensor:
-        """Embeddings [S, H] of the last block's seeds.
+        """Embeddings float [S, H] of the seeds, which are the first S input nodes.
 
         Args:
-            blocks: one per sampled hop, outermost first.
-            x_nD: features of the first block's sources (of the seeds, without blocks).
-            hop: the same nodes' first hop; given exactly if the encoder was made for it.
+            blocks: one per sampled layer, input layer first: `model.layers` of them, one fewer
+                with `first_hop`, none if `first_layer` is `none`.
+            x_nD: features of the input nodes, which are the first block's sources.
+            first_hop: the input nodes' mean over all training neighbours, and their number.
         """
-        steps: list[Block | FirstHop | None] = list(blocks)
-        if hop is not None:
-            steps.insert(0, hop)
-        if not self.needs_neighbours:
-            steps = [None] * len(self.layers)
-        h = x_nD
-        for number, step in enumerate(steps):
-            h = self.layer(number, step, h)
-        return h
-
-    def layer(self, number: int, step: Block | FirstHop | None, h: torch.Tensor) -> torch.Tensor:
-        """One layer, with what follows it: on a block, or on a first hop."""
-        layer: Any = self.layers[number]
-        out = layer.combine(h, step) if isinstance(step, FirstHop) else layer(step, h)
-        return self.between[number](out) if number < len(self.between) else out
+        ...
 
 
-def make_layer(config: ModelConfig, in_dim: int, out_dim: int) -> nn.Module:
-    """The config's layer."""
-    if config.encoder == "gat":
-        return GATLayer(in_dim, out_dim, config.heads)
-    kinds = {"sage": SAGELayer, "gcn": GCNLayer, "mlp": LinearLayer}
-    return kinds[config.encoder](in_dim, out_dim)
+def check_encoder(name: str, target: Any) -> None:
+    """Raises UserError if a class is no encoder."""
+    problem = None
+    if not (isinstance(target, type) and issubclass(target, nn.Module)):
+        problem = "it is no subclass of torch.nn.Module"
+    elif getattr(target, "first_layer", None) not in get_args(FirstLayer):
+        problem = "its class attribute first_layer must be one of " + ", ".join(
+            get_args(FirstLayer)
+        )
+    if problem:
+        raise UserError(f"{name} is no encoder: {problem} (docs/extending.md)")
 
 
-def make_between(config: ModelConfig) -> nn.Module:
-    """What stands between two layers: normalisation, activation, dropout."""
-    norms = {"layer": nn.LayerNorm, "batch": nn.BatchNorm1d}
-    activations = {"prelu": nn.PReLU, "relu": nn.ReLU, "gelu": nn.GELU}
-    norm = [norms[config.norm](config.hidden)] if config.norm != "none" else []
-    return nn.Sequential(*norm, activations[config.activation](), nn.Dropout(config.dropout))
+def make_encoder(config: ModelConfig, in_dim: int) -> Any:
+    """The config's encoder for features of width `in_dim`, with its initial parameters.
+
+    Raises UserError for an option that it does not take, and if it does not say its `out_dim`.
+    """
+    defaults = config.model_dump(exclude={"encoder", "options", "fanouts"})
+    encoder = call_with_options(
+        "encoder", config.encoder, config.options, in_dim, defaults=defaults
+    )
+    if not isinstance(getattr(encoder, "out_dim", None), int):
+        raise UserError(
+            f"the encoder '{config.encoder}' has no attribute out_dim: the width of its output"
+        )
+    return encoder
+
+
+def first_layer(config: ModelConfig) -> FirstLayer:
+    """`Encoder.first_layer` of the config's encoder."""
+    return resolve("encoder", config.encoder).first_layer
+
+
+def sampled_fanouts(config: TrainConfig) -> list[int]:
+    """Fanouts of the layers that read a block, input layer first; -1 takes all neighbours."""
+    if first_layer(config.model) == "none":
+        return []
+    return config.model.fanout_per_layer[int(config.first_hop) :]

@@ -6,32 +6,12 @@ baseline of the same paper. Legend: N nodes, B blocks, G groups: super-nodes or 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 import numpy as np
 from numba import njit
 
 from hvdtma.graph.blocks import blocks_of_units, equal_blocks
 from hvdtma.graph.csc import index_dtype
-
-
-@dataclass
-class Order:
-    """A renumbering: new node i is old node `nodes[i]`.
-
-    Attributes:
-        nodes: permutation int32|int64 [N].
-        block_offsets: int64 [B+1].
-        part_offsets: int64 [P+1] first block of each part, if whole parts are assigned.
-        block_nodes: nodes of every block (the last maybe fewer), if they are equal.
-        attrs: what to say of it in the store.
-    """
-
-    nodes: np.ndarray
-    block_offsets: np.ndarray
-    part_offsets: np.ndarray | None = None
-    block_nodes: int | None = None
-    attrs: dict = field(default_factory=dict)
+from hvdtma.partitioning.method import Order
 
 
 def random_order(num_nodes: int, block_nodes: int, *, seed: int) -> Order:

@@ -1,28 +1,24 @@
-"""`hvdtma partition`: the same graph under another order of node ids."""
+"""`hvdtma partition`: the same graph under another order of nodes."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
-from hvdtma.core.console import stage
 from hvdtma.core.disk import refuse_full_disk
-from hvdtma.core.errors import UserError, check_seed, nearest
+from hvdtma.core.errors import UserError, check_seed
 from hvdtma.core.memory import MemoryBudget
+from hvdtma.core.options import call_with_options
 from hvdtma.graph.blocks import sensible_block_size
 from hvdtma.graph.builder import provenance
 from hvdtma.graph.reorder import disk_to_reorder, rank_of, room_to_reorder, write_reordered
 from hvdtma.graph.store import GraphStore
 from hvdtma.partitioning.assignment import check_trainers
-from hvdtma.partitioning.groups import CLUSTERERS, groups, least_to_group, share_within
-from hvdtma.partitioning.orders import Order, min_cut_order, random_order, super_node_order
-from hvdtma.partitioning.streaming import disk_to_cluster
+from hvdtma.partitioning.method import PartitionMethod, check_order
 from hvdtma.storage.writer import StoreWriter, refuse_existing
 
-METHODS = ["random", "super", "min-cut"]
-NODES_PER_SUPER_NODE = 200  # the paper's 15,000 on ogbl-citation2's 2.9 million nodes
-MIN_SUPER_NODES, MAX_SUPER_NODES = 256, 15_000
-LEAST_NODES = 20  # of a super-node; of smaller ones the order is nearly a random one
 ORDER_BYTES = 8  # a node's place in the order, and the node at each place
 
 
@@ -31,33 +27,29 @@ class PartitionOptions:
     """How nodes are ordered.
 
     Attributes:
-        method: `random` (RandomTMA), `super` (SuperTMA) or `min-cut` (PSGD-PA).
-        super_nodes: clusters for `super` (None: one per 200 nodes, at most the paper's 15,000,
-            at least 256 unless they would have fewer than 20 nodes).
-        parts: parts for `min-cut`; at most so many trainers can be assigned to.
-        seed: of the clusterer and of the shuffle.
-        block_nodes: nodes per block (None: as in `build`).
-        clusterer: `metis`, `streaming` (edges stay on disk), or `auto`: METIS where it fits.
+        method: `random` (RandomTMA), `super` (SuperTMA), `min-cut` (PSGD-PA), another registered
+            name, or an import path.
+        options: keyword arguments of the method (`hvdtma.partitioning.methods`).
+        seed: of the method.
+        block_nodes: wanted nodes per block (None: as in `build`).
+
+    Raises UserError for an unknown method and an option that it does not take.
     """
 
     method: str = "random"
-    super_nodes: int | None = None
-    parts: int = 3
+    options: Mapping[str, Any] = field(default_factory=dict)
     seed: int = 0
     block_nodes: int | None = None
-    clusterer: str = "auto"
 
     def __post_init__(self) -> None:
-        if self.method not in METHODS:
-            raise UserError(f"unknown method '{self.method}'; {nearest(self.method, METHODS)}")
-        if self.clusterer not in CLUSTERERS:
-            raise UserError(
-                f"unknown clusterer '{self.clusterer}'; {nearest(self.clusterer, list(CLUSTERERS))}"
-            )
-        for name in ("super_nodes", "parts", "block_nodes"):
-            if getattr(self, name) is not None and getattr(self, name) < 1:
-                raise UserError(f"{name} is {getattr(self, name)}; it must be at least 1")
+        if self.block_nodes is not None and self.block_nodes < 1:
+            raise UserError(f"block_nodes is {self.block_nodes}; it must be at least 1")
         check_seed(self.seed)
+        self.make_method()
+
+    def make_method(self) -> PartitionMethod:
+        """The method, called with its options."""
+        return call_with_options("partition", self.method, self.options)
 
 
 def partition(
@@ -69,23 +61,30 @@ def partition(
     trainers: int | None = None,
     memory_gb: float | None = None,
 ) -> GraphStore:
-    """Write `store` again at `path` in another order and open it.
+    """Write `store` again at `path` in another order of nodes and open it.
 
     Args:
-        trainers: that are to be assigned to, if that is to be checked.
-        memory_gb: GiB that this process may hold (None: half of what is free). The store does not
-            depend on it, but for what `clusterer` `auto` chooses.
+        trainers: a number of trainers for which blocks must suffice; None: any.
+        memory_gb: memory limit of this process in GiB (None: half of the free memory). The store
+            does not depend on it, except for the clusterer that `auto` chooses.
 
-    Raises UserError if `path` exists (unless `overwrite`), more groups than nodes are asked for,
-    `trainers` are given and could not be assigned to, and for too little memory or disk.
+    Raises UserError if `path` exists (unless `overwrite`), the method refuses the store, there
+    are too few blocks or parts for `trainers`, and for too little memory or disk.
     """
     options = options or PartitionOptions()
+    method = options.make_method()
     refuse_existing(Path(path), overwrite)
-    wanted = _groups_wanted(store.num_nodes, options)
     memory = MemoryBudget.limit(memory_gb)
-    _refuse_too_small(store, Path(path), options, memory)
+    _refuse_too_small(store, Path(path), method, memory)
     with StoreWriter(Path(path), overwrite) as writer:
-        order = _order(store, wanted, options, memory, writer.scratch)
+        order = method.order(
+            store,
+            block_nodes=options.block_nodes or _default_block_nodes(store),
+            seed=options.seed,
+            memory=memory,
+            folder=writer.scratch,
+        )
+        check_order(order, store.num_nodes, options.method)
         if trainers is not None:
             parts = order.part_offsets
             units = order.block_offsets if parts is None else parts
@@ -103,66 +102,26 @@ def partition(
     return GraphStore(path)
 
 
-def _refuse_too_small(
-    store: GraphStore, path: Path, options: PartitionOptions, memory: MemoryBudget
-) -> None:
-    """Raises UserError if memory or disk will not do; before anything is begun."""
-    held_bytes = (ORDER_BYTES if store.num_nodes < 2**31 else 2 * ORDER_BYTES) * store.num_nodes
-    needed_bytes = held_bytes + room_to_reorder(store)
-    if options.method != "random":
-        needed_bytes = max(needed_bytes, least_to_group(store, options.clusterer, memory))
-    what = f"partitioning {store.num_nodes:,} nodes and {store.num_edges:,} edges"
-    if options.clusterer == "metis":
-        what += " (--clusterer streaming may need less)"
-    memory.available(needed_bytes, what)
-    needed = disk_to_reorder(store)
-    if options.method != "random" and options.clusterer != "metis":
-        needed = max(needed, disk_to_cluster(store))
-    refuse_full_disk(path, needed, "partitioned", "give a place with more")
-
-
-def _order(
-    store: GraphStore, wanted: int, options: PartitionOptions, memory: MemoryBudget, folder: Path
-) -> Order:
+def _default_block_nodes(store: GraphStore) -> int:
     row_bytes = store.feature_dim * store.array("feat").dtype.itemsize
-    block_nodes = options.block_nodes or sensible_block_size(store.num_nodes, row_bytes)
-    if options.method == "random":
-        with stage("random order"):
-            return random_order(store.num_nodes, block_nodes, seed=options.seed)
-    cut = options.method == "min-cut"
-    group_N, clusterer = groups(
-        store,
-        wanted,
-        seed=options.seed,
-        balance="edges" if cut else "nodes",
-        clusterer=options.clusterer,
-        memory=memory,
-        folder=folder,
-    )
-    share = share_within(store, group_N)
-    if cut:
-        order = min_cut_order(group_N, wanted, block_nodes)
-    else:
-        order = super_node_order(group_N, wanted, block_nodes, seed=options.seed)
-    within = "edges_in_parts" if cut else "edges_in_super_nodes"
-    order.attrs |= {within: share, "clusterer": clusterer}
-    return order
+    return sensible_block_size(store.num_nodes, row_bytes)
 
 
-def _groups_wanted(num_nodes: int, options: PartitionOptions) -> int:
-    """How many super-nodes or parts; raises UserError for more than nodes."""
-    if options.method == "random":
-        return num_nodes
-    if options.method == "min-cut":
-        what, wanted = "parts", options.parts
-    else:
-        what, wanted = "super-nodes", options.super_nodes or default_super_nodes(num_nodes)
-    if wanted > num_nodes:
-        raise UserError(f"{wanted} {what} asked for, but the graph has only {num_nodes} nodes")
-    return wanted
-
-
-def default_super_nodes(num_nodes: int) -> int:
-    """One per 200 nodes; at least 256, but of 20 nodes each; at most 15,000."""
-    least = max(1, min(MIN_SUPER_NODES, num_nodes // LEAST_NODES))
-    return max(least, min(MAX_SUPER_NODES, num_nodes // NODES_PER_SUPER_NODE))
+def _refuse_too_small(
+    store: GraphStore, path: Path, method: PartitionMethod, memory: MemoryBudget
+) -> None:
+    """Raises UserError if memory or disk do not suffice, before anything is written."""
+    if hasattr(method, "check"):
+        method.check(store, memory)
+    order_bytes = (ORDER_BYTES if store.num_nodes < 2**31 else 2 * ORDER_BYTES) * store.num_nodes
+    needed_bytes = order_bytes + room_to_reorder(store)
+    if hasattr(method, "required_bytes"):
+        needed_bytes = max(needed_bytes, method.required_bytes(store, memory))
+    purpose = f"partitioning {store.num_nodes:,} nodes and {store.num_edges:,} edges"
+    if getattr(method, "clusterer", None) == "metis":
+        purpose += " (--clusterer streaming may need less)"
+    memory.available(needed_bytes, purpose)
+    disk_bytes = disk_to_reorder(store)
+    if hasattr(method, "disk_bytes"):
+        disk_bytes = max(disk_bytes, method.disk_bytes(store))
+    refuse_full_disk(path, disk_bytes, "partitioned", "give a place with more")

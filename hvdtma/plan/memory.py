@@ -17,16 +17,14 @@ from hvdtma.core.train_config import TrainConfig
 from hvdtma.evaluation.budget import (
     ScoringBudget,
     beside_means,
-    held_out_bytes,
     input_of,
     layer_bytes,
     layers_within,
-    nodes_of_one,
     scoring_needs,
     takes_means,
 )
+from hvdtma.evaluation.embeddings import SAMPLED_BYTES
 from hvdtma.evaluation.sampled import neighbourhood_bytes
-from hvdtma.evaluation.score import SAMPLED_BYTES
 from hvdtma.graph.builder.sizes import room_for_keys
 from hvdtma.graph.csc import index_dtype
 from hvdtma.graph.first_hop import room_for_first_hop
@@ -38,6 +36,7 @@ from hvdtma.plan.graph import PlannedGraph
 from hvdtma.sampling.footprint import bytes_of_sets, edges_within, largest_set
 from hvdtma.sampling.reader import WORKERS
 from hvdtma.storage.array_writer import CHUNK_BYTES
+from hvdtma.tasks import make_task
 from hvdtma.training.memory import remote_bytes, sets_within, shard_footprint, step_bytes
 
 
@@ -126,7 +125,7 @@ def train_bytes(config: TrainConfig, sizes: GraphSizes, trainers: int) -> int:
     shard = bytes_of_sets(sizes, nodes, sets, shard_footprint(config, sizes))
     shard += remote_bytes(config, sizes, shard_nodes(sizes, trainers))
     degree = footprint_edges(sizes, nodes) / max(nodes, 1)
-    if config.task.name == "links":
+    if not make_task(config, sizes).needs_labels:
         degree *= 2
     step = step_bytes(config, sizes, nodes, degree)
     return shard + step + min(2 * WORKERS * CHUNK_BYTES, shard)
@@ -150,11 +149,12 @@ def footprint_edges(sizes: GraphSizes, num_nodes: float) -> float:
 
 def evaluate_bytes(config: TrainConfig, sizes: GraphSizes) -> int:
     """Bytes of scoring: the held-out links or nodes, and embeddings of all nodes or of a sample."""
-    held = held_out_bytes(config, sizes)
+    task = make_task(config, sizes)
+    held = task.held_out_bytes()
     room = ScoringBudget.of(config, scoring_needs(config, sizes))
     if not config.evaluate.sample:
         return held + embedding_bytes(config, sizes, room)
-    asked = config.evaluate.sample * nodes_of_one(config, sizes)
+    asked = config.evaluate.sample * task.nodes_per_item
     needed = neighbourhood_bytes(config, sizes, asked)
     return held + min(needed, room.num_bytes, SAMPLED_BYTES)
 

@@ -23,6 +23,7 @@ from hvdtma.plan.base import RECORDED, Base, measure_base
 from hvdtma.plan.disk import bytes_on_disk
 from hvdtma.plan.graph import PlannedGraph
 from hvdtma.plan.probes import Rates, measure_rates
+from hvdtma.tasks import make_task
 
 
 @dataclass(frozen=True)
@@ -228,7 +229,7 @@ def train_stage(
     nodes = sizes.num_nodes / trainers
     read = _read_bytes(sizes, nodes, sizes.num_edges / trainers, first_hop=config.first_hop)
     examples = assigned.shard_edges / (1 + sizes.undirected)
-    if config.task.name == "nodes":
+    if make_task(config, sizes).needs_labels:
         examples = nodes
     if assigned.sets > 1:  # in one sweep only links within a set are met
         examples *= assigned.sets * assigned.share_resident

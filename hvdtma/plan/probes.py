@@ -32,6 +32,7 @@ from hvdtma.graph.sizes import GraphSizes
 from hvdtma.graph.sort.edge_sorter import EdgeSorter
 from hvdtma.graph.sort.pieces import EDGES_PER_PIECE, EdgePiece
 from hvdtma.graph.store import GraphStore
+from hvdtma.tasks import make_task
 from hvdtma.training.set_up import make_trainer, set_up_device
 
 SORTED_EDGES = EDGES_PER_PIECE
@@ -130,7 +131,7 @@ def _probe_graph(config: TrainConfig, sizes: GraphSizes) -> tuple[SyntheticGraph
     kind = partial(_TypedGraph, edge_types=types) if types else SyntheticGraph
     source = kind(nodes, edges, sizes.feature_dim, communities, directed=not sizes.undirected)
     negatives = max((each for _, each in sizes.held_out.values()), default=100) or 100
-    hold_out = config.task.name
+    hold_out = "nodes" if make_task(config, sizes).needs_labels else "links"
     options = BuildOptions(
         hold_out=hold_out,
         valid=SCORED_LINKS,

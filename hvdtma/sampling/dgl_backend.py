@@ -42,6 +42,13 @@ class Block:
     def to(self, device: torch.device) -> Block:
         return self if device == self.device else Block(self.graph, device)
 
+    @property
+    def edge_index(self) -> torch.Tensor:
+        """int64 [2, E]: positions of sources and of seeds, as PyTorch Geometric has it."""
+        if self.device.type != "cpu":
+            return torch.stack([self.src_E, self.dst_E])
+        return torch.stack([end.long() for end in self.graph.edges()])
+
     def mean(self, h_nD: torch.Tensor) -> torch.Tensor:
         """Mean of the neighbours' rows for every seed [S, D]; 0 without any."""
         if self.device.type == "cpu":
@@ -153,6 +160,23 @@ def pair_keys(src_E: torch.Tensor, dst_E: torch.Tensor, num_nodes: int) -> torch
 def block_of_edges(src_E: torch.Tensor, dst_E: torch.Tensor, num_src: int, num_dst: int) -> Block:
     """A block of given edges, int64 positions among its sources and its seeds."""
     return Block(dgl.create_block((src_E, dst_E), num_src_nodes=num_src, num_dst_nodes=num_dst))
+
+
+def block_between(
+    src_E: torch.Tensor, dst_E: torch.Tensor, seeds_S: torch.Tensor
+) -> tuple[Block, torch.Tensor]:
+    """A block of given edges into distinct seeds, and its source nodes [n], the seeds first.
+
+    Args:
+        src_E: int64, node numbers.
+        dst_E: int64, positions among the seeds.
+        seeds_S: int64, node numbers.
+    """
+    others = torch.unique(src_E[~torch.isin(src_E, seeds_S)])
+    sources_n = torch.cat([seeds_S, others])
+    ascending, order = torch.sort(sources_n)
+    local_E = order[torch.searchsorted(ascending, src_E)]
+    return block_of_edges(local_E, dst_E, len(sources_n), len(seeds_S)), sources_n
 
 
 def block_of_rows(

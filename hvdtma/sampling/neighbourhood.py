@@ -1,4 +1,7 @@
-"""From seeds to what an encoder reads: sampled hops, features, and the first hop.
+"""The input of an encoder: sampled blocks, features and the first hop.
+
+A held-out target link of a batch is taken out of messages in two places: a sampler leaves it out
+of its blocks, and `neighbourhood_of` takes it out of the stored first hop.
 
 Legend: S seeds, n input nodes, D features, Q pairs.
 """
@@ -10,30 +13,30 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from hvdtma.sampling.dgl_backend import Block, pair_keys, sample_blocks
+from hvdtma.sampling.dgl_backend import Block
 from hvdtma.sampling.first_hop import FirstHop, without_pairs
 from hvdtma.sampling.shard import Shard
 
 
 @dataclass
 class Neighbourhood:
-    """What an encoder's `forward` takes, for S distinct seeds.
+    """The arguments of an encoder's `forward`, for S distinct seeds.
 
     Attributes:
-        blocks: sampled hops, outermost first.
+        blocks: one per sampled layer, input layer first.
         x: float32 [n, D] features of the input nodes; the seeds are the first S of them.
-        hop: their first hop, or None.
+        first_hop: the first hop of the input nodes, or None.
     """
 
     blocks: list[Block]
     x: torch.Tensor
-    hop: FirstHop | None
+    first_hop: FirstHop | None
 
     def to(self, device: torch.device) -> Neighbourhood:
         if device.type == "cpu":
             return self
-        hop = None if self.hop is None else self.hop.to(device)
-        return Neighbourhood([b.to(device) for b in self.blocks], self.x.to(device), hop)
+        first_hop = None if self.first_hop is None else self.first_hop.to(device)
+        return Neighbourhood([b.to(device) for b in self.blocks], self.x.to(device), first_hop)
 
 
 @dataclass(frozen=True)
@@ -44,37 +47,27 @@ class Targets:
     dst: np.ndarray
 
 
-def sample_neighbourhood(
+def neighbourhood_of(
     shard: Shard,
-    seeds_S: torch.Tensor,
-    fanouts: list[int],
-    *,
-    random_seed: int,
+    blocks: list[Block],
+    nodes_n: torch.Tensor,
     targets: Targets | None = None,
 ) -> Neighbourhood:
-    """Sample around distinct seeds, leaving every edge between target pairs out.
+    """Add features and the first hop to sampled blocks.
 
     Args:
-        fanouts: neighbours per sampled hop, outermost (input) hop first.
-        random_seed: the sample is a function of it.
+        blocks: input layer first; no edge between target pairs is in them.
+        nodes_n: int64, local numbers of the first block's sources; of the seeds, without blocks.
+        targets: links that are also taken out of the first hop, exactly, in both directions.
     """
-    keys = None if targets is None else _sorted_keys(targets, shard.num_nodes)
-    nodes = seeds_S.to(shard.graph.idtype)
-    blocks, nodes = sample_blocks(shard.graph, nodes, fanouts, random_seed, keys)
-    nodes = nodes.long()
-    x_nD = shard.features(nodes)
-    hop = shard.first_hop(nodes)
-    if hop is not None and targets is not None:
-        hop = _hop_without(hop, x_nD, shard, nodes, targets)
-    return Neighbourhood(blocks, x_nD, hop)
+    x_nD = shard.features(nodes_n)
+    first_hop = shard.first_hop(nodes_n)
+    if first_hop is not None and targets is not None:
+        first_hop = _without_targets(first_hop, x_nD, shard, nodes_n, targets)
+    return Neighbourhood(blocks, x_nD, first_hop)
 
 
-def _sorted_keys(targets: Targets, num_nodes: int) -> torch.Tensor:
-    src, dst = torch.from_numpy(targets.src), torch.from_numpy(targets.dst)
-    return torch.unique(pair_keys(src, dst, num_nodes))
-
-
-def _hop_without(
+def _without_targets(
     hop: FirstHop, x_nD: torch.Tensor, shard: Shard, nodes: torch.Tensor, targets: Targets
 ) -> FirstHop:
     """Take the target pairs out of the first hop, both directions, parallel edges and all."""

@@ -1,6 +1,9 @@
-"""Link prediction: positives of the shard against drawn negatives, binary cross-entropy.
+"""Link prediction: links of the shard against drawn negatives, binary cross-entropy.
 
-Legend: B positives of a batch, Q negatives of a batch, S distinct seeds, H hidden.
+A held-out link is never in the training graph; a batch's own links are kept out of its messages
+by the `Targets` that `make_batch` gives to the sampler.
+
+Legend: B links of a batch, Q negatives of a batch, S distinct seeds, H hidden.
 """
 
 from __future__ import annotations
@@ -14,15 +17,22 @@ from numba import njit
 from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+from hvdtma.core.errors import UserError
+from hvdtma.core.options import call_with_options
 from hvdtma.core.train_config import TrainConfig
 from hvdtma.graph.csc import index_dtype
+from hvdtma.graph.raw import Pairs
 from hvdtma.graph.sizes import GraphFacts
-from hvdtma.models.decoders import make_decoder
+from hvdtma.graph.stored_rows import stored
+from hvdtma.models import sampled_fanouts
 from hvdtma.sampling.negatives import NEGATIVES
-from hvdtma.sampling.neighbourhood import Neighbourhood, Targets, sample_neighbourhood
+from hvdtma.sampling.neighbourhood import Neighbourhood, Targets
+from hvdtma.sampling.sampler import make_sampler
 from hvdtma.sampling.shard import Shard
 from hvdtma.tasks.epochs import ENDLESS, shuffled_batches
-from hvdtma.tasks.task import Holding, Model, sampled_fanouts
+from hvdtma.tasks.link_scoring import read_pairs, score_links
+from hvdtma.tasks.metrics import HITS
+from hvdtma.tasks.task import Embeddings, Model, TrainingSize, max_of_sample
 
 
 @dataclass
@@ -30,7 +40,7 @@ class LinkBatch:
     """Positives, negatives, and what surrounds them.
 
     Attributes:
-        neighbourhood: the neighbourhood of the S distinct nodes.
+        neighbourhood: of the S distinct nodes.
         src, dst: int64 [B] positives, as positions among the seeds.
         neg_row: int64 [Q] whose source a negative belongs to; neg_dst: its seed position.
         edge_type: int64 [B], or None.
@@ -92,22 +102,33 @@ def _count_below(indptr: np.ndarray, indices: np.ndarray) -> np.ndarray:
 
 
 class LinkTask:
-    """Link prediction on one store."""
+    """Link prediction on one store; see `hvdtma.tasks.task.Task`."""
 
+    metrics = ("mrr", *(f"hits@{k}" for k in HITS), "auc")
+    unit = "links"
     needs_labels = False
 
     def __init__(self, config: TrainConfig, store: GraphFacts):
-        self.task = config.task
-        self.fanouts = sampled_fanouts(config)
+        self.config, self.task, self.store = config, config.task, store
+        self.sampler = make_sampler(config.sampler, sampled_fanouts(config))
         self.undirected = store.undirected
         self.num_types = len(store.edge_type_names)
         self.needs_remote = config.task.negatives == "global"
+        self.seeds_per_step = self.task.batch_size * (2 + self.task.num_negatives)
+        negatives = [each for _, each in store.held_out.values()]
+        self.nodes_per_item = 2 + max(negatives, default=0)
 
     def make_head(self, dim: int) -> nn.Module:
-        return make_decoder(self.task.decoder, dim, self.num_types)
+        return call_with_options(
+            "decoder",
+            self.task.decoder,
+            self.task.decoder_options,
+            dim,
+            defaults={"num_types": self.num_types},
+        )
 
-    def num_examples(self, held: Holding) -> int:
-        return held.num_edges // (2 if self.undirected else 1)
+    def num_examples(self, size: TrainingSize) -> int:
+        return size.num_edges // (2 if self.undirected else 1)
 
     def batches(
         self, shard: Shard, *, stream: list[int], epochs: int = ENDLESS, first_step: int = 0
@@ -138,10 +159,9 @@ class LinkTask:
         draw = NEGATIVES[self.task.negatives]
         neg_row, neg_node = draw(shard, src, dst, self.task.num_negatives, rng)
         seeds, position = np.unique(np.concatenate([src, dst, neg_node]), return_inverse=True)
-        neighbourhood = sample_neighbourhood(
+        neighbourhood = self.sampler.sample(
             shard,
             torch.from_numpy(seeds),
-            self.fanouts,
             random_seed=int(rng.integers(1 << 31)),
             targets=Targets(src, dst) if self.task.exclude_targets else None,
         )
@@ -157,14 +177,41 @@ class LinkTask:
 
     def loss(self, model: Model, batch: LinkBatch) -> torch.Tensor:
         """Mean over positives plus mean over negatives, halved: both weigh the same."""
-        h_SH = model.encoder(
-            batch.neighbourhood.blocks, batch.neighbourhood.x, batch.neighbourhood.hop
-        )
-        positive_B = model.head(h_SH[batch.src], h_SH[batch.dst], batch.edge_type)
-        types_Q = None if batch.edge_type is None else batch.edge_type[batch.neg_row]
-        negative_Q = model.head(h_SH[batch.src[batch.neg_row]], h_SH[batch.neg_dst], types_Q)
+        positive_B, negative_Q = self.scores(model, batch)
         positive = binary_cross_entropy_with_logits(positive_B, torch.ones_like(positive_B))
         if not len(negative_Q):
             return positive
         negative = binary_cross_entropy_with_logits(negative_Q, torch.zeros_like(negative_Q))
         return (positive + negative) / 2
+
+    def scores(self, model: Model, batch: LinkBatch) -> tuple[torch.Tensor, torch.Tensor]:
+        """Scores of the links [B] and of the negatives [Q]; row `neg_row[q]` is q's link."""
+        around = batch.neighbourhood
+        h_SH = model.encoder(around.blocks, around.x, around.first_hop)
+        positive_B = model.head(h_SH[batch.src], h_SH[batch.dst], batch.edge_type)
+        types_Q = None if batch.edge_type is None else batch.edge_type[batch.neg_row]
+        negative_Q = model.head(h_SH[batch.src[batch.neg_row]], h_SH[batch.neg_dst], types_Q)
+        return positive_B, negative_Q
+
+    def num_held_out(self, part: str) -> int:
+        return self.store.held_out.get(part, (0, 0))[0]
+
+    def max_scored(self, part: str) -> int:
+        limit = self.config.evaluate.max_links if part == "valid" else 0
+        return max_of_sample(self.config, limit)
+
+    def held_out_bytes(self) -> int:
+        negative = np.dtype(index_dtype(self.store.num_nodes)).itemsize
+        link = 8 + 8 + 2 * bool(self.num_types)
+        return sum(
+            (self.max_scored(part) or total) * (link + each * negative)
+            for part, (total, each) in self.store.held_out.items()
+        )
+
+    def read_held_out(self, part: str, chosen: np.ndarray | None) -> Pairs:
+        return read_pairs(stored(self.store), part, chosen)
+
+    def score(self, model: Model, held_out: Pairs, embeddings: Embeddings) -> dict[str, float]:
+        if held_out.neg is None:
+            raise UserError(f"{self.store.path} has no negatives to rank against")
+        return score_links(model, held_out, embeddings)

@@ -1,31 +1,35 @@
-"""Tasks by name, and their models."""
+"""The config's task and its model."""
 
 from __future__ import annotations
 
 import torch
 
 from hvdtma.core.errors import UserError
+from hvdtma.core.options import call_with_options
 from hvdtma.core.train_config import TrainConfig
 from hvdtma.graph.sizes import GraphFacts
-from hvdtma.models.encoder import Encoder
-from hvdtma.tasks.links import LinkTask
-from hvdtma.tasks.nodes import NodeTask
+from hvdtma.models import make_encoder, sampled_fanouts
 from hvdtma.tasks.task import Model, Task
 
 
 def make_task(config: TrainConfig, store: GraphFacts) -> Task:
-    """The config's task on a store; raises UserError if the store lacks what it needs."""
+    """The config's task on a store; raises UserError if the store lacks something it needs."""
     if config.first_hop and "first_hop" not in store:
         raise UserError(
-            f"first_hop is on, but {store.path} was built without; "
+            f"first_hop is on, but {store.path} was built without it; "
             "set first_hop=false, or build it again with --first-hop"
         )
-    return LinkTask(config, store) if config.task.name == "links" else NodeTask(config, store)
+    return call_with_options("task", config.task.name, config.task.options, config, store)
 
 
 def make_model(config: TrainConfig, store: GraphFacts, task: Task) -> Model:
     """A model with its initial parameters, a pure function of the config's seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        encoder = Encoder(config.model, store.feature_dim, first_hop=config.first_hop)
-        return Model(encoder, task.make_head(encoder.out_dim))
+        encoder = make_encoder(config.model, store.feature_dim)
+        return Model(
+            encoder,
+            task.make_head(encoder.out_dim),
+            first_hop=config.first_hop,
+            num_blocks=len(sampled_fanouts(config)),
+        )

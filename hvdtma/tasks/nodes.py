@@ -16,15 +16,19 @@ from torch.nn.functional import cross_entropy
 from hvdtma.core.errors import UserError
 from hvdtma.core.train_config import TrainConfig
 from hvdtma.graph.sizes import GraphFacts
-from hvdtma.sampling.neighbourhood import Neighbourhood, sample_neighbourhood
+from hvdtma.graph.stored_rows import read_rows, stored
+from hvdtma.models import sampled_fanouts
+from hvdtma.sampling.neighbourhood import Neighbourhood
+from hvdtma.sampling.sampler import make_sampler
 from hvdtma.sampling.shard import Shard
 from hvdtma.tasks.epochs import ENDLESS, shuffled_batches
-from hvdtma.tasks.task import Holding, Model, sampled_fanouts
+from hvdtma.tasks.metrics import class_metrics
+from hvdtma.tasks.task import Embeddings, Model, TrainingSize, max_of_sample
 
 
 @dataclass
 class NodeBatch:
-    """B labelled nodes and what surrounds them; label int64 [B]."""
+    """B labelled nodes and their neighbourhood; label int64 [B]."""
 
     neighbourhood: Neighbourhood
     label: torch.Tensor
@@ -38,25 +42,29 @@ class NodeBatch:
 
 
 class NodeTask:
-    """Node classification on one store; raises UserError if it has no labels."""
+    """Node classification on one store; raises UserError if the store has no labels."""
 
+    metrics = ("accuracy", "macro_f1")
+    unit = "nodes"
     needs_remote = False
     needs_labels = True
+    nodes_per_item = 1
 
     def __init__(self, config: TrainConfig, store: GraphFacts):
         if "label" not in store:
             raise UserError(
-                f"{store.path} has no labels; build it with --labels, or task.name=links"
+                f"{store.path} has no labels; build it with --labels, or set task.name=links"
             )
-        self.task = config.task
-        self.fanouts = sampled_fanouts(config)
+        self.config, self.store = config, store
+        self.sampler = make_sampler(config.sampler, sampled_fanouts(config))
         self.num_classes = len(store.label_names)
+        self.seeds_per_step = config.task.batch_size
 
     def make_head(self, dim: int) -> nn.Module:
         return nn.Linear(dim, self.num_classes)
 
-    def num_examples(self, held: Holding) -> int:
-        return held.num_train_nodes
+    def num_examples(self, size: TrainingSize) -> int:
+        return size.num_train_nodes
 
     def batches(
         self, shard: Shard, *, stream: list[int], epochs: int = ENDLESS, first_step: int = 0
@@ -71,20 +79,42 @@ class NodeTask:
         for step, chosen in shuffled_batches(
             shuffled,
             shard.num_train_nodes,
-            self.task.batch_size,
+            self.config.task.batch_size,
             epochs=epochs,
             first_step=first_step,
             alone=False,  # batch norm has no variance of one
         ):
             rng, nodes = np.random.default_rng([*stream, 1, step]), torch.from_numpy(chosen)
-            neighbourhood = sample_neighbourhood(
-                shard, nodes, self.fanouts, random_seed=int(rng.integers(1 << 31))
+            neighbourhood = self.sampler.sample(
+                shard, nodes, random_seed=int(rng.integers(1 << 31))
             )
             yield NodeBatch(neighbourhood, labels[nodes])
 
     def loss(self, model: Model, batch: NodeBatch) -> torch.Tensor:
         """Mean cross-entropy."""
-        h_BH = model.encoder(
-            batch.neighbourhood.blocks, batch.neighbourhood.x, batch.neighbourhood.hop
-        )
+        around = batch.neighbourhood
+        h_BH = model.encoder(around.blocks, around.x, around.first_hop)
         return cross_entropy(model.head(h_BH), batch.label)
+
+    def num_held_out(self, part: str) -> int:
+        name = f"split/{part}/node"
+        return stored(self.store).array(name).shape[0] if name in self.store else 0
+
+    def max_scored(self, part: str) -> int:
+        return max_of_sample(self.config)
+
+    def held_out_bytes(self) -> int:
+        return 8 * self.store.num_nodes  # no more labelled nodes than nodes
+
+    def read_held_out(self, part: str, chosen: np.ndarray | None) -> np.ndarray:
+        return read_rows(stored(self.store), f"split/{part}/node", chosen)
+
+    @torch.no_grad()
+    def score(self, model: Model, held_out: np.ndarray, embeddings: Embeddings) -> dict[str, float]:
+        predicted = []
+        step = embeddings.max_nodes or len(held_out)
+        for h in embeddings.in_pieces(len(held_out), step, lambda here: embeddings(held_out[here])):
+            logits = model.head(torch.from_numpy(h).to(embeddings.device))
+            predicted.append(logits.argmax(1).cpu().numpy())
+        label = read_rows(stored(self.store), "label", held_out)
+        return class_metrics(np.concatenate(predicted), label)

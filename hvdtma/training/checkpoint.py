@@ -12,15 +12,17 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 import xxhash
 from rich.markup import escape
 from safetensors.torch import load, save
 
-from hvdtma.aggregate import Aggregation, TimedAveraging
+from hvdtma.aggregate import Stop, TimedAveraging
+from hvdtma.aggregate.aggregator import aggregate_updates
 from hvdtma.aggregate.optimizer_state import optimizer_tensors, restore_optimizer
 from hvdtma.aggregate.state import GlobalState, RankState
 from hvdtma.comm.communicator import run_on_all, run_on_rank0
@@ -32,7 +34,8 @@ from hvdtma.runs.run_folder import RunFolder, round_of
 from hvdtma.sampling.resident import ShardSize
 from hvdtma.training.trainer import ShardProgress, Trainer
 
-VERSION = 1
+VERSION = 2
+AGGREGATOR = "aggregator."
 MANIFEST, SHARED, BEST = "checkpoint.json", "shared.safetensors", "best.safetensors"
 
 
@@ -43,7 +46,7 @@ def write_checkpoint(run: RunFolder, trainer: Trainer, averaging: TimedAveraging
     """
     comm = averaging.comm
     beside, path = run_on_rank0(comm, lambda: _new_folder(run))
-    standing = GlobalState.of(averaging)
+    state = averaging.global_state()
     own = run_on_all(comm, lambda: _write_own(beside, trainer, averaging))
     files, shard_indices = (
         dict(comm.all_gather_object(own)),
@@ -51,7 +54,7 @@ def write_checkpoint(run: RunFolder, trainer: Trainer, averaging: TimedAveraging
     )
 
     def finish() -> None:
-        files[SHARED] = _write(beside / SHARED, _shared_tensors(standing), {})
+        files[SHARED] = _write(beside / SHARED, _shared_tensors(state), {})
         if run.best.exists():
             best = run.best.read_bytes()
             write_through(beside / BEST, best)
@@ -63,14 +66,9 @@ def write_checkpoint(run: RunFolder, trainer: Trainer, averaging: TimedAveraging
             "num_shards": trainer.num_shards,
             "shard_indices": shard_indices,
             "reassigning": trainer.next_shard is not None,
-            "stopped": int(averaging.stopped),
             "assignment": trainer.assignment,
             "assigned_at": trainer.assigned_at,
-            "rounds_done": standing.rounds_done,
-            "next_grid": standing.next_grid,
-            "clock_s": standing.clock_s,
-            "elapsed_s": standing.elapsed_s,
-            "last": standing.last and asdict(standing.last),
+            "averaging": _shared_numbers(state),
             "files": files,
         }
         write_through(beside / MANIFEST, json.dumps(finite(facts), indent=2).encode())
@@ -100,15 +98,15 @@ def _new_folder(run: RunFolder) -> tuple[Path, Path]:
 
 def _write_own(folder: Path, trainer: Trainer, averaging: TimedAveraging) -> tuple[str, str]:
     """This trainer's file: its name and its digest."""
-    progress, shard_progress = RankState.of(averaging), trainer.shard_progress
+    state, shard_progress = averaging.rank_state(), trainer.shard_progress
     tensors, numbers = optimizer_tensors(trainer.optimizer)
-    tensors |= {"local": progress.local_P, "random.cpu": torch.get_rng_state()}
+    tensors |= {"local": state.local_P, "random.cpu": torch.get_rng_state()}
     if trainer.device.type == "cuda":
         tensors["random.cuda"] = torch.cuda.get_rng_state()
     facts = {
         "shard_index": trainer.shard_index,
         "shard_progress": shard_progress._asdict(),
-        "progress": {k: v for k, v in vars(progress).items() if k != "local_P"},
+        "averaging": {k: v for k, v in vars(state).items() if k != "local_P"},
         "weight": averaging.weight,
         "wait_for_data_s": trainer.wait_for_data_s,
         "optimizer": numbers,
@@ -117,11 +115,17 @@ def _write_own(folder: Path, trainer: Trainer, averaging: TimedAveraging) -> tup
     return name, _write(folder / name, tensors, {"facts": json.dumps(facts)})
 
 
-def _shared_tensors(standing: GlobalState) -> dict[str, torch.Tensor]:
-    tensors = {"theta": standing.theta_P}
-    if standing.velocity_P is not None:
-        tensors["velocity"] = standing.velocity_P
-    return tensors
+def _shared_tensors(state: GlobalState) -> dict[str, torch.Tensor]:
+    """The tensors of a global state: theta, and those of the aggregator."""
+    kept = {f"{AGGREGATOR}{k}": v for k, v in state.aggregator.items() if torch.is_tensor(v)}
+    return {"theta": state.theta_P} | kept
+
+
+def _shared_numbers(state: GlobalState) -> dict[str, Any]:
+    """The rest of a global state, as JSON values."""
+    numbers = {k: v for k, v in state.as_dict().items() if k != "theta_P"}
+    rest = {k: v for k, v in state.aggregator.items() if not torch.is_tensor(v)}
+    return numbers | {"aggregator": rest}
 
 
 def _write(path: Path, tensors: dict[str, torch.Tensor], facts: dict[str, str]) -> str:
@@ -151,34 +155,58 @@ class Checkpoint:
     def trainers(self) -> int:
         return self.facts["trainers"]
 
-    def standing(self) -> GlobalState:
-        """Where all trainers stood."""
-        tensors = load((self.path / SHARED).read_bytes())
-        last = self.facts["last"]
-        names = ("rounds_done", "next_grid", "clock_s", "elapsed_s")
-        return GlobalState(
-            tensors["theta"],
-            tensors.get("velocity"),
-            **{name: self.facts[name] for name in names},
-            last=last and Aggregation(**last),
-        )
+    @property
+    def rounds_done(self) -> int:
+        return self.facts["averaging"]["rounds_done"]
 
-    def own(self, rank: int) -> RankCheckpoint:
-        """What a trainer of the time had of its own."""
+    @property
+    def last(self) -> dict[str, Any]:
+        """Round and time of the last aggregation."""
+        return self.facts["averaging"]["last"] or {"round": 0, "time_s": 0.0}
+
+    @property
+    def stopped(self) -> Stop:
+        return Stop(self.facts["averaging"]["stopped"])
+
+    def global_state(self) -> GlobalState:
+        """The state of averaging that all trainers shared."""
+        tensors = load((self.path / SHARED).read_bytes())
+        numbers = self.facts["averaging"]
+        aggregator = numbers["aggregator"] | {
+            name.removeprefix(AGGREGATOR): tensor
+            for name, tensor in tensors.items()
+            if name.startswith(AGGREGATOR)
+        }
+        values = {**numbers, "theta_P": tensors["theta"], "aggregator": aggregator}
+        return GlobalState.from_dict(values)
+
+    def rank(self, rank: int) -> RankCheckpoint:
+        """One trainer's part."""
         content = (self.path / f"trainer_{rank:03d}.safetensors").read_bytes()
         length = int.from_bytes(content[:8], "little")
         header = json.loads(content[8 : 8 + length])
         return RankCheckpoint(load(content), json.loads(header["__metadata__"]["facts"]))
 
-    def averaged(self, standing: GlobalState) -> GlobalState:
-        """Where all stand once the round that was cut short is averaged as far as it came."""
-        own = [self.own(rank) for rank in range(self.trainers)]
-        weight = {k: o.facts["weight"] * (o.progress.steps > 0) for k, o in enumerate(own)}
-        total = sum(weight.values())
-        if not total:
-            return standing
-        updates = [(o.tensors["local"] - standing.theta_P) * weight[k] for k, o in enumerate(own)]
-        return replace(standing, theta_P=standing.theta_P + torch.stack(updates).sum(0) / total)
+    def aggregate_unfinished(self, averaging: TimedAveraging) -> None:
+        """Aggregate the round that was cut short, as far as every trainer came in it.
+
+        `averaging` has taken on `global_state` before; another number of trainers continues.
+        """
+        ranks = [self.rank(rank) for rank in range(self.trainers)]
+        device = averaging.theta_P.device
+        contributions = [
+            (
+                saved.tensors["local"].to(device) - averaging.theta_P,
+                saved.facts["weight"] * (saved.averaging.steps > 0),
+            )
+            for saved in ranks
+        ]
+        state = replace(averaging.round_state(), size=self.trainers, comm=None)
+        averaging.theta_P = aggregate_updates(
+            averaging.aggregator, averaging.theta_P, contributions, state
+        )
+        averaging.flat.write(averaging.theta_P)
+        averaging.begin_round(averaging.comm.clock())
 
 
 @dataclass(frozen=True)
@@ -194,8 +222,8 @@ class RankCheckpoint:
         return ShardProgress(taken, steps, ShardSize(*counted))
 
     @property
-    def progress(self) -> RankState:
-        return RankState(self.tensors["local"], **self.facts["progress"])
+    def averaging(self) -> RankState:
+        return RankState(self.tensors["local"], **self.facts["averaging"])
 
     def restore_optimizer(self, optimizer: torch.optim.Optimizer) -> None:
         restore_optimizer(optimizer, self.tensors, self.facts["optimizer"])
@@ -232,7 +260,7 @@ def open_checkpoint(path: Path) -> Checkpoint:
 
 def restore_best(run: RunFolder, checkpoint: Checkpoint) -> None:
     """Put the best round of the time back, unless the one that is there is not of a later round."""
-    if 0 < round_of(run.best) <= checkpoint.facts["rounds_done"]:
+    if 0 < round_of(run.best) <= checkpoint.rounds_done:
         return
     kept = checkpoint.path / BEST
     if kept.exists():
@@ -247,6 +275,6 @@ def is_saved(run: RunFolder, averaging: TimedAveraging) -> bool:
     kept = folders(run)
     if not kept:
         return False
-    facts = json.loads((kept[-1] / MANIFEST).read_text())
-    stood = (averaging.rounds_done, int(averaging.stopped))
-    return (facts["rounds_done"], facts["stopped"]) == stood
+    saved = json.loads((kept[-1] / MANIFEST).read_text())["averaging"]
+    now = (averaging.rounds_done, int(averaging.stopped))
+    return (saved["rounds_done"], saved["stopped"]) == now

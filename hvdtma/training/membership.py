@@ -52,7 +52,7 @@ class JoinState:
     num_shards: int
     assignment: int
     assigned_at: int
-    standing: GlobalState
+    averaging: GlobalState
 
 
 @dataclass(frozen=True)
@@ -95,12 +95,12 @@ def regroup(
     )
     leader = most_advanced(members)
     facts = (trainer.num_shards, trainer.assignment, trainer.assigned_at)
-    mine = JoinState(trainer.config, run, *facts, GlobalState.of(averaging))
+    mine = JoinState(trainer.config, run, *facts, averaging.global_state())
     join_state = comm.broadcast_object(mine if comm.rank == leader else None, leader)
     count_sharers(comm)  # for newcomers, who call it here
-    then = join_state.standing
+    then = join_state.averaging
     if (then.started, then.rounds_done) > (averaging.started, averaging.rounds_done):
-        then.take(averaging)  # its update was in that round's average
+        averaging.load_global_state(then)  # its update was in that round's average
     averaging.stopped = stopped_at(members)
     trainer.assignment = join_state.assignment  # the next one has the same number for all
     trainer.next_shard = next_shard_of(members, join_state, comm.rank)
@@ -184,11 +184,11 @@ def next_shard_of(
     reassigning_now = any(present.reassigning_now for present in members if present)
     in_round = any(present.lost for present in members if present) and not reassigning_now
     if must_reassign(members, join_state):
-        return NextShard(rank, len(members), join_state.standing.rounds_done + in_round)
+        return NextShard(rank, len(members), join_state.averaging.rounds_done + in_round)
     if reassigning_now:
         return NextShard(
             shards_of(members, join_state)[rank],
             join_state.num_shards,
-            join_state.standing.rounds_done,
+            join_state.averaging.rounds_done,
         )
     return None

@@ -10,6 +10,7 @@ from hvdtma.core.train_config import TrainConfig
 from hvdtma.evaluation.budget import MemoryRequirement, scoring_needs, too_little
 from hvdtma.graph.sizes import GraphFacts, GraphSizes
 from hvdtma.graph.store import GraphStore
+from hvdtma.models import sampled_fanouts
 from hvdtma.sampling.footprint import (
     PROCESS_BYTES,
     READING_BYTES,
@@ -17,7 +18,7 @@ from hvdtma.sampling.footprint import (
     bytes_of_sets,
     sets_needed,
 )
-from hvdtma.tasks.task import sampled_fanouts
+from hvdtma.tasks import make_task
 
 # A step's threads share its arrays: with 1, 2 and 16 of PyTorch's and Numba's a trainer's peak was
 # 1.599, 1.603 and 1.588 GiB (hidden 256, batches of 1024). So nothing is counted for each.
@@ -49,8 +50,8 @@ def least_needs(
     footprint = shard_footprint(config, store)
     whole = bytes_of_sets(store, num_nodes, 1, footprint)
     two_blocks = bytes_of_sets(store, block_nodes, 2, footprint)
-    work = whole if _needs_remote(config) else min(whole, two_blocks)
-    what = "training" + " with task.negatives=global" * _needs_remote(config)
+    work = whole if make_task(config, store).needs_remote else min(whole, two_blocks)
+    what = "training" + " with task.negatives=global" * make_task(config, store).needs_remote
     training = MemoryRequirement(what, beside_shard(config, store, num_nodes), work)
     return max(training, scoring_needs(config, store), key=lambda needs: needs.num_bytes)
 
@@ -70,7 +71,7 @@ def sets_within(config: TrainConfig, store: GraphFacts, block_nodes: np.ndarray)
     num_nodes = int(block_nodes.sum())
     room = int(config.memory_gb * 2**30) - beside_shard(config, store, num_nodes)
     sets = sets_needed(store, block_nodes, shard_footprint(config, store), room)
-    if sets is None or (sets > 1 and _needs_remote(config)):
+    if sets is None or (sets > 1 and make_task(config, store).needs_remote):
         largest_block = int(block_nodes.max())
         raise too_little(config.memory_gb, least_needs(config, store, num_nodes, largest_block))
     return sets
@@ -78,13 +79,8 @@ def sets_within(config: TrainConfig, store: GraphFacts, block_nodes: np.ndarray)
 
 def shard_footprint(config: TrainConfig, store: GraphFacts) -> Footprint:
     """What a trainer's shard holds of each node and edge."""
-    labels = config.task.name == "nodes"
+    labels = make_task(config, store).needs_labels
     return Footprint.of(store, first_hop=config.first_hop, labels=labels)
-
-
-def _needs_remote(config: TrainConfig) -> bool:
-    """Whether the features of all nodes are held, for negatives."""
-    return config.task.name == "links" and config.task.negatives == "global"
 
 
 def beside_shard(config: TrainConfig, store: GraphFacts, num_nodes: int) -> int:
@@ -95,7 +91,7 @@ def beside_shard(config: TrainConfig, store: GraphFacts, num_nodes: int) -> int:
 
 def remote_bytes(config: TrainConfig, store: GraphFacts, num_nodes: int) -> int:
     """Bytes of the nodes outside a shard of `num_nodes`, where negatives are drawn of all."""
-    others = (store.num_nodes - num_nodes) * _needs_remote(config)
+    others = (store.num_nodes - num_nodes) * make_task(config, store).needs_remote
     return shard_footprint(config, store).bytes_of(others, 0)
 
 
@@ -108,10 +104,7 @@ def step_bytes(
         num_nodes: of the shard.
         degree: neighbours that nodes have on average; without, what a step takes at most.
     """
-    seeds = config.task.batch_size
-    if config.task.name == "links":
-        seeds *= 2 + config.task.num_negatives
-    hops = [min(seeds, num_nodes)]
+    hops = [min(make_task(config, store).seeds_per_step, num_nodes)]
     for fanout in reversed(sampled_fanouts(config)):
         width = 1 + min(fanout if fanout > 0 else num_nodes, degree)
         hops.append(min(int(hops[-1] * width), num_nodes))

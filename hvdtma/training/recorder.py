@@ -69,7 +69,12 @@ class Scores:
             # A session of its own: Linux shares cores out by session (autogroup), so trainer 0
             # would otherwise pay for the evaluator out of its own share.
             return subprocess.Popen(
-                command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True
+                command,
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+                env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},  # for plug-ins
             )
 
     def after_round(self, number: int) -> list[dict]:

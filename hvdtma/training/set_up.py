@@ -8,10 +8,11 @@ import platform
 import numba
 import torch
 
-from hvdtma.aggregate import Average, Nesterov, TimedAveraging
+from hvdtma.aggregate import TimedAveraging
 from hvdtma.aggregate.optimizers import make_optimizer
 from hvdtma.comm.communicator import Communicator
 from hvdtma.core.errors import UserError
+from hvdtma.core.options import call_with_options
 from hvdtma.core.train_config import TrainConfig
 from hvdtma.evaluation.score import Scorer
 from hvdtma.evaluation.scratch import check_scoring_scratch
@@ -96,9 +97,8 @@ def make_trainer(
 def make_averaging(trainer: Trainer, comm: Communicator) -> TimedAveraging:
     """The averaging that the trainer's config asks for."""
     config = trainer.config
-    outer: Average | Nesterov = Average()
-    if config.aggregate.outer == "nesterov":
-        outer = Nesterov(config.aggregate.outer_lr, config.aggregate.outer_momentum)
+    aggregate = config.aggregate
+    outer = aggregate.model_dump(include={"outer", "outer_lr", "outer_momentum"})
     return TimedAveraging(
         trainer.model,
         trainer.optimizer,
@@ -107,7 +107,9 @@ def make_averaging(trainer: Trainer, comm: Communicator) -> TimedAveraging:
         rounds=config.rounds,
         time_limit_s=config.time_limit_s,
         weight=trainer_weight(trainer),
-        optimizer_state=config.aggregate.optimizer_state,
-        outer=outer,
+        optimizer_state=aggregate.optimizer_state,
+        aggregator=call_with_options(
+            "aggregator", aggregate.name, aggregate.options, defaults=outer
+        ),
         comm=comm,
     )

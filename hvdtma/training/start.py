@@ -187,34 +187,32 @@ def _check_config(then: TrainConfig, now: TrainConfig, path: Path) -> None:
 
 def stopped_before(config: TrainConfig, checkpoint: Checkpoint) -> Stop:
     """Whether the run was over already, and was only not scored to the end."""
-    facts, then = checkpoint.facts, checkpoint.config
-    last = facts["last"] or {"round": 0, "time_s": 0.0}
+    last = checkpoint.last
     if config.rounds is not None and last["round"] >= config.rounds:
         return Stop.ROUNDS
     if config.time_limit_s is not None and last["time_s"] >= config.time_limit_s:
         return Stop.TIME_LIMIT
-    same = config.evaluate.patience == then.evaluate.patience
-    return Stop.EARLY if facts["stopped"] == Stop.EARLY and same else Stop.NOT
+    same_patience = config.evaluate.patience == checkpoint.config.evaluate.patience
+    return Stop.EARLY if checkpoint.stopped is Stop.EARLY and same_patience else Stop.NOT
 
 
 def _restore(trainer: Trainer, averaging: TimedAveraging, checkpoint: Checkpoint) -> None:
     """Put a trainer where it stood."""
     facts, rank = checkpoint.facts, averaging.comm.rank
-    standing = checkpoint.standing()
+    averaging.load_global_state(checkpoint.global_state())
     trainer.assignment, trainer.assigned_at = facts["assignment"], facts["assigned_at"]
-    own = checkpoint.own(rank % checkpoint.trainers)
+    own = checkpoint.rank(rank % checkpoint.trainers)
     own.restore_optimizer(trainer.optimizer)
-    shard_indices = sorted(facts["shard_indices"]) == list(range(averaging.comm.size))
-    if shard_indices and facts["num_shards"] == averaging.comm.size and not facts["reassigning"]:
+    complete = sorted(facts["shard_indices"]) == list(range(averaging.comm.size))
+    if complete and facts["num_shards"] == averaging.comm.size and not facts["reassigning"]:
         trainer.shard_index = own.facts["shard_index"]
         trainer.take_assignment(trainer.assignment, shard_progress=own.shard_progress)
-        standing.take(averaging)
-        own.progress.take(averaging)
+        averaging.load_rank_state(own.averaging)
         trainer.wait_for_data_s = own.facts["wait_for_data_s"]
         own.restore_random(trainer.device)
         return
     trainer.take_assignment(trainer.assignment)
-    checkpoint.averaged(standing).take(averaging)
+    checkpoint.aggregate_unfinished(averaging)
 
 
 def join(
@@ -234,7 +232,7 @@ def join(
     except UserError as error:
         raise TrainerError(f"trainer {comm.rank} could not join: {error}") from error
     averaging = make_averaging(trainer, comm)
-    join_state.standing.take(averaging, known_at=known_at)
+    averaging.load_global_state(join_state.averaging, known_at=known_at)
     averaging.stopped = stopped_at(members)
     return RunContext(RunFolder(join_state.run), trainer, averaging, together=False)
 

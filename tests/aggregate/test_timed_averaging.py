@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from hvdtma import TimedAveraging
-from hvdtma.aggregate import Nesterov, NonFiniteLoss, Stop
+from hvdtma.aggregate import Average, NonFiniteLoss, RoundState, Stop, Summed
 from hvdtma.comm import InProcessGroup, SingleProcess
 from hvdtma.core.errors import UserError
 
@@ -107,16 +107,31 @@ def test_every_trainer_begins_with_the_first_ones_parameters():
         assert torch.equal(parameters, torch.full_like(parameters, 3.0))
 
 
-def test_nesterov_is_sgd_with_momentum_on_the_averaged_update():
-    theta = torch.zeros(4)
-    peer = nn.Parameter(theta.clone())
-    sgd = torch.optim.SGD([peer], lr=0.7, momentum=0.9, nesterov=True)
-    outer = Nesterov(lr=0.7, momentum=0.9)
+def test_nesterov_is_momentum_on_the_averaged_update_written_out():
+    """DiLoCo (arXiv 2311.08105): v = m v + u; theta = theta + lr (u + m v)."""
+    theta = expected = torch.zeros(4)
+    velocity = torch.zeros(4)
+    outer = Average(outer="nesterov", outer_lr=0.7, outer_momentum=0.9)
+    state = RoundState(round=1, rank=0, size=3, num_parameters=4)
     for update in torch.randn(5, 4):
-        theta = outer(theta, update)
-        peer.grad = -update
-        sgd.step()
-        assert torch.allclose(theta, peer.detach(), atol=1e-6)
+        theta = outer.combine(Summed(3 * update, torch.tensor([3.0])), theta, state)
+        velocity = 0.9 * velocity + update
+        expected = expected + 0.7 * (update + 0.9 * velocity)
+        assert torch.allclose(theta, expected, atol=1e-6)
+
+
+def test_an_outer_optimizer_moves_parameters_and_never_buffers():
+    outer = Average(outer="nesterov")
+    base, update = torch.ones(3), torch.tensor([1.0, 1.0, -0.5])
+    state = RoundState(round=1, rank=0, size=1, num_parameters=2)
+    made = outer.combine(Summed(update, torch.ones(1)), base, state)
+    assert made[2] == 0.5  # a running variance: base plus mean
+    assert made[:2].tolist() == pytest.approx([1 + 0.7 * 1.9] * 2)
+
+
+def test_the_mean_leaves_alone_what_nobody_trained():
+    summed = Summed(torch.tensor([2.0, 0.0, 3.0]), torch.tensor([1.0, 0.0, 2.0]))
+    assert summed.mean.tolist() == [2.0, 0.0, 1.5]
 
 
 def test_float_buffers_are_averaged_and_integer_ones_rounded():

@@ -6,21 +6,21 @@ import pytest
 import torch
 import zarr
 from processes import small_disk
+from small_graphs import sample_neighbourhood
 
 from hvdtma.core.errors import UserError
 from hvdtma.core.train_config import parse_config
 from hvdtma.evaluation import embed as module
 from hvdtma.evaluation import write as writing
 from hvdtma.evaluation.embed import ScoringBudget, embed
-from hvdtma.evaluation.rows import gather
 from hvdtma.evaluation.sampled import _choose as choose
 from hvdtma.evaluation.sampled import embed_sampled
 from hvdtma.evaluation.write import write_embeddings
 from hvdtma.graph import neighbour_means
 from hvdtma.graph.sort import row_file
 from hvdtma.graph.sort.row_file import RowFile
+from hvdtma.graph.stored_rows import gather
 from hvdtma.graph.stream import row_ranges
-from hvdtma.sampling.neighbourhood import sample_neighbourhood
 from hvdtma.sampling.shard import load_shard
 from hvdtma.storage.node_ids import NodeIds
 from hvdtma.tasks import make_model, make_task
@@ -61,7 +61,7 @@ def test_layer_by_layer_is_the_whole_neighbourhood_at_once(community_store, enco
     hops = [-1] * model.num_blocks
     around = sample_neighbourhood(shard, torch.arange(shard.num_nodes), hops, random_seed=0)
     with torch.no_grad():
-        expected = model(around.blocks, around.x, around.hop)
+        expected = model(around.blocks, around.x, around.first_hop)
     assert close(embed(model, community_store), expected.numpy())
 
 

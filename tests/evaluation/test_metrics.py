@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from ogb.linkproppred import Evaluator
 
-from hvdtma.evaluation.metrics import area_under_roc, class_metrics, link_metrics, ranks
+from hvdtma.tasks.metrics import area_under_roc, class_metrics, link_metrics, ranks
 
 scores = arrays(np.float32, (7, 31), elements=st.integers(-6, 6).map(float))
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from hvdtma.core.errors import UserError
-from hvdtma.models import make_decoder
+from hvdtma.core.options import call_with_options
 
 NAMES = ["dot", "mlp", "distmult"]
 
@@ -16,9 +16,13 @@ def ends():
     return u, v, torch.tensor([0, 1, 2, 2, 1, 0, 2])
 
 
+def make_decoder(name, num_types=3):
+    return call_with_options("decoder", name, {}, 6, defaults={"num_types": num_types})
+
+
 def decoder(name):
     torch.manual_seed(1)
-    made = make_decoder(name, 6, 3)
+    made = make_decoder(name)
     if name == "distmult":
         torch.nn.init.normal_(made.relation)
     return made
@@ -38,7 +42,7 @@ def test_distmult_is_one_diagonal_form_per_type(ends):
 
 def test_distmult_begins_as_the_inner_product_and_learns_the_types_it_saw(ends):
     u, v, types = ends
-    made = make_decoder("distmult", 6, 3)
+    made = make_decoder("distmult")
     torch.testing.assert_close(made(u, v, types), decoder("dot")(u, v))
     made(u, v, torch.ones_like(types)).sum().backward()
     assert (made.relation.grad.abs().sum(1) > 0).tolist() == [False, True, False]
@@ -67,4 +71,4 @@ def test_scores_do_not_depend_on_direction_nor_on_company(name, ends):
 
 def test_distmult_needs_edge_types():
     with pytest.raises(UserError, match="distmult needs a store with edge types; valid here: mlp"):
-        make_decoder("distmult", 6, 0)
+        make_decoder("distmult", 0)

@@ -7,15 +7,15 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small_graphs import dense, mean_of, shard_of, small_csc
+from small_graphs import dense, mean_of, sample_neighbourhood, shard_of, small_csc
 
-from hvdtma.core.train_config import ModelConfig
+from hvdtma.core.train_config import ModelConfig, parse_config
 from hvdtma.graph.csc import build_csc
-from hvdtma.models import Encoder
+from hvdtma.models import make_encoder, sampled_fanouts
 from hvdtma.models.layers import GATLayer, GCNLayer, LinearLayer, SAGELayer
 from hvdtma.sampling.dgl_backend import Block, block_of_rows
 from hvdtma.sampling.first_hop import FirstHop
-from hvdtma.sampling.neighbourhood import Targets, sample_neighbourhood
+from hvdtma.sampling.neighbourhood import Targets
 
 ENCODERS = ["sage", "gcn", "gat", "mlp"]
 SEEDS = st.integers(0, 99)
@@ -112,8 +112,7 @@ def test_an_encoder_with_first_hop_is_the_one_that_takes_all_neighbours(name, cs
     shard = shard_of(csc, seed=seed)
     config = ModelConfig(encoder=name, layers=layers, hidden=6)
     torch.manual_seed(seed)
-    sampled = Encoder(config, 5, first_hop=False)
-    with_hop = Encoder(config, 5, first_hop=True)
+    sampled, with_hop = make_encoder(config, 5), make_encoder(config, 5)
     with_hop.load_state_dict(sampled.state_dict())
     edge = np.random.default_rng(seed).integers(0, csc.num_edges, 2)
     src, dst = csc.indices[edge].astype(np.int64), csc.destinations()[edge].astype(np.int64)
@@ -121,14 +120,14 @@ def test_an_encoder_with_first_hop_is_the_one_that_takes_all_neighbours(name, cs
         sample_neighbourhood(
             shard,
             torch.from_numpy(np.unique(np.r_[src, dst])),
-            [-1] * encoder.num_blocks,
+            [-1] * num_blocks,
             random_seed=0,
             targets=Targets(src, dst),
         )
-        for encoder in (sampled, with_hop)
+        for num_blocks in (layers, layers - 1)
     )
     expected = sampled(around.blocks, around.x)
-    found = with_hop(around_hop.blocks, around_hop.x, around_hop.hop)
+    found = with_hop(around_hop.blocks, around_hop.x, around_hop.first_hop)
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
 
 
@@ -168,7 +167,7 @@ def test_attention_stays_finite_and_whole_for_any_size_of_logits(csc, scale, see
 def test_a_real_gpu_agrees_with_the_cpu(name):
     shard = shard_of(ring())
     torch.manual_seed(0)
-    encoder = Encoder(ModelConfig(encoder=name, hidden=8, heads=2), 5, first_hop=False)
+    encoder = make_encoder(ModelConfig(encoder=name, hidden=8, heads=2), 5)
     around = sample_neighbourhood(shard, torch.arange(6), [-1, -1], random_seed=0)
     expected = encoder(around.blocks, around.x)
     there = around.to(torch.device("cuda"))
@@ -180,7 +179,7 @@ def test_a_real_gpu_agrees_with_the_cpu(name):
 def test_a_node_without_neighbours_keeps_its_own_features(name):
     lonely = build_csc(np.array([0]), np.array([1]), 3)
     torch.manual_seed(0)
-    encoder = Encoder(ModelConfig(encoder=name, layers=1, hidden=4), 5, first_hop=False)
+    encoder = make_encoder(ModelConfig(encoder=name, layers=1, hidden=4), 5)
     x = features(3, 5).requires_grad_()
     out = encoder([full_block(lonely)], x)
     out[2].sum().backward()
@@ -193,13 +192,15 @@ def test_a_node_without_neighbours_keeps_its_own_features(name):
 @pytest.mark.parametrize("name", ENCODERS)
 def test_the_number_of_layers_and_of_sampled_hops_is_as_asked(name, layers):
     config = ModelConfig(encoder=name, layers=layers, hidden=8)
-    encoder = Encoder(config, 5, first_hop=False)
+    encoder = make_encoder(config, 5)
     assert len(encoder.layers) == layers
-    assert encoder.num_blocks == (0 if name == "mlp" else layers)
+    whole = {"store": "s", "run": "r", "rounds": 1, "model": {"encoder": name, "layers": layers}}
+    num_blocks = len(sampled_fanouts(parse_config(whole | {"first_hop": False})))
+    assert num_blocks == (0 if name == "mlp" else layers)
     if name in ("sage", "gcn"):
-        assert Encoder(config, 5, first_hop=True).num_blocks == layers - 1
+        assert len(sampled_fanouts(parse_config(whole))) == layers - 1
     around = sample_neighbourhood(
-        shard_of(ring()), torch.arange(5), [2] * encoder.num_blocks, random_seed=0
+        shard_of(ring()), torch.arange(5), [2] * num_blocks, random_seed=0
     )
     assert encoder(around.blocks, around.x).shape == (5, encoder.out_dim)
     assert encoder.out_dim == 8
@@ -209,9 +210,7 @@ def test_the_number_of_layers_and_of_sampled_hops_is_as_asked(name, layers):
 @pytest.mark.parametrize("layers", [1, 2, 3])
 def test_a_layer_reaches_one_hop_and_no_further(name, layers):
     torch.manual_seed(0)
-    encoder = Encoder(
-        ModelConfig(encoder=name, layers=layers, hidden=8, norm="none"), 5, first_hop=False
-    )
+    encoder = make_encoder(ModelConfig(encoder=name, layers=layers, hidden=8, norm="none"), 5)
     shard = shard_of(ring())
     around = sample_neighbourhood(shard, torch.tensor([0]), [-1] * layers, random_seed=0)
     x = around.x.clone().requires_grad_()
@@ -223,7 +222,7 @@ def test_a_layer_reaches_one_hop_and_no_further(name, layers):
 
 def test_the_mlp_does_not_look_at_the_graph():
     torch.manual_seed(0)
-    encoder = Encoder(ModelConfig(encoder="mlp", layers=3, hidden=8), 5, first_hop=False)
+    encoder = make_encoder(ModelConfig(encoder="mlp", layers=3, hidden=8), 5)
     x = features(12, 5)
     expected = encoder([], x)
     assert encoder([], x[[3, 7]]).allclose(expected[[3, 7]])
@@ -235,7 +234,7 @@ def test_the_mlp_does_not_look_at_the_graph():
 @pytest.mark.parametrize("activation", ["prelu", "relu", "gelu"])
 def test_norm_activation_and_dropout_stand_between_layers_only(norm, activation):
     config = ModelConfig(layers=3, hidden=8, norm=norm, activation=activation, dropout=0.5)
-    encoder = Encoder(config, 5, first_hop=False)
+    encoder = make_encoder(config, 5)
     kinds = [[type(module).__name__.lower() for module in between] for between in encoder.between]
     expected = {"layer": ["layernorm"], "batch": ["batchnorm1d"], "none": []}[norm]
     assert kinds == [[*expected, activation, "dropout"]] * 2

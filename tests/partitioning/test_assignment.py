@@ -92,7 +92,7 @@ def test_one_trainer_has_everything():
 def test_more_trainers_than_units_is_refused_with_what_to_do(community_store, tmp_path):
     with pytest.raises(UserError, match=r"61 trainers.*only 60 blocks.*at most 60.*--block-nodes"):
         assign_blocks(community_store, 61)
-    options = PartitionOptions("min-cut", parts=3, block_nodes=10)
+    options = PartitionOptions("min-cut", {"parts": 3}, block_nodes=10)
     store = partition(community_store, tmp_path / "x.zarr", options)
     with pytest.raises(UserError, match=r"4 trainers.*only 3 parts to assign.*more --parts"):
         assign_blocks(store, 4)

@@ -16,6 +16,7 @@ from hvdtma.partitioning import PartitionOptions, metis, partition, streaming
 from hvdtma.partitioning.metis import metis_parts
 
 LIMIT_GB = 0.75  # all in memory the partition below took 0.90
+OPTIONS = {"random": {}, "super": {"super_nodes": 30}, "min-cut": {"parts": 4}}
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +43,7 @@ def test_every_method_gives_bit_for_bit_what_it_would_in_memory(method, which, t
     store = request.getfixturevalue(which)
     graph = read_graph(store)
     expected = renumber(graph, plain_order(graph.csc, method)).arrays
-    options = PartitionOptions(method, super_nodes=30, parts=4, seed=3, block_nodes=10)
+    options = PartitionOptions(method, OPTIONS[method], seed=3, block_nodes=10)
     for memory_gb in (0.75, None):
         made = partition(store, tmp_path / f"{memory_gb}.zarr", options, memory_gb=memory_gb)
         for name, values in expected.items():
@@ -94,7 +95,7 @@ def test_what_the_clusterer_needs_is_named_at_once(
     monkeypatch.setattr(module, each, 1 << 20)  # so that it needs most
 
     def attempt(memory_gb):
-        options = PartitionOptions("super", super_nodes=20, clusterer=clusterer)
+        options = PartitionOptions("super", {"super_nodes": 20, "clusterer": clusterer})
         return partition(community_store, tmp_path / "x.zarr", options, memory_gb=memory_gb)
 
     with pytest.raises(UserError, match=r"partitioning 600 nodes.* needs 1\.\d\d GiB") as refused:

@@ -15,9 +15,9 @@ from hvdtma.graph.store import open_store
 from hvdtma.graph.verify import verification
 from hvdtma.partitioning import PartitionOptions, partition
 from hvdtma.partitioning.groups import share_within
+from hvdtma.partitioning.methods import default_super_nodes
 from hvdtma.partitioning.metis import metis_parts, symmetric
 from hvdtma.partitioning.orders import min_cut_order, random_order, super_node_order
-from hvdtma.partitioning.partition import default_super_nodes
 from hvdtma.partitioning.statistics import assignment_statistics
 
 
@@ -31,6 +31,7 @@ def job_specs(csc, block_nodes=10, *, seed=0, parts=4):
     return min_cut_order(part, parts, block_nodes)
 
 
+SIXTY = {"random": {}, "super": {"super_nodes": 60}, "min-cut": {"parts": 3}}
 METHODS = {
     "random": lambda csc, seed=0: random_order(csc.num_nodes, 10, seed=seed),
     "super": lambda csc, seed=0: super_nodes_of(csc, seed=seed),
@@ -51,7 +52,7 @@ def partitioned(community_store, tmp_path_factory):
         method: partition(
             community_store,
             folder / f"{method}.zarr",
-            PartitionOptions(method, super_nodes=60, parts=3, block_nodes=10),
+            PartitionOptions(method, SIXTY[method], block_nodes=10),
         )
         for method in METHODS
     }
@@ -157,7 +158,7 @@ def test_a_partitioned_store_is_the_same_graph(method, partitioned, community_st
 def test_typed_parallel_edges_survive_every_method(typed_store, tmp_path):
     expected = stored_edges_by_id(typed_store)
     for method in METHODS:
-        options = PartitionOptions(method, super_nodes=30, parts=3)
+        options = PartitionOptions(method, SIXTY[method])
         store = partition(typed_store, tmp_path / method, options)
         assert stored_edges_by_id(store) == expected
         assert store.edge_type_names == typed_store.edge_type_names
@@ -198,12 +199,14 @@ def test_a_store_can_be_partitioned_into_its_own_place(community_raw, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"method": "metis"}, "unknown method 'metis'; valid: random, super, min-cut"),
+        ({"method": "metis"}, "unknown partition method 'metis'; valid: random, super, min-cut"),
         ({"method": "mincut"}, "did you mean 'min-cut'"),
-        ({"clusterer": "meits"}, "did you mean 'metis'"),
-        ({"method": "super", "super_nodes": 601}, "601 super-nodes .* only 600 nodes"),
-        ({"method": "min-cut", "parts": 601}, "601 parts .* only 600 nodes"),
-        ({"method": "min-cut", "parts": 0}, "parts is 0; it must be at least 1"),
+        ({"method": "super", "options": {"clusterer": "meits"}}, "did you mean 'metis'"),
+        ({"method": "super", "options": {"super_nodes": 601}}, "601 super-nodes .* only 600 nodes"),
+        ({"method": "min-cut", "options": {"parts": 601}}, "601 parts .* only 600 nodes"),
+        ({"method": "min-cut", "options": {"parts": 0}}, "parts is 0; it must be at least 1"),
+        ({"options": {"parts": 3}}, "'random' takes no option 'parts'; it takes none"),
+        ({"method": "super", "options": {"part": 3}}, "takes no option 'part'; valid: super_nodes"),
         ({"block_nodes": 0}, "block_nodes is 0"),
     ],
 )

@@ -128,7 +128,8 @@ def test_numbers_without_gaps_keep_apart_what_was_apart(numbers):
 @pytest.mark.parametrize("which", ["community_store", "typed_store"])
 def test_a_store_partitioned_from_disk_is_the_same_graph(method, which, tmp_path, request):
     store = request.getfixturevalue(which)
-    options = PartitionOptions(method, super_nodes=20, parts=3, clusterer="streaming")
+    groups = {"super_nodes": 20} if method == "super" else {"parts": 3}
+    options = PartitionOptions(method, groups | {"clusterer": "streaming"})
     made = partition(store, tmp_path / "x.zarr", options)
     assert [what for what, wrong in verification(made) if wrong] == []
     assert stored_edges_by_id(made) == stored_edges_by_id(store)

@@ -7,10 +7,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small_graphs import dense, mean_of, shard_of, small_csc, store_of
+from small_graphs import dense, mean_of, sample_neighbourhood, shard_of, small_csc, store_of
 
 from hvdtma.graph.csc import build_csc
-from hvdtma.sampling.neighbourhood import Targets, sample_neighbourhood
+from hvdtma.sampling.neighbourhood import Targets
 from hvdtma.sampling.shard import load_shard
 
 
@@ -27,7 +27,7 @@ def hop_around(shard, src, dst, *, more=()):
     around = sample_neighbourhood(
         shard, torch.from_numpy(seeds), [], random_seed=0, targets=Targets(src, dst)
     )
-    return seeds, around.hop
+    return seeds, around.first_hop
 
 
 @st.composite
@@ -84,7 +84,7 @@ def test_sampled_hops_beyond_read_the_first_hop_without_targets_too(csc, data):
     )
     nodes = around.blocks[0].graph.srcdata["_ID"].numpy()
     expected = mean_of(without(dense(csc), src, dst), shard.feat.numpy())[nodes]
-    assert around.hop.mean.numpy() == pytest.approx(expected, abs=1e-5)
+    assert around.first_hop.mean.numpy() == pytest.approx(expected, abs=1e-5)
 
 
 def test_a_node_whose_only_link_is_the_target_is_left_with_nothing():

@@ -12,10 +12,10 @@ from small_graphs import shard_of, small_csc
 from hvdtma.core.errors import UserError
 from hvdtma.core.train_config import parse_config
 from hvdtma.graph.builder import BuildOptions, build
+from hvdtma.models import sampled_fanouts
 from hvdtma.sampling.shard import load_shard
 from hvdtma.tasks import make_model, make_task
 from hvdtma.tasks.links import LinkTask, Positives
-from hvdtma.tasks.task import sampled_fanouts
 
 KINDS = ["local", "global", "joint", "in-batch"]
 
@@ -146,12 +146,14 @@ def test_a_positive_passes_messages_only_if_asked(community_store, exclude):
     messages = {frozenset(pair) for pair in zip(*ends, strict=True)}
     assert not targets & messages if exclude else targets <= messages
     inputs = batch.neighbourhood.blocks[0].graph.srcdata["_ID"].long()
-    assert batch.neighbourhood.hop.mean.equal(shard.hop.mean[inputs]) == (not exclude)
+    assert batch.neighbourhood.first_hop.mean.equal(shard.hop.mean[inputs]) == (not exclude)
 
 
 def written_loss(model, batch):
     """The loss by its formula, one link after another."""
-    h = model.encoder(batch.neighbourhood.blocks, batch.neighbourhood.x, batch.neighbourhood.hop)
+    h = model.encoder(
+        batch.neighbourhood.blocks, batch.neighbourhood.x, batch.neighbourhood.first_hop
+    )
 
     def score(u, v, row):
         kind = None if batch.edge_type is None else batch.edge_type[row : row + 1]

@@ -74,7 +74,9 @@ def test_the_loss_is_the_mean_cross_entropy(community_store, first_hop):
     task = make_task(config, community_store)
     model = make_model(config, community_store, task)
     batch = next(task.batches(shard, stream=[0]))
-    h = model.encoder(batch.neighbourhood.blocks, batch.neighbourhood.x, batch.neighbourhood.hop)
+    h = model.encoder(
+        batch.neighbourhood.blocks, batch.neighbourhood.x, batch.neighbourhood.first_hop
+    )
     share = torch.softmax(model.head(h), 1)
     assert share.shape == (16, 6)
     expected = -torch.log(share[torch.arange(16), batch.label]).mean()

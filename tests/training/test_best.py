@@ -56,7 +56,7 @@ def test_a_store_that_was_built_anew_is_not_scored_on_silently(
 def test_a_partition_is_the_same_graph(store, tmp_path, capsys):
     config = config_of(store, tmp_path)
     train(config, SingleProcess())
-    made = partition(store, tmp_path / "super.zarr", PartitionOptions("super", super_nodes=30))
+    made = partition(store, tmp_path / "super.zarr", PartitionOptions("super", {"super_nodes": 30}))
     capsys.readouterr()
     load_best(config.run, made.path)
     assert "another" not in capsys.readouterr().err

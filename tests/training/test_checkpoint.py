@@ -7,6 +7,7 @@ import time
 
 import numpy as np
 import pytest
+import torch
 from processes import command
 from safetensors.torch import load_file
 
@@ -19,9 +20,10 @@ from hvdtma.evaluation.score import Scorer
 from hvdtma.graph.store import open_store
 from hvdtma.runs.folder import StartMode
 from hvdtma.runs.run_folder import RunFolder
-from hvdtma.training.checkpoint import folders
+from hvdtma.training.checkpoint import folders, open_checkpoint
 from hvdtma.training.monitor import RunMonitor
 from hvdtma.training.session import train
+from hvdtma.training.start import start_run
 
 STEPS, ROUNDS = 6, 5
 
@@ -49,7 +51,7 @@ def config_of(store, run, **changes):
 
 def run_of(config, trainers=2, *, resume=False, interrupt=None):
     """Train; the summary, or None if it was interrupted."""
-    how = {"beginning": StartMode.RESUME if resume else StartMode.NEW, "interrupt": interrupt}
+    how = {"mode": StartMode.RESUME if resume else StartMode.NEW, "interrupt": interrupt}
     try:
         return InProcessGroup(trainers).run(lambda comm: train(config, comm, **how))[0]
     except Interrupted:
@@ -58,7 +60,7 @@ def run_of(config, trainers=2, *, resume=False, interrupt=None):
 
 def interrupted_at(monkeypatch, step, *, rank=1):
     """An interrupt that comes after so many steps of a trainer."""
-    interrupt, original = Interrupt(), RunMonitor.step
+    interrupt, original = Interrupt(), RunMonitor.on_step
     taken = []
 
     def count(self, averaging):
@@ -68,7 +70,7 @@ def interrupted_at(monkeypatch, step, *, rank=1):
             if len(taken) == step:
                 interrupt._hear(0, None)
 
-    monkeypatch.setattr(RunMonitor, "step", count)
+    monkeypatch.setattr(RunMonitor, "on_step", count)
     return interrupt
 
 
@@ -156,6 +158,32 @@ def test_a_run_goes_on_with_another_number_of_trainers(
         if event["kind"] == "score" and event["part"] == "valid"
     }
     assert scores[4] > 0.9 * scores[3]
+
+
+def test_an_unfinished_round_is_aggregated_by_the_runs_own_aggregator(config, monkeypatch):
+    """With Nesterov as the outer optimizer, written out from the files of the checkpoint."""
+    with monkeypatch.context() as patched:
+        run_of(config, trainers=4, interrupt=interrupted_at(patched, 3 * STEPS + 3))
+    (folder,) = folders(RunFolder(config.run))
+    shared = load_file(folder / "shared.safetensors")
+    theta, velocity = shared["theta"].double(), shared["aggregator.momentum_buffer"].double()
+    saved = [open_checkpoint(folder).rank(rank) for rank in range(4)]
+    weights = torch.tensor([rank.facts["weight"] for rank in saved], dtype=torch.float64)
+    assert all(rank.averaging.steps for rank in saved)
+    updates = torch.stack([rank.tensors["local"].double() - theta for rank in saved])
+    gradient = -(weights[:, None] * updates).sum(0) / weights.sum()
+    velocity = 0.9 * velocity + gradient
+    expected = theta - 0.7 * (gradient + 0.9 * velocity)
+
+    def resumed(comm):
+        context = start_run(config, comm, StartMode.RESUME)
+        averaging = context.averaging
+        context.run.unlock()
+        return averaging.theta_P, averaging.aggregator.state_dict()["momentum_buffer"]
+
+    for found, found_velocity in InProcessGroup(3).run(resumed):
+        torch.testing.assert_close(found.double(), expected, rtol=0, atol=1e-6)
+        torch.testing.assert_close(found_velocity.double(), velocity, rtol=0, atol=1e-6)
 
 
 def test_a_damaged_checkpoint_is_named_and_the_one_before_is_taken(config, capsys):

@@ -1,4 +1,4 @@
-"""Matrices by node that need not be in memory: a store's, or one in a scratch file.
+"""Matrices by node that need not be in memory: an array of a store, or a scratch file.
 
 Legend: N rows.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from hvdtma.graph.sizes import GraphFacts
 from hvdtma.graph.sort.row_file import RowFile
 from hvdtma.graph.store import GraphStore
 
@@ -42,3 +43,15 @@ def gather(rows: Rows, nodes: np.ndarray) -> np.ndarray:
         out[order[done:upto]] = piece[ascending[done:upto] - start]
         done = upto
     return out
+
+
+def read_rows(store: GraphStore, name: str, chosen: np.ndarray | None) -> np.ndarray:
+    """Rows of an array of a store by number (None: all); no others are held meanwhile."""
+    return store.read(name) if chosen is None else gather(StoredRows(store, name), chosen)
+
+
+def stored(graph: GraphFacts) -> GraphStore:
+    """A graph that is read from; raises TypeError for the sizes of one that is only planned."""
+    if not isinstance(graph, GraphStore):
+        raise TypeError(f"{graph.path} is only planned: it has sizes and no arrays")
+    return graph

@@ -1,0 +1,67 @@
+"""The contract of a sampler: from the seeds of a batch to their neighbourhood.
+
+    class FirstNeighbours:
+        \"\"\"The first `fanout` neighbours of every node.\"\"\"
+
+        def __init__(self, fanouts, fanout=5):
+            self.layers, self.fanout = len(fanouts), fanout
+
+        def sample(self, shard, seeds, *, random_seed, targets=None):
+            nodes, blocks = seeds, []
+            for _ in range(self.layers):
+                src, dst = my_edges(shard.csc, nodes, self.fanout)   # node numbers, positions
+                block, nodes = block_between(src, dst, nodes)
+                blocks.insert(0, block)
+            return neighbourhood_of(shard, blocks, nodes, targets)
+
+Legend: S seeds, n input nodes.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import torch
+
+from hvdtma.core.errors import UserError
+from hvdtma.core.options import call_with_options
+from hvdtma.core.train_config import SamplerConfig
+from hvdtma.sampling.neighbourhood import Neighbourhood, Targets
+from hvdtma.sampling.shard import Shard
+
+
+class Sampler(Protocol):
+    """Samples the neighbourhoods that an encoder reads.
+
+    The class is called with the fanouts of the sampled layers (list of int, input layer first, -1
+    for all) and the user's `sampler.options`.
+    """
+
+    def sample(
+        self,
+        shard: Shard,
+        seeds_S: torch.Tensor,
+        *,
+        random_seed: int,
+        targets: Targets | None = None,
+    ) -> Neighbourhood:
+        """The neighbourhood of distinct seeds; a pure function of its arguments.
+
+        Args:
+            shard: the trainer's part of the graph.
+            seeds_S: int64, local numbers; they are the first S input nodes of the result.
+            random_seed: below 2^31.
+            targets: links that no message may pass along, in either direction.
+        """
+        ...
+
+
+def check_sampler(name: str, target: Any) -> None:
+    """Raises UserError if a class is no sampler."""
+    if not callable(getattr(target, "sample", None)):
+        raise UserError(f"{name} is no sampler: it has no method `sample` (docs/extending.md)")
+
+
+def make_sampler(config: SamplerConfig, fanouts: list[int]) -> Sampler:
+    """The config's sampler; raises UserError for an option that it does not take."""
+    return call_with_options("sampler", config.name, config.options, fanouts)
