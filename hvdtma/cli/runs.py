@@ -98,6 +98,8 @@ def _train(
             f"--in-process {in_process} trains in one process, but a launcher started {started}; "
             "leave one of the two out"
         )
+    if transport != "auto":
+        raise UserError(f"--in-process needs no transport; leave out --comm {transport}")
     InProcessGroup(in_process).run(run)
 
 

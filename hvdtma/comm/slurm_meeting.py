@@ -27,7 +27,11 @@ from hvdtma.comm.rendezvous import Members, RendezvousClient, RendezvousServer
 from hvdtma.comm.rendezvous.members import rank_infos
 from hvdtma.comm.rendezvous.signing import new_secret
 from hvdtma.comm.slurm_task import SlurmTask, own_address
-from hvdtma.comm.torch_distributed import TorchDistributedComm, use_interface_towards
+from hvdtma.comm.torch_distributed import (
+    TorchDistributedComm,
+    init_default_group,
+    use_interface_towards,
+)
 from hvdtma.comm.transport import has_horovod, require_horovod
 from hvdtma.core.errors import TrainerError
 
@@ -121,7 +125,8 @@ def _torch_communicator(
     task: SlurmTask, info: RendezvousInfo, store: TCPStore
 ) -> TorchDistributedComm:
     use_interface_towards(info.address)
-    comm = TorchDistributedComm(store, task.rank, task.size, secret=info.secret)
+    init_default_group(store, task.rank, task.size)
+    comm = TorchDistributedComm(secret=info.secret)
     own = rank_infos(comm.all_gather_object(task.node), generation=0)[comm.rank]
     comm.local_rank, comm.local_size = own.local_rank, own.local_size
     return comm

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import re
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -33,50 +34,30 @@ MEET_POLL_S = 0.05
 # close, which is noticed at once.
 COLLECTIVE_TIMEOUT = timedelta(days=7)
 INTERFACE = "GLOO_SOCKET_IFNAME"
+GLOO_CONTEXT = re.compile(r"^\[\S+:\d+\] |\. This is typically.*", re.DOTALL)  # around a message
 
 
 class TorchDistributedComm(ProcessCommunicator):
-    """This process as one rank of a torch.distributed process group. The group never changes.
-
-    If the script has initialised torch.distributed already, the trainers are the ranks of its
-    default group; `store`, `rank` and `size` are then ignored.
+    """This process as one rank of a process group of torch.distributed. The group never changes.
 
     Args:
-        store: in which the ranks meet.
-        rank, size: of this process.
+        group: with Gloo for CPU tensors, and NCCL if there are GPUs; None: the default group.
         local_rank, local_size: see `Communicator`.
-        secret: that objects are signed with; None: they are not signed.
-
-    Raises TrainerError if not all ranks come within `MEET_TIMEOUT`.
+        secret: objects are signed with it; None: they are not signed.
     """
 
     elastic = False
 
     def __init__(
         self,
-        store: dist.Store | None = None,
-        rank: int = 0,
-        size: int = 1,
+        group: dist.ProcessGroup | None = None,
         *,
         local_rank: int = 0,
         local_size: int = 1,
         secret: str | None = None,
     ):
-        self.secret = secret
-        backend = "gloo"
-        if torch.cuda.is_available() and dist.is_nccl_available():
-            backend = "cpu:gloo,cuda:nccl"
-        self._group: dist.ProcessGroup | None = None  # the default one
-        if dist.is_initialized():
-            self._group = dist.new_group(backend=backend, timeout=COLLECTIVE_TIMEOUT)
-        else:
-            assert store is not None
-            _wait_for_all(store, rank, size)
-            dist.init_process_group(
-                backend, store=store, rank=rank, world_size=size, timeout=COLLECTIVE_TIMEOUT
-            )
-            atexit.register(_destroy_groups)  # else Gloo's threads abort the process at its end
-        self.rank, self.size = dist.get_rank(self._group), dist.get_world_size(self._group)
+        self._group, self.secret = group, secret
+        self.rank, self.size = dist.get_rank(group), dist.get_world_size(group)
         self.local_rank, self.local_size = local_rank, local_size
 
     def regroup(self) -> None: ...
@@ -130,29 +111,49 @@ class TorchDistributedComm(ProcessCommunicator):
         try:
             work.wait()
         except RuntimeError as error:  # what Gloo and NCCL raise
-            reason = str(error).partition(". This is typically")[0]
+            reason = GLOO_CONTEXT.sub("", str(error))
             raise TrainerLost(f"another trainer was lost. PyTorch's message: {reason}") from error
 
 
 def join_torchrun() -> TorchDistributedComm:
-    """The communicator of a process that torchrun started; or another launcher that sets RANK,
-    WORLD_SIZE, MASTER_ADDR and MASTER_PORT.
+    """The communicator of a process that torchrun started.
 
-    Raises TrainerError if the store cannot be reached, or not all ranks come.
-    """  # noqa: D205
-    local_rank = int(os.environ.get("LOCAL_RANK", "0"))
-    local_size = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    Another launcher will do if it sets RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT. If the script
+    has initialised torch.distributed by itself, the trainers are the ranks of its default group.
+
+    Raises TrainerError if the store cannot be reached, or not all ranks come in time.
+    """
+    group = None
     if dist.is_initialized():
-        return TorchDistributedComm(local_rank=local_rank, local_size=local_size)
-    address = os.environ["MASTER_ADDR"]
-    with suppress(TrainerError):  # else Gloo looks for an interface by itself
-        use_interface_towards(address)
-    try:
-        store, rank, size = next(dist.rendezvous("env://", timeout=MEET_TIMEOUT))
-    except (RuntimeError, ValueError) as error:
-        where = f"{address}:{os.environ['MASTER_PORT']}"
-        raise TrainerError(f"the store of torch.distributed at {where}: {error}") from error
-    return TorchDistributedComm(store, rank, size, local_rank=local_rank, local_size=local_size)
+        group = dist.new_group(backend=_backend(), timeout=COLLECTIVE_TIMEOUT)
+    else:
+        address, port = os.environ["MASTER_ADDR"], os.environ["MASTER_PORT"]
+        with suppress(TrainerError):  # else Gloo looks for an interface by itself
+            use_interface_towards(address)
+        try:
+            store, rank, size = next(dist.rendezvous("env://", timeout=MEET_TIMEOUT))
+        except (RuntimeError, ValueError) as error:
+            raise TrainerError(
+                f"the store of torch.distributed at {address}:{port} cannot be reached: {error}"
+            ) from error
+        init_default_group(store, rank, size)
+    return TorchDistributedComm(
+        group,
+        local_rank=int(os.environ.get("LOCAL_RANK", "0")),
+        local_size=int(os.environ.get("LOCAL_WORLD_SIZE", "1")),
+    )
+
+
+def init_default_group(store: dist.Store, rank: int, size: int) -> None:
+    """Initialise torch.distributed among the ranks that meet in a store. Collective.
+
+    Raises TrainerError if not all ranks come within `MEET_TIMEOUT`.
+    """
+    _wait_for_all(store, rank, size)
+    dist.init_process_group(
+        _backend(), store=store, rank=rank, world_size=size, timeout=COLLECTIVE_TIMEOUT
+    )
+    atexit.register(_destroy_groups)  # otherwise Gloo's threads may abort the process at its end
 
 
 def use_interface_towards(address: str) -> None:
@@ -176,6 +177,11 @@ def _wait_for_all(store: dist.Store, rank: int, size: int) -> None:
             time.sleep(MEET_POLL_S)
     except dist.DistError as error:
         raise TrainerError(f"the store of torch.distributed was lost: {error}") from error
+
+
+def _backend() -> str:
+    has_nccl = torch.cuda.is_available() and dist.is_nccl_available()
+    return "cpu:gloo,cuda:nccl" if has_nccl else "gloo"
 
 
 def _destroy_groups() -> None:
