@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import torch
 
+from hvdtma.core.errors import UserError
 from hvdtma.evaluation.budget import (
     EDGES_AT_ONCE,
     NO_LIMIT,
@@ -52,7 +53,7 @@ def embed(
         progress: called with the share that is done, from 0 to 1.
         budget: where two layers do not fit in half of it, they are files.
 
-    Raises TooWide where the neighbourhood of a single node does not fit.
+    Raises UserError where the neighbourhood of a single node does not fit.
     """
     device, encoder = device or torch.device("cpu"), model.encoder
     was_training = encoder.training
@@ -119,9 +120,12 @@ def _by_nodes(
                 device=device,
                 limit_bytes=work.num_bytes,
             )
-        except TooWide:
+        except TooWide as error:
             if len(nodes) == 1:
-                raise
+                raise UserError(
+                    f"the neighbourhood of one node takes {error.needed_bytes / 2**30:.2f} GiB, "
+                    "more than memory_gb leaves; give more"
+                ) from None
             step = len(nodes) // 2
             continue
         start += len(nodes)

@@ -1,1 +1,1 @@
-"""What one trainer reads: the shard its blocks induce, batches from it, and negatives."""
+"""One trainer's part of the graph in memory, and the neighbourhoods that are sampled from it."""

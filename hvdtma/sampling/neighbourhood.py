@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from hvdtma.sampling.dgl_backend import Block
+from hvdtma.sampling.dgl_backend import Block, pair_keys
 from hvdtma.sampling.first_hop import FirstHop, without_pairs
 from hvdtma.sampling.shard import Shard
 
@@ -45,6 +45,13 @@ class Targets:
 
     src: np.ndarray
     dst: np.ndarray
+
+    def contains(self, src_E: torch.Tensor, dst_E: torch.Tensor) -> torch.Tensor:
+        """bool [E]: whether the edge src -> dst, local numbers, is a target in either direction."""
+        num_nodes = int(max(self.src.max(initial=0), self.dst.max(initial=0))) + 1
+        num_nodes = max(num_nodes, int(src_E.max()) + 1, int(dst_E.max()) + 1) if len(src_E) else 1
+        ends = torch.from_numpy(self.src), torch.from_numpy(self.dst)
+        return torch.isin(pair_keys(src_E, dst_E, num_nodes), pair_keys(*ends, num_nodes))
 
 
 def neighbourhood_of(

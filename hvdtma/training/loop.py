@@ -4,27 +4,11 @@ from __future__ import annotations
 
 from functools import partial
 
-from hvdtma.aggregate import Aggregation, TimedAveraging
+from hvdtma.aggregate import TimedAveraging
 from hvdtma.comm.communicator import NewcomersWaiting, run_on_all
 from hvdtma.core.errors import TrainerError, UserError
+from hvdtma.training.callback import Callback
 from hvdtma.training.trainer import Trainer, trainer_weight
-
-
-class Callback:
-    """What is told how training goes. This one does not care; trainer 0's is the recorder."""
-
-    def on_assignment(self, averaging: TimedAveraging, number: int, trainers: list[dict]) -> None:
-        """An assignment was taken; what each trainer has of it."""
-
-    def on_step(self, averaging: TimedAveraging) -> None:
-        """An optimiser step was taken."""
-
-    def on_pause(self) -> None:
-        """No step for a while: the trainer reads, or waits for the others."""
-
-    def on_round(self, outcome: Aggregation) -> bool:
-        """An aggregation was made; whether to stop early."""
-        return False
 
 
 def train_rounds(trainer: Trainer, averaging: TimedAveraging, callback: Callback) -> None:

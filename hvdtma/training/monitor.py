@@ -11,8 +11,8 @@ from hvdtma.aggregate import Aggregation, TimedAveraging
 from hvdtma.core.errors import UserError
 from hvdtma.runs.live import LiveView
 from hvdtma.runs.run_folder import RunFolder
+from hvdtma.training.callback import Callback
 from hvdtma.training.checkpoint import write_checkpoint
-from hvdtma.training.loop import Callback
 from hvdtma.training.membership import MembershipChange
 from hvdtma.training.recorder import Recorder
 from hvdtma.training.trainer import Trainer

@@ -21,8 +21,8 @@ from hvdtma.core.signals import unheard
 from hvdtma.core.train_config import TrainConfig
 from hvdtma.runs.folder import read_lines
 from hvdtma.runs.run_folder import RunFolder
+from hvdtma.training.callback import Callback
 from hvdtma.training.evaluator import REFUSED, RoundScorer, best_score
-from hvdtma.training.loop import Callback
 from hvdtma.training.trainer import Trainer
 
 MAX_RESTARTS = 3  # of the evaluator, in one run

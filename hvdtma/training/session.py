@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import resource
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +27,7 @@ from hvdtma.core.signals import Interrupt
 from hvdtma.core.train_config import TrainConfig
 from hvdtma.evaluation.score import Scorer
 from hvdtma.runs.run_folder import RunFolder, read_model
+from hvdtma.training.callback import Callback, Callbacks
 from hvdtma.training.checkpoint import is_saved, write_checkpoint
 from hvdtma.training.loop import announce_assignment, train_rounds
 from hvdtma.training.membership import regroup
@@ -43,6 +44,7 @@ def train(
     mode: StartMode = StartMode.NEW,
     interrupt: Interrupt | None = None,
     report: Callable[[Path], object] = lambda _: None,
+    callbacks: Sequence[Callback] = (),
 ) -> dict | None:
     """Train as one of `comm.size` trainers; the summary on trainer 0, None on the others.
 
@@ -52,12 +54,13 @@ def train(
         interrupt: hears when to save and end.
         report: called by trainer 0 with the run's folder when the run is over, also when it
             failed (`hvdtma.runs.report.write_report`).
+        callbacks: called on this trainer, after the run's own record is kept.
 
     Raises UserError, on every trainer, for anything in the config or the store that does not fit
     one of them; NonFiniteLoss when training diverged; Interrupted once it is saved.
     """
     try:
-        return _train(config, comm, mode, interrupt or Interrupt(), report)
+        return _train(config, comm, mode, interrupt or Interrupt(), report, callbacks)
     except UserError as error:
         if comm.elastic and not isinstance(error, TrainerError):
             with suppress(RendezvousGone):  # one started in its place would only meet it again
@@ -71,6 +74,7 @@ def _train(
     mode: StartMode,
     interrupt: Interrupt,
     report: Callable[[Path], object],
+    callbacks: Sequence[Callback],
 ) -> dict | None:
     start = time.monotonic()
     try:
@@ -84,8 +88,9 @@ def _train(
     run, trainer, averaging, _ = context
     interrupt.tell(lambda: averaging.stop(Stop.INTERRUPTED))
     with RunMonitor(trainer, averaging, run, report) as monitor:
+        every = Callbacks([monitor, *callbacks])
         try:
-            summary = _to_the_end(context, monitor, start, interrupt)
+            summary = _to_the_end(context, monitor, every, start, interrupt)
         except Interrupted as error:
             _say_why(monitor, "interrupted", str(error))
             raise
@@ -118,7 +123,11 @@ def _say_why(monitor: RunMonitor, kind: str, why: str) -> None:
 
 
 def _to_the_end(
-    context: RunContext, monitor: RunMonitor, start: float, interrupt: Interrupt
+    context: RunContext,
+    monitor: RunMonitor,
+    callback: Callback,
+    start: float,
+    interrupt: Interrupt,
 ) -> dict | None:
     """Train and score, whoever is lost or comes meanwhile; the summary on trainer 0."""
     run, trainer, averaging, together = context
@@ -132,8 +141,8 @@ def _to_the_end(
                 trainers = changed.trainers
                 monitor.changed(changed)
             elif together:
-                announce_assignment(trainer, averaging, monitor)
-            train_rounds(trainer, averaging, monitor)
+                announce_assignment(trainer, averaging, callback)
+            train_rounds(trainer, averaging, callback)
             if averaging.stopped is Stop.INTERRUPTED:
                 _save_and_stop(trainer, averaging, run)
             if not run_on_rank0(averaging.comm, lambda: is_saved(run, averaging)):

@@ -133,8 +133,9 @@ def start_new(
     sharers = count_sharers(comm)
     trainer = run_on_all(comm, lambda: _with_blocks(set_up(config, comm, sharers)))
     _check_work(trainer, comm)
+    averaging = run_on_all(comm, lambda: make_averaging(trainer, comm))
     run_on_rank0(comm, lambda: RunFolder.create(config, trainer.store, overwrite=overwrite))
-    return RunContext(run, trainer, make_averaging(trainer, comm))
+    return RunContext(run, trainer, averaging)
 
 
 def resume_run(config: TrainConfig, comm: Communicator, run: RunFolder) -> RunContext:

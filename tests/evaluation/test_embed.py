@@ -56,12 +56,12 @@ CASES = [
 
 @pytest.mark.parametrize(("encoder", "first_hop"), CASES)
 def test_layer_by_layer_is_the_whole_neighbourhood_at_once(community_store, encoder, first_hop):
-    model = model_for(community_store, encoder, first_hop).encoder.eval()
+    model = model_for(community_store, encoder, first_hop).eval()
     shard = load_shard(community_store, np.arange(community_store.num_blocks), first_hop=first_hop)
     hops = [-1] * model.num_blocks
     around = sample_neighbourhood(shard, torch.arange(shard.num_nodes), hops, random_seed=0)
     with torch.no_grad():
-        expected = model(around.blocks, around.x, around.first_hop)
+        expected = model.encoder(around.blocks, around.x, around.first_hop)
     assert close(embed(model, community_store), expected.numpy())
 
 
@@ -69,7 +69,7 @@ def test_layer_by_layer_is_the_whole_neighbourhood_at_once(community_store, enco
 def test_working_in_small_pieces_and_in_scratch_files_changes_nothing(
     community_store, encoder, first_hop, monkeypatch, tmp_path
 ):
-    model = model_for(community_store, encoder, first_hop).encoder
+    model = model_for(community_store, encoder, first_hop)
     whole = embed(model, community_store)
     monkeypatch.setattr(module, "EDGES_AT_ONCE", 50)
     monkeypatch.setattr(module, "ROWS_AT_ONCE", 7)
@@ -77,7 +77,7 @@ def test_working_in_small_pieces_and_in_scratch_files_changes_nothing(
     monkeypatch.setattr(neighbour_means, "BAND_BYTES", 500)
     done = []
     room = ScoringBudget(9000, tmp_path)
-    pieces = embed(model, community_store, progress=done.append, room=room)
+    pieces = embed(model, community_store, progress=done.append, budget=room)
     assert isinstance(pieces, RowFile)
     assert close(pieces[:], whole)
     nodes = np.random.default_rng(0).integers(0, community_store.num_nodes, 100)
@@ -89,14 +89,14 @@ def test_working_in_small_pieces_and_in_scratch_files_changes_nothing(
 
 
 def test_a_lost_scratch_folder_is_said(community_store, tmp_path):
-    model = model_for(community_store, "sage", True).encoder
+    model = model_for(community_store, "sage", True)
     with pytest.raises(UserError, match=r"scratch_dir .*gone cannot be written to"):
-        embed(model, community_store, room=ScoringBudget(0, tmp_path / "gone"))
+        embed(model, community_store, budget=ScoringBudget(0, tmp_path / "gone"))
 
 
 @pytest.mark.parametrize(("encoder", "first_hop"), CASES)
 def test_a_sample_of_all_neighbours_is_the_full_embedding(community_store, encoder, first_hop):
-    model = model_for(community_store, encoder, first_hop).encoder
+    model = model_for(community_store, encoder, first_hop)
     nodes = np.random.default_rng(1).permutation(community_store.num_nodes)[:50]
     sampled = embed_sampled(model, community_store, nodes, [-1] * model.num_blocks, seed=0)
     assert close(sampled, embed(model, community_store)[nodes])
@@ -133,9 +133,9 @@ def test_embeddings_are_keyed_by_the_users_own_ids(
     monkeypatch.setattr(writing, "ROWS_AT_ONCE", rows_at_once)
     store = request.getfixturevalue(f"{which}_store")
     raw = request.getfixturevalue(f"{which}_raw")
-    encoder = model_for(store, "sage", True).encoder
+    model = model_for(store, "sage", True)
     out = tmp_path / name
-    assert write_embeddings(encoder, store, out) == (store.num_nodes, 8)
+    assert write_embeddings(model, store, out) == (store.num_nodes, 8)
     if name.endswith("parquet"):
         table = pq.read_table(out)
         ids = table["id"].to_pylist()
@@ -146,24 +146,24 @@ def test_embeddings_are_keyed_by_the_users_own_ids(
         ids = NodeIds.from_arrays(parts).to_list()
         vectors = group["embedding"][...]
     assert sorted(ids) == sorted(raw.node_id.to_list())
-    expected = dict(zip(store.node_ids().to_list(), embed(encoder, store), strict=True))
+    expected = dict(zip(store.node_ids().to_list(), embed(model, store), strict=True))
     assert all(np.array_equal(expected[id_], row) for id_, row in zip(ids, vectors, strict=True))
 
 
 @pytest.mark.parametrize("name", ["emb.parquet", "emb.zarr"])
 def test_a_full_disk_is_named_and_left_as_it_was(community_store, tmp_path, name):
-    encoder = model_for(community_store, "sage", True).encoder
+    model = model_for(community_store, "sage", True)
     with small_disk(tmp_path / "disk", "16k") as disk:
         with pytest.raises(UserError, match=rf"disk of {disk} is full.*nothing is left behind"):
-            write_embeddings(encoder, community_store, disk / name)
+            write_embeddings(model, community_store, disk / name)
         assert list(disk.iterdir()) == []
 
 
 def test_an_existing_or_misnamed_output_is_refused(community_store, tmp_path):
-    encoder = model_for(community_store, "sage", True).encoder
+    model = model_for(community_store, "sage", True)
     (tmp_path / "emb.parquet").write_text("mine")
     with pytest.raises(UserError, match="exists"):
-        write_embeddings(encoder, community_store, tmp_path / "emb.parquet")
+        write_embeddings(model, community_store, tmp_path / "emb.parquet")
     with pytest.raises(UserError, match=r"valid: \.parquet, \.zarr"):
-        write_embeddings(encoder, community_store, tmp_path / "emb.csv")
+        write_embeddings(model, community_store, tmp_path / "emb.csv")
     assert (tmp_path / "emb.parquet").read_text() == "mine"

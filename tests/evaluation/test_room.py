@@ -70,13 +70,13 @@ def test_a_limit_that_is_too_small_names_one_that_does(community_store, encoder,
 def test_layers_are_held_in_memory_only_if_there_is_enough_left_to_work_in(community_store):
     config = config_of(community_store, memory_gb=4)
     needs = embedding_needs(config, community_store)
-    model = model_of(config, community_store).encoder
-    layers = 2 * 4 * community_store.num_nodes * model.out_dim
+    model = model_of(config, community_store)
+    layers = 2 * 4 * community_store.num_nodes * model.encoder.out_dim
     tight = ScoringBudget(2 * layers, least_bytes=layers + 1)
     assert isinstance(
-        embed(model, community_store, room=ScoringBudget.of(config, needs)), np.ndarray
+        embed(model, community_store, budget=ScoringBudget.of(config, needs)), np.ndarray
     )
-    assert not isinstance(embed(model, community_store, room=tight), np.ndarray)
+    assert not isinstance(embed(model, community_store, budget=tight), np.ndarray)
 
 
 @pytest.mark.parametrize("layers", [1, 2, 3])
@@ -92,7 +92,7 @@ def test_what_embedding_writes_to_scratch_is_foreseen(
     def look(_):
         written.append(sum(file.stat().st_size for file in open_files(tmp_path)))
 
-    embed(model_of(config, community_store).encoder, community_store, room=room, progress=look)
+    embed(model_of(config, community_store), community_store, budget=room, progress=look)
     foreseen = scratch_bytes(config, community_store, room)
     assert 0.5 * foreseen <= max(written) <= foreseen
 
@@ -156,9 +156,9 @@ def test_one_link_whose_neighbours_exceed_the_room_is_refused_with_the_memory_it
 
 def test_links_whose_neighbours_do_not_fit_together_are_scored_one_after_the_other(stars):
     limited, free = config_of_stars(stars, memory_gb=TIGHT_GB), config_of_stars(stars)
-    model, room = model_of(free, stars), Scorer(limited, stars).room.num_bytes
+    model, room = model_of(free, stars), Scorer(limited, stars).budget.num_bytes
     with pytest.raises(TooWide):
-        embed_sampled(model.encoder, stars, np.arange(4), [-1], seed=0, room_bytes=room)
+        embed_sampled(model, stars, np.arange(4), [-1], seed=0, room_bytes=room)
     assert Scorer(limited, stars)(model, "test") == Scorer(free, stars)(model, "test")
 
 
@@ -174,19 +174,19 @@ def test_fanouts_that_can_need_more_than_there_is_are_refused_before_training(co
 @pytest.mark.parametrize("fanouts", [[3, 5], [-1, -1]])
 @pytest.mark.parametrize("first_hop", [True, False])
 def test_a_sample_is_refused_below_what_it_says_it_needs(community_store, fanouts, first_hop):
-    model = {"hidden": 8, "fanouts": fanouts}
-    config = config_of(community_store, first_hop=first_hop, model=model)
-    encoder = model_of(config, community_store).encoder
+    shape = {"hidden": 8, "fanouts": fanouts}
+    config = config_of(community_store, first_hop=first_hop, model=shape)
+    model = model_of(config, community_store)
     nodes, hops = torch.arange(5).numpy(), fanouts[int(first_hop) :]
     room, refusals = 1000, 0
     while True:
         try:
-            found = embed_sampled(encoder, community_store, nodes, hops, seed=0, room_bytes=room)
+            found = embed_sampled(model, community_store, nodes, hops, seed=0, room_bytes=room)
             break
         except TooWide as error:
             assert error.needed_bytes > room
             room, refusals = error.needed_bytes, refusals + 1
     assert 1 <= refusals <= len(hops)
-    assert (found == embed_sampled(encoder, community_store, nodes, hops, seed=0)).all()
+    assert (found == embed_sampled(model, community_store, nodes, hops, seed=0)).all()
     if fanouts[0] > 0:
         assert room <= neighbourhood_bytes(config, community_store, 5)

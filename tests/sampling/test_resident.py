@@ -16,7 +16,8 @@ from hvdtma.core.train_config import parse_config
 from hvdtma.graph.store import open_store
 from hvdtma.sampling.footprint import Footprint, edges_within, sets_needed
 from hvdtma.sampling.resident import ResidentSets, block_sets
-from hvdtma.training.loop import Callback, train_rounds
+from hvdtma.training.callback import Callback
+from hvdtma.training.loop import train_rounds
 from hvdtma.training.set_up import make_averaging, make_trainer
 
 

@@ -172,7 +172,7 @@ def test_another_process_samples_the_same_and_keeps_its_threads():
 
 OTHER_PROCESS = """
 import sys
-sys.path[:0] = [".", "..", "shard"]
+sys.path[:0] = [".", "..", "sampling"]
 from concurrent.futures import ThreadPoolExecutor
 import numpy as np, torch
 from hvdtma.sampling.dgl_backend import _SAMPLER

@@ -223,7 +223,7 @@ def test_distmult_needs_a_store_with_types(community_store):
 
 def test_a_first_hop_must_have_been_stored(community_raw, tmp_path):
     store = build(tmp_path / "x.zarr", community_raw, BuildOptions(first_hop=False, negatives=2))
-    with pytest.raises(UserError, match="was built without; set first_hop=false, or build"):
+    with pytest.raises(UserError, match="was built without it; set first_hop=false, or build"):
         make_task(config_for(store, first_hop=True), store)
 
 
@@ -241,8 +241,7 @@ def test_fanouts_are_of_the_hops_that_are_sampled(community_store, model, first_
     config = config_for(community_store, model=model, first_hop=first_hop)
     assert sampled_fanouts(config) == expected
     task = make_task(config, community_store)
-    encoder = make_model(config, community_store, task).encoder
-    assert encoder.num_blocks == len(expected)
+    assert make_model(config, community_store, task).num_blocks == len(expected)
     batch = next(task.batches(everything(community_store, first_hop=first_hop), stream=[0]))
     assert len(batch.neighbourhood.blocks) == len(expected)
     assert torch.isfinite(task.loss(make_model(config, community_store, task), batch))

@@ -14,7 +14,8 @@ from hvdtma.core.train_config import parse_config
 from hvdtma.partitioning.assignment import assign_blocks
 from hvdtma.runs.folder import StartMode
 from hvdtma.training import membership, start
-from hvdtma.training.loop import Callback, announce_assignment, train_rounds
+from hvdtma.training.callback import Callback
+from hvdtma.training.loop import announce_assignment, train_rounds
 from hvdtma.training.membership import regroup
 from hvdtma.training.set_up import make_averaging, new_trainer
 from hvdtma.training.trainer import NextShard, Trainer, trainer_weight

@@ -11,7 +11,8 @@ from hvdtma.partitioning.assignment import assign_blocks
 from hvdtma.runs import event_text
 from hvdtma.sampling.footprint import Footprint, bytes_of_sets, largest_set
 from hvdtma.sampling.shard import load_shard
-from hvdtma.training.loop import Callback, announce_assignment, train_rounds
+from hvdtma.training.callback import Callback
+from hvdtma.training.loop import announce_assignment, train_rounds
 from hvdtma.training.memory import beside_shard
 from hvdtma.training.set_up import make_averaging, make_trainer
 
