@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import pickle
+from io import BytesIO
 from typing import Any
 
 import torch
@@ -25,11 +26,13 @@ def encode_object(value: Any, secret: str | None = None) -> torch.Tensor:
 
     Words rather than bytes, because Horovod's collectives carry at most 2^31 elements.
     """
-    content = bytearray() if secret is None else bytearray(DIGEST_BYTES)
-    content.extend(pickle.dumps(value))
-    content.extend(bytes(-len(content) % WORD_BYTES))  # a pickle ends at its own stop mark
+    buffer = BytesIO()
+    buffer.write(bytes(0 if secret is None else DIGEST_BYTES))
+    pickle.dump(value, buffer)
+    buffer.write(bytes(-buffer.tell() % WORD_BYTES))  # a pickle ends at its own stop mark
+    content = buffer.getbuffer()
     if secret is not None:
-        content[:DIGEST_BYTES] = _digest(memoryview(content)[DIGEST_BYTES:], secret)
+        content[:DIGEST_BYTES] = _digest(content[DIGEST_BYTES:], secret)
     return torch.frombuffer(content, dtype=torch.int64)
 
 

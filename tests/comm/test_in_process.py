@@ -7,7 +7,6 @@ import torch
 
 from hvdtma.comm import InProcessGroup
 from hvdtma.comm.communicator import run_on_all, run_on_rank0
-from hvdtma.comm.objects import decode_object, encode_object
 from hvdtma.core.errors import UserError
 
 
@@ -33,14 +32,6 @@ def test_what_is_collected_comes_to_trainer_0_only():
     every = [{"rank": rank, "rows": list(range(rank))} for rank in range(3)]
     assert InProcessGroup(3).run(trainer) == [every, [], []]
     assert InProcessGroup(1).run(trainer) == [every[:1]]
-
-
-@pytest.mark.parametrize("length", range(9))
-def test_objects_of_any_length_are_packed_in_words(length):
-    value = ["x" * length, torch.arange(length)]
-    text, numbers = decode_object(encode_object(value))
-    assert text == value[0]
-    assert numbers.equal(value[1])
 
 
 def test_a_sum_is_each_trainers_own():

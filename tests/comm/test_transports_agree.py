@@ -1,4 +1,4 @@
-"""Collectives give the same answers on every transport."""
+"""Collectives give the same answers on every transport, and signals are heard in them."""
 
 import sys
 from pathlib import Path

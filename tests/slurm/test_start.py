@@ -46,6 +46,17 @@ def test_srun_trains_on_four_nodes_to_the_parameters_of_horovodrun(
     assert not list(tmp_path.glob(".hvdtma-*"))  # the secret is gone
 
 
+def test_srun_trains_to_the_same_parameters_with_torch_distributed(
+    slurm, community_store, tmp_path, reference
+):
+    config, path = config_of(community_store, tmp_path / "run")
+    srun = ["srun", "-N2", "--ntasks-per-node=2", "hvdtma", "train", "--comm", "torch", str(path)]
+    done = subprocess.run(srun, env=environment(slurm), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert_same(parameters(config.run), reference)
+    assert not list(tmp_path.glob(".hvdtma-*"))
+
+
 def test_several_tasks_per_node_train_too(slurm, community_store, tmp_path, reference):
     config, path = config_of(community_store, tmp_path / "run")
     srun = ["srun", "-N2", "--ntasks-per-node=2", "hvdtma", "train", str(path)]
