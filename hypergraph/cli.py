@@ -1,4 +1,4 @@
-"""The command line: `python -m hypergraph train | evaluate | complete | report | info`."""
+"""The command line: `python -m hypergraph train | evaluate | complete | report | config | info`."""
 
 from __future__ import annotations
 
@@ -108,6 +108,25 @@ def report(run: Run) -> None:
     from hypergraph.report import write_report
 
     typer.echo(str(write_report(run)))
+
+
+@app.command()
+def config(
+    out: Annotated[
+        Path | None, typer.Option(help="Write to this file instead of stdout.", show_default=False)
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file.")] = False,
+) -> None:
+    """Write a config with every key, its default, meaning and valid values."""
+    from hvdtma.core.config_reference import commented_yaml, write_reference
+    from hypergraph.config import RunConfig
+
+    intro = (
+        "The config of `python -m hypergraph train`: every key, with its default. Keys may be left "
+        "out. Set `run` and one source of `data`."
+    )
+    text = commented_yaml(RunConfig, intro, {"run": "runs/first"})
+    write_reference(text, out, overwrite=overwrite)
 
 
 @app.command()

@@ -93,9 +93,9 @@ def state_of_own_job() -> str | None:
 
 def train(config: Path) -> None:
     """Train as one of the step's trainers; go on with the run if it was begun before."""
-    from hvdtma.cli.runs import train as train_here
+    from hvdtma.training.launch import train_here
 
-    train_here(config, requeued=True)
+    train_here(config, or_resume=True)
 
 
 def drive(config: Path, nodes: int, tasks_per_node: int) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import typer
 
-from hvdtma.cli import cluster, graph, planning, runs
+from hvdtma.cli import cluster, config, graph, planning, runs
 from hvdtma.core.version import __version__
 
 app = typer.Typer(
@@ -19,7 +19,7 @@ app = typer.Typer(
 COMMANDS: list[Callable[..., None]] = [
     *(graph.build, graph.info, graph.verify, graph.partition),
     planning.plan,
-    *(runs.train, runs.evaluate, runs.embed, runs.report),
+    *(runs.train, runs.evaluate, runs.embed, runs.report, config.config),
     *(cluster.submit, cluster.drive),
 ]
 for command in COMMANDS:

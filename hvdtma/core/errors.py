@@ -9,7 +9,12 @@ class UserError(Exception):
 
     The message says what came, what is valid and what to do. The command line prints it
     without a traceback and exits with status 2.
+
+    Attributes:
+        in_flags: the message for the command line, if it differs from the one for Python.
     """
+
+    in_flags: str | None = None
 
 
 class TrainerError(UserError):

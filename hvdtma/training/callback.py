@@ -52,4 +52,5 @@ class Callbacks(Callback):
             callback.on_pause()
 
     def on_round(self, outcome: Aggregation) -> bool:
-        return any([callback.on_round(outcome) for callback in self.callbacks])
+        stop = [callback.on_round(outcome) for callback in self.callbacks]
+        return any(stop)

@@ -32,7 +32,7 @@ from hvdtma.training.checkpoint import is_saved, write_checkpoint
 from hvdtma.training.loop import announce_assignment, train_rounds
 from hvdtma.training.membership import regroup
 from hvdtma.training.monitor import RunMonitor
-from hvdtma.training.recorder import Recorder, skipped_rounds
+from hvdtma.training.recorder import Recorder, scoring_text, skipped_rounds
 from hvdtma.training.start import RunContext, StartMode, start_run
 from hvdtma.training.trainer import Trainer
 
@@ -301,11 +301,12 @@ def _score_what_is_left(
 ) -> tuple[dict[str, Any], list[int]]:
     """The best round's test score as an event, and the rounds that were never scored."""
     config, run = trainer.config, recorder.run
-    recorder.log_scores(recorder.scores.finish(rounds))
+    recorder.log_scores(recorder.scores.finish(rounds, recorder.view.phase))
     skipped = skipped_rounds(run, rounds, config.evaluate.every)
     if skipped:
         recorder.event({"kind": "skipped", "rounds": skipped})
     facts = read_model(run.best, trainer.model)
+    recorder.view.phase(scoring_text(int(facts["round"]), "test", left=0))
     test: dict[str, Any] = {
         "kind": "score",
         "part": "test",

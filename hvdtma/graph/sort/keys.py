@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
+from hvdtma.core.compiled import njit
 from hvdtma.core.errors import UserError
 
 
@@ -47,14 +47,14 @@ class KeyLayout:
         return (dst_in_bucket.astype(np.uint64) << np.uint64(self.src_bits)) | src.astype(np.uint64)
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def pair_hash(src: int, dst: int, seed: int) -> np.uint64:
     """The same for both directions: two rounds of SplitMix64 (Steele et al., 2014)."""
     low, high = np.uint64(min(src, dst)), np.uint64(max(src, dst))
     return mix(mix(low + np.uint64(seed) * np.uint64(0x9E3779B97F4A7C15)) ^ high)
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def mix(value: np.uint64) -> np.uint64:
     """One step of SplitMix64: every bit of the value reaches every bit of the result."""
     x = value + np.uint64(0x9E3779B97F4A7C15)
@@ -63,7 +63,7 @@ def mix(value: np.uint64) -> np.uint64:
     return x ^ (x >> np.uint64(31))
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def pair_hashes(src_E: np.ndarray, dst_E: np.ndarray, seed: int) -> np.ndarray:
     """`pair_hash` of every edge, uint64 [E]."""
     hash_E = np.empty(len(src_E), np.uint64)
@@ -72,7 +72,7 @@ def pair_hashes(src_E: np.ndarray, dst_E: np.ndarray, seed: int) -> np.ndarray:
     return hash_E
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def group_edges(
     src_E: np.ndarray,
     dst_E: np.ndarray,
@@ -154,7 +154,7 @@ class SortedRows(NamedTuple):
     duplicates: int
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def rows_of_keys(
     keys: np.ndarray,
     num_rows: int,

@@ -6,7 +6,8 @@ HyperLogLog (Flajolet et al., 2007) with 2^14 registers: within 0.8 % most of th
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from hvdtma.core.compiled import njit
 
 _BITS = 14
 
@@ -28,7 +29,7 @@ class DistinctEstimate:
         return int(share * registers**2 / np.ldexp(1.0, -self.register_R.astype(int)).sum())
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _note(register_R: np.ndarray, hash_n: np.ndarray) -> None:
     """Keep, of every register's hashes, the most zeros that one began with, and one."""
     for hashed in hash_n:

@@ -17,8 +17,8 @@ from functools import cached_property, partial
 from typing import Any, ClassVar
 
 import numpy as np
-from numba import njit
 
+from hvdtma.core.compiled import njit
 from hvdtma.core.errors import UserError, nearest
 from hvdtma.graph.raw import RawGraph
 from hvdtma.graph.sort.pieces import EDGES_PER_PIECE, EdgePiece
@@ -214,7 +214,7 @@ class SyntheticGraph:
         return centres / np.linalg.norm(centres, axis=1, keepdims=True)
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _random(stream: np.uint64, counter: int) -> np.uint64:
     """The counter-th number of a stream: SplitMix64 at any place of its sequence."""
     x = stream + np.uint64(counter) * np.uint64(0x9E3779B97F4A7C15)
@@ -223,13 +223,13 @@ def _random(stream: np.uint64, counter: int) -> np.uint64:
     return x ^ (x >> np.uint64(31))
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _uniform(stream: np.uint64, counter: int) -> float:
     """The counter-th number of a stream, in [0, 1)."""
     return (_random(stream, counter) >> np.uint64(11)) * 2.0**-53
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _member(
     community: int,
     uniform: float,
@@ -254,7 +254,7 @@ def _member(
     return start + rank if rank < size else start + size - 1
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _edges(
     first: int,
     num: int,
@@ -284,7 +284,7 @@ def _edges(
     return src, dst
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _features(
     nodes: np.ndarray,
     labels: np.ndarray,
