@@ -37,6 +37,7 @@ from hvdtma.aggregate.round import (
 )
 from hvdtma.aggregate.state import COUNTERS, GlobalState, RankState
 from hvdtma.comm.communicator import Communicator
+from hvdtma.comm.launch import join_trainers
 from hvdtma.core.errors import UserError
 
 LOSS_CHECK_STEPS = 64  # on a GPU, reading a loss waits for it: look at many at once
@@ -66,10 +67,11 @@ class TimedAveraging:
         weight: this trainer's weight in the mean, not negative; e.g. its training edges.
         optimizer_state: keep | reset | average.
         aggregator: combines the updates; None is `Average()`, their weighted mean.
-        comm: None is Horovod, initialised here if it is not yet.
+        comm: None: the communicator of this process's launcher (`hvdtma.comm.launch`): Horovod,
+            torch.distributed, or one process alone.
 
     Raises UserError for intervals that are not positive and unknown choices; TrainerError where
-    Horovod, started here, does not find what its launcher started. The calls that average raise
+    the trainers that the launcher started cannot be reached. The calls that average raise
     `NonFiniteLoss` on every trainer when one trainer's loss is not finite, UserError when
     `optimizer_state` cannot be averaged, and TrainerLost when another trainer ended. Steps
     before the start raise UserError.
@@ -96,11 +98,7 @@ class TimedAveraging:
             raise UserError(f"weight is {weight}; it must be a finite number, not negative")
         if optimizer_state != "keep" and optimizer is None:
             raise UserError(f"optimizer_state '{optimizer_state}' needs the optimizer")
-        if comm is None:
-            from hvdtma.comm.horovod import HorovodComm
-
-            comm = HorovodComm()
-        self.comm, self.weight = comm, weight
+        self.comm, self.weight = comm or join_trainers(), weight
         self.interval_s, self.interval_steps = interval_s, interval_steps
         self.max_rounds, self.time_limit_s = rounds, time_limit_s
         self.flat = FlatModel(model)

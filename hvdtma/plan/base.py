@@ -74,11 +74,13 @@ def _build_least(store: Path) -> None:
 def _train_least(store: Path) -> None:
     import torch
 
-    from hvdtma.comm.horovod import HorovodComm
+    from hvdtma.comm.single_process import SingleProcess
+    from hvdtma.comm.transport import has_horovod
     from hvdtma.graph.store import open_store
     from hvdtma.training.set_up import make_trainer, set_up_device
 
-    comm, config = HorovodComm(), _least_config(store)
+    has_horovod()  # loads Horovod, which takes memory in every trainer that uses it
+    comm, config = SingleProcess(), _least_config(store)
     set_up_device(config, comm)
     trainer = make_trainer(config, open_store(store), comm, torch.device("cpu"))
     for _ in range(3):

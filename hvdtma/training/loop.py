@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from hvdtma.aggregate import TimedAveraging
-from hvdtma.comm.communicator import NewcomersWait, run_on_all
+from hvdtma.comm.communicator import NewcomersWaiting, run_on_all
 from hvdtma.core.errors import TrainerError, UserError
 from hvdtma.training.callback import Callback
 from hvdtma.training.trainer import Trainer, trainer_weight
@@ -14,7 +14,7 @@ from hvdtma.training.trainer import Trainer, trainer_weight
 def train_rounds(trainer: Trainer, averaging: TimedAveraging, callback: Callback) -> None:
     """Train until the averaging says stop (docs/method.md).
 
-    Raises MembersChange if the trainers must regroup; what was done in the round is kept.
+    Raises RegroupNeeded if the trainers must regroup; what was done in the round is kept.
     """
     while averaging.running:
         if reassignment_due(trainer, averaging.rounds_done):
@@ -42,7 +42,7 @@ def train_rounds(trainer: Trainer, averaging: TimedAveraging, callback: Callback
             if callback.on_round(outcome):
                 averaging.stop()
         if averaging.newcomers and averaging.running:
-            raise NewcomersWait
+            raise NewcomersWaiting
 
 
 def reassignment_due(trainer: Trainer, rounds_done: int) -> bool:

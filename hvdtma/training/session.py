@@ -13,13 +13,13 @@ from typing import Any, NoReturn
 from hvdtma.aggregate import Stop, TimedAveraging
 from hvdtma.comm.communicator import (
     Communicator,
-    MembersChange,
-    Single,
-    TooFewLeft,
+    RegroupNeeded,
+    TooFewTrainers,
     TrainerLost,
     run_on_rank0,
 )
 from hvdtma.comm.rendezvous import RendezvousGone
+from hvdtma.comm.single_process import SingleProcess
 from hvdtma.core.console import console
 from hvdtma.core.errors import Interrupted, SavedForAll, TrainerError, UserError, explain
 from hvdtma.core.files import write_json
@@ -82,7 +82,7 @@ def _train(
             Interrupted("interrupted before training began; nothing is lost")
         ):
             context = start_run(config, comm, mode)
-    except TooFewLeft as left:
+    except TooFewTrainers as left:
         raise Interrupted(f"{left}; nothing was trained since what was saved") from left
     if context is None:
         _say_over(config, comm)
@@ -133,7 +133,7 @@ def _to_the_end(
 ) -> dict | None:
     """Train and score, whoever is lost or comes meanwhile; the summary on trainer 0."""
     run, trainer, averaging, together = context
-    change: MembersChange | None = None
+    change: RegroupNeeded | None = None
     trainers = averaging.comm.size
     while True:
         try:
@@ -152,9 +152,9 @@ def _to_the_end(
             words = f"interrupted while scoring; go on with: {_next(trainer.config)}"
             with shutdown.raise_on_signal(Interrupted(words)):
                 return _finish_together(trainer, averaging, monitor, start)
-        except TooFewLeft as left:
+        except TooFewTrainers as left:
             _save_alone(context, left)
-        except MembersChange as met:
+        except RegroupNeeded as met:
             if not averaging.comm.elastic:
                 raise
             change = met
@@ -178,12 +178,12 @@ def _next(config: TrainConfig) -> str:
     return f"hvdtma train --resume {config.run}"
 
 
-def _save_alone(context: RunContext, left: TooFewLeft) -> NoReturn:
+def _save_alone(context: RunContext, left: TooFewTrainers) -> NoReturn:
     """Write a checkpoint of what is known, by one for all who are left."""
     run, trainer, averaging, _ = context
     if not left.saves_for_all:
         raise Interrupted(f"{left}; another trainer saves") from left
-    averaging.comm = Single()
+    averaging.comm = SingleProcess()
     write_checkpoint(run, trainer, averaging)
     raise SavedForAll(
         f"{left}; saved after round {averaging.rounds_done}, go on with: {_next(trainer.config)}"

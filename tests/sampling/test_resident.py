@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hvdtma.comm import Single
+from hvdtma.comm import SingleProcess
 from hvdtma.core.errors import UserError
 from hvdtma.core.train_config import parse_config
 from hvdtma.graph.store import open_store
@@ -34,8 +34,8 @@ def config_of(store, **more):
 def trained(store, **more):
     """A trainer after its rounds, and its averaging."""
     config = config_of(store, **more)
-    trainer = make_trainer(config, store, Single(), torch.device("cpu"))
-    averaging = make_averaging(trainer, Single())
+    trainer = make_trainer(config, store, SingleProcess(), torch.device("cpu"))
+    averaging = make_averaging(trainer, SingleProcess())
     train_rounds(trainer, averaging, Callback())
     return trainer, averaging
 
@@ -127,7 +127,7 @@ def test_each_link_of_a_set_is_trained_on_as_often_as_resident_epochs_says(
 ):
     sets_of(monkeypatch, 4)
     config = config_of(community_store, resident_epochs=2, task={"batch_size": 50})
-    trainer = make_trainer(config, community_store, Single(), torch.device("cpu"))
+    trainer = make_trainer(config, community_store, SingleProcess(), torch.device("cpu"))
     links = trainer.task.num_examples(trainer.shard)
     batches = list(trainer.batches)
     assert sum(batch.size for batch in batches) == 2 * links
@@ -140,7 +140,7 @@ def test_each_link_of_a_set_is_trained_on_as_often_as_resident_epochs_says(
 def test_every_link_is_trained_on_when_blocks_are_dealt_anew(community_store):
     """Two trainers, a new assignment every round: each edge is in somebody's shard sooner or later."""
     config = config_of(community_store, reassign_rounds=1)
-    whole = make_trainer(config, community_store, Single(), torch.device("cpu"))
+    whole = make_trainer(config, community_store, SingleProcess(), torch.device("cpu"))
     ends = whole.shard.nodes[whole.shard.csc.destinations()]
     wanted = set(
         zip(whole.shard.nodes[whole.shard.csc.indices].tolist(), ends.tolist(), strict=True)

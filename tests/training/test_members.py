@@ -22,16 +22,23 @@ from hvdtma.training.trainer import NextShard, Trainer, trainer_weight
 
 SEATS = 3  # of which one is lost
 ROUNDS, REDEAL = 5, 2
-COLLECTIVES = ("sum", "gather", "all_gather", "broadcast")
-# What each of the two who are left is in when the third is lost: a collective, the how manieth of
-# its kind, and whether it ended for the others. Assignments are told by gather 1, 3, ... and taken by
-# gather 2, 4, ...; all start by all_gather 1, and tell of round n by all_gather n + 1.
+COLLECTIVES = ("all_reduce", "all_gather_object", "all_gather", "broadcast_object")
+# For each of the two survivors, the collective that it is in when the third trainer is lost: its
+# name, its number among those of this name, and whether it completed for the others. Assignments
+# are told by all_gather_object 1, 3, ... and taken by 2, 4, ...; all start by all_gather 1, and
+# announce round n by all_gather n + 1.
 LOSSES = {
-    "the last aggregation, and the assignment after it": (("gather", 2, False), ("sum", 2, True)),
-    "the same, the other way round": (("sum", 2, True), ("gather", 2, False)),
-    "an assignment": (("gather", 2, False), ("gather", 2, False)),
-    "what each was assigned": (("all_gather", 4, False), ("gather", 3, True)),
-    "what each was assigned at first": (("broadcast", 1, False), ("gather", 1, True)),
+    "the last aggregation, and the assignment after it": (
+        ("all_gather_object", 2, False),
+        ("all_reduce", 2, True),
+    ),
+    "the same, the other way round": (("all_reduce", 2, True), ("all_gather_object", 2, False)),
+    "an assignment": (("all_gather_object", 2, False), ("all_gather_object", 2, False)),
+    "what each was assigned": (("all_gather", 4, False), ("all_gather_object", 3, True)),
+    "what each was assigned at first": (
+        ("broadcast_object", 1, False),
+        ("all_gather_object", 1, True),
+    ),
     "the start": (("all_gather", 2, False), ("all_gather", 1, True)),
     "the start, of both": (("all_gather", 1, False), ("all_gather", 1, False)),
     "an aggregation": (("all_gather", 2, False), ("all_gather", 2, False)),
