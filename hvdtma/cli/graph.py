@@ -68,8 +68,9 @@ def build(
     from hvdtma.graph.builder import BuildOptions
     from hvdtma.graph.builder import build as build_store
     from hvdtma.graph.describe import print_description
-    from hvdtma.graph.ingest.sources import FileSource, load_source
-    from hvdtma.graph.raw import Source
+    from hvdtma.graph.ingest import FileSource
+    from hvdtma.graph.source import Source
+    from hvdtma.graph.sources import load_source
     from hvdtma.storage.writer import refuse_existing
 
     options = BuildOptions(

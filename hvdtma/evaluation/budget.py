@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
-from hvdtma.core.errors import UserError
+from hvdtma.core.memory import LEAST_WORK_BYTES, MemoryRequirement
 from hvdtma.core.registry import resolve
 from hvdtma.core.threads import num_workers
 from hvdtma.core.train_config import TrainConfig
 from hvdtma.evaluation.sampled import neighbourhood_bytes
-from hvdtma.graph.neighbour_means import BAND_BYTES, BANDS, READ_ROWS, least_bytes, waiting_bytes
+from hvdtma.graph.neighbour_means import BAND_BYTES, BANDS, READ_ROWS, group_file_bytes, least_bytes
 from hvdtma.graph.sizes import GraphFacts
 from hvdtma.models import LayeredEncoder, first_layer
 from hvdtma.sampling.footprint import PROCESS_BYTES
@@ -24,22 +23,9 @@ from hvdtma.tasks import make_task
 # to 683 MiB before a part is scored, measured, and its peak was up to 90 MiB over that and what is
 # counted below: what lies between the pages that are given back differs from run to run.
 TRAINED_BYTES = 160 << 20
-LEAST_BYTES = 64 << 20  # to work in
 EDGES_AT_ONCE = 1 << 20
 ROWS_AT_ONCE = 1 << 15
 LINEAR_COPIES = 4  # of a layer's output, without gradients: two maps, their sum, what follows
-
-
-class MemoryRequirement(NamedTuple):
-    """Bytes that `what` holds all the time, the process included; and the least to work in."""
-
-    what: str
-    held_bytes: int
-    work_bytes: int
-
-    @property
-    def num_bytes(self) -> int:
-        return self.held_bytes + self.work_bytes
 
 
 @dataclass(frozen=True)
@@ -62,28 +48,19 @@ class ScoringBudget:
         """
         if config.memory_gb is None:
             return cls(1 << 62, config.scratch_dir, needs.work_bytes)
-        room = int(config.memory_gb * 2**30) - needs.held_bytes
+        room = int(config.memory_gb * 2**30) - needs.reserved_bytes
         if room < needs.work_bytes:
-            raise too_little(config.memory_gb, needs)
+            raise needs.too_small(config.memory_gb)
         return cls(room, config.scratch_dir, needs.work_bytes)
 
 
 NO_LIMIT = ScoringBudget(1 << 62)
 
 
-def too_little(memory_gb: float, needs: MemoryRequirement) -> UserError:
-    """The refusal of a limit: names the least one that does, rounded up."""
-    least_gb = -(-needs.num_bytes * 100 // 2**30) / 100
-    return UserError(
-        f"memory_gb is {memory_gb:g}, too little for {needs.what}; give memory_gb={least_gb:.2f} "
-        "or more"
-    )
-
-
 def embedding_needs(config: TrainConfig, store: GraphFacts) -> MemoryRequirement:
     """Of embedding every node."""
     held = PROCESS_BYTES + 8 * (store.num_nodes + 1)
-    work = [LEAST_BYTES]
+    work = [LEAST_WORK_BYTES]
     if not embeds_by_layer(config):
         work.append(neighbourhood_bytes(config, store, 1))
         return MemoryRequirement("embedding every node", held, max(work))
@@ -102,12 +79,12 @@ def scoring_needs(config: TrainConfig, store: GraphFacts) -> MemoryRequirement:
     held = task.held_out_bytes() + TRAINED_BYTES
     if not config.evaluate.sample:
         all_nodes = embedding_needs(config, store)
-        return MemoryRequirement("scoring", held + all_nodes.held_bytes, all_nodes.work_bytes)
+        return MemoryRequirement("scoring", held + all_nodes.reserved_bytes, all_nodes.work_bytes)
     one = neighbourhood_bytes(config, store, task.nodes_per_item)
     return MemoryRequirement(
         "scoring a single held-out link (or node) with its negatives and sampled neighbours",
         held + PROCESS_BYTES,
-        max(LEAST_BYTES, one),
+        max(LEAST_WORK_BYTES, one),
     )
 
 
@@ -130,7 +107,7 @@ def scratch_bytes(config: TrainConfig, store: GraphFacts, room: ScoringBudget) -
         if takes_means(config, number) and not held:
             width, itemsize = input_of(config, store, number)
             left = work - beside_means(num_nodes, width, itemsize, hidden)
-            waiting.append(waiting_bytes(num_nodes, width, itemsize, 4, left))
+            waiting.append(group_file_bytes(num_nodes, width, itemsize, 4, left))
     return layers + max(waiting)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from hvdtma.core.disk import refuse_full_disk
+from hvdtma.core.disk import check_disk_space
 from hvdtma.core.errors import UserError
 from hvdtma.core.train_config import TrainConfig
 from hvdtma.evaluation.budget import ScoringBudget, scoring_needs, scratch_bytes
@@ -45,4 +45,4 @@ def check_scratch(folder: Path | None, needed_bytes: int) -> None:
         reason = error.strerror or error
         raise UserError(f"scratch_dir {where} cannot be written to ({reason}); {other}") from error
     remedy = "set scratch_dir to a larger disk, give more memory_gb, or use evaluate.sample"
-    refuse_full_disk(where, needed_bytes, "used to embed every node", remedy)
+    check_disk_space(where, needed_bytes, "used to embed every node", remedy)

@@ -8,8 +8,8 @@ from __future__ import annotations
 import numpy as np
 
 from hvdtma.graph.sizes import GraphFacts
-from hvdtma.graph.sort.row_file import RowFile
 from hvdtma.graph.store import GraphStore
+from hvdtma.storage.row_file import RowFile
 
 
 class StoredRows:

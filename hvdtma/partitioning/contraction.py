@@ -19,13 +19,13 @@ from numba import njit
 
 from hvdtma.core.console import progress
 from hvdtma.graph.csc import index_dtype
+from hvdtma.graph.sort.batches import EdgeBatch
 from hvdtma.graph.sort.edge_sorter import EdgeSorter
-from hvdtma.graph.sort.pieces import EdgePiece
 from hvdtma.graph.store import GraphStore
 from hvdtma.graph.stream import (
     NeighbourRows,
-    edge_pieces,
-    edges_per_piece,
+    edge_batches,
+    edges_per_batch,
     row_pieces,
     row_ranges,
 )
@@ -126,7 +126,7 @@ def contracted(
         keep_repeats=True,
     )
     with progress("scattering edges between clusters", store.num_edges, "edges") as advance:
-        sorter.scatter(_between(store, cluster_N, edges_per_piece(room // 8)), tell=advance)
+        sorter.scatter(_between(store, cluster_N, edges_per_batch(room // 8)), advance=advance)
     folder.mkdir(parents=True, exist_ok=True)
     indptr, num_edges = np.zeros(num_clusters + 1, np.int64), 0
     with (
@@ -146,12 +146,12 @@ def contracted(
 
 def _between(
     store: GraphStore, cluster_N: np.ndarray, most_edges: int
-) -> Iterator[Callable[[], EdgePiece]]:
-    def read(make: Callable[[], EdgePiece]) -> EdgePiece:
+) -> Iterator[Callable[[], EdgeBatch]]:
+    def read(make: Callable[[], EdgeBatch]) -> EdgeBatch:
         src, dst, _ = make()
         return (cluster_N[src], cluster_N[dst], None) if len(cluster_N) else (src, dst, None)
 
-    for make in edge_pieces(store, most_edges):
+    for make in edge_batches(store, most_edges):
         yield partial(read, make)
 
 

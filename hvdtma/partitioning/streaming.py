@@ -21,7 +21,7 @@ from hvdtma.core.memory import MemoryBudget
 from hvdtma.graph.csc import CSC, index_dtype
 from hvdtma.graph.sort.edge_sorter import KEY_BYTES, EdgeSorter
 from hvdtma.graph.store import GraphStore
-from hvdtma.graph.stream import edges_per_piece
+from hvdtma.graph.stream import edges_per_batch
 from hvdtma.partitioning.contraction import RowGraph, ScratchGraph, StoredGraph, contracted
 from hvdtma.partitioning.label_propagation import Clusters, compact, gather_small, propagate
 from hvdtma.partitioning.metis import metis_bytes, metis_groups
@@ -56,7 +56,7 @@ class ClusterJob:
     @property
     def most_edges(self) -> int:
         """Of a piece that is read."""
-        return edges_per_piece(self.room // 8)
+        return edges_per_batch(self.room // 8)
 
 
 def streaming_groups(

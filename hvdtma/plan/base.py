@@ -40,7 +40,7 @@ RECORDED = Base(
 def measure_base() -> Base:
     """The bases of this machine, by three processes; takes some seconds."""
     from hvdtma.graph.builder import BuildOptions, build
-    from hvdtma.graph.ingest.sources import SyntheticGraph
+    from hvdtma.graph.sources import SyntheticGraph
 
     with quietly(), tempfile.TemporaryDirectory() as folder:
         store = Path(folder) / "least.zarr"
@@ -65,7 +65,7 @@ def _peak_of(stage: str, store: Path) -> int:
 
 def _build_least(store: Path) -> None:
     from hvdtma.graph.builder import BuildOptions, build
-    from hvdtma.graph.ingest.sources import SyntheticGraph
+    from hvdtma.graph.sources import SyntheticGraph
 
     source = SyntheticGraph(LEAST_NODES, LEAST_EDGES, features=4, communities=4)
     build(store.with_name("again.zarr"), source, BuildOptions(negatives=4))

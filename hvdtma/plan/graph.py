@@ -11,11 +11,11 @@ import numpy as np
 
 from hvdtma.core.errors import UserError
 from hvdtma.core.train_config import TrainConfig
-from hvdtma.graph.blocks import equal_blocks, sensible_block_size
+from hvdtma.graph.blocks import default_block_size, equal_blocks
 from hvdtma.graph.builder import BuildOptions
-from hvdtma.graph.builder.sizes import BuildSizes, held_out_links
+from hvdtma.graph.builder.budget import BuildSizes, held_out_links
 from hvdtma.graph.sizes import GraphSizes
-from hvdtma.tables.columns import refuse_many_types
+from hvdtma.tables.columns import check_num_types
 
 LEAST = (("nodes", 2), ("edges", 1), ("features", 1), ("classes", 0), ("edge_types", 0))
 
@@ -50,7 +50,7 @@ class PlannedGraph:
             if getattr(self, name) < least:
                 option = f"--{name.replace('_', '-')}"
                 raise UserError(f"{option} is {getattr(self, name)}; it must be at least {least}")
-        refuse_many_types(self.edge_types)
+        check_num_types(self.edge_types)
         if self.memory_gb is not None and not self.memory_gb > 0:
             raise UserError(f"--memory-gb is {self.memory_gb:g}; it must be above 0")
 
@@ -95,9 +95,7 @@ class PlannedGraph:
                 f"valid and test would take every one of {self.edges:,} edges; give fewer with "
                 "--valid and --test"
             )
-        size = self.options.block_nodes or sensible_block_size(
-            self.nodes, self.dim * dtype.itemsize
-        )
+        size = self.options.block_nodes or default_block_size(self.nodes, self.dim * dtype.itemsize)
         blocks = len(equal_blocks(self.nodes, size)) - 1
         arrays = {"first_hop"} if self.options.first_hop else set()
         return GraphSizes(

@@ -25,13 +25,13 @@ from hvdtma.evaluation.budget import (
 )
 from hvdtma.evaluation.embeddings import SAMPLED_BYTES
 from hvdtma.evaluation.sampled import neighbourhood_bytes
-from hvdtma.graph.builder.sizes import room_for_keys
+from hvdtma.graph.builder.budget import bytes_for_keys
 from hvdtma.graph.csc import index_dtype
-from hvdtma.graph.first_hop import room_for_first_hop
+from hvdtma.graph.first_hop import available_for_first_hop
 from hvdtma.graph.neighbour_means import bytes_taken
 from hvdtma.graph.sizes import GraphSizes
+from hvdtma.graph.sort.batches import EDGES_PER_BATCH
 from hvdtma.graph.sort.edge_sorter import KEY_BYTES, SORT_BYTES, EdgeSorter
-from hvdtma.graph.sort.pieces import EDGES_PER_PIECE
 from hvdtma.plan.graph import PlannedGraph
 from hvdtma.sampling.footprint import bytes_of_sets, edges_within, largest_set
 from hvdtma.sampling.reader import WORKERS
@@ -47,12 +47,14 @@ def build_bytes(planned: PlannedGraph, sizes: GraphSizes) -> int:
     order = build.order_bytes
     sorting = 2 * order + planned.nodes + _sorting_bytes(planned, sorting_room(planned))
     first_hop = _first_hop_bytes(sizes, memory.reserve(order))
-    return max(sorting, order + max(build.negatives(), build.labels(), first_hop))
+    return max(sorting, order + max(build.negative_bytes(), build.label_bytes(), first_hop))
 
 
 def sorting_room(planned: PlannedGraph) -> int:
     """Bytes that a build gives its sorter, as `write_edges` does."""
-    return room_for_keys(planned.build_sizes.room_to_sort(MemoryBudget.limit(planned.memory_gb)))
+    return bytes_for_keys(
+        planned.build_sizes.available_to_sort(MemoryBudget.limit(planned.memory_gb))
+    )
 
 
 def sorter_of(planned: PlannedGraph, room: int) -> EdgeSorter:
@@ -64,7 +66,7 @@ def _sorting_bytes(planned: PlannedGraph, room: int) -> int:
     sorter = sorter_of(planned, room)
     keys, buckets = planned.num_keys, len(sorter.buckets)
     in_memory = KEY_BYTES * keys <= sorter.buckets.memory_bytes
-    piece = (16 + KEY_BYTES * (1 + planned.undirected)) * min(planned.edges, EDGES_PER_PIECE)
+    piece = (16 + KEY_BYTES * (1 + planned.undirected)) * min(planned.edges, EDGES_PER_BATCH)
     held = min(KEY_BYTES * keys, sorter.buckets.memory_bytes)
     scattering = held + (sorter.workers + 1) * piece
     in_flight = min(sorter.workers + 1, buckets) * (keys // buckets)
@@ -77,7 +79,7 @@ def _first_hop_bytes(sizes: GraphSizes, memory: MemoryBudget) -> int:
         return 0
     indptr = 8 * (sizes.num_nodes + 1)
     dim, itemsize = sizes.feature_dim, sizes.feature_dtype.itemsize
-    room = room_for_first_hop(sizes.num_nodes, itemsize, memory)
+    room = available_for_first_hop(sizes.num_nodes, itemsize, memory)
     means = _means_bytes(sizes, dim, itemsize, held=False, memory_bytes=room)
     return indptr + means + min(2 * CHUNK_BYTES, itemsize * sizes.num_nodes * dim)
 
@@ -88,7 +90,7 @@ def _means_bytes(
     index = _index_bytes(sizes)
     return bytes_taken(
         *(sizes.num_nodes, dim, itemsize, sizes.num_edges, index),
-        held=held,
+        in_memory=held,
         memory_bytes=memory_bytes,
     )
 

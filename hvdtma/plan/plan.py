@@ -13,7 +13,7 @@ from hvdtma.core.memory import MemoryBudget
 from hvdtma.core.train_config import TrainConfig
 from hvdtma.evaluation.budget import ScoringBudget, embedding_needs, scratch_bytes
 from hvdtma.evaluation.scratch import scoring_scratch
-from hvdtma.graph.builder.disk import array_bytes, scratch_beside
+from hvdtma.graph.builder.disk import array_bytes, build_scratch_bytes
 from hvdtma.graph.sizes import GraphSizes
 from hvdtma.graph.store import open_store
 from hvdtma.partitioning.assignment import check_trainers
@@ -209,7 +209,7 @@ def build_stage(
         min(base.build + memory.build_bytes(graph, sizes), limit),
         None if graph.memory_gb is None else limit,
         disk,
-        scratch_beside(graph.build_sizes, within),
+        build_scratch_bytes(graph.build_sizes, within),
         time_s=time_s,
         note="without reading (or making) the source, and without repeated edges",
     )

@@ -27,15 +27,15 @@ from hvdtma.evaluation.embed import embed
 from hvdtma.evaluation.score import Scorer
 from hvdtma.graph.builder import BuildOptions, build
 from hvdtma.graph.first_hop import first_hop
-from hvdtma.graph.ingest.sources import SyntheticGraph
 from hvdtma.graph.sizes import GraphSizes
+from hvdtma.graph.sort.batches import EDGES_PER_BATCH, EdgeBatch
 from hvdtma.graph.sort.edge_sorter import EdgeSorter
-from hvdtma.graph.sort.pieces import EDGES_PER_PIECE, EdgePiece
+from hvdtma.graph.sources import SyntheticGraph
 from hvdtma.graph.store import GraphStore
 from hvdtma.tasks import make_task
 from hvdtma.training.set_up import make_trainer, set_up_device
 
-SORTED_EDGES = EDGES_PER_PIECE
+SORTED_EDGES = EDGES_PER_BATCH
 PROBE_EDGES = 200_000
 FILE_BYTES = 64 << 20
 STEPS = 4
@@ -76,8 +76,8 @@ class _TypedGraph(SyntheticGraph):
     def edge_type_names(self) -> list[str]:  # type: ignore[override]
         return [str(number) for number in range(self.edge_types)]
 
-    def edge_piece(self, piece: int) -> EdgePiece:
-        src, dst, _ = super().edge_piece(piece)
+    def edge_batch(self, piece: int) -> EdgeBatch:
+        src, dst, _ = super().edge_batch(piece)
         return src, dst, np.arange(len(src), dtype=np.int16) % np.int16(self.edge_types)
 
 
@@ -145,7 +145,7 @@ def _probe_graph(config: TrainConfig, sizes: GraphSizes) -> tuple[SyntheticGraph
 def sorting_rate(folder: Path) -> float:
     """Edges/s of scattering and sorting; the first run is not counted, it compiles."""
     source = SyntheticGraph(SORTED_EDGES // 10, SORTED_EDGES, 1, 10)
-    src, dst, _ = source.edge_piece(0)
+    src, dst, _ = source.edge_batch(0)
     seconds = 0.0
     for edges in (slice(1000), slice(None)):
         sorter = EdgeSorter(source.nodes, len(src[edges]), folder, 1 << 40)
@@ -157,7 +157,7 @@ def sorting_rate(folder: Path) -> float:
     return len(src) / seconds
 
 
-def _piece(src: np.ndarray, dst: np.ndarray) -> EdgePiece:
+def _piece(src: np.ndarray, dst: np.ndarray) -> EdgeBatch:
     return src, dst, None
 
 

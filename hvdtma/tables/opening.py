@@ -1,4 +1,4 @@
-"""Opening files that a user names: endings, gzip, NumPy's formats; never a pickle."""
+"""Open the user's files: endings, gzip, and NumPy's formats without pickles."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ UNREADABLE = (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.
 
 
 def suffix_of(path: Path, valid: list[str], what: str) -> str:
-    """The suffix that says how to read `path`, without `.gz`.
+    """The suffix of `path` without `.gz`.
 
-    Raises UserError for a missing file and for a suffix that is not in `valid`.
+    Raises UserError for a missing file and for a suffix that is not in `valid`; `what` names the
+    content of the file.
     """
     suffixes = [s.lower() for s in path.suffixes]
     zipped = bool(suffixes) and suffixes[-1] == ".gz"
@@ -36,7 +37,7 @@ def suffix_of(path: Path, valid: list[str], what: str) -> str:
 
 @contextmanager
 def open_text(path: Path) -> Iterator[TextIO]:
-    """A text file, gzipped or not; bytes that are not UTF-8 come through as lone surrogates."""
+    """Open a text file, gzipped or not; bytes that are not UTF-8 are read as lone surrogates."""
     opener = gzip.open if path.suffix.lower() == ".gz" else open
     try:
         with opener(path, "rt", encoding="utf-8-sig", errors="surrogateescape", newline="") as f:
@@ -46,9 +47,9 @@ def open_text(path: Path) -> Iterator[TextIO]:
 
 
 def load_npz(path: Path) -> dict[str, np.ndarray] | sp.csr_matrix:
-    """The arrays of a .npz file by name, or the matrix where SciPy wrote it.
+    """The arrays of a .npz file by name, or the matrix of a SciPy file.
 
-    Raises UserError for what is neither, and for arrays of Python objects.
+    Raises UserError for a file of another format, and for arrays of Python objects.
     """
     try:
         with np.load(path, allow_pickle=False) as arrays:
@@ -60,7 +61,7 @@ def load_npz(path: Path) -> dict[str, np.ndarray] | sp.csr_matrix:
 
 
 def load_matrix(path: Path) -> sp.csr_matrix:
-    """The matrix that SciPy wrote; raises UserError for what is not one."""
+    """The matrix of a SciPy file; raises UserError for a file of another format."""
     matrix = load_npz(path)
     if isinstance(matrix, dict):
         raise UserError(f"'{path}' cannot be read as a SciPy matrix")

@@ -6,8 +6,9 @@ import math
 
 import numpy as np
 
+from hvdtma.core.memory import MemoryRequirement
 from hvdtma.core.train_config import TrainConfig
-from hvdtma.evaluation.budget import MemoryRequirement, scoring_needs, too_little
+from hvdtma.evaluation.budget import scoring_needs
 from hvdtma.graph.sizes import GraphFacts, GraphSizes
 from hvdtma.graph.store import GraphStore
 from hvdtma.models import sampled_fanouts
@@ -39,8 +40,8 @@ def check_memory(config: TrainConfig, store: GraphStore, trainers: int) -> None:
         largest_shard = min(-(-sizes.num_nodes // trainers) + sizes.largest_unit, sizes.num_nodes)
     largest_block = int(np.diff(store.block_offsets).max())
     needs = least_needs(config, sizes, largest_shard, largest_block)
-    if needs.num_bytes > int(config.memory_gb * 2**30):
-        raise too_little(config.memory_gb, needs)
+    if needs.total_bytes > int(config.memory_gb * 2**30):
+        raise needs.too_small(config.memory_gb)
 
 
 def least_needs(
@@ -53,7 +54,7 @@ def least_needs(
     work = whole if make_task(config, store).needs_remote else min(whole, two_blocks)
     what = "training" + " with task.negatives=global" * make_task(config, store).needs_remote
     training = MemoryRequirement(what, beside_shard(config, store, num_nodes), work)
-    return max(training, scoring_needs(config, store), key=lambda needs: needs.num_bytes)
+    return max(training, scoring_needs(config, store), key=lambda needs: needs.total_bytes)
 
 
 def resident_sets(config: TrainConfig, store: GraphStore, blocks: np.ndarray) -> int:
@@ -73,7 +74,8 @@ def sets_within(config: TrainConfig, store: GraphFacts, block_nodes: np.ndarray)
     sets = sets_needed(store, block_nodes, shard_footprint(config, store), room)
     if sets is None or (sets > 1 and make_task(config, store).needs_remote):
         largest_block = int(block_nodes.max())
-        raise too_little(config.memory_gb, least_needs(config, store, num_nodes, largest_block))
+        needs = least_needs(config, store, num_nodes, largest_block)
+        raise needs.too_small(config.memory_gb)
     return sets
 
 

@@ -24,7 +24,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from hvdtma.core.errors import UserError, nearest
-from hvdtma.graph.ingest.sources.debian import (
+from hvdtma.tables.debian import (
     MIN_PACKAGES,
     Package,
     edges_of,

@@ -10,9 +10,9 @@ import torch
 from small_graphs import store_of
 
 from hvdtma.core.errors import UserError
+from hvdtma.core.memory import LEAST_WORK_BYTES
 from hvdtma.core.train_config import parse_config
 from hvdtma.evaluation.budget import (
-    LEAST_BYTES,
     TRAINED_BYTES,
     ScoringBudget,
     embedding_needs,
@@ -24,12 +24,12 @@ from hvdtma.evaluation.sampled import TooWide, embed_sampled, neighbourhood_byte
 from hvdtma.evaluation.score import Scorer
 from hvdtma.evaluation.scratch import check_scratch
 from hvdtma.graph.csc import build_csc
-from hvdtma.graph.raw import Pairs
+from hvdtma.graph.source import Pairs
 from hvdtma.sampling.footprint import PROCESS_BYTES
 from hvdtma.tasks import make_model, make_task
 
 LEAVES = 60_000
-TIGHT_GB = (PROCESS_BYTES + TRAINED_BYTES + LEAST_BYTES) / 2**30 + 0.02  # nothing to spare
+TIGHT_GB = (PROCESS_BYTES + TRAINED_BYTES + LEAST_WORK_BYTES) / 2**30 + 0.02  # nothing to spare
 
 
 def config_of(store, **changes):
@@ -59,7 +59,7 @@ def test_a_limit_that_is_too_small_names_one_that_does(community_store, encoder,
     model = {"encoder": encoder, "hidden": 256}
     config = config_of(community_store, memory_gb=0.1, first_hop=False, model=model)
     needed = needs(config, community_store)
-    with pytest.raises(UserError, match=f"0.1, too little for {needed.what}") as error:
+    with pytest.raises(UserError, match=f"0.1, too little for {needed.purpose}") as error:
         ScoringBudget.of(config, needed)
     least = least_gb(error)
     ScoringBudget.of(config.model_copy(update={"memory_gb": least}), needed)

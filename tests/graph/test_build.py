@@ -16,7 +16,8 @@ from hvdtma.core.errors import UserError
 from hvdtma.core.memory import MemoryBudget
 from hvdtma.graph.builder import BuildOptions, build
 from hvdtma.graph.describe import description
-from hvdtma.graph.raw import Pairs, RawGraph
+from hvdtma.graph.raw import RawGraph
+from hvdtma.graph.source import Pairs
 from hvdtma.graph.verify import verification
 from hvdtma.storage.node_ids import NodeIds
 
@@ -365,7 +366,7 @@ def test_the_description_counts_what_is_there(community_store, typed_store):
     assert said["edges"].startswith(f"{community_store.num_edges:,} for training, undirected")
     assert said["blocks"] == "60 of 10 to 10 nodes"
     assert said["ids"] == "integers"
-    assert "each against 20 negatives" in said["test split"]
+    assert "with 20 negatives each" in said["test split"]
     said = description(typed_store)
     assert said["ids"] == "strings"
     counts = np.bincount(typed_store.read("edge_type"))

@@ -12,11 +12,12 @@ from processes import peak_gib
 from small_graphs import community_graph, typed_graph
 
 from hvdtma.core.errors import UserError
-from hvdtma.core.memory import BASE_BYTES, LEAST_BYTES, MemoryBudget
+from hvdtma.core.memory import BASE_BYTES, LEAST_WORK_BYTES, MemoryBudget
 from hvdtma.graph.builder import BuildOptions, build
+from hvdtma.graph.builder.budget import BuildSizes
 from hvdtma.graph.builder.disk import peak_bytes, store_bytes
-from hvdtma.graph.builder.sizes import BuildSizes
-from hvdtma.graph.ingest.sources import FileSource, load_source
+from hvdtma.graph.ingest import FileSource
+from hvdtma.graph.sources import load_source
 from hvdtma.plan import PlannedGraph
 
 LEAST = re.compile(r"needs (\d+\.\d\d) GiB at least")
@@ -111,7 +112,7 @@ def test_a_first_hop_in_groups_of_columns_is_counted_on_the_disk():
     graph = PlannedGraph(10**7, 10**7, 64, False, 0, options).build_sizes
     memory = MemoryBudget(1 << 40)
     assert peak_bytes(graph, memory) == sum(store_bytes(graph).values())
-    least = MemoryBudget(BASE_BYTES + LEAST_BYTES + graph.least_bytes())
+    least = MemoryBudget(BASE_BYTES + LEAST_WORK_BYTES + graph.least_bytes())
     arrays = store_bytes(graph)
     without_ids = sum(arrays.values()) - arrays["node_id"]
     scratch = peak_bytes(graph, least) - without_ids

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from hvdtma.core.errors import UserError
 from hvdtma.core.memory import BASE_BYTES, MemoryBudget
-from hvdtma.core.threads import in_order
+from hvdtma.core.threads import map_in_order
 from hvdtma.graph.csc import build_csc
 from hvdtma.graph.sort.buckets import Buckets
 from hvdtma.graph.sort.edge_sorter import EdgeSorter, HeldOut
@@ -145,8 +145,8 @@ def test_pieces_come_in_order_and_a_failure_in_its_turn():
 
     taken = []
     with pytest.raises(ValueError, match="seven"):
-        taken.extend(in_order(work, range(20), 3))
-    results = in_order(work, range(7), 3)
+        taken.extend(map_in_order(work, range(20), 3))
+    results = map_in_order(work, range(7), 3)
     assert list(results) == list(range(7))
 
 

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hvdtma.core.errors import UserError
-from hvdtma.graph.ingest.labels import classes
-from hvdtma.graph.ingest.sources import FileSource
+from hvdtma.graph.ingest import FileSource
 from hvdtma.graph.raw import RawGraph
+from hvdtma.tables.columns import classes
 
 
 def load(folder, text: str, edges: str = "0,1\n2,1\n", name="labels.csv", **columns) -> RawGraph:

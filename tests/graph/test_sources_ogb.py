@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from hvdtma.core.errors import UserError
-from hvdtma.graph.ingest.sources import load_source
-from hvdtma.graph.ingest.sources.ogb import link_graph, load_ogb, node_graph
-from hvdtma.graph.ingest.sources.ogb_pickles import ArraysOnly, arrays_only
 from hvdtma.graph.raw import RawGraph
+from hvdtma.graph.sources import load_source
+from hvdtma.graph.sources.ogb import link_graph, load_ogb, node_graph
+from hvdtma.graph.sources.ogb_pickles import ArraysOnly, arrays_only
 
 
 def pairs(part) -> list[list[int]]:

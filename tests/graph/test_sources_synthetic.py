@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hvdtma.core.errors import UserError
-from hvdtma.graph.ingest.sources import SyntheticGraph, load_source
-from hvdtma.graph.sort.pieces import EDGES_PER_PIECE
+from hvdtma.graph.sort.batches import EDGES_PER_BATCH
+from hvdtma.graph.sources import SyntheticGraph, load_source
 
 GRAPHS = st.builds(
     SyntheticGraph,
@@ -66,9 +66,9 @@ def test_communities_are_contiguous_and_equal_up_to_one_node(graph):
 
 
 def test_the_graph_is_its_pieces_whatever_their_order():
-    graph = SyntheticGraph(nodes=5000, edges=EDGES_PER_PIECE + 100, communities=5, seed=3)
+    graph = SyntheticGraph(nodes=5000, edges=EDGES_PER_BATCH + 100, communities=5, seed=3)
     raw = graph.load()
-    later, first = graph.edge_piece(1), graph.edge_piece(0)
+    later, first = graph.edge_batch(1), graph.edge_batch(0)
     assert np.array_equal(raw.src, np.concatenate([first[0], later[0]]))
     assert np.array_equal(raw.dst, np.concatenate([first[1], later[1]]))
     assert len(later[0]) == 100

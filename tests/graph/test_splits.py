@@ -8,7 +8,7 @@ from scipy.stats import chisquare
 from small_graphs import small_csc
 
 from hvdtma.core.errors import UserError
-from hvdtma.graph.raw import Pairs
+from hvdtma.graph.source import Pairs
 from hvdtma.graph.splits import LinkPicker, draw_negatives, hold_out_nodes, part_sizes
 
 

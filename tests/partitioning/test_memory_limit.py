@@ -9,7 +9,7 @@ from processes import kill_when, peak_gib
 
 from hvdtma.core.errors import UserError
 from hvdtma.graph.builder import BuildOptions, build
-from hvdtma.graph.ingest.sources import load_source
+from hvdtma.graph.sources import load_source
 from hvdtma.graph.store import open_store
 from hvdtma.graph.verify import verification
 from hvdtma.partitioning import PartitionOptions, metis, partition, streaming

@@ -11,7 +11,7 @@ from small_graphs import dense, stored_edges_by_id
 from hvdtma.core.errors import UserError
 from hvdtma.core.memory import MemoryBudget
 from hvdtma.graph.builder import BuildOptions, build
-from hvdtma.graph.ingest.sources import load_source
+from hvdtma.graph.sources import load_source
 from hvdtma.graph.verify import verification
 from hvdtma.partitioning import PartitionOptions, partition
 from hvdtma.partitioning.contraction import contracted

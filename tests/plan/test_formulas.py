@@ -18,9 +18,9 @@ from hvdtma.evaluation.budget import (
 )
 from hvdtma.graph.builder import BuildOptions, build
 from hvdtma.graph.describe import disk_bytes
-from hvdtma.graph.ingest.sources import SyntheticGraph
 from hvdtma.graph.neighbour_means import BAND_BYTES, bytes_taken
 from hvdtma.graph.sizes import GraphSizes
+from hvdtma.graph.sources import SyntheticGraph
 from hvdtma.partitioning.assignment import assign_blocks
 from hvdtma.plan import Network, PlannedGraph, memory
 from hvdtma.plan.aggregation import FLAT_PASSES, aggregating, ring_seconds

@@ -11,7 +11,7 @@ import yaml
 from hvdtma.comm import Single
 from hvdtma.core.errors import UserError
 from hvdtma.core.train_config import parse_config
-from hvdtma.evaluation.budget import ScoringBudget, scoring_needs, scratch_bytes, too_little
+from hvdtma.evaluation.budget import ScoringBudget, scoring_needs, scratch_bytes
 from hvdtma.runs.folder import read_lines
 from hvdtma.runs.run_folder import RunFolder
 from hvdtma.tasks import make_model, make_task
@@ -35,7 +35,7 @@ def config(community_store, tmp_path):
         "evaluate": {"mode": "final"},
     }
     needs = scoring_needs(parse_config(values), community_store)
-    least = re.search(r"memory_gb=(\S+)", str(too_little(0, needs)))[1]
+    least = re.search(r"memory_gb=(\S+)", str(needs.too_small(0)))[1]
     config = parse_config(values | {"memory_gb": float(least)})
     assert scratch_bytes(config, community_store, ScoringBudget.of(config, needs)) > 0
     return config

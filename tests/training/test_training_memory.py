@@ -11,7 +11,7 @@ from processes import peak_gib
 from hvdtma.core.errors import UserError
 from hvdtma.core.train_config import parse_config
 from hvdtma.graph.builder import BuildOptions, build
-from hvdtma.graph.ingest.sources import load_source
+from hvdtma.graph.sources import load_source
 from hvdtma.partitioning.assignment import assign_blocks
 from hvdtma.sampling.footprint import Footprint
 from hvdtma.training.memory import check_memory, resident_sets

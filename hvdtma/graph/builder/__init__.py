@@ -1,4 +1,4 @@
-"""`hvdtma build`: a store from any source, within a memory limit."""
+"""`hvdtma build`: from a source to a store, within a memory limit."""
 
 from hvdtma.graph.builder.build import build, provenance
 from hvdtma.graph.builder.options import BuildOptions

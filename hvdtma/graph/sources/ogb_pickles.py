@@ -1,8 +1,8 @@
-"""Reading OGB's files with a PyTorch that no longer reads pickles by default.
+"""Read OGB's pickles safely.
 
-OGB keeps its arrays in pickles of a protocol that `torch.load(weights_only=True)`, the default
-since 2.6, cannot read, and fetches them unsigned. So they are read with the full format but only
-these names: nothing but arrays, tensors and plain containers comes out of them.
+OGB stores arrays in pickles of a protocol that `torch.load(weights_only=True)`, the default since
+PyTorch 2.6, cannot read, and downloads them unsigned. So they are read with a restricted unpickler
+that creates arrays, tensors and plain containers only.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from functools import partial
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
+
+import torch
 
 _ARRAY_MODULES = ("numpy.core", "numpy._core")
 _ALLOWED = {
@@ -31,7 +33,7 @@ class ArraysOnly(pickle.Unpickler):
     """Raises RuntimeError for anything but arrays, tensors and plain containers."""
 
     def find_class(self, module: str, name: str) -> Any:
-        """What a name in the pickle stands for, if it is a harmless one."""
+        """The object of an allowed name."""
         if (module, name) in _ALLOWED or (module == "torch" and name.endswith("Storage")):
             return super().find_class(module.replace("numpy.core", "numpy._core"), name)
         raise RuntimeError(f"the file holds {module}.{name}, which is no array; it is not OGB's")
@@ -39,12 +41,7 @@ class ArraysOnly(pickle.Unpickler):
 
 @contextmanager
 def arrays_only() -> Iterator[None]:
-    """Within it `torch.load` reads pickles of arrays and tensors, and refuses all else.
-
-    What it refuses raises RuntimeError.
-    """
-    import torch
-
+    """Make `torch.load` read pickles of arrays and tensors, and raise RuntimeError for others."""
     reader = SimpleNamespace(
         __name__=__name__,
         Unpickler=ArraysOnly,

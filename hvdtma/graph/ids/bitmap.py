@@ -1,7 +1,7 @@
-"""Integer ids as bits: the least memory and the fastest look-up where ids are dense.
+"""A bitmap of integer ids: for dense ids the least memory and the fastest look-up.
 
-One bit for every integer from 0 to the largest id, and of every 512 bits the number of ids before
-them: an eighth and a 64th of a byte per integer of the range.
+One bit for every integer from 0 to the largest id, and for every 512 bits the number of ids before:
+an eighth and a 64th of a byte per integer of the range.
 
 Legend: N nodes, W words of 64 bits, n ids of a piece.
 """
@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 from numba import njit
 
-from hvdtma.graph.ingest.ids.table import Column, pieces_of
+from hvdtma.graph.ids.table import Column, pieces_of
 from hvdtma.storage.node_ids import NodeIds
 
 WORDS_PER_RANK = 8
@@ -20,7 +20,7 @@ WORDS_PER_RANK = 8
 
 @njit(nogil=True, cache=True)
 def _set_bits(word_W: np.ndarray, id_n: np.ndarray) -> int:
-    """Set the bits of ids; how many were not set before."""
+    """Set the bits of ids; return the number of new bits."""
     new = 0
     for value in id_n:
         bit = np.uint64(1) << np.uint64(value & 63)
@@ -33,7 +33,7 @@ def _set_bits(word_W: np.ndarray, id_n: np.ndarray) -> int:
 
 @njit(nogil=True, cache=True)
 def _set_ids(word_W: np.ndarray, id_N: np.ndarray) -> None:
-    """The ids whose bits are set, ascending."""
+    """Fill `id_N` with the ids whose bits are set, ascending."""
     at = 0
     for word in range(len(word_W)):
         bits = word_W[word]
@@ -48,7 +48,7 @@ def _set_ids(word_W: np.ndarray, id_N: np.ndarray) -> None:
 
 @njit(nogil=True, cache=True)
 def _num_bits(word: np.uint64) -> np.int64:
-    """How many bits are set (Warren, Hacker's Delight, section 5-1)."""
+    """The number of set bits (Warren, Hacker's Delight, section 5-1)."""
     word = word - ((word >> np.uint64(1)) & np.uint64(0x5555555555555555))
     pairs = np.uint64(0x3333333333333333)
     word = (word & pairs) + ((word >> np.uint64(2)) & pairs)
@@ -75,7 +75,7 @@ def _find(word_W: np.ndarray, rank: np.ndarray, id_n: np.ndarray) -> np.ndarray:
 
 
 class BitmapSet:
-    """Distinct integers from 0 on."""
+    """A set of integers >= 0."""
 
     def __init__(self) -> None:
         self.word_W = np.zeros(1, np.uint64)
@@ -83,11 +83,11 @@ class BitmapSet:
 
     @property
     def num_bytes(self) -> int:
-        """What it takes of memory."""
+        """The memory of the bitmap."""
         return self.word_W.nbytes
 
     def add(self, id_n: np.ndarray) -> None:
-        """Take int64 ids, none below 0."""
+        """Add int64 ids >= 0."""
         largest_word = int(id_n.max()) >> 6 if len(id_n) else 0
         if largest_word >= len(self.word_W):
             word_W = np.zeros(largest_word + largest_word // 8 + 1, np.uint64)
@@ -102,12 +102,12 @@ class BitmapSet:
         return id_N
 
     def finish(self) -> BitmapTable:
-        """A table of the ids; nothing may be added any more."""
+        """A table of the ids; to be called once, at the end."""
         return BitmapTable(NodeIds(pa.array(self.ids())), self.word_W)
 
 
 class BitmapTable:
-    """An `IdTable` of integers from 0 on."""
+    """An `IdTable` of integers >= 0."""
 
     def __init__(self, ids: NodeIds, word_W: np.ndarray):
         self.ids, self.word_W = ids, word_W
@@ -116,11 +116,11 @@ class BitmapTable:
         self.rank = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
 
     def lookup(self, column: Column) -> np.ndarray:
-        """Positions int64 [n]; -1 where an id is unknown."""
+        """Node numbers int64 [n]; -1 for an unknown id."""
         found = [_find(self.word_W, self.rank, piece.to_numpy()) for piece in pieces_of(column)]
         return np.concatenate([np.zeros(0, np.int64), *found])
 
     @property
     def num_bytes(self) -> int:
-        """What ids and bits take of memory."""
+        """The memory of ids and bitmap."""
         return self.word_W.nbytes + self.rank.nbytes + self.ids.values.nbytes

@@ -1,6 +1,8 @@
-"""About how many distinct values there are, by their hashes, in a few bytes.
+"""Estimate the number of distinct values from their hashes, in little memory.
 
-HyperLogLog (Flajolet et al., 2007) with 2^14 registers: within 0.8 % most of the time.
+HyperLogLog (Flajolet et al., 2007) with 2^14 registers: a standard error of 0.8 %.
+
+Legend: R registers, n hashes of a piece.
 """
 
 from __future__ import annotations
@@ -12,17 +14,17 @@ _BITS = 14
 
 
 class DistinctEstimate:
-    """Counts distinct hashes, about."""
+    """Estimates the number of distinct hashes."""
 
     def __init__(self) -> None:
         self.register_R = np.zeros(1 << _BITS, np.uint8)
 
     def add(self, hash_n: np.ndarray) -> None:
-        """Take uint64 hashes."""
+        """Add uint64 hashes."""
         _note(self.register_R, hash_n)
 
     def count(self) -> int:
-        """How many distinct ones were taken, about; for many of them."""
+        """The estimate; accurate for large numbers only."""
         registers = len(self.register_R)
         share = 0.7213 / (1 + 1.079 / registers)
         return int(share * registers**2 / np.ldexp(1.0, -self.register_R.astype(int)).sum())
@@ -30,7 +32,7 @@ class DistinctEstimate:
 
 @njit(nogil=True, cache=True)
 def _note(register_R: np.ndarray, hash_n: np.ndarray) -> None:
-    """Keep, of every register's hashes, the most zeros that one began with, and one."""
+    """Update each register: the maximum over its hashes of the trailing zeros plus one."""
     for hashed in hash_n:
         register = np.int64(hashed & np.uint64(len(register_R) - 1))
         rest = hashed >> np.uint64(_BITS)

@@ -1,8 +1,8 @@
-"""Distinct ids in the order in which they first came: hash tables that grow.
+"""Sets of ids in the order of first appearance: growing hash tables.
 
-Arrays grow by a quarter with `realloc`, which moves large ones without copying them; a table that
-grows is made anew, and the old one is given up first. So an id takes 26 bytes at most while ids are
-collected, and a string 1.25 bytes more for each of its own.
+Arrays grow by a quarter with `realloc`, which moves large arrays without copying. A growing table
+is freed before the larger one is allocated and filled. So an id needs at most 26 bytes while ids
+are collected, and a string 1.25 bytes more per byte of its own.
 
 Legend: K ids known, n ids of a piece, S slots.
 """
@@ -18,34 +18,34 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hvdtma.graph.ingest.ids import kernels
-from hvdtma.graph.ingest.ids.table import SLOTS_PER_ID, hashes, pieces_of, string_buffers
+from hvdtma.graph.ids import kernels
+from hvdtma.graph.ids.table import SLOTS_PER_ID, hashes, pieces_of, string_buffers
 from hvdtma.storage.node_ids import NodeIds
 
 _LEAST_SLOTS = 1 << 12
-_GROWTH = 1.5  # of a table
+_GROWTH = 1.5  # factor, for a table
 _IDS_PER_PIECE = 1 << 18
 
 
 class _Slots:
-    """The table of a set, large enough at any time for what comes next."""
+    """The table of a set."""
 
     def __init__(self) -> None:
         self.slot_S = np.zeros(_LEAST_SLOTS, np.uint64)
 
-    def wanted(self, num_ids: int) -> int:
-        """How many slots so many ids need, or 0 if there are enough."""
+    def larger_size(self, num_ids: int) -> int:
+        """The number of slots to grow to for `num_ids` ids; 0 if the table is large enough."""
         needed = int(num_ids * SLOTS_PER_ID) + 1
         return max(needed, int(len(self.slot_S) * _GROWTH)) if needed > len(self.slot_S) else 0
 
     def renew(self, num_slots: int) -> None:
-        """An empty table; the old one is gone before the new one is made."""
+        """Replace the table with an empty one; the old one is freed first."""
         self.slot_S = np.zeros(0, np.uint64)
         self.slot_S = np.zeros(num_slots, np.uint64)
 
 
 class IntegerSet:
-    """Distinct int64 ids."""
+    """A set of int64 ids."""
 
     text_bytes = 0
 
@@ -55,11 +55,11 @@ class IntegerSet:
         self.num = 0
 
     def add(self, piece: pa.Array) -> None:
-        """Take ids."""
-        id_n, most = piece.to_numpy(), self.num + len(piece)
-        if most > len(self.id_K):
-            self.id_K.resize(max(most, len(self.id_K) * 5 // 4), refcheck=False)
-        num_slots = self.slots.wanted(most)
+        """Add ids."""
+        id_n, max_ids = piece.to_numpy(), self.num + len(piece)
+        if max_ids > len(self.id_K):
+            self.id_K.resize(max(max_ids, len(self.id_K) * 5 // 4), refcheck=False)
+        num_slots = self.slots.larger_size(max_ids)
         if num_slots:
             self.slots.renew(num_slots)
             for start in range(0, self.num, _IDS_PER_PIECE):
@@ -68,11 +68,11 @@ class IntegerSet:
         self.num = kernels.add_integers(self.slots.slot_S, hashes(piece), id_n, self.id_K, self.num)
 
     def pieces(self) -> Iterator[pa.Array]:
-        """What is known, while nothing is added."""
+        """The ids so far, as views."""
         yield from pieces_of(pa.array(self.id_K[: self.num]))
 
-    def finish(self, folder: Path, room: int) -> NodeIds:
-        """The ids, ascending; nothing may be added any more."""
+    def finish(self, folder: Path, available: int) -> NodeIds:
+        """The ids in ascending order; to be called once, at the end."""
         self.slots.renew(0)
         self.id_K.resize(self.num, refcheck=False)
         self.id_K.sort()
@@ -80,7 +80,7 @@ class IntegerSet:
 
 
 class StringSet:
-    """Distinct strings, one after the other as UTF-8."""
+    """A set of strings, concatenated as UTF-8."""
 
     def __init__(self) -> None:
         self.slots = _Slots()
@@ -90,13 +90,13 @@ class StringSet:
 
     @property
     def text_bytes(self) -> int:
-        """UTF-8 bytes of all."""
+        """The UTF-8 bytes of all ids."""
         return int(self.offset_K1[self.num])
 
     def add(self, piece: pa.Array) -> None:
-        """Take ids."""
+        """Add ids."""
         offset_n1, utf8 = string_buffers(piece)
-        self._make_room(len(piece), int(offset_n1[-1] - offset_n1[0]))
+        self._reserve(len(piece), int(offset_n1[-1] - offset_n1[0]))
         self.num = kernels.add_strings(
             self.slots.slot_S,
             hashes(piece),
@@ -107,18 +107,18 @@ class StringSet:
             self.num,
         )
 
-    def finish(self, folder: Path, room: int) -> NodeIds:
-        """The ids, ascending; nothing may be added any more.
+    def finish(self, folder: Path, available: int) -> NodeIds:
+        """The ids in ascending order; to be called once, at the end.
 
         Args:
-            folder: for a copy in order where memory holds no second one.
-            room: bytes of memory for that copy.
+            folder: for a sorted copy on disk, if it does not fit in memory.
+            available: the memory for the sorted copy.
         """
         self.slots.renew(0)
         utf8_bytes = self.text_bytes
         ids = self._array()
         order_K = pc.sort_indices(ids).to_numpy()
-        if utf8_bytes + self.offset_K1.nbytes <= room:
+        if utf8_bytes + self.offset_K1.nbytes <= available:
             return NodeIds(ids.take(pa.array(order_K)))
         with (
             tempfile.TemporaryFile(dir=folder) as lengths,
@@ -134,17 +134,17 @@ class StringSet:
             return _read(lengths, text, self.num, utf8_bytes)
 
     def pieces(self) -> Iterator[pa.Array]:
-        """What is known, while nothing is added."""
+        """The ids so far, as views."""
         yield from pieces_of(self._array())
 
-    def _make_room(self, num_ids: int, num_bytes: int) -> None:
-        most = self.num + num_ids
-        if most >= len(self.offset_K1):
-            self.offset_K1.resize(max(most + 1, len(self.offset_K1) * 5 // 4), refcheck=False)
-        most_bytes = self.text_bytes + num_bytes
-        if most_bytes > len(self.utf8):
-            self.utf8.resize(max(most_bytes, len(self.utf8) * 5 // 4), refcheck=False)
-        num_slots = self.slots.wanted(most)
+    def _reserve(self, num_ids: int, num_bytes: int) -> None:
+        max_ids = self.num + num_ids
+        if max_ids >= len(self.offset_K1):
+            self.offset_K1.resize(max(max_ids + 1, len(self.offset_K1) * 5 // 4), refcheck=False)
+        max_bytes = self.text_bytes + num_bytes
+        if max_bytes > len(self.utf8):
+            self.utf8.resize(max(max_bytes, len(self.utf8) * 5 // 4), refcheck=False)
+        num_slots = self.slots.larger_size(max_ids)
         if not num_slots:
             return
         self.slots.renew(num_slots)
@@ -159,7 +159,7 @@ class StringSet:
 
 
 def _read(lengths: IO[bytes], text: IO[bytes], num: int, utf8_bytes: int) -> NodeIds:
-    """Ids from a file of their lengths int64 and one of their UTF-8."""
+    """Ids from a file of lengths int64 and a file of UTF-8."""
     lengths.seek(0)
     text.seek(0)
     offset_K1 = np.zeros(num + 1, np.int64)

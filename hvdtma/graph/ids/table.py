@@ -1,6 +1,6 @@
-"""The position of any id of a graph, however many there are: a hash table over the ids.
+"""A hash table from the ids of a graph to node numbers.
 
-It takes 10.7 bytes an id (8 a slot, three quarters of the slots taken) beside the ids themselves.
+It needs 10.7 bytes per id (8 per slot, three quarters of the slots are used) besides the ids.
 
 Legend: N nodes, n ids of a piece, S slots.
 """
@@ -13,7 +13,7 @@ from typing import Protocol, TypeAlias
 import numpy as np
 import pyarrow as pa
 
-from hvdtma.graph.ingest.ids import kernels
+from hvdtma.graph.ids import kernels
 from hvdtma.storage.node_ids import NodeIds
 
 SLOTS_PER_ID = 4 / 3
@@ -22,26 +22,26 @@ Column: TypeAlias = pa.Array | pa.ChunkedArray
 
 
 class IdTable(Protocol):
-    """The ids of a graph's nodes, ascending, and where each is.
+    """The ids of a graph's nodes in ascending order, with look-up.
 
     Attributes:
-        ids: of the N nodes by position.
+        ids: the ids of the N nodes.
     """
 
     ids: NodeIds
 
     def lookup(self, column: Column) -> np.ndarray:
-        """Positions int64 [n] of ids of the graph's kind; -1 where an id is unknown."""
+        """Node numbers int64 [n] of ids of the graph's kind; -1 for an unknown id."""
         ...
 
     @property
     def num_bytes(self) -> int:
-        """What ids and table take of memory."""
+        """The memory of ids and table."""
         ...
 
 
 class HashTable:
-    """An `IdTable` of any integers or any strings; may be looked up in from many threads."""
+    """An `IdTable` of integers or strings; look-up is thread-safe."""
 
     def __init__(self, ids: NodeIds):
         self.ids = ids
@@ -87,7 +87,7 @@ def string_buffers(array: pa.Array) -> tuple[np.ndarray, np.ndarray]:
 
 
 def pieces_of(column: Column) -> Iterator[pa.Array]:
-    """A column in pieces whose hashes and positions take little memory."""
+    """A column in pieces, so that hashes and positions need little memory."""
     for chunk in column.chunks if isinstance(column, pa.ChunkedArray) else [column]:
         for start in range(0, len(chunk), _IDS_PER_PIECE):
             yield chunk.slice(start, _IDS_PER_PIECE)

@@ -1,6 +1,6 @@
-"""Graphs that are already in Python: a DGLGraph, a PyG `Data`.
+"""Graphs of other frameworks: a DGLGraph, a PyG `Data`.
 
-Neither framework is imported: what has their attributes is taken.
+Neither framework is imported: any object with the same attributes will do.
 
 Legend: N nodes, E edges, D features.
 """
@@ -13,10 +13,9 @@ import numpy as np
 import pyarrow as pa
 
 from hvdtma.core.errors import UserError
-from hvdtma.graph.ingest.labels import classes
 from hvdtma.graph.raw import RawGraph
 from hvdtma.storage.node_ids import NodeIds
-from hvdtma.tables.columns import encode_types
+from hvdtma.tables.columns import classes, encode_types
 from hvdtma.tables.features import checked_features
 
 _MASKS = {"train": ("train_mask",), "valid": ("val_mask", "valid_mask"), "test": ("test_mask",)}
@@ -25,12 +24,12 @@ _MASKS = {"train": ("train_mask",), "valid": ("val_mask", "valid_mask"), "test":
 def from_dgl(graph: Any, *, undirected: bool = False) -> RawGraph:
     """A graph from a homogeneous DGLGraph; node ids are 0 .. N-1.
 
-    From `ndata`, where they are there: `feat` [N, D], `label` [N], `train_mask`, `val_mask` and
-    `test_mask` bool [N]. From `edata`: `etype` [E]. Raises UserError for graphs with several types
-    of nodes or edges, and for features, labels and masks of a wrong shape or type.
+    Optional, in `ndata`: `feat` [N, D], `label` [N], `train_mask`, `val_mask` and `test_mask` bool
+    [N]; in `edata`: `etype` [E]. Raises UserError for graphs with several types of nodes or edges,
+    and for features, labels and masks of a wrong shape or type.
     """
     if not graph.is_homogeneous:
-        raise UserError("a DGLGraph with several types; turn it with dgl.to_homogeneous first")
+        raise UserError("the DGLGraph has several types; convert it with dgl.to_homogeneous first")
     src, dst = (_array(end) for end in graph.edges(order="eid"))
     edge_data = dict(graph.edata)
     raw = _graph(int(graph.num_nodes()), src, dst, edge_data.get("etype"), undirected, "dgl")
@@ -41,13 +40,15 @@ def from_dgl(graph: Any, *, undirected: bool = False) -> RawGraph:
 def from_pyg(data: Any, *, undirected: bool = False) -> RawGraph:
     """A graph from a PyG `Data`; node ids are 0 .. N-1.
 
-    Reads `edge_index` [2, E], and where they are there `x` [N, D], `y` [N], `edge_type` [E],
-    `train_mask`, `val_mask` and `test_mask` bool [N]. Raises UserError for other data (HeteroData,
-    an `adj_t` only), and for features, labels and masks of a wrong shape or type.
+    Reads `edge_index` [2, E]; optional: `x` [N, D], `y` [N], `edge_type` [E], `train_mask`,
+    `val_mask` and `test_mask` bool [N]. Raises UserError for other data (HeteroData, `adj_t`
+    alone), and for features, labels and masks of a wrong shape or type.
     """
     edge_index = getattr(data, "edge_index", None)
     if edge_index is None:
-        raise UserError("PyG data without edge_index; valid: a homogeneous Data (to_homogeneous())")
+        raise UserError(
+            "the PyG data has no edge_index; valid: a homogeneous Data (see to_homogeneous())"
+        )
     src, dst = _array(edge_index)
     names = ("x", "y", *(name for names in _MASKS.values() for name in names))
     given = {name: getattr(data, name, None) for name in names}
@@ -62,7 +63,8 @@ def _graph(
     num_nodes: int, src: np.ndarray, dst: np.ndarray, types: Any, undirected: bool, kind: str
 ) -> RawGraph:
     src, dst = src.astype(np.int64), dst.astype(np.int64)
-    raw = RawGraph(src, dst, NodeIds.counted(num_nodes), undirected, source={"kind": kind})
+    ids = NodeIds.counted(num_nodes)
+    raw = RawGraph(src, dst, ids, undirected=undirected, origin={"kind": kind})
     if types is not None:
         edge_type = _array(types)
         if edge_type.shape != src.shape or edge_type.dtype.kind not in "iu":
@@ -103,9 +105,9 @@ def _check_length(name: str, length: int, num_nodes: int, where: str) -> None:
 
 
 def _array(values: Any) -> np.ndarray:
-    """NumPy's view of an array or of a tensor on any device."""
+    """An array or a tensor of any device as a NumPy array."""
     if hasattr(values, "detach"):
         values = values.detach().cpu()
-        if str(values.dtype) == "torch.bfloat16":  # NumPy has none
+        if str(values.dtype) == "torch.bfloat16":  # NumPy lacks it
             values = values.float()
     return np.asarray(values)

@@ -1,10 +1,9 @@
-"""Graphs made up at any size: communities, degrees by a power law, features that follow both.
+"""Synthetic graphs of any size: `synthetic:nodes=20000,edges=200000,communities=50`.
 
-A degree-corrected stochastic block model (Karrer & Newman, Phys. Rev. E 83, 2011) with planted
-communities of equal size on contiguous ids. Every edge and every node's features are a pure
-function of the seed and of their number (SplitMix64 entered at any place of its sequence; Steele et
-al., OOPSLA 2014), so that a graph of any size is made in any order, by any number of threads,
-without being held in memory.
+A degree-corrected stochastic block model (Karrer & Newman, Phys. Rev. E 83, 2011): planted
+communities of equal size on contiguous ids, degrees by a power law, features by community. Every
+edge and every feature is a pure function of the seed and of its number (SplitMix64 at any position
+of its sequence). So batches are made on demand, in any order and in any number of threads.
 
 Legend: N nodes, E edges, C communities, D features, n nodes of a community.
 """
@@ -14,39 +13,42 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property, partial
-from typing import Any, ClassVar
+from numbers import Integral, Real
+from typing import ClassVar
 
 import numpy as np
 from numba import njit
 
-from hvdtma.core.errors import UserError, nearest
-from hvdtma.graph.raw import RawGraph
-from hvdtma.graph.sort.pieces import EDGES_PER_PIECE, EdgePiece
+from hvdtma.core.errors import UserError
+from hvdtma.graph.hashing import mix
+from hvdtma.graph.raw import RawGraph, in_memory
+from hvdtma.graph.sort.batches import EDGES_PER_BATCH, EdgeBatch
 from hvdtma.storage.node_ids import NodeIds
 
-_RANK_OFFSET = 5.0  # tames the first few hubs of a community
+_RANK_OFFSET = 5.0  # limits the degrees of the largest hubs of a community
 _CENTRES, _NOISE, _EDGES = 0, 1, 2  # streams of random numbers
-_KINDS: dict[str, tuple[Callable[[str], Any], str]] = {
-    "int": (int, "a whole number"),
-    "float": (float, "a number"),
-    "bool": ({"true": True, "false": False}.__getitem__, "true or false"),
+_STEP = np.uint64(0x9E3779B97F4A7C15)  # of SplitMix64's sequence
+_TYPES: dict[str, tuple[type, str]] = {
+    "int": (Integral, "a whole number"),
+    "float": (Real, "a number"),
+    "bool": (bool, "true or false"),
 }
 
 
 @dataclass(frozen=True)
 class SyntheticGraph:
-    """What to make; raises UserError for values that make no graph.
+    """A synthetic graph, as a `Source`. Raises UserError for values of a wrong type or range.
 
     Attributes:
-        nodes, edges: how many. Edges are drawn with replacement and without self-loops: those
-            that are drawn twice are merged by `build`.
+        nodes, edges: their numbers. Edges are drawn with replacement and without self-loops;
+            `build` merges repeated edges.
         features: features per node.
-        communities: equal in size, up to one node.
-        mixing: share of edges that leave their community.
-        exponent: degrees follow a power law with this exponent, above 2.
-        noise: standard deviation of each feature around its community's centre, whose length is 1.
-        directed: whether an edge goes one way only.
-        seed: of everything.
+        communities: their number; sizes differ by at most one node.
+        mixing: the share of edges that leave their community.
+        exponent: the exponent of the degrees' power law, above 2.
+        noise: the standard deviation of each feature around the community's centre, a unit vector.
+        directed: whether edges have a direction.
+        seed: of all random numbers.
     """
 
     nodes: int = 20_000
@@ -64,6 +66,13 @@ class SyntheticGraph:
     node_split: ClassVar[None] = None
 
     def __post_init__(self) -> None:
+        for field in fields(self):
+            kind, valid = _TYPES[str(field.type)]
+            value = getattr(self, field.name)
+            if not isinstance(value, kind) or isinstance(value, bool) != (kind is bool):
+                raise UserError(f"synthetic: {field.name} is '{value}'; it must be {valid}")
+            if isinstance(value, Real) and kind is Real:  # compiled code takes floats
+                object.__setattr__(self, field.name, float(value))
         possible = self.nodes * (self.nodes - 1) // 2
         for name, value, fits, valid in (
             ("nodes", self.nodes, self.nodes >= 2, "at least 2"),
@@ -73,7 +82,7 @@ class SyntheticGraph:
                 "communities",
                 self.communities,
                 1 <= self.communities <= self.nodes // 2,
-                f"1 to {self.nodes // 2}, two nodes in each",
+                f"1 to {self.nodes // 2}, at least two nodes in each",
             ),
             ("mixing", self.mixing, 0 <= self.mixing <= 1, "0 to 1"),
             ("exponent", self.exponent, 2 < self.exponent < np.inf, "above 2"),
@@ -82,23 +91,6 @@ class SyntheticGraph:
         ):
             if not fits:
                 raise UserError(f"synthetic: {name} is {value}; valid: {valid}")
-
-    @classmethod
-    def parse(cls, settings: str, seed: int) -> SyntheticGraph:
-        """From `key=value,...`; raises UserError for unknown keys and for what is no number."""
-        kinds = {f.name: _KINDS[str(f.type)] for f in fields(cls) if f.name != "seed"}
-        values: dict[str, Any] = {}
-        for setting in filter(None, settings.split(",")):
-            key, _, text = (part.strip() for part in setting.partition("="))
-            if key not in kinds:
-                raise UserError(f"synthetic: unknown key '{key}'; {nearest(key, list(kinds))}")
-            try:
-                values[key] = kinds[key][0](text)
-            except (ValueError, KeyError):
-                raise UserError(
-                    f"synthetic: {key} is '{text}'; it must be {kinds[key][1]}"
-                ) from None
-        return cls(**values, seed=seed)
 
     @property
     def undirected(self) -> bool:
@@ -123,15 +115,15 @@ class SyntheticGraph:
 
     @property
     def feat(self) -> SyntheticGraph:
-        """The features, made as they are asked for."""
+        """The features, made on demand."""
         return self
 
     @property
     def label(self) -> np.ndarray:
-        """Every node's community, int64 [N]."""
+        """The community of every node, int64 [N]."""
         label: np.ndarray = np.empty(self.nodes, np.int64)
-        for start in range(0, self.nodes, EDGES_PER_PIECE):
-            stop = min(start + EDGES_PER_PIECE, self.nodes)
+        for start in range(0, self.nodes, EDGES_PER_BATCH):
+            stop = min(start + EDGES_PER_BATCH, self.nodes)
             label[start:stop] = self.labels_of(np.arange(start, stop))
         return label
 
@@ -140,7 +132,7 @@ class SyntheticGraph:
         return [str(community) for community in range(self.communities)]
 
     @property
-    def source(self) -> dict[str, object]:
+    def origin(self) -> dict[str, object]:
         return {"kind": "synthetic"} | asdict(self)
 
     @property
@@ -148,21 +140,21 @@ class SyntheticGraph:
         return {}
 
     @property
-    def held_bytes(self) -> int:
+    def reserved_bytes(self) -> int:
         return 0
 
     def check(self) -> None:
-        """There is nothing wrong with what makes itself."""
+        """Do nothing: the arrays are made by this class."""
 
-    def edge_pieces(self) -> Iterator[Callable[[], EdgePiece]]:
-        """All edges, `EDGES_PER_PIECE` at a time."""
-        for piece in range(-(-self.edges // EDGES_PER_PIECE)):
-            yield partial(self.edge_piece, piece)
+    def edge_batches(self) -> Iterator[Callable[[], EdgeBatch]]:
+        """Functions that each make `EDGES_PER_BATCH` edges."""
+        for number in range(-(-self.edges // EDGES_PER_BATCH)):
+            yield partial(self.edge_batch, number)
 
-    def edge_piece(self, piece: int) -> EdgePiece:
-        """One piece of the edges: src and dst, int64, and no types."""
-        first = piece * EDGES_PER_PIECE
-        num = min(EDGES_PER_PIECE, self.edges - first)
+    def edge_batch(self, number: int) -> EdgeBatch:
+        """One batch of edges: src and dst, int64, and no types."""
+        first = number * EDGES_PER_BATCH
+        num = min(EDGES_PER_BATCH, self.edges - first)
         power = 1 - 1 / (self.exponent - 1)
         smallest = self.nodes // self.communities
         limits = np.array([0.0, smallest, smallest + 1]) + _RANK_OFFSET
@@ -179,32 +171,21 @@ class SyntheticGraph:
         return src, dst, None
 
     def take(self, nodes: np.ndarray) -> np.ndarray:
-        """Features float32 [n, D] of any nodes, in their order."""
+        """Features float32 [n, D] of the given nodes."""
         stream, labels = self._stream(_NOISE), self.labels_of(nodes)
         return _features(nodes, labels, self._centres, self.noise, stream)
 
     def labels_of(self, nodes: np.ndarray) -> np.ndarray:
-        """Communities int64 [n] of any nodes."""
+        """Communities int64 [n] of the given nodes."""
         nodes = nodes.astype(np.int64)
         return (nodes * self.communities + self.communities - 1) // self.nodes
 
     def load(self) -> RawGraph:
         """The whole graph in memory."""
-        pieces = [make() for make in self.edge_pieces()]
-        src, dst, _ = zip(*pieces, strict=True)
-        return RawGraph(
-            src=np.concatenate(src),
-            dst=np.concatenate(dst),
-            node_id=self.node_id,
-            undirected=self.undirected,
-            feat=self.take(np.arange(self.nodes)),
-            label=self.label,
-            label_names=self.label_names,
-            source=self.source,
-        )
+        return in_memory(self)
 
     def _stream(self, number: int) -> np.uint64:
-        """Where a stream of random numbers begins."""
+        """The start of a stream of random numbers."""
         return np.random.SeedSequence([self.seed, number]).generate_state(1, np.uint64)[0]
 
     @cached_property
@@ -216,11 +197,8 @@ class SyntheticGraph:
 
 @njit(nogil=True, cache=True)
 def _random(stream: np.uint64, counter: int) -> np.uint64:
-    """The counter-th number of a stream: SplitMix64 at any place of its sequence."""
-    x = stream + np.uint64(counter) * np.uint64(0x9E3779B97F4A7C15)
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return x ^ (x >> np.uint64(31))
+    """The counter-th number of a stream: SplitMix64 at any position of its sequence."""
+    return mix(stream + (np.uint64(counter) - np.uint64(1)) * _STEP)
 
 
 @njit(nogil=True, cache=True)
@@ -238,12 +216,12 @@ def _member(
     integrals: np.ndarray,
     exponent: float,
 ) -> int:
-    """A node of a community, by the inverse of its distribution function.
+    """A random node of a community, by the inverse of the distribution function.
 
-    The j-th node of a community weighs (j + offset)^-a with a = 1 / (exponent - 1), which gives
-    degrees their power law. The sum over j is taken for the integral, which is solved in closed
-    form, so no table of weights is needed: `integrals` are x^(1-a) at no node, at the size of the
-    smaller communities and at one more, `exponent` undoes them.
+    The j-th node of a community has the weight (j + offset)^-a with a = 1 / (exponent - 1), so that
+    degrees follow the power law. The sum of weights is approximated by its integral, which has a
+    closed form, so that no table is needed: `integrals` are x^(1-a) at 0, at the size of the
+    smaller communities and at one node more; `exponent` inverts them.
     """
     start = community * nodes // communities
     size = (community + 1) * nodes // communities - start
@@ -265,7 +243,7 @@ def _edges(
     integrals: np.ndarray,
     exponent: float,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Edges first .. first + num, each from five numbers of its own."""
+    """Edges first .. first + num, each from five random numbers of its own."""
     src, dst = np.empty(num, np.int64), np.empty(num, np.int64)
     for edge in range(num):
         at = 5 * (first + edge)
@@ -292,10 +270,10 @@ def _features(
     noise: float,
     stream: np.uint64,
 ) -> np.ndarray:
-    """float32 [n, D]: every node's centre, and noise of four uniform numbers' sum.
+    """float32 [n, D]: the centre of every node's community plus noise.
 
-    The four are the quarters of one random number; their sum has the mean and, scaled, the
-    variance of a normal one, and ends at 3.5 standard deviations.
+    Noise is approximately normal: the sum of four uniform numbers, the quarters of one random
+    number, scaled to unit variance; its range is 3.5 standard deviations.
     """
     dim = centres_CD.shape[1]
     out_nD = np.empty((len(nodes), dim), np.float32)

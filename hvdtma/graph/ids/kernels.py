@@ -1,9 +1,8 @@
-"""The compiled loops of a hash table over ids: open addressing, one uint64 a slot.
+"""The compiled loops of a hash table of ids: open addressing, one uint64 per slot.
 
-    slot = highest 24 bits of the id's hash | 40 bits: its position + 1        0 where it is empty
+    slot = highest 24 bits of the id's hash | 40 bits: the id's position + 1        0 if empty
 
-The bits of the hash only save comparisons: an id is found when it is equal to the one that stands
-at the slot's position, so ids of equal hashes cost time and nothing else.
+The bits of the hash only save comparisons: a match is confirmed by comparing the ids themselves.
 
 Legend: K ids known, n ids of a piece, S slots, R registers.
 """
@@ -13,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from hvdtma.graph.sort.keys import mix
+from hvdtma.graph.hashing import mix
 
 POSITION = np.uint64((1 << 40) - 1)
 HASH = np.uint64(2**64 - 2**40)
@@ -33,7 +32,7 @@ def hash_integers(id_n: np.ndarray) -> np.ndarray:
 
 @njit(nogil=True, cache=True)
 def hash_strings(offset_n1: np.ndarray, utf8: np.ndarray) -> np.ndarray:
-    """uint64 [n] of strings: FNV-1a (Fowler, Noll, Vo, 1991), its bits mixed once more."""
+    """uint64 [n] of strings: FNV-1a (Fowler, Noll, Vo, 1991), then `mix`."""
     hash_n = np.empty(len(offset_n1) - 1, np.uint64)
     for row in range(len(hash_n)):
         state = _FNV_START
@@ -45,13 +44,13 @@ def hash_strings(offset_n1: np.ndarray, utf8: np.ndarray) -> np.ndarray:
 
 @njit(nogil=True, cache=True)
 def _next(slot_S: np.ndarray, at: np.int64) -> np.int64:
-    """The slot after one, round and round."""
+    """The next slot, cyclically."""
     return at + np.int64(1) if at + 1 < len(slot_S) else np.int64(0)
 
 
 @njit(nogil=True, cache=True)
 def fill(slot_S: np.ndarray, hash_n: np.ndarray, first: int) -> None:
-    """Give slots to ids that are known to differ, at positions first, first + 1, ..."""
+    """Insert distinct ids at the positions first, first + 1, ..."""
     size = np.uint64(len(slot_S))
     for row in range(len(hash_n)):
         at = np.int64(hash_n[row] % size)
@@ -64,7 +63,7 @@ def fill(slot_S: np.ndarray, hash_n: np.ndarray, first: int) -> None:
 def _slot_of_integer(
     slot_S: np.ndarray, hashed: np.uint64, value: int, known_K: np.ndarray
 ) -> np.int64:
-    """The slot that an id has, or the empty one that it would get."""
+    """The slot of an id, or the empty slot to insert it."""
     at = np.int64(hashed % np.uint64(len(slot_S)))
     while slot_S[at] != 0:
         if slot_S[at] & HASH == hashed & HASH:
@@ -85,7 +84,7 @@ def _slot_of_string(
     known_offset_K1: np.ndarray,
     known_utf8: np.ndarray,
 ) -> np.int64:
-    """The slot that an id has, or the empty one that it would get."""
+    """The slot of an id, or the empty slot to insert it."""
     at = np.int64(hashed % np.uint64(len(slot_S)))
     while slot_S[at] != 0:
         if slot_S[at] & HASH == hashed & HASH:
@@ -106,7 +105,7 @@ def _slot_of_string(
 def add_integers(
     slot_S: np.ndarray, hash_n: np.ndarray, id_n: np.ndarray, known_K: np.ndarray, num_known: int
 ) -> int:
-    """Append to `known_K`, which has the room, the ids that are new; how many are known then."""
+    """Append new ids to `known_K`, which is large enough; return the number of known ids."""
     for row in range(len(id_n)):
         at = _slot_of_integer(slot_S, hash_n[row], id_n[row], known_K)
         if slot_S[at] == 0:
@@ -126,7 +125,7 @@ def add_strings(
     known_utf8: np.ndarray,
     num_known: int,
 ) -> int:
-    """Append to the known strings, which have the room, those that are new; their number then."""
+    """Append new strings to buffers that are large enough; return the number of known ids."""
     for row in range(len(hash_n)):
         start, stop = offset_n1[row], offset_n1[row + 1]
         at = _slot_of_string(slot_S, hash_n[row], utf8, start, stop, known_offset_K1, known_utf8)
@@ -144,7 +143,7 @@ def add_strings(
 def find_integers(
     slot_S: np.ndarray, hash_n: np.ndarray, id_n: np.ndarray, known_K: np.ndarray
 ) -> np.ndarray:
-    """Positions int64 [n], -1 where an id is unknown."""
+    """Positions int64 [n]; -1 for an unknown id."""
     position_n = np.empty(len(id_n), np.int64)
     for row in range(len(id_n)):
         at = _slot_of_integer(slot_S, hash_n[row], id_n[row], known_K)
@@ -161,7 +160,7 @@ def find_strings(
     known_offset_K1: np.ndarray,
     known_utf8: np.ndarray,
 ) -> np.ndarray:
-    """Positions int64 [n], -1 where an id is unknown."""
+    """Positions int64 [n]; -1 for an unknown id."""
     position_n = np.empty(len(hash_n), np.int64)
     for row in range(len(hash_n)):
         at = _slot_of_string(

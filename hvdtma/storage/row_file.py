@@ -1,4 +1,7 @@
-"""A matrix in a scratch file, written and read by ranges of rows. N rows, H values a row."""
+"""A matrix in a scratch file, written and read by ranges of rows.
+
+Legend: N rows, H values per row.
+"""
 
 from __future__ import annotations
 
@@ -11,16 +14,17 @@ from pathlib import Path
 import numpy as np
 
 from hvdtma.core.errors import UserError
-from hvdtma.core.files import naming_full_disk
+from hvdtma.core.files import reporting_full_disk
 
-READ_BYTES = 8 << 20  # at once, when rows are gathered
+READ_BYTES = 8 << 20  # per read, for callers that go through the rows
 
 
 class RowFile:
-    """A matrix [N, H] in a file without a name, which is gone when nobody holds it.
+    """A matrix [N, H] in an unnamed file, which the system deletes together with this object.
 
-    It is no memory map, whose pages would count as the process's own. Raises UserError if the
-    folder cannot be written to, FullDisk if its disk fills up.
+    Not a memory map, whose pages would count as memory of this process. Raises UserError if the
+    folder (None: the system's folder for temporary files) cannot be written to, and FullDisk if
+    the disk is full.
     """
 
     def __init__(
@@ -51,7 +55,7 @@ class RowFile:
         while len(view):
             read = os.preadv(self.descriptor, [view], at)
             if not read:
-                raise EOFError(f"row {start} to {stop} were never written")
+                raise EOFError(f"rows {start} to {stop} were not written before")
             view, at = view[read:], at + read
         return out
 
@@ -66,11 +70,13 @@ class RowFile:
             view, at = view[written:], at + written
 
     def _write(self, view: memoryview, at: int) -> int:
-        """Bytes written at an offset, one at least; raises FullDisk if the disk takes no more."""
+        """Write at an offset; return the number of bytes, at least one. Raises FullDisk."""
         size_gb = len(self) * self.row_bytes / 1e9
-        what = f"a scratch file of {size_gb:.1f} GB is written there: make room, or take another"
-        with naming_full_disk(self.folder / "scratch", what):
+        hint = (
+            f"a scratch file of {size_gb:.1f} GB is written there: free some space, or use another"
+        )
+        with reporting_full_disk(self.folder / "scratch", hint):
             written = os.pwritev(self.descriptor, [view], at)
             if not written:
-                raise OSError(errno.ENOSPC, "nothing could be written")
+                raise OSError(errno.ENOSPC, "no byte could be written")
             return written
