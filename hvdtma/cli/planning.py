@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from hvdtma.core.errors import UserError
+
 
 def plan(
     config: Annotated[Path, typer.Argument(help="A YAML config.", show_default=False)],
@@ -33,10 +35,15 @@ def plan(
         float | None, typer.Option(help="Of the build; a trainer's is memory_gb=.")
     ] = None,
     latency_us: Annotated[
-        float | None, typer.Option(help="Of a message between trainers; default localhost's.")
+        float | None,
+        typer.Option(help="Latency between trainers in microseconds. Default: 50."),
     ] = None,
     bandwidth_gbps: Annotated[
-        float | None, typer.Option(help="Gbit/s between trainers; default localhost's.")
+        float | None,
+        typer.Option(
+            help="Bandwidth between trainers in Gbit/s. Without it, the time of an aggregation is "
+            "not predicted."
+        ),
     ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="No probes, and so no times.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
@@ -46,9 +53,9 @@ def plan(
 
     from hvdtma.core.train_config import load_config
     from hvdtma.graph.builder import BuildOptions
+    from hvdtma.plan import PlannedGraph
     from hvdtma.plan import plan as plan_run
     from hvdtma.plan.describe import print_plan
-    from hvdtma.plan.plan import sized
 
     loaded = load_config(config, overrides)
     options = BuildOptions(
@@ -58,17 +65,22 @@ def plan(
         negatives=negatives,
         feature_dtype=feature_dtype,
     )
-    graph = sized(
-        nodes=nodes,
-        edges=edges,
-        features=features,
-        store=loaded.store,
-        undirected=undirected,
-        classes=classes,
-        edge_types=edge_types,
-        options=options,
-        memory_gb=memory_gb,
-    )
+    graph = None
+    sizes = {"--nodes": nodes, "--edges": edges, "--features": features}
+    if not loaded.store.exists() and any(size is not None for size in sizes.values()):
+        if nodes is None or edges is None or features is None:
+            missing = ", ".join(name for name, size in sizes.items() if size is None)
+            raise UserError(f"there is no store at {loaded.store}, and {missing} is missing")
+        graph = PlannedGraph(
+            nodes,
+            edges,
+            features,
+            undirected=undirected,
+            classes=classes,
+            edge_types=edge_types,
+            options=options,
+            memory_gb=memory_gb,
+        )
     made = plan_run(
         loaded,
         trainers=trainers,

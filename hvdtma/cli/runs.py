@@ -128,7 +128,7 @@ def embed(
 ) -> None:
     """Write the embedding of every node, keyed by its own id."""
     from hvdtma.evaluation.best_model import load_best
-    from hvdtma.evaluation.budget import ScoringBudget, embedding_needs, scratch_bytes
+    from hvdtma.evaluation.budget import ScoringBudget, embedding_requirement, scratch_bytes
     from hvdtma.evaluation.scratch import check_scratch
     from hvdtma.evaluation.write import write_embeddings
 
@@ -136,9 +136,9 @@ def embed(
     config = best.config
     if memory_gb is not None:
         config = config.model_copy(update={"memory_gb": memory_gb})
-    room = ScoringBudget.of(config, embedding_needs(config, best.store))
-    check_scratch(room.folder, scratch_bytes(config, best.store, room))
-    rows, dim = write_embeddings(best.model, best.store, out, overwrite=overwrite, budget=room)
+    budget = ScoringBudget.of(config, embedding_requirement(config, best.store))
+    check_scratch(budget.folder, scratch_bytes(config, best.store, budget))
+    rows, dim = write_embeddings(best.model, best.store, out, overwrite=overwrite, budget=budget)
     typer.echo(f"{out}: {rows:,} nodes, {dim} dimensions, of round {best.round}")
 
 

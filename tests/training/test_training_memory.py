@@ -6,6 +6,8 @@ import re
 import numpy as np
 import pytest
 import yaml
+from hvdtma.sampling.footprint import Footprint
+from hvdtma.training.memory import check_memory, resident_sets
 from processes import peak_gib
 
 from hvdtma.core.errors import UserError
@@ -13,8 +15,6 @@ from hvdtma.core.train_config import parse_config
 from hvdtma.graph.builder import BuildOptions, build
 from hvdtma.graph.sources import load_source
 from hvdtma.partitioning.assignment import assign_blocks
-from hvdtma.sampling.footprint import Footprint
-from hvdtma.training.memory import check_memory, resident_sets
 
 LIMIT_GB = 1.1
 
