@@ -40,8 +40,8 @@ def main(
         for figure, predicted, measured in compare(int(wanted), 64 if number else 32, work):
             ratio = predicted / measured
             print(
-                f"| {wanted:,.0f} | {figure} | {predicted / GIB:.3f} GiB | {measured / GIB:.3f} GiB "
-                f"| {ratio:.2f} |",
+                f"| {wanted:,.0f} | {figure} | {predicted / GIB:.3f} GiB "
+                f"| {measured / GIB:.3f} GiB | {ratio:.2f} |",
                 flush=True,
             )
 

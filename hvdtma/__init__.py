@@ -1,19 +1,80 @@
-"""Graph neural networks on massive graphs by timed model aggregation (arXiv 2305.09887)."""
+"""Graph neural networks on massive graphs by timed model aggregation (arXiv 2305.09887).
 
-from hvdtma.aggregate import TimedAveraging
-from hvdtma.core.errors import UserError
+The whole job from Python:
+
+    import hvdtma
+
+    hvdtma.build("graph.zarr", "synthetic:nodes=20000,edges=200000,features=64,communities=50")
+    hvdtma.partition("graph.zarr", "super.zarr", "super")
+    run = hvdtma.train(store="super.zarr", run="runs/a", interval_s=5, rounds=10, trainers=3)
+    hvdtma.evaluate(run)
+    hvdtma.embed(run, "embeddings.parquet")
+
+Names are loaded when they are first used (PEP 562), so that `import hvdtma` costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from hvdtma.core.version import __version__
-from hvdtma.graph.builder import BuildOptions, build
-from hvdtma.graph.store import open_store
-from hvdtma.partitioning import PartitionOptions, partition
+
+if TYPE_CHECKING:
+    from hvdtma.aggregate import TimedAveraging
+    from hvdtma.api.config import load_config
+    from hvdtma.api.partition import partition
+    from hvdtma.api.results import embed, evaluate
+    from hvdtma.api.run import Run
+    from hvdtma.api.stores import build, open_store
+    from hvdtma.api.train import train
+    from hvdtma.core.errors import UserError
+    from hvdtma.core.registry import register
+    from hvdtma.training.callback import Callback
 
 __all__ = [
-    "BuildOptions",
-    "PartitionOptions",
+    "Callback",
+    "Run",
     "TimedAveraging",
     "UserError",
     "__version__",
     "build",
+    "embed",
+    "evaluate",
+    "load_config",
     "open_store",
     "partition",
+    "register",
+    "train",
 ]
+
+_HOMES = {
+    "Callback": "hvdtma.training.callback",
+    "Run": "hvdtma.api.run",
+    "TimedAveraging": "hvdtma.aggregate",
+    "UserError": "hvdtma.core.errors",
+    "build": "hvdtma.api.stores",
+    "embed": "hvdtma.api.results",
+    "evaluate": "hvdtma.api.results",
+    "load_config": "hvdtma.api.config",
+    "open_store": "hvdtma.api.stores",
+    "partition": "hvdtma.api.partition",
+    "register": "hvdtma.core.registry",
+    "train": "hvdtma.api.train",
+}
+
+
+if not TYPE_CHECKING:  # a type checker would take any name for an export
+
+    def __getattr__(name: str) -> Any:
+        """Load an exported name when it is first used."""
+        if name not in _HOMES:
+            raise AttributeError(f"module 'hvdtma' has no attribute '{name}'")
+        value = getattr(import_module(_HOMES[name]), name)
+        globals()[name] = value
+        return value
+
+
+def __dir__() -> list[str]:
+    """The exported names beside what is loaded."""
+    return sorted({*globals(), *__all__})

@@ -144,7 +144,11 @@ def test_no_name_stands_for_two_classes():
 
 def test_layers_are_all_there_in_the_order_of_the_docs():
     text = (ROOT / "docs/architecture.md").read_text()
-    named = [text.find(f"`{layer.removeprefix('hvdtma.')}/`") for layer in LAYERS if layer != "hvdtma.__main__"]
+    named = [
+        text.find(f"`{layer.removeprefix('hvdtma.')}/`")
+        for layer in LAYERS
+        if layer != "hvdtma.__main__"
+    ]
     assert -1 not in named
     assert all(lower > higher for lower, higher in pairwise(named))  # the page begins at the top
 

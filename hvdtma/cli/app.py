@@ -1,4 +1,4 @@
-"""The commands by name. Each imports what it needs when it runs, so that --help is quick."""
+"""The commands. Each imports its modules when it runs, so that --help is fast."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import typer
 
-from hvdtma.cli import cluster, graph, planning, runs
+from hvdtma.cli import cluster, config, graph, planning, runs
 from hvdtma.core.version import __version__
 
 app = typer.Typer(
@@ -19,7 +19,7 @@ app = typer.Typer(
 COMMANDS: list[Callable[..., None]] = [
     *(graph.build, graph.info, graph.verify, graph.partition),
     planning.plan,
-    *(runs.train, runs.evaluate, runs.embed, runs.report),
+    *(runs.train, runs.evaluate, runs.embed, runs.report, config.config),
     *(cluster.submit, cluster.drive),
 ]
 for command in COMMANDS:
@@ -28,7 +28,7 @@ for command in COMMANDS:
 
 @app.callback(invoke_without_command=True)
 def version(
-    show: bool = typer.Option(False, "--version", help="Print the version and stop."),
+    show: bool = typer.Option(False, "--version", help="Print the version and exit."),
 ) -> None:
     """Train graph neural networks on massive graphs by timed model aggregation."""
     if show:

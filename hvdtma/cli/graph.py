@@ -7,87 +7,103 @@ from typing import Annotated
 
 import typer
 
-from hvdtma.core.errors import UserError
-
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the output if it exists.")]
 Store = Annotated[Path, typer.Argument(help="A store.", show_default=False)]
-File = Annotated[Path | None, typer.Option(show_default=False)]
+Out = Annotated[Path, typer.Argument(help="The store to write.", show_default=False)]
+MemoryGb = Annotated[
+    float | None, typer.Option(help="Memory limit in GiB. Default: half of the free memory.")
+]
+BlockNodes = Annotated[
+    int | None, typer.Option(help="Nodes per block. Default: about 8 MiB of features.")
+]
 
 
 def build(
-    out: Annotated[Path, typer.Argument(help="The store to make, e.g. graph.zarr.")],
+    out: Out,
     source: Annotated[
         str | None,
-        typer.Argument(help="debian: | synthetic:nodes=..,edges=.. | ogb:NAME; or files, below."),
+        typer.Argument(
+            help="A graph by name: synthetic:nodes=...,edges=... | debian: | ogb:NAME | another "
+            "registered source. Or leave it out and give files.",
+            show_default=False,
+        ),
     ] = None,
     edges: Annotated[
-        Path | None, typer.Option(help="Edges: CSV, TSV (.gz too), Parquet, NPY, NPZ.")
+        Path | None, typer.Option(help="Edges: CSV or TSV (also .gz), Parquet, NPY or NPZ.")
     ] = None,
     features: Annotated[
-        Path | None, typer.Option(help="Features: NPY, NPZ, Parquet, JSON lists of feature ids.")
+        Path | None, typer.Option(help="Features: Parquet, NPY, NPZ, or JSON lists of feature ids.")
     ] = None,
-    labels: Annotated[Path | None, typer.Option(help="Labels: CSV.")] = None,
+    labels: Annotated[Path | None, typer.Option(help="Labels: CSV or TSV (also .gz).")] = None,
     splits: Annotated[
-        Path | None, typer.Option(help="Given splits: NPZ with train, valid, test pairs.")
+        Path | None, typer.Option(help="Given splits: NPZ with the pairs train, valid and test.")
     ] = None,
     undirected: Annotated[
-        bool, typer.Option("--undirected", help="An edge goes both ways.")
+        bool, typer.Option("--undirected", help="An edge stands for both directions.")
     ] = False,
-    src_column: Annotated[str | None, typer.Option(help="Column of edge sources.")] = None,
-    dst_column: Annotated[str | None, typer.Option(help="Column of edge destinations.")] = None,
-    type_column: Annotated[str | None, typer.Option(help="Column of edge types.")] = None,
-    id_column: Annotated[str | None, typer.Option(help="Id column of features and labels.")] = None,
-    label_column: Annotated[str | None, typer.Option(help="Label column.")] = None,
-    header: Annotated[str, typer.Option(help="auto | yes | no")] = "auto",
-    delimiter: Annotated[str | None, typer.Option(help="Default: found out.")] = None,
-    id_type: Annotated[str, typer.Option(help="auto | int | str")] = "auto",
-    order: Annotated[str, typer.Option(help="random | given")] = "random",
-    hold_out: Annotated[str, typer.Option(help="links | nodes")] = "links",
-    valid: Annotated[float, typer.Option(help="Share held out; from 1 on a count.")] = 0.05,
-    test: Annotated[float, typer.Option(help="Share held out; from 1 on a count.")] = 0.05,
+    src_column: Annotated[
+        str | None, typer.Option(help="Column of the edges' sources. Default: src, or the first.")
+    ] = None,
+    dst_column: Annotated[
+        str | None,
+        typer.Option(help="Column of the edges' destinations. Default: dst, or the second."),
+    ] = None,
+    type_column: Annotated[str | None, typer.Option(help="Column of the edges' types.")] = None,
+    id_column: Annotated[
+        str | None, typer.Option(help="Column of the ids in features and labels.")
+    ] = None,
+    label_column: Annotated[
+        str | None, typer.Option(help="Column of the labels. Default: the last.")
+    ] = None,
+    header: Annotated[
+        str, typer.Option(help="Whether text files have a header line: auto | yes | no.")
+    ] = "auto",
+    delimiter: Annotated[
+        str | None, typer.Option(help="Delimiter of text files. Default: detected.")
+    ] = None,
+    id_type: Annotated[
+        str, typer.Option(help="Type of the ids: auto (from the first edge) | int | str.")
+    ] = "auto",
+    order: Annotated[str, typer.Option(help="Order of the nodes: random | given.")] = "random",
+    hold_out: Annotated[
+        str, typer.Option(help="Held-out items of the split: links | nodes.")
+    ] = "links",
+    valid: Annotated[
+        float, typer.Option(help="Validation items: a share below 1, or a number from 1.")
+    ] = 0.05,
+    test: Annotated[
+        float, typer.Option(help="Test items: a share below 1, or a number from 1.")
+    ] = 0.05,
     negatives: Annotated[int, typer.Option(help="Negatives per held-out link.")] = 1000,
-    seed: Annotated[int, typer.Option(help="Of split, order, negatives, reduction.")] = 0,
+    seed: Annotated[
+        int, typer.Option(help="Random seed of split, order, negatives and reduced features.")
+    ] = 0,
     feature_dim: Annotated[
-        int | None, typer.Option(help="Reduce features to so many (sparse ones: 128).")
+        int | None,
+        typer.Option(help="Reduce the features to this dimension. Default: sparse ones to 128."),
     ] = None,
-    feature_dtype: Annotated[str, typer.Option(help="float32 | float16")] = "float32",
-    first_hop: Annotated[bool, typer.Option(help="Store neighbours' feature means.")] = True,
-    block_nodes: Annotated[int | None, typer.Option(help="Nodes per block.")] = None,
-    memory_gb: Annotated[
-        float | None, typer.Option(help="GiB to stay under; default half of what is free.")
-    ] = None,
+    feature_dtype: Annotated[
+        str, typer.Option(help="Type of the stored features: float32 | float16.")
+    ] = "float32",
+    first_hop: Annotated[
+        bool, typer.Option(help="Store the mean of every node's neighbours' features.")
+    ] = True,
+    block_nodes: BlockNodes = None,
+    memory_gb: MemoryGb = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Build a store from files or a named source.
+    """Build a store from files or from a named source.
 
-    Self-loops are dropped and repeated edges kept once. Links are held out as unordered pairs,
-    before an undirected graph is mirrored. What does not fit in memory is sorted on disk, beside
-    the store; the store does not depend on --memory-gb.
+    Self-loops are dropped, and repeated edges are kept once. Links are held out as unordered
+    pairs. Data that does not fit in memory is sorted on disk, next to the store. The store does
+    not depend on --memory-gb.
     """
-    from hvdtma.core.memory import MemoryBudget
-    from hvdtma.graph.builder import BuildOptions
-    from hvdtma.graph.builder import build as build_store
+    from hvdtma.api.stores import build as build_store
     from hvdtma.graph.describe import print_description
-    from hvdtma.graph.ingest import FileSource
-    from hvdtma.graph.source import Source
-    from hvdtma.graph.sources import load_source
-    from hvdtma.storage.writer import refuse_existing
 
-    options = BuildOptions(
-        order=order,
-        hold_out=hold_out,
-        valid=valid,
-        test=test,
-        negatives=negatives,
-        seed=seed,
-        feature_dim=feature_dim,
-        feature_dtype=feature_dtype,
-        first_hop=first_hop,
-        block_nodes=block_nodes,
-    )
-    refuse_existing(out, overwrite)
-    memory = MemoryBudget.limit(memory_gb)
-    given = FileSource(
+    made = build_store(
+        out,
+        source,
         edges=edges,
         features=features,
         labels=labels,
@@ -101,37 +117,32 @@ def build(
         header=header,
         delimiter=delimiter,
         id_type=id_type,
+        order=order,
+        hold_out=hold_out,
+        valid=valid,
+        test=test,
+        negatives=negatives,
+        seed=seed,
+        feature_dim=feature_dim,
+        feature_dtype=feature_dtype,
+        first_hop=first_hop,
+        block_nodes=block_nodes,
+        memory_gb=memory_gb,
+        overwrite=overwrite,
     )
-    if source and given != FileSource():
-        raise UserError(
-            f"'{source}' comes with its own edges and features; leave out the files and what is "
-            "said about files (columns, header, delimiter, id type, undirected)"
-        )
-    if source:
-        graph: Source = load_source(source, seed=seed)
-    elif edges or splits:
-        graph = given.open(memory, out.absolute().parent, options)
-    else:
-        raise UserError("nothing to build from; give a source (such as debian:) or --edges FILE")
-    made = build_store(out, graph, options, overwrite=overwrite, memory_gb=memory.num_bytes / 2**30)
     print_description(made)
 
 
 def info(store: Store) -> None:
-    """Print counts, degrees, blocks, sizes on disk and splits of a store."""
+    """Print a store's counts, degrees, blocks, splits and size on disk."""
     from hvdtma.graph.describe import print_description
     from hvdtma.graph.store import open_store
 
     print_description(open_store(store))
 
 
-def verify(
-    store: Store,
-    memory_gb: Annotated[
-        float | None, typer.Option(help="GiB to stay under; default half of what is free.")
-    ] = None,
-) -> None:
-    """Check a store's checksums and invariants; exit status 2 if any fails."""
+def verify(store: Store, memory_gb: MemoryGb = None) -> None:
+    """Check a store's checksums and invariants. The exit status is 2 if a check fails."""
     from hvdtma.graph.store import open_store
     from hvdtma.graph.verify import print_verification
 
@@ -140,40 +151,41 @@ def verify(
 
 def partition(
     store: Store,
-    out: Annotated[Path, typer.Argument(help="The store to make.")],
+    out: Out,
     method: Annotated[
         str, typer.Option(help="random | super | min-cut | package.module:Name")
     ] = "random",
     super_nodes: Annotated[
         int | None,
-        typer.Option(help="Clusters (super); default one per 200 nodes, 256 to 15,000."),
+        typer.Option(help="super: number of super-nodes. Default: a 200th of the nodes."),
     ] = None,
-    parts: Annotated[int | None, typer.Option(help="Parts (min-cut); default 3.")] = None,
-    option: Annotated[
-        list[str] | None,
-        typer.Option(help="key=value: another option of the method. May be repeated."),
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Of clusters and the shuffle.")] = 0,
-    block_nodes: Annotated[int | None, typer.Option(help="Nodes per block.")] = None,
+    parts: Annotated[int | None, typer.Option(help="min-cut: number of parts. Default: 3.")] = None,
     clusterer: Annotated[
         str | None,
-        typer.Option(help="auto (METIS where it fits in memory) | metis | streaming"),
+        typer.Option(
+            help="super, min-cut: metis | streaming (edges stay on disk) | auto (metis if it fits "
+            "in memory). Default: auto."
+        ),
     ] = None,
+    option: Annotated[
+        list[str] | None,
+        typer.Option(help="Another option of the method: key=value. Can be repeated."),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Random seed of the method.")] = 0,
+    block_nodes: BlockNodes = None,
     trainers: Annotated[
         int | None,
-        typer.Option(help="Trainers of the described assignment (default: parts, or 3)."),
+        typer.Option(help="Describe an assignment to this many trainers. Default: --parts, or 3."),
     ] = None,
     plot: Annotated[
-        Path | None, typer.Option(help="Also draw the assignment: an HTML file.")
+        Path | None, typer.Option(help="Write charts of the assignment: assignment.html.")
     ] = None,
-    memory_gb: Annotated[
-        float | None, typer.Option(help="GiB to stay under; default half of what is free.")
-    ] = None,
+    memory_gb: MemoryGb = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Write a store again in another order of nodes, and describe what an assignment of it gives.
+    """Write a store again in another order of nodes, and describe an assignment of its blocks.
 
-    What does not fit in memory is sorted on disk, beside the new store.
+    Data that does not fit in memory is sorted on disk, next to the new store.
     """
     from hvdtma.core.config import parse_options
     from hvdtma.graph.store import open_store
@@ -186,7 +198,7 @@ def partition(
     named = {"super_nodes": super_nodes, "parts": parts, "clusterer": clusterer}
     given = {name: value for name, value in named.items() if value is not None}
     options = PartitionOptions(method, given | parse_options(option or []), seed, block_nodes)
-    assigned_to = trainers or parts or 3
+    assigned_to = (parts or 3) if trainers is None else trainers
     if plot:
         plot.absolute().parent.mkdir(parents=True, exist_ok=True)
     made = partition_store(

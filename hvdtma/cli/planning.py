@@ -1,38 +1,52 @@
-"""The command that plans: what a build and a run will take."""
+"""The command `plan`: the cost of a build and a run."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from hvdtma.cli.runs import Config, Overrides
 from hvdtma.core.errors import UserError
 
 
 def plan(
-    config: Annotated[Path, typer.Argument(help="A YAML config.", show_default=False)],
-    overrides: Annotated[
-        list[str] | None, typer.Argument(help="key=value, e.g. model.hidden=128")
-    ] = None,
+    config: Config = None,
+    overrides: Overrides = None,
     trainers: Annotated[
-        int | None, typer.Option(help="How many; default the config's, or 1.", min=1)
+        int | None, typer.Option(help="Number of trainers. Default: the config's, or 1.", min=1)
     ] = None,
-    nodes: Annotated[int | None, typer.Option(help="Of a store that is not there yet.")] = None,
-    edges: Annotated[int | None, typer.Option(help="As given; undirected ones once.")] = None,
-    features: Annotated[int | None, typer.Option(help="Features of a node.")] = None,
-    feature_dtype: Annotated[str, typer.Option(help="float32 | float16")] = "float32",
+    nodes: Annotated[
+        int | None, typer.Option(help="Nodes of a store that is not built yet.")
+    ] = None,
+    edges: Annotated[
+        int | None, typer.Option(help="Edges of this store as given; undirected ones count once.")
+    ] = None,
+    features: Annotated[
+        int | None, typer.Option(help="Dimension of this store's features.")
+    ] = None,
+    feature_dtype: Annotated[
+        str, typer.Option(help="Type of the stored features: float32 | float16.")
+    ] = "float32",
     undirected: Annotated[
-        bool, typer.Option("--undirected/--directed", help="Whether an edge goes both ways.")
+        bool,
+        typer.Option("--undirected/--directed", help="Whether an edge stands for both directions."),
     ] = False,
-    classes: Annotated[int, typer.Option(help="Classes of labels; 0 without.")] = 0,
-    edge_types: Annotated[int, typer.Option(help="Types of edges; 0 without.")] = 0,
-    hold_out: Annotated[str, typer.Option(help="links | nodes")] = "links",
-    valid: Annotated[float, typer.Option(help="As for build.")] = 0.05,
-    test: Annotated[float, typer.Option(help="As for build.")] = 0.05,
-    negatives: Annotated[int, typer.Option(help="As for build.")] = 1000,
+    classes: Annotated[int, typer.Option(help="Classes of the labels; 0: no labels.")] = 0,
+    edge_types: Annotated[int, typer.Option(help="Types of the edges; 0: no types.")] = 0,
+    hold_out: Annotated[
+        str, typer.Option(help="Held-out items of the split: links | nodes.")
+    ] = "links",
+    valid: Annotated[
+        float, typer.Option(help="Validation items: a share below 1, or a number from 1.")
+    ] = 0.05,
+    test: Annotated[
+        float, typer.Option(help="Test items: a share below 1, or a number from 1.")
+    ] = 0.05,
+    negatives: Annotated[int, typer.Option(help="Negatives per held-out link.")] = 1000,
     memory_gb: Annotated[
-        float | None, typer.Option(help="Of the build; a trainer's is memory_gb=.")
+        float | None,
+        typer.Option(help="Memory limit of the build in GiB. (A trainer's is memory_gb=...)"),
     ] = None,
     latency_us: Annotated[
         float | None,
@@ -45,19 +59,22 @@ def plan(
             "not predicted."
         ),
     ] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="No probes, and so no times.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Measure nothing; then no times are estimated.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the plan as JSON.")] = False,
 ) -> None:
-    """Say what building, training and scoring will take: memory, disk, time, averaging."""
+    """Estimate the memory, disk space, time and traffic of building, training and scoring."""
     import json
 
+    from hvdtma.core.config import config_and_words
     from hvdtma.core.train_config import load_config
     from hvdtma.graph.builder import BuildOptions
     from hvdtma.plan import PlannedGraph
     from hvdtma.plan import plan as plan_run
     from hvdtma.plan.describe import print_plan
 
-    loaded = load_config(config, overrides)
+    loaded = load_config(*config_and_words(config, overrides))
     options = BuildOptions(
         hold_out=hold_out,
         valid=valid,

@@ -8,18 +8,18 @@ from pathlib import Path
 from hvdtma.comm.communicator import Communicator, TooFewLeft
 from hvdtma.core.errors import Interrupted, UserError
 from hvdtma.core.launcher import launched_by_horovod
-from hvdtma.core.signals import Interrupt
+from hvdtma.core.signals import ShutdownSignal
 
 
 def join_unless_interrupted(
-    interrupt: Interrupt, folder: Path, *, elastic: bool = False
+    shutdown: ShutdownSignal, folder: Path, *, elastic: bool = False
 ) -> Communicator:
     """As `join_trainers`; raises Interrupted if a signal comes before.
 
     And if too few others come, where trainers are elastic; else they have failed, and would again.
     """
     try:
-        with interrupt.at_once(Interrupted("interrupted before all trainers had met")):
+        with shutdown.raise_on_signal(Interrupted("interrupted before all trainers had met")):
             return join_trainers(folder, elastic=elastic)
     except TooFewLeft as left:
         if not elastic:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from hvdtma.comm.groups import interface_towards
 from hvdtma.core.errors import UserError
-from hvdtma.core.signals import SIGNALS, unheard
+from hvdtma.core.signals import SHUTDOWN_SIGNALS, blocked_signals
 
 LOOPBACK, LOCALHOST = "127.0.0.1", "localhost"
 
@@ -94,7 +94,7 @@ def slurm(*command: str) -> str:
     Raises UserError with Slurm's own words if it fails, or is not there.
     """
     try:
-        with unheard(*SIGNALS):
+        with blocked_signals(*SHUTDOWN_SIGNALS):
             done = subprocess.run(command, capture_output=True, text=True, check=False)
     except FileNotFoundError:
         raise UserError(f"{command[0]} is not there: this machine has no Slurm") from None

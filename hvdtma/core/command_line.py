@@ -1,4 +1,4 @@
-"""How a command ends: what the user can mend is one message and exit status 2."""
+"""How a command ends: an error that the user can correct is one message and exit status 2."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from hvdtma.core.errors import (
 )
 from hvdtma.core.launcher import launched_as
 
-# What the machine refuses and the user can mend.
+# Errors of the system that the user can correct.
 REFUSALS = (
     *(errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS),
     *(errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG),
@@ -27,10 +27,10 @@ REFUSALS = (
 
 
 def run_app(app: Callable[[], object]) -> None:
-    """Run a command of an app.
+    """Run a command-line app and exit.
 
-    What the user can mend is one message and exit status 2; a run that was cut short and saved
-    ends with status INTERRUPTED.
+    An error that the user can correct is printed as one message, and the exit status is 2. The
+    exit status of a run that was interrupted and saved is INTERRUPTED.
     """
     try:
         app()
@@ -41,8 +41,8 @@ def run_app(app: Callable[[], object]) -> None:
     except UserError as error:
         rank, _ = launched_as()
         if rank == 0 or isinstance(error, TrainerError):
-            fail(str(error))
-        sys.exit(2)  # the other ranks would only say it again
+            fail(error.in_flags or str(error))
+        sys.exit(2)  # the first trainer prints the message for all
     except OSError as error:
         if error.errno not in REFUSALS:
             raise
@@ -50,6 +50,6 @@ def run_app(app: Callable[[], object]) -> None:
 
 
 def fail(message: str) -> None:
-    """Print an error and exit with status 2."""
+    """Print an error message and exit with status 2."""
     console.print(f"[bold red]error:[/] {escape(message)}", soft_wrap=True)
     sys.exit(2)

@@ -1,21 +1,34 @@
-"""How a config is read: YAML with `key=value` overrides (OmegaConf), checked by pydantic.
+"""Reading configs: YAML and `key=value` overrides (OmegaConf), checked by pydantic.
 
-Unknown keys, wrong types and impossible values raise UserError with the valid choices.
+Unknown keys, wrong types and impossible values raise UserError, which lists the valid choices.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, get_args
+from typing import Annotated, Any, TypeVar
 
-from omegaconf import OmegaConf
+import yaml
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pydantic_core import ErrorDetails
-from yaml import YAMLError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
+from pydantic_core import ErrorDetails, PydanticCustomError
 
 from hvdtma.core.errors import UserError, nearest
+from hvdtma.core.field_text import component_of, field_at, is_number, shown, valid_values
 from hvdtma.core.files import replacing
+from hvdtma.core.yaml_text import quoted_override, read_quoted
+
+EXAMPLES = Path(__file__).parents[1] / "configs"
 
 PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Seconds = PositiveFloat
@@ -26,49 +39,134 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 
 
 class Component(BaseModel):
-    """What all config components share: no unknown keys, frozen, every value checked."""
+    """Base of all config components: frozen, no unknown keys, `~` in paths is expanded."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _truth_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
+        field = cls.model_fields[info.field_name or ""]
+        if isinstance(value, bool) and is_number(field.annotation):
+            raise PydanticCustomError("bool_for_number", "true and false are no numbers")
+        return value
+
+    @field_validator("*", mode="after")
+    @classmethod
+    def _home_is_expanded(cls, value: Any) -> Any:
+        if not isinstance(value, Path):
+            return value
+        try:
+            return value.expanduser()
+        except RuntimeError as error:
+            raise ValueError(f"'{value}' names a user without a home folder") from error
 
 
 C = TypeVar("C", bound=Component)
 
 
-def load_as(kind: type[C], path: str | Path, overrides: list[str] | None = None) -> C:
-    """A config of any kind; see `load_config`."""
-    path = Path(path)
-    if not path.is_file():
-        raise UserError(f"no config at {path}; examples are in configs/")
-    for override in overrides or []:
-        if "=" not in override:
-            raise UserError(f"'{override}' is no override; write key=value, as in model.hidden=128")
+Given = str | Path | Mapping[str, Any] | Component | None
+Overrides = Sequence[str] | Mapping[str, Any]  # words key=value, or values by key
+
+
+def load_as(
+    kind: type[C],
+    given: Given,
+    overrides: Overrides | None = None,
+    *,
+    source: str | None = None,
+) -> C:
+    """A config of any kind.
+
+    Args:
+        given: a YAML file, nested values, a config, or None for the defaults.
+        overrides: words `model.hidden=128`, or values by key; a key may have dots.
+        source: see `parse_as`; None: the file, or else "config".
+
+    Raises UserError for an unreadable file and for values that are not valid, see `parse_as`.
+    """
+    source = source or (str(given) if isinstance(given, str | Path) else "config")
+    changes = override_values(kind, overrides)
     try:
-        loaded = OmegaConf.load(path)
-        if OmegaConf.is_list(loaded):
-            raise UserError(f"{path} holds a list; a config is keys and values")
-        merged = OmegaConf.merge(loaded, OmegaConf.from_dotlist(list(overrides or [])))
-        values = OmegaConf.to_container(merged, resolve=True)
-    except (OmegaConfBaseException, YAMLError, ValueError) as error:
-        raise UserError(f"{path} cannot be read: {error}") from error
+        values = OmegaConf.to_container(
+            OmegaConf.merge(_read(kind, given), changes), resolve=True, throw_on_missing=True
+        )
+    except OmegaConfBaseException as error:
+        key = f"the value of '{error.full_key}': " if error.full_key else ""
+        raise UserError(f"{source}: {key}{str(error).splitlines()[0]}") from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise UserError(f"{source} cannot be read: {error}") from error
     assert isinstance(values, dict)
-    return parse_as(kind, values, source=str(path))
+    return parse_as(kind, {str(key): value for key, value in values.items()}, source=source)
 
 
-def parse_options(words: list[str]) -> dict[str, Any]:
+def _read(kind: type[Component], given: Given) -> DictConfig:
+    if isinstance(given, Component):
+        return OmegaConf.create(given.model_dump(mode="json", exclude_unset=True))
+    if not isinstance(given, str | Path):
+        return OmegaConf.create(dict(given or {}))
+    path = Path(given)
+    if not path.is_file():
+        raise UserError(f"no config at {path}; examples are in {EXAMPLES}")
+    values = OmegaConf.create(read_quoted(kind, path))
+    assert isinstance(values, DictConfig)  # read_quoted refuses others
+    return values
+
+
+def config_and_words(
+    config: str | Path | None, words: Sequence[str] | None
+) -> tuple[Path | None, list[str]]:
+    """A command line's config and overrides; the first word may be either.
+
+    It is an override if it has a `=` and is no file; the value may be a path.
+    """
+    if config is None or ("=" in str(config) and not Path(config).is_file()):
+        return None, [*([] if config is None else [str(config)]), *(words or [])]
+    return Path(config), list(words or [])
+
+
+def override_values(kind: type[Component], overrides: Overrides | None) -> dict[str, Any]:
+    """Overrides as nested values; `key=value` is read as YAML, except for text.
+
+    Raises UserError for a word without `=`, and for values that YAML has no type for.
+    """
+    if isinstance(overrides, Mapping):
+        nested = OmegaConf.create()
+        for key, value in overrides.items():
+            try:
+                OmegaConf.update(nested, key, value, merge=True, force_add=True)
+            except OmegaConfBaseException as error:
+                reason = str(error).splitlines()[0]
+                raise UserError(f"the value of '{key}' cannot be used: {reason}") from error
+    else:
+        nested = _from_words(overrides or [], partial(quoted_override, kind))
+    values = OmegaConf.to_container(nested)
+    assert isinstance(values, dict)
+    return {str(key): value for key, value in values.items()}
+
+
+def parse_options(words: Sequence[str]) -> dict[str, Any]:
     """Options given as `key=value`; a value is read as YAML.
 
-    Raises UserError for a word without `=`.
+    Raises UserError for a word without `=` or with invalid YAML.
     """
     for word in words:
         if "=" not in word:
             raise UserError(f"'{word}' is no option; write key=value, as in parts=4")
-    values = OmegaConf.to_container(OmegaConf.from_dotlist(words))
+    values = OmegaConf.to_container(_from_words(words))
     assert isinstance(values, dict)
     return {str(key): value for key, value in values.items()}
 
 
 def parse_as(kind: type[C], values: dict, *, source: str = "config") -> C:
-    """A config of any kind; see `parse_config`."""
+    """A config of any kind from nested values.
+
+    Args:
+        source: the origin of the values; error messages begin with it. A file's path, or the name
+            of the function whose keyword arguments they are.
+
+    Raises UserError for values that are not valid, one line for each.
+    """
     try:
         return kind.model_validate(values)
     except ValidationError as error:
@@ -76,51 +174,48 @@ def parse_as(kind: type[C], values: dict, *, source: str = "config") -> C:
         raise UserError(f"{source}: " + "\n".join(lines)) from None
 
 
+def _from_words(words: Sequence[str], quoted: Callable[[str], str] = str) -> DictConfig:
+    try:
+        return OmegaConf.from_dotlist([quoted(word) for word in words])
+    except (OmegaConfBaseException, yaml.YAMLError) as error:
+        raise UserError(f"'{' '.join(words)}' cannot be read: {error}") from error
+
+
 def dump_config(config: Component, path: Path) -> None:
-    """Write every value, defaults included, as YAML, whole or not at all."""
+    """Write every value, defaults included, as YAML; the file is complete or not there."""
     with replacing(path) as beside:
         OmegaConf.save(OmegaConf.create(config.model_dump(mode="json")), beside)
 
 
-WORDS = {  # for what pydantic says in names of classes
-    "model_type": "input should be keys and values, as in model.hidden=128",
-    "path_type": "input should be a path",
-}
-
-
 def _explain(kind: type[Component], detail: ErrorDetails) -> str:
-    """One line on one thing that is wrong: the key, what came, what is valid."""
-    key = ".".join(str(part) for part in detail["loc"])
+    """One line on one wrong value: the key, the value that came, the valid ones."""
+    path = [str(part) for part in detail["loc"]]
+    key = ".".join(path)
     if detail["type"] == "extra_forbidden":
-        siblings = _keys_beside(kind, detail["loc"])
-        elsewhere = [name for name in _all_keys(kind) if name.split(".")[-1] == detail["loc"][-1]]
+        elsewhere = [name for name in _all_keys(kind) if name.split(".")[-1] == path[-1]]
         hint = f" (there is {elsewhere[0]})" if elsewhere else ""
-        return f"unknown key '{key}'; {nearest(str(detail['loc'][-1]), siblings)}{hint}"
-    if detail["type"] == "missing":
-        return f"'{key}' is missing"
+        return f"unknown key '{key}'; {nearest(path[-1], _keys_beside(kind, path))}{hint}"
     if detail["type"] == "value_error":
         message = str(detail["ctx"]["error"])
         return f"{key}: {message}" if key else message
-    what = WORDS.get(detail["type"]) or detail["msg"].lower()
-    return f"'{key}' is {detail['input']!r}: {what}"
+    info = field_at(kind, path)
+    if detail["type"] == "missing":
+        meaning = (info.description or valid_values(info)) if info else ""
+        return " ".join(f"'{key}' is missing. {meaning}".split())
+    valid = f"valid: {valid_values(info)}" if info else detail["msg"].lower()
+    return f"'{key}' is {shown(detail['input'])}; {valid}"
 
 
-def _keys_beside(kind: type[Component], loc: tuple) -> list[str]:
-    component: type[BaseModel] | None = kind
-    for part in loc[:-1]:
-        component = component and _component(component.model_fields[str(part)].annotation)
-    return list(component.model_fields) if component else []
+def _keys_beside(kind: type[Component], path: Sequence[str]) -> list[str]:
+    beside: type[BaseModel] | None = kind
+    for key in path[:-1]:
+        beside = beside and component_of(beside.model_fields[key].annotation)
+    return list(beside.model_fields) if beside else []
 
 
-def _all_keys(kind: type[Component]) -> list[str]:
+def _all_keys(kind: type[BaseModel], prefix: str = "") -> list[str]:
     keys = []
     for name, info in kind.model_fields.items():
-        inner = _component(info.annotation)
-        keys += [f"{name}.{key}" for key in inner.model_fields] if inner else [name]
+        inner = component_of(info.annotation)
+        keys += _all_keys(inner, f"{prefix}{name}.") if inner else [f"{prefix}{name}"]
     return keys
-
-
-def _component(annotation: Any) -> type[Component] | None:
-    """The component that a field holds, be it `Component | None`."""
-    kinds = [kind for kind in (annotation, *get_args(annotation)) if isinstance(kind, type)]
-    return next((kind for kind in kinds if issubclass(kind, Component)), None)

@@ -1,4 +1,4 @@
-"""What a person sees while something runs: on a terminal live, in a log as plain lines."""
+"""Console output: live on a terminal, plain lines in a log."""
 
 from __future__ import annotations
 
@@ -10,26 +10,34 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-LINE_EVERY_S = 30.0
+LINE_EVERY_S = 10.0
 
 console = Console(stderr=True, highlight=False)
 
 
+def on_terminal(of: Console = console) -> bool:
+    """Whether live output can be drawn.
+
+    `Console.is_terminal` alone is not enough: FORCE_COLOR makes it true for a file as well.
+    """
+    return of.is_terminal and not of.is_dumb_terminal and of.file.isatty()
+
+
 @contextmanager
-def stage(what: str) -> Iterator[None]:
-    """Say what is being done; and, when it is done, how long it took."""
+def stage(title: str) -> Iterator[None]:
+    """Print the title of a stage with the time it took, once it is done."""
     start = time.monotonic()
-    if console.is_terminal:
-        with console.status(what):
+    if on_terminal():
+        with console.status(title):
             yield
     else:
         yield
-    console.print(f"{what}: {time.monotonic() - start:.1f} s{_peak()}", style="dim")
+    console.print(f"{title}: {time.monotonic() - start:.1f} s{_peak()}", style="dim")
 
 
 @contextmanager
 def quietly() -> Iterator[None]:
-    """Say nothing of what is done inside."""
+    """Print nothing of what happens inside."""
     was = console.quiet
     console.quiet = True
     try:
@@ -39,39 +47,60 @@ def quietly() -> Iterator[None]:
 
 
 @contextmanager
-def progress(what: str, total: int | None, unit: str) -> Iterator[Callable[[int], None]]:
-    """Say how far something is, its rate and the time left; gives what to call after each piece.
+def progress(title: str, total: int | None, unit: str) -> Iterator[Callable[[int], None]]:
+    """Show the progress of a stage, its rate and the time left.
 
-    In a log, a line every half a minute. `total` may not be known.
+    Yields a function to call with the number of units after each piece. In a log, progress is a
+    line every `LINE_EVERY_S`. Without a `total`, no time left is shown.
     """
-    start = last_said = time.monotonic()
+    start = last_line = time.monotonic()
     done = 0
+    live = on_terminal()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(
-        *columns, TimeRemainingColumn(), console=console, disable=not console.is_terminal,
-        transient=True,
-    ) as bar:  # fmt: skip
-        task = bar.add_task(what, total=total)
+        *columns, TimeRemainingColumn(), console=console, disable=not live, transient=True
+    ) as bar:
+        task = bar.add_task(title, total=total)
 
         def advance(number: int) -> None:
-            nonlocal done, last_said
+            nonlocal done, last_line
             done += number
             bar.advance(task, number)
             now = time.monotonic()
-            if not console.is_terminal and now - last_said > LINE_EVERY_S:
-                last_said, rate = now, done / (now - start)
+            if not live and now - last_line > LINE_EVERY_S:
+                last_line, rate = now, done / (now - start)
                 left = f", {max(total - done, 0) / max(rate, 1e-9):.0f} s left" if total else ""
-                console.print(f"{what}: {done:,} {unit}, {rate:,.0f} {unit}/s{left}", style="dim")
+                console.print(f"{title}: {done:,} {unit}, {rate:,.0f} {unit}/s{left}", style="dim")
 
         yield advance
     seconds = time.monotonic() - start
     rate = f"{done / max(seconds, 1e-9):,.0f} {unit}/s"
     console.print(
-        f"{what}: {seconds:.1f} s, {done:,} {unit}, {rate}{_peak()}", style="dim", soft_wrap=True
+        f"{title}: {seconds:.1f} s, {done:,} {unit}, {rate}{_peak()}", style="dim", soft_wrap=True
     )
 
 
+class LineLimit:
+    """Limits the lines of a log to one every `every_s` seconds on average.
+
+    An urgent line may come early, and delays the next one instead: two lines in a row are
+    possible, three are not.
+    """
+
+    def __init__(self, every_s: float = LINE_EVERY_S, clock: Callable[[], float] = time.monotonic):
+        self.every_s, self._clock = every_s, clock
+        self._next_s = clock()
+
+    def allows(self, *, urgent: bool = False) -> bool:
+        """Whether a line may be printed now; if so, it counts as printed."""
+        now = self._clock()
+        if now < self._next_s - (self.every_s if urgent else 0):
+            return False
+        self._next_s = max(now, self._next_s) + self.every_s
+        return True
+
+
 def _peak() -> str:
-    """The most memory that this process has held so far."""
+    """The peak memory of this process."""
     gib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     return f"; memory {gib:.2f} GiB at most"

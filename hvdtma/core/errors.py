@@ -11,7 +11,12 @@ class UserError(Exception):
 
     The message names the value that was given, the valid values and what to do. The command line
     prints the message without a traceback and exits with status 2.
+
+    Attributes:
+        in_flags: the message for the command line, if it differs from the one for Python.
     """
+
+    in_flags: str | None = None
 
 
 class TrainerError(UserError):

@@ -1,4 +1,4 @@
-"""Memory limits: what a stage requires, and what a limit leaves to work in."""
+"""Memory limits: the memory that a stage requires, and the memory that a limit leaves for it."""
 
 from __future__ import annotations
 

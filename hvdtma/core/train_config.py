@@ -6,6 +6,7 @@ path `package.module:Name`, and take options of their own (`hvdtma.core.registry
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -106,10 +107,13 @@ class OptimizerConfig(Component):
     """The optimizer of each trainer."""
 
     name: Literal["adam", "adamw", "sgd", "novograd"] = "adam"
+    """PyTorch's Adam, AdamW or SGD, or NovoGrad (arXiv 1905.11286)."""
     lr: PositiveFloat = 1e-3
+    """Learning rate."""
     weight_decay: NotNegative = 0.0
+    """Weight decay, as the optimizer defines it."""
     momentum: Share = 0.0
-    """For `sgd`."""
+    """Momentum, for `sgd`."""
     clip_norm: NotNegative = 1.0
     """Largest norm of the gradient; 0 does not clip."""
 
@@ -308,8 +312,10 @@ class TrainConfig(Component):
         return self.evaluate.metric or resolve("task", self.task.name).metrics[0]
 
 
-def load_config(path: str | Path, overrides: list[str] | None = None) -> TrainConfig:
-    """A config from a YAML file and `key=value` overrides (`model.hidden=128`).
+def load_config(
+    path: str | Path | None, overrides: Sequence[str] | Mapping[str, Any] | None = None
+) -> TrainConfig:
+    """A config from a YAML file, or the defaults, and overrides; see `load_as`.
 
     Raises UserError for an unreadable file, an unknown key (valid ones listed, the nearest
     suggested), a wrong type or an impossible value.

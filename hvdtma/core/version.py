@@ -1,3 +1,3 @@
-"""The version, for those who need nothing else."""
+"""The version of hvdtma; imports nothing."""
 
 __version__ = "0.1.0"

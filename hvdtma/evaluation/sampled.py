@@ -12,8 +12,8 @@ import itertools
 
 import numpy as np
 import torch
-from numba import njit
 
+from hvdtma.core.compiled import njit
 from hvdtma.core.train_config import TrainConfig
 from hvdtma.graph.sizes import GraphFacts
 from hvdtma.graph.store import GraphStore
@@ -148,7 +148,7 @@ def _degrees(store: GraphStore, nodes_n: np.ndarray) -> np.ndarray:
     return (gather(indptr, nodes_n + 1) - gather(indptr, nodes_n)).astype(np.float32)
 
 
-@njit(cache=True)
+@njit()
 def _choose(
     indptr: np.ndarray, indices: np.ndarray, rows: np.ndarray, most: int, draws: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:

@@ -10,7 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
+
+from hvdtma.core.compiled import njit
 
 
 @dataclass
@@ -67,7 +69,7 @@ def build_csc(
     )
 
 
-@njit(cache=True)
+@njit()
 def _counting_order(
     key_E: np.ndarray, order_E: np.ndarray, num_keys: int
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -86,7 +88,7 @@ def _counting_order(
     return start, sorted_E
 
 
-@njit(cache=True, parallel=True)
+@njit(parallel=True)
 def _count_edges(
     indptr: np.ndarray, indices: np.ndarray, src_Q: np.ndarray, dst_Q: np.ndarray
 ) -> np.ndarray:

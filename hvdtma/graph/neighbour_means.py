@@ -16,9 +16,10 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, prange, types
+from numba import prange, types
 from numba.extending import intrinsic
 
+from hvdtma.core.compiled import njit
 from hvdtma.core.threads import map_in_order, num_workers
 from hvdtma.storage.row_file import RowFile
 
@@ -168,7 +169,7 @@ def _single(typing_context: Any, bits: Any) -> Any:
     return types.float32(types.uint16), convert
 
 
-@njit(cache=True, parallel=True, nogil=True)
+@njit(parallel=True, nogil=True)
 def _add_neighbours(
     indptr_n1: np.ndarray,
     indices: np.ndarray,

@@ -35,7 +35,7 @@ class GraphData:
 
     @property
     def reserved_bytes(self) -> int:
-        """0: the memory of these arrays is left to the caller's account."""
+        """0: the caller accounts for the memory of these arrays."""
         return 0
 
     def check_data(self, num_nodes: int) -> None:

@@ -1,4 +1,4 @@
-"""The contract of data sources: what `build` reads a graph from.
+"""The contract of data sources, from which `build` reads graphs.
 
 Legend: N nodes, E edges as given, D features, n pairs of a split, K negatives per pair.
 """
@@ -76,11 +76,11 @@ class SequentialRows(Protocol):
 
 
 class Source(Protocol):
-    """A graph to build a store from: batches of edges, and what is known of the nodes.
+    """A graph to build a store from: batches of edges, and data of the nodes.
 
-    A data source is a function that returns a `Source`. `EdgeStream` and `RawGraph` (in
-    `hvdtma.graph.raw`) are the ready-made ones, for edges that are read in batches and for edges
-    in memory. A complete data source:
+    A data source is a function that returns a `Source`. Two are ready-made in `hvdtma.graph.raw`:
+    `EdgeStream` for edges that are read in batches, and `RawGraph` for edges in memory. A complete
+    data source:
 
         import numpy as np
         from hvdtma.graph.raw import EdgeStream
@@ -95,7 +95,8 @@ class Source(Protocol):
 
             return EdgeStream(batches, num_nodes=num_nodes, num_edges=num_nodes)
 
-    In a module `my_pkg.data`, it is used by its import path, or by a name once it is registered:
+    The command line takes its import path, here that of a module `my_pkg.data`, and arguments. In
+    Python it can also be registered under a name:
 
         hvdtma build ring.zarr my_pkg.data:ring:num_nodes=5000
 

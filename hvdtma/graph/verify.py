@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import xxhash
-from numba import njit
 from rich.markup import escape
 
+from hvdtma.core.compiled import njit
 from hvdtma.core.console import console
 from hvdtma.core.errors import UserError
 from hvdtma.core.memory import MemoryBudget
@@ -190,7 +190,7 @@ def _mirrored(store: GraphStore, memory: MemoryBudget) -> str | None:
     return None if difference % 2**64 == 0 else "an undirected link is stored in one direction only"
 
 
-@njit(cache=True)
+@njit()
 def _fingerprints(
     first: int, indptr: np.ndarray, indices: np.ndarray
 ) -> tuple[np.uint64, np.uint64]:

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-from numba import njit
 
+from hvdtma.core.compiled import njit
 from hvdtma.core.console import progress
 from hvdtma.graph.csc import index_dtype
 from hvdtma.graph.sort.batches import EdgeBatch
@@ -155,7 +155,7 @@ def _between(
         yield partial(read, make)
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _counted(
     degree_n: np.ndarray, indices: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

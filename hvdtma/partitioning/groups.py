@@ -8,8 +8,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from numba import njit
 
+from hvdtma.core.compiled import njit
 from hvdtma.core.console import progress, stage
 from hvdtma.core.memory import MemoryBudget
 from hvdtma.core.threads import map_in_order, num_workers
@@ -87,7 +87,7 @@ def share_within(store: GraphStore, group_N: np.ndarray) -> float:
     return within / store.num_edges if store.num_edges else 1.0
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _within(src_e: np.ndarray, dst_e: np.ndarray, group_N: np.ndarray) -> int:
     count = 0
     for edge in range(len(src_e)):

@@ -13,8 +13,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 
+from hvdtma.core.compiled import njit
 from hvdtma.core.console import progress
 from hvdtma.core.threads import map_in_order, num_workers
 from hvdtma.graph.csc import index_dtype
@@ -101,14 +101,14 @@ def compact(cluster_N: np.ndarray, num_clusters: int) -> tuple[np.ndarray, int]:
     return number_C[cluster_N].astype(cluster_N.dtype, copy=False), int(used_C.sum())
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _weight(node: int, degree: int, has_weight: bool, weight_N: np.ndarray, by_degree: bool) -> int:
     if has_weight:
         return weight_N[node]
     return degree + 1 if by_degree else 1
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _luck(node: int, cluster: int, seed: int) -> np.uint64:
     """A number that decides between equals (SplitMix64's finaliser)."""
     x = np.uint64(node) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(cluster)
@@ -117,7 +117,7 @@ def _luck(node: int, cluster: int, seed: int) -> np.uint64:
     return x ^ (x >> np.uint64(31))
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _scores(
     start: int,
     stop: int,
@@ -138,7 +138,7 @@ def _scores(
     return num
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _move(
     first: int,
     indptr: np.ndarray,
@@ -185,7 +185,7 @@ def _move(
     return moved
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _gather(
     first: int,
     indptr: np.ndarray,

@@ -7,8 +7,8 @@ baseline of the same paper. Legend: N nodes, B blocks, G groups: super-nodes or 
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from hvdtma.core.compiled import njit
 from hvdtma.graph.blocks import blocks_of_units, equal_blocks
 from hvdtma.graph.csc import index_dtype
 from hvdtma.partitioning.method import Order
@@ -48,7 +48,7 @@ def min_cut_order(part_N: np.ndarray, parts: int, block_nodes: int) -> Order:
     )
 
 
-@njit(cache=True)
+@njit()
 def _by_group(group_N: np.ndarray, place_G: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Nodes by the place of their group, ascending within one; and sizes by place.
 

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import scipy.sparse as sp
-from numba import njit
 
+from hvdtma.core.compiled import njit
 from hvdtma.core.console import progress
 from hvdtma.core.memory import MemoryBudget
 from hvdtma.core.threads import map_in_order, num_workers
@@ -117,7 +117,7 @@ def _edges(
     return into_M, kept_M
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _count(
     src_e: np.ndarray,
     dst_e: np.ndarray,

@@ -1,12 +1,14 @@
-"""Events of metrics.jsonl in words: whole lines for a log, and the parts a live view shows."""
+"""Events of metrics.jsonl in words: lines of a log, and the rows of the live view."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from statistics import fmean, median
 from typing import TypeGuard
 
-SHOWN_TRAINERS = 8  # more are summed up as a range
+SHOWN_TRAINERS = 8  # for more trainers, a range is shown
+SHOWN_RANGES = 10  # of rounds that were not scored
 
 
 def line(event: dict) -> str:
@@ -17,40 +19,18 @@ def line(event: dict) -> str:
         case {"kind": "assignment"}:
             return assignment(event)
         case {"kind": "round"}:
-            return (
-                f"round {event['round']}: {event['time_s']:.1f} s, loss {mean_loss(event)}, "
-                f"{steps(event)} steps, {wait(event)}"
-            )
+            return rounds([event])
         case {"kind": "score"}:
-            return f"{event['part']} after round {event['round']}: {metrics(event)}"
+            return f"{event['part']} after {score(event)}"
         case {"kind": "members"}:
             return members(event)
         case {"kind": "skipped", "rounds": [_, *_]}:
-            return f"not scored: rounds {', '.join(map(str, event['rounds']))}"
+            return skipped(event)
     return ""
 
 
-def assignment(event: dict) -> str:
-    """Say what share of the edges trainers see, and what part of it at a time."""
-    rows, kept = event["trainers"], event["edges_kept"]
-    said = f"assignment {event['assignment']}: {kept:.1%} of edges kept"
-    sets = max(row.get("sets", 1) for row in rows)
-    if sets == 1:
-        return said
-    resident = sum(row["resident_edges"] for row in rows)
-    share = resident / max(sum(row["edges"] for row in rows), 1)
-    return f"{said}, {kept * share:.1%} at once in resident sets of 1/{sets} of a shard"
-
-
-def members(event: dict) -> str:
-    """Say who was lost and who joined."""
-    changed = [f"{event[what]} {what}" for what in ("lost", "joined") if event[what]]
-    now = f"{event['trainers']} trainer{'s' if event['trainers'] != 1 else ''} now"
-    return f"{', '.join(changed) or 'none lost'}: {now}; regrouped in {event['took_s']:.1f} s"
-
-
 def headline(start: dict) -> str:
-    """Say what is about to run."""
+    """Describe the run at its start."""
     every_steps, every_s = start.get("interval_steps"), start.get("interval_s")
     every = f"{every_steps} steps" if every_steps else f"{every_s or 0:g} s"
     trainers = f"{start['trainers']} trainer{'s' if start['trainers'] != 1 else ''}"
@@ -60,32 +40,80 @@ def headline(start: dict) -> str:
     )
 
 
-def metrics(score: dict) -> str:
-    """List the metrics of a score."""
-    known = {name: value for name, value in score["metrics"].items() if is_number(value)}
+def assignment(event: dict) -> str:
+    """Write the share of edges that the trainers see, in all and at a time."""
+    rows, kept = event["trainers"], event["edges_kept"]
+    text = f"assignment {event['assignment']}: {kept:.1%} of edges kept"
+    sets = max(row.get("sets", 1) for row in rows)
+    if sets == 1:
+        return text
+    resident = sum(row["resident_edges"] for row in rows)
+    share = resident / max(sum(row["edges"] for row in rows), 1)
+    return f"{text}, {kept * share:.1%} at once in resident sets of 1/{sets} of a shard"
+
+
+def members(event: dict) -> str:
+    """Write how many trainers were lost and joined."""
+    changed = [f"{event[what]} {what}" for what in ("lost", "joined") if event[what]]
+    now = f"{event['trainers']} trainer{'s' if event['trainers'] != 1 else ''} now"
+    return f"{', '.join(changed) or 'none lost'}: {now}; regrouped in {event['took_s']:.1f} s"
+
+
+def skipped(event: dict) -> str:
+    """Write which rounds were never scored, the first ones as ranges."""
+    numbers = event["rounds"]
+    ranges: list[list[int]] = []
+    for number in numbers:
+        if ranges and number == ranges[-1][-1] + 1:
+            ranges[-1][1:] = [number]
+        else:
+            ranges.append([number])
+    more = ", ..." if len(ranges) > SHOWN_RANGES else ""
+    shown = ", ".join("-".join(map(str, ends)) for ends in ranges[:SHOWN_RANGES])
+    return f"not scored: {len(numbers)} round{'s' if len(numbers) != 1 else ''} ({shown}{more})"
+
+
+def rounds(events: Sequence[dict]) -> str:
+    """Describe one round, or sum up several: time and loss are those of the last one."""
+    first, last = events[0], events[-1]
+    numbers = f"round {last['round']}"
+    made = f"{steps(last)} steps"
+    if len(events) > 1:
+        numbers = f"rounds {first['round']}-{last['round']}"
+        made = f"{sum(row['steps'] for event in events for row in event['trainers']):,} steps"
+    waited = max(row["wait_s"] for event in events for row in event["trainers"])
+    averaged = max(event["aggregate_s"] for event in events)
+    return (
+        f"{numbers}: {last['time_s']:.1f} s, loss {mean_loss(last)}, {made}, "
+        f"waited {waited:.2f} s at most, averaged in {averaged:.2f} s"
+    )
+
+
+def score(event: dict) -> str:
+    """Write the round of a score and its metrics."""
+    return f"round {event['round']}: {metrics(event)}"
+
+
+def metrics(event: dict) -> str:
+    """Write the metrics of a score."""
+    known = {name: value for name, value in event["metrics"].items() if is_number(value)}
     return ", ".join(f"{name} {value:.4f}" for name, value in known.items())
 
 
 def mean_loss(round_event: dict) -> str:
-    """Average the loss over trainers that have one."""
+    """Write the mean loss over the trainers that have one."""
     losses = [entry["loss"] for entry in round_event["trainers"] if is_number(entry["loss"])]
     return f"{fmean(losses):.4f}" if losses else "not a number"
 
 
 def steps(round_event: dict) -> str:
-    """List the steps of each trainer, or the range over many."""
+    """Write the steps of each trainer, or the range over many."""
     made = [entry["steps"] for entry in round_event["trainers"]]
     if len(made) <= SHOWN_TRAINERS:
         return " ".join(map(str, made))
     return f"{min(made)} to {max(made)} (median {median(made):.0f})"
 
 
-def wait(round_event: dict) -> str:
-    """Say what the aggregation at a round's end took."""
-    longest = max(entry["wait_s"] for entry in round_event["trainers"])
-    return f"waited {longest:.2f} s at most, averaged in {round_event['aggregate_s']:.2f} s"
-
-
 def is_number(value: float | None) -> TypeGuard[float]:
-    """Tell whether a loss or a metric is there and finite."""
+    """Whether a loss or a metric is there and finite."""
     return value is not None and math.isfinite(value)

@@ -1,12 +1,21 @@
-"""What a command line asks for: a new run, or one to go on with."""
+"""The run that a caller asks for: a new run, or a run to continue."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Generic, NamedTuple, TypeVar
 
-from hvdtma.core.config import Component, load_as
+from hvdtma.core.config import (
+    EXAMPLES,
+    Component,
+    Given,
+    Overrides,
+    config_and_words,
+    load_as,
+    override_values,
+)
 from hvdtma.core.errors import TrainerError, UserError
 from hvdtma.core.launcher import launched_as
 from hvdtma.core.train_config import TrainConfig
@@ -17,21 +26,21 @@ C = TypeVar("C", bound=Component)
 
 
 class RunRequest(NamedTuple, Generic[C]):
-    """A run to train, and what to do with its folder."""
+    """The config of a run, and how its folder is treated."""
 
     config: C
     mode: StartMode
 
 
 def train_request(
-    config: Path | None,
-    overrides: list[str] | None,
+    config: Given,
+    overrides: Overrides | None,
     *,
     resume: Path | None = None,
     or_resume: bool = False,
     overwrite: bool = False,
 ) -> RunRequest[TrainConfig]:
-    """The run that is asked for; see `run_request`."""
+    """The training run that is asked for; see `run_request`."""
     return run_request(
         TrainConfig,
         RunFolder,
@@ -46,48 +55,56 @@ def train_request(
 def run_request(
     kind: type[C],
     folder: type[Folder],
-    config: Path | None,
-    overrides: list[str] | None,
+    config: Given,
+    overrides: Overrides | None,
     *,
     resume: Path | None,
     or_resume: bool,
     overwrite: bool,
 ) -> RunRequest[C]:
-    """The run that is asked for, of any kind.
+    """The run of any kind that is asked for.
 
-    With `resume`, the config is the run's own unless another is given, and overrides go on top.
-    Raises UserError if nothing is asked for, two things are, or the config is not right.
+    Args:
+        config: a file, values, or None: then the run's own config with `resume`, else the
+            defaults. Where overrides are words, the first one may stand in its place.
+        overrides: changes of the config.
+        resume: a run to continue.
+        or_resume: continue the config's run if it was begun before.
+        overwrite: replace the config's run.
+
+    Raises UserError if nothing is asked for, for contradictory arguments, and for a config that
+    is not valid.
     """
     if overwrite and (or_resume or resume is not None):
-        raise UserError("--overwrite begins a run anew, --resume goes on; leave one of them out")
+        raise UserError("--overwrite replaces a run, --resume continues it; leave one of them out")
+    if not isinstance(overrides, Mapping) and (config is None or isinstance(config, str | Path)):
+        config, overrides = config_and_words(config, overrides)
+    changes = override_values(kind, overrides)
     if resume is not None:
-        if config is not None and _is_override(config):
-            config, overrides = None, [str(config), *(overrides or [])]
         if config is None:
             there = folder(resume)
             there.check_there()
             config = there.config_file
-        asked = load_as(kind, config, [*(overrides or []), f"run={resume}"])
-        return RunRequest(asked, StartMode.RESUME)
-    if config is None:
-        raise UserError("give a config, or --resume RUN; examples are in configs/")
-    loaded = load_as(kind, config, overrides)
+        changes["run"] = str(resume)
+        return RunRequest(load_as(kind, config, changes), StartMode.RESUME)
+    if config is None and not changes:
+        raise UserError(
+            "give a config, or --resume RUN, or key=value for every key without a default; "
+            f"examples of configs are in {EXAMPLES}"
+        )
+    loaded = load_as(kind, config, changes)
     if or_resume:
         return RunRequest(loaded, StartMode.AUTO)
     return RunRequest(loaded, StartMode.OVERWRITE if overwrite else StartMode.NEW)
 
 
-def check_here(resume: Path | None, config: Path | None) -> None:
-    """Raises TrainerError if what this trainer is to read is not on its machine.
+def check_here(resume: Path | None, config: Given) -> None:
+    """Raise TrainerError if a file that this trainer reads is not on its machine.
 
-    On the first one, what misses it says more.
+    The first trainer reports a missing file itself, with more detail.
     """
     rank, _ = launched_as()
-    for needed in (resume, config if config and not _is_override(config) else None):
+    file = config_and_words(config, [])[0] if isinstance(config, str | Path) else None
+    for needed in (resume, file):
         if rank and needed and not needed.exists():
             raise TrainerError(f"trainer {rank}: {needed} is not on {os.uname().nodename}")
-
-
-def _is_override(config: Path) -> bool:
-    """Whether KEY=VALUE stands where a config may stand; the value may be a path."""
-    return "=" in str(config) and not config.is_file()

@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
+from hvdtma.core.compiled import njit
 from hvdtma.graph.csc import CSC, index_dtype
 from hvdtma.sampling.reader import BlockReader, Range, windows
 
@@ -128,7 +128,7 @@ def degrees(reader: BlockReader, ranges: list[Range]) -> tuple[np.ndarray, list[
     return degree_n, first_edges
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _keep_own(
     degree: np.ndarray,
     indices: np.ndarray,

@@ -47,7 +47,7 @@ class Targets:
     dst: np.ndarray
 
     def contains(self, src_E: torch.Tensor, dst_E: torch.Tensor) -> torch.Tensor:
-        """bool [E]: whether the edge src -> dst, local numbers, is a target in either direction."""
+        """Bool [E]: whether the edge src -> dst, local numbers, is a target in either direction."""
         num_nodes = int(max(self.src.max(initial=0), self.dst.max(initial=0))) + 1
         num_nodes = max(num_nodes, int(src_E.max()) + 1, int(dst_E.max()) + 1) if len(src_E) else 1
         ends = torch.from_numpy(self.src), torch.from_numpy(self.dst)

@@ -19,19 +19,19 @@ TEXT = (".csv", ".tsv", ".txt", ".edges", ".edgelist")
 UNREADABLE = (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error)
 
 
-def suffix_of(path: Path, valid: list[str], what: str) -> str:
+def suffix_of(path: Path, valid: list[str], content: str) -> str:
     """The suffix of `path` without `.gz`.
 
-    Raises UserError for a missing file and for a suffix that is not in `valid`; `what` names the
-    content of the file.
+    Raises UserError for a missing file and for a suffix that is not in `valid`; `content` is a word
+    for messages, such as "edges".
     """
     suffixes = [s.lower() for s in path.suffixes]
     zipped = bool(suffixes) and suffixes[-1] == ".gz"
     suffix = "".join(suffixes[-2:-1] if zipped else suffixes[-1:])
     if suffix + ".gz" * zipped not in valid:
-        raise UserError(f"{what} file '{path}' has an unknown ending; valid: {', '.join(valid)}")
+        raise UserError(f"{content} file '{path}' has an unknown ending; valid: {', '.join(valid)}")
     if not path.is_file():
-        raise UserError(f"there is no {what} file '{path}'")
+        raise UserError(f"there is no {content} file '{path}'")
     return suffix
 
 

@@ -13,10 +13,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from numba import njit
 from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+from hvdtma.core.compiled import njit
 from hvdtma.core.errors import UserError
 from hvdtma.core.options import call_with_options
 from hvdtma.core.train_config import TrainConfig
@@ -89,7 +89,7 @@ class Positives:
         return self.csc.indices[edge].astype(np.int64), dst, None if types is None else types[edge]
 
 
-@njit(cache=True)
+@njit()
 def _count_below(indptr: np.ndarray, indices: np.ndarray) -> np.ndarray:
     """How many sources of each row are smaller than the row, int64 [n]."""
     count = np.zeros(len(indptr) - 1, np.int64)

@@ -8,8 +8,9 @@ from hvdtma.aggregate import Aggregation, TimedAveraging
 
 
 class Callback:
-    """Called by every trainer while it trains. The methods do nothing; a subclass overrides some.
+    """Called by a trainer while it trains. The methods do nothing; a subclass overrides some.
 
+    `hvdtma.train` passes its callbacks to the first trainer only.
     Time in a callback counts as training, except in `on_assignment` and `on_round`.
     """
 
@@ -52,4 +53,5 @@ class Callbacks(Callback):
             callback.on_pause()
 
     def on_round(self, outcome: Aggregation) -> bool:
-        return any([callback.on_round(outcome) for callback in self.callbacks])
+        stop = [callback.on_round(outcome) for callback in self.callbacks]
+        return any(stop)

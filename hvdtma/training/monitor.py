@@ -9,7 +9,7 @@ from pathlib import Path
 
 from hvdtma.aggregate import Aggregation, TimedAveraging
 from hvdtma.core.errors import UserError
-from hvdtma.runs.live import LiveView
+from hvdtma.runs.live import open_view
 from hvdtma.runs.run_folder import RunFolder
 from hvdtma.training.callback import Callback
 from hvdtma.training.checkpoint import write_checkpoint
@@ -62,7 +62,7 @@ class RunMonitor(Callback):
         with suppress(UserError):  # a lost machine's lock may outlive it: then at the next change
             self.run.lock(TAKE_OVER_S)
         if self.recorder is None:
-            view = self._stack.enter_context(LiveView())
+            view = self._stack.enter_context(open_view())
             recorder = Recorder(self.trainer, self.averaging.comm.size, self.run, view)
             self.recorder = self._stack.enter_context(recorder)
         last = self.averaging.last
@@ -93,12 +93,12 @@ class RunMonitor(Callback):
             self.recorder.on_assignment(averaging, number, trainers)
 
     def on_step(self, averaging: TimedAveraging) -> None:
-        self._watchdog.alive()
+        self._watchdog.beat()
         if self.recorder:
             self.recorder.on_step(averaging)
 
     def on_pause(self) -> None:
-        self._watchdog.rest()
+        self._watchdog.pause()
 
     def on_round(self, outcome: Aggregation) -> bool:
         """Record an aggregation, and write a checkpoint if one is due; a collective call."""

@@ -6,44 +6,24 @@ import os
 import signal
 import subprocess
 import sys
-from contextlib import suppress
-from typing import Protocol
+from collections.abc import Callable
 
 import numpy as np
 from rich.markup import escape
-from torch.utils.tensorboard import SummaryWriter
 
 from hvdtma.aggregate import Aggregation, TimedAveraging
 from hvdtma.core.console import console
-from hvdtma.core.errors import UserError
-from hvdtma.core.files import append_json
-from hvdtma.core.signals import unheard
+from hvdtma.core.signals import blocked_signals
 from hvdtma.core.train_config import TrainConfig
+from hvdtma.runs.event_log import EventLog
 from hvdtma.runs.folder import read_lines
 from hvdtma.runs.run_folder import RunFolder
+from hvdtma.runs.view import RunView, Tick
 from hvdtma.training.callback import Callback
 from hvdtma.training.evaluator import REFUSED, RoundScorer, best_score
 from hvdtma.training.trainer import Trainer
 
 MAX_RESTARTS = 3  # of the evaluator, in one run
-
-
-class EventView(Protocol):
-    """What shows events to a person (`hvdtma.runs.live.LiveView`)."""
-
-    def update(self, event: dict) -> None: ...
-
-    def replay(self, event: dict) -> None: ...
-
-    def tick(
-        self,
-        round: int,
-        time_left_s: float | None,
-        steps: int,
-        loss: float | None,
-        *,
-        total_left_s: float | None,
-    ) -> None: ...
 
 
 class Scores:
@@ -65,7 +45,7 @@ class Scores:
     def _follower(self) -> subprocess.Popen:
         command = [sys.executable, "-m", "hvdtma.training.evaluator", str(self.run.path)]
         command.append(str(os.getpid()))
-        with (self.run.path / "evaluator.log").open("a") as log, unheard(signal.SIGUSR2):
+        with (self.run.path / "evaluator.log").open("a") as log, blocked_signals(signal.SIGUSR2):
             # A session of its own: Linux shares cores out by session (autogroup), so trainer 0
             # would otherwise pay for the evaluator out of its own share.
             return subprocess.Popen(
@@ -117,19 +97,29 @@ class Scores:
         nobody = self.process is None and self.scorer is None
         return bool(patience) and (nobody or self.since_best >= patience)
 
-    def finish(self, last_round: int) -> list[dict]:
-        """Let the last round be scored, whatever the mode, and return the scores still unseen."""
+    def finish(self, last_round: int, say: Callable[[str], None]) -> list[dict]:
+        """Wait until the last round is scored, whatever the mode; returns the unseen scores.
+
+        Args:
+            say: called with the progress in words.
+        """
         self.run.done.touch()
         follows = self.config.evaluate.mode == "follow"
+        if follows and last_round not in self._scored_rounds():
+            say(scoring_text(last_round, "validation", left=1))
         failed = follows and (self.process is None or self.process.wait() != 0)
-        scored = {event["round"] for event in read_lines(self.run.scores)}
-        if failed or last_round not in scored:
+        scored = self._scored_rounds()
+        numbers = {int(path.stem): path for path in self.run.round_files()}
+        todo = [n for n in numbers if n not in scored and (failed or n == last_round)]
+        if todo:
             scorer = self.scorer or RoundScorer(self.run)
-            for path in self.run.round_files():
-                number = int(path.stem)
-                if number not in scored and (failed or number == last_round):
-                    scorer.score(path)
+            for at, number in enumerate(todo):
+                say(scoring_text(number, "validation", left=len(todo) - at))
+                scorer.score(numbers[number])
         return self.new_events()
+
+    def _scored_rounds(self) -> set[int]:
+        return {event["round"] for event in read_lines(self.run.scores)}
 
     def stop(self) -> None:
         """End the evaluator at once, after a failure."""
@@ -141,10 +131,10 @@ class Scores:
 class Recorder(Callback):
     """Trainer 0's record of a run; a context manager."""
 
-    def __init__(self, trainer: Trainer, trainers: int, run: RunFolder, view: EventView):
+    def __init__(self, trainer: Trainer, trainers: int, run: RunFolder, view: RunView):
         self.config, self.run, self.model = trainer.config, run, trainer.model
         self.view, self.num_edges = view, trainer.store.num_edges
-        self.board = SummaryWriter(str(run.path / "tensorboard"))
+        self.log = EventLog(run, view.update)
         self.scores = Scores(self.config, run)
         events = run.events()
         if not events:
@@ -157,21 +147,14 @@ class Recorder(Callback):
 
     def __exit__(self, *error: object) -> None:
         self.scores.stop()
-        with suppress(OSError):  # a full disk: it is said already, or what is lost are curves
-            self.board.close()
+        self.log.__exit__(*error)
 
     def event(self, event: dict) -> None:
         """Log an event and show it.
 
         Raises UserError if it cannot be written.
         """
-        try:
-            append_json(self.run.metrics, event)
-        except OSError as error:
-            raise UserError(
-                f"what happens cannot be logged to {self.run.metrics}: {error.strerror or error}"
-            ) from error
-        self.view.update(event)
+        self.log.write(event)
 
     def on_assignment(self, averaging: TimedAveraging, number: int, trainers: list[dict]) -> None:
         """Record what each trainer was assigned."""
@@ -192,11 +175,13 @@ class Recorder(Callback):
         now = averaging.comm.clock()
         limit = self.config.time_limit_s
         self.view.tick(
-            averaging.rounds_done + 1,
-            None if averaging.interval_steps else averaging.deadline - now,
-            averaging.round.steps,
-            averaging.round.last_loss,
-            total_left_s=limit and averaging.began + limit - now,
+            Tick(
+                round=averaging.rounds_done + 1,
+                time_left_s=None if averaging.interval_steps else averaging.deadline - now,
+                steps=averaging.round.steps,
+                loss=averaging.round.last_loss,
+                total_left_s=limit and averaging.began + limit - now,
+            )
         )
 
     def on_round(self, outcome: Aggregation) -> bool:
@@ -204,19 +189,25 @@ class Recorder(Callback):
         self.run.write_round(outcome.round, outcome.time_s, self.model, self.config.evaluate.keep)
         self.event(round_event(outcome))
         for trainer, loss in enumerate(outcome.losses):
-            self.board.add_scalar(f"loss/trainer_{trainer}", loss, outcome.round)
-            self.board.add_scalar(f"steps/trainer_{trainer}", outcome.steps[trainer], outcome.round)
-            self.board.add_scalar(
-                f"wait_s/trainer_{trainer}", outcome.wait_s[trainer], outcome.round
-            )
+            values = {
+                f"loss/trainer_{trainer}": loss,
+                f"steps/trainer_{trainer}": outcome.steps[trainer],
+                f"wait_s/trainer_{trainer}": outcome.wait_s[trainer],
+            }
+            self.log.curves(values, outcome.round)
         self.log_scores(self.scores.after_round(outcome.round))
         return self.scores.say_stop
 
     def log_scores(self, events: list[dict]) -> None:
         for event in events:
             self.event(event)
-            for name, value in event["metrics"].items():
-                self.board.add_scalar(f"{event['part']}/{name}", value, event["round"])
+            scores = {f"{event['part']}/{name}": value for name, value in event["metrics"].items()}
+            self.log.curves(scores, event["round"])
+
+
+def scoring_text(number: int, part: str, *, left: int) -> str:
+    """Which score is computed at the end of a run, and how many follow it."""
+    return f"scoring round {number} on {part} ({f'{left} more to score' if left else 'the last'})"
 
 
 def start_event(trainer: Trainer, trainers: int) -> dict:

@@ -23,7 +23,7 @@ from hvdtma.comm.rendezvous import RendezvousGone
 from hvdtma.core.console import console
 from hvdtma.core.errors import Interrupted, SavedForAll, TrainerError, UserError, explain
 from hvdtma.core.files import write_json
-from hvdtma.core.signals import Interrupt
+from hvdtma.core.signals import ShutdownSignal
 from hvdtma.core.train_config import TrainConfig
 from hvdtma.evaluation.score import Scorer
 from hvdtma.runs.run_folder import RunFolder, read_model
@@ -32,7 +32,7 @@ from hvdtma.training.checkpoint import is_saved, write_checkpoint
 from hvdtma.training.loop import announce_assignment, train_rounds
 from hvdtma.training.membership import regroup
 from hvdtma.training.monitor import RunMonitor
-from hvdtma.training.recorder import Recorder, skipped_rounds
+from hvdtma.training.recorder import Recorder, scoring_text, skipped_rounds
 from hvdtma.training.start import RunContext, StartMode, start_run
 from hvdtma.training.trainer import Trainer
 
@@ -42,7 +42,7 @@ def train(
     comm: Communicator,
     *,
     mode: StartMode = StartMode.NEW,
-    interrupt: Interrupt | None = None,
+    shutdown: ShutdownSignal | None = None,
     report: Callable[[Path], object] = lambda _: None,
     callbacks: Sequence[Callback] = (),
 ) -> dict | None:
@@ -51,7 +51,7 @@ def train(
     It is None on all if the run was over before (`StartMode.AUTO`).
 
     Args:
-        interrupt: hears when to save and end.
+        shutdown: its signal makes all trainers save and end.
         report: called by trainer 0 with the run's folder when the run is over, also when it
             failed (`hvdtma.runs.report.write_report`).
         callbacks: called on this trainer, after the run's own record is kept.
@@ -60,7 +60,7 @@ def train(
     one of them; NonFiniteLoss when training diverged; Interrupted once it is saved.
     """
     try:
-        return _train(config, comm, mode, interrupt or Interrupt(), report, callbacks)
+        return _train(config, comm, mode, shutdown or ShutdownSignal(), report, callbacks)
     except UserError as error:
         if comm.elastic and not isinstance(error, TrainerError):
             with suppress(RendezvousGone):  # one started in its place would only meet it again
@@ -72,13 +72,15 @@ def _train(
     config: TrainConfig,
     comm: Communicator,
     mode: StartMode,
-    interrupt: Interrupt,
+    shutdown: ShutdownSignal,
     report: Callable[[Path], object],
     callbacks: Sequence[Callback],
 ) -> dict | None:
     start = time.monotonic()
     try:
-        with interrupt.at_once(Interrupted("interrupted before training began; nothing is lost")):
+        with shutdown.raise_on_signal(
+            Interrupted("interrupted before training began; nothing is lost")
+        ):
             context = start_run(config, comm, mode)
     except TooFewLeft as left:
         raise Interrupted(f"{left}; nothing was trained since what was saved") from left
@@ -86,11 +88,11 @@ def _train(
         _say_over(config, comm)
         return None
     run, trainer, averaging, _ = context
-    interrupt.tell(lambda: averaging.stop(Stop.INTERRUPTED))
+    shutdown.on_signal(lambda: averaging.stop(Stop.INTERRUPTED))
     with RunMonitor(trainer, averaging, run, report) as monitor:
         every = Callbacks([monitor, *callbacks])
         try:
-            summary = _to_the_end(context, monitor, every, start, interrupt)
+            summary = _to_the_end(context, monitor, every, start, shutdown)
         except Interrupted as error:
             _say_why(monitor, "interrupted", str(error))
             raise
@@ -127,7 +129,7 @@ def _to_the_end(
     monitor: RunMonitor,
     callback: Callback,
     start: float,
-    interrupt: Interrupt,
+    shutdown: ShutdownSignal,
 ) -> dict | None:
     """Train and score, whoever is lost or comes meanwhile; the summary on trainer 0."""
     run, trainer, averaging, together = context
@@ -148,7 +150,7 @@ def _to_the_end(
             if not run_on_rank0(averaging.comm, lambda: is_saved(run, averaging)):
                 write_checkpoint(run, trainer, averaging)  # so that scoring may be cut short
             words = f"interrupted while scoring; go on with: {_next(trainer.config)}"
-            with interrupt.at_once(Interrupted(words)):
+            with shutdown.raise_on_signal(Interrupted(words)):
                 return _finish_together(trainer, averaging, monitor, start)
         except TooFewLeft as left:
             _save_alone(context, left)
@@ -301,11 +303,12 @@ def _score_what_is_left(
 ) -> tuple[dict[str, Any], list[int]]:
     """The best round's test score as an event, and the rounds that were never scored."""
     config, run = trainer.config, recorder.run
-    recorder.log_scores(recorder.scores.finish(rounds))
+    recorder.log_scores(recorder.scores.finish(rounds, recorder.view.phase))
     skipped = skipped_rounds(run, rounds, config.evaluate.every)
     if skipped:
         recorder.event({"kind": "skipped", "rounds": skipped})
     facts = read_model(run.best, trainer.model)
+    recorder.view.phase(scoring_text(int(facts["round"]), "test", left=0))
     test: dict[str, Any] = {
         "kind": "score",
         "part": "test",

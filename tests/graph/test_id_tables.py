@@ -122,7 +122,7 @@ def test_ids_that_do_not_fit_are_refused_with_a_limit_that_is_enough(
     for start in range(0, 40_000, 1000):
         ids = pa.array(np.arange(start, start + 1000) * 10**6)
         collector.add(ids.cast(pa.large_string()) if strings else ids)
-    with pytest.raises(UserError, match=r"about 4\d,\d{3} nodes needs 1\.\d\d GiB at least"):
+    with pytest.raises(UserError, match=r"about 4\d,\d{3} nodes; give memory_gb=1\.\d\d or"):
         collector.finish()
 
 

@@ -90,7 +90,7 @@ def test_an_edge_that_stands_twice_stays_twice(community_store, tmp_path):
 def test_too_little_memory_is_refused_with_what_is_enough(community_store, tmp_path):
     least_gb = (BASE_BYTES + LEAST_WORK_BYTES + 5 * 600) / 2**30
     order = np.arange(600)
-    with pytest.raises(UserError, match=r"renumbering 600 nodes needs 0\.72 GiB"):
+    with pytest.raises(UserError, match=r"renumbering 600 nodes; give memory_gb=0\.72 or"):
         reordered(community_store, order, tmp_path / "x", MemoryBudget.limit(least_gb - 0.01))
     assert not list(tmp_path.iterdir())
     reordered(community_store, order, tmp_path / "x", MemoryBudget.limit(least_gb + 0.01))

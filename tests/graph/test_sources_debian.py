@@ -9,7 +9,8 @@ import pytest
 from hvdtma.core.errors import UserError
 from hvdtma.graph.raw import RawGraph
 from hvdtma.graph.sources import load_source
-from hvdtma.graph.sources.debian import MAX_PROVIDERS, graph_of_packages, parse_packages
+from hvdtma.graph.sources.debian import graph_of_packages
+from hvdtma.tables.debian import MAX_PROVIDERS, parse_packages
 
 ARCHIVE = """\
 Package: editor

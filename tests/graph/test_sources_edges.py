@@ -173,7 +173,7 @@ def test_a_long_bad_line_is_cut(tmp_path):
         ("a,b\n", {"id_type": "float"}, "valid: auto, int, str"),
         ("src,dst\n1,2\n", {"src_column": "from", "dst_column": "dst"}, "valid: src, dst"),
         ("src,dst\n1,2\n", {"type_column": "kind"}, "valid: src, dst"),
-        ("src,dst\n1,2\n", {"src_column": "src"}, "both columns"),
+        ("src,dst\n1,2\n", {"src_column": "src"}, "both --src-column and --dst-column"),
         ("a,b\n", {"id_type": "int"}, "line 1: "),
     ],
 )

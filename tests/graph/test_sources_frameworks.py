@@ -34,7 +34,7 @@ def check(raw: RawGraph, kind: str) -> None:
         "test": [2],
     }
     assert raw.counts["nodes_without_label"] == 1
-    assert raw.source == {"kind": kind}
+    assert raw.origin == {"kind": kind}
 
 
 @pytest.fixture

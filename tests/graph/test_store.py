@@ -140,7 +140,7 @@ def test_a_disk_that_fills_up_is_said_and_nothing_is_left(moment, number, monkey
 def test_a_really_full_disk_gives_a_clear_error_and_is_emptied(
     tmp_path, community_raw, monkeypatch
 ):
-    monkeypatch.setattr("hvdtma.graph.builder.build.check_build_disk", lambda *_: None)
+    monkeypatch.setattr("hvdtma.graph.builder.build_store.check_build_disk", lambda *_: None)
     with small_disk(tmp_path / "disk", "512k") as disk:
         with pytest.raises(UserError, match=r"disk of .* is full.*nothing is left behind"):
             build(disk / "graph.zarr", community_raw, BuildOptions(negatives=5000))

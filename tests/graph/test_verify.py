@@ -145,14 +145,14 @@ def node_in_two_parts(graph):
         (unsorted_row, "in-edges are sorted", "do not ascend"),
         (one_way_only, "undirected links", "in one direction only"),
         (leaked, "held-out links", "1 held-out test links"),
-        (negative_in_training, "negatives are no known", "1 valid negatives are known"),
-        (negative_held_out, "negatives are no known", "1 valid negatives are known"),
-        (negative_is_source, "negatives are no known", "1 test negatives are their own source"),
+        (negative_in_training, "negatives are not known", "1 valid negatives are known"),
+        (negative_held_out, "negatives are not known", "1 valid negatives are known"),
+        (negative_is_source, "negatives are not known", "1 test negatives are their own source"),
         (wrong_mean, "first hop", "off by up to 0.5"),
         (not_a_number, "first hop", "off by up to nan"),
         (repeated_id, "ids are distinct", "599 distinct ids in 600"),
         (missing_id, "ids are distinct", "599 distinct ids in 599, for 600"),
-        (missing_row, "arrays are as long", "feat has 599 rows, not 600"),
+        (missing_row, "arrays have the right", "feat has 599 rows, not 600"),
         (nameless_label, "in range", "label holds -1 to 6, not -1 to 5"),
         (link_to_nowhere, "in range", "split/valid/dst holds"),
         (negative_to_nowhere, "in range", "split/valid/neg holds -1"),
@@ -252,19 +252,19 @@ def test_a_chunk_that_is_gone_is_found(community_store, tmp_path):
 def test_too_little_memory_is_refused_before_the_first_check_with_what_is_enough(
     community_store, capsys
 ):
-    with pytest.raises(UserError, match="verifying 600 nodes needs") as refused:
+    with pytest.raises(UserError, match="too little for verifying 600 nodes") as refused:
         print_verification(community_store, 0.5)
-    least_gb = float(re.search(r"needs (\d+\.\d\d) GiB", str(refused.value))[1])
+    least_gb = float(re.search(r"memory_gb=(\d+\.\d\d)", str(refused.value))[1])
     assert "checksum" not in capsys.readouterr().err
     print_verification(community_store, least_gb)
-    with pytest.raises(UserError, match=f"needs {least_gb:.2f} GiB"):
+    with pytest.raises(UserError, match=f"give memory_gb={least_gb:.2f}"):
         print_verification(community_store, least_gb - 0.011)
 
 
 @pytest.mark.parametrize("pairs_at_once", [7, 5000])
 def test_negatives_are_checked_in_pieces_of_any_size(graph, tmp_path, monkeypatch, pairs_at_once):
     monkeypatch.setattr(verify_module, "LEAST_PAIRS", pairs_at_once)
-    monkeypatch.setattr(verify_module, "MOST_PAIRS", pairs_at_once)
+    monkeypatch.setattr(verify_module, "MAX_PAIRS", pairs_at_once)
     assert wrong_in(written(graph, tmp_path)) == {}
     negative_in_training(graph)
     wrong = wrong_in(written(graph, tmp_path, overwrite=True))
@@ -279,7 +279,7 @@ def test_memory_stays_under_the_least_that_is_named(tmp_path):
     )
     with pytest.raises(UserError) as refused:
         list(verification(store, 0.1))
-    least_gb = re.search(r"needs (\d+\.\d\d) GiB", str(refused.value))[1]
+    least_gb = re.search(r"memory_gb=(\d+\.\d\d)", str(refused.value))[1]
     assert peak_gib("verify", store.path, "--memory-gb", least_gb) < float(least_gb)
 
 

@@ -8,7 +8,7 @@ import pytest
 from hvdtma.core.errors import UserError
 from hvdtma.tables.debian import parse_packages
 from hypergraph import MultimodalHypergraph, from_debian
-from hypergraph.data.debian import hypergraph_of_packages
+from hypergraph.data.sources.debian import hypergraph_of_packages
 
 ARCHIVE = """\
 Package: editor

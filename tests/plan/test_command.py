@@ -101,7 +101,7 @@ def test_a_run_on_gpus_with_types_is_planned_on_a_machine_without(hvdtma, config
         ({}, (*SIZES, "--bandwidth-gbps", 0), "--bandwidth-gbps is 0"),
         ({}, (*SIZES, "--latency-us", -1, "--bandwidth-gbps", 1), "--latency-us is -1"),
         ({}, (*SIZES, "--latency-us", 10), "--latency-us is given without --bandwidth-gbps"),
-        ({}, (*SIZES, "--memory-gb", 0.1), "or more"),
+        ({}, (*SIZES, "--memory-gb", 0.1), "give memory_gb="),
         ({}, (*SIZES, "--memory-gb", 0), "must be above 0"),
         (
             {},

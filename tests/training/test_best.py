@@ -137,12 +137,14 @@ def full(*_, **__):
     raise OSError(28, "No space left on device", "some file")
 
 
-@pytest.mark.parametrize("name", ["recorder.SummaryWriter.add_scalar", "evaluator.append_json"])
+@pytest.mark.parametrize(
+    "name", ["runs.event_log.SummaryWriter.add_scalar", "training.evaluator.append_json"]
+)
 def test_a_full_disk_met_where_curves_are_drawn_or_rounds_scored_is_said_in_the_report(
     store, tmp_path, monkeypatch, name
 ):
     config, reported = config_of(store, tmp_path, evaluate={"mode": "inline"}), []
-    monkeypatch.setattr(f"hvdtma.training.{name}", full)
+    monkeypatch.setattr(f"hvdtma.{name}", full)
     with pytest.raises(OSError, match="No space left"):
         train(config, Single(), report=reported.append)
     assert reported == [config.run]

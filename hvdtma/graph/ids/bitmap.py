@@ -10,15 +10,15 @@ from __future__ import annotations
 
 import numpy as np
 import pyarrow as pa
-from numba import njit
 
+from hvdtma.core.compiled import njit
 from hvdtma.graph.ids.table import Column, pieces_of
 from hvdtma.storage.node_ids import NodeIds
 
 WORDS_PER_RANK = 8
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _set_bits(word_W: np.ndarray, id_n: np.ndarray) -> int:
     """Set the bits of ids; return the number of new bits."""
     new = 0
@@ -31,7 +31,7 @@ def _set_bits(word_W: np.ndarray, id_n: np.ndarray) -> int:
     return new
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _set_ids(word_W: np.ndarray, id_N: np.ndarray) -> None:
     """Fill `id_N` with the ids whose bits are set, ascending."""
     at = 0
@@ -46,7 +46,7 @@ def _set_ids(word_W: np.ndarray, id_N: np.ndarray) -> None:
             value += 1
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _num_bits(word: np.uint64) -> np.int64:
     """The number of set bits (Warren, Hacker's Delight, section 5-1)."""
     word = word - ((word >> np.uint64(1)) & np.uint64(0x5555555555555555))
@@ -56,7 +56,7 @@ def _num_bits(word: np.uint64) -> np.int64:
     return np.int64((word * np.uint64(0x0101010101010101)) >> np.uint64(56))
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _find(word_W: np.ndarray, rank: np.ndarray, id_n: np.ndarray) -> np.ndarray:
     position_n = np.full(len(id_n), -1, np.int64)
     for row in range(len(id_n)):

@@ -8,7 +8,8 @@ Legend: R registers, n hashes of a piece.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from hvdtma.core.compiled import njit
 
 _BITS = 14
 
@@ -30,7 +31,7 @@ class DistinctEstimate:
         return int(share * registers**2 / np.ldexp(1.0, -self.register_R.astype(int)).sum())
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _note(register_R: np.ndarray, hash_n: np.ndarray) -> None:
     """Update each register: the maximum over its hashes of the trailing zeros plus one."""
     for hashed in hash_n:

@@ -10,8 +10,8 @@ Legend: K ids known, n ids of a piece, S slots, R registers.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from hvdtma.core.compiled import njit
 from hvdtma.graph.hashing import mix
 
 POSITION = np.uint64((1 << 40) - 1)
@@ -21,7 +21,7 @@ _FNV_PRIME = np.uint64(0x100000001B3)
 _SEED = np.uint64(0x2545F4914F6CDD1D)
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def hash_integers(id_n: np.ndarray) -> np.ndarray:
     """uint64 [n] of int64 ids."""
     hash_n = np.empty(len(id_n), np.uint64)
@@ -30,7 +30,7 @@ def hash_integers(id_n: np.ndarray) -> np.ndarray:
     return hash_n
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def hash_strings(offset_n1: np.ndarray, utf8: np.ndarray) -> np.ndarray:
     """uint64 [n] of strings: FNV-1a (Fowler, Noll, Vo, 1991), then `mix`."""
     hash_n = np.empty(len(offset_n1) - 1, np.uint64)
@@ -42,13 +42,13 @@ def hash_strings(offset_n1: np.ndarray, utf8: np.ndarray) -> np.ndarray:
     return hash_n
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _next(slot_S: np.ndarray, at: np.int64) -> np.int64:
     """The next slot, cyclically."""
     return at + np.int64(1) if at + 1 < len(slot_S) else np.int64(0)
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def fill(slot_S: np.ndarray, hash_n: np.ndarray, first: int) -> None:
     """Insert distinct ids at the positions first, first + 1, ..."""
     size = np.uint64(len(slot_S))
@@ -59,7 +59,7 @@ def fill(slot_S: np.ndarray, hash_n: np.ndarray, first: int) -> None:
         slot_S[at] = (hash_n[row] & HASH) | np.uint64(first + row + 1)
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _slot_of_integer(
     slot_S: np.ndarray, hashed: np.uint64, value: int, known_K: np.ndarray
 ) -> np.int64:
@@ -74,7 +74,7 @@ def _slot_of_integer(
     return at
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _slot_of_string(
     slot_S: np.ndarray,
     hashed: np.uint64,
@@ -101,7 +101,7 @@ def _slot_of_string(
     return at
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def add_integers(
     slot_S: np.ndarray, hash_n: np.ndarray, id_n: np.ndarray, known_K: np.ndarray, num_known: int
 ) -> int:
@@ -115,7 +115,7 @@ def add_integers(
     return num_known
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def add_strings(
     slot_S: np.ndarray,
     hash_n: np.ndarray,
@@ -139,7 +139,7 @@ def add_strings(
     return num_known
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def find_integers(
     slot_S: np.ndarray, hash_n: np.ndarray, id_n: np.ndarray, known_K: np.ndarray
 ) -> np.ndarray:
@@ -151,7 +151,7 @@ def find_integers(
     return position_n
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def find_strings(
     slot_S: np.ndarray,
     hash_n: np.ndarray,

@@ -15,8 +15,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import scipy.sparse as sp
-from numba import njit
 
+from hvdtma.core.compiled import njit
 from hvdtma.core.errors import UserError
 from hvdtma.graph.ids.table import IdTable
 from hvdtma.graph.ingest.edge_file import EdgeFile, EdgeRows
@@ -113,7 +113,7 @@ class FileGraph(RawGraph):
                 self.counts["edges_held_out"] += num_held_out
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _mark(mark_N: np.ndarray, src_n: np.ndarray, dst_n: np.ndarray) -> int:
     """Mark nodes; return the number of new marks."""
     new = 0

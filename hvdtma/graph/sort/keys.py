@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
+from hvdtma.core.compiled import njit
 from hvdtma.core.errors import UserError
 
 
@@ -47,7 +47,7 @@ class KeyLayout:
         return (dst_in_bucket.astype(np.uint64) << np.uint64(self.src_bits)) | src.astype(np.uint64)
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def group_edges(
     src_E: np.ndarray,
     dst_E: np.ndarray,
@@ -131,7 +131,7 @@ class SortedRows(NamedTuple):
     duplicates: int
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def rows_of_keys(
     keys: np.ndarray,
     num_rows: int,

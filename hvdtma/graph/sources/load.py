@@ -36,8 +36,8 @@ def load_source(spec: str, *, seed: int = 0) -> Source:
     missing = [attribute for attribute in REQUIRED if not hasattr(graph, attribute)]
     if missing:
         raise UserError(
-            f"the data source '{name}' returned a {type(graph).__name__} without {', '.join(missing)}; "
-            "it must return a Source, such as hvdtma.graph.raw.EdgeStream"
+            f"the data source '{name}' returned a {type(graph).__name__} without "
+            f"{', '.join(missing)}; it must return a Source, such as hvdtma.graph.raw.EdgeStream"
         )
     return graph
 

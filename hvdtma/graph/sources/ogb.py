@@ -34,7 +34,7 @@ _ENDS = (("source_node", "target_node", "target_node_neg"), ("head", "tail", "ta
 Split = dict[str, dict[str, Any]]
 
 
-def load_ogb(name: str, root: str | Path = "dataset") -> RawGraph:
+def load_ogb(name: str = "", root: str | Path = "dataset") -> RawGraph:
     """A data set by its OGB name; downloaded to the folder `root` if it is not there yet.
 
     Raises UserError for a name that is not of a homogeneous graph with one class per node, if the

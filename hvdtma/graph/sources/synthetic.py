@@ -17,8 +17,8 @@ from numbers import Integral, Real
 from typing import ClassVar
 
 import numpy as np
-from numba import njit
 
+from hvdtma.core.compiled import njit
 from hvdtma.core.errors import UserError
 from hvdtma.graph.hashing import mix
 from hvdtma.graph.raw import RawGraph, in_memory
@@ -195,19 +195,19 @@ class SyntheticGraph:
         return centres / np.linalg.norm(centres, axis=1, keepdims=True)
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _random(stream: np.uint64, counter: int) -> np.uint64:
     """The counter-th number of a stream: SplitMix64 at any position of its sequence."""
     return mix(stream + (np.uint64(counter) - np.uint64(1)) * _STEP)
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _uniform(stream: np.uint64, counter: int) -> float:
     """The counter-th number of a stream, in [0, 1)."""
     return (_random(stream, counter) >> np.uint64(11)) * 2.0**-53
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _member(
     community: int,
     uniform: float,
@@ -232,7 +232,7 @@ def _member(
     return start + rank if rank < size else start + size - 1
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _edges(
     first: int,
     num: int,
@@ -262,7 +262,7 @@ def _edges(
     return src, dst
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _features(
     nodes: np.ndarray,
     labels: np.ndarray,

@@ -1,20 +1,18 @@
-"""The Tate collection's tables as a hypergraph: who made what, of what, when, and of which subject.
+"""The tables of the Tate collection as a hypergraph: artworks, artists, media, centuries, subjects.
 
 Modalities: artwork, artist, medium, century; and subject, if the table of subjects is given.
-Relation `artwork` (artwork, artist, medium, century) has one hyperedge for each artwork of which
-all three are known; artworks with a gap are items without one, whose artist, medium or century can
-be asked for. Relation `subject` (artwork, subject) has one for each subject of an artwork.
+Relation `artwork` (artwork, artist, medium, century) has a hyperedge for each artwork whose artist,
+medium and century are known; other artworks are items without a hyperedge, which the model can
+complete. Relation `subject` (artwork, subject) has a hyperedge for each subject of an artwork.
 
-The century is that of the first four digits of the start year, counted as historians do: 1801 to
-1900 is 19. An artist or subject is called by name, with the id behind it where a name is not the
-only one.
+The century is that of the first four digits of the start year: 1801 to 1900 is 19. The ids of
+artists and subjects are their names; a name that several have is followed by the collection's id.
 
-Features of an artwork are what is known beside its relations: words of the title (no numbers: a
-year may be among them), classification, and subjects unless they are a modality; weighted by how
-rare they are (tf-idf), each artwork's of length 1.
+The features of an artwork are the words of its title (no numbers: they may be years), its
+classification, and its subjects unless they are a modality; tf-idf weights, each row of length 1.
 
-Intra graphs: artworks have neighbours by features; artists, media and subjects by shared
-hyperedges; centuries are a chain.
+Graphs: artworks have neighbours by features; artists, media and subjects by hyperedges; centuries
+are a chain.
 
 Legend: N artworks, n hyperedges.
 """
@@ -33,11 +31,11 @@ import scipy.sparse as sp
 
 from hvdtma.core.errors import UserError
 from hvdtma.tables.columns import Column
-from hypergraph.data.columns import as_ids, read_columns
 from hypergraph.data.hypergraph import MultimodalHypergraph
 from hypergraph.data.intra import GraphRecipe, chain
 from hypergraph.data.modality import Features, Modality
 from hypergraph.data.relation import Relation
+from hypergraph.data.tables.columns import as_ids, read_columns
 
 COLUMNS = (
     "id",
@@ -66,10 +64,10 @@ def from_tate(
     Args:
         artworks: table with the columns `COLUMNS`.
         subjects: table with the columns id and name; None: subjects are features.
-        neighbours: that an item looks for; 0: no such graphs.
-        min_artworks: a word or subject in fewer artworks is no feature.
+        neighbours: neighbours per item; 0: no graphs of neighbours.
+        min_artworks: words and subjects in fewer artworks are no features.
 
-    Raises UserError for a missing file or column, and an id that is no number.
+    Raises UserError for a missing file or column, and for an id that is no number.
     """
     path = Path(artworks)
     read = read_columns(path, COLUMNS, may_be_empty=True, multiline=True)
@@ -82,12 +80,12 @@ def from_tate(
         "medium": _coded(column["medium"]),
         "century": _centuries(column["start_year"].to_pylist()),
     }
-    whole = np.flatnonzero(np.all([code >= 0 for _, code in names.values()], axis=0))
-    rows = np.stack([whole, *(code[whole] for _, code in names.values())], 1)
+    complete = np.flatnonzero(np.all([code >= 0 for _, code in names.values()], axis=0))
+    rows = np.stack([complete, *(code[complete] for _, code in names.values())], 1)
     modalities = [Modality("artwork", len(ids), ids, features)]
     modalities += [
-        Modality(name, len(known), known, intra=chain(len(known)) if name == "century" else None)
-        for name, (known, _) in names.items()
+        Modality(name, len(ids_), ids_, intra=chain(len(ids_)) if name == "century" else None)
+        for name, (ids_, _) in names.items()
     ]
     relations = [Relation("artwork", ("artwork", *names), rows)]
     if subjects is not None:
@@ -107,37 +105,38 @@ def _with_neighbours(graph: MultimodalHypergraph, k: int) -> MultimodalHypergrap
 
 
 def _centuries(years: list[str | int | None]) -> tuple[np.ndarray, np.ndarray]:
-    """The centuries, ascending, and int64 [N]: which of them; -1 where the year is not known."""
+    """The centuries, ascending, and the position of each artwork's, int64 [N]; -1 if unknown."""
     found = [YEAR.search(str(year)) for year in years]
     century_N = np.array([(int(year[0]) - 1) // 100 + 1 if year else -1 for year in found])
-    known = np.unique(century_N[century_N >= 0])
-    return known, np.where(century_N < 0, -1, np.searchsorted(known, century_N))
+    distinct = np.unique(century_N[century_N >= 0])
+    return distinct, np.where(century_N < 0, -1, np.searchsorted(distinct, century_N))
 
 
 def _artists(ids: Column, names: Column) -> tuple[np.ndarray, np.ndarray]:
-    """What the artists are called, and int64 [N]: which of them; -1 where it is not known."""
-    known, artist_N = _coded(ids)
+    """The names of the artists, and the position of each artwork's, int64 [N]; -1 if unknown."""
+    distinct, artist_N = _coded(ids)
     name_of = dict(zip(ids.cast(pa.large_string()).to_pylist(), names.to_pylist(), strict=True))
-    return _called([name_of[artist] or "" for artist in known.tolist()], known.tolist()), artist_N
+    artists = distinct.tolist()
+    return _distinct_names([name_of[artist] or "" for artist in artists], artists), artist_N
 
 
-def _called(names: list[str], ids: list) -> np.ndarray:
-    """The names, with the id behind those that several have."""
+def _distinct_names(names: list[str], ids: list) -> np.ndarray:
+    """The names; a repeated name is followed by the id."""
     times = Counter(names)
     pairs = zip(names, ids, strict=True)
-    return np.array([name if times[name] == 1 else f"{name} ({its})" for name, its in pairs])
+    return np.array([name if times[name] == 1 else f"{name} ({id_})" for name, id_ in pairs])
 
 
 def _coded(column: Column) -> tuple[np.ndarray, np.ndarray]:
-    """The distinct texts, sorted, and int64 [N]: which of them; -1 where there is none."""
+    """The distinct texts, sorted, and the position of each row's, int64 [N]; -1 if missing."""
     text = column.cast(pa.large_string())
-    known = np.array(sorted(pc.unique(text.drop_null()).to_pylist()))
-    place = pc.index_in(text, value_set=pa.array(known, pa.large_string()))
-    return known, pc.fill_null(place, -1).to_numpy().astype(np.int64)
+    distinct = np.array(sorted(pc.unique(text.drop_null()).to_pylist()))
+    position = pc.index_in(text, value_set=pa.array(distinct, pa.large_string()))
+    return distinct, pc.fill_null(position, -1).to_numpy().astype(np.int64)
 
 
 def _subjects(path: Path, subject_ids: list[list[str]]) -> tuple[Modality, np.ndarray]:
-    """The modality of subjects, by name, and its hyperedges int64 [n, 2]."""
+    """The modality of subjects, and the hyperedges int64 [n, 2] of artworks and subjects."""
     ids, names = (column.to_pylist() for column in read_columns(path, ("id", "name")))
     position = {str(subject): at for at, subject in enumerate(ids)}
     rows = []
@@ -145,18 +144,21 @@ def _subjects(path: Path, subject_ids: list[list[str]]) -> tuple[Modality, np.nd
         for subject in its:
             if subject not in position:
                 raise UserError(
-                    f"artwork in row {artwork} has the subject '{subject}', which '{path}' lacks; "
-                    "are the two tables of one collection?"
+                    f"the artwork in row {artwork} has the subject '{subject}', which is not in "
+                    f"'{path}'; are both tables of the same collection?"
                 )
             rows.append((artwork, position[subject]))
-    return Modality("subject", len(ids), _called(names, ids)), np.array(rows)
+    return Modality("subject", len(ids), _distinct_names(names, ids)), np.array(rows)
 
 
 def _features(
     column: dict[str, Column], subject_ids: list[list[str]] | None, min_artworks: int
 ) -> Features | None:
-    """tf-idf float32 [N, D]; None where nothing is common enough."""
-    from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer
+    """tf-idf weights float32 [N, D]; None if no word is common enough."""
+    from sklearn.feature_extraction.text import (  # takes seconds to import
+        CountVectorizer,
+        TfidfTransformer,
+    )
 
     kinds: list[tuple[list, dict[str, Any]]] = [
         (["" if t is None else t for t in column["title"].to_pylist()],
@@ -170,7 +172,7 @@ def _features(
         vectorizer = CountVectorizer(min_df=min_artworks, binary=True, dtype=np.float32, **how)
         try:
             parts.append(vectorizer.fit_transform(documents))
-        except ValueError:  # its way to say that nothing is common enough
+        except ValueError:  # scikit-learn's error if no word is common enough
             continue
     if not parts:
         return None

@@ -1,4 +1,4 @@
-"""A hypergraph from tables: one column per modality, ids as they are.
+"""A hypergraph from tables: one column of ids per modality.
 
 from_tables(
     modalities={"user": {"edges": "friends.csv"}, "item": {"features": "items.parquet"}},
@@ -13,23 +13,27 @@ from collections.abc import Mapping
 from typing import Any
 
 from hypergraph.data.hypergraph import MultimodalHypergraph
-from hypergraph.data.item_tables import read_items
-from hypergraph.data.relation_table import read_relation
-from hypergraph.data.table_specs import ModalityTables, RelationTables, spec_of
+from hypergraph.data.tables.items import read_items
+from hypergraph.data.tables.relations import read_relation
+from hypergraph.data.tables.specs import ModalityTables, RelationTables, spec_of
 
 
 def from_tables(
     modalities: Mapping[str, ModalityTables | Mapping[str, Any] | None],
     relations: Mapping[str, RelationTables | Mapping[str, Any]],
 ) -> MultimodalHypergraph:
-    """Read a hypergraph; dicts stand for `ModalityTables` and `RelationTables`, see there.
+    """Read a hypergraph from tables.
 
-    A modality's items are those of its features, or else all that relations and edges name, in
-    the order they come. A split that came along is in `Relation.part`; `given_split` uses it, and
-    without it HyperLearn refuses to train.
+    The items of a modality are those of its features; without features, all items that relations
+    and edges name, in their order. A split that comes with the tables is kept in `Relation.part`:
+    `given_split` uses it, and HyperLearn does not train on such a hypergraph without it.
 
-    Raises UserError for unknown keys, missing files and columns, ids that features do not have,
-    and what does not make a hypergraph.
+    Args:
+        modalities: name -> `ModalityTables`, or a dict of its fields.
+        relations: name -> `RelationTables`, or a dict of its fields.
+
+    Raises UserError for unknown keys, missing files and columns, ids that the features do not have,
+    and as `MultimodalHypergraph`.
     """
     specs = {
         name: spec_of(ModalityTables, spec, f"modality '{name}'")

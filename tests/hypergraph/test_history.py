@@ -31,12 +31,15 @@ def test_what_several_models_were_trained_on_adds_up(tmp_path):
     split = given_split(graph, "ab", ["train", "test", "train"])
     for first, second in ((one, other), (other, one)):
         with pytest.raises(UserError, match="1 of 1 hyperedges held out of 'ab' were trained on"):
-            HyperLearn(split, CONFIG).begin_with(first).begin_with(second)
+            HyperLearn(split, CONFIG).warm_start(first).warm_start(second)
     path = other.save(tmp_path / "m.safetensors")
-    both = HyperLearn(graph, CONFIG).begin_with(one).begin_with(path)
-    assert {each.name: each.num_hyperedges for each in both.past.trained_on} == {"ab": 2, "cd": 2}
+    both = HyperLearn(graph, CONFIG).warm_start(one).warm_start(path)
+    assert {each.name: each.num_hyperedges for each in both.history.trained_on} == {
+        "ab": 2,
+        "cd": 2,
+    }
     again = HyperLearn.load(both.save(path), graph)
-    for before, now in zip(both.past.trained_on, again.past.trained_on, strict=True):
+    for before, now in zip(both.history.trained_on, again.history.trained_on, strict=True):
         np.testing.assert_array_equal(before.indices, now.indices)
 
 
@@ -46,9 +49,9 @@ def test_what_began_with_one_model_is_not_changed_by_another():
     other = HyperLearn(of_pairs("c", "d", [[2, 2], [3, 3]], name="r"), CONFIG).fit()
     whole = Relation("r", tuple("abcd"), np.arange(4)[:, None].repeat(4, 1))
     graph = MultimodalHypergraph.of([Modality(name, 4) for name in "abcd"], [whole])
-    both = HyperLearn(graph, CONFIG).begin_with(one).begin_with(other)
-    states = one.learner.states() | other.learner.states()
-    for name, net in both.learner.sites[0].nets.items():
+    both = HyperLearn(graph, CONFIG).warm_start(one).warm_start(other)
+    states = one.trainer.states() | other.trainer.states()
+    for name, net in both.trainer.groups[0].nets.items():
         assert net.net.factor.equal(states[name]["net.factor"])
 
 
@@ -70,8 +73,8 @@ def test_what_was_learned_of_items_that_are_not_linked_now_is_kept(tmp_path):
     path = model.save(tmp_path / "m.safetensors")
     loaded = HyperLearn.load(path, fewer)
     again = HyperLearn.load(loaded.save(tmp_path / "again.safetensors"), fewer)
-    begun = HyperLearn(fewer, CONFIG).begin_with(model)
-    for found in (loaded, again, begun, HyperLearn(fewer, CONFIG).begin_with(path)):
+    begun = HyperLearn(fewer, CONFIG).warm_start(model)
+    for found in (loaded, again, begun, HyperLearn(fewer, CONFIG).warm_start(path)):
         assert_same(found, model)
     rows = begun.fit().factors["a"]
     assert not np.allclose(rows[2], rows[3])
@@ -80,7 +83,7 @@ def test_what_was_learned_of_items_that_are_not_linked_now_is_kept(tmp_path):
 def test_a_bias_of_another_relation_is_still_the_mean():
     """The row was learned, what is popular in this relation was not."""
     model = HyperLearn(of_pairs("a", "b", ROWS), CONFIG).fit()
-    begun = HyperLearn(of_pairs("a", "b", ROWS[:2], name="new"), CONFIG).begin_with(model)
+    begun = HyperLearn(of_pairs("a", "b", ROWS[:2], name="new"), CONFIG).warm_start(model)
     np.testing.assert_array_equal(begun.factors["a"], model.factors["a"])
     bias = begun.fit().learned.biases["new"]["a"]
     np.testing.assert_allclose(bias[2:], bias[:2].mean(), rtol=1e-6)
@@ -94,14 +97,14 @@ def test_values_are_expected_about_the_mean_that_they_were_learned_from(tmp_path
     path = model.save(tmp_path / "m.safetensors")
     loaded = HyperLearn.load(path, other.train)
     again = HyperLearn.load(loaded.save(tmp_path / "again.safetensors"), other.train)
-    begun = HyperLearn(other.train, CONFIG).begin_with(model)
+    begun = HyperLearn(other.train, CONFIG).warm_start(model)
     for found in (loaded, again, begun):
         np.testing.assert_array_equal(found.score(ROWS), expected)
         assert found.complete("ab", {"a": 0}, "b") == model.complete("ab", {"a": 0}, "b")
-        assert found.learner.sites[0].means == {"ab": 4.0}
-    assert begun.fit().past.means == {"ab": 4.0}
+        assert found.trainer.groups[0].means == {"ab": 4.0}
+    assert begun.fit().history.means == {"ab": 4.0}
     scored = HyperLearn(other, CONFIG)
-    scored.learner.take_on_past(TrainingHistory(means={"ab": 4.0}))
+    scored.trainer.add_history(TrainingHistory(means={"ab": 4.0}))
     [value] = scored.score(ROWS[3:])
     assert value == pytest.approx(4.0, abs=0.5)
     assert scored.evaluate("valid")["mae"] == pytest.approx(value - 1.0, rel=1e-6)

@@ -1,4 +1,4 @@
-"""Columns of a CSV, TSV or Parquet table, gzipped or not: ids as they are, numbers, words.
+"""Columns of a CSV, TSV or Parquet table, gzipped or not: ids, numbers, words.
 
 Legend: n rows.
 """
@@ -23,10 +23,13 @@ TABLE_FILES = [*TEXT, *(suffix + ".gz" for suffix in TEXT), ".parquet"]
 
 
 def column_names(path: Path, named: Sequence[str] = ()) -> list[str]:
-    """The columns of a table, of which some may be named; `1`, `2`, ... where it has no header.
+    """The names of a table's columns; `1`, `2`, ... without a header.
 
-    Raises UserError for a missing or unreadable file, and where the first line of a text table may
-    be a header or not.
+    Args:
+        named: columns that the caller knows; they help to detect the header.
+
+    Raises UserError for a missing or unreadable file, and if it is unclear whether the first line
+    of a text table is a header.
     """
     if suffix_of(path, TABLE_FILES, "table") == ".parquet":
         return open_parquet(path).schema_arrow.names
@@ -34,8 +37,8 @@ def column_names(path: Path, named: Sequence[str] = ()) -> list[str]:
     if layout.header_unsure:
         raise UserError(
             f"'{path}': its first line, {', '.join(layout.first_row)}, may be a header or a row; "
-            "name the columns of ids (edge_columns, or id of features): as the header calls them, "
-            "or 1, 2 where it is a row"
+            "name the id columns (edge_columns, or the features' id): by the names in the header, "
+            "or by the numbers 1, 2 if the line is a row"
         )
     return layout.names
 
@@ -43,13 +46,13 @@ def column_names(path: Path, named: Sequence[str] = ()) -> list[str]:
 def read_columns(
     path: Path, names: Sequence[str], *, may_be_empty: bool = False, multiline: bool = False
 ) -> list[Column]:
-    """Columns [n] in the order asked for: of text tables as strings, of Parquet as they are.
+    """The named columns [n]: strings from text tables, the stored types from Parquet.
 
     Args:
-        may_be_empty: whether a text table's fields may be; they are null then.
-        multiline: whether quoted fields of a text table may hold line breaks.
+        may_be_empty: whether fields of a text table may be empty; such fields become null.
+        multiline: whether quoted fields of a text table may contain line breaks.
 
-    Raises UserError for a missing file or column, and naming the line of what cannot be read.
+    Raises UserError for a missing file or column, and for a line that cannot be read.
     """
     if suffix_of(path, TABLE_FILES, "table") == ".parquet":
         known = open_parquet(path).schema_arrow
@@ -70,15 +73,15 @@ def read_columns(
 
 
 def _layout(path: Path, named: Sequence[str]) -> Layout:
-    """A column that is named is in a header; one that is numbered need not be."""
+    """The layout of a text table; named columns need a header, numbered ones do not."""
     header = "auto" if all(name.isdigit() for name in named) else "yes"
     return find_layout(path, named=named, header=header, delimiter=None)
 
 
 def as_ids(column: Column, where: str) -> Column:
-    """Ids as int64 or large_string; text is integers where each looks as a program writes one.
+    """Ids as int64 or large_string. Text becomes integers if that loses nothing.
 
-    `007` is a string, and so are all ids beside it. Raises UserError for a missing id.
+    With one id such as `007`, all ids of the column are strings. Raises UserError for a missing id.
     """
     ids = ids_of(column, where)
     if pa.types.is_integer(ids.type):
@@ -91,7 +94,7 @@ def as_ids(column: Column, where: str) -> Column:
 
 
 def of_one_kind(columns: Iterable[Column]) -> list[pa.ChunkedArray]:
-    """Columns of ids, all int64 if all are, else all large_string."""
+    """Columns of ids as one type: int64 if all are integers, else large_string."""
     columns = [c if isinstance(c, pa.ChunkedArray) else pa.chunked_array([c]) for c in columns]
     if all(pa.types.is_integer(column.type) for column in columns):
         return columns
@@ -99,7 +102,7 @@ def of_one_kind(columns: Iterable[Column]) -> list[pa.ChunkedArray]:
 
 
 def as_numbers(column: Column, where: str) -> np.ndarray:
-    """Numbers float64 [n], NaN where one is missing; raises UserError naming what is no number."""
+    """Numbers float64 [n], NaN if missing; raises UserError for a value that is no number."""
     try:
         numbers = column.cast(pa.float64())
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):

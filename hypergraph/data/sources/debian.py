@@ -1,16 +1,17 @@
-"""The package archive of the machine it runs on, as a hypergraph: `debian:`.
+"""The package archive of this machine as a hypergraph: `debian:`.
 
-Modalities: package (dependencies are its intra graph, words of the description its features),
-maintainer, section (without its area), and tag (debtags). The last three have neighbours by shared
-hyperedges. Relations come in two forms:
+Modalities: package (with dependencies as its graph and words of the description as features),
+maintainer, section (without its area) and tag (debtags). The last three have graphs of neighbours
+by hyperedges. Relations come in two forms:
 
     star    maintained (package, maintainer, section), tagged (package, tag)
     joint   tagged (package, maintainer, section, tag), one hyperedge for each tag of a package;
-            untagged (package, maintainer, section), for the packages that have none
+            untagged (package, maintainer, section), for the packages without tags
 
-In the joint form, the hyperedges of a package tell each other's maintainer and section; hold them
-out with `split_relation(..., together="package")`, or `data.together: package` in a config, where
-that would be too easy. Packages without a maintainer or section are items in no such hyperedge.
+In the joint form, all hyperedges of a package have the same maintainer and section: one in training
+gives away another one that is held out. `split_relation(..., together="package")`, or
+`data.together: package` in a config, holds out all or none of them. Packages without a maintainer
+or section are in no such hyperedge.
 
 Legend: N packages.
 """
@@ -45,9 +46,9 @@ RELATIONS = ["star", "joint"]
 def from_debian(
     *, relations: str = "star", neighbours: int = 10, min_packages: int = MIN_PACKAGES
 ) -> MultimodalHypergraph:
-    """The hypergraph of `apt-cache dumpavail`; see `hypergraph_of_packages`.
+    """The hypergraph of `apt-cache dumpavail`; see `hypergraph_of_packages` for the arguments.
 
-    Raises UserError where apt-cache is missing, fails, or knows no packages.
+    Raises UserError if apt-cache is missing, fails, or knows no packages.
     """
     _check(relations)
     packages, _ = parse_packages(read_archive())
@@ -67,10 +68,10 @@ def hypergraph_of_packages(
 
     Args:
         relations: `star` or `joint`.
-        neighbours: that a maintainer, section or tag looks for; 0: no such graphs.
-        min_packages: a word in fewer packages is no feature.
+        neighbours: neighbours per maintainer, section and tag; 0: no such graphs.
+        min_packages: words in fewer packages are no features.
 
-    Raises UserError where the packages have no tags, or neither maintainer nor section.
+    Raises UserError if no package has a tag, a maintainer or a section.
     """
     _check(relations)
     src, dst, _, _ = edges_of(packages)
@@ -82,25 +83,28 @@ def hypergraph_of_packages(
         None if words is None else sp.csr_array(words),
         Intra.of(np.stack([src, dst], 1)),
     )
-    known: dict[str, dict[str, int]] = {"maintainer": {}, "section": {}, "tag": {}}
+    position: dict[str, dict[str, int]] = {"maintainer": {}, "section": {}, "tag": {}}
     links = _star(packages) if relations == "star" else _joint(packages)
-    made = [_relation(name, columns, rows, known) for name, columns, rows in links if rows]
-    for name, ids in known.items():
+    made = [_relation(name, columns, rows, position) for name, columns, rows in links if rows]
+    for name, ids in position.items():
         if not ids:
-            raise UserError(f"none of the {len(packages):,} packages has a {name}; is it Debian's?")
-    others = [Modality(name, len(ids), np.array(list(ids))) for name, ids in known.items()]
+            raise UserError(
+                f"none of the {len(packages):,} packages has a {name}; is this a Debian archive?"
+            )
+    others = [Modality(name, len(ids), np.array(list(ids))) for name, ids in position.items()]
     graph = MultimodalHypergraph.of([package, *others], made)
-    for name in known if neighbours else ():
+    for name in position if neighbours else ():
         graph = graph.with_intra(name, GraphRecipe("hyperedges", neighbours))
     return graph
 
 
 Links: TypeAlias = Iterator[tuple[str, tuple[str, ...], list[tuple]]]
+"""Relations: name, modalities, and rows (position of the package, id, id, ...)."""
 
 
 def _star(packages: list[Package]) -> Links:
-    whole = [(at, *kept) for at, kept in enumerate(map(_keepers, packages)) if all(kept)]
-    yield "maintained", ("package", "maintainer", "section"), whole
+    maintained = [(at, *pair) for at, pair in enumerate(map(_owners, packages)) if all(pair)]
+    yield "maintained", ("package", "maintainer", "section"), maintained
     tags = [(at, tag) for at, p in enumerate(packages) for tag in tags_of(p.get("Tag", ""))]
     yield "tagged", ("package", "tag"), tags
 
@@ -109,27 +113,27 @@ def _joint(packages: list[Package]) -> Links:
     tagged: list[tuple] = []
     untagged: list[tuple] = []
     for at, package in enumerate(packages):
-        kept, tags = _keepers(package), tags_of(package.get("Tag", ""))
-        if all(kept):
-            tagged += [(at, *kept, tag) for tag in tags]
-            untagged += [] if tags else [(at, *kept)]
+        pair, tags = _owners(package), tags_of(package.get("Tag", ""))
+        if all(pair):
+            tagged += [(at, *pair, tag) for tag in tags]
+            untagged += [] if tags else [(at, *pair)]
     yield "tagged", ("package", "maintainer", "section", "tag"), tagged
     yield "untagged", ("package", "maintainer", "section"), untagged
 
 
 def _relation(
-    name: str, columns: tuple[str, ...], rows: list[tuple], known: dict[str, dict[str, int]]
+    name: str, columns: tuple[str, ...], rows: list[tuple], position: dict[str, dict[str, int]]
 ) -> Relation:
-    """The relation of rows (package's position, id, id, ...); new ids are added to those known."""
+    """The relation of some rows; ids that are new are added to `position`."""
     package, *named = zip(*rows, strict=True)
     positions = [
-        [known[modality].setdefault(item, len(known[modality])) for item in items]
+        [position[modality].setdefault(item, len(position[modality])) for item in items]
         for modality, items in zip(columns[1:], named, strict=True)
     ]
     return Relation(name, columns, np.array([package, *positions]).T)
 
 
-def _keepers(package: Package) -> tuple[str | None, str | None]:
+def _owners(package: Package) -> tuple[str | None, str | None]:
     return package.get("Maintainer"), section_of(package)
 
 

@@ -1,4 +1,4 @@
-"""What says where a hypergraph's tables are: plain values, as a YAML file has them too."""
+"""Where the tables of a hypergraph are: plain values, also from a YAML file."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ NUMBERS_ARE_NAMES = ConfigDict(coerce_numbers_to_str=True)
 
 @dataclass(frozen=True)
 class ModalityTables:
-    """What is known of a modality beside the relations that name its items.
+    """The tables of a modality.
 
     Attributes:
-        edges: table of the links inside, in either direction or both.
+        edges: table of the links inside the modality, in one direction or both.
         edge_columns: its two id columns; None: usual names such as src and dst, else the first two.
-        weight: its column of weights, or None.
+        weight: its column of weights; None: all 1.
         features: table of an id column and columns of numbers (CSV, Parquet), or NPZ of `ids` and
-            `feat`, or NPY, whose row i belongs to the integer id i. It names every item.
-        id: the id column of features; None: one called id, node or node_id, else the first.
-        neighbours: instead of edges, a recipe to make them by, or its kind alone.
+            `feat`, or NPY, whose row i belongs to the integer id i. It must name every item.
+        id: the id column of the features; None: one called id, node or node_id, else the first.
+        neighbours: a recipe that makes the links, instead of `edges`; its kind is enough.
     """
 
     edges: TablePath | None = None
@@ -41,20 +41,20 @@ class ModalityTables:
 
     @property
     def recipe(self) -> GraphRecipe | None:
-        """The recipe of neighbours, if there is one."""
+        """The recipe of neighbours; None without one."""
         given = {"kind": self.neighbours} if isinstance(self.neighbours, str) else self.neighbours
         return None if given is None else spec_of(GraphRecipe, given, "neighbours")
 
 
 @dataclass(frozen=True)
 class RelationTables:
-    """Where a relation's hyperedges are.
+    """The tables of a relation.
 
     Attributes:
-        table: one table, or one for each of train, valid and test.
-        columns: modality -> its id column; a list where columns are called as modalities are.
-        value: column of values; None: hyperedges are present, others absent.
-        split: column that says train, valid or test; not beside several tables.
+        table: one table, or a table for each of train, valid and test.
+        columns: modality -> its id column; or a list of modalities whose columns have their names.
+        value: column of values; None: hyperedges have no values.
+        split: column of the words train, valid and test; only with a single table.
     """
 
     table: TablePath | Mapping[str, TablePath]
@@ -76,10 +76,10 @@ Spec = TypeVar("Spec", ModalityTables, RelationTables, GraphRecipe)
 
 
 def spec_of(kind: type[Spec], given: Spec | Mapping[str, Any] | None, where: str) -> Spec:
-    """A value of a kind from plain ones.
+    """A dataclass of the given kind from plain values.
 
-    Numbers may stand for names: columns without a header have numbers. Raises UserError for
-    unknown and missing keys, and for values of another type.
+    Numbers are valid names: columns without a header are numbered. Raises UserError for unknown
+    and missing keys, and for values of another type.
     """
     if isinstance(given, kind):
         return given
@@ -95,7 +95,6 @@ def spec_of(kind: type[Spec], given: Spec | Mapping[str, Any] | None, where: str
     except ValidationError as errors:
         error = errors.errors()[0]
         if error["type"] == "missing":
-            lacks = f"{where} lacks a key; it has {list(values)}, valid: {valid}"
-            raise UserError(lacks) from None
+            raise UserError(f"{where} lacks a key; it has {list(values)}, valid: {valid}") from None
         key = str(error["loc"][0])
         raise UserError(f"{where}: {key} is {values[key]!r}; {error['msg']}") from None

@@ -1,4 +1,4 @@
-"""Features of a modality from a table, or from any file that a graph's features may be in.
+"""Features of a modality from a table, or from any feature file that graphs may have.
 
 Legend: N items, D features.
 """
@@ -16,13 +16,19 @@ from hvdtma.storage.node_ids import NodeIds
 from hvdtma.tables.columns import ID_NAMES, position_of
 from hvdtma.tables.features import open_features
 from hvdtma.tables.opening import TEXT
-from hypergraph.data.columns import as_ids, as_numbers, column_names, read_columns
 from hypergraph.data.modality import Features
+from hypergraph.data.tables.columns import as_ids, as_numbers, column_names, read_columns
 
 
 @dataclass(frozen=True)
 class FeatureTable:
-    """Features [N, D] and whose they are; `counted`: row i belongs to the integer id i."""
+    """Features of items.
+
+    Attributes:
+        features: [N, D].
+        ids: the ids of the items.
+        counted: the file has no ids; row i belongs to the id i.
+    """
 
     features: Features
     ids: NodeIds
@@ -30,9 +36,13 @@ class FeatureTable:
 
 
 def read_feature_table(path: Path, id_column: str | None) -> FeatureTable:
-    """Features of a CSV or TSV table (gzipped or not), Parquet, NPY, NPZ or JSON.
+    """Read features from CSV or TSV (gzipped or not), Parquet, NPY, NPZ or JSON.
 
-    Raises UserError for a missing file, an unknown ending or column, and what is no number.
+    Args:
+        id_column: None: a column with a usual name such as `id`, else the first one.
+
+    Raises UserError for a missing file, an unknown ending or column, and values that are not
+    numbers.
     """
     if path.name.lower().removesuffix(".gz").endswith(TEXT):
         return _from_text(path, id_column)
@@ -55,7 +65,7 @@ def _from_text(path: Path, id_column: str | None) -> FeatureTable:
     position_of(id_column, names, f"'{path}'")
     others = [name for name in names if name != id_column]
     if not others:
-        raise UserError(f"'{path}' has only its id column '{id_column}'; features are numbers")
+        raise UserError(f"'{path}' has only the id column '{id_column}'; add columns of numbers")
     ids, *columns = read_columns(path, [id_column, *others])
     numbers = [
         as_numbers(column, f"column '{name}' of '{path}'")

@@ -1,0 +1,1 @@
+"""The functions that `hvdtma` exports; the command line calls the same ones."""

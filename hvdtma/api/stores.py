@@ -1,0 +1,99 @@
+"""Build a store, and open one."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from hvdtma.api.arguments import FilePath, check_keywords, names_arguments
+from hvdtma.core.errors import UserError
+from hvdtma.core.memory import MemoryBudget
+from hvdtma.graph.builder import BuildOptions
+from hvdtma.graph.builder import build as build_store
+from hvdtma.graph.ingest import FileSource
+from hvdtma.graph.source import Source
+from hvdtma.graph.sources import load_source
+from hvdtma.graph.store import GraphStore
+from hvdtma.graph.store import open_store as open_graph_store
+from hvdtma.storage.writer import refuse_existing
+
+
+@names_arguments
+def build(
+    path: FilePath,
+    source: str | Source | None = None,
+    *,
+    edges: FilePath | None = None,
+    features: FilePath | None = None,
+    labels: FilePath | None = None,
+    splits: FilePath | None = None,
+    overwrite: bool = False,
+    memory_gb: float | None = None,
+    **options: Any,
+) -> GraphStore:
+    """Build a store from a source, or from files.
+
+        hvdtma.build("graph.zarr", "synthetic:nodes=5000,edges=40000", negatives=100)
+        hvdtma.build("mine.zarr", edges="edges.csv", features="x.parquet", undirected=True)
+        hvdtma.build("cora.zarr", from_pyg(data), hold_out="nodes")
+
+    Args:
+        path: the store to make.
+        source: `synthetic:...`, `debian:`, `ogb:NAME`, another registered source, or a graph in
+            memory: `RawGraph`, `from_dgl(graph)`, `from_pyg(data)`.
+        edges, features, labels, splits: files of a graph, in place of `source`.
+        overwrite: replace a store that is there.
+        memory_gb: memory limit of this process in GiB; None: half of the free memory. The store
+            does not depend on it.
+        options: the other arguments of `BuildOptions` (how to build) and of `FileSource` (how to
+            read files), such as `valid`, `negatives`, `seed`, `undirected`, `id_column`.
+
+    Raises UserError for anything wrong with the arguments, the files or the graph, and if `path`
+    exists. Nothing is written then.
+    """
+    of_files = [field.name for field in fields(FileSource)]
+    of_build = [field.name for field in fields(BuildOptions)]
+    valid = ["source", *of_files, *of_build, "overwrite", "memory_gb"]
+    check_keywords("build", set(options), valid)
+    how = BuildOptions(**{name: options.pop(name) for name in of_build if name in options})
+    files = {"edges": edges, "features": features, "labels": labels, "splits": splits}
+    given = FileSource(**files, **options)  # type: ignore[arg-type]
+    refuse_existing(Path(path), overwrite)
+    memory = MemoryBudget.limit(memory_gb)
+    if source is not None and given != FileSource():
+        raise UserError(
+            f"{_named(source)} comes with its own edges and features; leave out the files and what "
+            "describes files (columns, header, delimiter, id type, undirected)"
+        )
+    if source is None and edges is None and splits is None:
+        raise UserError(
+            "nothing to build from; give a source (such as synthetic:nodes=1000) or --edges FILE"
+        )
+    if source is None:
+        graph: Source = given.open(memory, Path(path).absolute().parent, how)
+    else:
+        graph = _as_source(source, how.seed)
+    gib = memory.num_bytes / 2**30
+    return build_store(Path(path), graph, how, overwrite=overwrite, memory_gb=gib)
+
+
+@names_arguments
+def open_store(path: FilePath) -> GraphStore:
+    """Open a store for reading; raises UserError if there is none."""
+    return open_graph_store(Path(path))
+
+
+def _as_source(source: str | Source, seed: int) -> Source:
+    if isinstance(source, str):
+        return load_source(source, seed=seed)
+    if not hasattr(source, "edge_pieces"):
+        raise UserError(
+            f"{_named(source)} is no source; valid: a string such as synthetic:nodes=1000, a "
+            "RawGraph, from_dgl(graph), from_pyg(data), or an object with edge_pieces"
+        )
+    return source
+
+
+def _named(source: object) -> str:
+    return f"'{source}'" if isinstance(source, str) else f"a {type(source).__name__}"

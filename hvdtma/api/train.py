@@ -1,0 +1,63 @@
+"""Train from Python."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hvdtma.api.arguments import FilePath, names_arguments
+from hvdtma.api.config import as_given
+from hvdtma.api.run import Run
+from hvdtma.core.launcher import launched_as
+from hvdtma.core.signals import ShutdownSignal
+from hvdtma.core.train_config import TrainConfig
+from hvdtma.runs.request import check_here, train_request
+from hvdtma.training.callback import Callback
+from hvdtma.training.launch import run_request_here
+
+
+@names_arguments
+def train(
+    config: FilePath | Mapping[str, Any] | TrainConfig | None = None,
+    *,
+    trainers: int | None = None,
+    resume: Run | FilePath | None = None,
+    overwrite: bool = False,
+    callbacks: Sequence[Callback] = (),
+    **overrides: Any,
+) -> Run:
+    """Train, and return the run.
+
+        hvdtma.train(store="graph.zarr", run="runs/mine", rounds=10, trainers=3)
+        hvdtma.train("configs/paper.yaml", store="graph.zarr", **{"model.hidden": 64})
+        hvdtma.train(resume="runs/mine", rounds=20)
+
+    In a process of its own, `trainers` are trained in this process, one computing at a time on a
+    virtual clock. Under horovodrun, torchrun or srun each process calls this function and is one
+    trainer; the arguments of the first one win.
+
+    Args:
+        config: see `load_config`.
+        trainers: how many trainers; None: as many as the launcher started, else as the config
+            says, else one.
+        resume: a run to continue from its newest checkpoint; the config is then its own.
+        overwrite: replace a run that is there.
+        callbacks: objects that are told of rounds and steps, on the first trainer.
+        overrides: keys of the config, see `load_config`.
+
+    Raises UserError for anything in the arguments, the config or the store that is wrong;
+    NonFiniteLoss if training diverged; Interrupted after SIGTERM or SIGUSR2, once the run is saved.
+    """
+    if trainers is not None:
+        overrides = overrides | {"trainers": trainers}
+    from_run = None if resume is None else Path(resume)
+    given = as_given(config)
+    check_here(from_run, given)
+    request = train_request(given, overrides, resume=from_run, overwrite=overwrite)
+    alone = launched_as()[1] == 1 and not request.config.elastic
+    several = alone and (request.config.trainers or 1) > 1
+    in_process = request.config.trainers if several else None
+    with ShutdownSignal() as shutdown:
+        run_request_here(request, in_process=in_process, shutdown=shutdown, callbacks=callbacks)
+    return Run(request.config.run)

@@ -1,0 +1,104 @@
+"""Values of a config: text stays as it is written, and errors say what is valid."""
+
+from pathlib import Path
+
+import pytest
+
+from hvdtma.core.config import load_as
+from hvdtma.core.errors import UserError
+from hvdtma.core.train_config import load_config, parse_config
+from hypergraph.config import RunConfig
+
+LOOK_ALIKES = ["007", "1e3", "off", "12:30", "0x10", "1_000", "2024-01-01", "yes", "${seed}-007"]
+READ_AS = {"${seed}-007": "7-007"}
+
+
+@pytest.fixture
+def load(tmp_path):
+    def load(text="", *overrides):
+        path = tmp_path / "config.yaml"
+        path.write_text(f"store: g.zarr\nrounds: 1\nseed: 7\n{text}\n")
+        return load_config(path, list(overrides))
+
+    return load
+
+
+@pytest.mark.parametrize("name", LOOK_ALIKES)
+def test_a_run_keeps_a_name_that_yaml_takes_for_something_else(load, name):
+    expected = Path(READ_AS.get(name, name))
+    assert load(f"run: {name}").run == expected
+    assert load("run: a", f"run={name}").run == expected
+    assert load(f"run: a\ntask: {{name: links}}\nscratch_dir: {name}").scratch_dir == expected
+
+
+@pytest.mark.parametrize("name", ["a: b", "[x", "a #b", "runs/[1]", "{a}", "!x"])
+def test_an_override_with_a_path_is_taken_literally(load, name):
+    assert load("run: a", f"run={name}").run == Path(name)
+
+
+def test_null_and_quotes_keep_their_meaning(load):
+    assert load("run: '007'\nscratch_dir: null", "scratch_dir=~").scratch_dir is None
+    assert load("run: a", "run='007'").run == Path("007")
+    assert load("run: a", "model.hidden=0x10", "model.dropout=1e-1").model.hidden == 16
+
+
+def test_lists_of_text_and_keys_stay_as_written(tmp_path):
+    path = tmp_path / "config.yaml"
+    path.write_text(
+        "run: a\nwarm_start: b\nreset_rows: [007, off]\n"
+        "data: {hypergraph: 12:30}\nmodel: {row_dropout: {1850: 0.5}}\n"
+    )
+    config = load_as(RunConfig, path)
+    assert config.reset_rows == ("007", "off")
+    assert config.data.hypergraph == Path("12:30")
+    assert config.model.row_dropout == {"1850": 0.5}
+
+
+def test_the_home_folder_is_expanded_in_paths(load, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    config = load("run: ~/runs/a", "store=~/g.zarr", "scratch_dir=~/tmp")
+    assert list(map(str, (config.run, config.store, config.scratch_dir))) == [
+        "/home/me/runs/a",
+        "/home/me/g.zarr",
+        "/home/me/tmp",
+    ]
+    with pytest.raises(UserError, match="run: '~nobody-of-this-name/a' names a user without"):
+        load("run: ~nobody-of-this-name/a")
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("model.layers=1.5", "'model.layers' is 1.5; valid: a whole number, at least 1"),
+        ("seed=true", "'seed' is true; valid: a whole number, from 0 to 4294967295"),
+        ("first_hop=7", "'first_hop' is 7; valid: true or false"),
+        ("model.norm=off", "'model.norm' is 'off'; valid: layer, batch or none"),
+        ("model=5", "'model' is 5; valid: keys and values: encoder, "),
+        ("model.fanouts=[a]", "'model.fanouts.0' is 'a'; valid: a list of whole numbers or null"),
+        ("run=", "'run' is null; valid: a path"),
+        ("model=[", "'model=[' cannot be read"),
+        ("7=1", "unknown key '7'; valid: store, run, "),
+    ],
+)
+def test_a_wrong_value_is_named_with_all_that_is_valid(load, override, message):
+    with pytest.raises(UserError) as refused:
+        load("run: a", override)
+    assert message in str(refused.value)
+    assert "pydantic" not in str(refused.value)
+
+
+def test_a_missing_key_is_explained_and_a_double_one_has_its_line(load):
+    with pytest.raises(UserError, match=r"'run' is missing\. The folder of the run"):
+        load()
+    with pytest.raises(UserError, match="the value of 'run': Missing mandatory value"):
+        load("run: ???")
+    with pytest.raises(UserError, match=r"(?s)the key 'run' stands twice.*line 6"):
+        load("run: a\n# a comment\nrun: b")
+
+
+def test_errors_of_keyword_arguments_name_the_function():
+    with pytest.raises(UserError) as refused:
+        parse_config({"store": 5, "run": "a", "model": {"hiden": 3}}, source="hvdtma.train()")
+    assert str(refused.value).startswith("hvdtma.train(): 'store' is 5; valid: a path\n")
+    assert "unknown key 'model.hiden'" in str(refused.value)
+    assert "did you mean 'hidden'?" in str(refused.value)

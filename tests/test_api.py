@@ -1,0 +1,166 @@
+"""The whole job from Python, and errors that name arguments."""
+
+import json
+
+import numpy as np
+import pytest
+
+import hvdtma
+from hvdtma.api.arguments import as_arguments
+
+SMALL = {"interval_steps": 2, "rounds": 2, "model": {"hidden": 8}, "evaluate.mode": "final"}
+
+
+class Rounds(hvdtma.Callback):
+    """Counts rounds."""
+
+    number = 0
+
+    def on_round(self, outcome):
+        self.number += 1
+        return False
+
+
+def test_the_whole_job(tmp_path):
+    source = "synthetic:nodes=600,edges=4000,features=8,communities=6"
+    store = hvdtma.build(tmp_path / "g.zarr", source, negatives=20, seed=3)
+    grouped = hvdtma.partition(store, tmp_path / "super.zarr", super_nodes=30)
+    assert grouped.attrs["order"]["method"] == "super"
+    rounds = Rounds()
+    run = hvdtma.train(
+        store=grouped.path, run=tmp_path / "run", trainers=2, callbacks=[rounds], **SMALL
+    )
+    assert (rounds.number, run.summary["trainers"], run.config.model.hidden) == (2, 2, 8)
+    assert [event["round"] for event in run.metrics if event["kind"] == "round"] == [1, 2]
+    assert run.report().is_file()
+
+    scores = hvdtma.evaluate(run)
+    assert scores["mrr"] == pytest.approx(run.summary["test"]["mrr"], rel=1e-5)
+    assert hvdtma.evaluate(run.path, "valid")["part"] == "valid"
+
+    ids, vectors = hvdtma.embed(run)
+    assert sorted(ids) == list(range(600))
+    assert vectors.shape == (600, 8)
+    written = hvdtma.embed(run, tmp_path / "e.parquet")
+    assert (written.num_nodes, written.dim) == (600, 8)
+    assert written.round == run.summary["best_round"]
+    assert np.isfinite(vectors).all()
+
+    longer = hvdtma.train(resume=run, rounds=3)
+    assert (longer.summary["rounds"], longer.path) == (3, run.path)
+
+
+def test_a_graph_in_memory_and_files_are_sources_too(tmp_path, community_raw):
+    store = hvdtma.build(tmp_path / "raw.zarr", community_raw, negatives=5)
+    assert store.num_nodes == 600
+    edges = tmp_path / "edges.csv"
+    edges.write_text("from,to\n" + "".join(f"a{n},a{(n * 7 + 1) % 50}\n" for n in range(50)))
+    of_files = hvdtma.build(
+        tmp_path / "files.zarr",
+        edges=edges,
+        undirected=True,
+        src_column="from",
+        dst_column="to",
+        negatives=5,
+        valid=3,
+        test=3,
+    )
+    assert of_files.undirected
+    assert hvdtma.open_store(tmp_path / "files.zarr").num_nodes == 50
+
+
+def test_configs_come_from_files_values_and_configs_with_overrides_on_top(tmp_path):
+    path = tmp_path / "c.yaml"
+    path.write_text("store: g.zarr\nrun: r\nrounds: 3\nmodel: {hidden: 16, layers: 3}\n")
+    config = hvdtma.load_config(path, model={"hidden": 32}, **{"task.batch_size": 7})
+    assert (config.model.hidden, config.model.layers, config.task.batch_size) == (32, 3, 7)
+    assert hvdtma.load_config(config, rounds=9).rounds == 9
+    assert hvdtma.load_config({"store": "s", "run": "r"}, rounds=1).rounds == 1
+    assert hvdtma.load_config(store="a=b.zarr", run="r", rounds=1).store.name == "a=b.zarr"
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: hvdtma.build("g.zarr", negativs=3), ["'negativs'", "valid: ", "'negatives'?"]),
+        (lambda: hvdtma.build("g.zarr"), ["nothing to build from", "edges=FILE"]),
+        (lambda: hvdtma.build("g.zarr", "edges.csv"), ["unknown source 'edges.csv'", "edges=FILE"]),
+        (lambda: hvdtma.build("g.zarr", 3), ["a int is no source", "from_dgl(graph)"]),
+        (
+            lambda: hvdtma.build("g.zarr", "synthetic:nodes=50", header="no"),
+            ["'synthetic:nodes=50' comes with its own edges"],
+        ),
+        (lambda: hvdtma.build("g.zarr", "synthetic:nodes=50", valid=0), ["valid is 0;"]),
+        (lambda: hvdtma.open_store("no.zarr"), ["no store at no.zarr"]),
+        (lambda: hvdtma.load_config(rouns=3), ["unknown key 'rouns'", "mean 'rounds'?"]),
+        (lambda: hvdtma.load_config(model={"hiden": 3}), ["'model.hiden'", "mean 'hidden'?"]),
+        (lambda: hvdtma.load_config(rounds=object()), ["'rounds'"]),
+        (lambda: hvdtma.load_config("no.yaml"), ["no config at no.yaml; examples are in"]),
+        (lambda: hvdtma.train(), ["give a config, or resume=RUN"]),
+        (lambda: hvdtma.train(store="s", run="r", rounds=1, trainers=0), ["'trainers' is 0"]),
+        (lambda: hvdtma.train(resume="no", overwrite=True), ["overwrite=True begins", "resume"]),
+        (lambda: hvdtma.evaluate("no"), ["no run at no"]),
+        (lambda: hvdtma.embed("no"), ["no run at no"]),
+        (lambda: hvdtma.Run("no"), ["no run at no"]),
+        (lambda: hvdtma.register("encodr", "x", dict), ["'encodr'", "'encoder'?"]),
+    ],
+)
+def test_errors_name_arguments_and_what_is_valid(tmp_path, monkeypatch, call, words):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(hvdtma.UserError) as raised:
+        call()
+    said = str(raised.value)
+    assert "--" not in said
+    for word in words:
+        assert word in said, said
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_output_that_exists_is_kept_unless_overwritten(community_store, tmp_path):
+    for call in (
+        lambda: hvdtma.build(community_store.path, "synthetic:nodes=50"),
+        lambda: hvdtma.partition(community_store, community_store.path),
+    ):
+        with pytest.raises(hvdtma.UserError, match="exists; give overwrite=True to replace it"):
+            call()
+
+
+def test_a_partition_method_or_an_option_that_is_unknown_lists_the_valid_ones(
+    community_store, tmp_path
+):
+    out = tmp_path / "p.zarr"
+    with pytest.raises(hvdtma.UserError, match=r"'supper'; valid: .* did you mean 'super'"):
+        hvdtma.partition(community_store, out, "supper")
+    with pytest.raises(hvdtma.UserError, match=r"no option 'super_node'; .*'super_nodes'"):
+        hvdtma.partition(community_store, out, "super", super_node=3)
+    assert not out.exists()
+
+
+def test_a_run_that_is_not_over_has_no_summary(tmp_path, community_store):
+    run = tmp_path / "run"
+    run.mkdir()
+    config = hvdtma.load_config(store=community_store.path, run=run, rounds=1)
+    (run / "config.yaml").write_text(json.dumps(config.model_dump(mode="json")))
+    with pytest.raises(hvdtma.UserError, match=r"is not over: it has no summary\.json yet"):
+        hvdtma.Run(run).summary  # noqa: B018
+
+
+def test_the_command_line_calls_the_same_functions_and_names_flags(hvdtma, community_store):
+    status, _, err = hvdtma("build", community_store.path, "synthetic:nodes=50")
+    assert status == 2
+    assert "give --overwrite to replace it" in " ".join(err.split())
+
+
+def test_flags_become_arguments_but_commands_stay():
+    assert as_arguments("say --edges FILE, or --header yes") == "say edges=FILE, or header yes"
+    assert as_arguments("use --in-process 3") == "use trainers 3"
+    left = "go on with: hvdtma train --resume runs/mine"
+    assert as_arguments(left) == left
+
+
+def test_the_defaults_need_no_config_file(hvdtma, community_store, tmp_path):
+    words = [f"store={community_store.path}", f"run={tmp_path / 'run'}", "model.hidden=8"]
+    assert hvdtma("train", *words, "interval_steps=2", "rounds=1")[0] == 0
+    status, _, err = hvdtma("train", *words)
+    assert status == 2
+    assert "give rounds, time_limit_s or evaluate.patience" in " ".join(err.split())
