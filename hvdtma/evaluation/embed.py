@@ -21,8 +21,8 @@ from hvdtma.evaluation.budget import (
     NO_LIMIT,
     ROWS_AT_ONCE,
     ScoringBudget,
-    beside_means,
-    layers_within,
+    reserved_for_means,
+    split_rows_and_work,
 )
 from hvdtma.evaluation.sampled import TooWide, embed_sampled
 from hvdtma.graph.neighbour_means import neighbour_means
@@ -68,7 +68,7 @@ def _new_rows(
     store: GraphStore, dim: int, budget: ScoringBudget
 ) -> tuple[np.ndarray | RowFile, ScoringBudget]:
     """Rows [N, dim] to write to, and the budget that is left to work in."""
-    in_memory, work_bytes = layers_within(store.num_nodes, dim, budget)
+    in_memory, work_bytes = split_rows_and_work(store.num_nodes, dim, budget)
     left = ScoringBudget(work_bytes, budget.folder)
     if in_memory:
         return np.zeros((store.num_nodes, dim), np.float32), left
@@ -158,9 +158,9 @@ def _steps(
         indices = StoredRows(store, "indices")
         first = 0
         width, itemsize = h.shape[1], np.dtype(h.dtype).itemsize
-        beside = beside_means(store.num_nodes, width, itemsize, encoder.out_dim)
+        reserved = reserved_for_means(store.num_nodes, width, itemsize, encoder.out_dim)
         means = neighbour_means(
-            indptr_N1, indices, h, memory_bytes=work.num_bytes - beside, folder=work.folder
+            indptr_N1, indices, h, memory_bytes=work.num_bytes - reserved, folder=work.folder
         )
         for mean_nD in means:
             for start, stop in _ranges(len(mean_nD)):

@@ -90,14 +90,20 @@ def sample_bytes(hops: list[int], num_edges: int, input_dim: int, hidden: int) -
     return 4 * COPIES * values + SAMPLED_NODE_BYTES * sum(hops) + SAMPLED_EDGE_BYTES * num_edges
 
 
-def neighbourhood_bytes(config: TrainConfig, store: GraphFacts, num_nodes: int) -> int:
-    """What `embed_sampled` takes for so many nodes, at most.
+def neighbourhood_bytes(
+    config: TrainConfig, store: GraphFacts, num_nodes: int, *, all_neighbours: bool = False
+) -> int:
+    """The memory of `embed_sampled` for so many nodes, at most.
 
-    Where a fanout takes all neighbours, nodes are taken to have as many as they have on average.
+    Args:
+        all_neighbours: whether all neighbours are taken, whatever the config's fanouts.
+
+    For layers that take all neighbours, the mean degree is used; nodes can have more.
     """
     hops, edges = [min(num_nodes, store.num_nodes)], 0
     for fanout in reversed(sampled_fanouts(config)):
-        each = fanout if fanout > 0 else -(-store.num_edges // max(store.num_nodes, 1))
+        every = all_neighbours or fanout < 0
+        each = -(-store.num_edges // max(store.num_nodes, 1)) if every else fanout
         edges += hops[-1] * each
         hops.append(min(hops[-1] * (1 + each), store.num_nodes))
     input_dim = store.feature_dim * (1 + config.first_hop)

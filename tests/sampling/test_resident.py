@@ -14,7 +14,7 @@ from hvdtma.comm import SingleProcess
 from hvdtma.core.errors import UserError
 from hvdtma.core.train_config import parse_config
 from hvdtma.graph.store import open_store
-from hvdtma.sampling.footprint import Footprint, edges_within, sets_needed
+from hvdtma.sampling.budget import ShardFootprint, expected_edges, fitting_sets
 from hvdtma.sampling.resident import ResidentSets, block_sets
 from hvdtma.training.callback import Callback
 from hvdtma.training.loop import train_rounds
@@ -159,22 +159,21 @@ def test_every_link_is_trained_on_when_blocks_are_dealt_anew(community_store):
 @given(st.lists(st.integers(1, 20), min_size=2, max_size=30), st.floats(0.05, 1.1))
 def test_two_sets_fit_or_one_that_is_all(community_store, block_nodes, share_of_shard):
     """Whatever blocks are in the sets: blocks are of unequal sizes, and some sets have one more."""
-    nodes_B, footprint = np.array(block_nodes), Footprint(node_bytes=200, edge_bytes=6.0)
+    nodes_B, footprint = np.array(block_nodes), ShardFootprint(node_bytes=200, edge_bytes=6.0)
 
     def bytes_of(num_nodes):
-        share = num_nodes / community_store.num_nodes
-        return footprint.bytes_of(num_nodes, edges_within(community_store, share))
+        return footprint.num_bytes(num_nodes, expected_edges(community_store, num_nodes))
 
-    room = int(share_of_shard * bytes_of(nodes_B.sum()))
-    num_sets = sets_needed(community_store, nodes_B, footprint, room)
+    available = int(share_of_shard * bytes_of(nodes_B.sum()))
+    num_sets = fitting_sets(community_store, nodes_B, footprint, available)
     if num_sets is None:
-        assert room < 2 * bytes_of(nodes_B.max())
+        assert available < 2 * bytes_of(nodes_B.max())
     elif num_sets == 1:
-        assert bytes_of(nodes_B.sum()) <= room
+        assert bytes_of(nodes_B.sum()) <= available
     else:
         sets = itertools.islice(block_sets(np.arange(len(nodes_B)), num_sets, [0]), 6 * num_sets)
         for trained_on, read in itertools.pairwise(nodes_B[chosen].sum() for chosen in sets):
-            assert bytes_of(trained_on) + bytes_of(read) <= room
+            assert bytes_of(trained_on) + bytes_of(read) <= available
 
 
 def test_a_memory_limit_below_the_smallest_names_it(community_store):

@@ -11,7 +11,7 @@ import yaml
 from hvdtma.comm import SingleProcess
 from hvdtma.core.errors import UserError
 from hvdtma.core.train_config import parse_config
-from hvdtma.evaluation.budget import ScoringBudget, scoring_needs, scratch_bytes
+from hvdtma.evaluation.budget import ScoringBudget, scoring_requirement, scratch_bytes
 from hvdtma.runs.folder import read_lines
 from hvdtma.runs.run_folder import RunFolder
 from hvdtma.tasks import make_model, make_task
@@ -34,10 +34,10 @@ def config(community_store, tmp_path):
         "task": {"batch_size": 8, "decoder": "dot"},
         "evaluate": {"mode": "final"},
     }
-    needs = scoring_needs(parse_config(values), community_store)
-    least = re.search(r"memory_gb=(\S+)", str(needs.too_small(0)))[1]
+    requirement = scoring_requirement(parse_config(values), community_store)
+    least = re.search(r"memory_gb=(\S+)", str(requirement.too_small(0)))[1]
     config = parse_config(values | {"memory_gb": float(least)})
-    assert scratch_bytes(config, community_store, ScoringBudget.of(config, needs)) > 0
+    assert scratch_bytes(config, community_store, ScoringBudget.of(config, requirement)) > 0
     return config
 
 
