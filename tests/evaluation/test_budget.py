@@ -20,7 +20,7 @@ from hvdtma.evaluation.budget import (
     scratch_bytes,
 )
 from hvdtma.evaluation.embed import embed
-from hvdtma.evaluation.sampled import TooWide, embed_sampled, neighbourhood_bytes
+from hvdtma.evaluation.sampled import NeighbourhoodTooLarge, embed_sampled, neighbourhood_bytes
 from hvdtma.evaluation.score import Scorer
 from hvdtma.evaluation.scratch import check_scratch
 from hvdtma.graph.csc import build_csc
@@ -155,7 +155,7 @@ def test_one_link_whose_neighbours_do_not_fit_is_refused_with_the_memory_it_need
 def test_links_whose_neighbours_do_not_fit_together_are_scored_one_after_the_other(stars):
     limited, free = config_of_stars(stars, memory_gb=TIGHT_GB), config_of_stars(stars)
     model, limit = model_of(free, stars), Scorer(limited, stars).budget.num_bytes
-    with pytest.raises(TooWide):
+    with pytest.raises(NeighbourhoodTooLarge):
         embed_sampled(model, stars, np.arange(4), [-1], seed=0, limit_bytes=limit)
     assert Scorer(limited, stars)(model, "test") == Scorer(free, stars)(model, "test")
 
@@ -181,7 +181,7 @@ def test_a_sample_is_refused_below_what_it_says_it_needs(community_store, fanout
         try:
             found = embed_sampled(model, community_store, nodes, hops, seed=0, limit_bytes=limit)
             break
-        except TooWide as error:
+        except NeighbourhoodTooLarge as error:
             assert error.needed_bytes > limit
             limit, refusals = error.needed_bytes, refusals + 1
     assert 1 <= refusals <= len(hops)

@@ -14,7 +14,7 @@ from hvdtma.graph.csc import build_csc
 from hvdtma.graph.store import open_store
 from hvdtma.graph.verify import verification
 from hvdtma.partitioning import PartitionOptions, partition
-from hvdtma.partitioning.groups import share_within
+from hvdtma.partitioning.groups import share_of_edges_within
 from hvdtma.partitioning.methods import default_super_nodes
 from hvdtma.partitioning.metis import metis_parts, symmetric
 from hvdtma.partitioning.orders import min_cut_order, random_order, super_node_order
@@ -245,4 +245,4 @@ def test_the_share_of_edges_within_groups_is_counted(community_store, groups, se
     group = np.random.default_rng(seed).integers(0, groups, 600)
     csc = community_store.rows(0, 600)
     within = (group[csc.indices] == group[csc.destinations()]).mean()
-    assert share_within(community_store, group) == pytest.approx(within)
+    assert share_of_edges_within(community_store, group) == pytest.approx(within)

@@ -67,20 +67,20 @@ def test_the_order_of_sets_is_seeded():
 
 
 def test_the_next_set_is_read_while_this_one_is_used():
-    reading, may_go_on = threading.Event(), threading.Event()
+    reading, may_finish = threading.Event(), threading.Event()
     loaded = []
 
     def load(blocks):
         loaded.append(blocks)
         if len(loaded) == 2:
             reading.set()
-            assert may_go_on.wait(20)
+            assert may_finish.wait(20)
         return blocks
 
     sets = ResidentSets(np.arange(4), 2, load, [0, 0, 0])
     first, waited_s = sets.take()
-    assert waited_s == 0 and reading.wait(20)  # the second is being read, nobody asked yet
-    may_go_on.set()
+    assert waited_s == 0 and reading.wait(20)  # the second is read in advance
+    may_finish.set()
     second, _ = sets.take()
     assert sorted([*first, *second]) == [0, 1, 2, 3]
     sets.close()
@@ -137,22 +137,23 @@ def test_each_link_of_a_set_is_trained_on_as_often_as_resident_epochs_says(
     trainer.sets.close()
 
 
-def test_every_link_is_trained_on_when_blocks_are_dealt_anew(community_store):
-    """Two trainers, a new assignment every round: each edge is in somebody's shard sooner or later."""
+def test_every_link_is_trained_on_when_blocks_are_reassigned(community_store):
+    """Two trainers, an assignment per round: each edge is in some shard sooner or later."""
     config = config_of(community_store, reassign_rounds=1)
     whole = make_trainer(config, community_store, SingleProcess(), torch.device("cpu"))
     ends = whole.shard.nodes[whole.shard.csc.destinations()]
-    wanted = set(
+    expected = set(
         zip(whole.shard.nodes[whole.shard.csc.indices].tolist(), ends.tolist(), strict=True)
     )
-    whole.seats, seen = 2, set()
+    whole.num_shards, seen = 2, set()
     for number in range(24):
-        for whole.seat in range(2):
+        for whole.shard_index in range(2):
             whole.take_assignment(number)
             nodes, csc = whole.shard.nodes, whole.shard.csc
+            assert len(nodes) < community_store.num_nodes
             src, dst = nodes[csc.indices], nodes[csc.destinations()]
             seen |= set(zip(src.tolist(), dst.tolist(), strict=True))
-    assert seen == wanted
+    assert seen == expected
 
 
 @settings(deadline=None)

@@ -21,7 +21,7 @@ OPTIONS = BuildOptions(negatives=20, block_nodes=10)
 
 @pytest.fixture
 def store(community_raw, tmp_path):
-    """A store of one's own, to be built anew."""
+    """A store for this test alone, which it builds anew."""
     return build(tmp_path / "graph.zarr", community_raw, OPTIONS)
 
 

@@ -141,21 +141,21 @@ def test_a_worker_that_lost_its_rendezvous_is_refused(community_store, tmp_path)
     assert "asked for 2 trainers, Horovod reports 1" in done.stderr
 
 
-def test_a_redeal_gives_other_blocks_and_sooner_or_later_every_edge(community_store, tmp_path):
+def test_reassignment_gives_other_blocks_and_sooner_or_later_every_edge(community_store, tmp_path):
     config = config_for(community_store, tmp_path, reassign_rounds=1, rounds=12, interval_steps=1)
     seen = []
 
     class Keep(Callback):
-        def on_assignment(self, averaging, number, hands):
-            seen.append((number, hands))
+        def on_assignment(self, averaging, number, trainers):
+            seen.append((number, trainers))
 
     def trainer_edges(comm):
         trainer = make_trainer(config, open_store(config.store), comm, CPU)
         edges = set()
         original = Trainer.take_assignment
 
-        def take(self, number, **place):
-            original(self, number, **place)
+        def take(self, number, **progress):
+            original(self, number, **progress)
             src = self.shard.nodes[self.shard.csc.indices]
             dst = self.shard.nodes[self.shard.csc.destinations()]
             edges.update(zip(src.tolist(), dst.tolist(), strict=True))

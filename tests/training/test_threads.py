@@ -52,7 +52,7 @@ def test_cores_are_shared_out_among_those_that_may_run_on_them(others, threads, 
     class Several(SingleProcess):
         local_size = 1 + len(others)
 
-        def gather(self, value):
+        def all_gather_object(self, value):
             return [*others, value]
 
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2, 3})

@@ -87,8 +87,8 @@ def test_the_memory_that_a_refusal_names_is_enough_and_a_little_less_is_refused_
     assert peak < least
 
 
-def test_a_refusal_is_for_every_deal_and_every_trainer(store, tmp_path):
-    """What check_memory lets through is enough for the hands of later assignments, however they fall."""
+def test_a_refusal_holds_for_every_assignment_and_every_trainer(store, tmp_path):
+    """A limit that check_memory accepts is enough for the shards of all later assignments."""
     for trainers in (1, 2, 7):
         with pytest.raises(UserError) as error:
             check_memory(config_of(store, tmp_path, memory_gb=0.1), store, trainers)
