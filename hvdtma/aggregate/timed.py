@@ -37,6 +37,7 @@ from hvdtma.aggregate.round import (
 )
 from hvdtma.aggregate.state import COUNTERS, GlobalState, RankState
 from hvdtma.comm.communicator import Communicator
+from hvdtma.comm.launch import join_trainers
 from hvdtma.core.errors import UserError
 
 LOSS_CHECK_STEPS = 64  # reading a loss waits for the GPU, so many losses are read together
@@ -68,10 +69,11 @@ class TimedAveraging:
         optimizer_state: after an aggregation, `keep` the optimizer's state, `reset` it, or
             `average` it between trainers.
         aggregator: combines the updates; None: `Average()`, their weighted mean.
-        comm: None is Horovod, initialised here if it is not yet.
+        comm: None: the communicator of this process's launcher (`hvdtma.comm.launch`): Horovod,
+            torch.distributed, or a single process.
 
     Raises UserError for intervals that are not positive and unknown choices; TrainerError where
-    Horovod, started here, does not find what its launcher started. The calls that average raise
+    the trainers that the launcher started cannot be reached. The calls that average raise
     `NonFiniteLoss` on every trainer when one trainer's loss is not finite, UserError when
     `optimizer_state` cannot be averaged, and TrainerLost when another trainer has ended. Steps
     before the start raise UserError.
@@ -98,11 +100,7 @@ class TimedAveraging:
             raise UserError(f"weight is {weight}; it must be a finite number, not negative")
         if optimizer_state != "keep" and optimizer is None:
             raise UserError(f"optimizer_state '{optimizer_state}' needs the optimizer")
-        if comm is None:
-            from hvdtma.comm.horovod import HorovodComm
-
-            comm = HorovodComm()
-        self.comm, self.weight = comm, weight
+        self.comm, self.weight = comm or join_trainers(), weight
         self.interval_s, self.interval_steps = interval_s, interval_steps
         self.max_rounds, self.time_limit_s = rounds, time_limit_s
         self.flat = FlatModel(model)

@@ -10,7 +10,7 @@ from hvdtma.api.arguments import FilePath, names_arguments
 from hvdtma.api.config import as_given
 from hvdtma.api.run import Run
 from hvdtma.core.launcher import launched_as
-from hvdtma.core.signals import Interrupt
+from hvdtma.core.signals import ShutdownSignal
 from hvdtma.core.train_config import TrainConfig
 from hvdtma.runs.request import check_here, train_request
 from hvdtma.training.callback import Callback
@@ -58,6 +58,6 @@ def train(
     alone = launched_as()[1] == 1 and not request.config.elastic
     several = alone and (request.config.trainers or 1) > 1
     in_process = request.config.trainers if several else None
-    with Interrupt() as interrupt:
-        run_request_here(request, in_process=in_process, interrupt=interrupt, callbacks=callbacks)
+    with ShutdownSignal() as shutdown:
+        run_request_here(request, in_process=in_process, shutdown=shutdown, callbacks=callbacks)
     return Run(request.config.run)

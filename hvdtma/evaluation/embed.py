@@ -21,18 +21,18 @@ from hvdtma.evaluation.budget import (
     NO_LIMIT,
     ROWS_AT_ONCE,
     ScoringBudget,
-    beside_means,
-    layers_within,
+    reserved_for_means,
+    split_rows_and_work,
 )
 from hvdtma.evaluation.sampled import NeighbourhoodTooLarge, embed_sampled
 from hvdtma.graph.neighbour_means import neighbour_means
-from hvdtma.graph.sort.row_file import RowFile
 from hvdtma.graph.store import GraphStore
 from hvdtma.graph.stored_rows import Rows, StoredRows, gather
 from hvdtma.graph.stream import row_ranges
 from hvdtma.models import LayeredEncoder
 from hvdtma.sampling.dgl_backend import Block, block_of_rows
 from hvdtma.sampling.first_hop import FirstHop
+from hvdtma.storage.row_file import RowFile
 from hvdtma.tasks import Model
 
 Progress = Callable[[float], None]
@@ -68,7 +68,7 @@ def _new_rows(
     store: GraphStore, dim: int, budget: ScoringBudget
 ) -> tuple[np.ndarray | RowFile, ScoringBudget]:
     """An array or scratch file [N, dim] to write to, and the remaining budget."""
-    in_memory, work_bytes = layers_within(store.num_nodes, dim, budget)
+    in_memory, work_bytes = split_rows_and_work(store.num_nodes, dim, budget)
     remaining = ScoringBudget(work_bytes, budget.folder)
     if in_memory:
         return np.zeros((store.num_nodes, dim), np.float32), remaining
@@ -158,7 +158,7 @@ def _layer_inputs(
         indices = StoredRows(store, "indices")
         offset = 0
         width, itemsize = h.shape[1], np.dtype(h.dtype).itemsize
-        reserved = beside_means(store.num_nodes, width, itemsize, encoder.out_dim)
+        reserved = reserved_for_means(store.num_nodes, width, itemsize, encoder.out_dim)
         means = neighbour_means(
             indptr_N1, indices, h, memory_bytes=work.num_bytes - reserved, folder=work.folder
         )

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import TypeVar
 
 import numpy as np
 import torch
 
-from hvdtma.core.memory import give_back
+from hvdtma.core.memory import MemoryRequirement, trim_memory
 from hvdtma.core.train_config import TrainConfig
-from hvdtma.evaluation.budget import MemoryRequirement, ScoringBudget, too_little
+from hvdtma.evaluation.budget import ScoringBudget
 from hvdtma.evaluation.embed import embed
 from hvdtma.evaluation.sampled import NeighbourhoodTooLarge, embed_sampled, neighbourhood_bytes
 from hvdtma.graph.store import GraphStore
@@ -45,7 +46,7 @@ class NodeEmbeddings:
     ):
         self.config, self.store, self.model, self.device = config, store, model, device
         self.requirement, self.budget = requirement, budget
-        give_back()  # the memory of a shard or of an earlier score
+        trim_memory()  # the memory of a shard or of an earlier score
         if config.evaluate.sample:
             node_bytes = neighbourhood_bytes(config, store, 1)
             limit = min(budget.num_bytes, SAMPLED_BYTES)
@@ -85,8 +86,8 @@ class NodeEmbeddings:
                 step = (piece.stop - start) // 2
                 if step:
                     continue
-                needed = self.requirement._replace(work_bytes=error.needed_bytes)
+                needed = replace(self.requirement, work_bytes=error.needed_bytes)
                 assert self.config.memory_gb is not None  # nothing is too large without a limit
-                raise too_little(self.config.memory_gb, needed) from None
+                raise needed.too_small(self.config.memory_gb) from None
             yield result
             start = piece.stop

@@ -95,16 +95,22 @@ def sample_bytes(hops: list[int], num_edges: int, input_dim: int, hidden: int) -
     return 4 * COPIES * values + SAMPLED_NODE_BYTES * sum(hops) + SAMPLED_EDGE_BYTES * num_edges
 
 
-def neighbourhood_bytes(config: TrainConfig, store: GraphFacts, num_nodes: int) -> int:
-    """Bytes that `embed_sampled` takes for so many nodes, at most.
+def neighbourhood_bytes(
+    config: TrainConfig, store: GraphFacts, num_nodes: int, *, all_neighbours: bool = False
+) -> int:
+    """The memory of `embed_sampled` for so many nodes, at most.
 
-    A fanout of -1 counts the average number of neighbours.
+    Args:
+        all_neighbours: whether all neighbours are taken, whatever the config's fanouts.
+
+    For layers that take all neighbours, the mean degree is used; nodes can have more.
     """
     hops, edges = [min(num_nodes, store.num_nodes)], 0
     for fanout in reversed(sampled_fanouts(config)):
-        degree = fanout if fanout > 0 else -(-store.num_edges // max(store.num_nodes, 1))
-        edges += hops[-1] * degree
-        hops.append(min(hops[-1] * (1 + degree), store.num_nodes))
+        every = all_neighbours or fanout < 0
+        each = -(-store.num_edges // max(store.num_nodes, 1)) if every else fanout
+        edges += hops[-1] * each
+        hops.append(min(hops[-1] * (1 + each), store.num_nodes))
     input_dim = store.feature_dim * (1 + config.first_hop)
     return sample_bytes(hops, edges, input_dim, config.model.hidden)
 

@@ -9,7 +9,7 @@ import torch
 
 from hvdtma.core.errors import UserError
 from hvdtma.core.train_config import TrainConfig
-from hvdtma.evaluation.budget import ScoringBudget, scoring_needs
+from hvdtma.evaluation.budget import ScoringBudget, scoring_requirement
 from hvdtma.evaluation.embeddings import SAMPLE_SEED, NodeEmbeddings
 from hvdtma.graph.store import GraphStore
 from hvdtma.tasks import Model, make_task
@@ -25,7 +25,7 @@ class Scorer:
         self.config, self.store = config, store
         self.device = device or torch.device("cpu")
         self.task = make_task(config, store)
-        self.requirement = scoring_needs(config, store)
+        self.requirement = scoring_requirement(config, store)
         self.budget = ScoringBudget.of(config, self.requirement)
         self.held_out = {part: self._read(part) for part in ("valid", "test")}
 

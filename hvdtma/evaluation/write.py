@@ -14,7 +14,7 @@ from rich.progress import Progress
 
 from hvdtma.core.console import console
 from hvdtma.core.errors import UserError
-from hvdtma.core.files import naming_full_disk, replacing
+from hvdtma.core.files import replacing, reporting_full_disk
 from hvdtma.evaluation.embed import NO_LIMIT, ScoringBudget, embed
 from hvdtma.graph.store import GraphStore
 from hvdtma.graph.stored_rows import Rows
@@ -59,13 +59,13 @@ def write_embeddings(
 def _write_zarr(h_NH: Rows, store: GraphStore, out: Path, overwrite: bool) -> None:
     num_nodes, dim = h_NH.shape
     with StoreWriter(out, overwrite, format="hvdtma-embeddings") as writer:
-        with writer.growing("embedding", np.float32, num_nodes, (dim,)) as array:
+        with writer.create_array("embedding", np.float32, num_nodes, (dim,)) as array:
             for start in range(0, num_nodes, ROWS_AT_ONCE):
                 array.append(h_NH[start : start + ROWS_AT_ONCE])
         for name in store.array_names:
             if name.startswith("node_id/"):
                 stored = store.array(name)
-                with writer.growing(name, stored.dtype, stored.shape[0]) as array:
+                with writer.create_array(name, stored.dtype, stored.shape[0]) as array:
                     for values in array_pieces(store, name):
                         array.append(values)
 
@@ -76,7 +76,7 @@ def _write_parquet(h_NH: Rows, store: GraphStore, out: Path, overwrite: bool) ->
         [("id", store.node_ids(0, 0).values.type), ("embedding", pa.list_(pa.float32(), dim))]
     )
     with (
-        naming_full_disk(out),
+        reporting_full_disk(out),
         replacing(out) as beside,
         pq.ParquetWriter(beside, schema) as writer,
     ):

@@ -20,13 +20,13 @@ import numpy as np
 from hvdtma.core.compiled import njit
 from hvdtma.core.console import progress
 from hvdtma.graph.csc import index_dtype
+from hvdtma.graph.sort.batches import EdgeBatch
 from hvdtma.graph.sort.edge_sorter import EdgeSorter
-from hvdtma.graph.sort.pieces import EdgePiece
 from hvdtma.graph.store import GraphStore
 from hvdtma.graph.stream import (
     NeighbourRows,
-    edge_pieces,
-    edges_per_piece,
+    edge_batches,
+    edges_per_batch,
     row_pieces,
     row_ranges,
 )
@@ -128,8 +128,8 @@ def contract(
     )
     with progress("scattering edges between clusters", store.num_edges, "edges") as advance:
         sorter.scatter(
-            _edges_between_clusters(store, cluster_N, edges_per_piece(work_bytes // 8)),
-            tell=advance,
+            _edges_between_clusters(store, cluster_N, edges_per_batch(work_bytes // 8)),
+            advance=advance,
         )
     folder.mkdir(parents=True, exist_ok=True)
     indptr, num_edges = np.zeros(num_clusters + 1, np.int64), 0
@@ -152,12 +152,12 @@ def contract(
 
 def _edges_between_clusters(
     store: GraphStore, cluster_N: np.ndarray, max_edges: int
-) -> Iterator[Callable[[], EdgePiece]]:
-    def read(read_edges: Callable[[], EdgePiece]) -> EdgePiece:
+) -> Iterator[Callable[[], EdgeBatch]]:
+    def read(read_edges: Callable[[], EdgeBatch]) -> EdgeBatch:
         src, dst, _ = read_edges()
         return (cluster_N[src], cluster_N[dst], None) if len(cluster_N) else (src, dst, None)
 
-    for read_edges in edge_pieces(store, max_edges):
+    for read_edges in edge_batches(store, max_edges):
         yield partial(read, read_edges)
 
 

@@ -12,11 +12,11 @@ import numpy as np
 from hvdtma.core.compiled import njit
 from hvdtma.core.console import progress, stage
 from hvdtma.core.memory import MemoryBudget
-from hvdtma.core.threads import in_order, num_workers
+from hvdtma.core.threads import map_in_order, num_workers
 from hvdtma.graph.csc import index_dtype
-from hvdtma.graph.sort.pieces import EDGES_PER_PIECE
+from hvdtma.graph.sort.batches import EDGES_PER_BATCH
 from hvdtma.graph.store import GraphStore
-from hvdtma.graph.stream import edge_pieces
+from hvdtma.graph.stream import edge_batches
 from hvdtma.partitioning.metis import metis_bytes, metis_parts
 from hvdtma.partitioning.streaming import min_streaming_bytes, streaming_groups
 
@@ -80,8 +80,8 @@ def share_of_edges_within(store: GraphStore, group_N: np.ndarray) -> float:
     """Share of edges with both ends in the same group. Reads all edges once."""
     within = 0
     with progress("counting edges in groups", store.num_edges, "edges") as advance:
-        pieces = edge_pieces(store, EDGES_PER_PIECE // 4)
-        for src, dst, _ in in_order(lambda make: make(), pieces, num_workers()):
+        pieces = edge_batches(store, EDGES_PER_BATCH // 4)
+        for src, dst, _ in map_in_order(lambda make: make(), pieces, num_workers()):
             within += _within(src, dst, group_N)
             advance(len(src))
     return within / store.num_edges if store.num_edges else 1.0

@@ -16,7 +16,7 @@ import numpy as np
 
 from hvdtma.core.compiled import njit
 from hvdtma.core.console import progress
-from hvdtma.core.threads import in_order, num_workers
+from hvdtma.core.threads import map_in_order, num_workers
 from hvdtma.graph.csc import index_dtype
 from hvdtma.partitioning.contraction import RowGraph
 
@@ -58,7 +58,7 @@ def propagate(
         moved = 0
         with progress(f"{what}, pass {number + 1}", graph.num_edges, "edges") as advance:
             pieces = graph.pieces(max_edges)
-            for rows in in_order(lambda make: make(), pieces, num_workers()):
+            for rows in map_in_order(lambda make: make(), pieces, num_workers()):
                 moved += _move(
                     *rows,
                     clusters.node_weight_N,
@@ -85,7 +85,7 @@ def merge_small(graph: RowGraph, clusters: Clusters, max_edges: int) -> None:
     open_C: np.ndarray = np.full(len(clusters.size_C) + 1, -1, dtype)
     score_C = np.zeros(len(clusters.size_C), np.int32)
     with progress("merging small clusters", graph.num_edges, "edges") as advance:
-        for rows in in_order(lambda make: make(), graph.pieces(max_edges), num_workers()):
+        for rows in map_in_order(lambda make: make(), graph.pieces(max_edges), num_workers()):
             _merge_singles(
                 *rows,
                 clusters.node_weight_N,

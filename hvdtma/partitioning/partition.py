@@ -7,13 +7,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hvdtma.core.disk import refuse_full_disk
+from hvdtma.core.disk import check_disk_space
 from hvdtma.core.errors import UserError, check_seed
 from hvdtma.core.memory import MemoryBudget
 from hvdtma.core.options import call_with_options
-from hvdtma.graph.blocks import sensible_block_size
+from hvdtma.graph.blocks import default_block_size
 from hvdtma.graph.builder import provenance
-from hvdtma.graph.reorder import disk_to_reorder, rank_of, room_to_reorder, write_reordered
+from hvdtma.graph.reorder import rank_of, reorder_disk_bytes, reorder_work_bytes, write_reordered
 from hvdtma.graph.store import GraphStore
 from hvdtma.partitioning.assignment import check_trainers
 from hvdtma.partitioning.method import PartitionMethod, check_order
@@ -83,7 +83,7 @@ def partition(
             block_nodes=options.block_nodes or _default_block_nodes(store),
             seed=options.seed,
             memory=memory,
-            folder=writer.scratch,
+            folder=writer.scratch_folder(),
         )
         check_order(order, store.num_nodes, options.method)
         if trainers is not None:
@@ -105,7 +105,7 @@ def partition(
 
 def _default_block_nodes(store: GraphStore) -> int:
     row_bytes = store.feature_dim * store.array("feat").dtype.itemsize
-    return sensible_block_size(store.num_nodes, row_bytes)
+    return default_block_size(store.num_nodes, row_bytes)
 
 
 def _refuse_too_small(
@@ -115,14 +115,14 @@ def _refuse_too_small(
     if hasattr(method, "check"):
         method.check(store, memory)
     order_bytes = (ORDER_BYTES if store.num_nodes < 2**31 else 2 * ORDER_BYTES) * store.num_nodes
-    needed_bytes = order_bytes + room_to_reorder(store)
+    needed_bytes = order_bytes + reorder_work_bytes(store)
     if hasattr(method, "required_bytes"):
         needed_bytes = max(needed_bytes, method.required_bytes(store, memory))
     purpose = f"partitioning {store.num_nodes:,} nodes and {store.num_edges:,} edges"
     if getattr(method, "clusterer", None) == "metis":
         purpose += " (--clusterer streaming may need less)"
     memory.available(needed_bytes, purpose)
-    disk_bytes = disk_to_reorder(store)
+    disk_bytes = reorder_disk_bytes(store)
     if hasattr(method, "disk_bytes"):
         disk_bytes = max(disk_bytes, method.disk_bytes(store))
-    refuse_full_disk(path, disk_bytes, "partitioned", "give a place with more")
+    check_disk_space(path, disk_bytes, "partitioned", "give a place with more")

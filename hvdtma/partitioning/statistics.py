@@ -18,10 +18,10 @@ import scipy.sparse as sp
 from hvdtma.core.compiled import njit
 from hvdtma.core.console import progress
 from hvdtma.core.memory import MemoryBudget
-from hvdtma.core.threads import in_order, num_workers
-from hvdtma.graph.sort.pieces import EDGES_PER_PIECE
+from hvdtma.core.threads import map_in_order, num_workers
+from hvdtma.graph.sort.batches import EDGES_PER_BATCH
 from hvdtma.graph.store import GraphStore
-from hvdtma.graph.stream import array_pieces, edge_pieces
+from hvdtma.graph.stream import array_pieces, edge_batches
 from hvdtma.partitioning.assignment import assign_blocks
 from hvdtma.partitioning.groups import metis_fits
 from hvdtma.partitioning.metis import metis_parts
@@ -120,8 +120,8 @@ def _count_edges(
     """Number of edges into each trainer's nodes [M], and of edges within its shard [M]."""
     into_M, kept_M = np.zeros(trainers, np.int64), np.zeros(trainers, np.int64)
     with progress("counting edges kept", store.num_edges, "edges") as advance:
-        pieces = edge_pieces(store, EDGES_PER_PIECE // 4)
-        for src, dst, _ in in_order(lambda make: make(), pieces, num_workers()):
+        pieces = edge_batches(store, EDGES_PER_BATCH // 4)
+        for src, dst, _ in map_in_order(lambda make: make(), pieces, num_workers()):
             _add_edges(src, dst, trainer_N, into_M, kept_M)
             advance(len(src))
     return into_M, kept_M

@@ -22,7 +22,7 @@ from hvdtma.core.memory import MemoryBudget
 from hvdtma.graph.csc import CSC, index_dtype
 from hvdtma.graph.sort.edge_sorter import KEY_BYTES, EdgeSorter
 from hvdtma.graph.store import GraphStore
-from hvdtma.graph.stream import edges_per_piece
+from hvdtma.graph.stream import edges_per_batch
 from hvdtma.partitioning.contraction import RowGraph, ScratchGraph, StoredGraph, contract
 from hvdtma.partitioning.label_propagation import Clusters, compact, merge_small, propagate
 from hvdtma.partitioning.metis import metis_bytes, metis_groups
@@ -57,7 +57,7 @@ class ClusterJob:
     @property
     def max_edges(self) -> int:
         """Edges per piece that is read."""
-        return edges_per_piece(self.work_bytes // 8)
+        return edges_per_batch(self.work_bytes // 8)
 
 
 def streaming_groups(

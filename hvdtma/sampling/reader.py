@@ -13,7 +13,7 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from hvdtma.core.threads import in_order
+from hvdtma.core.threads import map_in_order
 from hvdtma.graph.store import GraphStore
 from hvdtma.storage.array_writer import CHUNK_BYTES
 
@@ -67,7 +67,7 @@ class BlockReader:
             if self._active == 1:
                 self._active_since = time.monotonic()
         try:
-            yield from in_order(work, pieces, WORKERS)
+            yield from map_in_order(work, pieces, WORKERS)
         finally:
             with self._lock:
                 self._active -= 1

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import torch
 
-from hvdtma.graph.raw import Pairs
+from hvdtma.graph.source import Pairs
 from hvdtma.graph.store import GraphStore
 from hvdtma.graph.stored_rows import read_rows
 from hvdtma.tasks.metrics import area_under_roc, link_metrics, ranks

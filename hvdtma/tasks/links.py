@@ -22,8 +22,8 @@ from hvdtma.core.errors import UserError
 from hvdtma.core.options import call_with_options
 from hvdtma.core.train_config import TrainConfig
 from hvdtma.graph.csc import index_dtype
-from hvdtma.graph.raw import Pairs
 from hvdtma.graph.sizes import GraphFacts
+from hvdtma.graph.source import Pairs
 from hvdtma.graph.stored_rows import stored
 from hvdtma.models import sampled_fanouts
 from hvdtma.sampling.negatives import NEGATIVES

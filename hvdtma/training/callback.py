@@ -10,6 +10,7 @@ from hvdtma.aggregate import Aggregation, TimedAveraging
 class Callback:
     """Base class of callbacks. Its methods do nothing; a subclass overrides some of them.
 
+    `hvdtma.train` passes its callbacks to the first trainer only.
     Time in a callback counts as training time, except in `on_assignment` and `on_round`.
     """
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from hvdtma.aggregate import TimedAveraging
-from hvdtma.comm.communicator import NewcomersWait, run_on_all
+from hvdtma.comm.communicator import NewcomersWaiting, run_on_all
 from hvdtma.core.errors import TrainerError, UserError
 from hvdtma.training.callback import Callback
 from hvdtma.training.trainer import Trainer, trainer_weight
@@ -14,7 +14,7 @@ from hvdtma.training.trainer import Trainer, trainer_weight
 def train_rounds(trainer: Trainer, averaging: TimedAveraging, callback: Callback) -> None:
     """Train round after round until `averaging` stops.
 
-    Raises MembersChange if the trainers must regroup; the progress in the round is kept.
+    Raises RegroupNeeded if the trainers must regroup; the progress in the round is kept.
     """
     while averaging.running:
         if reassignment_due(trainer, averaging.rounds_done):
@@ -28,7 +28,7 @@ def train_rounds(trainer: Trainer, averaging: TimedAveraging, callback: Callback
             if callback.on_round(outcome):
                 averaging.stop()
         if averaging.newcomers and averaging.running:
-            raise NewcomersWait
+            raise NewcomersWaiting
 
 
 def train_until_due(trainer: Trainer, averaging: TimedAveraging, callback: Callback) -> None:

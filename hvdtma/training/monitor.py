@@ -98,12 +98,12 @@ class RunMonitor(Callback):
             self.recorder.on_assignment(averaging, number, trainers)
 
     def on_step(self, averaging: TimedAveraging) -> None:
-        self._watchdog.alive()
+        self._watchdog.beat()
         if self.recorder:
             self.recorder.on_step(averaging)
 
     def on_pause(self) -> None:
-        self._watchdog.rest()
+        self._watchdog.pause()
 
     def on_round(self, outcome: Aggregation) -> bool:
         """Record an aggregation, and write a checkpoint if one is due. Collective."""

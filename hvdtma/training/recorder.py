@@ -7,18 +7,15 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
-from contextlib import suppress
 
 import numpy as np
 from rich.markup import escape
-from torch.utils.tensorboard import SummaryWriter
 
 from hvdtma.aggregate import Aggregation, TimedAveraging
 from hvdtma.core.console import console
-from hvdtma.core.errors import UserError
-from hvdtma.core.files import append_json
-from hvdtma.core.signals import unheard
+from hvdtma.core.signals import blocked_signals
 from hvdtma.core.train_config import TrainConfig
+from hvdtma.runs.event_log import EventLog
 from hvdtma.runs.folder import read_lines
 from hvdtma.runs.run_folder import RunFolder
 from hvdtma.runs.view import RunView, Tick
@@ -48,7 +45,7 @@ class Scores:
     def _follower(self) -> subprocess.Popen:
         command = [sys.executable, "-m", "hvdtma.training.evaluator", str(self.run.path)]
         command.append(str(os.getpid()))
-        with (self.run.path / "evaluator.log").open("a") as log, unheard(signal.SIGUSR2):
+        with (self.run.path / "evaluator.log").open("a") as log, blocked_signals(signal.SIGUSR2):
             # A new session: Linux divides the cores between sessions (autogroup). In the same
             # session, the evaluator would use rank 0's share.
             return subprocess.Popen(
@@ -137,7 +134,7 @@ class Recorder(Callback):
     def __init__(self, trainer: Trainer, trainers: int, run: RunFolder, view: RunView):
         self.config, self.run, self.model = trainer.config, run, trainer.model
         self.view, self.num_edges = view, trainer.store.num_edges
-        self.board = SummaryWriter(str(run.path / "tensorboard"))
+        self.log = EventLog(run, view.update)
         self.scores = Scores(self.config, run)
         events = run.events()
         if not events:
@@ -150,21 +147,14 @@ class Recorder(Callback):
 
     def __exit__(self, *error: object) -> None:
         self.scores.stop()
-        with suppress(OSError):  # a full disk: it is said already, or what is lost are curves
-            self.board.close()
+        self.log.__exit__(*error)
 
     def event(self, event: dict) -> None:
         """Log an event and show it.
 
         Raises UserError if it cannot be written.
         """
-        try:
-            append_json(self.run.metrics, event)
-        except OSError as error:
-            raise UserError(
-                f"what happens cannot be logged to {self.run.metrics}: {error.strerror or error}"
-            ) from error
-        self.view.update(event)
+        self.log.write(event)
 
     def on_assignment(self, averaging: TimedAveraging, number: int, trainers: list[dict]) -> None:
         """Record the size of each trainer's shard."""
@@ -199,19 +189,20 @@ class Recorder(Callback):
         self.run.write_round(outcome.round, outcome.time_s, self.model, self.config.evaluate.keep)
         self.event(round_event(outcome))
         for trainer, loss in enumerate(outcome.losses):
-            self.board.add_scalar(f"loss/trainer_{trainer}", loss, outcome.round)
-            self.board.add_scalar(f"steps/trainer_{trainer}", outcome.steps[trainer], outcome.round)
-            self.board.add_scalar(
-                f"wait_s/trainer_{trainer}", outcome.wait_s[trainer], outcome.round
-            )
+            values = {
+                f"loss/trainer_{trainer}": loss,
+                f"steps/trainer_{trainer}": outcome.steps[trainer],
+                f"wait_s/trainer_{trainer}": outcome.wait_s[trainer],
+            }
+            self.log.curves(values, outcome.round)
         self.log_scores(self.scores.after_round(outcome.round))
         return self.scores.say_stop
 
     def log_scores(self, events: list[dict]) -> None:
         for event in events:
             self.event(event)
-            for name, value in event["metrics"].items():
-                self.board.add_scalar(f"{event['part']}/{name}", value, event["round"])
+            scores = {f"{event['part']}/{name}": value for name, value in event["metrics"].items()}
+            self.log.curves(scores, event["round"])
 
 
 def scoring_text(number: int, part: str, *, left: int) -> str:

@@ -13,17 +13,17 @@ from typing import Any, NoReturn
 from hvdtma.aggregate import Stop, TimedAveraging
 from hvdtma.comm.communicator import (
     Communicator,
-    MembersChange,
-    Single,
-    TooFewLeft,
+    RegroupNeeded,
+    TooFewTrainers,
     TrainerLost,
     run_on_rank0,
 )
 from hvdtma.comm.rendezvous import RendezvousGone
+from hvdtma.comm.single_process import SingleProcess
 from hvdtma.core.console import console
 from hvdtma.core.errors import Interrupted, SavedForAll, TrainerError, UserError, explain
 from hvdtma.core.files import write_json
-from hvdtma.core.signals import Interrupt
+from hvdtma.core.signals import ShutdownSignal
 from hvdtma.core.train_config import TrainConfig
 from hvdtma.evaluation.score import Scorer
 from hvdtma.runs.run_folder import RunFolder, read_model
@@ -42,7 +42,7 @@ def train(
     comm: Communicator,
     *,
     mode: StartMode = StartMode.NEW,
-    interrupt: Interrupt | None = None,
+    shutdown: ShutdownSignal | None = None,
     report: Callable[[Path], object] = lambda _: None,
     callbacks: Sequence[Callback] = (),
 ) -> dict | None:
@@ -51,7 +51,7 @@ def train(
     Returns None on all ranks if the run was complete before (`StartMode.AUTO`).
 
     Args:
-        interrupt: hears when to save and end.
+        shutdown: its signal makes all trainers save and end.
         report: called on rank 0 with the run's folder when the run has ended, even if it failed
             (`hvdtma.runs.report.write_report`).
         callbacks: called on this trainer, after the run's own callback.
@@ -60,7 +60,7 @@ def train(
     NonFiniteLoss if training diverges, and Interrupted once an interrupted run is saved.
     """
     try:
-        return _train(config, comm, mode, interrupt or Interrupt(), report, callbacks)
+        return _train(config, comm, mode, shutdown or ShutdownSignal(), report, callbacks)
     except UserError as error:
         if comm.elastic and not isinstance(error, TrainerError):
             with suppress(RendezvousGone):  # one started in its place would only meet it again
@@ -72,25 +72,27 @@ def _train(
     config: TrainConfig,
     comm: Communicator,
     mode: StartMode,
-    interrupt: Interrupt,
+    shutdown: ShutdownSignal,
     report: Callable[[Path], object],
     callbacks: Sequence[Callback],
 ) -> dict | None:
     start = time.monotonic()
     try:
-        with interrupt.at_once(Interrupted("interrupted before training began; nothing is lost")):
+        with shutdown.raise_on_signal(
+            Interrupted("interrupted before training began; nothing is lost")
+        ):
             context = start_run(config, comm, mode)
-    except TooFewLeft as left:
+    except TooFewTrainers as left:
         raise Interrupted(f"{left}; nothing was trained since what was saved") from left
     if context is None:
         _say_over(config, comm)
         return None
     run, trainer, averaging, _ = context
-    interrupt.tell(lambda: averaging.stop(Stop.INTERRUPTED))
+    shutdown.on_signal(lambda: averaging.stop(Stop.INTERRUPTED))
     with RunMonitor(trainer, averaging, run, report) as monitor:
         every = Callbacks([monitor, *callbacks])
         try:
-            summary = _to_the_end(context, monitor, every, start, interrupt)
+            summary = _to_the_end(context, monitor, every, start, shutdown)
         except Interrupted as error:
             _say_why(monitor, "interrupted", str(error))
             raise
@@ -127,11 +129,11 @@ def _to_the_end(
     monitor: RunMonitor,
     callback: Callback,
     start: float,
-    interrupt: Interrupt,
+    shutdown: ShutdownSignal,
 ) -> dict | None:
     """Train and score; regroup when trainers are lost or join. Returns the summary on rank 0."""
     run, trainer, averaging, joined = context
-    change: MembersChange | None = None
+    change: RegroupNeeded | None = None
     trainers = averaging.comm.size
     while True:
         try:
@@ -148,11 +150,11 @@ def _to_the_end(
             if not run_on_rank0(averaging.comm, lambda: is_saved(run, averaging)):
                 write_checkpoint(run, trainer, averaging)  # scoring may be interrupted
             words = f"interrupted while scoring; go on with: {_next(trainer.config)}"
-            with interrupt.at_once(Interrupted(words)):
+            with shutdown.raise_on_signal(Interrupted(words)):
                 return _finish_together(trainer, averaging, monitor, start)
-        except TooFewLeft as left:
+        except TooFewTrainers as left:
             _save_alone(context, left)
-        except MembersChange as met:
+        except RegroupNeeded as met:
             if not averaging.comm.elastic:
                 raise
             change = met
@@ -176,12 +178,12 @@ def _next(config: TrainConfig) -> str:
     return f"hvdtma train --resume {config.run}"
 
 
-def _save_alone(context: RunContext, left: TooFewLeft) -> NoReturn:
+def _save_alone(context: RunContext, left: TooFewTrainers) -> NoReturn:
     """Write a checkpoint on one trainer for all that are left, and raise Interrupted."""
     run, trainer, averaging, _ = context
     if not left.saves_for_all:
         raise Interrupted(f"{left}; another trainer saves") from left
-    averaging.comm = Single()
+    averaging.comm = SingleProcess()
     write_checkpoint(run, trainer, averaging)
     raise SavedForAll(
         f"{left}; saved after round {averaging.rounds_done}, go on with: {_next(trainer.config)}"

@@ -9,6 +9,7 @@ import numba
 import torch
 
 from hvdtma.aggregate import TimedAveraging
+from hvdtma.aggregate.aggregator import Aggregator
 from hvdtma.aggregate.optimizers import make_optimizer
 from hvdtma.comm.communicator import Communicator
 from hvdtma.core.errors import UserError
@@ -18,7 +19,7 @@ from hvdtma.evaluation.score import Scorer
 from hvdtma.evaluation.scratch import check_scoring_scratch
 from hvdtma.graph.store import GraphStore, open_store
 from hvdtma.tasks import make_model, make_task
-from hvdtma.training.memory import check_memory
+from hvdtma.training.budget import check_memory
 from hvdtma.training.trainer import Trainer, trainer_weight
 
 
@@ -93,11 +94,16 @@ def make_trainer(
     return trainer
 
 
+def make_aggregator(config: TrainConfig) -> Aggregator:
+    """The config's aggregator."""
+    aggregate = config.aggregate
+    outer = aggregate.model_dump(include={"outer", "outer_lr", "outer_momentum"})
+    return call_with_options("aggregator", aggregate.name, aggregate.options, defaults=outer)
+
+
 def make_averaging(trainer: Trainer, comm: Communicator) -> TimedAveraging:
     """Make the averaging of the trainer's config."""
     config = trainer.config
-    aggregate = config.aggregate
-    outer = aggregate.model_dump(include={"outer", "outer_lr", "outer_momentum"})
     return TimedAveraging(
         trainer.model,
         trainer.optimizer,
@@ -106,9 +112,7 @@ def make_averaging(trainer: Trainer, comm: Communicator) -> TimedAveraging:
         rounds=config.rounds,
         time_limit_s=config.time_limit_s,
         weight=trainer_weight(trainer),
-        optimizer_state=aggregate.optimizer_state,
-        aggregator=call_with_options(
-            "aggregator", aggregate.name, aggregate.options, defaults=outer
-        ),
+        optimizer_state=config.aggregate.optimizer_state,
+        aggregator=make_aggregator(config),
         comm=comm,
     )

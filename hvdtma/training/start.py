@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,8 +11,9 @@ from hvdtma.aggregate import Stop, TimedAveraging
 from hvdtma.comm.communicator import Communicator, TrainerLost, run_on_all, run_on_rank0
 from hvdtma.core.errors import TrainerError, UserError
 from hvdtma.core.train_config import TrainConfig
-from hvdtma.runs.folder import StartMode, check_same_config
+from hvdtma.runs.folder import StartMode
 from hvdtma.runs.run_folder import RunFolder
+from hvdtma.runs.start import StartRules, check_same_config, lock_and_resolve, no_checkpoint
 from hvdtma.training.checkpoint import Checkpoint, newest, restore_best
 from hvdtma.training.membership import (
     JoinState,
@@ -59,7 +60,8 @@ def start_run(config: TrainConfig, comm: Communicator, mode: StartMode) -> RunCo
                 return join(comm, members, join_state, comm.clock(), count_sharers(comm))
             config, mode = comm.broadcast_object((config, mode))
             run = RunFolder(config.run)
-            what = run_on_rank0(comm, partial(_decide, run, config, mode))
+            rules = start_rules(run, config)
+            what = run_on_rank0(comm, partial(lock_and_resolve, run, config.resolved, mode, rules))
             if mode is StartMode.NEW:  # after a loss, the folder that exists is this run's own
                 mode = StartMode.AUTO
             with ExitStack() as on_error:
@@ -85,48 +87,21 @@ def _start_or_resume(
     return start_new(config, comm, run, overwrite=what is StartMode.OVERWRITE)
 
 
-def _decide(run: RunFolder, config: TrainConfig, mode: StartMode) -> StartMode:
-    """Hold the run, and say what to do with it."""
-    run.lock_for(mode)
-    try:
-        return resolve_start_mode(run, config, mode)
-    except UserError:
-        run.unlock()
-        raise
+def start_rules(run: RunFolder, config: TrainConfig) -> StartRules[TrainConfig]:
+    """How the start mode of a training run is resolved."""
+    checkpoint = cache(lambda: newest(run))
 
+    def has_work_left() -> bool:
+        found = checkpoint()
+        return found is not None and stopped_before(config, found) is Stop.NOT
 
-def resolve_start_mode(run: RunFolder, config: TrainConfig, mode: StartMode) -> StartMode:
-    """Which one `AUTO` is; and whether it can be.
-
-    Raises UserError if a run is there that may not be touched, or is another config's.
-    """
-    if mode in (StartMode.NEW, StartMode.OVERWRITE):
-        run.check_room(config.store, overwrite=mode is StartMode.OVERWRITE)
-    if mode is not StartMode.AUTO:
-        return mode
-    if not run.versions.exists():
-        return StartMode.NEW
-    _check_config(run.config(), config, run.path)
-    checkpoint = newest(run)
-    if run.summary.exists():
-        longer = checkpoint and stopped_before(config, checkpoint) is Stop.NOT
-        return StartMode.RESUME if longer else StartMode.DONE
-    return StartMode.RESUME if checkpoint else StartMode.OVERWRITE
-
-
-def prepare_run_folder(config: TrainConfig, mode: StartMode) -> None:
-    """Before anybody trains: from here on, what `mode` asks for is what `AUTO` comes to.
-
-    Raises UserError if a run is there that may not be touched, or another process trains it.
-    """
-    if mode is StartMode.AUTO:
-        return  # resolve_start_mode by whoever trains
-    run = RunFolder(config.run)
-    run.lock()
-    try:
-        run.make_room(config.store, overwrite=mode is StartMode.OVERWRITE)
-    finally:
-        run.unlock()
+    return StartRules(
+        RESUMABLE_KEYS,
+        inputs=[config.store],
+        recorded_config=lambda: run.config().resolved,
+        has_checkpoint=lambda: checkpoint() is not None,
+        has_work_left=has_work_left,
+    )
 
 
 def start_new(
@@ -177,17 +152,14 @@ def find_checkpoint(run: RunFolder, config: TrainConfig) -> Checkpoint:
     RunFolder.open(run.path)
     checkpoint = newest(run)
     if checkpoint is None:
-        raise UserError(
-            f"{run.path} has no checkpoint to go on from; --overwrite begins it anew "
-            "(checkpoint.every says how often one is written)"
-        )
+        raise no_checkpoint(run.path)
     _check_config(checkpoint.config, config, checkpoint.path)
     return checkpoint
 
 
 def _check_config(then: TrainConfig, now: TrainConfig, path: Path) -> None:
     """Raises UserError, listing the differences, if what is at `path` is of another config."""
-    check_same_config(then.resolved, now.resolved, path, free=RESUMABLE_KEYS)
+    check_same_config(then.resolved, now.resolved, path, RESUMABLE_KEYS)
 
 
 def stopped_before(config: TrainConfig, checkpoint: Checkpoint) -> Stop:

@@ -16,7 +16,7 @@ from hvdtma.sampling.reader import BlockReader
 from hvdtma.sampling.resident import ResidentSets, ShardCounter, ShardSize
 from hvdtma.sampling.shard import Shard, load_shard
 from hvdtma.tasks import ENDLESS, Batch, Model, Task
-from hvdtma.training.memory import resident_sets
+from hvdtma.training.budget import resident_sets
 
 
 class ShardProgress(NamedTuple):
@@ -102,8 +102,9 @@ class Trainer:
         self.blocks = assign_blocks(
             self.store, self.num_shards, seed=self.config.seed, number=number
         )[self.shard_index]
-        num_sets = resident_sets(self.config, self.store, self.blocks)
-        self.assigned = ShardCounter(int(np.diff(self.store.block_offsets)[self.blocks].sum()))
+        block_nodes = np.diff(self.store.block_offsets)[self.blocks]
+        num_sets = resident_sets(self.config, self.store, block_nodes)
+        self.assigned = ShardCounter(int(block_nodes.sum()))
         shard_progress = shard_progress or ShardProgress()
         taken = max(shard_progress.taken - 1, 0)
         self.sets = ResidentSets(self.blocks, num_sets, self._load, self._stream, taken)

@@ -17,12 +17,12 @@ from hvdtma.evaluation.sampled import _sample_rows as sample_rows
 from hvdtma.evaluation.sampled import embed_sampled
 from hvdtma.evaluation.write import write_embeddings
 from hvdtma.graph import neighbour_means
-from hvdtma.graph.sort import row_file
-from hvdtma.graph.sort.row_file import RowFile
 from hvdtma.graph.stored_rows import gather
 from hvdtma.graph.stream import row_ranges
 from hvdtma.sampling.shard import load_shard
+from hvdtma.storage import row_file
 from hvdtma.storage.node_ids import NodeIds
+from hvdtma.storage.row_file import RowFile
 from hvdtma.tasks import make_model, make_task
 
 

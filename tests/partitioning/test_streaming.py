@@ -11,7 +11,7 @@ from small_graphs import dense, stored_edges_by_id
 from hvdtma.core.errors import UserError
 from hvdtma.core.memory import MemoryBudget
 from hvdtma.graph.builder import BuildOptions, build
-from hvdtma.graph.ingest.sources import load_source
+from hvdtma.graph.sources import load_source
 from hvdtma.graph.verify import verification
 from hvdtma.partitioning import PartitionOptions, partition
 from hvdtma.partitioning.contraction import contract
@@ -146,7 +146,9 @@ def test_metis_is_taken_where_it_fits_and_refused_by_name_where_not(
     assert group_nodes(community_store, 20, clusterer="auto", **how)[1] == "metis"
     monkeypatch.setattr(groups_module, "metis_bytes", lambda *_: 5 * 2**30)
     assert group_nodes(community_store, 20, clusterer="auto", **how)[1] == "streaming"
-    with pytest.raises(UserError, match=r"METIS \(--clusterer streaming needs less\).*5\.72 GiB"):
+    with pytest.raises(
+        UserError, match=r"METIS \(--clusterer streaming needs less\).*memory_gb=5\.72"
+    ):
         group_nodes(community_store, 20, clusterer="metis", **how)
 
 

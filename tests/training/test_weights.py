@@ -9,11 +9,11 @@ from hvdtma.core.train_config import parse_config
 from hvdtma.graph.builder import BuildOptions, build
 from hvdtma.partitioning.assignment import assign_blocks
 from hvdtma.runs import event_text
-from hvdtma.sampling.footprint import Footprint, bytes_of_sets, largest_set
+from hvdtma.sampling.budget import ShardFootprint, largest_set, resident_bytes
 from hvdtma.sampling.shard import load_shard
+from hvdtma.training.budget import reserved_bytes
 from hvdtma.training.callback import Callback
 from hvdtma.training.loop import announce_assignment, train_rounds
-from hvdtma.training.memory import beside_shard
 from hvdtma.training.set_up import make_averaging, make_trainer
 
 SETS = [1, 2, 4]  # of each trainer
@@ -43,9 +43,9 @@ def config_of(store, **changes):
 def memory_for(config, store, blocks, sets):
     """The memory_gb that cuts these blocks into so many sets."""
     block_nodes = np.diff(store.block_offsets)[blocks]
-    footprint = Footprint.of(store, first_hop=True, labels=config.task.name == "nodes")
-    shard = bytes_of_sets(store, largest_set(block_nodes, sets), sets, footprint)
-    return (beside_shard(config, store, int(block_nodes.sum())) + shard + 16) / 2**30
+    footprint = ShardFootprint.of(store, first_hop=True, labels=config.task.name == "nodes")
+    shard = resident_bytes(store, largest_set(block_nodes, sets), sets, footprint)
+    return (reserved_bytes(config, store, int(block_nodes.sum())) + shard + 16) / 2**30
 
 
 class Notebook(Callback):
