@@ -14,7 +14,6 @@ from hvdtma.graph.builder import build as build_store
 from hvdtma.graph.ingest import FileSource
 from hvdtma.graph.source import Source
 from hvdtma.graph.sources import load_source
-from hvdtma.graph.sources.load import REQUIRED
 from hvdtma.graph.store import GraphStore
 from hvdtma.graph.store import open_store as open_graph_store
 from hvdtma.storage.writer import refuse_existing
@@ -41,9 +40,9 @@ def build(
 
     Args:
         path: the store to make.
-        source: the name of a source with its settings (`synthetic:nodes=5000`, `debian:`,
-            `ogb:NAME`, `my_pkg.data:load:size=3`), or a `Source` such as `from_dgl(graph)`,
-            `from_pyg(data)`, `RawGraph` and `EdgeStream`.
+        source: `synthetic:...`, `debian:`, `ogb:NAME`, another registered data source or its import
+            path `package.module:function:settings`; or a graph: `EdgeStream`, `RawGraph`,
+            `from_dgl(graph)`, `from_pyg(data)`.
         edges, features, labels, splits: files of a graph, in place of `source`.
         overwrite: replace a store that is there.
         memory_gb: memory limit of this process in GiB; None: half of the free memory. The store
@@ -76,8 +75,7 @@ def build(
         graph: Source = given.open(memory, Path(path).absolute().parent, how)
     else:
         graph = _as_source(source, how.seed)
-    gib = memory.num_bytes / 2**30
-    return build_store(Path(path), graph, how, overwrite=overwrite, memory_gb=gib)
+    return build_store(Path(path), graph, how, overwrite=overwrite, memory_gb=memory.memory_gb)
 
 
 @names_arguments
@@ -89,12 +87,10 @@ def open_store(path: FilePath) -> GraphStore:
 def _as_source(source: str | Source, seed: int) -> Source:
     if isinstance(source, str):
         return load_source(source, seed=seed)
-    missing = [attribute for attribute in REQUIRED if not hasattr(source, attribute)]
-    if missing:
+    if not hasattr(source, "edge_batches"):
         raise UserError(
-            f"{_named(source)} is no source, for it has no {', '.join(missing)}; valid: a string "
-            "such as synthetic:nodes=1000, a RawGraph or an EdgeStream, from_dgl(graph), "
-            "from_pyg(data), or another Source"
+            f"{_named(source)} is no source; valid: a string such as synthetic:nodes=1000, a "
+            "RawGraph or EdgeStream, from_dgl(graph), from_pyg(data), or any other Source"
         )
     return source
 

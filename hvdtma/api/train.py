@@ -24,6 +24,7 @@ def train(
     trainers: int | None = None,
     resume: Run | FilePath | None = None,
     overwrite: bool = False,
+    comm: str = "auto",
     callbacks: Sequence[Callback] = (),
     **overrides: Any,
 ) -> Run:
@@ -43,6 +44,9 @@ def train(
             says, else one.
         resume: a run to continue from its newest checkpoint; the config is then its own.
         overwrite: replace a run that is there.
+        comm: transport between processes: `auto`, `horovod` or `torch`. `auto` is Horovod under
+            horovodrun, mpirun and srun; torch.distributed under torchrun, and under srun where
+            Horovod is not installed.
         callbacks: objects that are told of rounds and steps, on the first trainer.
         overrides: keys of the config, see `load_config`.
 
@@ -59,5 +63,11 @@ def train(
     several = alone and (request.config.trainers or 1) > 1
     in_process = request.config.trainers if several else None
     with ShutdownSignal() as shutdown:
-        run_request_here(request, in_process=in_process, shutdown=shutdown, callbacks=callbacks)
+        run_request_here(
+            request,
+            in_process=in_process,
+            transport=comm,
+            shutdown=shutdown,
+            callbacks=callbacks,
+        )
     return Run(request.config.run)

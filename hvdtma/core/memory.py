@@ -14,6 +14,7 @@ from hvdtma.core.errors import UserError
 # partition 490 and 570. With 6 million edges, at the least limit, a build takes 757 and 839.
 BASE_BYTES = 664 << 20
 LEAST_WORK_BYTES = 64 << 20
+UNLIMITED = 1 << 62  # bytes
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,18 @@ class MemoryRequirement:
     def total_bytes(self) -> int:
         """Reserved bytes and work bytes."""
         return self.reserved_bytes + self.work_bytes
+
+    def available(self, memory_gb: float | None) -> int:
+        """Bytes to work in under a limit of `memory_gb` GiB; `UNLIMITED` without a limit.
+
+        Raises UserError if the limit is too small.
+        """
+        if memory_gb is None:
+            return UNLIMITED
+        num_bytes = MemoryBudget.limit(memory_gb).num_bytes
+        if num_bytes < self.total_bytes:
+            raise self.too_small(memory_gb)
+        return num_bytes - self.reserved_bytes
 
     def too_small(self, memory_gb: float) -> UserError:
         """The error for a limit that is too small; names the least that is enough, rounded up."""

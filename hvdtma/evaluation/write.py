@@ -1,4 +1,7 @@
-"""Embeddings as a file keyed by the user's own ids. N nodes, H dimensions."""
+"""Writes embeddings to a file, with the user's own node ids.
+
+Legend: N nodes, H width of the embeddings.
+"""
 
 from __future__ import annotations
 
@@ -30,17 +33,16 @@ def write_embeddings(
     overwrite: bool = False,
     budget: ScoringBudget = NO_LIMIT,
 ) -> tuple[int, int]:
-    """Embed every node and write `out`; returns (N, H).
+    """Embed every node and write the file `out`. Returns (N, H).
 
-    `.parquet`: columns `id` and `embedding` (fixed-size list of float32). `.zarr`: arrays
-    `embedding` float32 [N, H] and the ids as in a store (`node_id/...`).
+    A `.parquet` file has the columns `id` and `embedding` (fixed-size list of float32). A `.zarr`
+    group has the arrays `embedding` float32 [N, H] and, as in a store, `node_id/...`.
 
-    Ids are read with the rows that they stand beside, some at a time.
-
-    Raises UserError for another ending, if `out` exists (unless `overwrite`), and for a full disk.
+    Raises UserError for another file extension, if `out` exists (without `overwrite`), and for a
+    full disk.
     """
     if out.suffix not in (".parquet", ".zarr"):
-        raise UserError(f"'{out}' ends in '{out.suffix}'; valid: .parquet, .zarr")
+        raise UserError(f"'{out}' has the extension '{out.suffix}'; valid: .parquet, .zarr")
     if out.exists() and not overwrite:
         raise UserError(f"{out} exists; give --overwrite to replace it, or another name")
     with Progress(console=console, transient=True) as bar:

@@ -13,7 +13,7 @@ from hvdtma.core.train_config import parse_config
 from hvdtma.evaluation import embed as module
 from hvdtma.evaluation import write as writing
 from hvdtma.evaluation.embed import ScoringBudget, embed
-from hvdtma.evaluation.sampled import _choose as choose
+from hvdtma.evaluation.sampled import _sample_rows as sample_rows
 from hvdtma.evaluation.sampled import embed_sampled
 from hvdtma.evaluation.write import write_embeddings
 from hvdtma.graph import neighbour_means
@@ -107,7 +107,7 @@ def test_sampled_neighbours_are_uniform_without_replacement():
     indptr, indices = np.array([0, 6]), np.arange(1, 7)
     rng, counts = np.random.default_rng(0), np.zeros(7)
     for _ in range(3000):
-        count, chosen = choose(indptr, indices, np.array([0]), 2, rng.random(6))
+        count, chosen = sample_rows(indptr, indices, np.array([0]), 2, rng.random(6))
         assert count.tolist() == [2]
         assert len(set(chosen.tolist())) == 2
         counts[chosen] += 1
