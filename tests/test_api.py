@@ -1,6 +1,8 @@
 """The whole job from Python, and errors that name arguments."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -48,6 +50,29 @@ def test_the_whole_job(tmp_path):
 
     longer = hvdtma.train(resume=run, rounds=3)
     assert (longer.summary["rounds"], longer.path) == (3, run.path)
+
+
+SCRIPT = """
+import sys
+import hvdtma
+
+store, run = sys.argv[1:]
+brief = {"interval_steps": 2, "rounds": 1, "model": {"hidden": 8}}
+run = hvdtma.train(store=store, run=run, trainers=2, **brief)
+print("trained:", run.config.trainers)
+"""
+
+
+def test_under_a_launcher_each_process_is_a_trainer(tmp_path, community_store):
+    script, run = tmp_path / "script.py", tmp_path / "run"
+    script.write_text(SCRIPT)
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    done = subprocess.run(
+        [*torchrun, script, community_store.path, run], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("trained: 2") == 2
+    assert hvdtma.Run(run).summary["trainers"] == 2
 
 
 def test_a_graph_in_memory_and_files_are_sources_too(tmp_path, community_raw):

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch.distributed as dist
+
 from hvdtma.api.arguments import FilePath, names_arguments
 from hvdtma.api.config import as_given
 from hvdtma.api.run import Run
@@ -59,15 +61,18 @@ def train(
     given = as_given(config)
     check_here(from_run, given)
     request = train_request(given, overrides, resume=from_run, overwrite=overwrite)
-    alone = launched_as()[1] == 1 and not request.config.elastic
-    several = alone and (request.config.trainers or 1) > 1
-    in_process = request.config.trainers if several else None
+    in_process = request.config.trainers if _is_alone(request.config) else None
     with ShutdownSignal() as shutdown:
         run_request_here(
             request,
-            in_process=in_process,
+            in_process=None if in_process == 1 else in_process,
             transport=comm,
             shutdown=shutdown,
             callbacks=callbacks,
         )
     return Run(request.config.run)
+
+
+def _is_alone(config: TrainConfig) -> bool:
+    """Whether neither a launcher nor the calling script started other trainers."""
+    return launched_as()[1] == 1 and not dist.is_initialized() and not config.elastic
