@@ -48,8 +48,8 @@ import typer
 
 from hypergraph import (
     HyperLearn,
+    HyperLearnConfig,
     MultimodalHypergraph,
-    TrainConfig,
     from_debian,
     from_tate,
     split_relation,
@@ -76,7 +76,7 @@ DECAY = 0.1  # times the rate, in a step: a few hundred of them are felt
 app = typer.Typer(add_completion=False)
 Metrics = dict[str, float]
 Trained = RankTrainer | JointGCN
-Method = Callable[[MultimodalHypergraph, TrainConfig], Trained]
+Method = Callable[[MultimodalHypergraph, HyperLearnConfig], Trained]
 """A way to train, made of a hypergraph."""
 Setting = dict[str, Any]
 """Of the optimiser, and the share of rows that is dropped (`row_dropout`), if any."""
@@ -101,12 +101,12 @@ class Task:
     negatives: int
     row_dropout: float
 
-    def config(self, seed: int, setting: Setting) -> TrainConfig:
+    def config(self, seed: int, setting: Setting) -> HyperLearnConfig:
         """For a seed."""
         optimizer = {key: value for key, value in setting.items() if key != "row_dropout"}
         about = self.graph.relation(self.relation).modalities[0]
         row_dropout = {about: setting.get("row_dropout", 0.0)}
-        return TrainConfig.model_validate(
+        return HyperLearnConfig.model_validate(
             {
                 "seed": seed,
                 "model": {"dim": self.dim, "row_dropout": row_dropout},
@@ -156,7 +156,7 @@ def run(
     elif tune_s:
         settings = {name: tune(task, name, tune_s, partial(keep, out, of)) for name in METHODS}
     else:
-        default = TrainConfig().optimizer.model_dump(include={"name", "lr", "weight_decay"})
+        default = HyperLearnConfig().optimizer.model_dump(include={"name", "lr", "weight_decay"})
         settings = dict.fromkeys(METHODS, default)
     of |= {"seconds": seconds}
     found: list[Record] = []
@@ -193,20 +193,20 @@ def load(
     return from_tate(artworks, subjects), "artwork"
 
 
-def without_graphs(data: MultimodalHypergraph, config: TrainConfig) -> RankTrainer:
+def without_graphs(data: MultimodalHypergraph, config: HyperLearnConfig) -> RankTrainer:
     """HyperLearn of features alone."""
     for name in data.modalities:
         data = data.with_intra(name, None)
-    return HyperLearn(data, config).learner
+    return HyperLearn(data, config).trainer
 
 
-def plain_cp(data: MultimodalHypergraph, config: TrainConfig) -> RankTrainer:
+def plain_cp(data: MultimodalHypergraph, config: HyperLearnConfig) -> RankTrainer:
     """HyperLearn without graphs, features and diffusion."""
-    return HyperLearn(without_context(data), cp_config(config)).learner
+    return HyperLearn(without_context(data), cp_config(config)).trainer
 
 
 METHODS: dict[str, Method] = {
-    "HyperLearn": lambda data, config: HyperLearn(data, config).learner,
+    "HyperLearn": lambda data, config: HyperLearn(data, config).trainer,
     "HyperLearn without graphs": without_graphs,
     "GCN on the joined graph": JointGCN,
     "plain CP": plain_cp,
@@ -274,15 +274,15 @@ class Course:
 def trained(
     method: Method,
     train: MultimodalHypergraph,
-    config: TrainConfig,
+    config: HyperLearnConfig,
     valid: HeldOutHyperedges,
     seconds: float,
 ) -> tuple[Factors, Course]:
     """The best factors on validation of so many CPU seconds, and how they came about."""
-    learner = method(train, config)
-    best, best_s, kept = -1.0, 0.0, learner.factors()
-    for done in looks(learner, seconds):
-        factors = learner.factors()
+    trainer = method(train, config)
+    best, best_s, kept = -1.0, 0.0, trainer.factors()
+    for done in looks(trainer, seconds):
+        factors = trainer.factors()
         now = score(factors, valid)["mrr"]
         if now > best:
             best, best_s, kept = now, done.used_s, factors
@@ -291,19 +291,19 @@ def trained(
 
 @dataclass(frozen=True)
 class Done:
-    """How long a learner has trained."""
+    """How long a trainer has trained."""
 
     used_s: float
     iterations: int
 
 
-def looks(learner: Trained, seconds: float) -> Iterator[Done]:
+def looks(trainer: Trained, seconds: float) -> Iterator[Done]:
     """Train for so many CPU seconds; stops now and then to be scored, and at the end."""
     used = 0.0
     iterations = seen = 0
     while used < seconds:
         start = time.process_time()
-        learner.iterate()
+        trainer.iterate()
         used += time.process_time() - start
         iterations += 1
         if used >= seconds * (seen / LOOKS) ** 2:

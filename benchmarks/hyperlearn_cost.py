@@ -30,7 +30,7 @@ import numpy as np
 import torch
 import typer
 
-from hypergraph import HyperLearn, Intra, Modality, MultimodalHypergraph, Relation, TrainConfig
+from hypergraph import HyperLearn, HyperLearnConfig, Intra, Modality, MultimodalHypergraph, Relation
 from hypergraph.model.objective import gram_loss
 
 DEGREE = 5  # of an item inside its modality
@@ -95,13 +95,13 @@ def rank(
 
     torch.set_num_threads(1)
     comm = HorovodComm(LaunchedGroup())
-    config = TrainConfig.model_validate({"model": {"dim": 32}, "loss": {"negatives": 16}})
-    learner = HyperLearn(random_graph(shape, count, items, hyperedges), config, comm=comm).learner
+    config = HyperLearnConfig.model_validate({"model": {"dim": 32}, "loss": {"negatives": 16}})
+    trainer = HyperLearn(random_graph(shape, count, items, hyperedges), config, comm=comm).trainer
     found: list[tuple[float, ...]] = []
     for _ in range(WARM_UP + iterations):
-        before = time.monotonic(), learner.compute_s, learner.exchange.bytes_sent
-        learner.iterate()
-        after = time.monotonic(), learner.compute_s, learner.exchange.bytes_sent
+        before = time.monotonic(), trainer.compute_s, trainer.exchange.bytes_sent
+        trainer.iterate()
+        after = time.monotonic(), trainer.compute_s, trainer.exchange.bytes_sent
         found.append(tuple(b - a for a, b in zip(before, after, strict=True)))
     medians = [median(values) for values in zip(*found[WARM_UP:], strict=True)]
     facts = dict(zip(("wall_s", "compute_s", "bytes_sent"), medians, strict=True))

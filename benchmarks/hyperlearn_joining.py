@@ -9,7 +9,7 @@ Tate: the medium joins artwork, artist and century (their relation becomes one o
 subject joins those four (with a relation of its own). Held out are hyperedges of the relation of
 four, or of the subject's. For each seed the model without the newcomer is trained for `--seconds`
 of CPU time, on graphs inside modalities that are made without it too; then three are trained with
-it: from the start, from where the one without it stands (`begin_with`: alone at first, then all),
+it: from the start, from where the one without it stands (`warm_start`: alone at first, then all),
 and the same with artworks' rows reset.
 
 Prints a Markdown table: the best validation MRR from the start, after how many seconds each had
@@ -32,8 +32,8 @@ import torch
 import typer
 from hyperlearn import looks
 
-from hypergraph import HyperLearn, MultimodalHypergraph, Relation, TrainConfig, from_tate
-from hypergraph.config import OptimizerConfig
+from hypergraph import HyperLearn, HyperLearnConfig, MultimodalHypergraph, Relation, from_tate
+from hypergraph.config import FactorOptimizerConfig
 from hypergraph.data.split import split_relation
 from hypergraph.factors import Factors
 from hypergraph.scoring import HeldOutHyperedges, held_out, score
@@ -58,7 +58,7 @@ def main(
     seeds: Annotated[int, typer.Option()] = 3,
     first_seed: Annotated[int, typer.Option()] = 0,
     seconds: Annotated[float, typer.Option(help="Of training, each; CPU time.")] = 60,
-    lr: Annotated[float, typer.Option(help="Learning rate of all.")] = OptimizerConfig().lr,
+    lr: Annotated[float, typer.Option(help="Learning rate of all.")] = FactorOptimizerConfig().lr,
 ) -> None:
     """Train all ways for each seed, print the table."""
     torch.set_num_threads(1)
@@ -69,7 +69,7 @@ def main(
     print("| " + " | ".join(columns) + " |\n" + "|---" * len(columns) + "|")
     shares = []
     for seed in range(first_seed, first_seed + seeds):
-        config = TrainConfig.model_validate(
+        config = HyperLearnConfig.model_validate(
             {
                 "seed": seed,
                 "model": {"dim": 32},
@@ -84,7 +84,11 @@ def main(
 
 
 def one(
-    graph: MultimodalHypergraph, newcomer: str, relation: str, config: TrainConfig, seconds: float
+    graph: MultimodalHypergraph,
+    newcomer: str,
+    relation: str,
+    config: HyperLearnConfig,
+    seconds: float,
 ) -> list[float]:
     """Of one seed: the joined ones' times as shares of the other's; infinite if it never came."""
     split = split_relation(graph, relation, seed=config.seed)
@@ -92,11 +96,11 @@ def one(
     valid = held_out(split.valid, train, split.test).sample(1000, config.seed)
     test = held_out(split.test, train, split.valid)
     before = HyperLearn(without(split.train, newcomer), config)
-    for _ in looks(before.learner, seconds):
+    for _ in looks(before.trainer, seconds):
         pass
 
     def joined(reset: tuple[str, ...]) -> HyperLearn:
-        return HyperLearn(split, config).begin_with(before, reset_rows=reset)
+        return HyperLearn(split, config).warm_start(before, reset_rows=reset)
 
     models = [HyperLearn(split, config), *map(joined, JOINED.values())]
     curves, factors = zip(*(curve(model, valid, seconds) for model in models), strict=True)
@@ -133,10 +137,10 @@ def without(graph: MultimodalHypergraph, newcomer: str) -> MultimodalHypergraph:
 
 def curve(model: HyperLearn, valid: HeldOutHyperedges, seconds: float) -> tuple[Curve, Factors]:
     """(CPU seconds trained, validation MRR) now and then, and the best factors of them."""
-    kept = model.learner.factors()
+    kept = model.trainer.factors()
     found: Curve = [(0.0, score(kept, valid)["mrr"])]
-    for done in looks(model.learner, seconds):
-        factors = model.learner.factors()
+    for done in looks(model.trainer, seconds):
+        factors = model.trainer.factors()
         found.append((done.used_s, score(factors, valid)["mrr"]))
         if found[-1][1] == max(value for _, value in found):
             kept = factors

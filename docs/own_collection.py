@@ -1,23 +1,24 @@
-"""HyperLearn on a collection of one's own: python docs/own_collection.py."""
+"""HyperLearn on your own collection: python docs/own_collection.py."""
 
 import numpy as np
 
 from hypergraph import (
-    EvaluateConfig,
+    FactorModelConfig,
     GraphRecipe,
     HyperLearn,
+    HyperLearnConfig,
     LossConfig,
     Modality,
-    ModelConfig,
     MultimodalHypergraph,
     Relation,
-    TrainConfig,
+    ValidationConfig,
     split_relation,
 )
 
-# A made-up collection: who gave which film which tag. Everyone and everything has a taste, which
-# shows in films' features and in who tags what, and which the model is not told. Who has the same
-# taste cannot be told apart: an MRR of about 0.21 is all that can be learned.
+# An invented collection: which user gave which film which tag. Every user, film and tag has one of
+# eight tastes, and all three of a hyperedge have the same. The model does not know the tastes; the
+# films' features show them. Items of the same taste cannot be told apart: the best possible MRR is
+# about 0.21.
 random = np.random.default_rng(0)
 taste = {name: random.integers(0, 8, size) for name, size in (("user", 300), ("film", 500))}
 taste["tag"] = np.arange(40) % 8
@@ -36,11 +37,11 @@ graph = graph.with_intra("film", GraphRecipe("features", k=5))
 graph = graph.with_intra("user", GraphRecipe("hyperedges", k=5))
 split = split_relation(graph, "tagged", valid=0.1, test=0.1, seed=0)
 
-config = TrainConfig(
+config = HyperLearnConfig(
     iterations=60,
-    model=ModelConfig(dim=16),
+    model=FactorModelConfig(dim=16),
     loss=LossConfig(negatives=16),
-    evaluate=EvaluateConfig(every=10),
+    evaluate=ValidationConfig(every=10),
 )
 model = HyperLearn(split, config)
 print(model.placement)
@@ -53,7 +54,7 @@ for tag, score in model.complete("tagged", {"user": 3, "film": 7}, missing="tag"
 print("films like film 7:", [film for film, _ in model.similar("film", 7, top=5)])
 print("tags near film 7:", [tag for tag, _ in model.similar("film", 7, across="tag", top=5)])
 
-# A modality more: where each film was made. The others begin where they stand.
+# Add a modality: the country of each film. The other modalities start from their learned factors.
 made = np.stack([np.arange(500), taste["film"] // 2], axis=1)
 larger = model.add_modality(Modality("country", 4), Relation("made in", ("film", "country"), made))
 larger.fit()

@@ -1,4 +1,4 @@
-"""`python -m hypergraph` is its command line."""
+"""The command line of `python -m hypergraph`."""
 
 from hvdtma.core.command_line import run_app
 from hypergraph.cli import app

@@ -1,4 +1,4 @@
-"""What is asked of learned factors: scores of hyperedges, completions, similar items.
+"""Questions to learned factors: scores of hyperedges, completions, similar items.
 
 Legend: N items, R width of the factors, n hyperedges, K arity.
 """
@@ -22,42 +22,42 @@ Hyperedge = Mapping[str, Id] | Sequence[Id]
 
 @dataclass(frozen=True)
 class Answers:
-    """Answers by ids; the methods are those of `HyperLearn`, which say what they raise.
+    """Answers in terms of ids; the methods of `HyperLearn` document arguments and errors.
 
     Attributes:
-        data: what the ids are of.
+        data: the hypergraph with the ids.
         learned: factors and biases.
-        past: what they were learned from, for the means of values.
+        history: what they were learned from; it has the means of values.
     """
 
     data: MultimodalHypergraph
     learned: Factors
-    past: TrainingHistory
+    history: TrainingHistory
 
     def score(self, relation: Relation, hyperedges: Iterable[Hyperedge]) -> np.ndarray:
-        """Scores [n], the mean of values among them."""
+        """Scores [n], with the mean of values added."""
         if isinstance(hyperedges, Mapping | str):
-            raise UserError("score takes hyperedges, and was given one by itself; put it in a list")
+            raise UserError("score takes a list of hyperedges; put a single one in a list")
         rows = np.array([self._indices(relation, each) for each in hyperedges], np.int64)
         rows_nK = rows.reshape(-1, relation.arity)
         asked = Relation(relation.name, relation.modalities, rows_nK, np.zeros(len(rows)))
-        return predict(self.learned, asked) + self.past.mean_of(relation)
+        return predict(self.learned, asked) + self.history.mean_of(relation)
 
     def complete(
         self, relation: Relation, known: Mapping[str, Id], missing: str, top: int
     ) -> list[tuple[Id, float]]:
-        """The best items of what is missing; the mean of a modality that is not known."""
+        """The best items of the missing modality; a modality that is not known gets its mean."""
         for name in (*known, missing):
-            relation.place_of(name)
+            relation.position_of(name)
         if missing in known:
             raise UserError(
-                f"'{missing}' is asked for, and given as {known[missing]!r}; leave it out of what "
-                "is known"
+                f"'{missing}' is missing, but is given as {known[missing]!r}; leave it out of the "
+                "known items"
             )
         _check_top(top)
         biases_of = self.learned.biases[relation.name]
         query_R = np.ones(self.learned.rows[missing].shape[1])
-        bias = self.past.mean_of(relation)
+        bias = self.history.mean_of(relation)
         for name in relation.modalities:
             if name == missing:
                 continue
@@ -86,10 +86,10 @@ class Answers:
         if not isinstance(hyperedge, Mapping):
             hyperedge = _by_modality(relation, hyperedge)
         for name in hyperedge:
-            relation.place_of(name)
-        lacking = [name for name in relation.modalities if name not in hyperedge]
-        if lacking:
-            raise UserError(f"a hyperedge of '{relation.name}' needs an item of '{lacking[0]}'")
+            relation.position_of(name)
+        absent = [name for name in relation.modalities if name not in hyperedge]
+        if absent:
+            raise UserError(f"a hyperedge of '{relation.name}' needs an item of '{absent[0]}'")
         return [self.data.modality(n).index_of(hyperedge[n]) for n in relation.modalities]
 
     def _best(self, name: str, score_N: np.ndarray, top: int) -> list[tuple[Id, float]]:
@@ -99,7 +99,7 @@ class Answers:
 
 
 def _by_modality(relation: Relation, hyperedge: Sequence[Id]) -> dict[str, Id]:
-    """Raises UserError unless it has an id for each modality."""
+    """The ids of a hyperedge by modality; raises UserError for another number of ids."""
     names = relation.modalities
     if isinstance(hyperedge, str) or not isinstance(hyperedge, Iterable):
         raise UserError(f"a hyperedge is {hyperedge!r}; give the ids of {', '.join(names)}")

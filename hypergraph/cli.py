@@ -1,4 +1,7 @@
-"""The command line: `python -m hypergraph train | evaluate | complete | report | config | info`."""
+"""The command line: `python -m hypergraph train | evaluate | complete | report | config | info`.
+
+Modules are imported inside the commands, so that `--help` loads none that takes long.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +12,6 @@ from typing import Annotated
 
 import typer
 
-from hvdtma.cli.runs import Config as MaybeConfig
-from hvdtma.cli.runs import OrResume, Run
 from hvdtma.core.errors import UserError
 from hvdtma.core.signals import ShutdownSignal
 
@@ -20,24 +21,35 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-WHOLE = re.compile("-?[0-9]{1,19}")  # as many digits as an int64 may have
+INTEGER = re.compile("-?[0-9]{1,19}")  # as many digits as an int64 may have
+Run = Annotated[Path, typer.Argument(help="The folder of a run.", show_default=False)]
 Config = Annotated[Path, typer.Argument(help="A YAML config.", show_default=False)]
+OptionalConfig = Annotated[
+    Path | None,
+    typer.Argument(help="A YAML config; not needed with --resume.", show_default=False),
+]
 Overrides = Annotated[list[str] | None, typer.Argument(help="key=value, e.g. model.dim=128")]
 
 
 @app.command()
 def train(
-    config: MaybeConfig = None,
+    config: OptionalConfig = None,
     overrides: Overrides = None,
     resume: Annotated[
-        Path | None,
-        typer.Option(help="Go on with this run from its checkpoint.", show_default=False),
+        Path | None, typer.Option(help="Resume this run from its checkpoint.", show_default=False)
     ] = None,
-    requeued: OrResume = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run.")] = False,
+    or_resume: Annotated[
+        bool, typer.Option("--or-resume", help="Resume the config's run if it exists.")
+    ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the config's run if it exists.")
+    ] = False,
 ) -> None:
-    """Train: alone, or under `srun` or `horovodrun -np K`, modalities shared out."""
-    with ShutdownSignal() as shutdown:  # before all that takes time
+    """Train: in one process, or with modalities divided among processes.
+
+    `srun` or `horovodrun -np K` starts K processes.
+    """
+    with ShutdownSignal() as shutdown:  # before everything that takes long
         from hvdtma.comm.launch import join_unless_interrupted
         from hvdtma.runs.request import check_here, run_request
         from hypergraph.config import RunConfig
@@ -45,17 +57,17 @@ def train(
         from hypergraph.run_folder import FitFolder
 
         check_here(resume, config)
-        loaded, mode = run_request(
+        request = run_request(
             RunConfig,
             FitFolder,
             config,
             overrides,
             resume=resume,
-            or_resume=requeued,
+            or_resume=or_resume,
             overwrite=overwrite,
         )
-        comm = join_unless_interrupted(shutdown, loaded.run.parent)
-        summary = train_run(loaded, comm, mode=mode, shutdown=shutdown)
+        comm = join_unless_interrupted(shutdown, request.config.run.parent)
+        summary = train_run(request.config, comm, mode=request.mode, shutdown=shutdown)
         if comm.rank == 0 and summary is not None:
             typer.echo(json.dumps(summary, indent=2))
 
@@ -74,37 +86,42 @@ def evaluate(
 @app.command()
 def complete(
     run: Run,
-    missing: Annotated[str, typer.Option(help="The modality asked for.", show_default=False)],
+    missing: Annotated[str, typer.Option(help="The modality to complete by.", show_default=False)],
     known: Annotated[
         list[str] | None,
-        typer.Argument(help="modality=id, e.g. artist='Blake, William'", show_default=False),
+        typer.Argument(
+            help="Known items: modality=id, e.g. artist='Blake, William'", show_default=False
+        ),
     ] = None,
     relation: Annotated[
-        str | None, typer.Option(help="Default: the one held out of.", show_default=False)
+        str | None,
+        typer.Option(
+            help="Default: the relation whose hyperedges are held out.", show_default=False
+        ),
     ] = None,
-    top: Annotated[int, typer.Option(help="How many.", min=1)] = 10,
+    top: Annotated[int, typer.Option(help="Number of items.", min=1)] = 10,
 ) -> None:
     """Print the items most likely to complete a hyperedge, with their scores."""
     from hypergraph.run import open_run
 
     model = open_run(run)
-    asked: dict[str, int | str] = {}
+    items: dict[str, int | str] = {}
     for pair in known or []:
         name, equals, item = pair.partition("=")
         if not equals:
             raise UserError(f"'{pair}' names no modality; write modality=id")
         modality = model.data.modality(name)
-        numbers = modality.ids is None or modality.ids.dtype.kind == "i"
-        asked[name] = int(item) if numbers and WHOLE.fullmatch(item) else item
+        integers = modality.ids is None or modality.ids.dtype.kind == "i"
+        items[name] = int(item) if integers and INTEGER.fullmatch(item) else item
     assert model.split is not None
-    best = model.complete(relation or model.split.relation, asked, missing, top=top)
+    best = model.complete(relation or model.split.relation, items, missing, top=top)
     for found, score in best:
         typer.echo(f"{score:10.4f}  {found}")
 
 
 @app.command()
 def report(run: Run) -> None:
-    """Write a run's report.html again (a run that is still going can be looked at so)."""
+    """Write a run's report.html again, also while the run is training."""
     from hypergraph.report import write_report
 
     typer.echo(str(write_report(run)))
@@ -134,13 +151,14 @@ def info(
     config: Config,
     overrides: Overrides = None,
     plot: Annotated[
-        Path | None, typer.Option(help="Also draw them: an HTML file.", show_default=False)
+        Path | None, typer.Option(help="An HTML file to draw them in.", show_default=False)
     ] = None,
 ) -> None:
-    """Print what is in the data that a config asks for: modalities, relations, degrees."""
+    """Print the modalities, relations and degrees of a config's data."""
     from hvdtma.core.config import load_as
     from hypergraph.config import RunConfig
-    from hypergraph.data import describe, write_plot
+    from hypergraph.data import describe
+    from hypergraph.data.plot import write_plot
     from hypergraph.load import load_data
 
     graph = load_data(load_as(RunConfig, config, overrides).data)

@@ -1,4 +1,4 @@
-"""The config of HyperLearn: one frozen model per component, the one place where defaults live."""
+"""The config of HyperLearn: a frozen model per component, which holds all defaults."""
 
 from __future__ import annotations
 
@@ -18,110 +18,111 @@ from hvdtma.core.config import (
     Seconds,
     Share,
 )
-from hvdtma.core.train_config import OptimizerConfig as BaseOptimizerConfig
+from hvdtma.core.train_config import OptimizerConfig
 
 
-class ModelConfig(Component):
-    """What turns a modality's items into factors."""
+class FactorModelConfig(Component):
+    """The network that makes the factor of a modality."""
 
     dim: Positive = 64
     """Width of the shared space: the rank of the factorisation."""
     order: Count = 2
-    """Of the Chebyshev polynomials: an item hears so many hops around it in a step."""
+    """Order of the Chebyshev polynomials: the hops around an item that one diffusion step reads."""
     steps: Count = 2
-    """Diffusion steps of the LSTM; 0 is a plain factorisation, with features if there are any."""
+    """Diffusion steps of the LSTM. 0: a plain factorisation, with features if there are any."""
     features: bool = True
-    """Whether items' features are encoded into their factors."""
+    """Whether features are encoded into the factors."""
     row_dropout: dict[str, Share] = Field(default_factory=dict)
-    """Modality -> share of its items' own rows that are left out of an iteration, drawn anew each
-    time; the mean stands there, as for items without a hyperedge, so that more is learned of what
-    features and graph say. For modalities whose items are often asked about unseen."""
+    """Modality -> share of its items whose own rows are dropped, drawn again in each iteration. The
+    mean row takes their place, as for items without a hyperedge, so that the model learns more from
+    features and graphs. For modalities whose items are often asked about unseen."""
 
 
 class LossConfig(Component):
-    """What is minimised."""
+    """The loss."""
 
     name: Literal["ranking", "gram"] = "ranking"
-    """For relations without values: sampled softmax against corrupted hyperedges, or the squared
-    error over the whole tensor through Gram matrices. Valued relations take their observed
-    entries."""
+    """For relations without values. ranking: sampled softmax against corrupted hyperedges. gram:
+    squared error over the whole tensor, through Gram matrices. Relations with values always use
+    the squared error over their observed entries."""
     negatives: Positive = 64
-    """Corrupted items for each hyperedge and modality (ranking)."""
+    """ranking: corrupted items for each hyperedge and modality."""
     absent_ratio: PositiveFloat = 1.0
-    """How much all absent hyperedges weigh together, against all present ones (gram)."""
+    """gram: weight of all absent hyperedges together, relative to all present ones."""
     smoothness: NotNegative = 0.01
-    """Weight of 1/2 tr(F^T L F) / N of each modality."""
+    """Weight of the term 1/2 tr(F^T L F) / N of each modality."""
 
 
 class JoinConfig(Component):
-    """How training goes on with modalities that join others, which begin where they stood."""
+    """How training goes on when new modalities join a trained model."""
 
     alone: Count = 20
-    """Of the iterations the first in which newcomers alone are trained, on the others as they
-    stand. They cost little: the others' factors are made once."""
+    """First iterations, in which only the new modalities are trained. They cost little: the other
+    modalities' factors are computed once."""
     warm_up: Count = 10
-    """Iterations after those, over which the learning rate of all rises; 0: it is all there."""
+    """Iterations after those, over which the learning rate of all modalities rises; 0: none."""
 
 
-class EvaluateConfig(Component):
+class ValidationConfig(Component):
     """When and how validation hyperedges are scored."""
 
     every: Positive = 100
-    """Iterations between two scores (stale: at the exchange after)."""
+    """Iterations between two scores (with stale factors: at the next exchange)."""
     patience: Count = 0
-    """Stop after so many scores without a better one; 0 never."""
+    """Stop after this many scores without a better one; 0 never."""
     metric: str | None = None
-    """That chooses the best factors; None: rmse of valued relations, else mrr."""
+    """The metric that chooses the best factors. None: rmse for relations with values, else mrr."""
     max_hyperedges: Count = 2000
-    """A fixed sample of the validation hyperedges; 0 takes all. The test takes all."""
+    """Size of a fixed sample of the validation hyperedges; 0 scores all. The test scores all."""
 
 
-class CheckpointConfig(Component):
-    """What a run that is cut short goes on from: `python -m hypergraph train --resume RUN`."""
+class FitCheckpointConfig(Component):
+    """When checkpoints are written; `python -m hypergraph train --resume RUN` reads them."""
 
     every: Count = 10
-    """Write one after every so many scores; 0: none. One is written at the end of training, and
-    when it is interrupted by a signal, too."""
+    """Scores between two checkpoints; 0: none. A checkpoint is also written at the end of training
+    and when a signal interrupts it."""
 
 
-class OptimizerConfig(BaseOptimizerConfig):
-    """As of hvdtma; gradients are clipped by modality, so that it does not matter what is where."""
+class FactorOptimizerConfig(OptimizerConfig):
+    """The optimiser. Gradients are clipped by modality: the placement makes no difference."""
 
     lr: PositiveFloat = 0.01
+    """Learning rate."""
 
 
-class TrainConfig(Component):
+class HyperLearnConfig(Component):
     """How HyperLearn is trained."""
 
     seed: Count = 0
-    """Of initial factors, batches and corrupted items."""
+    """Seed of initial factors, batches and corrupted items."""
     iterations: Positive | None = 2000
-    """Stop after so many."""
+    """Stop after this many iterations."""
     time_limit_s: Seconds | None = None
-    """Stop at the first score after so many seconds of training, scoring left out."""
+    """Stop at the first score after this many seconds of training; scoring does not count."""
     batch_size: Positive | None = 4096
     """Hyperedges of each relation in an iteration; None takes all."""
     exchange_s: Seconds | None = None
-    """Seconds between exchanges of factors; in between each rank trains on what it last remote_factors.
-    None: exactly, every iteration."""
+    """Seconds between exchanges of factors; in between, each rank trains on the factors that it
+    received last. None: an exact exchange in every iteration."""
     exchange_steps: Positive | None = None
-    """The same in iterations of every rank: reproducible, but the slowest is waited for."""
+    """The same in iterations of every rank: reproducible, but all wait for the slowest rank."""
     placement: dict[str, Count | str] = Field(default_factory=dict)
-    """Modality -> rank (its first device) or a device of the single process, such as cuda:1.
-    Empty: balanced by size."""
+    """Modality -> a rank (its first device), or a device of a single process such as cuda:1. Empty:
+    balanced by size."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """auto takes a GPU per rank where there is one; a single process takes all."""
+    """auto: one GPU per rank if there are GPUs; a single process uses all."""
     precision: Literal["float32", "float64"] = "float32"
-    """Of everything."""
-    model: ModelConfig = ModelConfig()
+    """Precision of parameters and computation."""
+    model: FactorModelConfig = FactorModelConfig()
     loss: LossConfig = LossConfig()
-    optimizer: OptimizerConfig = OptimizerConfig()
-    evaluate: EvaluateConfig = EvaluateConfig()
+    optimizer: FactorOptimizerConfig = FactorOptimizerConfig()
+    evaluate: ValidationConfig = ValidationConfig()
     join: JoinConfig = JoinConfig()
 
     @property
     def stale(self) -> bool:
-        """Whether ranks train on what they last remote_factors, not on what is so."""
+        """Whether ranks train on the factors that they received last, which may be outdated."""
         return self.exchange_s is not None or self.exchange_steps is not None
 
     @property
@@ -129,77 +130,85 @@ class TrainConfig(Component):
         return {"float32": torch.float32, "float64": torch.float64}[self.precision]
 
     @model_validator(mode="after")
-    def _fits(self) -> TrainConfig:
+    def _check(self) -> HyperLearnConfig:
         if self.iterations is None and self.time_limit_s is None and not self.evaluate.patience:
-            raise ValueError("nothing ends this run; give iterations, time_limit_s or patience")
+            raise ValueError(
+                "nothing ends this run; give iterations, time_limit_s or evaluate.patience"
+            )
         if self.exchange_s is not None and self.exchange_steps is not None:
             raise ValueError("give exchange_s or exchange_steps, not both")
         return self
 
 
 class TateConfig(Component):
-    """The Tate collection's tables."""
+    """The tables of the Tate collection."""
 
     artworks: Path
+    """The table of artworks; `hypergraph.data.sources.tate` lists its columns."""
     subjects: Path | None = None
-    """Subjects as a fifth modality, with names from this table; None: as features."""
+    """Subjects as a fifth modality, with names from this table. None: subjects are features."""
 
 
 class DebianConfig(Component):
-    """The package archive of the machine it runs on."""
+    """The package archive of this machine."""
 
     relations: Literal["star", "joint"] = "star"
-    """One relation for who keeps a package and one for its tags, or all in one: see
-    `hypergraph.data.debian`. With joint, data.together: package."""
+    """star: a relation of maintainers and one of tags. joint: one relation of both; see
+    `hypergraph.data.sources.debian`. Use joint with `data.together: package`."""
 
 
 class TablesConfig(Component):
-    """Tables of one's own; `hypergraph.data.from_tables` says what the keys mean."""
+    """Your own tables."""
 
     modalities: dict[str, dict[str, Any] | None]
+    """Name -> tables of the modality, with the keys of `ModalityTables` in
+    `hypergraph.data.tables.specs`."""
     relations: dict[str, dict[str, Any]]
+    """Name -> tables of the relation, with the keys of `RelationTables` there."""
 
 
 SOURCES = ("hypergraph", "tate", "debian", "tables")
 
 
 class DataConfig(Component):
-    """What is learned from, and what is held out of it."""
+    """The data: a source, and the hyperedges that are held out."""
 
     hypergraph: Path | None = None
-    """What `MultimodalHypergraph.save` wrote; or one of the next three."""
+    """A hypergraph that `MultimodalHypergraph.save` wrote. Give this or one of the next three."""
     tate: TateConfig | None = None
     debian: DebianConfig | None = None
     tables: TablesConfig | None = None
     relation: str | None = None
-    """Of which hyperedges are held out; None: the only one."""
+    """The relation whose hyperedges are held out; None: the only one."""
     valid: Share = 0.1
+    """Share of hyperedges that are held out for validation. A split that comes with the data is
+    kept; if it has no validation part, this share of its training part is held out (0: none)."""
     test: Share = 0.1
-    """Shares held out. A split that the data come with is kept; where it has no hyperedges for
-    validation, `valid` of its training part is held out (0: none)."""
+    """Share of hyperedges that are held out for the test. Not for data that come with a split."""
     split_seed: Count = 0
+    """Seed of the hyperedges that are held out."""
     together: str | None = None
-    """A modality: all hyperedges of one of its items fall on one side, where they would tell each
-    other's other items. Not where the data come with a split."""
+    """A modality; all hyperedges of one of its items are held out together, where one of them would
+    give away the others. Not for data that come with a split."""
 
     @model_validator(mode="before")
     @classmethod
-    def _all_defaults(cls, values: Any) -> Any:
-        """`debian:` with nothing after it, and no other source, is Debian as its defaults say."""
+    def _debian_with_defaults(cls, values: Any) -> Any:
+        """`debian:` without a value, and without another source, is Debian with its defaults."""
         if not isinstance(values, dict) or "debian" not in values:
             return values
         alone = all(values.get(source) is None for source in SOURCES)
         return values | {"debian": {}} if alone else values
 
     @model_validator(mode="after")
-    def _one(self) -> DataConfig:
+    def _one_source(self) -> DataConfig:
         given = sum(getattr(self, source) is not None for source in SOURCES)
         if given != 1:
             raise ValueError(f"give one of hypergraph, tate, debian and tables, not {given}")
         return self
 
     def with_paths(self, change: Callable[[Path], Path]) -> DataConfig:
-        """The same, with every path in it changed."""
+        """A copy in which every path is changed."""
         tate, tables = self.tate, self.tables
         if tate is not None:
             subjects = None if tate.subjects is None else change(tate.subjects)
@@ -221,7 +230,7 @@ class DataConfig(Component):
 def _changed(
     spec: dict[str, Any], keys: tuple[str, ...], change: Callable[[Path], Path]
 ) -> dict[str, Any]:
-    """A table's keys with the paths changed that some of them give: one, or one for each part."""
+    """The keys of a table with changed paths: a single path, or a path per part of a split."""
     return spec | {key: _changed_path(spec[key], change) for key in keys if spec.get(key)}
 
 
@@ -231,34 +240,34 @@ def _changed_path(given: Any, change: Callable[[Path], Path]) -> Any:
     return str(change(Path(given))) if isinstance(given, str | Path) else given
 
 
-class RunConfig(TrainConfig):
-    """A whole run: `python -m hypergraph train CONFIG`."""
+class RunConfig(HyperLearnConfig):
+    """A run: `python -m hypergraph train CONFIG`."""
 
     data: DataConfig
     run: Path
-    """The folder of the run; made new."""
+    """The folder of the run, which is created."""
     warm_start: Path | None = None
-    """The folder of a run with fewer modalities, whose factors this one begins with."""
+    """The folder of a run with fewer modalities, whose factors this run starts from."""
     reset_rows: tuple[str, ...] = ()
-    """Of these, at a warm start, only the features' encoder; see `HyperLearn.begin_with`."""
-    checkpoint: CheckpointConfig = CheckpointConfig()
+    """Modalities whose rows a warm start does not load; see `HyperLearn.warm_start`."""
+    checkpoint: FitCheckpointConfig = FitCheckpointConfig()
 
     @model_validator(mode="after")
-    def _rows_are_reset_at_a_warm_start(self) -> RunConfig:
+    def _reset_rows_need_a_warm_start(self) -> RunConfig:
         if self.reset_rows and self.warm_start is None:
-            raise ValueError("reset_rows is of a warm start; give warm_start, or leave it out")
+            raise ValueError("reset_rows needs a warm start; give warm_start, or leave it out")
         return self
 
     @property
     def resolved(self) -> RunConfig:
-        """The same, wherever it is read from: what it names on the disk is absolute."""
+        """A copy with absolute paths, which can be read from any folder."""
         warm_start = self.warm_start and self.warm_start.resolve()
         data = self.data.with_paths(Path.resolve)
         return self.model_copy(update={"data": data, "warm_start": warm_start})
 
     @property
     def inputs(self) -> list[Path]:
-        """What is read from the disk."""
+        """The files and folders that the run reads."""
         found = [] if self.warm_start is None else [self.warm_start]
 
         def note(path: Path) -> Path:

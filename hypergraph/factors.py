@@ -1,4 +1,4 @@
-"""What was learned: a factor per modality, and biases in each relation.
+"""Learned factors: one per modality, with biases in each relation.
 
 Legend: N items, R width of the factors.
 """
@@ -12,7 +12,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Factors:
-    """What was learned of every modality, on the CPU.
+    """The factors and biases of all modalities, on the CPU.
 
     Attributes:
         rows: modality -> [N, R].
@@ -24,6 +24,6 @@ class Factors:
 
     @property
     def are_finite(self) -> bool:
-        """Whether there is no NaN or infinity among them."""
+        """Whether all values are finite."""
         biases = [bias for of in self.biases.values() for bias in of.values()]
         return all(np.isfinite(values).all() for values in [*self.rows.values(), *biases])

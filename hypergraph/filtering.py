@@ -1,6 +1,8 @@
-"""Which items are known to complete queries: hyperedges with the item of one modality hidden.
+"""The items that complete true hyperedges, for filtered ranking.
 
-Legend: n queries, K arity, g known hyperedges, Q distinct queries, p pairs of a query and an item.
+A query is a hyperedge with the item of one modality hidden.
+
+Legend: n queries, K arity, g true hyperedges, Q distinct queries, p pairs of a query and an item.
 """
 
 from __future__ import annotations
@@ -14,56 +16,56 @@ from hypergraph.data.checks import row_keys
 
 @dataclass(frozen=True)
 class FilteredItems:
-    """The items known to be true in one place: item[begin[q] : begin[q + 1]] of a query q.
+    """The true items of queries: `item[start[q] : start[q + 1]]` of the distinct query q.
 
     Attributes:
-        num_items: of the modality that is hidden.
-        query_n: which of the distinct queries each one is.
-        begin: int64 [Q + 1].
-        item: ascending for each query, without repeats.
+        num_items: number of items of the hidden modality.
+        query_n: the distinct query of each query.
+        start: int64 [Q + 1].
+        item: the true items, ascending for each query, without repeats.
     """
 
     num_items: int
     query_n: np.ndarray
-    begin: np.ndarray
+    start: np.ndarray
     item: np.ndarray
 
     @classmethod
     def of(
-        cls, queries_nK: np.ndarray, known_gK: np.ndarray, k: int, num_items: int
+        cls, queries_nK: np.ndarray, true_gK: np.ndarray, k: int, num_items: int
     ) -> FilteredItems:
-        """For queries whose k-th item is hidden; (g + n) log n, and a sort of what answers them."""
+        """The true items of queries whose k-th item is hidden; takes O((g + n) log n) time."""
         others = [j for j in range(queries_nK.shape[1]) if j != k]
-        keys = row_keys(np.concatenate([known_gK[:, others], queries_nK[:, others]]))
-        key_g, key_n = np.split(keys, [len(known_gK)])
-        asked_Q, query_n = np.unique(key_n, return_inverse=True)
-        query_g = np.minimum(np.searchsorted(asked_Q, key_g), len(asked_Q) - 1)
-        (answers,) = np.nonzero(asked_Q[query_g] == key_g)  # most know nothing of the queries
-        pairs = np.unique(query_g[answers] * num_items + known_gK[answers, k])
+        keys = row_keys(np.concatenate([true_gK[:, others], queries_nK[:, others]]))
+        key_g, key_n = np.split(keys, [len(true_gK)])
+        key_Q, query_n = np.unique(key_n, return_inverse=True)
+        query_g = np.minimum(np.searchsorted(key_Q, key_g), len(key_Q) - 1)
+        (answers,) = np.nonzero(key_Q[query_g] == key_g)  # most hyperedges answer no query
+        pairs = np.unique(query_g[answers] * num_items + true_gK[answers, k])
         query_p, item_p = np.divmod(pairs, num_items)
-        begin = np.searchsorted(query_p, np.arange(len(asked_Q) + 1))
-        return cls(num_items, query_n.reshape(-1), begin, item_p)
+        start = np.searchsorted(query_p, np.arange(len(key_Q) + 1))
+        return cls(num_items, query_n.reshape(-1), start, item_p)
 
     def pairs(self, rows: slice) -> tuple[np.ndarray, np.ndarray]:
-        """(row, item) [p] of all known items of some of the queries, rows counted from 0."""
+        """(row, item) [p]: all true items of some of the queries; rows count from 0."""
         query = self.query_n[rows]
-        begin, count = self.begin[query], np.diff(self.begin)[query]
+        start, count = self.start[query], np.diff(self.start)[query]
         row_p = np.repeat(np.arange(len(query)), count)
-        first_p = np.repeat(begin - (np.cumsum(count) - count), count)
+        first_p = np.repeat(start - (np.cumsum(count) - count), count)
         return row_p, self.item[first_p + np.arange(len(row_p))]
 
     def draw_false(self, rows: slice, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """For some of the queries each, one item that is not known to be true, all alike likely.
+        """One false item for each of some queries, uniform over the items that are not true.
 
-        Returns: (row, item); a query that all items are known of has none, and is no row.
+        Returns: (row, item); rows count from 0. A query that every item completes has no row.
         """
         query = self.query_n[rows]
-        count = np.diff(self.begin)[query]
+        count = np.diff(self.start)[query]
         free = self.num_items - count
         drawn = random.integers(0, np.maximum(free, 1))
         row_p, item_p = self.pairs(rows)
-        place_p = np.arange(len(row_p)) - np.repeat(np.cumsum(count) - count, count)
-        passed_p = item_p - place_p <= drawn[row_p]  # known items that stand before the drawn one
-        item = drawn + np.bincount(row_p[passed_p], minlength=len(query))
-        (has,) = np.nonzero(free)
-        return has, item[has]
+        rank_p = np.arange(len(row_p)) - np.repeat(np.cumsum(count) - count, count)
+        below_p = item_p - rank_p <= drawn[row_p]  # true items below the drawn one
+        item = drawn + np.bincount(row_p[below_p], minlength=len(query))
+        (row,) = np.nonzero(free)
+        return row, item[row]

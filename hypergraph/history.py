@@ -1,4 +1,4 @@
-"""What a model was trained on before: nothing that is held out of it later may be among it.
+"""What a model was trained on: held-out hyperedges must not be among it.
 
 Legend: n hyperedges, K arity.
 """
@@ -19,13 +19,13 @@ from hypergraph.data.checks import row_keys
 
 @dataclass(frozen=True)
 class TrainingHistory:
-    """What a model was trained on.
+    """The hyperedges that a model was trained on, and the means of their values.
 
     Attributes:
-        trained_on: each hyperedge once, without values; a relation that was of other modalities
-            once is in it twice.
-        means: of each relation with values, their mean: biases and products are learned beside it,
-            and predictions are those together, whatever the data are later.
+        trained_on: relations without values, each hyperedge once. A relation that had other
+            modalities in the past is listed twice.
+        means: relation -> mean of its values. Biases and products are learned as deviations from
+            this mean, which is added to predictions even if the values of the data change later.
     """
 
     trained_on: Sequence[Relation] = ()
@@ -33,36 +33,35 @@ class TrainingHistory:
 
     @classmethod
     def of(cls, relations: Iterable[Relation], before: TrainingHistory) -> TrainingHistory:
-        """That of a model trained on these relations, from the means of what it began with."""
+        """The history of training on some relations, with the means of an earlier history."""
         all_ = list(relations)
         valued = [each for each in all_ if each.values is not None]
-        return cls(_joined(all_), {each.name: before.mean_of(each) for each in valued})
+        return cls(_merged(all_), {each.name: before.mean_of(each) for each in valued})
 
     @property
     def modalities(self) -> set[str]:
-        """Those that something was learned of."""
+        """The modalities that were trained."""
         return {name for relation in self.trained_on for name in relation.modalities}
 
-    def and_then(self, later: TrainingHistory) -> TrainingHistory:
-        """Both, with the later's means."""
+    def followed_by(self, later: TrainingHistory) -> TrainingHistory:
+        """Both histories, with the means of the later one."""
         return TrainingHistory(
-            _joined([*self.trained_on, *later.trained_on]), {**self.means, **later.means}
+            _merged([*self.trained_on, *later.trained_on]), {**self.means, **later.means}
         )
 
     def mean_of(self, relation: Relation) -> float:
-        """What a relation's values are learned from: their mean, or that of those before."""
+        """The mean that a relation's values are learned from: the earlier one, else their own."""
         if relation.values is None:
             return 0.0
-        known = self.means.get(relation.name)
-        return relation.mean if known is None else known
+        return self.means.get(relation.name, relation.mean)
 
     def facts(self) -> dict[str, Any]:
-        """What is written beside `tensors`, as plain values."""
+        """The names and means as plain values, to be saved with `tensors`."""
         trained_on = [[each.name, each.modalities] for each in self.trained_on]
         return {"trained_on": trained_on, "means": dict(self.means)}
 
     def tensors(self) -> dict[str, torch.Tensor]:
-        """The number of a relation -> its hyperedges, int32 [n, K]: memory has no room for more."""
+        """Number of a relation -> its hyperedges, int32 [n, K] to save memory."""
         return {
             str(number): torch.from_numpy(each.indices).int()
             for number, each in enumerate(self.trained_on)
@@ -70,7 +69,7 @@ class TrainingHistory:
 
     @classmethod
     def read(cls, facts: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> TrainingHistory:
-        """What `facts` and `tensors` gave."""
+        """The history that `facts` and `tensors` were saved from."""
         trained_on = [
             Relation(name, tuple(modalities), tensors[str(number)].numpy())
             for number, (name, modalities) in enumerate(facts["trained_on"])
@@ -78,35 +77,35 @@ class TrainingHistory:
         return cls(trained_on, facts["means"])
 
 
-def _joined(relations: Iterable[Relation]) -> list[Relation]:
-    """Each hyperedge once, without values, by name and modalities of the relation."""
+def _merged(relations: Iterable[Relation]) -> list[Relation]:
+    """Relations of the same name and modalities as one, without values; each hyperedge once."""
     rows: dict[tuple[str, tuple[str, ...]], list[np.ndarray]] = {}
     for each in relations:
         rows.setdefault((each.name, each.modalities), []).append(each.indices)
     return [Relation(*kind, np.concatenate(found)) for kind, found in rows.items()]
 
 
-def check_not_trained_on(part: Relation, split: Split, past: TrainingHistory) -> None:
+def check_not_trained_on(part: Relation, split: Split, history: TrainingHistory) -> None:
     """Raises UserError if hyperedges of a held-out part were trained on before.
 
-    Relations are the same by name. One may have been of other modalities then (one more joined it
-    since): what is compared is the items of those that it had then and has now, two at least, and
-    what the present training hyperedges say of these as well gives nothing away.
+    Relations of the same name are compared. A relation may have had other modalities: then the
+    items of the modalities that it had then and has now (at least two) are compared. Hyperedges
+    whose compared items are also in the present training part are no leak.
     """
     train = split.train.relation(split.relation)
-    told_n = np.zeros(part.num_hyperedges, bool)
-    for before in past.trained_on:
+    leaked_n = np.zeros(part.num_hyperedges, bool)
+    for before in history.trained_on:
         shared = [name for name in part.modalities if name in before.modalities]
         if before.name != part.name or len(shared) < 2:
             continue
         of = [np.stack([r.column(n) for n in shared], 1) for r in (part, train, before)]
         keys = row_keys(np.concatenate(of))
         key_n, now, then = np.split(keys, np.cumsum([len(rows) for rows in of[:2]]))
-        told_n |= np.isin(key_n, then) & ~np.isin(key_n, now)
-    if told_n.any():
+        leaked_n |= np.isin(key_n, then) & ~np.isin(key_n, now)
+    if leaked_n.any():
         raise UserError(
-            f"{told_n.sum():,} of {len(told_n):,} hyperedges held out of '{part.name}' were "
-            "trained on by the model that was loaded or begun with: the data or the split are "
-            "others now, and scores would be too good; hold out what was held out then, for "
-            "example by a split that comes with the data, or train anew"
+            f"{leaked_n.sum():,} of {len(leaked_n):,} hyperedges held out of '{part.name}' were "
+            "trained on by the loaded model: the data or the split have changed since, and scores "
+            "would be too good. Hold out the same hyperedges as then, for example by a split that "
+            "comes with the data, or train a new model"
         )

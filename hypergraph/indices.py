@@ -1,4 +1,4 @@
-"""What an array of indices must be."""
+"""A check of index tensors."""
 
 from __future__ import annotations
 
@@ -8,7 +8,11 @@ from hvdtma.core.errors import UserError
 
 
 def check_indices(what: str, indices: torch.Tensor, size: int) -> None:
-    """Raises UserError unless all are integers from 0 to size - 1."""
+    """Raises UserError unless all indices are integers from 0 to size - 1.
+
+    Args:
+        what: the name of the tensor in errors.
+    """
     if indices.is_floating_point() or indices.is_complex() or indices.dtype == torch.bool:
         raise UserError(f"{what} is {indices.dtype}; indices must be integers")
     if not len(indices):
@@ -17,5 +21,5 @@ def check_indices(what: str, indices: torch.Tensor, size: int) -> None:
     if low < 0 or high >= size:
         wrong = low if low < 0 else high
         raise UserError(
-            f"{what} has the index {wrong}; with {size} of them, valid: 0 to {size - 1}"
+            f"{what} has the index {wrong}; the size is {size}, so valid are 0 to {size - 1}"
         )

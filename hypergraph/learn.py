@@ -1,4 +1,4 @@
-"""HyperLearn: factors of all modalities in one shared space.
+"""HyperLearn: the factors of all modalities in one shared space.
 
     graph = from_tate("artworks.csv.gz")
     split = split_relation(graph, "artwork")
@@ -17,16 +17,17 @@ from pathlib import Path
 
 import numpy as np
 
-from hvdtma.comm.communicator import Communicator, Single, run_on_all, run_on_rank0
+from hvdtma.comm.communicator import Communicator, run_on_all, run_on_rank0
+from hvdtma.comm.single_process import SingleProcess
 from hvdtma.core.errors import UserError
 from hypergraph.answers import Answers, Hyperedge
-from hypergraph.config import TrainConfig
+from hypergraph.config import HyperLearnConfig
 from hypergraph.data import Modality, MultimodalHypergraph, Relation, Split
 from hypergraph.data.modality import Id
 from hypergraph.factors import Factors
 from hypergraph.history import TrainingHistory, check_not_trained_on
+from hypergraph.model_file import SavedModel, check_items, items_of, read_model, write_model
 from hypergraph.placement import Placement
-from hypergraph.saved import Saved, check_items, items_of, read_saved, write_saved
 from hypergraph.scoring import HeldOutHyperedges, held_out, score
 from hypergraph.train.checks import (
     check_linked,
@@ -34,8 +35,15 @@ from hypergraph.train.checks import (
     check_row_dropout,
     check_same_data,
 )
-from hypergraph.train.devices import find_places
-from hypergraph.train.fit import INTERRUPTED, Callback, Fit, FitProgress, Save, check_scores
+from hypergraph.train.devices import find_devices
+from hypergraph.train.fit import (
+    INTERRUPTED,
+    EventListener,
+    Fit,
+    FitProgress,
+    ProgressListener,
+    check_validation,
+)
 from hypergraph.train.rank_trainer import RankTrainer, State
 
 
@@ -43,20 +51,20 @@ class HyperLearn:
     """A factor [N, R] per modality, learned from links inside modalities and across them.
 
     Under `horovodrun -np K`, or with any other communicator, every rank makes the same model and
-    calls the same methods; each trains the modalities that are placed on it.
+    calls the same methods; each rank trains the modalities that are placed on it.
 
     Args:
-        data: a hypergraph, or one of whose relations hyperedges are held out: then these choose
-            the best factors, and `evaluate` scores them. One whose relations came with a split must
-            be split by it (`given_split`): what is held out is not trained on.
-        config: how to train.
-        comm: the ranks; None is this process alone.
+        data: a hypergraph, or a split. The validation hyperedges of a split choose the best
+            factors, and `evaluate` scores its held-out hyperedges. A hypergraph that came with a
+            split must be split by it (`given_split`), so that held-out hyperedges are not trained
+            on.
+        config: how to train; None: the defaults.
+        comm: the communicator; None: this process alone.
 
     Attributes:
-        placement: which modality is trained where; may be printed.
-        best: scores on the validation hyperedges of what was learned; empty while there is nothing
-            that `fit` ended with.
-        stopped: why training ended; empty if it failed.
+        placement: the device of each modality; `print` shows a table.
+        best: validation scores of the learned factors; empty before `fit` has ended.
+        stopped: why training ended; empty before, and if it failed.
 
     Raises UserError, on every rank, for data or a config that do not fit.
     """
@@ -64,76 +72,83 @@ class HyperLearn:
     def __init__(
         self,
         data: MultimodalHypergraph | Split,
-        config: TrainConfig | None = None,
+        config: HyperLearnConfig | None = None,
         *,
         comm: Communicator | None = None,
     ):
-        if not isinstance(config, TrainConfig | None):
+        if not isinstance(config, HyperLearnConfig | None):
             raise UserError(
-                f"config is a {type(config).__name__}; give a TrainConfig, which "
-                "TrainConfig.model_validate makes of a dict"
+                f"config is a {type(config).__name__}; give a HyperLearnConfig, which "
+                "HyperLearnConfig.model_validate makes of a dict"
             )
         self.split = data if isinstance(data, Split) else None
         self.data = data.train if isinstance(data, Split) else data
-        self.config, self.comm = config or TrainConfig(), comm or Single()
+        self.config, self.comm = config or HyperLearnConfig(), comm or SingleProcess()
         check_same_data(self.split or self.data, self.config, self.comm)
         check_linked(self.data)
         check_row_dropout(self.data, self.config)
         check_nothing_held_out(self.data)
         sizes = self.data.sizes
-        places = find_places(self.comm, self.config)
+        devices = find_devices(self.comm, self.config)
         given = self.config.placement
         self.placement = (
-            Placement.given(given, list(sizes), places)
+            Placement.given(given, list(sizes), devices)
             if given
-            else Placement.balanced(sizes, places)
+            else Placement.balanced(sizes, devices)
         )
-        self.learner = RankTrainer(self.data, self.config, self.comm, self.placement)
+        self.trainer = RankTrainer(self.data, self.config, self.comm, self.placement)
         self.best: dict[str, float] = {}
         self.stopped = ""
         self._learned: Factors | None = None
 
     def fit(
         self,
-        watch: Callback = lambda _: None,
+        on_event: EventListener = lambda _: None,
         *,
-        save: Save = lambda _: None,
+        on_progress: ProgressListener = lambda _: None,
         progress: FitProgress | None = None,
     ) -> HyperLearn:
-        """Train, from where it stands; the model itself, as it scored best on validation.
+        """Train, and keep the factors with the best validation score. Collective.
 
-        Where it began with another model, and without newcomers, what it began with is scored too.
+        Training starts from the present factors. After a warm start without new modalities, the
+        initial factors are scored too.
 
         Args:
-            watch: told of every score, on rank 0.
-            save: told how far it has come, on every rank (`hypergraph.train.checkpoint.Saver`).
-            progress: of a fit that was cut short, to go on with.
+            on_event: called on rank 0 with every score, an event of metrics.jsonl.
+            on_progress: called on every rank after every score and at the end
+                (`hypergraph.train.checkpoint.CheckpointWriter`).
+            progress: the progress of an interrupted fit, to continue it.
 
-        Raises UserError, on every rank, before training: for patience without validation
-        hyperedges, an unknown metric, and validation hyperedges that were trained on before; and
-        when a loss or a factor is no longer finite.
+        Returns: the model itself.
+
+        Raises UserError, on every rank: before training, for patience without validation
+        hyperedges, an unknown metric, and validation hyperedges that were trained on before; in
+        training, if a loss or a factor is not finite.
         """
-        fit = Fit(self.learner, self._held_out("valid"), watch, save, progress or FitProgress())
-        self.best, self.stopped, self._learned = {}, "", None  # of a fit before: if this one fails
+        fit = Fit(
+            self.trainer,
+            self._held_out("valid"),
+            on_event,
+            on_progress,
+            progress or FitProgress(),
+        )
+        self.best, self.stopped, self._learned = {}, "", None  # also if this fit fails
         fit.run()
         self.stopped = fit.progress.stopped
-        if self.stopped != INTERRUPTED:  # else it is left as it is, not as it scored best
+        if self.stopped != INTERRUPTED:  # an interrupted fit ends with its last factors
             self.best = fit.progress.best_score
-        self._learned = self.learner.factors()
+        self._learned = self.trainer.factors()
         return self
 
-    def check_scores(self) -> None:
-        """Raise what `fit` does before it trains, for want of hyperedges or metrics to choose by.
-
-        On every rank alike.
-        """
-        check_scores(self.config, self._held_out("valid"))
+    def check_validation(self) -> None:
+        """Raises, on every rank, the UserErrors that `fit` raises before training."""
+        check_validation(self.config, self._held_out("valid"))
 
     @property
     def learned(self) -> Factors:
-        """Factors and biases of all modalities; a collective call at first, unless `fit` ended."""
+        """Factors and biases of all modalities. Collective at the first access after a change."""
         if self._learned is None:
-            self._learned = self.learner.factors()
+            self._learned = self.trainer.factors()
         return self._learned
 
     @property
@@ -142,27 +157,31 @@ class HyperLearn:
         return self.learned.rows
 
     def evaluate(self, part: str = "test") -> dict[str, float]:
-        """Scores of held-out hyperedges: see `hypergraph.metrics`.
+        """Scores of the held-out hyperedges by metric; see `hypergraph.metrics`.
 
-        Raises UserError if none are held out, or some of them were trained on: the model was loaded
-        with another split, or with data that a seed splits otherwise.
+        Args:
+            part: `valid` or `test`.
+
+        Raises UserError if no hyperedges are held out, and if some of them were trained on: the
+        model was loaded with another split, or with other data.
         """
         if part not in ("valid", "test"):
             raise UserError(f"part is '{part}'; valid: valid, test")
-        of = self._held_out(part)
-        if of is None:
+        hyperedges = self._held_out(part)
+        if hyperedges is None:
             raise UserError(f"no hyperedges are held out for {part}; see split_relation")
-        return score(self.learned, of)
+        return score(self.learned, hyperedges)
 
     def score(self, hyperedges: Iterable[Hyperedge], relation: str | None = None) -> np.ndarray:
-        """Scores [n] of hyperedges; of a valued relation, the values expected.
+        """Scores [n] of hyperedges; for a relation with values, the expected values.
 
         Args:
-            hyperedges: ids by modality, or in the relation's order.
-            relation: its name; may be left out where there is one only.
+            hyperedges: each as a dict of ids by modality, or as a list of ids in the relation's
+                order.
+            relation: the relation's name; None: the only one.
 
-        Raises UserError for an unknown relation, modality or item, and for a hyperedge that has
-        not one item of each modality of the relation.
+        Raises UserError for an unknown relation, modality or item, and for a hyperedge without an
+        item of each modality.
         """
         return self._answers().score(self._relation(relation), hyperedges)
 
@@ -172,10 +191,13 @@ class HyperLearn:
         """The items most likely to complete a hyperedge, with their scores, best first.
 
         Args:
-            known: ids by modality; for one that is left out, the mean of its items is taken.
-            missing: the modality whose items are asked for.
+            known: modality -> id; a modality that is left out is represented by the mean of its
+                items.
+            missing: the modality of the items to find.
+            top: number of items.
 
-        Raises UserError for an unknown relation, modality or item, and if what is missing is known.
+        Raises UserError for an unknown relation, modality or item, and if an item of the missing
+        modality is given.
         """
         return self._answers().complete(self._relation(relation), known, missing, top)
 
@@ -185,10 +207,10 @@ class HyperLearn:
         """The items nearest in the shared space, by cosine, best first.
 
         Args:
-            across: the modality to look in; None: the item's own, without the item itself.
-            top: how many at most.
+            across: the modality of the items to find; None: the item's own, without the item.
+            top: largest number of items.
 
-        Returns: (id, cosine from -1 to 1) of each; 0 beside a factor of zeros.
+        Returns: (id, cosine from -1 to 1) of each item; the cosine with a row of zeros is 0.
 
         Raises UserError for an unknown modality or item, and for `top` below 1.
         """
@@ -198,24 +220,25 @@ class HyperLearn:
         self,
         modality: Modality,
         *relations: Relation,
-        config: TrainConfig | None = None,
+        config: HyperLearnConfig | None = None,
         reset_rows: Collection[str] = (),
     ) -> HyperLearn:
-        """A model with a modality more; the rest begins where it stands, `fit` trains on.
+        """A model with one more modality, which starts from this model's factors.
 
         Args:
-            relations: new ones that it is in; a relation of a name that is there replaces it.
-            config: how to train on; None: as before, but modalities are placed anew, by size,
-                since the placement so far has no rank for this one.
-            reset_rows: see `begin_with`.
+            relations: the relations of the new modality; a relation whose name exists is replaced.
+            config: how to train; None: as before, but with modalities placed by size, since the
+                present placement has no rank for the new one.
+            reset_rows: see `warm_start`.
 
-        Raises UserError if no relation names it, if it is there already, and for the relation that
-        hyperedges are held out of: hold some out of the new one, and see `begin_with`.
+        Raises UserError if no relation names the modality, if the modality exists, and if the
+        relation whose hyperedges are held out is replaced: split the new relation, and call
+        `warm_start`.
         """
         if modality.name in self.data.modalities:
             raise UserError(f"the model has the modality '{modality.name}' already")
         if not any(modality.name in relation.modalities for relation in relations):
-            raise UserError(f"no relation given names the modality '{modality.name}'; give one")
+            raise UserError(f"no given relation names the modality '{modality.name}'; give one")
         graph = self.data.with_modality(modality)
         for relation in relations:
             graph = graph.with_relation(relation)
@@ -224,21 +247,21 @@ class HyperLearn:
             held_out_of = self.split.relation
             if held_out_of in (relation.name for relation in relations):
                 raise UserError(
-                    f"hyperedges of '{held_out_of}' are held out; split the new one, and "
-                    "HyperLearn(split).begin_with(model)"
+                    f"hyperedges of '{held_out_of}' are held out; split the new relation and call "
+                    "HyperLearn(split).warm_start(model)"
                 )
             data = Split(graph, held_out_of, self.split.valid, self.split.test)
         config = config or self.config.model_copy(update={"placement": {}})
         larger = HyperLearn(data, config, comm=self.comm)
-        return larger.begin_with(self, reset_rows=reset_rows)
+        return larger.warm_start(self, reset_rows=reset_rows)
 
     def save(self, path: str | Path) -> Path:
-        """Write what was learned as safetensors, whole or not at all; a collective call."""
-        states, learned = self.learner.states(), self.learned
+        """Write the model as safetensors, atomically. Collective."""
+        states, learned = self.trainer.states(), self.learned
         run_on_rank0(
             self.comm,
-            lambda: write_saved(
-                Path(path), self.data, self.config, states, learned, self.best, self.past
+            lambda: write_model(
+                Path(path), self.data, self.config, states, learned, self.best, self.history
             ),
         )
         return Path(path)
@@ -251,84 +274,87 @@ class HyperLearn:
         *,
         comm: Communicator | None = None,
     ) -> HyperLearn:
-        """What `save` wrote, with the data that it was learned from (or more modalities).
+        """Read a saved model, on any number of ranks, with or without GPUs. Collective.
 
-        Where it was trained does not matter: of the saved config, placement and device are left
-        out, and modalities are placed by size on what is here. The split may be another one, but
-        what it holds out is not scored then if it was trained on: see `evaluate`.
+        Args:
+            data: the data that the model was learned from; it may have more modalities. With
+                another split, `evaluate` does not score hyperedges that were trained on.
 
-        Raises UserError if it is damaged, or of other modalities.
+        Raises UserError if the file is damaged, or of a model of other modalities or items.
         """
-        saved = read_saved(Path(path))
+        saved = read_model(Path(path))
         anywhere = saved.config.model_copy(update={"placement": {}, "device": "auto"})
         model = cls(data, anywhere, comm=comm)
-        run_on_all(model.comm, lambda: model._take_saved(saved))
+        run_on_all(model.comm, lambda: model._load_saved(saved))
         model.best = saved.best
         return model
 
-    def begin_with(
+    def warm_start(
         self, other: HyperLearn | str | Path, *, reset_rows: Collection[str] = ()
     ) -> HyperLearn:
-        """Let the modalities of another model, or of a saved one, begin where it stands; self.
+        """Start from the factors of another model, or of a saved one. Collective.
 
-        A modality of this one that the other, if it was trained, knows nothing of is a newcomer.
-        In a relation that was there without it, it begins at one, which leaves what is predicted
-        as it was, but for the spread of its first rows. `fit` trains newcomers alone at first,
-        then all at a rate that rises (`config.join`): the first steps of a fresh optimiser would
-        undo much of what others know. A model that was trained itself has no newcomers.
-        A collective call.
+        Modalities that the other model was not trained on are new. In a relation that the other
+        model has without the new modality, its rows start at one: predictions stay the same, except
+        for the random spread of these rows. `fit` first trains new modalities alone, and then all
+        with a learning rate that rises (`config.join`): the first steps of a new optimiser would
+        undo much of what the other modalities have learned. A model that was trained itself has no
+        new modalities.
 
         Args:
-            reset_rows: modalities whose items' own rows begin anew, the encoder of their features
-                where it stands. Rows that explain all of their hyperedges leave the encoder little
-                to learn of a newcomer, which items without hyperedges then lack (warm starts can
-                generalise worse: Ash and Adams, NeurIPS 2020).
+            reset_rows: modalities whose rows start at their initial values; the encoder of their
+                features is taken over. Rows that explain all of their hyperedges leave the encoder
+                little to learn from a new modality, and items without hyperedges depend on the
+                encoder (warm starts can generalise worse: Ash and Adams, NeurIPS 2020).
 
-        Raises UserError if it has one that is missing here, or of another size, if it was trained
-        on what is held out here, and if a modality of `reset_rows` is unknown.
+        Returns: the model itself.
+
+        Raises UserError if the other model has a modality that is missing here or has other items,
+        if it was trained on hyperedges that are held out here, and for an unknown modality in
+        `reset_rows`.
         """
         if isinstance(other, HyperLearn):
-            states = other.learner.states()
-            run_on_all(self.comm, lambda: self._take(other, states, reset_rows))
+            states = other.trainer.states()
+            run_on_all(self.comm, lambda: self._load_model(other, states, reset_rows))
         else:
-            saved_at = Path(other)
-            run_on_all(self.comm, lambda: self._take_saved(read_saved(saved_at), reset_rows))
-        run_on_all(self.comm, self._check_past)
+            path = Path(other)
+            run_on_all(self.comm, lambda: self._load_saved(read_model(path), reset_rows))
+        run_on_all(self.comm, self._check_history)
         return self
 
     @property
-    def past(self) -> TrainingHistory:
-        """What it was trained on, here or before it was loaded or begun with."""
-        here, before = self.data.relations.values(), self.learner.past
-        return (
-            before.and_then(TrainingHistory.of(here, before)) if self.learner.iterations else before
-        )
+    def history(self) -> TrainingHistory:
+        """What the model was trained on, here and before it was loaded or warm-started."""
+        here, before = self.data.relations.values(), self.trainer.history
+        if not self.trainer.iterations:
+            return before
+        return before.followed_by(TrainingHistory.of(here, before))
 
-    def _check_past(self) -> None:
+    def _check_history(self) -> None:
         if self.split is not None:
             for part in (self.split.valid, self.split.test):
-                check_not_trained_on(part, self.split, self.learner.past)
+                check_not_trained_on(part, self.split, self.trainer.history)
 
-    def _take(
+    def _load_model(
         self, other: HyperLearn, states: dict[str, State], reset_rows: Collection[str]
     ) -> None:
         check_items("the other model", items_of(other.data), self.data)
-        self._take_on(states, other.data.relation_names, other.past, reset_rows)
+        self._load(states, other.data.relation_names, other.history, reset_rows)
 
-    def _take_saved(self, saved: Saved, reset_rows: Collection[str] = ()) -> None:
+    def _load_saved(self, saved: SavedModel, reset_rows: Collection[str] = ()) -> None:
         check_items(str(saved.path), saved.items, self.data)
-        self._take_on(saved.states, saved.relations_of, saved.past, reset_rows)
+        self._load(saved.states, saved.relations_of, saved.history, reset_rows)
 
-    def _take_on(
+    def _load(
         self,
         states: dict[str, State],
         relations_of: Mapping[str, Sequence[str]],
-        past: TrainingHistory,
+        history: TrainingHistory,
         reset_rows: Collection[str],
     ) -> None:
-        self.learner.load(states, relations_of, reset_rows)
-        self.learner.take_on_past(past, reset_rows)
-        self.learner.init_newcomers(
+        self.trainer.load(states, relations_of, reset_rows)
+        self.trainer.add_history(history, reset_rows)
+        self.trainer.init_newcomers(
             {relation for name in states for relation in relations_of[name]}
         )
         self._learned = None
@@ -339,17 +365,17 @@ class HyperLearn:
         parts = {"valid": self.split.valid, "test": self.split.test}
         if not parts[part].num_hyperedges:
             return None
-        check_not_trained_on(parts[part], self.split, self.learner.past)
+        check_not_trained_on(parts[part], self.split, self.trainer.history)
         train = self.data.relation(self.split.relation)
         found = held_out(parts[part], train, *parts.values())
-        return replace(found, mean=self.learner.past.mean_of(train))
+        return replace(found, mean=self.trainer.history.mean_of(train))
 
     def _relation(self, name: str | None) -> Relation:
         if name is not None:
             return self.data.relation(name)
         if len(self.data.relations) > 1:
-            raise UserError(f"which relation? there are {', '.join(self.data.relations)}")
+            raise UserError(f"the relation is not given; valid: {', '.join(self.data.relations)}")
         return next(iter(self.data.relations.values()))
 
     def _answers(self) -> Answers:
-        return Answers(self.data, self.learned, self.learner.past)
+        return Answers(self.data, self.learned, self.trainer.history)

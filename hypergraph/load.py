@@ -1,18 +1,22 @@
-"""The hypergraph that a config asks for, with what it holds out."""
+"""The hypergraph that a config names, and its split."""
 
 from __future__ import annotations
 
 from hvdtma.core.errors import UserError
 from hypergraph.config import DataConfig
-from hypergraph.data.debian import from_debian
-from hypergraph.data.hypergraph import MultimodalHypergraph
-from hypergraph.data.split import Split, given_split, split_relation
-from hypergraph.data.tables import from_tables
-from hypergraph.data.tate import from_tate
+from hypergraph.data import (
+    MultimodalHypergraph,
+    Split,
+    from_debian,
+    from_tables,
+    from_tate,
+    given_split,
+    split_relation,
+)
 
 
 def load_data(config: DataConfig) -> MultimodalHypergraph:
-    """Read it; raises UserError as the sources do."""
+    """Read the hypergraph; raises UserError as the sources do."""
     if config.hypergraph is not None:
         return MultimodalHypergraph.open(config.hypergraph)
     if config.tate is not None:
@@ -24,18 +28,19 @@ def load_data(config: DataConfig) -> MultimodalHypergraph:
 
 
 def load_split(config: DataConfig) -> Split:
-    """Read it, and hold hyperedges out: as the data say, else at random.
+    """Read the hypergraph and hold out hyperedges: by the split in the data, else at random.
 
-    A given split without validation hyperedges has some of its training part held out for that.
+    If a split in the data has no validation part, some of its training part is held out for it.
 
-    Raises UserError if it is not clear of which relation, and as `split_relation` does.
+    Raises UserError if the config names no relation and there are several, and as `load_data`,
+    `given_split` and `split_relation` do.
     """
     data = load_data(config)
     name = config.relation
     if name is None:
         if len(data.relations) > 1:
             raise UserError(
-                f"data.relation: of which relation are hyperedges held out? valid: "
+                f"data.relation is not given; of which relation are hyperedges held out? valid: "
                 f"{', '.join(data.relations)}"
             )
         [name] = data.relations

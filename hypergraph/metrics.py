@@ -1,16 +1,16 @@
-"""How well factors complete hyperedges, or predict their values.
+"""Metrics of completed hyperedges and of predicted values.
 
-Completion takes each modality in turn: the item is hidden, and every item of the modality is ranked
-in its place. Items that would make another known hyperedge are left out (filtered, Bordes et al.,
-NeurIPS 2013); equal scores share their mean rank.
+Completion hides the item of each modality in turn and ranks all items of the modality in its place.
+Items that complete another true hyperedge are left out (filtered ranking: Bordes et al., NeurIPS
+2013); equal scores share their mean rank.
 
-Average precision is of telling true hyperedges from false ones by score alone: each query, that is
-a held-out hyperedge with the item of one modality hidden, gives its true score, and the score with
-one false item in that place, drawn from those that make no known hyperedge. All of them, of all
-queries and all modalities, are sorted into one list, so scores must be comparable between queries
-too: ranks that are all 1 do not make it 1. As many are false as true: chance is 0.5.
+Average precision measures how well scores separate true hyperedges from false ones. Each query, a
+held-out hyperedge with one item hidden, contributes its true score, and the score with one false
+item, drawn from the items that complete no true hyperedge. The scores of all queries and modalities
+are sorted into one list, so they must be comparable between queries: ranks of 1 alone do not give
+an average precision of 1. Half of the scores are true: chance is 0.5.
 
-Legend: n hyperedges, K arity, N candidates, g known hyperedges.
+Legend: n hyperedges, K arity, N candidates, g true hyperedges.
 """
 
 from __future__ import annotations
@@ -18,48 +18,48 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from sklearn.metrics import average_precision_score
 
 from hypergraph.filtering import FilteredItems
 
 HITS = (1, 10, 50)
 LEAST_IS_BEST = ("rmse", "mae")  # of all other metrics, most is
-CHUNK = 1 << 24  # scores held at once
+CHUNK = 1 << 24  # scores in memory at a time
 
 Scorer = Callable[[np.ndarray, int], np.ndarray]
-"""(indices [n, K], k) -> scores [n, N_k] of every item of the k-th modality in the k-th place."""
+"""(indices [n, K], k) -> scores [n, N_k] of every item of the k-th modality in position k."""
 
 
 def completion(
     scores_of: Scorer,
     held_out_nK: np.ndarray,
-    known: Sequence[np.ndarray],
+    true_hyperedges: Sequence[np.ndarray],
     names: Sequence[str],
     sizes: Sequence[int],
     *,
     seed: int = 0,
 ) -> dict[str, float]:
-    """Filtered MRR and Hits@k, over all modalities and for each, and average precision.
+    """Filtered MRR and Hits@k, per modality and their means, and average precision.
 
-    Costs the scores, n N_k of each modality, and (g + n) log n once for each.
+    Takes n N_k scores, and O((g + n) log n) time, for each modality.
 
     Args:
-        known: [g, K] each: all hyperedges that are true, of whatever part; the held-out ones are
-            in any case.
-        names, sizes: of the K modalities.
-        seed: of the false items of average precision.
+        scores_of: gives the scores of all items in a hidden position.
+        held_out_nK: the hyperedges to complete.
+        true_hyperedges: [g, K] each; all true hyperedges of any part. The held-out ones need not
+            be among them.
+        names, sizes: names and numbers of items of the K modalities.
+        seed: seed of the false items.
 
-    Returns:
-        `mrr` and `hits@k` are means over modalities of `mrr/NAME` and so on. `average_precision`
-        is left out where no query has a false item.
+    Returns: metric -> value. `mrr` and `hits@k` are means over modalities of `mrr/NAME` and
+    `hits@k/NAME`. `average_precision` is left out if no query has a false item.
     """
-    known_gK = np.concatenate([held_out_nK, *known])
+    true_gK = np.concatenate([held_out_nK, *true_hyperedges])
     found: dict[str, list[float]] = {}
     by_name: dict[str, float] = {}
     true, false = [], []
     random = np.random.default_rng(seed)
     for k, name in enumerate(names):
-        known_items = FilteredItems.of(held_out_nK, known_gK, k, sizes[k])
+        filtered = FilteredItems.of(held_out_nK, true_gK, k, sizes[k])
         rank_n = np.empty(len(held_out_nK))
         step = max(1, CHUNK // sizes[k])
         for start in range(0, len(held_out_nK), step):
@@ -68,10 +68,10 @@ def completion(
             scores_nN = np.array(scores_of(rows_nK, k))
             at = np.arange(len(rows_nK))
             own_n = scores_nN[at, rows_nK[:, k]]
-            row, item = known_items.draw_false(chunk, random)
+            row, item = filtered.draw_false(chunk, random)
             true.append(own_n[row])
             false.append(scores_nN[row, item])
-            scores_nN[known_items.pairs(chunk)] = -np.inf
+            scores_nN[filtered.pairs(chunk)] = -np.inf
             scores_nN[at, rows_nK[:, k]] = own_n
             above = (scores_nN > own_n[:, None]).sum(1)
             equal = (scores_nN == own_n[:, None]).sum(1)
@@ -86,7 +86,7 @@ def completion(
 
 
 def completion_metrics(names: Sequence[str]) -> list[str]:
-    """What `completion` gives."""
+    """The names of the metrics of `completion`."""
     each = ["mrr", *(f"hits@{k}" for k in HITS)]
     return [*each, "average_precision", *(f"{metric}/{n}" for n in names for metric in each)]
 
@@ -98,7 +98,9 @@ def errors(predicted_n: np.ndarray, value_n: np.ndarray) -> dict[str, float]:
 
 
 def _average_precision(true_n: np.ndarray, false_n: np.ndarray) -> dict[str, float]:
-    """Of all scores in one list; nothing where there are none."""
+    """The average precision of all scores in one list; none without scores."""
+    from sklearn.metrics import average_precision_score  # takes seconds to import
+
     if not len(true_n):
         return {}
     labels = np.repeat([1, 0], [len(true_n), len(false_n)])

@@ -1,4 +1,4 @@
-"""Which modality is trained where: a value that one can print.
+"""Which modality is trained on which device.
 
 artwork   rank 0, cuda:0
 artist    rank 1, cuda:1
@@ -25,39 +25,44 @@ class DeviceSlot:
 
 @dataclass(frozen=True)
 class Placement:
-    """Modality -> place, in the order of the modalities."""
+    """Modality -> device, in the order of the modalities. `str` gives a table."""
 
-    places: Mapping[str, DeviceSlot]
+    slots: Mapping[str, DeviceSlot]
 
     @classmethod
-    def balanced(cls, sizes: Mapping[str, int], places: Sequence[DeviceSlot]) -> Placement:
-        """One modality per place while there are enough of them, then the smallest share one.
+    def balanced(cls, sizes: Mapping[str, int], slots: Sequence[DeviceSlot]) -> Placement:
+        """A modality per device; if there are more modalities, balanced by size.
 
-        The largest are placed first, each where least is (longest processing time first: Graham,
-        1969); equal ones in their own order, so that every rank finds the same.
+        The largest modality is placed first, each on the device with the least items so far
+        (longest processing time first: Graham, 1969). Ties keep the order of the modalities, so
+        that every rank finds the same placement.
 
         Args:
-            sizes: of each modality, in items.
+            sizes: modality -> number of items.
 
-        Raises UserError if a rank would have nothing.
+        Raises UserError if there are more ranks than modalities.
         """
-        _check_ranks({place.rank for place in places}, len(sizes))
-        load = dict.fromkeys(places, 0)
+        _check_ranks({slot.rank for slot in slots}, len(sizes))
+        load = dict.fromkeys(slots, 0)
         chosen: dict[str, DeviceSlot] = {}
         for name in sorted(sizes, key=lambda name: -sizes[name]):
-            place = min(load, key=lambda place: load[place])
-            chosen[name] = place
-            load[place] += sizes[name]
+            slot = min(load, key=lambda slot: load[slot])
+            chosen[name] = slot
+            load[slot] += sizes[name]
         return cls({name: chosen[name] for name in sizes})
 
     @classmethod
     def given(
-        cls, wishes: Mapping[str, int | str], names: Sequence[str], places: Sequence[DeviceSlot]
+        cls, wishes: Mapping[str, int | str], names: Sequence[str], slots: Sequence[DeviceSlot]
     ) -> Placement:
-        """Modality -> a rank's first device, or a device of a single rank, as the user says.
+        """The placement that a user gives.
 
-        Raises UserError for a modality that is unknown or has no place, for a rank or a device
-        that is not there, and for a rank that has nothing.
+        Args:
+            wishes: modality -> a rank (its first device), or a device of a single process.
+            names: all modalities.
+
+        Raises UserError for an unknown modality or one that is missing, for a rank or device that
+        does not exist, and for a rank without a modality.
         """
         for name in wishes:
             if name not in names:
@@ -67,48 +72,48 @@ class Placement:
         for name in names:
             if name not in wishes:
                 raise UserError(f"the placement has no rank for the modality '{name}'")
-        chosen = {name: _wished(name, wishes[name], places) for name in names}
-        idle = {place.rank for place in places} - {place.rank for place in chosen.values()}
+        chosen = {name: _find_slot(name, wishes[name], slots) for name in names}
+        idle = {slot.rank for slot in slots} - {slot.rank for slot in chosen.values()}
         if idle:
             raise UserError(f"the placement leaves rank {min(idle)} without a modality")
         return cls(chosen)
 
     def of_rank(self, rank: int) -> dict[DeviceSlot, list[str]]:
-        """A rank's devices, and the modalities of each."""
+        """The devices of a rank, and the modalities of each."""
         found: dict[DeviceSlot, list[str]] = {}
-        for name, place in self.places.items():
-            if place.rank == rank:
-                found.setdefault(place, []).append(name)
+        for name, slot in self.slots.items():
+            if slot.rank == rank:
+                found.setdefault(slot, []).append(name)
         return found
 
     def __str__(self) -> str:
-        width = max(map(len, self.places), default=0)
-        return "\n".join(f"{name:<{width}}   {place}" for name, place in self.places.items())
+        width = max(map(len, self.slots), default=0)
+        return "\n".join(f"{name:<{width}}   {slot}" for name, slot in self.slots.items())
 
 
-def _wished(name: str, wish: int | str, places: Sequence[DeviceSlot]) -> DeviceSlot:
-    """Where the user wants a modality."""
-    ranks = sorted({place.rank for place in places})
+def _find_slot(name: str, wish: int | str, slots: Sequence[DeviceSlot]) -> DeviceSlot:
+    """The device that a user wants for a modality."""
+    ranks = sorted({slot.rank for slot in slots})
     if isinstance(wish, int):
-        found = [place for place in places if place.rank == wish]
-        there = f"{len(ranks)} ranks, 0 to {ranks[-1]}"
+        found = [slot for slot in slots if slot.rank == wish]
+        valid = f"{len(ranks)} ranks, 0 to {ranks[-1]}"
         wanted = f"rank {wish}"
     else:
         if len(ranks) > 1:
             raise UserError(
                 f"the placement puts '{name}' on {wish}; with {len(ranks)} ranks give a rank: each "
-                "has a device of its own"
+                "rank has its own device"
             )
-        found = [place for place in places if place.device == wish]
-        there, wanted = ", ".join(place.device for place in places), wish
+        found = [slot for slot in slots if slot.device == wish]
+        valid, wanted = ", ".join(slot.device for slot in slots), wish
     if not found:
-        raise UserError(f"the placement puts '{name}' on {wanted}; there are {there}")
+        raise UserError(f"the placement puts '{name}' on {wanted}; there are {valid}")
     return found[0]
 
 
 def _check_ranks(ranks: set[int], num_modalities: int) -> None:
     if len(ranks) > num_modalities:
         raise UserError(
-            f"{len(ranks)} ranks for {num_modalities} modalities: a rank needs at least one; start "
-            f"{num_modalities} or fewer"
+            f"{len(ranks)} ranks for {num_modalities} modalities: each rank needs a modality; "
+            f"start at most {num_modalities} ranks"
         )

@@ -1,9 +1,9 @@
-"""What rank 0 writes down while a run goes on: events, curves, lines; at last a report.
+"""What rank 0 records while a run trains: events, curves, lines on the console, the report.
 
 kind         event of metrics.jsonl
-start        what is trained on what, and where
-iterations   a score: loss, its terms, validation metrics, what each rank did so far
-failed       why; or `interrupted`
+start        data, config and placement
+iterations   a score: the loss and its terms, validation metrics, counters of each rank
+failed       the reason; or `interrupted`
 """
 
 from __future__ import annotations
@@ -11,46 +11,55 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from torch.utils.tensorboard import SummaryWriter
-
-from hvdtma.comm.communicator import run_on_rank0
-from hvdtma.core.console import console
-from hvdtma.core.errors import Interrupted
-from hvdtma.core.files import append_json, write_json
-from hypergraph.config import TrainConfig
+from hvdtma.comm.communicator import run_on_all
+from hvdtma.core.console import LineLimit, console, on_terminal
+from hvdtma.core.errors import UserError
+from hvdtma.core.files import write_json
+from hvdtma.runs.event_log import EventLog, end_event
+from hypergraph.config import HyperLearnConfig
 from hypergraph.learn import HyperLearn
 from hypergraph.report import write_report
 from hypergraph.report.items import choose_items
 from hypergraph.run_folder import FitFolder
-from hypergraph.train.fit import Callback
+from hypergraph.train.fit import EventListener
 from hypergraph.train.losses import loss_name
 
 SHOWN = ("mrr", "hits@10", "average_precision", "rmse", "mae")
 
 
 @contextmanager
-def recording(model: HyperLearn, run: FitFolder) -> Iterator[Callback]:
-    """What to tell of each score; a collective call at first. However it ends, a report is left."""
-    run_on_rank0(model.comm, lambda: _begin(model, run))
-    if model.comm.rank:
+def recording(model: HyperLearn, run: FitFolder) -> Iterator[EventListener]:
+    """A listener that records scores; a report is written at the end, also of a run that fails.
+
+    Entering the block is collective.
+    """
+    log = run_on_all(model.comm, lambda: None if model.comm.rank else _open_log(model, run))
+    if log is None:
         yield lambda _: None
         return
-    try:
-        with _board(run, model.learner.iterations) as board:
-            yield lambda event: _record(run, board, event)
-    except BaseException as error:
-        with suppress(OSError):  # a full disk, say: what went wrong first is what is told
-            append_json(run.metrics, _end(error))
-            _report(run)
-        raise
+    with log:
+        try:
+            yield lambda event: _record(log, event)
+        except BaseException as error:
+            with suppress(UserError, OSError):  # a full disk must not hide the first error
+                log.write(end_event(error))
+                _report(run)
+            raise
     _report(run)
 
 
+def _open_log(model: HyperLearn, run: FitFolder) -> EventLog:
+    write_json(run.items, choose_items(model.data, seed=model.config.seed))
+    log = EventLog(run, _printer(), first_step=model.trainer.iterations + 1)
+    log.write(start_event(model))
+    return log
+
+
 def start_event(model: HyperLearn) -> dict:
-    """What is trained on what, and where."""
+    """The data, the config and the placement."""
     data, config, split = model.data, model.config, model.split
     assert split is not None
-    relations, places = data.relations.values(), model.placement.places
+    relations, slots = data.relations.values(), model.placement.slots
     return {
         "kind": "start",
         "relation": split.relation,
@@ -61,7 +70,7 @@ def start_event(model: HyperLearn) -> dict:
         "ranks": model.comm.size,
         "exchange": _exchange(config),
         "modalities": {
-            name: {"items": m.num_items, "rank": places[name].rank, "device": places[name].device}
+            name: {"items": m.num_items, "rank": slots[name].rank, "device": slots[name].device}
             for name, m in data.modalities.items()
         },
         "relations": {
@@ -71,42 +80,40 @@ def start_event(model: HyperLearn) -> dict:
     }
 
 
-def _board(run: FitFolder, iterations: int) -> SummaryWriter:
-    """Curves, without what a run that was cut short drew after so many iterations."""
-    return SummaryWriter(str(run.path / "tensorboard"), purge_step=iterations + 1)
-
-
-def _begin(model: HyperLearn, run: FitFolder) -> None:
-    write_json(run.items, choose_items(model.data, seed=model.config.seed))
-    append_json(run.metrics, start_event(model))
-
-
-def _record(run: FitFolder, board: SummaryWriter, event: dict) -> None:
-    append_json(run.metrics, event)
-    words = [f"iteration {event['iteration']}: {event['time_s']:.1f} s"]
+def _record(log: EventLog, event: dict) -> None:
+    log.write(event)
+    curves = {f"valid/{name}": value for name, value in event["valid"].items()}
     if event["losses"]:  # none before training
+        curves["loss"] = event["loss"]
+    log.curves(curves, event["iteration"])
+
+
+def _printer() -> EventListener:
+    """Prints scores as lines; in a log, as often as `LineLimit` allows."""
+    limit = LineLimit()
+
+    def show(event: dict) -> None:
+        if event["kind"] == "iterations" and (on_terminal() or limit.allows()):
+            console.print(_line(event), markup=False, highlight=False, soft_wrap=True)
+
+    return show
+
+
+def _line(event: dict) -> str:
+    """A score as a line."""
+    words = [f"iteration {event['iteration']}: {event['time_s']:.1f} s"]
+    if event["losses"]:
         words.append(f"loss {event['loss']:.4f}")
-        board.add_scalar("loss", event["loss"], event["iteration"])
     words += [f"{name} {event['valid'][name]:.4f}" for name in SHOWN if name in event["valid"]]
-    console.print(", ".join(words), markup=False, highlight=False, soft_wrap=True)
-    for name, value in event["valid"].items():
-        board.add_scalar(f"valid/{name}", value, event["iteration"])
-
-
-def _end(error: BaseException) -> dict:
-    if isinstance(error, KeyboardInterrupt):
-        return {"kind": "interrupted", "why": "interrupted"}
-    kind = "interrupted" if isinstance(error, Interrupted) else "failed"
-    return {"kind": kind, "why": str(error) or type(error).__name__}
+    return ", ".join(words)
 
 
 def _report(run: FitFolder) -> None:
-    console.print(
-        f"report: {write_report(run.path)}", markup=False, highlight=False, soft_wrap=True
-    )
+    path = write_report(run.path)
+    console.print(f"report: {path}", markup=False, highlight=False, soft_wrap=True)
 
 
-def _exchange(config: TrainConfig) -> str:
+def _exchange(config: HyperLearnConfig) -> str:
     if config.exchange_s is not None:
         return f"every {config.exchange_s:g} s"
     every = config.exchange_steps or 1

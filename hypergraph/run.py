@@ -1,4 +1,4 @@
-"""A run from config to summary; `hypergraph.run_folder` says what is in its folder."""
+"""A run from its config to its summary; `hypergraph.run_folder` lists the files."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from hypergraph.load import load_split
 from hypergraph.recorder import recording
 from hypergraph.run_folder import FitFolder
 from hypergraph.start import FitContext, start_run
-from hypergraph.train.checkpoint import Saver
+from hypergraph.train.checkpoint import CheckpointWriter
 from hypergraph.train.fit import INTERRUPTED
 
 
@@ -29,14 +29,15 @@ def train_run(
     mode: StartMode = StartMode.NEW,
     shutdown: ShutdownSignal | None = None,
 ) -> dict | None:
-    """Train, score on the test hyperedges and write everything down; a collective call.
-
-    The summary, or None if the run was over before.
+    """Train, score the test hyperedges and write the run's folder. Collective.
 
     Args:
-        shutdown: its signal makes all trainers save and end.
+        shutdown: signals that the run is to be saved and ended.
 
-    Raises UserError, on every rank, for what does not fit; Interrupted once it is saved.
+    Returns: the summary; None if the run was finished before.
+
+    Raises UserError, on every rank, for data, a config or a folder that do not fit; Interrupted
+    after an interrupted run was saved.
     """
     shutdown = shutdown or ShutdownSignal()
     with shutdown.raise_on_signal(
@@ -46,8 +47,8 @@ def train_run(
     if context is None:
         if comm.rank == 0:
             summary = FitFolder(config.run).summary
-            over = f"{config.run} is over; its summary: {summary}"
-            console.print(over, markup=False, soft_wrap=True)
+            done = f"{config.run} is finished already; its summary: {summary}"
+            console.print(done, markup=False, soft_wrap=True)
         return None
     try:
         return _train(config, context, shutdown)
@@ -56,51 +57,46 @@ def train_run(
 
 
 def _train(config: RunConfig, context: FitContext, shutdown: ShutdownSignal) -> dict:
-    """Train to the end and sum up, or raise Interrupted when all needed to go on is saved."""
+    """Train to the end and return the summary; raises Interrupted after the run was saved."""
     run, split, model, progress = context
-    comm, learner = model.comm, model.learner
+    comm, trainer = model.comm, model.trainer
     if comm.rank == 0:
-        say = partial(console.print, markup=False, highlight=False, soft_wrap=True)
-        say(f"{split.train}\n{model.placement}")
+        write = partial(console.print, markup=False, highlight=False, soft_wrap=True)
+        write(f"{split.train}\n{model.placement}")
         if split.num_left_out:
-            say(_left_out(split))
-    shutdown.on_signal(learner.stop)
-    save = Saver(run.checkpoint, learner, config.checkpoint.every)
-    with recording(model, run) as watch:
-        model.fit(watch, save=save, progress=progress)
+            write(_left_out(split))
+    shutdown.on_signal(trainer.request_stop)
+    checkpoints = CheckpointWriter(run.checkpoint, trainer, config.checkpoint.every)
+    with recording(model, run) as on_event:
+        model.fit(on_event, on_progress=checkpoints, progress=progress)
         if model.stopped == INTERRUPTED:
             raise Interrupted(
-                f"interrupted after iteration {learner.iterations} and saved; "
-                f"go on with: {_next(run)}"
+                f"interrupted after iteration {trainer.iterations} and saved; "
+                f"resume with: {run.resume_command}"
             )
-        cut_short = Interrupted(f"interrupted while scoring; go on with: {_next(run)}")
-        if any(comm.all_gather_object(shutdown.received)):  # it came after the last collective
+        cut_short = Interrupted(f"interrupted while scoring; resume with: {run.resume_command}")
+        if any(comm.all_gather_object(shutdown.received)):  # after the last exchange
             raise cut_short
         with shutdown.raise_on_signal(cut_short):
             return _finish(context)
 
 
 def _left_out(split: Split) -> str:
-    """What becomes of hyperedges that are in several parts."""
+    """A message on hyperedges that are in several parts of a given split."""
     return (
-        f"left out of training or validation: {split.num_left_out:,} of the hyperedges of "
-        f"'{split.relation}', which a later part of the given split has too"
+        f"left out of training or validation: {split.num_left_out:,} hyperedges of "
+        f"'{split.relation}' that are also in a later part of the given split"
     )
 
 
-def _next(run: FitFolder) -> str:
-    """The command that goes on with a run."""
-    return f"{run.maker} --resume {run.path}"
-
-
 def _finish(context: FitContext) -> dict:
-    """Write what was learned, test it, and sum up; a collective call."""
+    """Write the model, score the test hyperedges and write the summary. Collective."""
     run, split, model, _ = context
-    model.save(run.model)  # after which all ranks have what was learned
+    model.save(run.model)  # after which all ranks have the factors
     summary = {
         "stopped": model.stopped,
-        "iterations": model.learner.iterations,
-        "placement": {name: str(place) for name, place in model.placement.places.items()},
+        "iterations": model.trainer.iterations,
+        "placement": {name: str(slot) for name, slot in model.placement.slots.items()},
         "valid": model.best,
         "test": run_on_rank0(model.comm, lambda: model.evaluate("test"))
         if split.test.num_hyperedges
@@ -113,7 +109,7 @@ def _finish(context: FitContext) -> dict:
 
 
 def open_run(path: Path) -> HyperLearn:
-    """The model of a run, with its data; raises UserError if there is none, or none yet."""
+    """The model of a run, with its data; raises UserError if there is no run, or no model yet."""
     run = FitFolder(path)
     run.check_learned()
     return HyperLearn.load(run.model, load_split(run.config().data))

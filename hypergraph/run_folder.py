@@ -1,12 +1,12 @@
-"""The folder of a run.
+"""The folder of a run of HyperLearn.
 
 config.yaml              the whole config            versions.json   versions, git, command
 metrics.jsonl            one event per line          tensorboard/    the same as curves
-checkpoint.safetensors   all that the run goes on from if it is cut short
-model.safetensors        what was learned            summary.json    scores, where it was trained
-items.json               what a report draws         report.html     what a person opens
+checkpoint.safetensors   what a run is resumed from
+model.safetensors        the learned model           summary.json    scores and placement
+items.json               the items that the report draws             report.html
 
-Beside it, `.NAME.lock` is held by whoever trains it (`hvdtma.runs.folder`).
+The process that trains the run locks `.NAME.lock` beside the folder (`hvdtma.runs.folder`).
 """
 
 from __future__ import annotations
@@ -15,17 +15,16 @@ from pathlib import Path
 
 from hvdtma.core.config import dump_config, load_as
 from hvdtma.core.errors import UserError
-from hvdtma.runs.folder import Folder, keep_lines
+from hvdtma.runs.folder import ENDS, Folder, keep_lines
 from hypergraph.config import RunConfig
 
 MODEL, CHECKPOINT, ITEMS = "model.safetensors", "checkpoint.safetensors", "items.json"
-ENDS = ("failed", "interrupted")  # events that a run which goes on leaves behind
 
 
 class FitFolder(Folder):
-    """A run's folder, new or found again."""
+    """The folder of a run of HyperLearn, which may not exist yet."""
 
-    maker = "python -m hypergraph train"
+    command = "python -m hypergraph train"
 
     def __init__(self, path: str | Path):
         super().__init__(path)
@@ -34,28 +33,28 @@ class FitFolder(Folder):
         self.items = self.path / ITEMS
 
     def create(self, config: RunConfig, *, overwrite: bool) -> None:
-        """Make the folder of a new run, whole or not at all.
+        """Create the folder of a new run, atomically.
 
-        Raises UserError if something is there, and may not be replaced.
+        Raises UserError if the folder holds something that may not be replaced.
         """
         self.make_room(*config.inputs, overwrite=overwrite)
         with self.making(config.resolved) as beside:
             (beside / self.metrics.name).touch()
 
     def check_learned(self) -> None:
-        """Raises UserError if there is no run, or it has not been trained to its end."""
+        """Raises UserError if there is no run, or its training has not ended."""
         self.check_there()
         if not self.model.is_file():
             raise UserError(
-                f"{self.path} is not trained to its end: it has no {MODEL} yet; unless it is being "
-                f"trained now, go on with: {self.maker} --resume {self.path}"
+                f"{self.path} is not trained to the end: it has no {MODEL} yet. Unless it is being "
+                f"trained now, resume it with: {self.resume_command}"
             )
 
     def config(self) -> RunConfig:
         return load_as(RunConfig, self.config_file)
 
     def rewind(self, config: RunConfig, iterations: int) -> None:
-        """Forget what came after a checkpoint, and take on the config to go on with."""
+        """Drop everything after a checkpoint, and write the config to resume with."""
         dump_config(config.resolved, self.config_file)
         self.summary.unlink(missing_ok=True)
         keep_lines(self.metrics, lambda event: _is_before(event, iterations))

@@ -1,4 +1,4 @@
-"""Sparse matrices that multiply dense ones, forward and backward.
+"""Products of sparse and dense matrices, with a fast gradient.
 
 Legend: n rows, m columns, E entries, R width.
 """
@@ -15,13 +15,13 @@ import torch
 
 @dataclass(frozen=True, eq=False)
 class SparseMatrix:
-    """A constant sparse matrix [n, m]; `matrix @ dense` has a gradient to the dense side.
+    """A constant sparse matrix [n, m]; `matrix @ dense` has a gradient for the dense matrix.
 
-    PyTorch's own product converts the transpose anew in every backward pass; here it is kept.
+    PyTorch's product converts the transpose in every backward pass; here it is stored.
 
     Attributes:
         csr: the matrix as a torch CSR tensor.
-        csr_T: its transpose [m, n], likewise; the same tensor if the matrix is symmetric.
+        csr_T: its transpose [m, n] as a CSR tensor; the same tensor if the matrix is symmetric.
     """
 
     csr: torch.Tensor
@@ -37,7 +37,7 @@ class SparseMatrix:
         *,
         symmetric: bool = False,
     ) -> SparseMatrix:
-        """From entries in any order; those at the same place add up. Indices are int64."""
+        """A matrix of entries in any order; repeated entries add up. Indices are int64."""
         csr = _csr(row_E, col_E, value_E, (shape[0], shape[1]))
         return cls(csr, csr if symmetric else _csr(col_E, row_E, value_E, (shape[1], shape[0])))
 
@@ -52,22 +52,22 @@ class SparseMatrix:
         return self.csr.shape[0], self.csr.shape[1]
 
     def __deepcopy__(self, memo: dict[int, Any]) -> SparseMatrix:
-        return self  # it is constant, and torch copies no CSR tensor deeply
+        return self  # it is constant, and torch cannot copy CSR tensors deeply
 
     def to(self, *where: Any) -> SparseMatrix:
-        """The same matrix on a device or in a dtype; itself if it is there already."""
+        """The matrix on a device or in a dtype; the same object if nothing changes."""
         csr = self.csr.to(*where)
         if csr is self.csr:
             return self
         return SparseMatrix(csr, csr if self.csr_T is self.csr else self.csr_T.to(*where))
 
     def __matmul__(self, dense_mR: torch.Tensor) -> torch.Tensor:
-        """[n, R]; raises RuntimeError if dtypes, devices or shapes do not go together."""
+        """The product [n, R]; raises RuntimeError if dtypes, devices or shapes do not fit."""
         return _Product.apply(self.csr, self.csr_T, dense_mR)
 
 
 class _Product(torch.autograd.Function):
-    """A CSR tensor times a dense one, in O(E R) both ways."""
+    """A CSR tensor times a dense one: O(E R), forward and backward."""
 
     @staticmethod
     def forward(
@@ -82,7 +82,7 @@ class _Product(torch.autograd.Function):
 
 
 def inverse_root(degree: torch.Tensor) -> torch.Tensor:
-    """degree^-1/2, and 0 where the degree is not positive, with a gradient that is finite there."""
+    """degree^-1/2; 0, with a finite gradient, where the degree is not positive."""
     positive = degree > 0
     return torch.where(positive, degree, 1).rsqrt() * positive
 
@@ -94,9 +94,9 @@ def _csr(
     coo = torch.sparse_coo_tensor(at_2E, value_E, shape, check_invariants=True).coalesce()
     row, col = coo.indices()
     start = torch.searchsorted(row, torch.arange(shape[0] + 1, device=row.device))
-    # products with 32-bit indices take half the time
+    # products with 32-bit indices are twice as fast
     width = torch.int32 if max(*shape, len(row)) < 2**31 else torch.int64
-    with warnings.catch_warnings():  # of its being in beta, at the first CSR tensor of a process
+    with warnings.catch_warnings():  # the first CSR tensor of a process warns of the beta state
         warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
         return torch.sparse_csr_tensor(
             start.to(width), col.to(width), coo.values(), shape, check_invariants=True

@@ -1,6 +1,6 @@
-"""Tensors and facts about them in one file of which every byte is checked: safetensors.
+"""Tensors and facts in one safetensors file, with a checksum over every byte.
 
-The header's `facts` are JSON; `digest` is of them and of all tensors.
+The metadata `facts` is JSON; `digest` is the checksum of the facts and of all tensors.
 """
 
 from __future__ import annotations
@@ -17,32 +17,32 @@ from safetensors.torch import load, save
 Tensors = dict[str, torch.Tensor]
 
 
-class NotWhole(Exception):
-    """Bytes that are not what `packed` made."""
+class DamagedFile(Exception):
+    """The bytes are not the output of `to_bytes`."""
 
 
-def packed(tensors: Tensors, facts: Mapping[str, Any]) -> bytes:
-    """What to write; facts are plain values."""
+def to_bytes(tensors: Tensors, facts: Mapping[str, Any]) -> bytes:
+    """The content of a file; facts are plain values."""
     text = json.dumps(facts)
     return save(tensors, metadata={"facts": text, "digest": _digest(tensors, text)})
 
 
-def unpacked(content: bytes) -> tuple[Tensors, dict[str, Any]]:
-    """What `packed` was given; raises NotWhole for anything else."""
+def from_bytes(content: bytes) -> tuple[Tensors, dict[str, Any]]:
+    """The tensors and facts of a file; raises DamagedFile if it has changed or is no such file."""
     try:
         length = int.from_bytes(content[:8], "little")
         header = json.loads(content[8 : 8 + length])["__metadata__"]
         tensors, facts = load(content), json.loads(header["facts"])
-        whole = _digest(tensors, header["facts"]) == header["digest"]
+        intact = _digest(tensors, header["facts"]) == header["digest"]
     except (SafetensorError, ValueError, KeyError, TypeError) as error:
-        raise NotWhole from error
-    if not whole:
-        raise NotWhole
+        raise DamagedFile from error
+    if not intact:
+        raise DamagedFile
     return tensors, facts
 
 
 def _digest(tensors: Tensors, facts: str) -> str:
-    """Of all that is kept."""
+    """The checksum of facts and tensors."""
     digest = xxhash.xxh3_128(facts.encode())
     for name, value in sorted(tensors.items()):
         digest.update(f"{name} {value.dtype} {list(value.shape)}".encode())

@@ -143,11 +143,11 @@ class Driver:
         slots = sorted(self.workers.slots())
         self.fleet = [_Worker(slot, number) for number, slot in enumerate(slots)]
         self.members = Members(
-            wanted=len(self.fleet),
+            expected=len(self.fleet),
             minimum=self.min_trainers,
             rejoin_timeout_s=self.rejoin_timeout_s,
             hang_limit_s=self.hang_limit_s,
-            dropped=self._kill_hanging,
+            on_exclude=self._kill_hanging,
         )
         self.nodes_out: set[str] = set()
         self.nodes_checked_at = 0.0
@@ -182,7 +182,7 @@ class Driver:
             if self.shutting_down and not any(worker.process for worker in self.fleet):
                 return INTERRUPTED
             usable = [w for w in self.fleet if w.final_status is None and self._in_service(w)]
-            self.members.wanted = len(usable)
+            self.members.expected = len(usable)
             time.sleep(TICK_S)
 
     def _in_service(self, worker: _Worker) -> bool:
@@ -209,7 +209,7 @@ class Driver:
     def _handle_exit(self, worker: _Worker, status: int) -> None:
         assert worker.process is not None
         refusal, worker.process = worker.process.refusal, None
-        self.members.lost(worker.name)
+        self.members.exclude(worker.name)
         if refusal:
             self._handle_refusal(worker, status, refusal)
             return
@@ -273,7 +273,7 @@ class Driver:
             if worker.slot.node in out:
                 worker.refusals = 0
                 if worker.process:
-                    self.members.lost(worker.name)
+                    self.members.exclude(worker.name)
                     worker.process.kill()
 
     def _kill_hanging(self, name: str) -> None:
@@ -287,7 +287,7 @@ class Driver:
         """Let the other trainers finish too; 0 if one of them completed the run."""
         deadline = time.monotonic() + FINISH_TIMEOUT_S
         for worker in self.fleet:
-            if worker.process and worker.name not in self.members.present:
+            if worker.process and worker.name not in self.members.current:
                 worker.process.kill()  # it came too late to train
             if worker.process:
                 try:

@@ -84,7 +84,7 @@ def test_configs_come_from_files_values_and_configs_with_overrides_on_top(tmp_pa
     [
         (lambda: hvdtma.build("g.zarr", negativs=3), ["'negativs'", "valid: ", "'negatives'?"]),
         (lambda: hvdtma.build("g.zarr"), ["nothing to build from", "edges=FILE"]),
-        (lambda: hvdtma.build("g.zarr", "edges.csv"), ["unknown source 'edges.csv'", "edges=FILE"]),
+        (lambda: hvdtma.build("g.zarr", "edges.csv"), ["data source 'edges.csv'", "edges=FILE"]),
         (lambda: hvdtma.build("g.zarr", 3), ["a int is no source", "from_dgl(graph)"]),
         (
             lambda: hvdtma.build("g.zarr", "synthetic:nodes=50", header="no"),

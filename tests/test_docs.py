@@ -11,8 +11,7 @@ import pytest
 
 from hvdtma.core.config import load_as
 from hvdtma.core.train_config import TrainConfig, load_config
-from hypergraph.config import RunConfig
-from hypergraph.config import TrainConfig as HypergraphConfig
+from hypergraph.config import HyperLearnConfig, RunConfig
 from slurm.defaults import ClusterDefaults, read_defaults
 
 ROOT = Path(__file__).parent.parent
@@ -57,7 +56,7 @@ def test_the_readmes_averaging_example_runs_under_horovod(tmp_path):
     assert done.stdout.count("rounds: 3") == 2
 
 
-class Brief(HypergraphConfig):
+class Brief(HyperLearnConfig):
     """Defaults that take no time."""
 
     iterations: int | None = 3
@@ -67,7 +66,7 @@ def test_the_readmes_other_examples_run(tmp_path, monkeypatch):
     """Tate's on a few made-up artworks, and briefly."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "artworks.csv.gz").write_bytes(gzip.compress(made_up_artworks().encode()))
-    monkeypatch.setattr("hypergraph.learn.TrainConfig", Brief)
+    monkeypatch.setattr("hypergraph.learn.HyperLearnConfig", Brief)
     others = [block for block in BLOCKS if "TimedAveraging" not in block]
     assert others
     for block in others:

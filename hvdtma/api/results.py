@@ -14,7 +14,7 @@ from hvdtma.api.arguments import FilePath, names_arguments
 from hvdtma.api.run import Run
 from hvdtma.core.errors import UserError
 from hvdtma.evaluation.best_model import BestModel, load_best
-from hvdtma.evaluation.budget import ScoringBudget, embedding_needs, scratch_bytes
+from hvdtma.evaluation.budget import ScoringBudget, embedding_requirement, scratch_bytes
 from hvdtma.evaluation.embed import embed as embed_nodes
 from hvdtma.evaluation.score import Scorer
 from hvdtma.evaluation.scratch import check_scoring_scratch, check_scratch
@@ -120,7 +120,7 @@ def embed(
     config = best.config
     if memory_gb is not None:
         config = config.model_copy(update={"memory_gb": memory_gb})
-    budget = ScoringBudget.of(config, embedding_needs(config, best.store))
+    budget = ScoringBudget.of(config, embedding_requirement(config, best.store))
     check_scratch(budget.folder, scratch_bytes(config, best.store, budget))
     if out is None:
         vectors_NH = embed_nodes(best.model, best.store, budget=budget)[0 : best.store.num_nodes]

@@ -24,7 +24,7 @@ def build(
         str | None,
         typer.Argument(
             help="A graph by name: synthetic:nodes=...,edges=... | debian: | ogb:NAME | another "
-            "registered source. Or leave it out and give files.",
+            "registered source | package.module:function. Or leave it out and give files.",
             show_default=False,
         ),
     ] = None,

@@ -39,6 +39,14 @@ def train(
     ] = None,
     or_resume: OrResume = False,
     overwrite: Overwrite = False,
+    comm: Annotated[
+        str,
+        typer.Option(
+            help="Transport between trainers: auto, horovod or torch. auto is Horovod under "
+            "horovodrun and srun, torch.distributed under torchrun, and under srun if Horovod is "
+            "not installed."
+        ),
+    ] = "auto",
 ) -> None:
     """Train: alone, under a launcher, or as several trainers in one process.
 
@@ -55,6 +63,7 @@ def train(
             or_resume=or_resume,
             overwrite=overwrite,
             in_process=in_process,
+            transport=comm,
             shutdown=shutdown,
         )
 

@@ -1,9 +1,9 @@
-"""What the folders of all kinds of runs share: who trains there, what may be removed, made whole.
+"""What the folders of all kinds of runs share: common files, the lock, creation and removal.
 
 config.yaml      the whole config               versions.json   versions, git, command
-metrics.jsonl    one event per line             summary.json    how it ended
+metrics.jsonl    one event per line             summary.json    scores and totals at the end
 
-Beside it, `.NAME.lock` is held by whoever trains it.
+The process that trains the run locks `.NAME.lock` beside the folder.
 """
 
 from __future__ import annotations
@@ -24,34 +24,36 @@ from hvdtma.core.errors import UserError
 from hvdtma.core.files import replacing, write_json
 from hvdtma.runs.versions import FORMAT, versions
 
-LOOK_S = 0.2
-HOLD_S = 2.0  # for whom another process, about to end, may still lock the run
-OUTLIVED_S = 120.0  # a lost machine's lock may last so long (NFS); its job goes on elsewhere
+POLL_S = 0.2
+LOCK_TIMEOUT_S = 2.0  # another process may be about to end
+STALE_LOCK_S = 120.0  # a lost machine's lock may last so long (NFS); its job resumes elsewhere
+ENDS = ("failed", "interrupted")  # the events that a run may end with before it is finished
 
 
 class StartMode(Enum):
-    """What to do with the config's run folder."""
+    """What to do with the run folder that a config names."""
 
     NEW = auto()
-    """Make it; an error if it is there."""
+    """Create the folder; an error if it exists."""
     OVERWRITE = auto()
-    """Replace the run that is there."""
+    """Replace the run in the folder."""
     RESUME = auto()
-    """Go on from its newest checkpoint; an error if there is none."""
+    """Resume the run from its newest checkpoint; an error if it has none."""
     AUTO = auto()
-    """Go on with a run that was begun, be it without a checkpoint yet; else make it."""
+    """Resume the run if the folder holds one, overwrite it if it has no checkpoint yet, create it
+    if there is none."""
     DONE = auto()
-    """Nothing: the run was trained and scored to the end. What `AUTO` may come to."""
+    """Nothing: the run is finished. Only `resolve_start_mode` returns it."""
 
 
 class Folder:
-    """A run's folder, new or found again.
+    """A run's folder, which may not exist yet.
 
     Attributes:
-        maker: the command that makes such a run.
+        command: the command that starts such a run.
     """
 
-    maker = "hvdtma train"
+    command = "hvdtma train"
 
     def __init__(self, path: str | Path):
         self.path = Path(path)
@@ -60,17 +62,25 @@ class Folder:
         self.versions = self.path / "versions.json"
         self.config_file = self.path / "config.yaml"
         self.lock_file = self.path.with_name(f".{self.path.name}.lock")
-        self._held: IO | None = None
+        self._locked: IO | None = None
+
+    @property
+    def resume_command(self) -> str:
+        """The command that resumes the run."""
+        return f"{self.command} --resume {self.path}"
 
     def check_there(self) -> None:
         """Raises UserError if there is no run."""
         if not self.config_file.is_file():
             name = self.config_file.name
-            raise UserError(f"no run at {self.path} (no {name}); start one with: {self.maker}")
+            raise UserError(f"no run at {self.path} (no {name}); start one with: {self.command}")
 
     @contextmanager
     def making(self, config: Component) -> Iterator[Path]:
-        """A folder beside, to add to; becomes the run's when the block ends well."""
+        """A new folder with the config and the versions, for the block to add files to.
+
+        It has a temporary name and is renamed when the block ends without an error.
+        """
         beside = self.path.with_name(f".{self.path.name}.partial")
         shutil.rmtree(beside, ignore_errors=True)
         beside.mkdir(parents=True)
@@ -80,43 +90,46 @@ class Folder:
         beside.replace(self.path)
 
     def lock(self, timeout_s: float = 0.0) -> None:
-        """Keep other processes from training this run until `unlock`, or until this one ends.
+        """Keep other processes from training this run until `unlock`, or until this process ends.
 
-        Raises UserError if another one trains it, `timeout_s` long.
+        Raises UserError if another process still holds the lock after `timeout_s`.
         """
-        if self._held is not None:
+        if self._locked is not None:
             return
         self.path.parent.mkdir(parents=True, exist_ok=True)
         file, deadline = self.lock_file.open("a"), time.monotonic() + timeout_s
         try:
-            while not _locked(file):
+            while not _try_lock(file):
                 if time.monotonic() > deadline:
                     raise UserError(
                         f"{self.path} is being trained by another process, which holds "
                         f"{self.lock_file}; wait for it, or give run=ANOTHER"
                     )
-                time.sleep(LOOK_S)
+                time.sleep(POLL_S)
         except BaseException:
             file.close()
             raise
-        self._held = file
+        self._locked = file
 
     def lock_for(self, mode: StartMode) -> None:
-        """Hold it to begin, with the patience that this asks for; raises as `lock`."""
+        """Lock the run to start it; `AUTO` waits for the lock of a lost machine to expire.
+
+        Raises UserError as `lock` does.
+        """
         if mode is not StartMode.AUTO:
-            self.lock(HOLD_S)
+            self.lock(LOCK_TIMEOUT_S)
             return
         try:
-            self.lock(HOLD_S)
-        except UserError as held:
-            console.print(f"[yellow]{held}; waiting up to {OUTLIVED_S:g} s", soft_wrap=True)
-            self.lock(OUTLIVED_S)
+            self.lock(LOCK_TIMEOUT_S)
+        except UserError as error:
+            console.print(f"[yellow]{error}; waiting up to {STALE_LOCK_S:g} s", soft_wrap=True)
+            self.lock(STALE_LOCK_S)
 
     def unlock(self) -> None:
         """Let other processes train this run."""
-        if self._held is not None:
-            self._held.close()
-        self._held = None
+        if self._locked is not None:
+            self._locked.close()
+        self._locked = None
 
     def prepare(self, mode: StartMode, *needed: Path) -> None:
         """Do what `mode` asks of an earlier run, before any trainer starts.
@@ -133,14 +146,18 @@ class Folder:
             self.unlock()
 
     def make_room(self, *needed: Path, overwrite: bool) -> None:
-        """Remove what is there, if that is wanted; raises as `check_room`."""
+        """Remove the run that is there, if `overwrite` says so; raises as `check_room`."""
         if self.check_room(*needed, overwrite=overwrite):
             shutil.rmtree(self.path)
 
     def check_room(self, *needed: Path, overwrite: bool) -> bool:
-        """Whether something is there, which may be removed.
+        """Whether the folder holds something, which may be removed.
 
-        Raises UserError if it may not: it is not wanted, no run, or holds what is still needed.
+        Args:
+            needed: files and folders that the new run reads.
+
+        Raises UserError if it may not be removed: without `overwrite`, if it is no run, or if
+        something that is needed lies inside.
         """
         if not self.path.exists() or not any(self.path.iterdir()):
             return False
@@ -154,43 +171,16 @@ class Folder:
         return True
 
     def events(self) -> list[dict]:
-        """Every event so far; a last line that is still being written is left out."""
+        """Every event so far, without a last line that is still being written."""
         return read_lines(self.metrics)
 
 
-def check_same_config(
-    then: Component, now: Component, path: Path, *, free: frozenset[str] | set[str]
-) -> None:
-    """Raises UserError, listing the differences, if what is at `path` is of another config.
-
-    Args:
-        free: top-level keys that may differ.
-    """
-    before, after = (_flat(config.model_dump(mode="json")) for config in (then, now))
-    changed = [
-        f"{key} was {before.get(key)} and is {after.get(key)}"
-        for key in after | before
-        if key.split(".")[0] not in free and before.get(key) != after.get(key)
-    ]
-    if changed:
-        raise UserError(f"{path} is of another config: " + "; ".join(changed))
-
-
-def _flat(values: dict, prefix: str = "") -> dict:
-    """Nested keys joined by dots."""
-    flat: dict = {}
-    for key, value in values.items():
-        inner = _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else None
-        flat |= inner if inner is not None else {f"{prefix}{key}": value}
-    return flat
-
-
 def read_lines(path: Path) -> list[dict]:
-    """The whole lines of a JSON-lines file."""
+    """The complete lines of a JSON-lines file; none if the file is missing."""
     if not path.exists():
         return []
-    whole, _, _ = path.read_text().rpartition("\n")
-    return [json.loads(line) for line in whole.splitlines()]
+    complete, _, _ = path.read_text().rpartition("\n")
+    return [json.loads(line) for line in complete.splitlines()]
 
 
 def keep_lines(path: Path, wanted: Callable[[dict], bool]) -> None:
@@ -200,8 +190,8 @@ def keep_lines(path: Path, wanted: Callable[[dict], bool]) -> None:
         beside.write_text("".join(json.dumps(line) + "\n" for line in kept))
 
 
-def _locked(file: IO) -> bool:
-    """Whether this process has the lock now; it goes with the process, however that ends."""
+def _try_lock(file: IO) -> bool:
+    """Whether this process has the lock now; the lock ends with the process."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -76,7 +76,7 @@ def run_request(
     is not valid.
     """
     if overwrite and (or_resume or resume is not None):
-        raise UserError("--overwrite begins a run anew, --resume goes on; leave one of them out")
+        raise UserError("--overwrite replaces a run, --resume continues it; leave one of them out")
     if not isinstance(overrides, Mapping) and (config is None or isinstance(config, str | Path)):
         config, overrides = config_and_words(config, overrides)
     changes = override_values(kind, overrides)

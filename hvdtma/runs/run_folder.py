@@ -1,13 +1,13 @@
-"""The folder of a run: what is in it, and how each thing is written and found again.
+"""The folder of a training run: its files, and how they are written and read.
 
 config.yaml            the resolved config          versions.json   versions, git, command
-graph.json             which graph it is trained on
+graph.json             the identity of the graph
 metrics.jsonl          one event per line           scores.jsonl    the evaluator's scores
 rounds/000012.safetensors   parameters after round 12 (the last few)
-checkpoints/0007/      all that the run goes on from if it is cut short (the last few)
+checkpoints/0007/      what a run is resumed from (the last few)
 best.safetensors       the best round so far        summary.json, report.html, tensorboard/
 
-Beside it, `.NAME.lock` is held by whoever trains it (`hvdtma.runs.folder`).
+The process that trains the run locks `.NAME.lock` beside the folder (`hvdtma.runs.folder`).
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from hvdtma.core.config import dump_config
 from hvdtma.core.errors import UserError
 from hvdtma.core.files import replacing, write_json
 from hvdtma.core.train_config import TrainConfig, load_config
-from hvdtma.runs.folder import Folder, keep_lines
+from hvdtma.runs.folder import ENDS, Folder, keep_lines
 
-PASSING = ("failed", "interrupted", "skipped")  # events that a run that goes on leaves behind
+OUTDATED = (*ENDS, "skipped")  # events that are dropped when a run is resumed
 
 
 class TrainedGraph(Protocol):
@@ -46,7 +46,7 @@ class TrainedGraph(Protocol):
 
 
 class RunFolder(Folder):
-    """A run's folder, new or found again."""
+    """The folder of a training run, which may not exist yet."""
 
     def __init__(self, path: str | Path):
         super().__init__(path)
@@ -61,9 +61,9 @@ class RunFolder(Folder):
     def create(
         cls, config: TrainConfig, store: TrainedGraph, *, overwrite: bool = False
     ) -> RunFolder:
-        """Make the folder of a new run on `store`, whole or not at all.
+        """Create the folder of a new run on `store`, atomically.
 
-        Raises UserError if something is there.
+        Raises UserError if the folder holds something that may not be replaced.
         """
         run = cls(config.run)
         run.make_room(config.store, overwrite=overwrite)
@@ -80,7 +80,7 @@ class RunFolder(Folder):
         return run
 
     def rewind(self, config: TrainConfig, rounds_done: int, assignment: int) -> None:
-        """Forget what came after a checkpoint, and take on the config to go on with."""
+        """Drop everything after a checkpoint, and write the config to resume with."""
         dump_config(config.resolved, self.config_file)
         for left in (self.done, self.summary):
             left.unlink(missing_ok=True)
@@ -94,10 +94,10 @@ class RunFolder(Folder):
         return load_config(self.config_file)
 
     def check_store(self, store: TrainedGraph) -> bool:
-        """Whether a store holds the very graph and split that the run is trained on.
+        """Whether a store holds the graph and split that the run is trained on.
 
-        Raises UserError if its classes or edge types are others: the model's outputs would not
-        mean the same.
+        Raises UserError if its classes or edge types differ: the model's outputs would have
+        another meaning.
         """
         then, now = json.loads(self.graph.read_text()), _graph_of(store)
         for names in ("label_names", "edge_type_names"):
@@ -109,12 +109,15 @@ class RunFolder(Folder):
         return then["graph"] == now["graph"]
 
     def check_same(self, store: TrainedGraph) -> None:
-        """Raises UserError if a store does not hold the very graph that the run is trained on."""
+        """Raises UserError if a store does not hold the graph that the run is trained on."""
         if not self.check_store(store):
-            raise UserError(f"{store.path} was built anew since {self.path} was trained on it")
+            raise UserError(f"{store.path} was built again since {self.path} was trained on it")
 
     def write_round(self, number: int, time_s: float, model: nn.Module, keep: int) -> None:
-        """Write parameters after a round, whole or not at all, and drop the oldest.
+        """Write the parameters after a round, atomically, and remove the oldest.
+
+        Args:
+            keep: how many rounds to keep.
 
         Raises UserError if they cannot be written.
         """
@@ -130,12 +133,12 @@ class RunFolder(Folder):
             old.unlink(missing_ok=True)
 
     def round_files(self) -> list[Path]:
-        """Parameter files of the kept rounds, oldest first."""
+        """The parameter files of the kept rounds, oldest first."""
         return sorted(self.rounds.glob("[0-9]*.safetensors"))
 
 
 def _graph_of(store: TrainedGraph) -> dict:
-    """What a model's outputs mean, and which held-out links it has not seen."""
+    """The graph and its held-out links, and the meaning of a model's outputs."""
     return {
         "graph": store.graph,
         "label_names": store.label_names,
@@ -146,24 +149,24 @@ def _graph_of(store: TrainedGraph) -> dict:
 def _is_before(event: dict, rounds_done: int, assignment: int) -> bool:
     """Whether an event was logged before a checkpoint."""
     if event["kind"] == "assignment":
-        return event["assignment"] < assignment  # this one is announced again
+        return event["assignment"] < assignment  # the present one is recorded again
     if event.get("part") == "test":
         return False
-    return event["kind"] not in PASSING and event.get("round", 0) <= rounds_done
+    return event["kind"] not in OUTDATED and event.get("round", 0) <= rounds_done
 
 
 def write_model(path: Path, model: nn.Module, **facts: object) -> None:
-    """Parameters and buffers as safetensors with facts beside them, atomically."""
+    """Write parameters and buffers as safetensors, with facts as metadata, atomically."""
     tensors = {
         name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()
     }
     content = save(tensors, metadata={key: str(value) for key, value in facts.items()})
-    with replacing(path) as beside:  # written here: save_file hides a full disk, and sets mode 0600
+    with replacing(path) as beside:  # safetensors' save_file hides a full disk, and sets mode 0600
         beside.write_bytes(content)
 
 
 def round_of(path: Path) -> int:
-    """Which round a file of parameters is of; 0 if there is none, or not a whole one."""
+    """The round of a file of parameters; 0 if the file is missing or damaged."""
     try:
         with safe_open(path, framework="pt") as file:
             return int(file.metadata()["round"])
@@ -172,9 +175,9 @@ def round_of(path: Path) -> int:
 
 
 def read_model(path: Path, model: nn.Module) -> dict[str, str]:
-    """Load parameters into a model of the same config; the facts beside them.
+    """Load parameters into a model of the same config, and return the facts.
 
-    Raises UserError if the file is damaged or of another model, FileNotFoundError if it is gone.
+    Raises UserError if the file is damaged or of another model, FileNotFoundError if it is missing.
     """
     try:
         with safe_open(path, framework="pt") as file:

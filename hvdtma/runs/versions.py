@@ -1,4 +1,4 @@
-"""What a run was made with."""
+"""The versions that a run was made with."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from pathlib import Path
 
 from hvdtma.core.version import __version__
 
-FORMAT = "hvdtma-run"  # in versions.json: what makes a folder a run
+FORMAT = "hvdtma-run"  # in versions.json: marks a folder as a run
 PACKAGES = ("torch", "horovod", "dgl", "zarr", "numpy", "pyarrow")
 
 
 def versions() -> dict:
-    """What this run is made with."""
+    """Versions of the packages, the command line, and the state of the git checkout."""
     return {
         "format": FORMAT,
         "hvdtma": __version__,
@@ -35,7 +35,7 @@ def _version(package: str) -> str | None:
 
 
 def git_state() -> dict | None:
-    """Commit of hvdtma's own checkout and whether it was changed; None if it is no checkout."""
+    """Commit of hvdtma's checkout and whether files were changed; None without a checkout."""
     here = Path(__file__).parent
     try:
         commit, status = (

@@ -28,6 +28,7 @@ def train_here(
     or_resume: bool = False,
     overwrite: bool = False,
     in_process: int | None = None,
+    transport: str = "auto",
     shutdown: ShutdownSignal | None = None,
 ) -> dict | None:
     """Train in this process, as one of the trainers that its launcher started.
@@ -41,6 +42,7 @@ def train_here(
         or_resume: continue the config's run if it exists.
         overwrite: replace the config's run if it exists.
         in_process: train as this many trainers in this process, on a virtual clock.
+        transport: auto, horovod or torch; see `hvdtma.comm.launch.join_trainers`.
         shutdown: its signal makes all trainers save and end.
 
     Returns the run's summary on rank 0; None on other ranks, and if the run was complete before.
@@ -51,13 +53,14 @@ def train_here(
     request = train_request(
         config, overrides, resume=resume, or_resume=or_resume, overwrite=overwrite
     )
-    return run_request_here(request, in_process=in_process, shutdown=shutdown)
+    return run_request_here(request, in_process=in_process, transport=transport, shutdown=shutdown)
 
 
 def run_request_here(
     request: RunRequest[TrainConfig],
     *,
     in_process: int | None = None,
+    transport: str = "auto",
     shutdown: ShutdownSignal | None = None,
     callbacks: Sequence[Callback] = (),
 ) -> dict | None:
@@ -82,15 +85,23 @@ def run_request_here(
         return summary
 
     if in_process:
-        _check_alone(in_process)
+        _check_alone(in_process, transport)
         return InProcessGroup(in_process).run(run)[0]
-    return run(join_unless_interrupted(shutdown, config.run.parent, elastic=config.elastic))
+    return run(
+        join_unless_interrupted(
+            shutdown, config.run.parent, elastic=config.elastic, transport=transport
+        )
+    )
 
 
-def _check_alone(in_process: int) -> None:
+def _check_alone(in_process: int, transport: str) -> None:
     _, processes = launched_as()
     if processes > 1:
         raise UserError(
             f"--in-process {in_process} trains in one process, but a launcher started {processes}; "
             "leave one of the two out"
+        )
+    if transport != "auto":
+        raise UserError(
+            f"--in-process needs no transport between processes, but --comm is {transport}"
         )

@@ -1,4 +1,4 @@
-"""What trainer 0 does between rounds: parameters, events, scores, the live view, early stopping."""
+"""Rank 0's record of a run: parameters, events, scores, TensorBoard, live view, early stopping."""
 
 from __future__ import annotations
 
@@ -7,18 +7,15 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
-from contextlib import suppress
 
 import numpy as np
 from rich.markup import escape
-from torch.utils.tensorboard import SummaryWriter
 
 from hvdtma.aggregate import Aggregation, TimedAveraging
 from hvdtma.core.console import console
-from hvdtma.core.errors import UserError
-from hvdtma.core.files import append_json
 from hvdtma.core.signals import blocked_signals
 from hvdtma.core.train_config import TrainConfig
+from hvdtma.runs.event_log import EventLog
 from hvdtma.runs.folder import read_lines
 from hvdtma.runs.run_folder import RunFolder
 from hvdtma.runs.view import RunView, Tick
@@ -30,10 +27,10 @@ MAX_RESTARTS = 3  # of the evaluator, in one run
 
 
 class Scores:
-    """Validation scores of a run as they come in, and whether they say to stop.
+    """The validation scores of a run, and early stopping.
 
-    `follow` starts the evaluator's process and reads its scores; `inline` scores here and now;
-    `final` does nothing until the end.
+    Depends on `evaluate.mode`: `follow` starts the evaluator process and reads its scores, `inline`
+    scores in this process, and `final` scores at the end only.
     """
 
     def __init__(self, config: TrainConfig, run: RunFolder):
@@ -49,8 +46,8 @@ class Scores:
         command = [sys.executable, "-m", "hvdtma.training.evaluator", str(self.run.path)]
         command.append(str(os.getpid()))
         with (self.run.path / "evaluator.log").open("a") as log, blocked_signals(signal.SIGUSR2):
-            # A session of its own: Linux shares cores out by session (autogroup), so trainer 0
-            # would otherwise pay for the evaluator out of its own share.
+            # A new session: Linux divides the cores between sessions (autogroup). In the same
+            # session, the evaluator would use rank 0's share.
             return subprocess.Popen(
                 command,
                 stdout=log,
@@ -61,7 +58,7 @@ class Scores:
             )
 
     def after_round(self, number: int) -> list[dict]:
-        """New scores; in `inline` mode this round's, if it is its turn."""
+        """The new scores. In mode `inline`, score this round if one is due."""
         if self.scorer and number % self.config.evaluate.every == 0:
             self.scorer.score_newest()
         if self.process and self.process.poll() is not None:
@@ -69,7 +66,7 @@ class Scores:
         return self.new_events()
 
     def _follow_again(self) -> None:
-        """The evaluator died: start another, unless too many did or it said why it cannot go on."""
+        """Restart an evaluator that ended early, unless it refused or too many restarts failed."""
         assert self.process is not None
         log = self.run.path / "evaluator.log"
         refused = self.process.returncode == REFUSED
@@ -83,7 +80,7 @@ class Scores:
         self.process = self._follower() if again else None
 
     def new_events(self) -> list[dict]:
-        """Scores that were not seen yet."""
+        """The scores that were not returned before."""
         events = read_lines(self.run.scores)[self.seen :]
         self.seen += len(events)
         for event in events:
@@ -95,7 +92,7 @@ class Scores:
 
     @property
     def say_stop(self) -> bool:
-        """No better score for `patience` scored rounds; or nobody is left to score."""
+        """Whether to stop early: no better score for `patience` scored rounds, or no evaluator."""
         patience = self.config.evaluate.patience
         nobody = self.process is None and self.scorer is None
         return bool(patience) and (nobody or self.since_best >= patience)
@@ -125,24 +122,24 @@ class Scores:
         return {event["round"] for event in read_lines(self.run.scores)}
 
     def stop(self) -> None:
-        """End the evaluator at once, after a failure."""
+        """End the evaluator process at once."""
         if self.process and self.process.poll() is None:
             self.process.terminate()
             self.process.wait()
 
 
 class Recorder(Callback):
-    """Trainer 0's record of a run; a context manager."""
+    """Rank 0's record of a run. A context manager."""
 
     def __init__(self, trainer: Trainer, trainers: int, run: RunFolder, view: RunView):
         self.config, self.run, self.model = trainer.config, run, trainer.model
         self.view, self.num_edges = view, trainer.store.num_edges
-        self.board = SummaryWriter(str(run.path / "tensorboard"))
+        self.log = EventLog(run, view.update)
         self.scores = Scores(self.config, run)
         events = run.events()
         if not events:
             self.event(start_event(trainer, trainers))
-        for event in events:  # of a run that goes on
+        for event in events:  # of a resumed run
             self.view.replay(event)
 
     def __enter__(self) -> Recorder:
@@ -150,24 +147,17 @@ class Recorder(Callback):
 
     def __exit__(self, *error: object) -> None:
         self.scores.stop()
-        with suppress(OSError):  # a full disk: it is said already, or what is lost are curves
-            self.board.close()
+        self.log.__exit__(*error)
 
     def event(self, event: dict) -> None:
         """Log an event and show it.
 
         Raises UserError if it cannot be written.
         """
-        try:
-            append_json(self.run.metrics, event)
-        except OSError as error:
-            raise UserError(
-                f"what happens cannot be logged to {self.run.metrics}: {error.strerror or error}"
-            ) from error
-        self.view.update(event)
+        self.log.write(event)
 
     def on_assignment(self, averaging: TimedAveraging, number: int, trainers: list[dict]) -> None:
-        """Record what each trainer was assigned."""
+        """Record the size of each trainer's shard."""
         edges = sum(share["edges"] for share in trainers)
         self.event(
             {
@@ -181,7 +171,7 @@ class Recorder(Callback):
         )
 
     def on_step(self, averaging: TimedAveraging) -> None:
-        """Show how this round goes."""
+        """Show the progress of the round."""
         now = averaging.comm.clock()
         limit = self.config.time_limit_s
         self.view.tick(
@@ -195,23 +185,24 @@ class Recorder(Callback):
         )
 
     def on_round(self, outcome: Aggregation) -> bool:
-        """Record an aggregation; whether validation says to stop."""
+        """Record an aggregation. Returns whether the scores say to stop early."""
         self.run.write_round(outcome.round, outcome.time_s, self.model, self.config.evaluate.keep)
         self.event(round_event(outcome))
         for trainer, loss in enumerate(outcome.losses):
-            self.board.add_scalar(f"loss/trainer_{trainer}", loss, outcome.round)
-            self.board.add_scalar(f"steps/trainer_{trainer}", outcome.steps[trainer], outcome.round)
-            self.board.add_scalar(
-                f"wait_s/trainer_{trainer}", outcome.wait_s[trainer], outcome.round
-            )
+            values = {
+                f"loss/trainer_{trainer}": loss,
+                f"steps/trainer_{trainer}": outcome.steps[trainer],
+                f"wait_s/trainer_{trainer}": outcome.wait_s[trainer],
+            }
+            self.log.curves(values, outcome.round)
         self.log_scores(self.scores.after_round(outcome.round))
         return self.scores.say_stop
 
     def log_scores(self, events: list[dict]) -> None:
         for event in events:
             self.event(event)
-            for name, value in event["metrics"].items():
-                self.board.add_scalar(f"{event['part']}/{name}", value, event["round"])
+            scores = {f"{event['part']}/{name}": value for name, value in event["metrics"].items()}
+            self.log.curves(scores, event["round"])
 
 
 def scoring_text(number: int, part: str, *, left: int) -> str:
@@ -220,7 +211,7 @@ def scoring_text(number: int, part: str, *, left: int) -> str:
 
 
 def start_event(trainer: Trainer, trainers: int) -> dict:
-    """What is about to run, as the first line of metrics.jsonl."""
+    """The first event of a run: its sizes and settings."""
     config, store = trainer.config, trainer.store
     return {
         "kind": "start",
@@ -238,7 +229,7 @@ def start_event(trainer: Trainer, trainers: int) -> dict:
 
 
 def round_event(outcome: Aggregation) -> dict:
-    """An aggregation as a line of metrics.jsonl."""
+    """The event of an aggregation."""
     rows = zip(
         outcome.steps,
         outcome.examples,

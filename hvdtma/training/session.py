@@ -1,4 +1,4 @@
-"""A training run from config to summary, as every trainer goes through it."""
+"""A training run on one trainer: start, train, survive losses, score, write the summary."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from typing import Any, NoReturn
 from hvdtma.aggregate import Stop, TimedAveraging
 from hvdtma.comm.communicator import (
     Communicator,
-    MembersChange,
-    Single,
-    TooFewLeft,
+    RegroupNeeded,
+    TooFewTrainers,
     TrainerLost,
     run_on_rank0,
 )
 from hvdtma.comm.rendezvous import RendezvousGone
+from hvdtma.comm.single_process import SingleProcess
 from hvdtma.core.console import console
 from hvdtma.core.errors import Interrupted, SavedForAll, TrainerError, UserError, explain
 from hvdtma.core.files import write_json
@@ -46,18 +46,18 @@ def train(
     report: Callable[[Path], object] = lambda _: None,
     callbacks: Sequence[Callback] = (),
 ) -> dict | None:
-    """Train as one of `comm.size` trainers; the summary on trainer 0, None on the others.
+    """Train as one of `comm.size` trainers. Returns the summary on rank 0, None on other ranks.
 
-    It is None on all if the run was over before (`StartMode.AUTO`).
+    Returns None on all ranks if the run was complete before (`StartMode.AUTO`).
 
     Args:
         shutdown: its signal makes all trainers save and end.
-        report: called by trainer 0 with the run's folder when the run is over, also when it
-            failed (`hvdtma.runs.report.write_report`).
-        callbacks: called on this trainer, after the run's own record is kept.
+        report: called on rank 0 with the run's folder when the run has ended, even if it failed
+            (`hvdtma.runs.report.write_report`).
+        callbacks: called on this trainer, after the run's own callback.
 
-    Raises UserError, on every trainer, for anything in the config or the store that does not fit
-    one of them; NonFiniteLoss when training diverged; Interrupted once it is saved.
+    Raises UserError on every trainer if the config or the store does not suit one of them,
+    NonFiniteLoss if training diverges, and Interrupted once an interrupted run is saved.
     """
     try:
         return _train(config, comm, mode, shutdown or ShutdownSignal(), report, callbacks)
@@ -82,7 +82,7 @@ def _train(
             Interrupted("interrupted before training began; nothing is lost")
         ):
             context = start_run(config, comm, mode)
-    except TooFewLeft as left:
+    except TooFewTrainers as left:
         raise Interrupted(f"{left}; nothing was trained since what was saved") from left
     if context is None:
         _say_over(config, comm)
@@ -117,7 +117,7 @@ def _say_over(config: TrainConfig, comm: Communicator) -> None:
 
 
 def _say_why(monitor: RunMonitor, kind: str, why: str) -> None:
-    """Record why training ends, as far as that can be: it may be for a full disk."""
+    """Record why training ends, if possible: the reason may be a full disk."""
     with suppress(UserError):
         monitor.event({"kind": kind, "why": why})
     with suppress(OSError):
@@ -131,9 +131,9 @@ def _to_the_end(
     start: float,
     shutdown: ShutdownSignal,
 ) -> dict | None:
-    """Train and score, whoever is lost or comes meanwhile; the summary on trainer 0."""
-    run, trainer, averaging, together = context
-    change: MembersChange | None = None
+    """Train and score; regroup when trainers are lost or join. Returns the summary on rank 0."""
+    run, trainer, averaging, joined = context
+    change: RegroupNeeded | None = None
     trainers = averaging.comm.size
     while True:
         try:
@@ -142,26 +142,26 @@ def _to_the_end(
                 changed = regroup(trainer, averaging, run.path, lost=lost, before=trainers)
                 trainers = changed.trainers
                 monitor.changed(changed)
-            elif together:
+            elif not joined:
                 announce_assignment(trainer, averaging, callback)
             train_rounds(trainer, averaging, callback)
             if averaging.stopped is Stop.INTERRUPTED:
                 _save_and_stop(trainer, averaging, run)
             if not run_on_rank0(averaging.comm, lambda: is_saved(run, averaging)):
-                write_checkpoint(run, trainer, averaging)  # so that scoring may be cut short
+                write_checkpoint(run, trainer, averaging)  # scoring may be interrupted
             words = f"interrupted while scoring; go on with: {_next(trainer.config)}"
             with shutdown.raise_on_signal(Interrupted(words)):
                 return _finish_together(trainer, averaging, monitor, start)
-        except TooFewLeft as left:
+        except TooFewTrainers as left:
             _save_alone(context, left)
-        except MembersChange as met:
+        except RegroupNeeded as met:
             if not averaging.comm.elastic:
                 raise
             change = met
 
 
 def _save_and_stop(trainer: Trainer, averaging: TimedAveraging, run: RunFolder) -> NoReturn:
-    """Write a checkpoint in the middle of a round; a collective call."""
+    """Write a checkpoint in the middle of a round, and raise Interrupted. Collective."""
     write_checkpoint(run, trainer, averaging)
     if averaging.comm.elastic:
         averaging.comm.leave()
@@ -172,18 +172,18 @@ def _save_and_stop(trainer: Trainer, averaging: TimedAveraging, run: RunFolder) 
 
 
 def _next(config: TrainConfig) -> str:
-    """The command that goes on with a run."""
+    """The command that resumes a run."""
     if config.elastic:
         return f"hvdtma drive {config.run / 'config.yaml'} --or-resume"
     return f"hvdtma train --resume {config.run}"
 
 
-def _save_alone(context: RunContext, left: TooFewLeft) -> NoReturn:
-    """Write a checkpoint of what is known, by one for all who are left."""
+def _save_alone(context: RunContext, left: TooFewTrainers) -> NoReturn:
+    """Write a checkpoint on one trainer for all that are left, and raise Interrupted."""
     run, trainer, averaging, _ = context
     if not left.saves_for_all:
         raise Interrupted(f"{left}; another trainer saves") from left
-    averaging.comm = Single()
+    averaging.comm = SingleProcess()
     write_checkpoint(run, trainer, averaging)
     raise SavedForAll(
         f"{left}; saved after round {averaging.rounds_done}, go on with: {_next(trainer.config)}"
@@ -193,7 +193,7 @@ def _save_alone(context: RunContext, left: TooFewLeft) -> NoReturn:
 def _finish_together(
     trainer: Trainer, averaging: TimedAveraging, monitor: RunMonitor, start: float
 ) -> dict | None:
-    """Let trainer 0 score and sum up; where it may be lost, the others wait for it."""
+    """Score and summarize on rank 0. In an elastic run, the other ranks wait for it. Collective."""
     comm = averaging.comm
     totals = comm.all_gather_object(_totals(trainer, averaging))
     trainer.release_shard()  # scoring needs the memory
@@ -208,12 +208,12 @@ def _finish_together(
 
 @dataclass(frozen=True)
 class TrainerTotals:
-    """What one trainer did in a whole run; times in seconds.
+    """Totals of one trainer over a whole run; times in seconds.
 
     Attributes:
-        nodes, edges: of the last assignment's whole shard, whatever part of it was in memory at once; the
-            edges are an estimate until every resident set was read.
-        sets: resident sets that it was cut into.
+        nodes, edges: size of its whole shard in the last assignment. `edges` is an estimate until
+            every resident set was read.
+        sets: number of resident sets of its shard.
     """
 
     trainer: int
@@ -265,7 +265,7 @@ def _finish(
     totals: list[TrainerTotals],
     start: float,
 ) -> dict:
-    """Score what is left, test the best round, write the summary."""
+    """Score the remaining rounds, test the best round, and write the summary."""
     config, run, rounds = trainer.config, recorder.run, averaging.rounds_done
     try:
         test, skipped = _score_what_is_left(trainer, recorder, rounds)
@@ -301,7 +301,7 @@ def _finish(
 def _score_what_is_left(
     trainer: Trainer, recorder: Recorder, rounds: int
 ) -> tuple[dict[str, Any], list[int]]:
-    """The best round's test score as an event, and the rounds that were never scored."""
+    """The test score of the best round as an event, and the rounds that were never scored."""
     config, run = trainer.config, recorder.run
     recorder.log_scores(recorder.scores.finish(rounds, recorder.view.phase))
     skipped = skipped_rounds(run, rounds, config.evaluate.every)

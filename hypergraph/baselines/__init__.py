@@ -1,4 +1,4 @@
-"""What HyperLearn is held against, trained and scored in the same run."""
+"""Baselines that HyperLearn is compared with: popularity, plain CP, and a GCN."""
 
 from hypergraph.baselines.cp import cp_config, without_context
 from hypergraph.baselines.gcn import JointGCN

@@ -1,11 +1,11 @@
 """A graph convolution network on the joined graph of all modalities, in one process.
 
-Nodes are the items of all modalities; edges are the intra graphs and, of every training hyperedge,
-all pairs of its items. Two layers H' = relu(A^ H W) of the symmetrically normalised adjacency with
-loops (Kipf and Welling, ICLR 2017); hyperedges are scored as HyperLearn scores them, by the product
-of their items' embeddings and biases, and by the same loss; items without a hyperedge have no
-embedding or bias of their own, as there. Where rows are dropped, so are the edges that their
-hyperedges bring: an unseen item has none.
+Nodes are the items of all modalities. Edges are the graphs inside modalities, and all pairs of
+items of every training hyperedge. The network has two layers H' = relu(A^ H W) of the symmetrically
+normalised adjacency with loops (Kipf and Welling, ICLR 2017). Hyperedges are scored as in
+HyperLearn, by the products of embeddings plus biases, with the same loss; unseen items have the
+mean embedding and bias. Dropping the row of an item also drops the edges of its hyperedges, which
+an unseen item does not have.
 
 Legend: N items of all modalities, E edges, R width, B relations, n hyperedges, K arity.
 """
@@ -19,7 +19,7 @@ import torch
 from torch import nn
 
 from hvdtma.aggregate.optimizers import make_optimizer
-from hypergraph.config import TrainConfig
+from hypergraph.config import HyperLearnConfig
 from hypergraph.data import MultimodalHypergraph
 from hypergraph.factors import Factors
 from hypergraph.model.diffusion import initial_scale
@@ -36,21 +36,21 @@ LAYERS = 2
 
 
 class JointGCN(nn.Module):
-    """Trains on all relations of a hypergraph.
+    """The network, with its training on all relations of a hypergraph.
 
     Args:
-        data: to train on.
-        config: of which the width, loss, optimiser, batches and seed are taken.
+        data: the training data.
+        config: its width, loss, optimiser, batches and seed are used.
     """
 
-    def __init__(self, data: MultimodalHypergraph, config: TrainConfig):
+    def __init__(self, data: MultimodalHypergraph, config: HyperLearnConfig):
         super().__init__()
         torch.manual_seed(config.seed)
         self.data, self.config = data, config
         modalities, dim = list(data.modalities.values()), config.model.dim
         sizes = data.sizes
-        self.begin = dict(zip(sizes, _starts(list(sizes.values())), strict=True))
-        self.joined = JoinedGraph(data, self.begin, sum(sizes.values()), config.dtype)
+        self.start = dict(zip(sizes, _starts(list(sizes.values())), strict=True))
+        self.joined = JoinedGraph(data, self.start, sum(sizes.values()), config.dtype)
         scale = initial_scale(dim, max(r.arity for r in data.relations.values()))
         num_items, dtype = sum(sizes.values()), config.dtype
         self.embedding = nn.Parameter(torch.empty(num_items, dim).uniform_(0, 2 * scale).to(dtype))
@@ -73,11 +73,12 @@ class JointGCN(nn.Module):
         """Embeddings [N, R] of all items, and their biases [N, B] in all relations.
 
         Args:
-            iteration: to train, without the rows that it drops; None: all are kept.
+            iteration: the training iteration, which decides the rows to drop; None: no row is
+                dropped.
         """
         parts, biases, kept_N1 = [], [], self._kept(iteration)
-        for name, begin in self.begin.items():
-            span, seen_NB = slice(begin, begin + len(self.seen[name])), self.seen[name]
+        for name, start in self.start.items():
+            span, seen_NB = slice(start, start + len(self.seen[name])), self.seen[name]
             own_n1 = None if kept_N1 is None else kept_N1[span]
             part = mean_for_unseen(self.embedding[span], seen_NB.any(1, keepdim=True), own_n1)
             biases.append(mean_for_unseen(self.bias[span], seen_NB))
@@ -90,11 +91,11 @@ class JointGCN(nn.Module):
             hidden_NR = layer(self.joined.propagated(hidden_NR, kept_N1))
             if number < LAYERS - 1:
                 hidden_NR = hidden_NR.relu()
-        # without the first, K products could not start from anywhere
+        # without the first term, the products of K embeddings would start near zero
         return first_NR + hidden_NR, torch.cat(biases)
 
     def _kept(self, iteration: int | None) -> torch.Tensor | None:
-        """Which items' rows an iteration does not drop, bool [N, 1]; None: all are kept."""
+        """The rows that an iteration does not drop, bool [N, 1]; None: all."""
         dropout, seed = self.config.model.row_dropout, self.config.seed
         if iteration is None or not any(dropout.values()):
             return None
@@ -105,7 +106,7 @@ class JointGCN(nn.Module):
         return torch.cat(kept)
 
     def iterate(self) -> float:
-        """One step on a batch of every relation; its loss."""
+        """Take one step on a batch of every relation; returns the loss."""
         embedding_NR, bias_NB = self(self.iterations)
         self.iterations += 1
         losses = [self._loss(embedding_NR, bias_NB, b.next()) for b in self.batches]
@@ -119,11 +120,11 @@ class JointGCN(nn.Module):
 
     @torch.no_grad()
     def factors(self) -> Factors:
-        """The embeddings of each modality."""
+        """The embeddings and biases by modality."""
         embedding_NR, bias_NB = self()
         spans = {
-            name: slice(begin, begin + self.data.modality(name).num_items)
-            for name, begin in self.begin.items()
+            name: slice(start, start + self.data.modality(name).num_items)
+            for name, start in self.start.items()
         }
         return Factors(
             {name: embedding_NR[span].numpy() for name, span in spans.items()},
@@ -140,12 +141,12 @@ class JointGCN(nn.Module):
     ) -> torch.Tensor:
         relation = self.data.relation(batch.relation)
         needs_gram = loss_name(relation, self.config.loss) == "gram"
-        none_RR = embedding_NR.new_zeros(0, 0)  # what is not needed should take no time
+        none_RR = embedding_NR.new_zeros(0, 0)  # Gram matrices take time
         views = []
         for name in relation.modalities:
-            begin, size = self.begin[name], self.data.modality(name).num_items
-            gram_RR = gram(embedding_NR[begin : begin + size]) if needs_gram else none_RR
-            at = batch.rows[name] + begin
+            start, size = self.start[name], self.data.modality(name).num_items
+            gram_RR = gram(embedding_NR[start : start + size]) if needs_gram else none_RR
+            at = batch.rows[name] + start
             relations = tuple(self.data.relations)
             rows, biases = take(embedding_NR, at), bias_NB.index_select(0, at)
             views.append(FactorView(rows, biases, gram_RR, size, relations))
@@ -154,21 +155,26 @@ class JointGCN(nn.Module):
 
 
 class JoinedGraph:
-    """Edges between the items of all modalities: intra graphs, and all pairs of a hyperedge."""
+    """The normalised adjacency of all items: graphs inside modalities, and pairs of hyperedges.
+
+    Args:
+        start: modality -> the node of its first item.
+        num_items: N.
+    """
 
     def __init__(
         self,
         data: MultimodalHypergraph,
-        begin: dict[str, int],
+        start: dict[str, int],
         num_items: int,
         dtype: torch.dtype,
     ):
         own = torch.arange(num_items)
-        parts = zip(*_within(data, begin, dtype), strict=True)
+        parts = zip(*_within(data, start, dtype), strict=True)
         row, col, weight = (torch.cat(part) for part in parts)
         row, col = torch.cat([row, own]), torch.cat([col, own])
         weight = torch.cat([weight, torch.ones(num_items, dtype=dtype)])
-        u, v = _across(data, begin)
+        u, v = _across(data, start)
         ones, shape = torch.ones(len(u), dtype=dtype), (num_items, num_items)
         self.within = SparseMatrix.of(row, col, weight, shape, symmetric=True)
         self.across = SparseMatrix.of(u, v, ones, shape, symmetric=True)
@@ -185,44 +191,44 @@ class JoinedGraph:
         """D^-1/2 (W + I) D^-1/2 H, [N, R].
 
         Args:
-            kept_N1: bool; of the other items W has no edges that hyperedges bring. None: all.
+            kept_N1: bool; W has no hyperedges' edges of the other items. None: all are kept.
         """
         if kept_N1 is None:
             return self.whole @ hidden_NR
         kept_N1 = kept_N1.to(hidden_NR.dtype)
         root_N1 = inverse_root(self.degree_N1 + kept_N1 * (self.across @ kept_N1))
         scaled_NR = root_N1 * hidden_NR
-        around_NR = self.within @ scaled_NR + kept_N1 * (self.across @ (kept_N1 * scaled_NR))
-        return root_N1 * around_NR
+        sum_NR = self.within @ scaled_NR + kept_N1 * (self.across @ (kept_N1 * scaled_NR))
+        return root_N1 * sum_NR
 
 
 def _within(
-    data: MultimodalHypergraph, begin: dict[str, int], dtype: torch.dtype
+    data: MultimodalHypergraph, start: dict[str, int], dtype: torch.dtype
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
-    """Edges of each intra graph, both ways: from, to, weight."""
+    """The edges of each graph inside a modality, in both directions: from, to, weight."""
     none = torch.zeros(0, dtype=torch.int64)
     yield none, none, none.to(dtype)
     for modality in data.modalities.values():
         if modality.intra is not None:
-            u, v = (torch.from_numpy(modality.intra.edges) + begin[modality.name]).T
+            u, v = (torch.from_numpy(modality.intra.edges) + start[modality.name]).T
             given = modality.intra.weights
             weight = torch.ones(len(u)) if given is None else torch.from_numpy(given)
             yield torch.cat([u, v]), torch.cat([v, u]), weight.to(dtype).repeat(2)
 
 
-def _across(data: MultimodalHypergraph, begin: dict[str, int]) -> torch.Tensor:
-    """Edges [2, E] between all pairs of a hyperedge's items, both ways."""
+def _across(data: MultimodalHypergraph, start: dict[str, int]) -> torch.Tensor:
+    """Edges [2, E] between all pairs of items of a hyperedge, in both directions."""
     pairs = []
     for relation in data.relations.values():
         indices_nK = torch.from_numpy(relation.indices)
-        offsets = torch.tensor([begin[name] for name in relation.modalities])
+        offsets = torch.tensor([start[name] for name in relation.modalities])
         for pair in permutations(range(relation.arity), 2):
             pairs.append((indices_nK + offsets)[:, list(pair)])
     return torch.cat(pairs).T
 
 
 def _seen(data: MultimodalHypergraph, modality: str) -> torch.Tensor:
-    """bool: which items [N] have a hyperedge in each relation [B], also of those it is not in."""
+    """Bool [N, B]: which items have a hyperedge in each of all relations."""
     seen_NB = torch.zeros(data.modality(modality).num_items, len(data.relations), dtype=torch.bool)
     own = [list(data.relations).index(name) for name in data.relation_names[modality]]
     seen_NB[:, own] = torch.from_numpy(data.seen(modality))

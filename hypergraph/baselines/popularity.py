@@ -1,4 +1,4 @@
-"""Every item scored by how many training hyperedges it is in; values by means.
+"""Scores by popularity: the number of training hyperedges of an item, or the mean of its values.
 
 Legend: N items, n hyperedges.
 """
@@ -10,11 +10,11 @@ import numpy as np
 from hypergraph.data import MultimodalHypergraph
 from hypergraph.factors import Factors
 
-SHRINKAGE = 5.0  # hyperedges as heavy as the belief that an item's mean is the overall one
+SHRINKAGE = 5.0  # weight of the overall mean in an item's mean, in hyperedges
 
 
 def popularity(train: MultimodalHypergraph, relation: str) -> Factors:
-    """Biases alone: counts, or an item's shrunken mean deviation for valued relations."""
+    """Factors of zeros with biases: counts, or shrunken mean deviations of values."""
     of = train.relation(relation)
     rows, biases = {}, {}
     for name in of.modalities:

@@ -1,4 +1,4 @@
-"""Looks at arrays that a user hands in; what is wrong is said with the place where it is.
+"""Checks of arrays that a user gives; errors name the row that is wrong.
 
 Legend: n rows, W columns.
 """
@@ -15,7 +15,7 @@ _LARGEST_KEY = np.iinfo(np.int64).max
 
 
 def index_rows(values: Any, width: int, where: str) -> np.ndarray:
-    """Whole numbers int64 [n, width]; raises UserError for another shape or type."""
+    """An array of integers int64 [n, width]; raises UserError for another shape or type."""
     array = np.asarray(values)
     if not array.size:
         array = array.reshape(0, width).astype(np.int64)
@@ -28,32 +28,32 @@ def index_rows(values: Any, width: int, where: str) -> np.ndarray:
 
 
 def finite_numbers(values: Any, num_rows: int, where: str) -> np.ndarray:
-    """Numbers float32 [num_rows]; raises UserError naming the first that is NaN or infinite."""
+    """An array of numbers float32 [num_rows]; raises UserError for NaN and infinities."""
     array = np.asarray(values)
     if array.shape != (num_rows,) or array.dtype.kind not in "fiub":
         raise UserError(
-            f"{where}: {array.dtype} of shape {list(array.shape)}; it must be one number for "
-            f"each of the {num_rows:,} rows"
+            f"{where} are {array.dtype} of shape {list(array.shape)}; give one number for each of "
+            f"the {num_rows:,} rows"
         )
-    with np.errstate(over="ignore"):  # what overflows becomes infinite and is refused below
+    with np.errstate(over="ignore"):  # numbers that overflow become infinite: an error below
         numbers = np.ascontiguousarray(array, np.float32)
     bad = np.flatnonzero(~np.isfinite(numbers))
     if len(bad):
         raise UserError(
-            f"{where}: row {bad[0]} is {array[bad[0]]}; every one must be a finite float32 "
-            "number: leave such rows out, or replace the value"
+            f"{where}: row {bad[0]} is {array[bad[0]]}; all must be finite float32 numbers: leave "
+            "such rows out, or replace the value"
         )
     return numbers
 
 
 def row_keys(rows: np.ndarray) -> np.ndarray:
-    """One int64 [n] for each row of int64 [n, W], the same exactly where rows are the same."""
+    """Keys int64 [n] of the rows of int64 [n, W]: equal for equal rows, else distinct."""
     key = np.zeros(len(rows), np.int64)
     size = 1
     for column in rows.T:
         least = int(column.min(initial=0))
         width = int(column.max(initial=0)) - least + 1
-        if size * width > _LARGEST_KEY:  # number what has come so far anew
+        if size * width > _LARGEST_KEY:  # replace the keys so far by consecutive numbers
             seen, key = np.unique(key, return_inverse=True)
             distinct, column = np.unique(column, return_inverse=True)
             least, size, width = 0, len(seen), len(distinct)
@@ -63,10 +63,10 @@ def row_keys(rows: np.ndarray) -> np.ndarray:
 
 
 def first_repeat(values: np.ndarray) -> int | None:
-    """Where a value stands that came before; None where all are distinct."""
+    """The position of the first value that occurred before; None if all are distinct."""
     _, first = np.unique(values, return_index=True)
     if len(first) == len(values):
         return None
-    came_first = np.zeros(len(values), bool)
-    came_first[first] = True
-    return int(np.argmin(came_first))
+    is_first = np.zeros(len(values), bool)
+    is_first[first] = True
+    return int(np.argmin(is_first))

@@ -1,9 +1,9 @@
-"""A hypergraph as named arrays: what is saved, and what its checksum is of."""
+"""The content of a hypergraph as named arrays: what is saved and what the checksum covers."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -12,28 +12,31 @@ import xxhash
 
 from hvdtma.storage.array_writer import digest
 from hvdtma.storage.node_ids import NodeIds
-from hypergraph.data.hypergraph import MultimodalHypergraph
 from hypergraph.data.lazy import Unread, as_given
+from hypergraph.data.modality import Modality
+from hypergraph.data.relation import Relation
 
 
-def fields(graph: MultimodalHypergraph) -> Iterator[tuple[str, object, str]]:
-    """Where each array field of a hypergraph stands: its path, the object and the field's name.
+def fields(
+    modalities: Mapping[str, Modality], relations: Mapping[str, Relation]
+) -> Iterator[tuple[str, object, str]]:
+    """Each array field of a hypergraph: its path, the object that has it, and the field's name.
 
-    Modalities and relations are numbered, since their names may be anything.
+    Paths have the numbers of modalities and relations, since their names may be anything.
     """
-    for number, modality in enumerate(graph.modalities.values()):
+    for number, modality in enumerate(modalities.values()):
         yield f"modality/{number}/ids", modality, "ids"
         yield f"modality/{number}/features", modality, "features"
         if modality.intra is not None:
             yield f"modality/{number}/edges", modality.intra, "edges"
             yield f"modality/{number}/weights", modality.intra, "weights"
-    for number, relation in enumerate(graph.relations.values()):
+    for number, relation in enumerate(relations.values()):
         for field in ("indices", "values", "part"):
             yield f"relation/{number}/{field}", relation, field
 
 
 def arrays_of(path: str, value: Any) -> dict[str, np.ndarray]:
-    """The arrays that a field's value is kept as, by path; {} for None."""
+    """The arrays that a field's value is stored as, by path; none for None."""
     if value is None:
         return {}
     if sp.issparse(value):
@@ -51,28 +54,31 @@ def arrays_of(path: str, value: Any) -> dict[str, np.ndarray]:
     return {f"{path}/{name}": array for name, array in parts.items()}
 
 
-def description(graph: MultimodalHypergraph) -> dict[str, Any]:
-    """What is no array: names, sizes, recipes."""
+def description(
+    modalities: Mapping[str, Modality], relations: Mapping[str, Relation]
+) -> dict[str, Any]:
+    """Everything that is not an array: names, sizes, recipes."""
     return {
-        "modalities": [
-            {
-                "name": modality.name,
-                "num_items": modality.num_items,
-                "has_intra": modality.intra is not None,
-                "recipe": modality.intra.recipe.as_dict()
-                if modality.intra is not None and modality.intra.recipe is not None
-                else None,
-            }
-            for modality in graph.modalities.values()
-        ],
+        "modalities": [_of_modality(modality) for modality in modalities.values()],
         "relations": [
             {
                 "name": relation.name,
                 "modalities": list(relation.modalities),
                 "num_repeats": relation.num_repeats,
             }
-            for relation in graph.relations.values()
+            for relation in relations.values()
         ],
+    }
+
+
+def _of_modality(modality: Modality) -> dict[str, Any]:
+    intra = modality.intra
+    recipe = None if intra is None else intra.recipe
+    return {
+        "name": modality.name,
+        "num_items": modality.num_items,
+        "has_intra": intra is not None,
+        "recipe": None if recipe is None else recipe.as_dict(),
     }
 
 
@@ -81,17 +87,17 @@ def digest_of_text(value: Any) -> str:
     return xxhash.xxh3_128(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
-def checksum(graph: MultimodalHypergraph) -> str:
-    """One xxh3 checksum of all content; of what is still on disk, by the checksums kept there."""
+def checksum(modalities: Mapping[str, Modality], relations: Mapping[str, Relation]) -> str:
+    """The xxh3 checksum of all content; fields on disk are not read: they have stored checksums."""
     digests: dict[str, str] = {}
-    for path, owner, field in fields(graph):
+    for path, owner, field in fields(modalities, relations):
         value = as_given(owner, field)
         if isinstance(value, Unread):
             digests |= {path + tail: found for tail, found in value.digests.items()}
         else:
             arrays = arrays_of(path, value)
             digests |= {name: digest(_little_endian(array)) for name, array in arrays.items()}
-    return digest_of_text({"arrays": digests, "description": description(graph)})
+    return digest_of_text({"arrays": digests, "description": description(modalities, relations)})
 
 
 def _little_endian(array: np.ndarray) -> np.ndarray:

@@ -1,4 +1,7 @@
-"""Several modalities and the relations across them: what HyperLearn learns from."""
+"""Several modalities and the relations across them: the data that HyperLearn learns from.
+
+Legend: N items, B relations that a modality is in.
+"""
 
 from __future__ import annotations
 
@@ -10,18 +13,22 @@ from typing import Any
 import numpy as np
 
 from hvdtma.core.errors import UserError, nearest
+from hypergraph.data import store
+from hypergraph.data.content import checksum
 from hypergraph.data.intra import GraphRecipe, Intra
 from hypergraph.data.lazy import as_given, is_unread
 from hypergraph.data.modality import Modality
+from hypergraph.data.neighbours import nearest_items
 from hypergraph.data.relation import Relation
+from hypergraph.data.summary import degrees, summary
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class MultimodalHypergraph:
-    """Modalities and relations by name; a value, which `with_...` make changed copies of.
+    """Modalities and relations by name. Immutable: the `with_...` methods return changed copies.
 
-    Raises UserError for no modality, no relation, a relation without hyperedges, one that names an
-    unknown modality, and for a hyperedge with an item that does not exist.
+    Raises UserError if there is no modality or no relation, for a relation without hyperedges or
+    with an unknown modality, and for a hyperedge with an item that does not exist.
     """
 
     modalities: Mapping[str, Modality]
@@ -43,8 +50,17 @@ class MultimodalHypergraph:
     def of(
         cls, modalities: Iterable[Modality], relations: Iterable[Relation]
     ) -> MultimodalHypergraph:
-        """The hypergraph of values that carry their names; raises UserError for a repeated one."""
+        """A hypergraph of modalities and relations; raises UserError if two have the same name."""
         return cls(_by_name(modalities, "modality"), _by_name(relations, "relation"))
+
+    @classmethod
+    def open(cls, path: str | Path) -> MultimodalHypergraph:
+        """Open a saved hypergraph; arrays are read on first access. See `store.open_saved`."""
+        return cls.of(*store.open_saved(path))
+
+    def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
+        """Write the hypergraph as a Zarr group; see `store.save`."""
+        return store.save(self.modalities, self.relations, path, overwrite=overwrite)
 
     def __repr__(self) -> str:
         items = ", ".join(f"{m.name} {m.num_items:,}" for m in self.modalities.values())
@@ -64,11 +80,11 @@ class MultimodalHypergraph:
         }
 
     def modality(self, name: str) -> Modality:
-        """A modality; raises UserError, listing them, for an unknown name."""
+        """A modality by name; raises UserError, listing the valid names, for an unknown one."""
         return _named(self.modalities, name, "modality")
 
     def relation(self, name: str) -> Relation:
-        """A relation; raises UserError, listing them, for an unknown name."""
+        """A relation by name; raises UserError, listing the valid names, for an unknown one."""
         return _named(self.relations, name, "relation")
 
     def relations_of(self, modality: str) -> list[Relation]:
@@ -76,17 +92,21 @@ class MultimodalHypergraph:
         return [r for r in self.relations.values() if modality in r.modalities]
 
     def seen(self, modality: str) -> np.ndarray:
-        """Bool [N, B]: which items have a hyperedge in each of the relations of `relations_of`."""
+        """Bool [N, B]: which items have a hyperedge in each relation of `relations_of`."""
         relations = self.relations_of(modality)
         seen_NB = np.zeros((self.modality(modality).num_items, len(relations)), bool)
         for number, relation in enumerate(relations):
             seen_NB[relation.column(modality), number] = True
         return seen_NB
 
-    def with_modality(self, modality: Modality) -> MultimodalHypergraph:
-        """The same with a modality more, or another one of that name.
+    def degrees(self, modality: str) -> np.ndarray:
+        """The number of hyperedges of each item, over all relations, int64 [N]."""
+        return degrees(self.modality(modality), self.relations)
 
-        Raises UserError where that one has too few items for the hyperedges of a relation.
+    def with_modality(self, modality: Modality) -> MultimodalHypergraph:
+        """A copy with a modality added, or replaced if the name exists.
+
+        Raises UserError if it has too few items for the hyperedges of a relation.
         """
         changed = replace(self, modalities={**self.modalities, modality.name: modality})
         before = self.modalities.get(modality.name)
@@ -96,51 +116,42 @@ class MultimodalHypergraph:
         return changed
 
     def with_relation(self, relation: Relation) -> MultimodalHypergraph:
-        """The same with a relation more, or another one of that name.
+        """A copy with a relation added, or replaced if the name exists.
 
-        Raises UserError where it has no hyperedges, or names what is no modality or item.
+        Raises UserError for a relation without hyperedges, or with an unknown modality or item.
         """
         changed = replace(self, relations={**self.relations, relation.name: relation})
-        if is_unread(relation, "indices"):  # of another hypergraph, say
+        if is_unread(relation, "indices"):  # it may be of another saved hypergraph
             changed._check_items(relation)
         return changed
 
     def with_intra(self, name: str, intra: Intra | GraphRecipe | None) -> MultimodalHypergraph:
-        """The same with another graph inside a modality: given, made by a recipe, or none.
+        """A copy with another graph inside a modality: as given, made by a recipe, or none.
 
-        Raises UserError for an unknown modality, for edges of what is no item, and where the
-        modality has not what the recipe asks for: features, or a relation that it is in.
+        Raises UserError for an unknown modality, for edges of items that do not exist, and as
+        `make_intra`.
         """
-        from hypergraph.data.neighbours import make_intra
-
         if isinstance(intra, GraphRecipe):
-            intra = make_intra(self, name, intra)
-        return self.with_modality(replace_intra(self.modality(name), intra))
+            intra = self.make_intra(name, intra)
+        its = self.modality(name)
+        ids, features = as_given(its, "ids"), as_given(its, "features")  # unread ones stay unread
+        return self.with_modality(Modality(name, its.num_items, ids, features, intra))
+
+    def make_intra(self, name: str, recipe: GraphRecipe) -> Intra:
+        """The graph that a recipe makes inside a modality.
+
+        Raises UserError for an unknown modality, and if the recipe needs features or relations
+        that the modality does not have.
+        """
+        return nearest_items(self.modality(name), self.relations_of(name), self.sizes, recipe)
 
     def checksum(self) -> str:
-        """One checksum of all content, the same on every machine."""
-        from hypergraph.data.content import checksum
-
-        return checksum(self)
+        """A checksum of all content, the same on every machine."""
+        return checksum(self.modalities, self.relations)
 
     def summary(self) -> dict[str, Any]:
         """Sizes, degrees and densities; see `summary.summary`."""
-        from hypergraph.data.summary import summary
-
-        return summary(self)
-
-    def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
-        """Write it as a Zarr group; see `store.save`."""
-        from hypergraph.data.store import save
-
-        return save(self, path, overwrite=overwrite)
-
-    @staticmethod
-    def open(path: str | Path) -> MultimodalHypergraph:
-        """Open what `save` wrote; arrays are read when first asked for. See `store.open_saved`."""
-        from hypergraph.data.store import open_saved
-
-        return open_saved(path)
+        return summary(self.modalities, self.relations)
 
     def _check(self, relation: Relation) -> None:
         where, valid = f"relation '{relation.name}'", list(self.modalities)
@@ -149,11 +160,11 @@ class MultimodalHypergraph:
                 raise UserError(f"{where} names the modality '{name}'; {nearest(name, valid)}")
         if not relation.num_hyperedges:
             raise UserError(f"{where} has no hyperedges; leave it out, or give it some")
-        if not is_unread(relation, "indices"):  # else it was checked when it was saved
+        if not is_unread(relation, "indices"):  # else it was checked before it was saved
             self._check_items(relation)
 
     def _check_items(self, relation: Relation) -> None:
-        """Raises UserError for an item that does not exist; reads the relation."""
+        """Read the relation; raises UserError for an item that does not exist."""
         where = f"relation '{relation.name}'"
         for name, items in zip(relation.modalities, relation.indices.T, strict=True):
             num_items = self.modalities[name].num_items
@@ -163,12 +174,6 @@ class MultimodalHypergraph:
                     f"{where}: hyperedge {row} has item {items[row]} of modality '{name}', whose "
                     f"items are 0 to {num_items - 1}"
                 )
-
-
-def replace_intra(modality: Modality, intra: Intra | None) -> Modality:
-    """The same modality with another graph inside; what is unread stays so."""
-    ids, features = as_given(modality, "ids"), as_given(modality, "features")
-    return Modality(modality.name, modality.num_items, ids, features, intra)
 
 
 def _named(values: Mapping[str, Any], name: str, kind: str) -> Any:
@@ -181,6 +186,6 @@ def _by_name(values: Iterable[Any], kind: str) -> dict[str, Any]:
     named: dict[str, Any] = {}
     for value in values:
         if value.name in named:
-            raise UserError(f"there are two of the {kind} '{value.name}'; give each its own name")
+            raise UserError(f"two {kind} objects are named '{value.name}'; give each its own name")
         named[value.name] = value
     return named

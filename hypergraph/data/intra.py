@@ -1,4 +1,4 @@
-"""The graph inside a modality, and the recipe by which it can be made anew.
+"""The graph inside a modality, and the recipe that it can be made by.
 
 Legend: N items, E edges.
 """
@@ -19,13 +19,13 @@ KINDS = ["features", "hyperedges"]
 
 @dataclass(frozen=True)
 class GraphRecipe:
-    """How an intra graph is made: each item and the k most like it.
+    """How an intra graph is made: each item is joined with its k nearest items.
 
     Attributes:
-        kind: `features` (cosine of features) or `hyperedges` (of whom the items share
-            hyperedges with).
-        k: neighbours that an item looks for; one that many look for has more.
-        relations: whose hyperedges count; () for all that the modality is in.
+        kind: `features` (cosine of the features) or `hyperedges` (cosine of the partners in
+            hyperedges); see `hypergraph.data.neighbours`.
+        k: neighbours per item; an item that is near many others gets more.
+        relations: the relations whose hyperedges are used; () for all of the modality.
     """
 
     kind: str
@@ -39,14 +39,14 @@ class GraphRecipe:
             raise UserError(f"k is {self.k}; an item needs at least one neighbour")
         object.__setattr__(self, "relations", tuple(self.relations))
         if self.relations and self.kind == "features":
-            raise UserError("neighbours by features take no relations; leave them out")
+            raise UserError("neighbours by features use no relations; leave them out")
 
     def uses(self, relation: str) -> bool:
-        """Whether hyperedges of a relation may have gone into it."""
+        """Whether the graph depends on the hyperedges of a relation."""
         return self.kind == "hyperedges" and (not self.relations or relation in self.relations)
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, from which `GraphRecipe(**values)` makes it again."""
+        """The recipe as plain values: `GraphRecipe(**values)` is the same recipe."""
         return asdict(self) | {"relations": list(self.relations)}
 
 
@@ -55,11 +55,11 @@ class Intra:
     """Undirected weighted edges between items of one modality.
 
     Attributes:
-        edges: int64 [E, 2], every pair once and none with itself.
+        edges: int64 [E, 2], every pair of items once, and no item with itself.
         weights: float32 [E] above 0; None: all 1.
-        recipe: how it was made; None for what was given.
+        recipe: the recipe that it was made by; None if the edges were given.
 
-    Raises UserError for what is otherwise; `Intra.of` makes edges so.
+    Raises UserError for other edges and weights; `Intra.of` brings edges into this form.
     """
 
     edges: Lazy[np.ndarray] = Lazy()
@@ -75,13 +75,13 @@ class Intra:
         if len(loops):
             raise UserError(
                 f"edge {loops[0]} of an intra graph joins item {edges[loops[0], 0]} with itself; "
-                "leave such edges out, or use Intra.of"
+                "leave such edges out, or call Intra.of"
             )
         again = first_repeat(row_keys(np.sort(edges, axis=1)))
         if again is not None:
             raise UserError(
-                f"edge {again} of an intra graph, {edges[again].tolist()}, came before; give "
-                "each pair once, in one direction, or use Intra.of"
+                f"edge {again} of an intra graph, {edges[again].tolist()}, is repeated; give each "
+                "pair once, in one direction, or call Intra.of"
             )
         if self.weights is not None:
             weights = finite_numbers(self.weights, len(edges), "weights of an intra graph")
@@ -98,20 +98,22 @@ class Intra:
 
     @property
     def num_edges(self) -> int:
-        """E, without reading them."""
+        """E; the edges are not read for it."""
         return num_rows(self, "edges")
 
     @classmethod
     def of(cls, edges: Any, weights: Any = None, recipe: GraphRecipe | None = None) -> Intra:
-        """The graph of edges that may go both ways, be repeated or join an item with itself.
+        """A graph of edges that may be repeated, in either direction, or join an item with itself.
 
-        Of several weights of a pair the largest counts.
+        Of several weights of a pair, the largest one is kept.
 
         Args:
-            edges: whole numbers [E, 2].
+            edges: integers [E, 2].
             weights: numbers [E]; None: all 1.
+            recipe: the recipe that the edges were made by.
 
-        Raises UserError for another shape or kind, and for weights that are not finite and above 0.
+        Raises UserError for another shape or type, and for weights that are not finite or not
+        above 0.
         """
         pairs = np.sort(index_rows(edges, 2, "edges of an intra graph"), axis=1)
         keep = np.flatnonzero(pairs[:, 0] != pairs[:, 1])
@@ -124,9 +126,6 @@ class Intra:
 
 
 def chain(num_items: int) -> Intra:
-    """Every item joined with the next: for items that are in order, such as centuries.
-
-    Edges [num_items - 1, 2]; none for a single item, or none.
-    """
+    """A graph that joins each item with the next: for ordered items, such as centuries."""
     items = np.arange(max(num_items, 1), dtype=np.int64)
     return Intra(np.stack([items[:-1], items[1:]], axis=1))

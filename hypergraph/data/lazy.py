@@ -1,4 +1,8 @@
-"""Fields of frozen dataclasses whose values may still be on disk, and are read once, when asked."""
+"""Fields of frozen dataclasses that may still be on disk, and are read on first access.
+
+A rank that trains some of the modalities of a saved hypergraph reads only their features and
+graphs.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +15,12 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Unread(Generic[T]):
-    """A value on disk.
+    """A value on disk, which was checked before it was saved.
 
     Attributes:
-        read: gives it; raises UserError where it is damaged.
-        num_rows: how many rows it has.
-        digests: the checksums of the arrays it is kept as, by their names.
+        read: reads the value; raises UserError if it is damaged.
+        num_rows: the number of its rows.
+        digests: the checksums of the arrays that it is stored as, by name.
     """
 
     read: Callable[[], T]
@@ -25,10 +29,10 @@ class Unread(Generic[T]):
 
 
 class Lazy(Generic[T]):
-    """A field that may be given as `Unread`: `indices: Lazy[np.ndarray] = Lazy()`.
+    """A dataclass field whose value may be given as `Unread`: `indices: Lazy[np.ndarray] = Lazy()`.
 
     Args:
-        default: what the field is where nothing is given; without one, it has to be given.
+        default: the field's default; without it, a value must be given.
     """
 
     def __init__(self, *default: T):
@@ -38,7 +42,7 @@ class Lazy(Generic[T]):
         self.name = name
 
     def __get__(self, instance: object | None, owner: type | None = None) -> T:
-        if instance is None:  # dataclass asks so for the default
+        if instance is None:  # dataclass asks for the default
             if not self.default:
                 raise AttributeError(self.name)
             return self.default[0]
@@ -52,16 +56,16 @@ class Lazy(Generic[T]):
 
 
 def as_given(instance: object, field: str) -> Any:
-    """A field's value, or the `Unread` that stands for it."""
+    """A field's value, or its `Unread` if it was not read yet."""
     return vars(instance)[field]
 
 
 def is_unread(instance: object, field: str) -> bool:
-    """Whether a field's value is still on disk; then it was checked before it got there."""
+    """Whether a field's value is still on disk."""
     return isinstance(as_given(instance, field), Unread)
 
 
 def num_rows(instance: object, field: str) -> int:
-    """How many rows a field has, without reading it."""
+    """The number of rows of a field, which is not read for it."""
     value = as_given(instance, field)
     return value.num_rows if isinstance(value, Unread) else len(value)

@@ -1,4 +1,4 @@
-"""One kind of item: how many there are, what the user calls them, what is known of each.
+"""One kind of item: the number of items, their ids, features and graph.
 
 Legend: N items, D features, E edges.
 """
@@ -32,11 +32,12 @@ class Modality:
     Attributes:
         name: such as `artist`.
         num_items: N, at least one.
-        ids: the user's own, int64 or unicode [N], distinct; None: 0 .. N-1.
-        features: float32 [N, D], dense or csr_array; None where nothing is known.
-        intra: weighted edges between items, or None.
+        ids: the user's ids, int64 or unicode [N], distinct; None: 0 to N-1.
+        features: float32 [N, D], dense or csr_array; None: no features.
+        intra: weighted edges between items; None: no graph.
 
-    Raises UserError for what does not fit together, and for features that are not finite.
+    Raises UserError for lengths and types that do not fit, for repeated ids, for features that are
+    not finite, and for edges of items that do not exist.
     """
 
     name: str
@@ -61,10 +62,10 @@ class Modality:
         return f"Modality({self.name!r}, {self.num_items:,} items)"
 
     def index_of(self, item: Id) -> int:
-        """The position of an id; raises UserError, with ids near it, where there is none."""
+        """The position of an id; raises UserError, with similar ids, for an unknown one."""
         try:
             number = self._positions.get(item) if self.ids is not None else item
-        except TypeError:  # a list, say, can be no key
+        except TypeError:  # not hashable, such as a list
             number = None
         if isinstance(number, int | np.integer) and 0 <= number < self.num_items:
             return int(number)
@@ -90,13 +91,13 @@ class Modality:
             near: list[Id] = []
             if isinstance(item, int) and abs(item) < _LARGE:
                 near = self.ids[np.argsort(np.abs(self.ids - item))[:3]].tolist()
-            said = f"its ids are {self.num_items:,} integers from {self.ids.min()}"
-            said += f" to {self.ids.max()}"
+            valid = f"its ids are {self.num_items:,} integers from {self.ids.min()}"
+            valid += f" to {self.ids.max()}"
         else:
             near = get_close_matches(str(item), self.ids.tolist(), n=3, cutoff=0.5)
-            said = f"its ids are {self.num_items:,} strings such as {self.ids[0].item()!r}"
+            valid = f"its ids are {self.num_items:,} strings such as {self.ids[0].item()!r}"
         listed = ", ".join(map(repr, near))
-        return f"{said}; near it: {listed}" if near else said
+        return f"{valid}; similar: {listed}" if near else valid
 
 
 def _checked_size(num_items: Any, name: str) -> int:
@@ -119,8 +120,8 @@ def _checked_ids(ids: Any, num_items: int, name: str) -> np.ndarray:
     again = first_repeat(array)
     if again is not None:
         raise UserError(
-            f"modality '{name}' has the id {array[again].item()!r} twice (again at position "
-            f"{again}); every item needs an id of its own"
+            f"modality '{name}' has the id {array[again].item()!r} twice (the second time at "
+            f"position {again}); each item needs its own id"
         )
     return array
 
@@ -132,11 +133,10 @@ def _checked_features(features: Any, num_items: int, name: str) -> Features:
     valid = array.ndim == 2 and array.shape[1] > 0 and array.dtype.kind in "fiub"
     if not valid or array.shape[0] != num_items:
         raise UserError(
-            f"modality '{name}' has {num_items:,} items but features of the wrong length or kind: "
-            f"{array.dtype} of shape {list(array.shape)}; they must be numbers "
-            f"[{num_items}, features]"
+            f"modality '{name}' has {num_items:,} items, and features that are {array.dtype} of "
+            f"shape {list(array.shape)}; give numbers of shape [{num_items}, features]"
         )
-    with np.errstate(over="ignore"):  # what overflows becomes infinite and is refused below
+    with np.errstate(over="ignore"):  # numbers that overflow become infinite: an error below
         array = array.astype(np.float32) if sparse else np.ascontiguousarray(array, np.float32)
     if sparse:
         array.sum_duplicates()

@@ -1,15 +1,16 @@
-"""Intra graphs made by recipe: each item joined with the k most like it.
+"""Intra graphs made by a recipe: each item is joined with its k nearest items.
 
-Like by features: the cosine of their features. Like by shared hyperedges: the cosine of whom they
-share hyperedges with. There a partner counts log(1 + hyperedges shared with it), times
-log(1 + items / items that it has); one that a single item has says nothing of two, and is left out.
+By features, the similarity of two items is the cosine of their features. By hyperedges, it is the
+cosine of their partners: items of other modalities that they share hyperedges with. A partner
+counts log(1 + hyperedges shared with it) log(1 + items / items that have the partner). Partners of
+a single item join no two items and are left out.
 
 Legend: N items, D features, P partners, k neighbours.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import scipy.sparse as sp
@@ -20,27 +21,32 @@ from hypergraph.data.modality import Modality
 from hypergraph.data.relation import TRAIN, Relation
 from hypergraph.data.top_k import most_similar
 
-if TYPE_CHECKING:
-    from hypergraph.data.hypergraph import MultimodalHypergraph
-
 ITEMS_PER_BLOCK = 4096
 LEAST_COSINE = 1e-6  # below it, two float32 rows have nothing in common
 
 
-def make_intra(graph: MultimodalHypergraph, name: str, recipe: GraphRecipe) -> Intra:
-    """The graph of a recipe inside a modality; the weights are cosines.
+def nearest_items(
+    modality: Modality, relations: Sequence[Relation], sizes: Mapping[str, int], recipe: GraphRecipe
+) -> Intra:
+    """The graph that a recipe makes inside a modality; the weights are cosines.
 
-    Hyperedges that a given split holds out take no part. Raises UserError where the modality has
-    no features, or is in none of the relations.
+    Hyperedges that a given split holds out are not used.
+
+    Args:
+        relations: the relations that the modality is in.
+        sizes: number of items of every modality.
+
+    Raises UserError if the recipe needs features or relations that the modality does not have.
     """
-    modality = graph.modality(name)
     if recipe.kind == "hyperedges":
-        return _joined(*most_similar(_unit(_partners(graph, modality, recipe)), recipe.k), recipe)
+        used = _used(modality.name, relations, recipe)
+        partners_NP = _partners(modality, used, sizes)
+        return _joined(*most_similar(_unit(partners_NP), recipe.k), recipe)
     features = modality.features
     if features is None:
         raise UserError(
-            f"modality '{name}' has no features to find neighbours by; give it some, or take "
-            "neighbours by 'hyperedges'"
+            f"modality '{modality.name}' has no features to find neighbours by; give it some, or "
+            "take neighbours by 'hyperedges'"
         )
     if sp.issparse(features):
         return _joined(*most_similar(_unit(sp.csr_array(features)), recipe.k), recipe)
@@ -48,14 +54,14 @@ def make_intra(graph: MultimodalHypergraph, name: str, recipe: GraphRecipe) -> I
 
 
 def _joined(index_Nk: np.ndarray, cosine_Nk: np.ndarray, recipe: GraphRecipe) -> Intra:
-    item, place = np.nonzero((index_Nk >= 0) & (cosine_Nk > LEAST_COSINE))
-    edges = np.stack([item, index_Nk[item, place]], axis=1)
-    return Intra.of(edges, np.minimum(cosine_Nk[item, place], 1), recipe)
+    item, rank = np.nonzero((index_Nk >= 0) & (cosine_Nk > LEAST_COSINE))
+    edges = np.stack([item, index_Nk[item, rank]], axis=1)
+    return Intra.of(edges, np.minimum(cosine_Nk[item, rank], 1), recipe)
 
 
 def _most_similar_dense(features_ND: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """As `most_similar`; on unit length the nearest are those of the largest cosine."""
-    from sklearn.neighbors import NearestNeighbors
+    """As `most_similar`: among rows of length 1, the nearest have the largest cosine."""
+    from sklearn.neighbors import NearestNeighbors  # takes seconds to import
 
     length_N = np.linalg.norm(features_ND, axis=1, keepdims=True)
     some = np.flatnonzero(length_N[:, 0] > 0)
@@ -70,7 +76,7 @@ def _most_similar_dense(features_ND: np.ndarray, k: int) -> tuple[np.ndarray, np
         block = slice(start, start + ITEMS_PER_BLOCK)
         distance, index = search.kneighbors(unit[block])
         own = index == np.arange(start, start + len(index))[:, None]
-        own[~own.any(1), -1] = True  # among many that are the same it may not find itself
+        own[~own.any(1), -1] = True  # a row may not find itself among many equal ones
         rows = some[block]
         index_Nk[rows, :found] = some[index[~own].reshape(-1, found)]
         cosine_Nk[rows, :found] = (1 - distance[~own] ** 2 / 2).reshape(-1, found)
@@ -84,19 +90,21 @@ def _unit(rows: sp.csr_array) -> sp.csr_array:
     return sp.csr_array(sp.diags_array(scale) @ rows)
 
 
-def _partners(graph: MultimodalHypergraph, modality: Modality, recipe: GraphRecipe) -> sp.csr_array:
+def _partners(
+    modality: Modality, relations: Sequence[Relation], sizes: Mapping[str, int]
+) -> sp.csr_array:
     """Weighted counts [N, P] of the partners that items share hyperedges with."""
     counts: dict[str, sp.csr_array] = {}
-    for relation in _relations(graph, modality.name, recipe):
+    for relation in relations:
         rows = slice(None) if relation.part is None else relation.part == TRAIN
         items = relation.column(modality.name)[rows]
         for name in relation.modalities:
             if name == modality.name:
                 continue
-            shape = (modality.num_items, graph.modality(name).num_items)
+            shape = (modality.num_items, sizes[name])
             found = (np.ones(len(items), np.float32), (items, relation.column(name)[rows]))
-            met = sp.csr_array(sp.coo_array(found, shape=shape))
-            counts[name] = counts[name] + met if name in counts else met
+            shared = sp.csr_array(sp.coo_array(found, shape=shape))
+            counts[name] = counts[name] + shared if name in counts else shared
     return sp.csr_array(sp.hstack([_weighted(count) for count in counts.values()], format="csr"))
 
 
@@ -108,16 +116,14 @@ def _weighted(count: sp.csr_array) -> sp.csr_array:
     return sp.csr_array(count @ sp.diags_array(rarity_P.astype(np.float32)))
 
 
-def _relations(graph: MultimodalHypergraph, name: str, recipe: GraphRecipe) -> list[Relation]:
-    its = graph.relations_of(name)
-    if not its:
+def _used(name: str, relations: Sequence[Relation], recipe: GraphRecipe) -> list[Relation]:
+    """The relations that a recipe uses."""
+    if not relations:
         raise UserError(f"modality '{name}' is in no relation to find neighbours by")
-    valid = [relation.name for relation in its]
+    valid = [relation.name for relation in relations]
     for wanted in recipe.relations:
         if wanted not in valid:
             raise UserError(
                 f"modality '{name}' is in no relation '{wanted}'; {nearest(wanted, valid)}"
             )
-    return [
-        relation for relation in its if not recipe.relations or relation.name in recipe.relations
-    ]
+    return [each for each in relations if not recipe.relations or each.name in recipe.relations]

@@ -1,4 +1,4 @@
-"""A page on a hypergraph: what is in it, how its degrees are spread, how dense it is.
+"""A page on a hypergraph: sizes, degrees and densities.
 
 Legend: N items.
 """
@@ -15,17 +15,16 @@ from hvdtma.runs.report import words
 from hvdtma.runs.report.page import Card, Page, Section, Table, write_page
 from hvdtma.runs.report.plots import QUIET, Plot, colour, layout
 from hypergraph.data.hypergraph import MultimodalHypergraph
-from hypergraph.data.summary import degrees, summary
 
 
 def write_plot(graph: MultimodalHypergraph, path: str | Path, *, title: str = "Hypergraph") -> Path:
-    """Write one HTML file on a hypergraph, and return its path."""
+    """Write an HTML page on a hypergraph, and return its path."""
     return write_page(hypergraph_page(graph, title), Path(path))
 
 
 def hypergraph_page(graph: MultimodalHypergraph, title: str) -> Page:
-    """Lay out the page on a hypergraph."""
-    found = summary(graph)
+    """The page on a hypergraph."""
+    found = graph.summary()
     modalities, relations = found["modalities"], found["relations"]
     items = _items_table(modalities)
     arities = sorted({r["arity"] for r in relations.values()})
@@ -34,7 +33,7 @@ def hypergraph_page(graph: MultimodalHypergraph, title: str) -> Page:
         kicker="hypergraph",
         cards=[
             Card("Modalities", words.count(len(modalities)), ", ".join(modalities)),
-            Card("Items", words.count(sum(m["items"] for m in modalities.values())), "in all"),
+            Card("Items", words.count(sum(m["items"] for m in modalities.values())), "in total"),
             Card(
                 "Hyperedges",
                 words.count(sum(r["hyperedges"] for r in relations.values())),
@@ -51,7 +50,7 @@ def hypergraph_page(graph: MultimodalHypergraph, title: str) -> Page:
 def _degree_plot(graph: MultimodalHypergraph) -> Plot:
     lines = []
     for number, name in enumerate(graph.modalities):
-        degree_N = np.sort(degrees(graph, name))
+        degree_N = np.sort(graph.degrees(name))
         distinct, first = np.unique(degree_N, return_index=True)
         share = 1 - first / len(degree_N)
         lines.append(
@@ -62,7 +61,7 @@ def _degree_plot(graph: MultimodalHypergraph) -> Plot:
                 mode="lines+markers",
                 line={"color": colour(number), "width": 2},
                 marker={"size": 4},
-                hovertemplate=f"{name}: %{{y:.2%}} of items are in %{{x:,}} hyperedges or more"
+                hovertemplate=f"{name}: %{{y:.2%}} of items are in at least %{{x:,}} hyperedges"
                 "<extra></extra>",
             )
         )
@@ -74,12 +73,12 @@ def _degree_plot(graph: MultimodalHypergraph) -> Plot:
         xaxis_type="log",
         legend={"orientation": "h", "y": 1.1},
     )
-    caption = "Share of items that are in so many hyperedges or more, of all relations."
+    caption = "The share of items that are in at least this many hyperedges, over all relations."
     return Plot("Degrees", caption, figure, wide=True)
 
 
 def _density_plot(found: dict[str, Any]) -> Plot:
-    """Dots, since bars of a logarithm have no foot to stand on."""
+    """Dots, since bars have no zero to start from on a logarithmic axis."""
     colour_of, density = {}, {}
     for name, relation in found["relations"].items():
         colour_of[name], density[name] = QUIET, relation["density"]
@@ -96,7 +95,7 @@ def _density_plot(found: dict[str, Any]) -> Plot:
     )
     figure = go.Figure(dots, layout("", type="log", tickformat="~e"))
     figure.update_layout(hovermode="closest")
-    caption = "Of all hyperedges (or pairs inside a modality) that could be, the share that are."
+    caption = "The share of all possible hyperedges (or pairs inside a modality) that exist."
     return Plot("Density", caption, figure, wide=True)
 
 

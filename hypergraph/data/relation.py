@@ -1,4 +1,4 @@
-"""One kind of K-way link: its hyperedges, their values, and the part of a given split each is in.
+"""One kind of K-way link: hyperedges, their values, and their parts of a given split.
 
 Legend: n hyperedges, K arity.
 """
@@ -32,14 +32,15 @@ class Relation:
         name: such as `artwork`.
         modalities: names, distinct, at least two.
         indices: int64 [n, K], positions of items.
-        values: float32 [n]; None where a hyperedge is present or absent, no more.
-        part: int8 [n], 0 train, 1 valid, 2 test (or those words); None without a given split.
-        num_repeats: hyperedges that were dropped because they came before.
+        values: float32 [n]; None: hyperedges have no values, they are present or absent.
+        part: int8 [n], 0 train, 1 valid, 2 test (or these words); None without a given split.
+        num_repeats: hyperedges that were dropped as repeats.
 
-    Without values, hyperedges that are given again are dropped, and counted; of those in several
-    parts the held-out one stays. With values all are kept.
+    Repeated hyperedges without values are dropped and counted; of repeats in several parts, the
+    held-out one is kept. With values, repeats are kept.
 
-    Raises UserError for what does not fit together, and for values that are not finite.
+    Raises UserError for lengths and types that do not fit, for unknown parts, and for values that
+    are not finite.
     """
 
     name: str
@@ -52,14 +53,14 @@ class Relation:
     def __post_init__(self) -> None:
         where = f"relation '{self.name}'"
         if isinstance(self.modalities, str):
-            raise UserError(f"{where} joins '{self.modalities}'; give the names in a tuple")
+            raise UserError(f"{where} joins '{self.modalities}'; give a tuple of names")
         object.__setattr__(self, "modalities", tuple(self.modalities))
         if len(self.modalities) < 2:
-            raise UserError(f"{where} joins {list(self.modalities)}; it needs two modalities")
+            raise UserError(f"{where} joins {list(self.modalities)}; give at least two modalities")
         name, times = Counter(self.modalities).most_common(1)[0]
         if times > 1:
             raise UserError(
-                f"{where} has modality '{name}' {times} times; links inside a modality are its "
+                f"{where} has modality '{name}' {times} times; give links inside a modality as its "
                 "intra graph"
             )
         if is_unread(self, "indices"):
@@ -85,25 +86,25 @@ class Relation:
 
     @property
     def num_hyperedges(self) -> int:
-        """How many there are, without reading them."""
+        """n; the hyperedges are not read for it."""
         return num_rows(self, "indices")
 
     @property
     def mean(self) -> float:
-        """Of the values; 0 where there are none."""
+        """The mean of the values; 0 without values."""
         return 0.0 if self.values is None else float(self.values.mean(dtype=np.float64))
 
     def take(self, rows: np.ndarray) -> Relation:
-        """Some of the hyperedges, without the parts they were in."""
+        """The relation with some of the hyperedges, and without parts."""
         values = None if self.values is None else self.values[rows]
         return replace(self, indices=self.indices[rows], values=values, part=None, num_repeats=0)
 
     def column(self, modality: str) -> np.ndarray:
-        """The items int64 [n] of one modality; raises UserError where it is none of them."""
-        return self.indices[:, self.place_of(modality)]
+        """The items int64 [n] of a modality; raises UserError as `position_of`."""
+        return self.indices[:, self.position_of(modality)]
 
-    def place_of(self, modality: str) -> int:
-        """Which of the modalities one is; raises UserError where it is none of them."""
+    def position_of(self, modality: str) -> int:
+        """The position of a modality in the relation; raises UserError if it is not in it."""
         if modality not in self.modalities:
             raise UserError(
                 f"relation '{self.name}' has no modality '{modality}'; "
@@ -128,15 +129,15 @@ class Relation:
 def part_codes(part: Any, num_hyperedges: int, where: str) -> np.ndarray:
     """Parts as int8 [n]; raises UserError for an unknown word or another length."""
     array = np.asarray(part)
-    if array.dtype == object:  # None among words, say, which cannot be sorted
+    if array.dtype == object:  # np.unique cannot sort None and words
         array = array.astype(str)
     if array.shape != (num_hyperedges,):
         raise UserError(
             f"{where} has {num_hyperedges:,} hyperedges, but the parts have shape "
-            f"{list(array.shape)}; give one for each"
+            f"{list(array.shape)}; give a part for each"
         )
-    distinct, place = np.unique(array, return_inverse=True)
-    codes = np.array([_code_of(word) for word in distinct.tolist()], np.int8)[place.reshape(-1)]
+    distinct, which = np.unique(array, return_inverse=True)
+    codes = np.array([_code_of(word) for word in distinct.tolist()], np.int8)[which.reshape(-1)]
     unknown = np.flatnonzero(codes < 0)
     if len(unknown):
         word = str(array[unknown[0]])
@@ -147,6 +148,6 @@ def part_codes(part: Any, num_hyperedges: int, where: str) -> np.ndarray:
 
 
 def _code_of(word: str | int) -> int:
-    """-1 for what is no part."""
+    """The code of a part; -1 for an unknown word."""
     known = word if word in (TRAIN, VALID, TEST) else _PART_OF.get(str(word).strip().lower(), -1)
     return int(known)

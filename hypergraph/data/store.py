@@ -1,17 +1,17 @@
-"""A hypergraph on disk: one Zarr v3 group, written whole and read lazily.
+"""A hypergraph on disk: one Zarr v3 group, written atomically and read lazily.
 
     modality/{number}/ids/{values | offsets,utf8}                   optional
     modality/{number}/features | features/{indptr,indices,data,shape}   dense or sparse; optional
     modality/{number}/{edges,weights}                               optional
     relation/{number}/{indices,values,part}                         the last two optional
 
-Names, sizes and recipes are attributes of the group. Every array has a checksum, which is held
-against what is read; so have the attributes.
+Names, sizes and recipes are attributes of the group. The arrays and the attributes have checksums,
+which are verified when they are read.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -27,7 +27,6 @@ from hvdtma.storage.chunks import ChunkReader, DamagedChunk
 from hvdtma.storage.node_ids import NodeIds
 from hvdtma.storage.writer import StoreWriter
 from hypergraph.data.content import arrays_of, description, digest_of_text, fields
-from hypergraph.data.hypergraph import MultimodalHypergraph
 from hypergraph.data.intra import GraphRecipe, Intra
 from hypergraph.data.lazy import Unread
 from hypergraph.data.modality import Modality
@@ -40,19 +39,25 @@ DAMAGE = (
 )  # fmt: skip
 
 
-def save(graph: MultimodalHypergraph, path: str | Path, *, overwrite: bool = False) -> Path:
-    """Write a hypergraph beside `path` and rename it there when it is whole.
+def save(
+    modalities: Mapping[str, Modality],
+    relations: Mapping[str, Relation],
+    path: str | Path,
+    *,
+    overwrite: bool = False,
+) -> Path:
+    """Write a hypergraph, atomically.
 
-    Raises UserError where something stands there already (unless it is a store, and `overwrite`
-    is on), and where the disk is full or may not be written.
+    Raises UserError if `path` exists (unless it is a store and `overwrite` is true), and if the
+    disk is full or cannot be written.
     """
     path = Path(path)
     if path.exists() and not overwrite:
-        raise UserError(f"{path} exists; say overwrite=True to replace it, or give another name")
-    described = description(graph)
+        raise UserError(f"{path} exists; give overwrite=True to replace it, or another name")
+    described = description(modalities, relations)
     attrs = {"format_version": FORMAT_VERSION, "content": described}
     with StoreWriter(path, overwrite, FORMAT, dict(attrs)) as writer:
-        for name, owner, field in fields(graph):
+        for name, owner, field in fields(modalities, relations):
             for array_name, array in arrays_of(name, getattr(owner, field)).items():
                 writer.put(array_name, array)
         checked = {"content": described, "checksums": writer.attrs["checksums"]}
@@ -60,11 +65,11 @@ def save(graph: MultimodalHypergraph, path: str | Path, *, overwrite: bool = Fal
     return path
 
 
-def open_saved(path: str | Path) -> MultimodalHypergraph:
-    """Open what `save` wrote; an array is read, and checked, when it is first asked for.
+def open_saved(path: str | Path) -> tuple[list[Modality], list[Relation]]:
+    """The modalities and relations of a saved hypergraph; arrays are read on first access.
 
-    Raises UserError for a path that is no such store, or a damaged one, when opening or later
-    when reading: it names the array.
+    Raises UserError if `path` is no such store, or a damaged one. Damage of an array is found when
+    the array is read; the error names it.
     """
     folder = Path(path)
     group = _opened(folder)
@@ -90,7 +95,7 @@ def open_saved(path: str | Path) -> MultimodalHypergraph:
         )
         for number, kept in enumerate(content["relations"])
     ]
-    return MultimodalHypergraph.of(modalities, relations)
+    return modalities, relations
 
 
 class _Saved:
@@ -100,7 +105,7 @@ class _Saved:
         self.folder, self.group, self.checksums = folder, group, checksums
 
     def field(self, path: str) -> Any:
-        """What stands for a field until it is read; None where it was saved as None."""
+        """A field that is not read yet; None if it was saved as None."""
         tails = {
             name.removeprefix(path): found
             for name, found in self.checksums.items()
@@ -112,7 +117,7 @@ class _Saved:
         return Unread(partial(self.read, path, tails), rows, tails)
 
     def read(self, path: str, tails: dict[str, str]) -> Any:
-        """A field's value; raises UserError naming the array that is damaged."""
+        """Read a field's value; raises UserError, naming the array, if it is damaged."""
         arrays = {tail.strip("/"): self._array(path + tail) for tail in tails}
         if "" in arrays:
             return arrays[""]
@@ -130,13 +135,13 @@ class _Saved:
         with _naming_damage(self.folder, name):
             values = ChunkReader(self.folder / name, self._opened(name))[:]
         if digest(values) != self.checksums[name]:
-            raise _damaged(self.folder, f"array '{name}' is not what was written")
+            raise _damaged(self.folder, f"array '{name}' has changed since it was written")
         return values
 
 
 @contextmanager
 def _naming_damage(folder: Path, name: str) -> Iterator[None]:
-    """What is raised where an array is not as it was written, as a UserError that names it."""
+    """Turn errors of a damaged array into a UserError that names the array."""
     try:
         yield
     except DAMAGE as error:
@@ -159,15 +164,15 @@ def _opened(path: Path) -> zarr.Group:
     version = attrs.get("format_version")
     if not isinstance(version, int) or version > FORMAT_VERSION:
         raise UserError(
-            f"{path} has format version {version}; this one reads up to {FORMAT_VERSION}: upgrade, "
-            "or save it again"
+            f"{path} has format version {version}; this version of hypergraph reads up to "
+            f"{FORMAT_VERSION}: upgrade it, or save the hypergraph again"
         )
     checked = {name: attrs.get(name) for name in ("content", "checksums")}
     if digest_of_text(checked) != attrs.get("content_checksum"):
-        raise _damaged(path, "its names and sizes are not what was written")
+        raise _damaged(path, "its names and sizes have changed since they were written")
     for name in cast(dict[str, str], attrs["checksums"]):
         if not (path / name / "zarr.json").is_file():
-            raise _damaged(path, f"array '{name}' is lost")
+            raise _damaged(path, f"array '{name}' is missing")
     return group
 
 

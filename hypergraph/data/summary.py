@@ -1,50 +1,49 @@
-"""A hypergraph in numbers, and in a table.
+"""A hypergraph in numbers.
 
-Legend: N items, n hyperedges, K arity.
+Legend: N items.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
-from rich.console import Group
-from rich.markup import escape
-from rich.table import Table
 
-from hvdtma.core.console import console
-from hypergraph.data.hypergraph import MultimodalHypergraph
+from hypergraph.data.intra import Intra
 from hypergraph.data.modality import Modality
 from hypergraph.data.relation import Relation
 
 QUANTILES = {"least": 0, "median": 50, "p90": 90, "p99": 99, "most": 100}
 
 
-def summary(graph: MultimodalHypergraph) -> dict[str, Any]:
-    """Modalities and relations by name, as plain numbers and words.
+def summary(
+    modalities: Mapping[str, Modality], relations: Mapping[str, Relation]
+) -> dict[str, Any]:
+    """Modalities and relations by name, as plain values.
 
-    A degree is in how many hyperedges an item is, of all relations; a density is the share of all
-    possible hyperedges (or pairs) that are there.
+    The degree of an item is its number of hyperedges in all relations. A density is the share of
+    all possible hyperedges (or pairs) that exist.
     """
     return {
-        "modalities": {name: _of_modality(graph, m) for name, m in graph.modalities.items()},
-        "relations": {name: _of_relation(graph, r) for name, r in graph.relations.items()},
+        "modalities": {name: _of_modality(m, relations) for name, m in modalities.items()},
+        "relations": {name: _of_relation(r, modalities) for name, r in relations.items()},
     }
 
 
-def degrees(graph: MultimodalHypergraph, modality: str) -> np.ndarray:
-    """In how many hyperedges each item is, int64 [N]; raises UserError for an unknown modality."""
-    num_items = graph.modality(modality).num_items
-    degree_N = np.zeros(num_items, np.int64)
-    for relation in graph.relations_of(modality):
-        degree_N += np.bincount(relation.column(modality), minlength=num_items)
+def degrees(modality: Modality, relations: Mapping[str, Relation]) -> np.ndarray:
+    """The number of hyperedges of each item, over all relations, int64 [N]."""
+    degree_N = np.zeros(modality.num_items, np.int64)
+    for relation in relations.values():
+        if modality.name in relation.modalities:
+            degree_N += np.bincount(relation.column(modality.name), minlength=modality.num_items)
     return degree_N
 
 
-def _of_modality(graph: MultimodalHypergraph, modality: Modality) -> dict[str, Any]:
-    degree_N = degrees(graph, modality.name)
+def _of_modality(modality: Modality, relations: Mapping[str, Relation]) -> dict[str, Any]:
+    degree_N = degrees(modality, relations)
     features, ids = modality.features, modality.ids
     return {
         "items": modality.num_items,
@@ -54,14 +53,11 @@ def _of_modality(graph: MultimodalHypergraph, modality: Modality) -> dict[str, A
         "degree": {"mean": float(degree_N.mean())}
         | {name: float(np.percentile(degree_N, q)) for name, q in QUANTILES.items()},
         "in_no_hyperedge": float(np.mean(degree_N == 0)),
-        "intra": _of_intra(modality),
+        "intra": None if modality.intra is None else _of_intra(modality.intra, modality.num_items),
     }
 
 
-def _of_intra(modality: Modality) -> dict[str, Any] | None:
-    intra, num_items = modality.intra, modality.num_items
-    if intra is None:
-        return None
+def _of_intra(intra: Intra, num_items: int) -> dict[str, Any]:
     pairs = num_items * (num_items - 1) / 2
     degree_N = np.bincount(intra.edges.ravel(), minlength=num_items)
     return {
@@ -74,63 +70,27 @@ def _of_intra(modality: Modality) -> dict[str, Any] | None:
     }
 
 
-def _of_relation(graph: MultimodalHypergraph, relation: Relation) -> dict[str, Any]:
-    possible = math.prod(graph.modality(name).num_items for name in relation.modalities)
-    values = relation.values
-    parts = relation.part
+def _of_relation(relation: Relation, modalities: Mapping[str, Modality]) -> dict[str, Any]:
+    possible = math.prod(modalities[name].num_items for name in relation.modalities)
     return {
         "modalities": list(relation.modalities),
         "arity": relation.arity,
         "hyperedges": relation.num_hyperedges,
         "repeats_dropped": relation.num_repeats,
         "density": relation.num_hyperedges / possible,
-        "values": None
-        if values is None
-        else {
-            "least": float(values.min()),
-            "mean": float(values.mean(dtype=np.float64)),
-            "most": float(values.max()),
-        },
-        "parts": None
-        if parts is None
-        else dict(
-            zip(("train", "valid", "test"), np.bincount(parts, minlength=3).tolist(), strict=True)
-        ),
+        "values": None if relation.values is None else _of_values(relation.values),
+        "parts": None if relation.part is None else _of_parts(relation.part),
     }
 
 
-def tables(found: dict[str, Any]) -> Group:
-    """A summary as two tables for a terminal."""
-    modalities = Table("modality", "items", "features", "degree: median, p99, most",
-                       "in no hyperedge", "intra edges", "made by", box=None)  # fmt: skip
-    for name, m in found["modalities"].items():
-        degree, intra = m["degree"], m["intra"]
-        modalities.add_row(
-            escape(name), f"{m['items']:,}", "-" if m["features"] is None else f"{m['features']:,}",
-            f"{degree['median']:,.0f}, {degree['p99']:,.0f}, {degree['most']:,.0f}",
-            f"{m['in_no_hyperedge']:.1%}",
-            "-" if intra is None else f"{intra['edges']:,}", _made_by(intra),
-        )  # fmt: skip
-    relations = Table("relation", "joins", "hyperedges", "density", "values", "repeats dropped",
-                      "train, valid, test", box=None)  # fmt: skip
-    for name, r in found["relations"].items():
-        values, parts = r["values"], r["parts"]
-        relations.add_row(
-            escape(name), escape(", ".join(r["modalities"])), f"{r['hyperedges']:,}",
-            f"{r['density']:.2g}",
-            "present" if values is None else f"{values['least']:.3g} to {values['most']:.3g}",
-            f"{r['repeats_dropped']:,}",
-            "-" if parts is None else ", ".join(f"{n:,}" for n in parts.values()),
-        )  # fmt: skip
-    return Group(modalities, "", relations)
+def _of_values(value_n: np.ndarray) -> dict[str, float]:
+    return {
+        "least": float(value_n.min()),
+        "mean": float(value_n.mean(dtype=np.float64)),
+        "most": float(value_n.max()),
+    }
 
 
-def describe(graph: MultimodalHypergraph) -> None:
-    """Print the summary."""
-    console.print(tables(summary(graph)))
-
-
-def _made_by(intra: dict[str, Any] | None) -> str:
-    if intra is None or intra["recipe"] is None:
-        return "-" if intra is None else "given"
-    return f"{intra['recipe']['k']} nearest by {intra['recipe']['kind']}"
+def _of_parts(part_n: np.ndarray) -> dict[str, int]:
+    counts = np.bincount(part_n, minlength=3).tolist()
+    return dict(zip(("train", "valid", "test"), counts, strict=True))

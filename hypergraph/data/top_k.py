@@ -1,4 +1,4 @@
-"""The k most similar rows of a sparse matrix to each of its rows, without the N x N matrix.
+"""The k most similar rows to each row of a sparse matrix, without an N x N matrix.
 
 Legend: N rows, P columns, k neighbours.
 """
@@ -7,21 +7,21 @@ from __future__ import annotations
 
 import numpy as np
 import scipy.sparse as sp
-from numba import njit
 
-from hvdtma.core.threads import in_order, num_workers
+from hvdtma.core.compiled import njit
+from hvdtma.core.threads import map_in_order, num_workers
 
 ROWS_PER_BLOCK = 1024
 
 
 def most_similar(unit_NP: sp.csr_array, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """For rows of length 1 (or 0): who is most like each, and the cosine, above 0.
+    """The k rows with the largest cosine above 0 to each row, among rows of length 1 or 0.
 
-    A block's sums take some numbers per row of the matrix, whatever the number of columns. Of
-    equally similar rows those that come next are taken, in a ring: rows that are all the same then
-    form a ring, where the first of them would else be everybody's neighbour.
+    Memory is O(N) per thread, whatever the number of columns. Of equally similar rows, the next
+    ones in cyclic order are taken: equal rows then form a ring, instead of all being neighbours of
+    the first.
 
-    Returns int64 [N, k], -1 where there is none, and float32 [N, k].
+    Returns: rows int64 [N, k], -1 if there are fewer than k, and cosines float32 [N, k].
     """
     rows = sp.csr_array(unit_NP, dtype=np.float32)
     columns = sp.csc_array(rows)
@@ -36,7 +36,7 @@ def most_similar(unit_NP: sp.csr_array, k: int) -> tuple[np.ndarray, np.ndarray]
             index_Nk[block], cosine_Nk[block],
         )  # fmt: skip
 
-    for _ in in_order(work, range(0, rows.shape[0], ROWS_PER_BLOCK), num_workers()):
+    for _ in map_in_order(work, range(0, rows.shape[0], ROWS_PER_BLOCK), num_workers()):
         pass
     return index_Nk, cosine_Nk
 
@@ -54,15 +54,15 @@ def _of_block(  # type: ignore[no-untyped-def]
         num = 0
         for at in range(row_indptr[row], row_indptr[row + 1]):
             column, value = row_indices[at], row_data[at]
-            for place in range(col_indptr[column], col_indptr[column + 1]):
-                other = col_indices[place]
+            for entry in range(col_indptr[column], col_indptr[column + 1]):
+                other = col_indices[entry]
                 if seen_by[other] != row:
                     seen_by[other] = row
                     touched[num] = other
                     total[other] = 0.0
                     num += 1
-                total[other] += value * col_data[place]
-        least = 0.0  # what has to be reached to be among the k best
+                total[other] += value * col_data[entry]
+        least = 0.0  # the least similarity among the k best so far
         for at in range(num):
             other = touched[at]
             if total[other] >= least and total[other] > 0.0 and other != row:
@@ -72,20 +72,20 @@ def _of_block(  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def _offer(other, similarity, row, num_rows, index, cosine):  # type: ignore[no-untyped-def]
-    """Put a row among the k best so far, best first, if it belongs there."""
-    place = len(index)
+    """Insert a row into the k best so far, sorted from the best, if it is one of them."""
+    at = len(index)
     steps = (other - row) % num_rows
-    while place > 0:
-        held = index[place - 1]
-        worse = similarity < cosine[place - 1]
-        tied = similarity == cosine[place - 1]
-        if held >= 0 and (worse or (tied and steps > (held - row) % num_rows)):
+    while at > 0:
+        before = index[at - 1]
+        worse = similarity < cosine[at - 1]
+        tied = similarity == cosine[at - 1]
+        if before >= 0 and (worse or (tied and steps > (before - row) % num_rows)):
             break
-        place -= 1
-    if place == len(index):
+        at -= 1
+    if at == len(index):
         return
-    for at in range(len(index) - 1, place, -1):
-        index[at] = index[at - 1]
-        cosine[at] = cosine[at - 1]
-    index[place] = other
-    cosine[place] = similarity
+    for last in range(len(index) - 1, at, -1):
+        index[last] = index[last - 1]
+        cosine[last] = cosine[last - 1]
+    index[at] = other
+    cosine[at] = similarity

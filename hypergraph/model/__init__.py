@@ -1,1 +1,1 @@
-"""The pieces of HyperLearn, each on one device and free of communication."""
+"""The parts of the HyperLearn model; none of them communicates."""

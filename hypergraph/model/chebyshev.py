@@ -11,7 +11,7 @@ from torch import nn
 from hypergraph.sparse import SparseMatrix
 
 Operator = SparseMatrix | torch.Tensor
-"""What `@` takes on the left: symmetric [N, N] with eigenvalues in [-1, 1], sparse or dense."""
+"""A symmetric matrix [N, N] with eigenvalues in [-1, 1], sparse or dense."""
 
 
 def chebyshev_terms(
@@ -19,8 +19,8 @@ def chebyshev_terms(
 ) -> list[torch.Tensor]:
     """T_0(operator) x, ..., T_q(operator) x, each [N, R].
 
-    T_k = 2 operator T_{k-1} - T_{k-2}, so q sparse products and no power of the operator. No
-    operator is the zero one: T_k x is then x, 0, -x, 0, and so on.
+    T_k = 2 operator T_{k-1} - T_{k-2}: q sparse products, and no power of the operator. None is
+    the zero operator: T_k x is then x, 0, -x, 0, and so on.
     """
     if operator is None:
         zero_NR = torch.zeros_like(x_NR)
@@ -36,7 +36,7 @@ def chebyshev_terms(
 class ChebyshevConv(nn.Module):
     """sum_k T_k(operator) X Theta_k + b for k = 0 ... q (Defferrard et al., NeurIPS 2016, 2.1).
 
-    A node hears q hops around it, for q sparse products. Order 0 is a linear map of the node's own.
+    Reads q hops around a node, with q sparse products. Order 0 is a linear map of the node's row.
     """
 
     def __init__(self, in_dim: int, out_dim: int, order: int):

@@ -1,4 +1,4 @@
-"""A modality's factor, diffused over its graph.
+"""The factor of a modality, diffused over its graph.
 
 Legend: N items, R rank, D features, K arity.
 """
@@ -13,16 +13,17 @@ from hypergraph.model.chebyshev import ChebyshevConv, Operator
 from hypergraph.model.unseen import mean_for_unseen
 from hypergraph.sparse import SparseMatrix
 
-FIRST_SCORE = 0.1  # about what a factorisation predicts before training
+FIRST_SCORE = 0.1  # approximate prediction before training
 
 
 def initial_scale(rank: int, arity: int) -> float:
-    """The mean of a factor's entries with which K fresh factors predict about FIRST_SCORE.
+    """The mean of the entries with which K initial factors predict about FIRST_SCORE.
 
-    The prediction sums `rank` products of K entries. Entries of one fixed size would make it, and
-    with it every gradient, vanish geometrically in K; so the size is (FIRST_SCORE / R)^(1/K), and
-    neither K nor R moves the start. For a modality in relations of several arities, take the
-    largest: the others then start with larger scores, which does less harm than vanishing ones.
+    A prediction is a sum of R products of K entries. With entries of a fixed size, it and every
+    gradient would vanish geometrically in K. With the size (FIRST_SCORE / R)^(1/K), the initial
+    prediction depends on neither K nor R. For a modality in relations of several arities, take the
+    largest one: other relations then start with larger scores, which does less harm than vanishing
+    ones.
     """
     return (FIRST_SCORE / rank) ** (1 / arity)
 
@@ -30,9 +31,9 @@ def initial_scale(rank: int, arity: int) -> float:
 class Diffusion(nn.Module):
     """T steps A <- A + LSTM(Cheb(L, A)) Theta (Monti et al., NeurIPS 2017, section 3).
 
-    As in HyperLearn (Arya et al., ACM MM 2019), each modality has its own. The LSTM's state is one
-    row per item; all items share its weights. Theta starts as zero: training begins at the plain
-    factorisation and departs from it where diffusion helps. O(T (q E R + N R^2)).
+    As in HyperLearn (Arya et al., ACM MM 2019), each modality has its own. The state of the LSTM
+    has a row per item; all items share its weights. Theta starts at zero: training starts from the
+    plain factorisation and adds diffusion where it helps. O(T (q E R + N R^2)).
     """
 
     def __init__(self, rank: int, *, order: int, steps: int):
@@ -44,34 +45,38 @@ class Diffusion(nn.Module):
         nn.init.zeros_(self.update.weight)
 
     def forward(self, factor_NR: torch.Tensor, operator: Operator | None) -> torch.Tensor:
-        """[N, R]; the operator is a `rescaled` Laplacian, None for a modality without a graph."""
+        """The diffused factor [N, R].
+
+        Args:
+            operator: the `rescaled` Laplacian of the graph; None without a graph.
+        """
         hidden_NR = memory_NR = torch.zeros_like(factor_NR)
         for _ in range(self.steps):
-            around_NR = self.conv(factor_NR, operator)
-            hidden_NR, memory_NR = self.cell(around_NR, (hidden_NR, memory_NR))
+            hops_NR = self.conv(factor_NR, operator)
+            hidden_NR, memory_NR = self.cell(hops_NR, (hidden_NR, memory_NR))
             factor_NR = factor_NR + self.update(hidden_NR)
         return factor_NR
 
 
 class FactorNet(nn.Module):
-    """The factor [N, R] of one modality: free parameters, features encoded, diffused over a graph.
+    """The factor [N, R] of a modality: parameters plus encoded features, diffused over a graph.
 
-    Entries start positive, uniform in [0, 2 scale]: with random signs the products of a relation
-    would cancel in their sum, and every factor sit at a saddle. Features add an R-vector of about
-    half their size. Initial values are drawn from PyTorch's global generator.
+    Entries start positive, uniform in [0, 2 scale]: with random signs, the products of a relation
+    would cancel in the sum, and every factor would start at a saddle point. Encoded features start
+    at about half the size. Initial values are drawn from PyTorch's global generator.
 
     Attributes:
-        level: what the free parameters are multiplied by; 1 but for a net that began at one.
+        level: factor on the free parameters; 1 unless the net was initialised at one.
 
     Args:
         num_items: N.
         rank: R.
         scale: the mean of the initial entries, see `initial_scale`.
-        order: of the Chebyshev polynomials; without a graph only order 0 is of use.
-        steps: of diffusion; 0 leaves the factor as it is, and there are no parameters for it.
-        feature_dim: D, if there are features.
-        seen_N: bool, the items of which something can be learned: the others' rows stand at the
-            mean of theirs, see `mean_for_unseen`. None: all of them.
+        order: order of the Chebyshev polynomials; 0 without a graph.
+        steps: diffusion steps; 0: no diffusion, and no parameters for it.
+        feature_dim: D; None without features.
+        seen_N: bool, the items with hyperedges; the rows of other items are the mean of these, see
+            `mean_for_unseen`. None: all items.
     """
 
     def __init__(
@@ -88,22 +93,22 @@ class FactorNet(nn.Module):
         super().__init__()
         self.factor = nn.Parameter(torch.empty(num_items, rank).uniform_(0, 2 * scale))
         self.seen_N1: torch.Tensor | None
-        known = None if seen_N is None or seen_N.all() else seen_N[:, None]
+        seen_N1 = None if seen_N is None or seen_N.all() else seen_N[:, None]
         self.scale = scale
         self.level: torch.Tensor
         self.register_buffer("level", torch.ones(()))
-        self.register_buffer("seen_N1", known, persistent=False)
+        self.register_buffer("seen_N1", seen_N1, persistent=False)
         self.encoder: nn.Parameter | None = None
         if feature_dim is not None:
             bound = scale / max(feature_dim, 1) ** 0.5
             self.encoder = nn.Parameter(torch.empty(feature_dim, rank).uniform_(-bound, bound))
         self.diffusion = Diffusion(rank, order=order, steps=steps) if steps else None
 
-    def begin_at_one(self) -> None:
-        """Let the mean of the rows be one, without features and diffusion.
+    def init_at_one(self) -> None:
+        """Set the mean of the rows, before features and diffusion, to one.
 
-        The parameters stay of the size they begin with, the rows are a multiple of them: for an
-        optimiser that takes steps of one size, as Adam does, they are as quick to learn as others.
+        The parameters keep their initial size and are multiplied by `level`: with an optimiser
+        whose steps have a fixed size, such as Adam, the rows then learn as fast as others.
         """
         with torch.no_grad():
             rows_NR = self.factor * self.level
@@ -116,21 +121,21 @@ class FactorNet(nn.Module):
         features_ND: SparseMatrix | torch.Tensor | None = None,
         kept_N1: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """[N, R].
+        """The factor [N, R].
 
         Args:
-            operator: the `rescaled` Laplacian of the graph, if there is one.
-            features_ND: given exactly if the net was made for them, entries of about unit size.
-            kept_N1: bool, items whose rows are not dropped; None: all.
+            operator: the `rescaled` Laplacian of the graph; None without a graph.
+            features_ND: features with entries of about unit size; None if the net was made without.
+            kept_N1: bool, the rows that are not dropped; None: all.
 
-        Raises UserError if features are missing or of another width.
+        Raises UserError for features of another width than the net was made for.
         """
         factor_NR = mean_for_unseen(self.factor, self.seen_N1, kept_N1) * self.level
         width = None if features_ND is None else features_ND.shape[1]
         if width != (None if self.encoder is None else self.encoder.shape[0]):
-            expected = "none" if self.encoder is None else f"a width of {self.encoder.shape[0]}"
-            found = "none" if width is None else f"a width of {width}"
-            raise UserError(f"features: found {found}; this modality was made for {expected}")
+            expected = "no features" if self.encoder is None else f"width {self.encoder.shape[0]}"
+            found = "no features" if width is None else f"features of width {width}"
+            raise UserError(f"the net got {found}; it was made for {expected}")
         if features_ND is not None and self.encoder is not None:
             factor_NR = factor_NR + features_ND @ self.encoder
         return factor_NR if self.diffusion is None else self.diffusion(factor_NR, operator)

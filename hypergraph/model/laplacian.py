@@ -21,16 +21,16 @@ def normalised_laplacian(
 ) -> SparseMatrix:
     """L = I - D^-1/2 W D^-1/2 of an undirected graph, symmetric [N, N], eigenvalues in [0, 2].
 
-    The row of a node without edges is zero: such a node is a component of its own, and every
-    component has one eigenvalue 0. With a 1 on the diagonal instead, the smoothness of a factor
-    would draw towards zero whatever has no neighbours to be like.
+    The row of a node without edges is zero: the node is a component, and every component has one
+    eigenvalue 0. With a 1 on the diagonal instead, the smoothness term would pull rows without
+    neighbours towards zero.
 
     Args:
-        edges_E2: integers, each pair of nodes once, either way round. The weights of a pair that
-            stands there more often add up; an edge from a node to itself is left out.
-        weight_E: not negative; None is 1.
+        edges_E2: integers, each pair of nodes once, in either direction. The weights of repeated
+            pairs add up; edges from a node to itself are left out.
+        weight_E: not negative; None: all 1.
         num_nodes: N.
-        dtype: of the values.
+        dtype: dtype of the values.
 
     Raises UserError for nodes out of range and for weights that are negative, NaN or infinite.
     """
@@ -54,10 +54,10 @@ def normalised_laplacian(
 
 
 def rescaled(laplacian: SparseMatrix) -> SparseMatrix:
-    """L - I, eigenvalues in [-1, 1]: what Chebyshev polynomials are made of.
+    """L - I, with eigenvalues in [-1, 1], the operator of Chebyshev polynomials.
 
     Args:
-        laplacian: normalised, [N, N], so that none of its eigenvalues is above 2.
+        laplacian: normalised, [N, N], with eigenvalues of at most 2.
     """
     coo = laplacian.csr.to_sparse_coo()
     (row, col), value = coo.indices(), coo.values()
@@ -72,12 +72,12 @@ def rescaled(laplacian: SparseMatrix) -> SparseMatrix:
 
 
 def _checked(weight_E: torch.Tensor | None, edges_E2: torch.Tensor) -> torch.Tensor:
-    """The weights in float64: sums over many small ones stay exact enough."""
+    """The weights in float64, for precise sums of many small weights."""
     if weight_E is None:
         return torch.ones(len(edges_E2), dtype=torch.float64, device=edges_E2.device)
     if weight_E.shape != edges_E2.shape[:1]:
         shape = list(weight_E.shape)
-        raise UserError(f"weights have shape {shape} for {len(edges_E2)} edges; give one for each")
+        raise UserError(f"weights have shape {shape} for {len(edges_E2)} edges; give one per edge")
     wrong = ~((weight_E >= 0) & weight_E.isfinite())
     if wrong.any():
         edge = int(wrong.nonzero()[0])

@@ -1,12 +1,12 @@
-"""Items that no hyperedge to train on has: what stands in for what cannot be learned of them.
+"""Rows of unseen items, which are in no training hyperedge.
 
-Of such an item nothing is observed; in a ranking loss it only ever is a corrupted one, and its row
-would be the one it began as, pushed down. The mean of the rows that are learned says as little as
-is known; features and the graph are added to it.
+Nothing is observed of an unseen item. In a ranking loss it occurs only as a corrupted item, which
+would push its initial row down. Its row is therefore the mean of the learned rows; features and the
+graph are added to it.
 
-Rows that explain all of their few hyperedges leave features and graph little to learn. So some may
-be dropped in training, others in each iteration: the mean stands in for these items' rows, too,
-after the idea of DropoutNet (Volkovs, Yu and Poutanen, NeurIPS 2017). Their biases are kept.
+Rows that explain all of their few hyperedges leave features and graphs little to learn. Training
+may therefore drop rows, others in each iteration: the mean takes their place too, after the idea of
+DropoutNet (Volkovs, Yu and Poutanen, NeurIPS 2017). Biases are not dropped.
 
 Legend: N items.
 """
@@ -21,12 +21,14 @@ import torch
 def mean_for_unseen(
     values_NX: torch.Tensor, seen_NX: torch.Tensor | None, kept_N1: torch.Tensor | None = None
 ) -> torch.Tensor:
-    """[N, X], with the mean of a column's seen entries, without gradient, in place of the others.
+    """The values [N, X], with unseen and dropped ones replaced by the mean of the column.
+
+    The mean is over the seen values of the column, also dropped ones, and has no gradient.
 
     Args:
-        seen_NX: bool, [N, 1] for whole rows; None: all are seen. A column without any is left.
-        kept_N1: bool, rows that are not dropped: in place of the others stands the mean, too, of
-            which they are a part; None: all are kept.
+        seen_NX: bool, or [N, 1] for whole rows; None: all are seen. A column without seen values
+            is not changed.
+        kept_N1: bool, the rows that are not dropped; None: all.
     """
     if seen_NX is None and kept_N1 is None:
         return values_NX
@@ -43,9 +45,9 @@ def mean_for_unseen(
 def kept_rows(
     modality: str, num_items: int, dropout: float, seed: int, iteration: int
 ) -> torch.Tensor | None:
-    """Which rows are not dropped, bool [N, 1]; None: all are kept.
+    """The rows that are not dropped, bool [N, 1]; None: all.
 
-    The same wherever the modality is trained.
+    The same on any rank.
     """
     if not dropout:
         return None

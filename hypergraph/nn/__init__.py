@@ -1,4 +1,4 @@
-"""Layers on plain hypergraphs, usable alone: an `Incidence` and two convolutions."""
+"""Layers for plain hypergraphs: an `Incidence` and two convolutions."""
 
 from hypergraph.nn.hgnn import HGNNConv
 from hypergraph.nn.incidence import Incidence

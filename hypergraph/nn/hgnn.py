@@ -17,9 +17,9 @@ class HGNNConv(nn.Module):
 
         D_v^-1/2 H W D_e^-1 H^T D_v^-1/2 X Theta + b
 
-    H incidence; W hyperedge weights; D_v weighted item degrees, D_e hyperedge sizes. The inverse
-    of zero counts as zero: an item in no hyperedge gets only the bias, an empty hyperedge says
-    nothing. The paper has no bias; `bias=False` is its equation.
+    H incidence; W hyperedge weights; D_v weighted item degrees, D_e hyperedge sizes. The inverse of
+    zero is zero: an item in no hyperedge gets only the bias, and an empty hyperedge contributes
+    nothing. The paper has no bias; `bias=False` gives its equation.
     """
 
     def __init__(self, in_dim: int, out_dim: int, *, bias: bool = True):
@@ -30,13 +30,13 @@ class HGNNConv(nn.Module):
     def forward(
         self, x_ND: torch.Tensor, incidence: Incidence, weight_M: torch.Tensor | None = None
     ) -> torch.Tensor:
-        """What items hear, [N, H], in the dtype of the features.
+        """The convolved features of items, [N, H], in the dtype of the features.
 
         Args:
             x_ND: features [N, D], floating, of the layer's dtype.
             incidence: the hypergraph of N items and M hyperedges, on the same device.
-            weight_M: hyperedge weights [M] of that dtype, not negative; None is 1. Gradients
-                reach them.
+            weight_M: hyperedge weights [M] of that dtype, not negative; None: all 1. They may
+                require gradients.
 
         Raises RuntimeError, as PyTorch does, for shapes, dtypes or devices that do not fit.
         """
@@ -47,6 +47,6 @@ class HGNNConv(nn.Module):
             share_M = share_M * weight_M
             degree_N = (matrix @ weight_M[:, None])[:, 0]
         scale_N1 = inverse_root(degree_N)[:, None]
-        said_MH = share_M[:, None] * (matrix.T @ (scale_N1 * self.theta(x_ND)))
-        heard_NH = scale_N1 * (matrix @ said_MH)
-        return heard_NH if self.bias is None else heard_NH + self.bias
+        edge_MH = share_M[:, None] * (matrix.T @ (scale_N1 * self.theta(x_ND)))
+        out_NH = scale_N1 * (matrix @ edge_MH)
+        return out_NH if self.bias is None else out_NH + self.bias

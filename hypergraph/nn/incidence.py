@@ -1,4 +1,4 @@
-"""Which item stands in which hyperedge.
+"""The incidence of items and hyperedges.
 
 Legend: N items, M hyperedges, I incidences, n hyperedges of one arity K.
 """
@@ -19,10 +19,10 @@ from hypergraph.sparse import SparseMatrix
 
 @dataclass(frozen=True, eq=False)
 class Incidence:
-    """The incidence of a hypergraph, as coordinates; what layers need of it is made once.
+    """The incidence of a hypergraph as coordinates; derived matrices are computed once.
 
-    An item stands in a hyperedge or not: a pair given twice counts once. Hyperedges may be empty,
-    of one item, or equal to others, and items may stand in none.
+    Repeated pairs count once. Hyperedges may be empty, have a single item or equal each other, and
+    items may be in no hyperedge.
 
     Args:
         item: integers [I], from 0 to num_items - 1.
@@ -30,7 +30,7 @@ class Incidence:
         num_items: N.
         num_hyperedges: M.
 
-    Raises UserError for indices out of range, of unequal lengths or that are no integers.
+    Raises UserError for indices that are out of range, of unequal lengths or no integers.
     """
 
     item: torch.Tensor
@@ -51,7 +51,10 @@ class Incidence:
     def from_hyperedges(
         cls, hyperedges: Iterable[Iterable[int]], num_items: int | None = None
     ) -> Incidence:
-        """From the items of each of M hyperedges; without `num_items`, the largest is the last.
+        """The incidence of hyperedges, each given as its items.
+
+        Args:
+            num_items: N; None: the largest item plus one.
 
         Raises UserError for an item out of range.
         """
@@ -65,16 +68,16 @@ class Incidence:
 
     @classmethod
     def from_indices(cls, indices_nK: torch.Tensor, sizes: int | Sequence[int]) -> Incidence:
-        """From integers [n, K], a hyperedge per row.
+        """The incidence of hyperedges of the same arity, one per row.
 
         Args:
-            indices_nK: the items.
-            sizes: N, if all columns name the same items; else the number of items of each
-                column's modality. These are then laid end to end: item i of the column k
-                becomes `sum(sizes[:k]) + i`.
+            indices_nK: the items, integers.
+            sizes: N, if all columns have the same kind of items; else the number of items of each
+                column. Columns are then concatenated: item i of column k becomes
+                `sum(sizes[:k]) + i`.
 
-        Raises UserError for another shape, another number of sizes than columns, and for what is
-        no integer or out of range.
+        Raises UserError for another shape, for another number of sizes than columns, and for
+        indices that are out of range or no integers.
         """
         if indices_nK.dim() != 2:
             raise UserError(f"indices have shape {list(indices_nK.shape)}; they must be [n, K]")
@@ -82,7 +85,7 @@ class Incidence:
         first = [0] * arity
         if not isinstance(sizes, int):
             if len(sizes) != arity:
-                raise UserError(f"{len(sizes)} sizes for {arity} columns; give one for each")
+                raise UserError(f"{len(sizes)} sizes for {arity} columns; give one per column")
             for column, size in enumerate(sizes):
                 check_indices(f"column {column} of the indices", indices_nK[:, column], size)
             *first, sizes = accumulate(sizes, initial=0)
@@ -99,17 +102,17 @@ class Incidence:
     def matrix(self) -> SparseMatrix:
         """H, float32 [N, M] of zeros and ones."""
         num_columns = max(self.num_hyperedges, 1)
-        place = torch.unique(self.item.long() * num_columns + self.hyperedge.long())
-        ones = torch.ones(len(place), device=place.device)
+        cell = torch.unique(self.item.long() * num_columns + self.hyperedge.long())
+        ones = torch.ones(len(cell), device=cell.device)
         shape = (self.num_items, self.num_hyperedges)
-        return SparseMatrix.of(place // num_columns, place % num_columns, ones, shape)
+        return SparseMatrix.of(cell // num_columns, cell % num_columns, ones, shape)
 
     @cached_property
     def degree(self) -> torch.Tensor:
-        """int64 [N]: in how many hyperedges an item stands."""
+        """The number of hyperedges of each item, int64 [N]."""
         return self.matrix.csr.crow_indices().long().diff()
 
     @cached_property
     def size(self) -> torch.Tensor:
-        """int64 [M]: how many items a hyperedge has."""
+        """The number of items of each hyperedge, int64 [M]."""
         return self.matrix.csr_T.crow_indices().long().diff()

@@ -17,11 +17,10 @@ class UniSAGEConv(nn.Module):
         h_e  = mean of x_j over the items j of e
         x_i' = Theta (x_i + mean of h_e over the hyperedges e of i) + b
 
-    Both of UniGNN's aggregations are the mean, so that an item hears the mean field around it.
-    Chosen over UniGCN and AllDeepSets because an item keeps its own features: one in no hyperedge
-    is not lost, and neither degrees nor sizes change the scale. AllDeepSets would add two MLPs per
-    layer to say as much. An empty hyperedge stands in no mean; weights make the second one
-    weighted.
+    Both of UniGNN's aggregations are means. It is used instead of UniGCN and AllDeepSets because an
+    item keeps its own features: an item in no hyperedge keeps its information, and neither degrees
+    nor sizes change the scale. AllDeepSets would add two MLPs per layer for the same effect. Empty
+    hyperedges are in no mean; with weights, the second mean is weighted.
     """
 
     def __init__(self, in_dim: int, out_dim: int, *, bias: bool = True):
@@ -31,13 +30,13 @@ class UniSAGEConv(nn.Module):
     def forward(
         self, x_ND: torch.Tensor, incidence: Incidence, weight_M: torch.Tensor | None = None
     ) -> torch.Tensor:
-        """What items hear, [N, H], in the dtype of the features.
+        """The convolved features of items, [N, H], in the dtype of the features.
 
         Args:
             x_ND: features [N, D], floating, of the layer's dtype.
             incidence: the hypergraph of N items and M hyperedges, on the same device.
-            weight_M: hyperedge weights [M] of that dtype, not negative; None is 1. Gradients
-                reach them.
+            weight_M: hyperedge weights [M] of that dtype, not negative; None: all 1. They may
+                require gradients.
 
         Raises RuntimeError, as PyTorch does, for shapes, dtypes or devices that do not fit.
         """

@@ -1,4 +1,4 @@
-"""What a person opens after a run: one HTML file that needs no network."""
+"""The report of a run of HyperLearn: one HTML file that needs no network."""
 
 from hypergraph.report.report import write_report
 

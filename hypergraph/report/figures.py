@@ -1,4 +1,4 @@
-"""The figures of a run's report: scores and losses over training time."""
+"""Figures of a run's report: scores and losses over training time."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ LEGEND = {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0}
 
 
 def colour_of(log: FitLog, modality: str) -> str:
-    """A modality's colour, the same in every figure and table."""
+    """The colour of a modality, the same in every figure and table."""
     names = list(log.modalities)
     return colour(names.index(modality) if modality in names else len(names))
 
 
 def overall(metrics: dict[str, float]) -> dict[str, float]:
-    """Those over all modalities."""
+    """The metrics over all modalities."""
     return {metric: value for metric, value in metrics.items() if "/" not in metric}
 
 
 def by_modality(metrics: dict[str, float]) -> dict[str, dict[str, float]]:
-    """Modality -> metric -> value, of those with a modality in their name (`mrr/artist`)."""
+    """Modality -> metric -> value, of metrics with a modality in their name (`mrr/artist`)."""
     found: dict[str, dict[str, float]] = {}
     for key, value in metrics.items():
         metric, slash, name = key.partition("/")
@@ -38,7 +38,7 @@ def by_modality(metrics: dict[str, float]) -> dict[str, dict[str, float]]:
 
 
 def score_plot(log: FitLog) -> Plot | None:
-    """Draw validation scores over training time, a choice per metric; None without scores."""
+    """Validation scores over training time, with a button per metric; None without scores."""
     scored = [event for event in log.scores if event["valid"]]
     if not scored:
         return None
@@ -56,7 +56,7 @@ def score_plot(log: FitLog) -> Plot | None:
 
 
 def completion_plot(log: FitLog) -> Plot | None:
-    """Draw the same for each modality that is completed; None where there is no such score."""
+    """Validation scores by completed modality over training time; None without such scores."""
     scored = [event for event in log.scores if by_modality(event["valid"])]
     if not scored:
         return None
@@ -74,13 +74,13 @@ def completion_plot(log: FitLog) -> Plot | None:
         choices[words.metric_name(metric)] = list(range(first, len(traces)))
     figure = go.Figure(traces, _over_time(unit))
     caption = (
-        "The item of one modality is hidden, and all of that modality are ranked in its place."
+        "The item of a modality is hidden, and all items of the modality are ranked in its place."
     )
     return Plot("Score by completed modality", caption, figure, wide=True, choices=choices)
 
 
 def loss_plot(log: FitLog) -> Plot | None:
-    """Draw the loss over training time, and what it is the sum of; None before the first score."""
+    """The loss over training time, with its terms; None before the first score."""
     if not log.scores:
         return None
     times, unit = in_unit([event["time_s"] for event in log.scores])
@@ -97,9 +97,9 @@ def loss_plot(log: FitLog) -> Plot | None:
     log_axis = {"type": "log", "tickformat": "~g", "dtick": 1 if many else None}
     figure = go.Figure(lines, _over_time(unit, **log_axis))
     figure.update_layout(showlegend=len(lines) > 1)
-    caption = "Of one batch of each relation that is trained then, at each score."
+    caption = "At each score, the loss of one batch of each relation that is trained."
     if len(lines) > 1:
-        caption += " Thin: the terms that it is the sum of."
+        caption += " Thin lines: its terms."
     return Plot("Loss over training time", caption, figure, wide=True)
 
 
@@ -130,7 +130,7 @@ def _over_time(unit: str, **axis_y: Any) -> go.Layout:
 
 
 def _of_term(log: FitLog, term: str) -> str:
-    """A relation has a colour after those of modalities; a graph inside has its modality's."""
+    """The colour of a term: relations follow the modalities; smoothness has its modality's."""
     modalities, relations = list(log.modalities), list(log.start.get("relations", {}))
     if term in relations:
         return colour(len(modalities) + relations.index(term))
@@ -138,5 +138,5 @@ def _of_term(log: FitLog, term: str) -> str:
 
 
 def _positive(values: Sequence[float | None]) -> list[float | None]:
-    """The values; what has no logarithm is a gap."""
+    """The values; those without a logarithm become gaps."""
     return [value if value and value > 0 else None for value in values]

@@ -1,6 +1,6 @@
-"""Which items a report draws, kept in a run's folder with what they are called.
+"""The items that a report draws, with their ids; they are stored in the run's folder.
 
-The model's file holds factors without ids, and the data may be elsewhere when a report is written.
+The model's file has no ids, and the data may not be at hand when a report is written.
 
 Legend: N items.
 """
@@ -10,23 +10,23 @@ from __future__ import annotations
 import numpy as np
 
 from hypergraph.data import MultimodalHypergraph
-from hypergraph.data.summary import degrees
 
-MOST = 2000  # of a modality
-MOST_IN_ALL = 6000  # a browser lets one point at so many dots without being slow
+MOST = 2000  # items of a modality
+MOST_IN_ALL = 6000  # with more dots, pointing at them is slow in a browser
 
-Items = dict[str, dict[str, list]]
+DrawnItems = dict[str, dict[str, list]]
+"""Modality -> `items` (positions), `ids` and `degrees`."""
 
 
-def choose_items(graph: MultimodalHypergraph, *, seed: int = 0) -> Items:
-    """Positions, ids and degrees of each modality's items that are in most hyperedges.
+def choose_items(graph: MultimodalHypergraph, *, seed: int = 0) -> DrawnItems:
+    """The items of each modality that are in most hyperedges.
 
-    Chance decides between equal ones; items in none are left out.
+    Ties are broken at random; items in no hyperedge are left out.
     """
     random, found = np.random.default_rng(seed), {}
     most = min(MOST, MOST_IN_ALL // len(graph.modalities))
     for name, modality in graph.modalities.items():
-        degree_N = degrees(graph, name)
+        degree_N = graph.degrees(name)
         first = np.lexsort((random.random(len(degree_N)), -degree_N))[:most]
         items = np.sort(first[degree_N[first] > 0])
         found[name] = {

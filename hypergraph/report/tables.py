@@ -1,26 +1,15 @@
-"""The tables of a run's report: scores, what is trained where, what each rank did."""
+"""Tables of a run's report: completion by modality, placement, ranks."""
 
 from __future__ import annotations
 
 from hvdtma.runs.report import words
 from hvdtma.runs.report.page import Table
-from hypergraph.report.figures import by_modality, colour_of, overall
+from hypergraph.report.figures import by_modality, colour_of
 from hypergraph.report.log import FitLog
 
 
-def score_table(log: FitLog) -> Table | None:
-    """Over all modalities; None without scores."""
-    valid, test = overall(log.valid), overall(log.test)
-    metrics = list(dict.fromkeys([*valid, *test]))
-    rows = [
-        ["Validation, best", *(words.score(valid.get(metric)) for metric in metrics)],
-        ["Test", *(words.score(test.get(metric)) for metric in metrics)],
-    ]
-    return Table(["", *map(words.metric_name, metrics)], rows) if metrics else None
-
-
 def completion_table(log: FitLog) -> Table | None:
-    """Of each modality that is completed, on test if that was scored; None where there are none."""
+    """Scores by completed modality: of the test, else of validation; None without scores."""
     part, each = "test", by_modality(log.test)
     if not each:
         part, each = "validation, best so far", by_modality(log.valid)
@@ -35,7 +24,7 @@ def completion_table(log: FitLog) -> Table | None:
 
 
 def placement_table(log: FitLog) -> Table | None:
-    """Which modality is trained where; None if the run did not come so far."""
+    """The rank and device of each modality; None before training has started."""
     rows = [
         [name, words.count(its["items"]), str(its["rank"]), its["device"]]
         for name, its in log.modalities.items()
@@ -45,18 +34,18 @@ def placement_table(log: FitLog) -> Table | None:
 
 
 def rank_table(log: FitLog) -> Table | None:
-    """What each rank did; None before the first score."""
+    """The counters of each rank; None before the first score."""
     columns = ["Rank", "Modalities", "Iterations"]
-    columns += ["Compute (CPU time)", "Exchange (by the clock)", "Sent per iteration"]
+    columns += ["Compute (CPU time)", "Exchange (wall-clock time)", "Sent per iteration"]
     rows = [
         [
             str(rank),
             ", ".join(n for n, its in log.modalities.items() if its["rank"] == rank),
-            words.count(did["iterations"]),
-            words.duration(did["compute_s"]),
-            words.duration(did["exchange_wall_s"]),
-            words.size(did["bytes_sent"] / max(did["iterations"], 1)),
+            words.count(counters["iterations"]),
+            words.duration(counters["compute_s"]),
+            words.duration(counters["exchange_wall_s"]),
+            words.size(counters["bytes_sent"] / max(counters["iterations"], 1)),
         ]
-        for rank, did in enumerate(log.last.get("ranks", []))
+        for rank, counters in enumerate(log.last.get("ranks", []))
     ]
     return Table(columns, rows) if rows else None

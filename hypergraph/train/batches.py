@@ -1,4 +1,4 @@
-"""HyperedgeBatches of hyperedges, the same on every rank: drawn from the seed, never sent.
+"""Batches of hyperedges, drawn from the seed alike on every rank, so that they are never sent.
 
 Legend: n hyperedges of a batch, K arity, m corrupted items.
 """
@@ -18,14 +18,14 @@ from hypergraph.model.objective import corrupt
 
 @dataclass(frozen=True, eq=False)
 class HyperedgeBatch:
-    """Hyperedges of one relation, with positions in the rows that they touch.
+    """Hyperedges of one relation.
 
     Attributes:
-        relation: its name.
-        rows: for each of its modalities the items touched, int64, ascending.
-        indices_nK: positions in `rows`.
-        value_n: float, or None.
-        corrupted_nKm: positions in `rows`, or None.
+        relation: the relation's name.
+        rows: modality -> the items in the batch, int64, ascending.
+        indices_nK: the hyperedges, as positions in `rows`.
+        value_n: their values, or None.
+        corrupted_nKm: corrupted items, as positions in `rows`, or None.
     """
 
     relation: str
@@ -36,13 +36,13 @@ class HyperedgeBatch:
 
 
 class HyperedgeBatches:
-    """A relation's batches, without end: it is passed over in a new order each time.
+    """An endless sequence of batches of a relation; each pass is in a new order.
 
     Args:
-        sizes: items of each of its modalities.
-        batch_size: hyperedges; None takes all, every time.
-        negatives: corrupted items of each modality for a hyperedge; 0 draws none.
-        stream: of the seed, and whatever else sets this relation apart.
+        sizes: number of items of each of its modalities.
+        batch_size: hyperedges per batch; None: all.
+        negatives: corrupted items per hyperedge and modality; 0: none.
+        stream: seeds of the random numbers, different for each relation.
     """
 
     def __init__(
@@ -64,37 +64,37 @@ class HyperedgeBatches:
         self.negatives = negatives
         self._random = np.random.default_rng(stream)
         self._generator = torch.Generator().manual_seed(int(self._random.integers(2**62)))
-        self._left = np.empty(0, np.int64)
-        self._whole: HyperedgeBatch | None = None
+        self._remaining = np.empty(0, np.int64)
+        self._full: HyperedgeBatch | None = None
 
     def next(self) -> HyperedgeBatch:
         """The next batch."""
         if self.batch_size < len(self.indices_nK):
-            return self._batch(torch.from_numpy(self._drawn()))
-        if self._whole is None or self.negatives:
-            self._whole = self._batch(slice(None))
-        return self._whole
+            return self._batch(torch.from_numpy(self._draw()))
+        if self._full is None or self.negatives:
+            self._full = self._batch(slice(None))
+        return self._full
 
     def state(self) -> dict[str, torch.Tensor]:
-        """Where they are: the random states, and what is left of the pass."""
+        """The state: random states, and the remaining hyperedges of the pass."""
         random = json.dumps(self._random.bit_generator.state).encode()
         return {
             "random": torch.frombuffer(bytearray(random), dtype=torch.uint8),
             "generator": self._generator.get_state(),
-            "left": torch.from_numpy(self._left),
+            "left": torch.from_numpy(self._remaining),
         }
 
     def load(self, state: Mapping[str, torch.Tensor]) -> None:
-        """Go on where others of the same relation were: with what `state` said."""
+        """Restore a state of the same relation."""
         self._random.bit_generator.state = json.loads(state["random"].numpy().tobytes())
         self._generator.set_state(state["generator"])
-        self._left = state["left"].numpy()
+        self._remaining = state["left"].numpy()
 
-    def _drawn(self) -> np.ndarray:
-        if len(self._left) < self.batch_size:  # the rest of the pass begins the next one
-            again = self._random.permutation(len(self.indices_nK))
-            self._left = np.concatenate([self._left, again])
-        drawn, self._left = np.split(self._left, [self.batch_size])
+    def _draw(self) -> np.ndarray:
+        if len(self._remaining) < self.batch_size:  # a batch may span two passes
+            order = self._random.permutation(len(self.indices_nK))
+            self._remaining = np.concatenate([self._remaining, order])
+        drawn, self._remaining = np.split(self._remaining, [self.batch_size])
         return drawn
 
     def _batch(self, chosen: torch.Tensor | slice) -> HyperedgeBatch:
@@ -104,10 +104,10 @@ class HyperedgeBatches:
             corrupted = corrupt(indices_nK, self.sizes, self.negatives, self._generator)
         rows, local, false = {}, [], []
         for k, name in enumerate(self.modalities):
-            touched = indices_nK[:, k : k + 1]
+            used = indices_nK[:, k : k + 1]
             if corrupted is not None:
-                touched = torch.cat([touched, corrupted[:, k]], 1)
-            rows[name], position = torch.unique(touched, return_inverse=True)
+                used = torch.cat([used, corrupted[:, k]], 1)
+            rows[name], position = torch.unique(used, return_inverse=True)
             local.append(position[:, 0])
             false.append(position[:, 1:])
         return HyperedgeBatch(

@@ -1,13 +1,13 @@
-"""A checkpoint: all that a run needs to go on as if nothing had happened, in one file.
+"""A checkpoint: the whole state of training, in one file.
 
     ["state", NAME, KEY]        the state of a modality's net
-    ["best", NAME, KEY]         the same when it scored best
+    ["best", NAME, KEY]         its state at the best score
     ["optimizer", NAME, KEY]    the optimiser's state of its parameters
-    ["batches", NAME, KEY]      where a relation's batches are
-    ["past", NUMBER, ""]        hyperedges that what it began with was trained on
+    ["batches", NAME, KEY]      the state of a relation's batches
+    ["history", NUMBER, ""]     hyperedges that earlier models were trained on
 
-Keys are JSON, since names may be anything. By modality and relation: other ranks than those of the
-time, or another placement, go on from it.
+Keys are JSON, since names may be anything. The state is stored by modality and relation: a run can
+be resumed on another number of ranks, or with another placement.
 """
 
 from __future__ import annotations
@@ -17,25 +17,26 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from hvdtma.comm.communicator import gather_object, run_on_rank0
+from hvdtma.comm.communicator import run_on_rank0
 from hvdtma.core.errors import UserError
 from hvdtma.core.files import replacing, sync_folder, write_through
+from hvdtma.runs.start import no_checkpoint
 from hypergraph.history import TrainingHistory
-from hypergraph.tensor_file import NotWhole, packed, unpacked
+from hypergraph.tensor_file import DamagedFile, from_bytes, to_bytes
 from hypergraph.train.fit import FitProgress
 from hypergraph.train.rank_trainer import Parts, RankTrainer, State
 
-FORMAT = "hypergraph-checkpoint-4"
+FORMAT = "hypergraph-checkpoint-5"
 
 
 @dataclass(frozen=True)
 class FitCheckpoint:
-    """What a file holds.
+    """The content of a checkpoint.
 
     Attributes:
         data: checksum of the hypergraph.
-        counters: of every rank of the time.
-        past: what the models that the run began with were trained on.
+        counters: the counters of every rank.
+        history: what the models that the run started from were trained on.
     """
 
     path: Path
@@ -43,58 +44,61 @@ class FitCheckpoint:
     progress: FitProgress
     counters: Sequence[dict[str, float]]
     parts: Parts
-    past: TrainingHistory
+    history: TrainingHistory
 
     @property
     def iterations(self) -> int:
-        """That all ranks had done."""
+        """The iterations that all ranks have done."""
         return int(min(of["iterations"] for of in self.counters))
 
 
 @dataclass
-class Saver:
-    """Writes a checkpoint after every so many scores, and when a fit ends.
+class CheckpointWriter:
+    """Writes checkpoints during a fit: a listener to its progress.
 
     Args:
-        every: 0 writes one at the end only.
+        every: scores between two checkpoints; 0: only at the end of the fit.
     """
 
     path: Path
-    learner: RankTrainer
+    trainer: RankTrainer
     every: int
     scores: int = 0
     _data: str = field(default="", init=False)
 
     def __call__(self, progress: FitProgress) -> None:
-        """Take note of a score; a collective call. Raises UserError if it cannot be written."""
+        """Write a checkpoint if one is due; raises UserError if it cannot. Collective."""
         self.scores += 1
         if progress.stopped or (self.every and self.scores % self.every == 0):
-            self._data = self._data or self.learner.data.checksum()
-            write_checkpoint(self.path, self.learner, progress, self._data)
+            self._data = self._data or self.trainer.data.checksum()
+            write_checkpoint(self.path, self.trainer, progress, self._data)
 
 
-def write_checkpoint(path: Path, learner: RankTrainer, progress: FitProgress, data: str) -> None:
-    """Write where all ranks stand, whole or not at all; a collective call.
+def write_checkpoint(path: Path, trainer: RankTrainer, progress: FitProgress, data: str) -> None:
+    """Write a checkpoint, atomically. Collective.
+
+    Args:
+        data: checksum of the hypergraph.
 
     Raises UserError, on every rank, if it cannot be written.
     """
-    comm = learner.comm
+    comm = trainer.comm
     facts = {
         "format": FORMAT,
         "data": data,
         "progress": asdict(progress),
-        "counters": comm.all_gather_object(learner.counters()),
-        "past": learner.past.facts(),
+        "counters": comm.all_gather_object(trainer.counters()),
+        "history": trainer.history.facts(),
     }
-    past = learner.past.tensors()  # the same on all ranks
-    tensors = _named("past", [{number: {"": rows_nK} for number, rows_nK in past.items()}])
-    for kind, own in learner.parts().items():
-        tensors |= _named(kind, gather_object(comm, own))
-    run_on_rank0(comm, lambda: _write(path, packed(tensors, facts)))
+    history = trainer.history.tensors()  # the same on all ranks
+    tensors = _named("history", [{number: {"": rows_nK} for number, rows_nK in history.items()}])
+    for kind, own in trainer.parts().items():
+        tensors |= _named(kind, comm.gather_object(own))
+    run_on_rank0(comm, lambda: _write(path, to_bytes(tensors, facts)))
 
 
 def _named(kind: str, every: Sequence[dict[str, State]]) -> State:
-    """Tensors of all ranks by kind, name and key; where several have one, the first rank's."""
+    """Tensors of all ranks by kind, name and key; of repeated ones, the first rank's."""
     return {
         json.dumps([kind, name, key]): value.contiguous()
         for part in reversed(every)
@@ -110,36 +114,40 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def read_checkpoint(path: Path) -> FitCheckpoint:
-    """A checkpoint with every byte checked.
+    """Read a checkpoint and verify every byte.
 
-    Raises UserError if there is none, it is of another format, or not as it was written.
+    Raises UserError if the file is missing, damaged, or of another format.
     """
     try:
         content = path.read_bytes()
     except FileNotFoundError:
-        raise UserError(
-            f"{path.parent} has no checkpoint to go on from; --overwrite begins it anew "
-            "(checkpoint.every says how often one is written)"
-        ) from None
+        raise no_checkpoint(path.parent) from None
     try:
-        tensors, facts = unpacked(content)
-    except NotWhole:
+        tensors, facts = from_bytes(content)
+    except DamagedFile:
         raise UserError(
-            f"{path} is damaged: it is not what was written; --overwrite begins the run anew"
+            f"{path} is damaged: it has changed since it was written; --overwrite starts the run "
+            "again"
         ) from None
     if facts["format"] != FORMAT:
-        raise UserError(f"{path} is of format {facts['format']}; this hypergraph reads {FORMAT}")
-    progress = FitProgress(**facts["progress"])
+        raise UserError(
+            f"{path} has the format {facts['format']}; this version of hypergraph reads {FORMAT}"
+        )
     parts = _parts(tensors)
-    past = TrainingHistory.read(
-        facts["past"], {number: kept[""] for number, kept in parts["past"].items()}
+    trained_on = {number: kept[""] for number, kept in parts["history"].items()}
+    return FitCheckpoint(
+        path,
+        facts["data"],
+        FitProgress(**facts["progress"]),
+        facts["counters"],
+        parts,
+        TrainingHistory.read(facts["history"], trained_on),
     )
-    return FitCheckpoint(path, facts["data"], progress, facts["counters"], parts, past)
 
 
 def _parts(tensors: State) -> Parts:
-    parts: Parts = {"state": {}, "best": {}, "optimizer": {}, "batches": {}, "past": {}}
-    for whole_name, value in tensors.items():
-        kind, name, key = json.loads(whole_name)
+    parts: Parts = {"state": {}, "best": {}, "optimizer": {}, "batches": {}, "history": {}}
+    for written, value in tensors.items():
+        kind, name, key = json.loads(written)
         parts[kind].setdefault(name, {})[key] = value
     return parts

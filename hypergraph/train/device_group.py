@@ -1,4 +1,4 @@
-"""What one device trains: its modalities' nets, and its part of every relation they are in.
+"""The modalities that are trained on one device.
 
 Legend: N items, R rank of the factors, B relations that a modality is in.
 """
@@ -14,7 +14,7 @@ from torch import nn
 
 from hvdtma.aggregate.optimizers import make_optimizer
 from hvdtma.core.errors import UserError
-from hypergraph.config import TrainConfig
+from hypergraph.config import HyperLearnConfig
 from hypergraph.data import Modality, MultimodalHypergraph
 from hypergraph.history import TrainingHistory
 from hypergraph.model.diffusion import FactorNet, initial_scale
@@ -28,18 +28,18 @@ from hypergraph.train.losses import relation_loss
 
 
 class ModalityNet(nn.Module):
-    """A modality's factor [N, R] and biases [N, B], with its graph and features beside.
+    """The factor [N, R] and the biases [N, B] of a modality, made from parameters, graph, features.
 
-    An item has a bias in each of the B relations that its modality is in: how it deviates there
-    from the mean of values, or how popular it is; what the Gram loss has no use for stays zero.
-    An item without a hyperedge has no row, or in a relation no bias, of its own: `mean_for_unseen`;
-    unless it had one in what was taken on.
+    An item has a bias in each of the B relations of its modality: its deviation from the mean of
+    values, or its popularity. Biases stay zero under the Gram loss, which does not use them. An
+    item without a hyperedge has the mean row, and without one in a relation the mean bias
+    (`mean_for_unseen`), unless a loaded state has learned ones.
 
-    Its initial values come from the seed and its name alone: the same on whatever rank.
+    Initial values depend on the seed and the name only, not on the rank.
     """
 
     def __init__(
-        self, data: MultimodalHypergraph, name: str, config: TrainConfig, device: torch.device
+        self, data: MultimodalHypergraph, name: str, config: HyperLearnConfig, device: torch.device
     ):
         super().__init__()
         modality, dtype = data.modality(name), config.dtype
@@ -75,10 +75,11 @@ class ModalityNet(nn.Module):
         self.to(device)
 
     def forward(self, iteration: int | None = None) -> FactorView:
-        """All rows, with gradients.
+        """A view of all rows, with gradients.
 
         Args:
-            iteration: to train, without the rows that it drops; None: all are kept.
+            iteration: the training iteration, which decides the rows to drop; None: no row is
+                dropped.
         """
         kept_N1 = None
         if iteration is not None:
@@ -89,36 +90,44 @@ class ModalityNet(nn.Module):
         return FactorView(factor_NR, bias_NB, gram(factor_NR), self.size, self.relations)
 
     def state(self) -> dict[str, torch.Tensor]:
-        """All parameters, the mean in place of what is not learned: others may learn it."""
+        """The state dict, with means in place of rows and biases that were not learned.
+
+        A model that loads it may learn them.
+        """
         means = {
             "net.factor": mean_for_unseen(self.net.factor, self.net.seen_N1).detach(),
             "bias": mean_for_unseen(self.bias, self.seen_NB).detach(),
         }
         return {**self.state_dict(), **means}
 
-    def begin_at_one(self) -> None:
-        """Begin where the product with this factor leaves what the others predict as it is."""
-        self.net.begin_at_one()
+    def init_at_one(self) -> None:
+        """Start with a factor whose product with others leaves their predictions the same."""
+        self.net.init_at_one()
 
-    def note_seen(self, relation: str, items_n: torch.Tensor, *, rows: bool = True) -> None:
-        """Some items' rows, and biases in a relation, were learned: no mean stands in for them."""
+    def mark_learned(self, relation: str, items_n: torch.Tensor, *, rows: bool = True) -> None:
+        """Use the items' own biases in a relation, and their own rows, instead of means."""
         items_n = items_n.to(self.bias.device)
         if relation in self.relations:
             self.seen_NB[items_n, self.relations.index(relation)] = True
         if rows and self.net.seen_N1 is not None:
             self.net.seen_N1[items_n] = True
 
-    def take_on(
+    def load_from(
         self, state: Mapping[str, torch.Tensor], relations: Sequence[str], *, rows: bool = True
     ) -> None:
-        """Go on from the state of a net whose biases are of these relations.
+        """Load the state of another net of the modality.
 
-        Without its `rows`, they begin anew; encoder, diffusion and biases go on.
-        Raises UserError if that one has another shape.
+        Args:
+            relations: the relations of the other net's biases.
+            rows: whether rows are loaded; encoder, diffusion and biases always are.
+
+        Raises UserError if the other net has another shape.
         """
         bias = self.bias.detach().clone()
         if len(state["bias"]) != self.size:
-            raise UserError(f"what is loaded is of {len(state['bias'])} items, not {self.size}")
+            raise UserError(
+                f"the loaded modality '{self.name}' has {len(state['bias'])} items, not {self.size}"
+            )
         own = {f"net.{key}": getattr(self.net, key) for key in ("factor", "level")}
         state = state if rows else {**state, **own}
         for number, name in enumerate(self.relations):
@@ -128,19 +137,19 @@ class ModalityNet(nn.Module):
             self.load_state_dict({**state, "bias": bias})
         except RuntimeError as error:
             raise UserError(
-                "what is loaded is of another model (model.dim, model.steps, model.order, features "
-                f"or a graph that came or went): {str(error).splitlines()[-1].strip()}"
+                "the loaded model is another model (model.dim, model.steps, model.order, features "
+                f"or graphs differ): {str(error).splitlines()[-1].strip()}"
             ) from error
 
 
 class DeviceGroup:
-    """The modalities trained on one device."""
+    """The nets of the modalities on one device, and their optimiser."""
 
     def __init__(
         self,
         data: MultimodalHypergraph,
         names: Sequence[str],
-        config: TrainConfig,
+        config: HyperLearnConfig,
         device: torch.device,
     ):
         self.config, self.device = config, device
@@ -148,36 +157,52 @@ class DeviceGroup:
         self.relations = [r for r in data.relations.values() if set(names) & set(r.modalities)]
         self.means = {relation.name: relation.mean for relation in self.relations}
         self.optimizer = make_optimizer(config.optimizer, nn.ModuleList(self.nets.values()))
-        self.standing: dict[str, FactorView] = {}
+        self._frozen: dict[str, FactorView] = {}
 
     def views(self) -> dict[str, FactorView]:
-        """Each of its modalities, as it stands."""
+        """Modality -> view of all its rows."""
         return {name: net() for name, net in self.nets.items()}
 
     def views_to_train(self, trained: Collection[str], iteration: int) -> dict[str, FactorView]:
-        """Each of its modalities, with gradients where it is trained in an iteration.
+        """Modality -> view of all its rows, with gradients for the modalities that are trained.
 
-        Views of those that are not trained are made once.
+        Views of the other modalities are made once and reused.
         """
         with torch.no_grad():
-            for name in set(self.nets) - set(trained) - set(self.standing):
-                self.standing[name] = self.nets[name]()
+            for name in set(self.nets) - set(trained) - set(self._frozen):
+                self._frozen[name] = self.nets[name]()
         if set(self.nets) <= set(trained):
-            self.standing.clear()
+            self._frozen.clear()
         return {
-            name: net(iteration) if name in trained else self.standing[name]
+            name: net(iteration) if name in trained else self._frozen[name]
             for name, net in self.nets.items()
         }
+
+    def load(
+        self,
+        states: Mapping[str, Mapping[str, torch.Tensor]],
+        relations_of: Mapping[str, Sequence[str]],
+        reset_rows: Collection[str],
+    ) -> None:
+        """Load the states of nets by modality; arguments as of `RankTrainer.load`."""
+        for name, net in self.nets.items():
+            if name in states:
+                net.load_from(states[name], relations_of[name], rows=name not in reset_rows)
+        self._frozen.clear()
 
     def loss(
         self,
         own: Mapping[str, FactorView],
-        seen: Mapping[str, Mapping[str, FactorView]],
+        of_batches: Mapping[str, Mapping[str, FactorView]],
         batches: Sequence[HyperedgeBatch],
     ) -> dict[str, torch.Tensor]:
-        """The relations' losses, and the smoothness of its own modalities, by name.
+        """Name -> loss: of each relation, and the smoothness of each modality with a graph.
 
-        Of those that are trained: whose views have gradients.
+        Only modalities that are trained have losses: those whose views have gradients.
+
+        Args:
+            own: views of all rows of the device's modalities.
+            of_batches: relation -> modality -> view of the batch's rows.
         """
         trained = {name for name in self.nets if own[name].rows_SR.requires_grad}
         losses = {}
@@ -187,7 +212,7 @@ class DeviceGroup:
                 continue
             views = [
                 view if name in self.nets else view.detached(self.device)
-                for name, view in ((n, seen[batch.relation][n]) for n in relation.modalities)
+                for name, view in ((n, of_batches[batch.relation][n]) for n in relation.modalities)
             ]
             losses[relation.name] = relation_loss(
                 relation, batch, views, self.config.loss, self.means[relation.name]
@@ -200,19 +225,22 @@ class DeviceGroup:
                 )
         return losses
 
-    def take_on_past(self, past: TrainingHistory, reset_rows: Collection[str]) -> None:
-        """Keep what was learned of items that no hyperedge of now has, and go on from its means."""
-        self.means = {relation.name: past.mean_of(relation) for relation in self.relations}
+    def use_history(self, history: TrainingHistory, reset_rows: Collection[str]) -> None:
+        """Use the means of a history, and the rows and biases that were learned in it."""
+        self.means = {relation.name: history.mean_of(relation) for relation in self.relations}
         for name, net in self.nets.items():
-            for relation in past.trained_on:
+            for relation in history.trained_on:
                 if name in relation.modalities:
                     items_n = torch.from_numpy(relation.column(name))
-                    net.note_seen(relation.name, items_n, rows=name not in reset_rows)
+                    net.mark_learned(relation.name, items_n, rows=name not in reset_rows)
 
     def step(self, losses: Mapping[str, torch.Tensor], rate: float = 1.0) -> None:
-        """One optimiser step down the sum of losses, if there are any.
+        """One optimiser step on the sum of the losses, if there are any.
 
-        Gradients are clipped by modality; `rate` is of the config's learning rate.
+        Gradients are clipped by modality.
+
+        Args:
+            rate: factor on the config's learning rate.
         """
         if not losses:
             return
@@ -226,7 +254,7 @@ class DeviceGroup:
         self.optimizer.step()
 
     def optimizer_states(self) -> dict[str, dict[str, torch.Tensor]]:
-        """Modality -> the optimiser's state of its parameters, as `PARAMETER.NAME`."""
+        """Modality -> the optimiser's state, with keys `PARAMETER.NAME`."""
         return {
             modality: {
                 f"{key}.{name}": value.cpu()
@@ -238,7 +266,7 @@ class DeviceGroup:
         }
 
     def load_optimizer(self, states: Mapping[str, Mapping[str, torch.Tensor]]) -> None:
-        """Give the optimiser the states of its modalities back."""
+        """Restore the optimiser's states by modality."""
         keys = [(m, key) for m, net in self.nets.items() for key, _ in net.named_parameters()]
         number = {key: index for index, key in enumerate(keys)}
         state: dict[int, dict[str, torch.Tensor]] = {}
@@ -251,7 +279,7 @@ class DeviceGroup:
 
 
 def features_of(modality: Modality, dtype: torch.dtype) -> SparseMatrix | torch.Tensor | None:
-    """A modality's features [N, D], None if it has none."""
+    """The features [N, D] of a modality as a tensor; None without features."""
     features = modality.features
     if features is None:
         return None

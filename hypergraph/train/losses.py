@@ -1,4 +1,4 @@
-"""The loss of a relation's batch, as the config names it.
+"""The loss of a batch of a relation.
 
 Legend: n hyperedges of a batch, K arity.
 """
@@ -9,7 +9,7 @@ from collections.abc import Collection, Sequence
 
 import torch
 
-from hypergraph.config import LossConfig, TrainConfig
+from hypergraph.config import HyperLearnConfig, LossConfig
 from hypergraph.data import MultimodalHypergraph, Relation
 from hypergraph.model.objective import balanced_weight, gram_loss, observed_loss, ranking_loss
 from hypergraph.train.batches import HyperedgeBatch, HyperedgeBatches
@@ -17,14 +17,14 @@ from hypergraph.train.factor_view import FactorView
 
 
 def loss_name(relation: Relation, config: LossConfig) -> str:
-    """`gram`, `ranking` or `observed`: of valued relations always the last."""
+    """`gram` or `ranking`; `observed` for relations with values."""
     return "observed" if relation.values is not None else config.name
 
 
 def make_batches(
-    data: MultimodalHypergraph, config: TrainConfig, modalities: Collection[str]
+    data: MultimodalHypergraph, config: HyperLearnConfig, modalities: Collection[str]
 ) -> list[HyperedgeBatches]:
-    """HyperedgeBatches of each relation that some of the modalities are in, as its loss needs them."""
+    """The batches of each relation that some of the modalities are in."""
     return [
         HyperedgeBatches(
             relation,
@@ -46,7 +46,12 @@ def relation_loss(
     config: LossConfig,
     mean: float,
 ) -> torch.Tensor:
-    """One value; `views` are of the batch's rows, one for each modality, on one device."""
+    """The loss of a batch, a scalar tensor.
+
+    Args:
+        views: the factors of the batch's rows, one view per modality, on one device.
+        mean: the mean of the relation's values.
+    """
     device = views[0].rows_SR.device
     indices_nK = batch.indices_nK.to(device)
     rows = [view.rows_SR for view in views]

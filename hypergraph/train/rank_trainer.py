@@ -1,6 +1,6 @@
-"""One rank's part of HyperLearn: its sites, its batches, and what it hears of the others.
+"""One rank's part of HyperLearn: its modalities, its batches, and the factors of other ranks.
 
-Legend: N items, R width of the factors.
+Legend: N items, R width of the factors, B relations that a modality is in.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from hvdtma.comm.communicator import Communicator
-from hypergraph.config import TrainConfig
+from hypergraph.config import HyperLearnConfig
 from hypergraph.data import MultimodalHypergraph
 from hypergraph.factors import Factors
 from hypergraph.history import TrainingHistory
@@ -27,9 +27,9 @@ from hypergraph.train.losses import make_batches
 
 State = dict[str, torch.Tensor]
 Parts = dict[str, dict[str, State]]
-"""All that is needed to go on: kind -> modality or relation -> tensors by name."""
-Learned = tuple[np.ndarray, np.ndarray]
-"""Of one modality: rows [N, R], and biases [N, B] in the B relations that it is in."""
+"""The state of training: kind -> modality or relation -> tensors by name."""
+ModalityFactors = tuple[np.ndarray, np.ndarray]
+"""Rows [N, R] and biases [N, B] of a modality."""
 
 
 @dataclass
@@ -37,73 +37,86 @@ class RankTrainer:
     """Trains the modalities that are placed on this rank.
 
     Attributes:
-        compute_s: CPU seconds in iterations, packing for the others included, the communicator's
-            calls left out: of this thread where PyTorch has one, else of the process, the
-            communicator's threads included.
-        exchange_wall_s: seconds by the clock in exchanges, waiting for other ranks included.
-        iterations: done by this rank.
-        past: what the models that it began with were trained on.
-        newcomers: modalities, of whatever rank, that these models knew nothing of.
+        compute_s: CPU seconds in iterations, including packing for other ranks, without the
+            communicator's calls. Of this thread; of the process, including the communicator's
+            threads, if PyTorch has several threads.
+        exchange_wall_s: wall-clock seconds in exchanges, including waiting for other ranks.
+        iterations: iterations of this rank.
+        remote_factors: modality -> view, as other ranks sent it last (stale exchange).
+        best: modality -> state at the best score.
+        history: what the models that this one started from were trained on.
+        newcomers: modalities, of any rank, that those models were not trained on.
     """
 
     data: MultimodalHypergraph
-    config: TrainConfig
+    config: HyperLearnConfig
     comm: Communicator
     placement: Placement
     compute_s: float = 0.0
     exchange_wall_s: float = 0.0
     iterations: int = 0
     remote_factors: dict[str, FactorView] = field(default_factory=dict)
-    kept: dict[str, State] = field(default_factory=dict)
-    past: TrainingHistory = field(default_factory=TrainingHistory)
+    best: dict[str, State] = field(default_factory=dict)
+    history: TrainingHistory = field(default_factory=TrainingHistory)
     newcomers: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         own = self.placement.of_rank(self.comm.rank)
-        self.sites = [
-            DeviceGroup(self.data, names, self.config, torch.device(where.device))
-            for where, names in own.items()
+        self.groups = [
+            DeviceGroup(self.data, names, self.config, torch.device(slot.device))
+            for slot, names in own.items()
         ]
         self.exchange = Exchange(self.comm, self.placement, self.data, self.config.model.dim)
         here = {name for names in own.values() for name in names}
         self.batches = make_batches(self.data, self.config, here)
 
     def iterate(self) -> dict[str, float]:
-        """One step of the own modalities; its losses by name.
+        """Take one step on this rank's modalities; returns the losses by name.
 
-        A collective call in exact mode, and while newcomers are trained alone.
+        Collective with an exact exchange, and while only new modalities are trained.
         """
-        before, delivered = cpu_s(), self.exchange.deliver_cpu_s
-        trained = self.alone or set(self.data.modalities)
+        before, in_communicator = cpu_s(), self.exchange.communicator_cpu_s
+        trained = self.joining or set(self.data.modalities)
         batches = [of.next() for of in self.batches if trained & set(of.modalities)]
         own: dict[str, FactorView] = {}
-        for site in self.sites:
-            own |= site.views_to_train(trained, self.iterations)
-        if self.config.stale and not self.alone:
-            seen = {batch.relation: self._heard(own, batch) for batch in batches}
-        else:
-            start = time.monotonic()
-            seen = self.exchange.of_batches(own, batches)
-            self.exchange_wall_s += time.monotonic() - start
+        for group in self.groups:
+            own |= group.views_to_train(trained, self.iterations)
+        of_batches = self._views_of_batches(own, batches)
         found: dict[str, torch.Tensor] = {}
-        for site in self.sites:
-            losses = site.loss(own, seen, batches)
-            site.step(losses, self._rate)
+        for group in self.groups:
+            losses = group.loss(own, of_batches, batches)
+            group.step(losses, self._rate)
             found |= {name: loss.detach() for name, loss in losses.items()}
-        # only here, so that no device is waited for before all have begun
+        # read only now, so that no device waits before all have started
         values = {name: float(loss) for name, loss in found.items()}
         self.iterations += 1
-        self.compute_s += cpu_s() - before - (self.exchange.deliver_cpu_s - delivered)
+        in_communicator = self.exchange.communicator_cpu_s - in_communicator
+        self.compute_s += cpu_s() - before - in_communicator
         return values
 
+    def _views_of_batches(
+        self, own: dict[str, FactorView], batches: Sequence[HyperedgeBatch]
+    ) -> dict[str, dict[str, FactorView]]:
+        """Relation -> modality -> view of the batch's rows: exchanged, or received before."""
+        if self.config.stale and not self.joining:
+            views = own | self.remote_factors
+            return {
+                batch.relation: {name: views[name].take(rows) for name, rows in batch.rows.items()}
+                for batch in batches
+            }
+        start = time.monotonic()
+        exchanged = self.exchange.of_batches(own, batches)
+        self.exchange_wall_s += time.monotonic() - start
+        return exchanged
+
     @property
-    def alone(self) -> set[str]:
-        """The newcomers, while they alone are trained."""
+    def joining(self) -> set[str]:
+        """The new modalities, while only they are trained; else empty."""
         return self.newcomers if self.iterations < self.config.join.alone else set()
 
     @property
     def _rate(self) -> float:
-        """Of the config's learning rate: Adam's first steps are large, and others stand well."""
+        """Factor on the learning rate: Adam's first steps are large, and spoil trained factors."""
         join = self.config.join
         done = self.iterations - join.alone
         if not self.newcomers or not 0 <= done < join.warm_up:
@@ -111,44 +124,34 @@ class RankTrainer:
         return (done + 1) / join.warm_up
 
     def sync_factors(self) -> None:
-        """Take in all factors of the other ranks; a collective call, for stale mode."""
+        """Receive all factors of the other ranks, for the stale exchange. Collective."""
         start = time.monotonic()
         with torch.no_grad():
             self.remote_factors = self.exchange.of_all(self._views())
         self.exchange_wall_s += time.monotonic() - start
 
-    def stop(self) -> None:
-        """Ask all ranks to stop; they agree at the next exchange. May be called by a signal."""
-        self.exchange.asked = True
+    def request_stop(self) -> None:
+        """Request that all ranks stop after the next exchange. May be called by a signal."""
+        self.exchange.stop_requested = True
 
-    def heeded(self) -> None:
-        """What a rank asked for is done; the next fit is not asked to stop."""
-        self.exchange.asked = self.exchange.told = False
-
-    @property
-    def asked(self) -> bool:
-        """Whether this rank asks all to stop."""
-        return self.exchange.asked
-
-    @property
-    def told(self) -> bool:
-        """Whether a rank asked to stop: the same on all, as of the last exchange."""
-        return self.exchange.told
+    def clear_stop(self) -> None:
+        """Forget requests to stop, before the next fit."""
+        self.exchange.stop_requested = self.exchange.stopping = False
 
     def factors(self) -> Factors:
-        """What all ranks have learned so far, on every rank; a collective call."""
-        return self.joined(self.comm.all_gather_object(self.learned()))
+        """The factors of all ranks, on every rank. Collective."""
+        return self.merged(self.comm.all_gather_object(self.own_factors()))
 
     @torch.no_grad()
-    def learned(self) -> dict[str, Learned]:
-        """What this rank has learned so far, by modality."""
+    def own_factors(self) -> dict[str, ModalityFactors]:
+        """Modality -> factors, of this rank."""
         return {
             name: (view.rows_SR.cpu().clone().numpy(), view.bias_SB.cpu().clone().numpy())
             for name, view in self._views().items()
         }
 
-    def joined(self, parts: Sequence[dict[str, Learned]]) -> Factors:
-        """What all ranks have learned as one."""
+    def merged(self, parts: Sequence[dict[str, ModalityFactors]]) -> Factors:
+        """The factors of all ranks in one object."""
         every = {name: pair for part in parts for name, pair in part.items()}
         column = self.data.relation_names
         return Factors(
@@ -163,15 +166,15 @@ class RankTrainer:
         )
 
     def snapshot(self) -> None:
-        """Keep the present state, to `recall`."""
-        self.kept = {name: deepcopy(net.state_dict()) for name, net in self._nets().items()}
+        """Keep the present state as the best one."""
+        self.best = {name: deepcopy(net.state_dict()) for name, net in self._nets().items()}
 
     def restore(self) -> None:
-        """Go back to what was remembered last."""
-        self.load(self.kept)
+        """Go back to the best state."""
+        self.load(self.best)
 
     def states(self) -> dict[str, State]:
-        """The state of every modality's net, on every rank; a collective call."""
+        """Modality -> state, of all ranks, on every rank. Collective."""
         own = self._states()
         every = {
             name: state for part in self.comm.all_gather_object(own) for name, state in part.items()
@@ -184,47 +187,46 @@ class RankTrainer:
         relations_of: Mapping[str, Sequence[str]] | None = None,
         reset_rows: Collection[str] = (),
     ) -> None:
-        """Take on states by modality; one without stays as it is.
+        """Load states by modality; a modality without one stays as it is.
 
         Args:
-            relations_of: the relations that each was in; None: the same as here.
-            reset_rows: modalities whose rows begin anew.
+            relations_of: modality -> the relations of its biases in the state; None: as here.
+            reset_rows: modalities whose rows are not loaded.
 
-        Raises UserError for a state of another shape, and for an unknown modality.
+        Raises UserError for a state of another shape, and for an unknown modality in `reset_rows`.
         """
         for name in reset_rows:
             self.data.modality(name)
-        relations_of = relations_of or self.data.relation_names
-        for name, net in self._nets().items():
-            if name in states:
-                net.take_on(states[name], relations_of[name], rows=name not in reset_rows)
-        for site in self.sites:
-            site.standing.clear()
+        for group in self.groups:
+            group.load(states, relations_of or self.data.relation_names, reset_rows)
 
     def init_newcomers(self, relations: Collection[str]) -> None:
-        """Let newcomers to relations that were there without them begin at one.
+        """Let the rows of new modalities start at one in relations that existed without them.
 
-        What was predicted of these relations still is, then. Not once they are being trained.
+        Predictions of these relations stay the same. Does nothing once this model was trained.
         """
         if self.iterations:
             return
         for name, net in self._nets().items():
             if name in self.newcomers and set(relations) & set(net.relations):
-                net.begin_at_one()
+                net.init_at_one()
 
-    def take_on_past(self, past: TrainingHistory, reset_rows: Collection[str] = ()) -> None:
-        """Know what the states that are loaded were trained on, but for rows that were reset.
+    def add_history(self, history: TrainingHistory, reset_rows: Collection[str] = ()) -> None:
+        """Add what the loaded states were trained on.
 
-        Before it trains itself, what is not among it is a newcomer.
+        Until this model is trained itself, modalities that are not in the history are new.
+
+        Args:
+            reset_rows: modalities whose rows were not loaded.
         """
-        self.past = self.past.and_then(past)
-        if self.past.trained_on and not self.iterations:
-            self.newcomers = set(self.data.modalities) - self.past.modalities
-        for site in self.sites:
-            site.take_on_past(self.past, reset_rows)
+        self.history = self.history.followed_by(history)
+        if self.history.trained_on and not self.iterations:
+            self.newcomers = set(self.data.modalities) - self.history.modalities
+        for group in self.groups:
+            group.use_history(self.history, reset_rows)
 
     def counters(self) -> dict[str, float]:
-        """What this rank has done so far, and what it took."""
+        """What this rank has done so far."""
         return {
             "iterations": self.iterations,
             "compute_s": self.compute_s,
@@ -233,48 +235,49 @@ class RankTrainer:
         }
 
     def parts(self) -> Parts:
-        """This rank's part of all that is needed to go on."""
-        optimizer = [site.optimizer_states() for site in self.sites]
+        """This rank's part of the state of training."""
+        optimizer = [group.optimizer_states() for group in self.groups]
         return {
             "state": self._states(),
-            "best": {name: _on_cpu(state) for name, state in self.kept.items()},
+            "best": {name: _on_cpu(state) for name, state in self.best.items()},
             "optimizer": {name: state for part in optimizer for name, state in part.items()},
             "batches": {batches.name: batches.state() for batches in self.batches},
         }
 
-    def resume_run(
+    def restore_run(
         self,
         parts: Parts,
         counters: Sequence[Mapping[str, float]],
-        past: TrainingHistory,
+        history: TrainingHistory,
         reset_rows: Collection[str] = (),
     ) -> None:
-        """Stand where other ranks stood, however many they were: `parts` of all of them."""
+        """Restore the state of training of any number of ranks.
+
+        Args:
+            parts, counters: of all ranks.
+            reset_rows: modalities whose rows the run's warm start did not load.
+        """
         self.load(parts["state"])
-        self.take_on_past(past, reset_rows)
-        self.kept = {name: parts["best"][name] for name in self._nets() if name in parts["best"]}
-        for site in self.sites:
-            site.load_optimizer(parts["optimizer"])
+        self.add_history(history, reset_rows)
+        self.best = {name: parts["best"][name] for name in self._nets() if name in parts["best"]}
+        for group in self.groups:
+            group.load_optimizer(parts["optimizer"])
         for batches in self.batches:
             batches.load(parts["batches"][batches.name])
         self.iterations = int(min(of["iterations"] for of in counters))
-        taken_over = counters[self.comm.rank :: self.comm.size]  # so that sums stay what they are
-        self.compute_s = sum(of["compute_s"] for of in taken_over)
-        self.exchange_wall_s = sum(of["exchange_wall_s"] for of in taken_over)
-        self.exchange.bytes_sent = int(sum(of["bytes_sent"] for of in taken_over))
+        own = counters[self.comm.rank :: self.comm.size]  # so that sums over ranks stay the same
+        self.compute_s = sum(of["compute_s"] for of in own)
+        self.exchange_wall_s = sum(of["exchange_wall_s"] for of in own)
+        self.exchange.bytes_sent = int(sum(of["bytes_sent"] for of in own))
 
     def _states(self) -> dict[str, State]:
         return {name: _on_cpu(net.state()) for name, net in self._nets().items()}
 
     def _nets(self) -> dict[str, ModalityNet]:
-        return {name: net for site in self.sites for name, net in site.nets.items()}
+        return {name: net for group in self.groups for name, net in group.nets.items()}
 
     def _views(self) -> dict[str, FactorView]:
-        return {name: view for site in self.sites for name, view in site.views().items()}
-
-    def _heard(self, own: dict[str, FactorView], batch: HyperedgeBatch) -> dict[str, FactorView]:
-        views = own | self.remote_factors
-        return {name: views[name].take(rows) for name, rows in batch.rows.items()}
+        return {name: view for group in self.groups for name, view in group.views().items()}
 
 
 def _on_cpu(state: State) -> State:

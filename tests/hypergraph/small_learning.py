@@ -5,7 +5,7 @@ Legend: n hyperedges, K modalities.
 
 import numpy as np
 
-from hypergraph.config import TrainConfig
+from hypergraph.config import HyperLearnConfig
 from hypergraph.data import Intra, Modality, MultimodalHypergraph, Relation
 
 GROUPS = 4
@@ -13,7 +13,7 @@ GROUPS = 4
 
 def config_of(**changes):
     values = {"iterations": 40, "batch_size": 64, "model": {"dim": 8}, "loss": {"negatives": 8}}
-    return TrainConfig.model_validate(values | changes)
+    return HyperLearnConfig.model_validate(values | changes)
 
 
 def small_graph(num_modalities, *, seed=0, num_hyperedges=400, num_ratings=300):

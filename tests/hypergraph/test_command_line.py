@@ -13,7 +13,7 @@ from small_learning import small_graph
 from typer.testing import CliRunner
 from yaml import safe_dump
 
-from hvdtma.comm import Single
+from hvdtma.comm import SingleProcess
 from hvdtma.core.config import parse_as
 from hvdtma.core.errors import UserError
 from hypergraph import HyperLearn, Modality, MultimodalHypergraph, Relation, split_relation
@@ -139,7 +139,7 @@ def test_a_larger_run_begins_with_what_a_smaller_one_learned(hypergraph, tmp_pat
     reset = "reset_rows=[m0]"
     status, _, seen = hypergraph("train", tmp_path / "c.yaml", f"run={tmp_path}/two", reset)
     assert status == 2
-    assert "reset_rows is of a warm start" in seen
+    assert "reset_rows needs a warm start" in seen
     again = [f"run={tmp_path}/two", f"warm_start={tmp_path}/one", "iterations=10", reset]
     status, said, seen = hypergraph("train", tmp_path / "c.yaml", *again)
     assert status == 0, seen
@@ -160,7 +160,7 @@ def test_what_a_given_split_leaves_out_is_said(hypergraph, tmp_path):
     config = {"data": {"tables": tables}, "run": str(tmp_path / "run"), "iterations": 2}
     status, said, seen = hypergraph("train", written(tmp_path, config))
     assert status == 0, seen
-    assert "left out of training or validation: 1 of the hyperedges of 'rating'" in seen
+    assert "left out of training or validation: 1 hyperedges of 'rating'" in seen
     assert json.loads(said)["num_left_out"] == 1
     assert json.loads((tmp_path / "run" / "summary.json").read_text())["num_left_out"] == 1
 
@@ -190,13 +190,13 @@ def test_ratings_split_for_training_and_test_only_stop_early_too(tmp_path):
         "evaluate": {"every": 1, "patience": 2},
     }
     with pytest.raises(UserError, match=r"patience needs validation .*\(data\.valid\)"):
-        train_run(parse_as(RunConfig, values), Single())
+        train_run(parse_as(RunConfig, values), SingleProcess())
     astray = values | {"data": {"tables": tables}, "evaluate": {"metric": "rsme"}}
     with pytest.raises(UserError, match=r"evaluate\.metric is 'rsme'; .*did you mean 'rmse'"):
-        train_run(parse_as(RunConfig, astray), Single())
+        train_run(parse_as(RunConfig, astray), SingleProcess())
     assert not (tmp_path / "run").exists()
     config = parse_as(RunConfig, values | {"data": {"tables": tables}})
-    summary = train_run(config, Single())
+    summary = train_run(config, SingleProcess())
     assert summary["stopped"] == "early stopping"
     assert summary["valid"]["rmse"] > 0
     assert open_run(config.run).evaluate() == pytest.approx(summary["test"])

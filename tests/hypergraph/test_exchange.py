@@ -4,12 +4,11 @@ import numpy as np
 import pytest
 from small_learning import config_of, ring, small_graph
 
-from hvdtma.comm import InProcessGroup
-from hvdtma.comm.communicator import Single
+from hvdtma.comm import InProcessGroup, SingleProcess
 from hvdtma.core.errors import UserError
 from hypergraph import HyperLearn
 from hypergraph.placement import DeviceSlot, Placement
-from hypergraph.train.devices import find_places
+from hypergraph.train.devices import find_devices
 from hypergraph.train.factor_view import FactorView
 from hypergraph.train.rank_trainer import RankTrainer
 
@@ -21,18 +20,18 @@ def trained(graph, config, ranks):
 
     def train(comm):
         sizes = graph.sizes
-        learner = RankTrainer(
-            graph, config, comm, Placement.balanced(sizes, find_places(comm, config))
+        trainer = RankTrainer(
+            graph, config, comm, Placement.balanced(sizes, find_devices(comm, config))
         )
-        losses = [learner.iterate() for _ in range(ITERATIONS)]
+        losses = [trainer.iterate() for _ in range(ITERATIONS)]
         gradients = {
             f"{name}.{key}": parameter.grad.numpy().copy()
-            for site in learner.sites
-            for name, net in site.nets.items()
+            for group in trainer.groups
+            for name, net in group.nets.items()
             for key, parameter in net.named_parameters()
             if parameter.grad is not None
         }
-        return losses, gradients, learner.factors(), learner.exchange.bytes_sent
+        return losses, gradients, trainer.factors(), trainer.exchange.bytes_sent
 
     return InProcessGroup(ranks).run(train)
 
@@ -89,22 +88,22 @@ def test_a_view_is_packed_once_however_many_ranks_it_goes_to(monkeypatch):
 
 
 def test_different_data_on_different_ranks_are_found():
-    def learner(comm):
+    def trainer(comm):
         HyperLearn(small_graph(2, seed=comm.rank), config_of(), comm=comm)
 
     with pytest.raises(UserError, match="rank 1 has another hypergraph than rank 0"):
-        InProcessGroup(2).run(learner)
+        InProcessGroup(2).run(trainer)
 
 
 def test_more_ranks_than_modalities_are_refused():
-    places = [DeviceSlot(rank) for rank in range(3)]
+    slots = [DeviceSlot(rank) for rank in range(3)]
     with pytest.raises(UserError, match="3 ranks for 2 modalities"):
-        Placement.balanced({"a": 1, "b": 1}, places)
+        Placement.balanced({"a": 1, "b": 1}, slots)
 
 
 def test_placements_are_balanced_and_can_be_printed():
-    places = [DeviceSlot(0, "cuda:0"), DeviceSlot(1, "cuda:1")]
-    placement = Placement.balanced({"small": 1, "large": 10, "middle": 5, "other": 5}, places)
+    slots = [DeviceSlot(0, "cuda:0"), DeviceSlot(1, "cuda:1")]
+    placement = Placement.balanced({"small": 1, "large": 10, "middle": 5, "other": 5}, slots)
     assert str(placement).splitlines() == [
         "small    rank 0, cuda:0",
         "large    rank 0, cuda:0",
@@ -114,43 +113,39 @@ def test_placements_are_balanced_and_can_be_printed():
 
 
 def test_a_placement_may_be_given():
-    places = [DeviceSlot(0), DeviceSlot(1)]
-    placement = Placement.given({"a": 1, "b": 0}, ["a", "b"], places)
+    slots = [DeviceSlot(0), DeviceSlot(1)]
+    placement = Placement.given({"a": 1, "b": 0}, ["a", "b"], slots)
     assert placement.of_rank(1) == {DeviceSlot(1): ["a"]}
     with pytest.raises(UserError, match="names the modality 'c'"):
-        Placement.given({"a": 1, "b": 0, "c": 0}, ["a", "b"], places)
+        Placement.given({"a": 1, "b": 0, "c": 0}, ["a", "b"], slots)
     with pytest.raises(UserError, match="no rank for the modality 'b'"):
-        Placement.given({"a": 1}, ["a", "b"], places)
+        Placement.given({"a": 1}, ["a", "b"], slots)
     with pytest.raises(UserError, match="there are 2 ranks"):
-        Placement.given({"a": 1, "b": 2}, ["a", "b"], places)
+        Placement.given({"a": 1, "b": 2}, ["a", "b"], slots)
     with pytest.raises(UserError, match="leaves rank 1 without a modality"):
-        Placement.given({"a": 0, "b": 0}, ["a", "b"], places)
+        Placement.given({"a": 0, "b": 0}, ["a", "b"], slots)
     with pytest.raises(UserError, match="'b' on cuda:1; with 2 ranks give a rank"):
-        Placement.given({"a": 0, "b": "cuda:1"}, ["a", "b"], places)
+        Placement.given({"a": 0, "b": "cuda:1"}, ["a", "b"], slots)
 
 
 def test_a_placement_may_name_the_devices_of_a_single_process():
-    places = [DeviceSlot(0, "cuda:0"), DeviceSlot(0, "cuda:1")]
-    placement = Placement.given({"a": "cuda:1", "b": 0}, ["a", "b"], places)
-    assert placement.places == {"a": places[1], "b": places[0]}
+    slots = [DeviceSlot(0, "cuda:0"), DeviceSlot(0, "cuda:1")]
+    placement = Placement.given({"a": "cuda:1", "b": 0}, ["a", "b"], slots)
+    assert placement.slots == {"a": slots[1], "b": slots[0]}
     with pytest.raises(UserError, match="'a' on cuda:2; there are cuda:0, cuda:1"):
-        Placement.given({"a": "cuda:2", "b": 0}, ["a", "b"], places)
+        Placement.given({"a": "cuda:2", "b": 0}, ["a", "b"], slots)
 
 
 def test_devices_of_one_process_do_what_one_device_does():
     graph = small_graph(3)
     config = config_of(precision="float64")
     cpu = DeviceSlot(0, "cpu")
-    sites = {
-        "m0": cpu,
-        "m1": DeviceSlot(0, "cpu:0"),
-        "m2": cpu,
-    }  # by another name: a site of its own
+    slots = {"m0": cpu, "m1": DeviceSlot(0, "cpu:0"), "m2": cpu}  # two names of one device
     one, several = (
-        RankTrainer(graph, config, Single(), Placement(places))
-        for places in (dict.fromkeys(sites, cpu), sites)
+        RankTrainer(graph, config, SingleProcess(), Placement(given))
+        for given in (dict.fromkeys(slots, cpu), slots)
     )
-    assert (len(one.sites), len(several.sites)) == (1, 2)
+    assert (len(one.groups), len(several.groups)) == (1, 2)
     for _ in range(ITERATIONS):
         assert several.iterate() == pytest.approx(one.iterate(), rel=1e-6)
     for name, rows in one.factors().rows.items():

@@ -9,7 +9,7 @@ from small_hypergraphs import gallery
 
 from hvdtma.core.errors import UserError
 from hypergraph import GraphRecipe, Modality, MultimodalHypergraph, Relation
-from hypergraph.data import chain, make_intra
+from hypergraph.data import chain
 from hypergraph.data.top_k import most_similar
 
 
@@ -43,7 +43,7 @@ def test_neighbours_by_features_are_those_of_the_largest_cosine(kind, k):
     rng = np.random.default_rng(k)
     features = rng.normal(size=(30, 6)) * (rng.random((30, 6)) < 0.7)
     features[[4, 9]] = 0  # nothing is known of them
-    intra = make_intra(with_features(kind(features)), "item", GraphRecipe("features", k))
+    intra = with_features(kind(features)).make_intra("item", GraphRecipe("features", k))
     expected = expected_weights(all_cosines(features), k)
     assert set(map(tuple, intra.edges.tolist())) == set(expected)
     for edge, weight in zip(intra.edges.tolist(), intra.weights, strict=True):
@@ -70,7 +70,7 @@ def test_similar_rows_of_any_sparse_matrix(seed, num_rows, k):
 @pytest.mark.parametrize("kind", [np.asarray, sp.csr_array])
 def test_items_that_are_all_the_same_get_neighbours_and_none_gets_everybody(kind):
     same = kind(np.ones((200, 2)))
-    intra = make_intra(with_features(same), "item", GraphRecipe("features", 3))
+    intra = with_features(same).make_intra("item", GraphRecipe("features", 3))
     assert intra.num_edges >= 300
     if sp.issparse(same):  # there ties go round in a ring
         assert np.bincount(intra.edges.ravel()).tolist() == [6] * 200
@@ -81,7 +81,7 @@ def test_neighbours_by_hyperedges_share_partners_and_rare_ones_count_more():
     rows = [[item, 0] for item in range(6)] + [[1, 1], [2, 1], [3, 2]]
     relation = Relation("r", ("item", "partner"), rows)
     graph = MultimodalHypergraph.of([Modality("item", 7), Modality("partner", 3)], [relation])
-    intra = make_intra(graph, "item", GraphRecipe("hyperedges", 6))
+    intra = graph.make_intra("item", GraphRecipe("hyperedges", 6))
     weight = {tuple(e): w for e, w in zip(intra.edges.tolist(), intra.weights, strict=True)}
     assert weight[1, 2] == pytest.approx(1)
     common, rare = np.log1p(6 / 6), np.log1p(6 / 2)
@@ -92,8 +92,8 @@ def test_neighbours_by_hyperedges_share_partners_and_rare_ones_count_more():
 
 def test_only_the_relations_named_count():
     graph = gallery()
-    by_rated = make_intra(graph, "artwork", GraphRecipe("hyperedges", 5, ("rated",)))
-    by_all = make_intra(graph, "artwork", GraphRecipe("hyperedges", 5))
+    by_rated = graph.make_intra("artwork", GraphRecipe("hyperedges", 5, ("rated",)))
+    by_all = graph.make_intra("artwork", GraphRecipe("hyperedges", 5))
     assert by_rated.edges.tolist() == [[0, 1]]  # the two that one user rated
     assert [4, 5] in by_all.edges.tolist()
 
@@ -101,7 +101,7 @@ def test_only_the_relations_named_count():
 def test_held_out_hyperedges_of_a_given_split_make_no_neighbours():
     relation = Relation("r", ("a", "b"), [[0, 0], [1, 0], [2, 0]], part=["train", "train", "test"])
     graph = MultimodalHypergraph.of([Modality("a", 3), Modality("b", 1)], [relation])
-    assert make_intra(graph, "a", GraphRecipe("hyperedges")).edges.tolist() == [[0, 1]]
+    assert graph.make_intra("a", GraphRecipe("hyperedges")).edges.tolist() == [[0, 1]]
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,7 @@ from pages import drawing, drawings, own_html, table_rows, titles
 from small_learning import small_graph
 from typer.testing import CliRunner
 
-from hvdtma.comm import InProcessGroup
-from hvdtma.comm.communicator import Single
+from hvdtma.comm import InProcessGroup, SingleProcess
 from hvdtma.core.errors import UserError
 from hypergraph import Modality, MultimodalHypergraph, Relation
 from hypergraph.cli import app
@@ -118,7 +117,7 @@ def test_ranks_are_told_with_what_they_train_and_send(present):
     rows, last = table_rows(present / "report.html"), events(present)[-1]
     [start] = events(present, "start")
     columns = rank_table(read_run(present)).columns
-    assert {"Compute (CPU time)", "Exchange (by the clock)"} <= set(columns)
+    assert {"Compute (CPU time)", "Exchange (wall-clock time)"} <= set(columns)
     assert {its["rank"] for its in start["modalities"].values()} == {0, 1}
     for name, its in start["modalities"].items():
         assert [name, str(its["items"]), str(its["rank"]), "cpu"] in rows
@@ -133,7 +132,7 @@ def test_ranks_are_told_with_what_they_train_and_send(present):
 def test_items_of_all_modalities_are_dots_with_their_ids(present):
     page, graph = present / "report.html", MultimodalHypergraph.open(present.parent / "g.zarr")
     items = json.loads((present / "items.json").read_text())
-    for title in ("What sets items apart", "As learned"):
+    for title in ("Differences between items", "As learned"):
         figure = drawing(page, title)
         dots = {trace["name"]: trace for trace in figure["data"]}
         assert list(dots) == ["m2", "m1", "m0"]  # the most first, under the others
@@ -166,10 +165,10 @@ def test_an_unfinished_run_says_so_and_has_no_picture(present, tmp_path):
         file.write('{"kind": "iter')
     page = write_report(run)
     html = own_html(page)
-    assert "This run is unfinished: there is no summary yet; iteration 20 is its last." in html
-    assert "There is no model yet" in html
+    assert "This run is unfinished: it has no summary yet. The last scored iteration is 20." in html
+    assert "there is no model yet" in html
     assert "1 line of metrics.jsonl could not be read." in html
-    assert "What sets items apart" not in titles(page)
+    assert "Differences between items" not in titles(page)
     assert "Completed (validation, best so far)" in html
     assert ["m0", "30"] in [row[:2] for row in table_rows(page)]
 
@@ -178,29 +177,32 @@ def test_a_run_that_has_hardly_begun_has_a_report(present, tmp_path):
     run = cut_short(present, tmp_path / "short", ["config.yaml"])
     (run / "metrics.jsonl").touch()
     page = write_report(run)
-    assert "no iteration is its last" in own_html(page)
+    assert "It has no score yet." in own_html(page)
     assert drawings(page) == []
 
 
 @pytest.mark.parametrize(
     ("error", "said"),
     [
-        (KeyboardInterrupt(), "This run was interrupted; iteration 10 is the last"),
-        (UserError("no <more>"), "This run failed: no &lt;more&gt;; iteration 10 is the last"),
+        (KeyboardInterrupt(), "This run was interrupted. The last scored iteration is 10."),
+        (
+            UserError("no <more>"),
+            "This run failed: no &lt;more&gt;. The last scored iteration is 10.",
+        ),
     ],
 )
 def test_what_ends_training_is_told_and_what_was_scored_is_left(tmp_path, monkeypatch, error, said):
     real = RankTrainer.iterate
 
-    def iterate(learner):
-        if learner.iterations == 12:
+    def iterate(trainer):
+        if trainer.iterations == 12:
             raise error
-        return real(learner)
+        return real(trainer)
 
     monkeypatch.setattr(RankTrainer, "iterate", iterate)
     config = config_of(tmp_path, "all")
     with pytest.raises(type(error)):
-        train_run(config, Single())
+        train_run(config, SingleProcess())
     assert [event["iteration"] for event in events(config.run)] == [5, 10]
     assert said in own_html(config.run / "report.html")
 

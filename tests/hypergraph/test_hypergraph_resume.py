@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 from small_learning import small_graph
 from yaml import safe_dump
 
-from hvdtma.comm import InProcessGroup, Single
+from hvdtma.comm import InProcessGroup, SingleProcess
 from hvdtma.core.config import parse_as
 from hvdtma.core.errors import INTERRUPTED, Interrupted, UserError
 from hvdtma.core.signals import ShutdownSignal
@@ -73,7 +73,7 @@ def run_of(config, ranks=1, mode=StartMode.NEW):
 
 @contextmanager
 def in_iteration(number, do, *, rank=0):
-    """Let a rank do something to its learner when it begins an iteration."""
+    """Let a rank do something to its trainer when it begins an iteration."""
     original = RankTrainer.iterate
 
     def iterate(self):
@@ -88,7 +88,7 @@ def in_iteration(number, do, *, rank=0):
 
 def cut_short(config, ranks, iteration):
     """Train until the last rank alone is told to stop."""
-    with in_iteration(iteration, RankTrainer.stop, rank=ranks - 1):
+    with in_iteration(iteration, RankTrainer.request_stop, rank=ranks - 1):
         assert run_of(config, ranks) == "interrupted"
 
 
@@ -138,9 +138,9 @@ def test_a_run_that_is_interrupted_goes_on_to_the_same_factors(
     assert scores(config) == scores(whole)
 
 
-def test_a_run_that_is_not_over_has_no_model_to_ask_or_begin_with(config, data, tmp_path):
+def test_a_run_that_is_not_over_has_no_model_to_ask_or_warm_start(config, data, tmp_path):
     cut_short(config, 1, 3)
-    told = f"{config.run} is not trained to its end: .*python -m hypergraph train --resume"
+    told = f"{config.run} is not trained to the end: .*python -m hypergraph train --resume"
     with pytest.raises(UserError, match=told):
         open_run(config.run)
     warm = config_of(data, tmp_path / "warm", warm_start=str(config.run))
@@ -178,7 +178,7 @@ def test_what_a_run_began_with_is_known_after_an_interruption(data, tmp_path):
     run_of(whole)
     cut_short(config, 1, 8)
     run_of(config, mode=StartMode.RESUME)
-    assert_same(learned(config), learned(whole))  # hyperedges of the past among them
+    assert_same(learned(config), learned(whole))  # hyperedges of its history among them
     assert scores(config) == scores(whole)
     start = events(config)[0]
     assert (start["iteration"], start["losses"], start["time_s"]) == (
@@ -187,10 +187,10 @@ def test_what_a_run_began_with_is_known_after_an_interruption(data, tmp_path):
         pytest.approx(0, abs=1),
     )
     assert start["valid"]["mrr"] > 0 and (config.run / "report.html").exists()
-    past = open_run(config.run).past
-    assert {each.name for each in past.trained_on} == {"before", "all", "rating"}
-    assert past.means == open_run(whole.run).past.means
-    assert set(past.means) == {"before", "rating"}
+    history = open_run(config.run).history
+    assert {each.name for each in history.trained_on} == {"before", "all", "rating"}
+    assert history.means == open_run(whole.run).history.means
+    assert set(history.means) == {"before", "rating"}
 
 
 @pytest.mark.parametrize("ranks", [1, 3])
@@ -255,7 +255,7 @@ def test_a_run_that_is_killed_loses_what_came_after_its_last_checkpoint(data, tm
     class KilledError(Exception):
         pass
 
-    def die(learner):
+    def die(trainer):
         raise KilledError
 
     with in_iteration(17, die), pytest.raises(KilledError):
@@ -285,7 +285,10 @@ def test_a_run_of_stale_factors_goes_on_and_ends(data, tmp_path, how):
 def test_who_is_told_to_stop_does_not_wait_for_the_next_exchange(data, tmp_path):
     """Which may be later than a scheduler kills."""
     config = config_of(data, tmp_path / "run", exchange_s=10_000.0, iterations=10**9)
-    with in_iteration(3, RankTrainer.stop, rank=0), in_iteration(3, RankTrainer.stop, rank=1):
+    with (
+        in_iteration(3, RankTrainer.request_stop, rank=0),
+        in_iteration(3, RankTrainer.request_stop, rank=1),
+    ):
         assert run_of(config, 2) == "interrupted"
     assert read_checkpoint(FitFolder(config.run).checkpoint).iterations == 3
 
@@ -301,7 +304,7 @@ def test_a_run_that_is_over_can_be_made_longer(config, data, tmp_path):
     assert_same(learned(config), learned(whole))
 
 
-class Ticking(Single):
+class Ticking(SingleProcess):
     """Time goes on by a second whenever somebody looks."""
 
     seconds = 0.0
@@ -316,7 +319,7 @@ def test_the_time_limit_counts_what_was_spent_before(data, tmp_path):
     limit = {"iterations": None, "time_limit_s": 40.0, "evaluate": {"every": 1}}
     whole, config = (config_of(data, tmp_path / name, **limit) for name in ("whole", "run"))
     train_run(whole, Ticking())
-    with in_iteration(8, RankTrainer.stop), pytest.raises(Interrupted):
+    with in_iteration(8, RankTrainer.request_stop), pytest.raises(Interrupted):
         train_run(config, Ticking())
     assert train_run(config, Ticking(), mode=StartMode.RESUME)["stopped"] == "time limit"
     one, other = ([event["time_s"] for event in events(of)] for of in (whole, config))
@@ -370,10 +373,10 @@ def test_a_run_without_a_checkpoint_says_so_and_one_that_is_damaged_is_named(con
     for damaged in (content[:-1] + bytes([content[-1] ^ 1]), content[:500], content[:4], b""):
         path.write_bytes(damaged)
         for mode in (StartMode.RESUME, StartMode.AUTO):
-            with pytest.raises(UserError, match=f"{path} is damaged: .*--overwrite begins"):
+            with pytest.raises(UserError, match=f"{path} is damaged: .*--overwrite starts"):
                 run_of(config, mode=mode)
     path.unlink()
-    with pytest.raises(UserError, match="has no checkpoint to go on from"):
+    with pytest.raises(UserError, match="has no checkpoint to resume from"):
         run_of(config, mode=StartMode.RESUME)
     assert run_of(config, mode=StartMode.AUTO)["iterations"] == ITERATIONS
 
@@ -445,7 +448,7 @@ def test_a_config_is_rewritten_whole_or_not_at_all(config, monkeypatch):
         path.write_text("data: {hyper")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("hvdtma.core.train_config.OmegaConf.save", half)
+    monkeypatch.setattr("hvdtma.core.config.OmegaConf.save", half)
     with pytest.raises(KeyboardInterrupt):
         run.rewind(config, 0)
     assert run.config() == config
@@ -475,8 +478,8 @@ def test_scoring_is_cut_short_too_and_is_all_that_is_left_to_do(config, data, tm
 
     with pytest.MonkeyPatch.context() as patched, ShutdownSignal() as shutdown:
         patched.setattr(HyperLearn, "evaluate", told)
-        with pytest.raises(Interrupted, match="interrupted while scoring; go on with: python -m"):
-            train_run(config, Single(), shutdown=shutdown)
+        with pytest.raises(Interrupted, match="interrupted while scoring; resume with: python -m"):
+            train_run(config, SingleProcess(), shutdown=shutdown)
     with in_iteration(ITERATIONS + 1, pytest.fail):
         assert run_of(config, mode=StartMode.RESUME) == expected
     assert_same(learned(config), learned(whole))
@@ -513,7 +516,7 @@ def test_from_the_command_line(data, tmp_path, environment):
     process.send_signal(signal.SIGTERM)
     _, said = process.communicate()
     assert process.returncode == INTERRUPTED
-    assert f"and saved; go on with: python -m hypergraph train --resume {config.run}" in said
+    assert f"and saved; resume with: python -m hypergraph train --resume {config.run}" in said
     done = events(config)[-1]["iteration"] + 7
 
     def resumed(*words):
@@ -525,12 +528,12 @@ def test_from_the_command_line(data, tmp_path, environment):
     assert json.loads(ended.stdout)["iterations"] == done
     again = resumed()
     assert (again.returncode, again.stdout) == (0, "")
-    assert f"{config.run} is over" in again.stderr
+    assert f"{config.run} is finished already" in again.stderr
 
 
 def test_what_contradicts_itself_is_refused(config):
     how = {"resume": config.run, "or_resume": False, "overwrite": True}
-    with pytest.raises(UserError, match="--overwrite begins a run anew, --resume goes on"):
+    with pytest.raises(UserError, match="--overwrite replaces a run, --resume continues it"):
         run_request(RunConfig, FitFolder, None, [], **how)
     with pytest.raises(UserError, match="give a config, or --resume RUN"):
         run_request(RunConfig, FitFolder, None, [], resume=None, or_resume=True, overwrite=False)
@@ -553,7 +556,7 @@ def test_of_two_processes_one_is_told_and_both_end_as_interrupted(data, tmp_path
     said, _ = process.communicate()
     status = [(tmp_path / f"status.{rank}").read_text().strip() for rank in range(2)]
     assert status == [str(INTERRUPTED)] * 2, said
-    assert said.count("and saved; go on with") == 1
+    assert said.count("and saved; resume with") == 1
     assert FitFolder(config.run).checkpoint.exists()
 
 

@@ -18,7 +18,6 @@ from hypergraph import (
     given_split,
     split_relation,
 )
-from hypergraph.data import make_intra
 
 SIZES = (12, 7, 5)
 RECIPE = GraphRecipe("hyperedges", 3)
@@ -74,7 +73,7 @@ def test_intra_graphs_are_as_if_what_is_held_out_had_never_been(graph, seed):
         [Modality("a", SIZES[0]), Modality("b", SIZES[1]), Modality("c", SIZES[2])],
         [parts(split)[0], graph.relation("other")],
     )
-    expected = make_intra(never, "b", RECIPE)
+    expected = never.make_intra("b", RECIPE)
     b = split.train.modality("b").intra
     assert b.edges.tolist() == expected.edges.tolist()
     assert b.weights.tolist() == expected.weights.tolist()
@@ -174,13 +173,13 @@ def test_the_split_that_came_along_is_used():
         (lambda g: split_relation(g, "made", valid=0.5, test=0.5), "together below 1"),
         (lambda g: split_relation(g, "made", valid=-0.1), "shares of the hyperedges"),
         (lambda g: split_relation(g, "made", valid=0.5, test=0.4, together="artist"), "most 2"),
-        (lambda g: split_relation(g, "made", seen=("artwork",)), "item of artwork is trained"),
+        (lambda g: split_relation(g, "made", seen=("artwork",)), "every item of artwork is to be"),
         (lambda g: split_relation(g, "made", seen=("user",)), "has no modality 'user'"),
         (lambda g: split_relation(g, "maid"), "did you mean 'made'"),
         (lambda g: split_relation(g, "made", seed=-1), "seed is -1"),
         (lambda g: given_split(g, "made"), "came without a split"),
         (lambda g: given_split(g, "made", ["test"] * 6), "no hyperedge is left to train on"),
-        (lambda g: given_split(g, "made", ["train"] * 5), "give one for each"),
+        (lambda g: given_split(g, "made", ["train"] * 5), "give a part for each"),
         (lambda g: given_split(g, "made", ["train"] * 5 + ["tset"]), "hyperedge 5 is 'tset'"),
         (lambda g: given_split(g, "made", ["train"] * 5 + [None]), "hyperedge 5 is 'None'"),
     ],

@@ -113,11 +113,11 @@ def test_a_changed_name_and_a_lost_array_are_found(path):
     about = path / "zarr.json"
     content = about.read_text()
     about.write_text(content.replace('"medium"', '"nedium"'))
-    with pytest.raises(UserError, match="names and sizes are not what was written"):
+    with pytest.raises(UserError, match="names and sizes have changed since they were written"):
         MultimodalHypergraph.open(path)
     about.write_text(content)
     shutil.rmtree(path / "relation/0/indices")
-    with pytest.raises(UserError, match="array 'relation/0/indices' is lost"):
+    with pytest.raises(UserError, match="array 'relation/0/indices' is missing"):
         MultimodalHypergraph.open(path)
 
 

@@ -8,8 +8,8 @@ from rich.console import Console
 from small_hypergraphs import gallery
 
 from hypergraph import GraphRecipe, Modality, Relation
-from hypergraph.data import degrees, write_plot
-from hypergraph.data.summary import tables
+from hypergraph.data.plot import write_plot
+from hypergraph.data.summary_tables import tables
 
 
 def test_sizes_degrees_and_densities():
@@ -31,7 +31,7 @@ def test_sizes_degrees_and_densities():
     assert made["density"] == 6 / (6 * 3 * 2)
     assert made["values"] is None
     assert rated["values"] == {"least": 1, "mean": 2.5, "most": 4}
-    assert degrees(graph, "artwork").tolist() == [3, 2, 1, 1, 1, 1]
+    assert graph.degrees("artwork").tolist() == [3, 2, 1, 1, 1, 1]
 
 
 def test_repeats_and_parts_are_counted():

@@ -218,7 +218,7 @@ def test_neighbours_are_made_by_recipe(folder):
         ({}, {"table": None}, "relation 'rating': table is None"),
         ({}, {"table": ["a.csv"]}, r"relation 'rating': table is \['a.csv'\]"),
         ({}, {"split": True}, "relation 'rating': split is True; .*string"),
-        ({"edges": "e.csv", "edge_columns": ["a"]}, {}, "it must be two"),
+        ({"edges": "e.csv", "edge_columns": ["a"]}, {}, "give two columns"),
         ({"edges": "ab.csv"}, {}, "its first line, a, b, may be a header or a row; name the"),
         ({"edges": "e.csv", "weight": "w"}, {}, "weights of an intra graph: row 0 is nan"),
         ({"features": "f.npy"}, {}, "modality 'user' has no item 'u1'; its ids are 0 to 2"),

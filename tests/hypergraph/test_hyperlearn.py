@@ -7,7 +7,7 @@ import pytest
 import torch
 from small_learning import GROUPS, config_of, small_graph
 
-from hvdtma.comm import InProcessGroup, Single
+from hvdtma.comm import InProcessGroup, SingleProcess
 from hvdtma.core.errors import UserError
 from hypergraph import (
     HyperLearn,
@@ -70,14 +70,14 @@ def unseen_items():
 
 
 @pytest.mark.parametrize("loss", ["ranking", "gram"])
-@pytest.mark.parametrize("kind", [JointGCN, lambda *args: HyperLearn(*args).learner])
+@pytest.mark.parametrize("kind", [JointGCN, lambda *args: HyperLearn(*args).trainer])
 def test_items_without_a_hyperedge_are_the_mean_of_those_with_one(kind, loss):
     config = config_of(loss={"name": loss, "negatives": 2}, model={"dim": 8, "steps": 0})
-    learner = kind(unseen_items(), config)
+    trainer = kind(unseen_items(), config)
     for _ in range(5):
-        learner.iterate()
-    found = learner.factors()
-    if not isinstance(learner, JointGCN):  # there they differ by their own loops
+        trainer.iterate()
+    found = trainer.factors()
+    if not isinstance(trainer, JointGCN):  # there they differ by their own loops
         rows = found.rows["a"]
         for item in (1, 3):
             np.testing.assert_allclose(rows[item], rows[[0, 2]].mean(0), rtol=1e-6)
@@ -90,26 +90,26 @@ def test_items_without_a_hyperedge_are_the_mean_of_those_with_one(kind, loss):
 @pytest.mark.parametrize("dropout", [0.0, 0.6])
 def test_nothing_is_learned_of_an_item_without_a_hyperedge(dropout):
     model = {"dim": 8, "row_dropout": {"a": dropout}}
-    learner = HyperLearn(unseen_items(), config_of(loss={"negatives": 2}, model=model)).learner
-    [net] = [site.nets["a"] for site in learner.sites]
+    trainer = HyperLearn(unseen_items(), config_of(loss={"negatives": 2}, model=model)).trainer
+    [net] = [group.nets["a"] for group in trainer.groups]
     before = net.net.factor.detach().clone()
     for _ in range(20):
-        learner.iterate()
+        trainer.iterate()
     assert before[[1, 3]].equal(net.net.factor.detach()[[1, 3]])
     assert not before[[0, 2]].equal(net.net.factor.detach()[[0, 2]])
 
 
-@pytest.mark.parametrize("kind", [JointGCN, lambda *args: HyperLearn(*args).learner])
+@pytest.mark.parametrize("kind", [JointGCN, lambda *args: HyperLearn(*args).trainer])
 def test_rows_are_dropped_in_training_only(kind):
     """What is asked for before training is what it is without dropping; training is not."""
     graph = small_graph(3)
-    learner, without = (
+    trainer, without = (
         kind(graph, config_of(model={"dim": 8, "row_dropout": dropped}))
         for dropped in ({"m0": 0.9}, {})
     )
-    for name, rows in learner.factors().rows.items():
+    for name, rows in trainer.factors().rows.items():
         np.testing.assert_array_equal(rows, without.factors().rows[name])
-    assert learner.iterate() != without.iterate()
+    assert trainer.iterate() != without.iterate()
 
 
 @pytest.mark.parametrize("dropped", [[], [0, 3], range(50)])
@@ -215,7 +215,7 @@ def test_what_was_saved_is_what_is_loaded(split, model, tmp_path):
         np.testing.assert_array_equal(again.factors[name], rows)
     assert again.best == model.best
     assert again.evaluate() == model.evaluate()
-    with pytest.raises(UserError, match="modality 'm1' of 47 items; the data given has none"):
+    with pytest.raises(UserError, match="modality 'm1' of 47 items; the given data has none"):
         HyperLearn.load(path, MultimodalHypergraph.of(
             [Modality("m0", 30), Modality("x", 3)], [Relation("r", ("m0", "x"), [[0, 0]])]
         ))  # fmt: skip
@@ -230,7 +230,9 @@ def test_what_was_saved_is_what_is_loaded(split, model, tmp_path):
             HyperLearn.load(path, split)
     with pytest.raises(UserError, match="no model at"):
         HyperLearn.load(tmp_path / "nothing", split)
-    with pytest.raises(UserError, match=r"is a folder, no model; .* is model\.safetensors in its"):
+    with pytest.raises(
+        UserError, match=r"is a folder; the model of a run is the file model\.safetensors in its"
+    ):
         HyperLearn.load(tmp_path, split)
 
 
@@ -243,7 +245,7 @@ def test_a_modality_is_added_and_the_rest_begins_where_it_stands(model):
     assert larger.fit().factors["tag"].shape == (5, 8)
     with pytest.raises(UserError, match="has the modality 'tag' already"):
         larger.add_modality(Modality("tag", 5), tags)
-    with pytest.raises(UserError, match="no relation given names the modality 'x'"):
+    with pytest.raises(UserError, match="no given relation names the modality 'x'"):
         model.add_modality(Modality("x", 5), tags)
 
 
@@ -261,7 +263,7 @@ def test_what_was_learned_on_placed_ranks_is_loaded_and_added_to_anywhere(split,
         return model.factors, larger.placement
 
     (learned, placement), _ = InProcessGroup(2).run(fit)
-    assert {place.rank for place in placement.places.values()} == {0, 1}
+    assert {slot.rank for slot in placement.slots.values()} == {0, 1}
     again = HyperLearn.load(path, split)
     for name, rows in learned.items():
         np.testing.assert_array_equal(again.factors[name], rows)
@@ -280,15 +282,15 @@ def test_a_modality_that_joins_the_relation_held_out_of_needs_a_new_split(graph,
     names = ("m0", "m1", "m2", "new")
     rows = graph.relation("all").indices
     all_ = Relation("all", names, np.c_[rows, rows[:, 0] % 7])
-    with pytest.raises(UserError, match="hyperedges of 'all' are held out; split the new one"):
+    with pytest.raises(UserError, match="hyperedges of 'all' are held out; split the new relation"):
         model.add_modality(Modality("new", 7), all_)
     larger = graph.with_modality(Modality("new", 7)).with_relation(all_)
-    again = HyperLearn(split_relation(larger, "all"), model.config).begin_with(model)
-    nets = again.learner.sites[0].nets
-    for name, state in model.learner.states().items():
+    again = HyperLearn(split_relation(larger, "all"), model.config).warm_start(model)
+    nets = again.trainer.groups[0].nets
+    for name, state in model.trainer.states().items():
         assert nets[name].net.factor.equal(state["net.factor"])
-    with pytest.raises(UserError, match="learned from modality 'new' of 7 items; the data given"):
-        model.begin_with(again)
+    with pytest.raises(UserError, match="learned from modality 'new' of 7 items; the given data"):
+        model.warm_start(again)
 
 
 def test_what_a_newcomer_joins_is_predicted_as_before(graph, model):
@@ -299,9 +301,9 @@ def test_what_a_newcomer_joins_is_predicted_as_before(graph, model):
     larger = graph.with_modality(Modality("new", 7)).with_modality(Modality("other", 2))
     larger = larger.with_relation(joined).with_relation(apart)
     before = HyperLearn(graph, model.config)
-    before.begin_with(model)
+    before.warm_start(model)
     fresh = HyperLearn(larger, model.config)
-    again = HyperLearn(larger, model.config).begin_with(before)
+    again = HyperLearn(larger, model.config).warm_start(before)
     assert again.factors["new"].mean() == pytest.approx(1)
     assert again.factors["new"].std() == pytest.approx(fresh.factors["new"].std())
     np.testing.assert_array_equal(again.factors["other"], fresh.factors["other"])
@@ -312,15 +314,15 @@ def test_what_a_newcomer_joins_is_predicted_as_before(graph, model):
 
 def test_rows_can_be_reset_where_the_encoder_of_features_goes_on(split, model):
     fresh, again = (HyperLearn(split, model.config) for _ in range(2))
-    again.begin_with(model, reset_rows=["m0"])
-    nets, new = again.learner.sites[0].nets, fresh.learner.sites[0].nets
-    for name, state in model.learner.states().items():
+    again.warm_start(model, reset_rows=["m0"])
+    nets, new = again.trainer.groups[0].nets, fresh.trainer.groups[0].nets
+    for name, state in model.trainer.states().items():
         rows = new[name].net.factor if name == "m0" else state["net.factor"]
         assert nets[name].net.factor.equal(rows)
         assert nets[name].net.encoder.equal(state["net.encoder"])
         assert nets[name].bias.equal(state["bias"])
     with pytest.raises(UserError, match="no modality 'm9'"):
-        again.begin_with(model, reset_rows=["m9"])
+        again.warm_start(model, reset_rows=["m9"])
 
 
 @pytest.mark.parametrize(
@@ -329,8 +331,8 @@ def test_rows_can_be_reset_where_the_encoder_of_features_goes_on(split, model):
         (lambda m: m.complete("al", {}, "m2"), "there is no relation 'al'; .*did you mean 'all'"),
         (lambda m: m.complete("all", {"m9": 1}, "m2"), "relation 'all' has no modality 'm9'"),
         (lambda m: m.complete("all", {"m0": 999}, "m2"), "modality 'm0' has no item 999"),
-        (lambda m: m.score([[0, 1, 2]]), "which relation"),
-        (lambda m: m.complete("all", {"m2": 1}, "m2"), "'m2' is asked for, and given as 1"),
+        (lambda m: m.score([[0, 1, 2]]), "the relation is not given; valid: all, rating"),
+        (lambda m: m.complete("all", {"m2": 1}, "m2"), "'m2' is missing, but is given as 1"),
         (lambda m: m.complete("all", {}, "m2", top=-1), "top is -1; it must be at least 1"),
         (lambda m: m.similar("m0", 1, top=-1), "top is -1; it must be at least 1"),
         (lambda m: m.score([{"m0": 1}], "all"), "needs an item of 'm1'"),
@@ -338,12 +340,15 @@ def test_rows_can_be_reset_where_the_encoder_of_features_goes_on(split, model):
         (lambda m: m.score([[0, 1]], "all"), "has 2 items; it joins 3"),
         (lambda m: m.score([0, 1, 2], "all"), "a hyperedge is 0; give the ids of m0, m1, m2"),
         (lambda m: m.score(["abc"], "all"), "a hyperedge is 'abc'; give the ids"),
-        (lambda m: m.score({"m0": 0, "m1": 1, "m2": 2}, "all"), "put it in a list"),
+        (lambda m: m.score({"m0": 0, "m1": 1, "m2": 2}, "all"), "put a single one in a list"),
         (
             lambda m: m.score([{"m0": 0, "m1": 1, "m2": 2, "m3": 3}], "all"),
             "relation 'all' has no modality 'm3'",
         ),
-        (lambda m: HyperLearn(m.data, {"iterations": 3}), "config is a dict; give a TrainConfig"),
+        (
+            lambda m: HyperLearn(m.data, {"iterations": 3}),
+            "config is a dict; give a HyperLearnConfig",
+        ),
         (lambda m: m.evaluate("train"), "part is 'train'; valid: valid, test"),
         (lambda m: HyperLearn(m.data, m.config).evaluate(), "no hyperedges are held out"),
     ],
@@ -371,8 +376,8 @@ def test_what_was_trained_on_is_not_scored_as_held_out(graph, tmp_path):
             ask()
     for other in (path, model, again.save(tmp_path / "again.safetensors")):
         with pytest.raises(UserError, match=TRAINED_ON):
-            HyperLearn(after, model.config).begin_with(other)
-    assert HyperLearn(before, model.config).begin_with(path).evaluate() == model.evaluate()
+            HyperLearn(after, model.config).warm_start(other)
+    assert HyperLearn(before, model.config).warm_start(path).evaluate() == model.evaluate()
 
 
 def test_a_relation_that_a_modality_joined_is_compared_by_the_others():
@@ -386,9 +391,9 @@ def test_a_relation_that_a_modality_joined_is_compared_by_the_others():
         less = MultimodalHypergraph.of(modalities[:2], [Relation("r", ("a", "b"), pairs)])
         return HyperLearn(less, config_of(iterations=1, loss={"negatives": 1})).fit()
 
-    HyperLearn(split, config_of()).begin_with(trained_on([[0, 0], [2, 2]]))
+    HyperLearn(split, config_of()).warm_start(trained_on([[0, 0], [2, 2]]))
     with pytest.raises(UserError, match="1 of 1 hyperedges held out of 'r' were trained on"):
-        HyperLearn(split, config_of()).begin_with(trained_on([[0, 0], [1, 1]]))
+        HyperLearn(split, config_of()).warm_start(trained_on([[0, 0], [1, 1]]))
 
 
 def test_names_may_be_anything(tmp_path):
@@ -418,14 +423,14 @@ def test_a_second_fit_trains_on(split):
     model = HyperLearn(split, config_of(iterations=5)).fit()
     before = model.factors["m0"]
     model.fit()
-    assert model.learner.iterations == 10
+    assert model.trainer.iterations == 10
     assert not np.array_equal(model.factors["m0"], before)
 
 
 def test_a_fit_does_not_end_worse_than_what_it_began_with(split, model):
     wild = config_of(iterations=4, evaluate={"every": 1}, optimizer={"name": "sgd", "lr": 5.0})
     scores = []
-    again = HyperLearn(split, wild).begin_with(model).fit(scores.append)
+    again = HyperLearn(split, wild).warm_start(model).fit(scores.append)
     before = model.evaluate("valid")
     start, *after = [event["valid"]["mrr"] for event in scores]
     assert start == pytest.approx(before["mrr"]) and start > max(after)
@@ -444,17 +449,17 @@ def test_a_fit_that_fails_leaves_nothing_of_the_one_before(split):
         model.fit(fail)
     assert (model.best, model.stopped) == ({}, "")
     assert not np.array_equal(model.factors["m0"], before)
-    model.learner.stop()
+    model.trainer.request_stop()
     model.fit()
     assert (model.best, model.stopped) == ({}, "interrupted")
-    np.testing.assert_array_equal(model.factors["m0"], model.learner.factors().rows["m0"])
+    np.testing.assert_array_equal(model.factors["m0"], model.trainer.factors().rows["m0"])
     assert model.fit().stopped == "iterations"  # that it was to stop is over
 
 
-class Behind(Single):
+class Behind(SingleProcess):
     """Beside it, another rank has done seven iterations less."""
 
-    def gather(self, value):
+    def all_gather_object(self, value):
         return [value, value - 7] if isinstance(value, int) else [value]
 
 
@@ -462,7 +467,7 @@ def test_a_second_fit_scores_when_all_ranks_have_come_so_far(split):
     """By what all have done, which is the same on all: else they would not score together."""
     config = config_of(iterations=10, evaluate={"every": 5}, exchange_steps=1)
     model = HyperLearn(split, config, comm=Behind())
-    model.learner.iterations = 7
+    model.trainer.iterations = 7
     events = []
     model.fit(events.append)
     assert [event["iteration"] for event in events] == [5, 10]
@@ -515,8 +520,10 @@ def test_what_a_given_split_holds_out_is_not_trained_on(graph):
 
 def test_a_model_begins_with_one_of_the_same_shape_and_items_only(graph, model):
     other = HyperLearn(graph, config_of(model={"dim": 4}))
-    with pytest.raises(UserError, match=r"is of another model .*dim"):
-        other.begin_with(model)
+    with pytest.raises(UserError, match=r"is another model .*dim"):
+        other.warm_start(model)
     named = graph.with_modality(Modality("m0", 30, np.arange(30)[::-1]))
-    with pytest.raises(UserError, match="other ids of modality 'm0', or from these in another"):
-        HyperLearn(named, config_of()).begin_with(model)
+    with pytest.raises(
+        UserError, match="other ids of modality 'm0', or from the same ids in another"
+    ):
+        HyperLearn(named, config_of()).warm_start(model)

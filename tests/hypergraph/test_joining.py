@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from small_learning import config_of, small_graph
 
-from hvdtma.comm import InProcessGroup, Single
+from hvdtma.comm import InProcessGroup, SingleProcess
 from hypergraph import HyperLearn, Modality, Relation, split_relation
 from hypergraph.config import JoinConfig
 from hypergraph.train.device_group import ModalityNet
@@ -32,41 +32,41 @@ def with_newcomer():
 
 def joined(before, comm=None, **changes):
     config = config_of(**{"join": JOIN, "precision": "float64", **changes})
-    return HyperLearn(with_newcomer(), config, comm=comm).begin_with(before)
+    return HyperLearn(with_newcomer(), config, comm=comm).warm_start(before)
 
 
 def test_newcomers_alone_are_trained_at_first(before):
-    learner = joined(before).learner
-    first = learner.factors()
+    trainer = joined(before).trainer
+    first = trainer.factors()
     for _ in range(ALONE):
-        assert set(learner.iterate()) == {"all", "smoothness of new"}
-    then = learner.factors()
+        assert set(trainer.iterate()) == {"all", "smoothness of new"}
+    then = trainer.factors()
     for name in ("m0", "m1", "m2"):
         np.testing.assert_array_equal(then.rows[name], first.rows[name])
         np.testing.assert_array_equal(then.biases["all"][name], first.biases["all"][name])
     assert not np.array_equal(then.rows["new"], first.rows["new"])
-    assert {"rating", "smoothness of m0"} < set(learner.iterate())
-    for name, rows in learner.factors().rows.items():
+    assert {"rating", "smoothness of m0"} < set(trainer.iterate())
+    for name, rows in trainer.factors().rows.items():
         assert not np.array_equal(rows, then.rows[name]), name
 
 
 def test_the_others_factors_are_made_once_while_newcomers_are_alone(before, monkeypatch):
-    learner = joined(before).learner
+    trainer = joined(before).trainer
     made = []
     forward = ModalityNet.forward
     monkeypatch.setattr(
         ModalityNet, "forward", lambda net, *asked: made.append(net) or forward(net, *asked)
     )
     for _ in range(ALONE):
-        learner.iterate()
-    nets = learner.sites[0].nets
+        trainer.iterate()
+    nets = trainer.groups[0].nets
     assert {name: made.count(net) for name, net in nets.items()} == {
         "m0": 1, "m1": 1, "m2": 1, "new": ALONE
     }  # fmt: skip
 
 
 def test_what_is_loaded_while_newcomers_are_alone_is_what_they_are_trained_on(before):
-    one, other = (joined(before, join={**JOIN, "alone": 9}).learner for _ in range(2))
+    one, other = (joined(before, join={**JOIN, "alone": 9}).trainer for _ in range(2))
     one.iterate()
     changed = {name: {k: v + 0.1 for k, v in s.items()} for name, s in one.states().items()}
     one.load(changed)
@@ -76,12 +76,12 @@ def test_what_is_loaded_while_newcomers_are_alone_is_what_they_are_trained_on(be
 
 
 def test_the_learning_rate_of_all_rises_after_that(before):
-    learner = joined(before).learner
-    [group] = learner.sites[0].optimizer.param_groups
+    trainer = joined(before).trainer
+    [group] = trainer.groups[0].optimizer.param_groups
     rates = []
     for _ in range(ALONE + WARM_UP + 2):
-        learner.iterate()
-        rates.append(group["lr"] / learner.config.optimizer.lr)
+        trainer.iterate()
+        rates.append(group["lr"] / trainer.config.optimizer.lr)
     expected = [1] * ALONE + [(step + 1) / WARM_UP for step in range(WARM_UP)] + [1, 1]
     assert rates == pytest.approx(expected)
 
@@ -90,9 +90,9 @@ def test_the_learning_rate_of_all_rises_after_that(before):
 def test_without_newcomers_nothing_is_other_than_plain_training(before, join):
     """From the start, and from where a model of the same modalities stands."""
     graph = small_graph(3)
-    for begin in (lambda model: model, lambda model: model.begin_with(before)):
+    for begin in (lambda model: model, lambda model: model.warm_start(before)):
         plain, other = (
-            begin(HyperLearn(graph, config_of(precision="float64", join=how))).learner
+            begin(HyperLearn(graph, config_of(precision="float64", join=how))).trainer
             for how in (JoinConfig().model_dump(), join)
         )
         for _ in range(4):
@@ -118,10 +118,10 @@ def test_who_trains_itself_has_no_newcomers(before):
         config = config_of(exchange_s=0.02, iterations=ALONE - 1, join=JOIN, precision="float64")
         model = HyperLearn(with_newcomer(), config, comm=comm).fit()
         rows = model.factors["new"]
-        model.begin_with(before)
+        model.warm_start(before)
         np.testing.assert_array_equal(model.factors["new"], rows)
-        assert not model.learner.newcomers
-        return model.fit().learner.iterations
+        assert not model.trainer.newcomers
+        return model.fit().trainer.iterations
 
     assert min(InProcessGroup(2).run(train)) >= 2 * (ALONE - 1)
 
@@ -130,8 +130,8 @@ def test_who_trains_itself_has_no_newcomers(before):
 @pytest.mark.parametrize("loss", ["ranking", "gram"])
 def test_ranks_let_a_newcomer_join_as_one_process_does(before, ranks, loss):
     def train(comm):
-        learner = joined(before, comm, loss={"name": loss}).learner
-        return [learner.iterate() for _ in range(ITERATIONS)], learner.factors()
+        trainer = joined(before, comm, loss={"name": loss}).trainer
+        return [trainer.iterate() for _ in range(ITERATIONS)], trainer.factors()
 
     [(expected, factors)] = InProcessGroup(1).run(train)
     parts = InProcessGroup(ranks).run(train)
@@ -148,7 +148,7 @@ def fitted(before, **changes):
 
     def train(comm):
         model = joined(before, comm, iterations=ITERATIONS, **changes)
-        return model.fit().learner.iterations, model.factors
+        return model.fit().trainer.iterations, model.factors
 
     return InProcessGroup(3).run(train)
 
@@ -156,7 +156,7 @@ def fitted(before, **changes):
 def test_ranks_go_by_themselves_after_that(before):
     for iterations, factors in fitted(before, exchange_s=0.01):
         assert iterations >= ITERATIONS
-        for name, rows in joined(before, Single()).factors.items():
+        for name, rows in joined(before, SingleProcess()).factors.items():
             assert not np.array_equal(factors[name], rows), name
 
 

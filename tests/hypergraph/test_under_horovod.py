@@ -19,7 +19,7 @@ from hvdtma.comm.horovod import HorovodComm
 from hypergraph import HyperLearn
 comm = HorovodComm()
 model = HyperLearn(small_graph(3), config_of(precision="float64"), comm=comm).fit()
-sent = model.learner.exchange.bytes_sent
+sent = model.trainer.exchange.bytes_sent
 assert sent > 0
 np.savez(f"{sys.argv[1]}/{comm.rank}.npz", **model.factors)
 """

@@ -36,23 +36,24 @@ def events(
     speeds_M = 12 + rng.normal(0, 0.6, trainers)
     for number in range(1, rounds + 1):
         if (number - 1) % max(rounds // assignments, 1) == 0:
-            yield _deal(
+            yield _assignment(
                 (number - 1) // max(rounds // assignments, 1), number, interval_s, trainers, rng
             )
         yield _round(number, interval_s, speeds_M, rng)
         yield _score("valid", number, interval_s, 0.42 - 0.3 * np.exp(-number / 4), rng)
 
 
-def _deal(assignment, number, interval_s, trainers, rng):
+def _assignment(assignment, number, interval_s, trainers, rng):
     nodes_M = rng.multinomial(22470, np.full(trainers, 1 / trainers))
     edges_M = (nodes_M * rng.normal(11, 0.4, trainers)).astype(int)
-    hands = [
+    shares = [
         {"blocks": 86, "nodes": int(n), "edges": int(e), "positives": int(e) // 2}
         for n, e in zip(nodes_M, edges_M, strict=True)
     ]
     return {
-        "kind": "assignment", "assignment": assignment, "round": number, "time_s": (number - 1) * interval_s + 0.1,
-        "edges_kept": float(edges_M.sum() / 324910), "trainers": hands,
+        "kind": "assignment", "assignment": assignment, "round": number,
+        "time_s": (number - 1) * interval_s + 0.1,
+        "edges_kept": float(edges_M.sum() / 324910), "trainers": shares,
     }  # fmt: skip
 
 
@@ -133,10 +134,10 @@ def finished_run(folder: Path, **options):
     return write_run(folder, written, summary_of(written))
 
 
-def sample_deal(trainers=4):
+def sample_assignment(trainers=4):
     """Statistics of an assignment."""
     rng = np.random.default_rng(0)
-    hands = [
+    shares = [
         TrainerStatistics(
             trainer=trainer,
             nodes=5000 + int(rng.integers(200)),
@@ -147,4 +148,4 @@ def sample_deal(trainers=4):
         )
         for trainer in range(trainers)
     ]
-    return AssignmentStatistics(hands, 0.66, "communities")
+    return AssignmentStatistics(shares, 0.66, "communities")

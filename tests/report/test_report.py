@@ -6,7 +6,7 @@ import re
 import pytest
 from browser import BROWSER, rendered
 from pages import drawing, drawings, own_html, titles
-from sample_run import events, finished_run, sample_deal, summary_of, write_run
+from sample_run import events, finished_run, sample_assignment, summary_of, write_run
 
 from hvdtma.core.errors import UserError
 from hvdtma.partitioning.plot import write_partition_plot
@@ -46,7 +46,7 @@ def test_unfinished_run_says_so_and_reads_past_a_half_written_line(tmp_path):
     written = [e for e in events(rounds=3) if e["kind"] != "score"]
     page = write_report(write_run(tmp_path / "demo", written, tail='{"kind": "rou'))
     html = own_html(page)
-    assert "This run is unfinished: there is no summary yet; round 3 is its last." in html
+    assert "This run is unfinished: it has no summary yet. Its last round is 3." in html
     assert "No round has been scored on validation." in html
     assert "1 line of metrics.jsonl could not be read." in html
     assert "Score over training time" not in html
@@ -72,11 +72,11 @@ def test_failed_run_says_why(tmp_path):
 @pytest.mark.parametrize("kept", [0, 1, 2])
 def test_run_that_has_hardly_begun_has_a_report(tmp_path, kept):
     page = write_report(write_run(tmp_path / "demo", list(events())[:kept]))
-    assert "no round is its last" in own_html(page)
+    assert "It has no round yet." in own_html(page)
 
 
 def test_folder_that_is_no_run_is_refused(tmp_path):
-    with pytest.raises(UserError, match="not the folder of a run"):
+    with pytest.raises(UserError, match="no run at"):
         write_report(tmp_path)
 
 
@@ -138,7 +138,7 @@ def test_hostile_text_stays_text(tmp_path):
 
 def test_nothing_is_loaded_from_anywhere(tmp_path):
     assignment = write_partition_plot(
-        sample_deal(), tmp_path / "assignment.html", title="an assignment"
+        sample_assignment(), tmp_path / "assignment.html", title="an assignment"
     )
     for page in (write_report(finished_run(tmp_path / "demo")), assignment):
         html = own_html(page)
@@ -148,12 +148,12 @@ def test_nothing_is_loaded_from_anywhere(tmp_path):
         assert page.read_text(encoding="utf-8").count("plotly.js v") == 1
 
 
-def test_deal_page_shows_every_trainer(tmp_path):
-    stats = sample_deal(trainers=4)
+def test_assignment_page_shows_every_trainer(tmp_path):
+    stats = sample_assignment(trainers=4)
     page = write_partition_plot(stats, tmp_path / "assignment.html", title="<b>SuperTMA</b>")
     assert titles(page) == ["Nodes", "Edges kept", "Imbalance", "Feature discrepancy"]
     assert "&lt;b&gt;SuperTMA" in own_html(page)
-    assert all(f"{hand.imbalance:.4f}" in own_html(page) for hand in stats.trainers)
+    assert all(f"{row.imbalance:.4f}" in own_html(page) for row in stats.trainers)
 
 
 @needs_browser
@@ -168,8 +168,10 @@ def test_browser_draws_every_figure_without_an_error(tmp_path, trainers):
 
 
 @needs_browser
-def test_browser_draws_a_deal(tmp_path):
-    page = write_partition_plot(sample_deal(), tmp_path / "assignment.html", title="an assignment")
+def test_browser_draws_an_assignment(tmp_path):
+    page = write_partition_plot(
+        sample_assignment(), tmp_path / "assignment.html", title="an assignment"
+    )
     dom = rendered(page, tmp_path)
     assert re.findall(r'<tt class="wrong">(.*?)</tt>', dom) == []
     assert drawn(dom) == 4

@@ -74,7 +74,7 @@ def test_a_batch_job_that_is_told_to_end_is_requeued_and_goes_on(slurm, config, 
     job = sbatch(slurm, script, *command, folder=tmp_path, options=["--nodes=3"])
     told_to_end_when_it_trains(slurm, job, run)
     assert slurm.wait_for_job(job, timeout_s=200) == "COMPLETED", log(tmp_path)
-    assert log(tmp_path).count("and saved; go on with: python -m hypergraph") == 1
+    assert log(tmp_path).count("and saved; resume with: python -m hypergraph") == 1
     assert went_on(slurm, job, run), log(tmp_path)
     iterations = scores(run)[-1]["iteration"]
     limits = [f"iterations={iterations}", "time_limit_s=null", f"run={whole.path}"]

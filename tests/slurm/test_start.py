@@ -19,7 +19,7 @@ from on_cluster import (
     srun,
 )
 
-from hvdtma.comm.slurm_meeting import RendezvousInfo, shown
+from hvdtma.comm.slurm_meeting import RendezvousInfo, published
 from hvdtma.comm.slurm_meeting import wait_for as wait_for_file
 from hvdtma.comm.slurm_task import SlurmTask
 from hvdtma.core.errors import TrainerError
@@ -37,6 +37,17 @@ def test_srun_trains_on_four_nodes_to_the_parameters_of_horovodrun(
     assert done.returncode == 0, done.stderr
     assert_same(parameters(config.run), reference)
     assert not list(tmp_path.glob(".hvdtma-*"))  # the secret is gone
+
+
+def test_srun_trains_to_the_same_parameters_with_torch_distributed(
+    slurm, community_store, tmp_path, reference
+):
+    config, path = config_of(community_store, tmp_path / "run")
+    nodes = ("-N2", "--ntasks-per-node=2")
+    done = srun(slurm, *nodes, "hvdtma", "train", "--comm", "torch", path)
+    assert done.returncode == 0, done.stderr
+    assert_same(parameters(config.run), reference)
+    assert not list(tmp_path.glob(".hvdtma-*"))
 
 
 def test_a_batch_job_that_is_told_to_end_is_requeued_and_comes_to_the_same_parameters(
@@ -112,7 +123,7 @@ def test_a_folder_that_the_nodes_do_not_share_is_named(tmp_path):
 def test_the_file_with_the_secret_is_its_owners_only_and_is_removed(tmp_path):
     path = tmp_path / "shared" / ".hvdtma-1.json"
     where = RendezvousInfo("127.0.0.1", 1234, "secret")
-    with shown(where, path):
+    with published(where, path):
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         assert wait_for_file(path, 1) == where
     assert not list(path.parent.iterdir())
@@ -133,7 +144,7 @@ def test_a_task_belongs_to_a_step_and_a_batch_script_is_no_task():
         "SLURM_NTASKS": "4",
         "SLURM_JOB_NODELIST": "n[1-4]",
     }
-    assert SlurmTask.here(batch) is None
+    assert SlurmTask.from_environ(batch) is None
     step = {
         "SLURM_STEP_ID": "2",
         "SLURM_PROCID": "3",
@@ -141,7 +152,7 @@ def test_a_task_belongs_to_a_step_and_a_batch_script_is_no_task():
         "SLURMD_NODENAME": "n4",
         "SLURM_RESTART_COUNT": "1",
     }
-    assert SlurmTask.here(batch | step) == SlurmTask(3, 4, "n4", "n[1-4]", "7.2.1")
+    assert SlurmTask.from_environ(batch | step) == SlurmTask(3, 4, "n4", "n[1-4]", "7.2.1")
 
 
 @pytest.mark.parametrize(

@@ -98,8 +98,8 @@ def test_a_function_runs_in_every_task_and_tasks_can_meet(user, tmp_path):
         from hvdtma.comm.slurm_meeting import meet
         from hvdtma.comm.slurm_task import SlurmTask
 
-        comm = meet(SlurmTask.here(), folder)
-        return comm.all_gather_object((comm.rank, SlurmTask.here().node))
+        comm = meet(SlurmTask.from_environ(), folder)
+        return comm.all_gather_object((comm.rank, SlurmTask.from_environ().node))
 
     [spec] = submit(meet_and_tell, nodes=2, time="10m", folder=tmp_path / "jobs").specs
     ends_well(user, spec.id, spec.log)

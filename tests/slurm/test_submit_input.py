@@ -14,7 +14,7 @@ from rich.console import Console
 
 import slurm.states
 import slurm.watch
-from hvdtma.comm.communicator import TooFewLeft
+from hvdtma.comm.communicator import TooFewTrainers
 from hvdtma.comm.launch import join_unless_interrupted
 from hvdtma.core.config import dump_config
 from hvdtma.core.errors import INTERRUPTED, Interrupted, UserError
@@ -246,12 +246,12 @@ def test_a_command_that_kills_itself_is_not_run_again():
     assert ended.value.code == 140
 
 
-@pytest.mark.parametrize(("elastic", "error"), [(True, Interrupted), (False, TooFewLeft)])
+@pytest.mark.parametrize(("elastic", "error"), [(True, Interrupted), (False, TooFewTrainers)])
 def test_too_few_trainers_at_the_start_requeue_an_elastic_job_only(
     monkeypatch, tmp_path, elastic, error
 ):
     def too_few(*args, **options):
-        raise TooFewLeft("1 of 2 trainers came", saves_for_all=True)
+        raise TooFewTrainers("1 of 2 trainers came", saves_for_all=True)
 
     monkeypatch.setattr("hvdtma.comm.launch.join_trainers", too_few)
     with ShutdownSignal() as shutdown, pytest.raises(error, match="1 of 2 trainers came"):

@@ -11,7 +11,7 @@ import torch
 from processes import command
 from safetensors.torch import load_file
 
-from hvdtma.comm import InProcessGroup, Single
+from hvdtma.comm import InProcessGroup, SingleProcess
 from hvdtma.core.config import dump_config
 from hvdtma.core.errors import INTERRUPTED, Interrupted, UserError
 from hvdtma.core.signals import ShutdownSignal
@@ -218,7 +218,7 @@ def test_a_run_without_a_checkpoint_says_so(config, tmp_path):
         run_of(config, resume=True)
     run_of(config)
     shutil.rmtree(RunFolder(config.run).checkpoints)
-    with pytest.raises(UserError, match="has no checkpoint to go on from"):
+    with pytest.raises(UserError, match="has no checkpoint to resume from"):
         run_of(config, resume=True)
 
 
@@ -264,9 +264,9 @@ def test_scoring_is_cut_short_too_and_is_all_that_is_left_to_do(config, monkeypa
     with monkeypatch.context() as patched, ShutdownSignal() as shutdown:
         patched.setattr("hvdtma.training.session.Scorer", CutShort)
         with pytest.raises(Interrupted, match="interrupted while scoring"):
-            train(config, Single(), shutdown=shutdown)
+            train(config, SingleProcess(), shutdown=shutdown)
     before = last_round(config)
-    summary = train(config, Single(), mode=StartMode.RESUME)
+    summary = train(config, SingleProcess(), mode=StartMode.RESUME)
     assert_same(last_round(config), before)
     assert summary["rounds"] == ROUNDS
     assert summary["test"]
@@ -287,21 +287,21 @@ def test_a_run_is_trained_by_one_process_at_a_time(config):
 
 def test_a_requeued_job_begins_goes_on_or_finds_nothing_to_do(config, monkeypatch):
     def again(**how):
-        return train(config, Single(), mode=StartMode.AUTO, **how)
+        return train(config, SingleProcess(), mode=StartMode.AUTO, **how)
 
     RunFolder.create(config, open_store(config.store))  # a run that came to nothing
     other = config.model_copy(update={"seed": 7})
     with pytest.raises(UserError, match="is of another config: seed was 0 and is 7"):
-        train(other, Single(), mode=StartMode.AUTO)
+        train(other, SingleProcess(), mode=StartMode.AUTO)
     with monkeypatch.context() as patched, pytest.raises(Interrupted):
         again(shutdown=interrupted_at(patched, STEPS + 2, rank=0))
     assert list(losses(config)) == [1]
     assert again()["rounds"] == ROUNDS
     assert again() is None
     with pytest.raises(UserError, match="is of another config: seed was 0 and is 7"):
-        train(other, Single(), mode=StartMode.AUTO)
+        train(other, SingleProcess(), mode=StartMode.AUTO)
     longer = config.model_copy(update={"rounds": ROUNDS + 1})
-    assert train(longer, Single(), mode=StartMode.AUTO)["rounds"] == ROUNDS + 1
+    assert train(longer, SingleProcess(), mode=StartMode.AUTO)["rounds"] == ROUNDS + 1
 
 
 def test_a_best_round_that_is_not_whole_is_taken_from_the_checkpoint(config):

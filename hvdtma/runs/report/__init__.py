@@ -1,4 +1,8 @@
-"""What a person opens after a run: one HTML file that needs no network."""
+"""The report of a run: one HTML file that needs no network.
+
+Any kind of run uses `page`, `layout`, `record`, `plots`, `score_curve` and `words`; the other
+modules are of training runs.
+"""
 
 from hvdtma.runs.report.report import write_report
 

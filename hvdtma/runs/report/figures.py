@@ -28,7 +28,7 @@ from hvdtma.runs.report.score_curve import ScoreCurve
 
 
 def score_plot(log: RunLog) -> Plot | None:
-    """Draw validation scores over training time, a choice per metric; None without scores."""
+    """Validation scores over training time, with a button per metric; None without scores."""
     if not log.valid:
         return None
     rounds = [event["round"] for event in log.valid]
@@ -45,7 +45,7 @@ def score_plot(log: RunLog) -> Plot | None:
 
 
 def round_plots(log: RunLog) -> list[Plot]:
-    """Draw loss over time; steps and waits per round."""
+    """Loss over time; steps and waiting times per round."""
     if not log.rounds:
         return []
     times, unit = in_unit(log.of_rounds("time_s"))
@@ -85,7 +85,7 @@ def _wait_plot(log: RunLog, rounds: list[int]) -> Plot:
 
 
 def assignment_plots(log: RunLog) -> list[Plot]:
-    """Draw what each trainer was assigned, and how the assignments differ."""
+    """Sizes of the trainers' shards, and the share of edges kept in each assignment."""
     if not log.assignments:
         return []
     in_sets = any(
@@ -125,13 +125,13 @@ def _kept_plot(log: RunLog) -> Plot:
 
 
 def _over_rounds(rounds: list[int], **axis_y: Any) -> go.Layout:
-    """Lay out a figure over rounds: no ticks between one round and the next."""
+    """A layout over rounds, without ticks between two rounds."""
     found = layout("round", rangemode="tozero", **axis_y)
     return found.update(xaxis_dtick=1) if max(rounds) - min(rounds) < 9 else found
 
 
 def legend(trainers: int) -> tuple[list[tuple[int, str]], str]:
-    """List trainers with their colours or, for many, say what stands in for their lines."""
+    """Trainers with their colours; or, for many trainers, a note on what is drawn instead."""
     if trainers > MAX_LINES:
         return [], f"Lines: the median trainer. Bands: the range over all {trainers}."
     return [(trainer, COLOURS[trainer]) for trainer in range(trainers)], ""

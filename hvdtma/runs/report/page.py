@@ -1,7 +1,7 @@
-"""The page every report is written as: what may stand on it, and how it becomes one HTML file.
+"""The page of a report: its parts, and how it is written as one HTML file.
 
-Nothing on it comes from a network: plotly stands in the file once, and a content security policy
-forbids everything else. All text is escaped by the template.
+The page loads nothing: the file contains plotly once, and a content security policy forbids
+everything else. The template escapes all text.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Card:
 
 @dataclass(frozen=True)
 class Table:
-    """A table of written values; the first column names the row, and may carry a colour."""
+    """A table of text; the first column names the row and may have a colour."""
 
     columns: list[str]
     rows: list[list[str]]
@@ -41,9 +41,9 @@ class Section:
     """Figures and a table under one heading.
 
     Attributes:
-        trainers: number and colour of trainers whose lines the reader can switch off.
-        note: said beside the heading.
-        columns: figures side by side, 2 or 3, where the screen is wide enough.
+        trainers: number and colour of the trainers whose lines the reader can hide.
+        note: text beside the heading.
+        columns: figures side by side on a wide screen, 2 or 3.
     """
 
     heading: str
@@ -56,13 +56,14 @@ class Section:
 
 @dataclass(frozen=True)
 class Page:
-    """All of a page.
+    """The content of a page.
 
     Attributes:
-        status: a word on how it stands, and whether that is good.
+        kicker: a line above the title.
+        status: a word such as `finished`, and whether it is good.
         facts: name and value pairs under the title.
-        notices: what the reader should know before trusting the numbers.
-        details: heading -> text, folded until asked for.
+        notices: warnings above the numbers.
+        details: heading -> text that the reader can unfold.
     """
 
     title: str
@@ -76,14 +77,14 @@ class Page:
 
 
 def write_page(page: Page, path: Path) -> Path:
-    """Write a page as one HTML file; readers see the old file or the whole new one."""
+    """Write a page as one HTML file, atomically."""
     with replacing(path) as beside:
         beside.write_text(render(page), encoding="utf-8")
     return path
 
 
 def render(page: Page) -> str:
-    """Return the page as HTML."""
+    """The page as HTML."""
     environment = Environment(
         loader=PackageLoader("hvdtma.runs.report", ""),
         autoescape=True,

@@ -1,8 +1,8 @@
-"""Plotly figures in the page's looks: lines over rounds or time, and bars, one per trainer.
+"""Plotly figures in the style of the page: lines over rounds or time, bars per trainer.
 
-Text and grid take their colours from page.css, so that they follow the reader's light or dark
-scheme. Trainers keep their colour in every figure. Beyond `MAX_LINES` of them nobody could tell
-their colours apart: the median and the range are drawn instead.
+Text and grid take their colours from page.css, which follows the reader's light or dark scheme. A
+trainer has the same colour in every figure. The colours of more than `MAX_LINES` trainers cannot
+be told apart: the median and the range are drawn instead.
 
 Legend: R rounds (or times, or assignments), M trainers.
 """
@@ -16,28 +16,28 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-# Told apart on white and on black, by most colour-blind readers too.
+# Distinct on white and on black, also to most colour-blind readers.
 COLOURS = (
     "#3b7dd8", "#e8853d", "#1fa187", "#9062d4", "#df5379", "#a3942b", "#4fb0d9", "#8d7f78",
 )  # fmt: skip
 MAX_LINES = len(COLOURS)
 ACCENT, ACCENT_BAND = COLOURS[0], "rgba(59, 125, 216, 0.22)"
 QUIET = "#8a93a3"
-MANY_ROUNDS = 60  # beyond this points are no longer marked on lines
+MANY_ROUNDS = 60  # lines with more points have no markers
 
 
 def colour(number: int) -> str:
-    """The colours in turn."""
+    """A colour for a number; the colours repeat."""
     return COLOURS[number % len(COLOURS)]
 
 
 @dataclass(frozen=True)
 class Plot:
-    """A figure and the words around it.
+    """A figure with its title and caption.
 
     Attributes:
-        choices: label -> the traces shown under it; the first is shown at the start. Traces
-            under no choice are always shown.
+        choices: label -> the traces that its button shows; the first is shown at the start.
+            Traces under no label are always shown.
     """
 
     title: str
@@ -48,11 +48,12 @@ class Plot:
 
 
 def layout(x_title: str, *, pointed: str = "", height: int = 280, **axis_y: Any) -> go.Layout:
-    """Lay out a figure as all are.
+    """The layout that all figures share.
 
     Args:
-        pointed: template for the place a reader points at; else the axis' title and number.
-        axis_y: goes to the vertical axis.
+        x_title: title of the horizontal axis.
+        pointed: hover template of a position on that axis; default its title and number.
+        axis_y: more properties of the vertical axis.
     """
     return go.Layout(
         template="none",
@@ -80,10 +81,10 @@ def layout(x_title: str, *, pointed: str = "", height: int = 280, **axis_y: Any)
 def trainer_lines(
     x_R: Sequence[float], values_RM: np.ndarray, number: str = "%{y:,.4~g}"
 ) -> list[go.Scatter]:
-    """Draw one line per trainer, or the median and range of many. NaN leaves a gap.
+    """One line per trainer, or the median and range of many. NaN leaves a gap.
 
     Args:
-        number: template for a value a reader points at.
+        number: hover template of a value.
     """
     if values_RM.shape[1] > MAX_LINES:
         return _median_and_range(np.asarray(x_R, float), values_RM, number)
@@ -126,7 +127,7 @@ def _median_and_range(x_R: np.ndarray, values_RM: np.ndarray, number: str) -> li
 
 
 def trainer_bars(values_RM: np.ndarray, number: str = "%{y:,.4~g}", **axis_y: Any) -> go.Figure:
-    """Draw one bar per trainer: the mean over assignments (R), with their range if there are several."""
+    """One bar per trainer: the mean over assignments (R), with the range over several."""
     assignments, trainers = values_RM.shape
     mean_M = of_known(np.mean, values_RM.T)
     spread = None
@@ -153,7 +154,7 @@ def trainer_bars(values_RM: np.ndarray, number: str = "%{y:,.4~g}", **axis_y: An
 
 
 def in_unit(times_s: Sequence[float]) -> tuple[list[float], str]:
-    """Express times in the unit that suits the longest; the unit's name with them."""
+    """The times in a unit that suits the longest one, and the unit's name."""
     longest = max(times_s)
     factor, unit = next(
         (f, u) for f, u, enough in ((3600, "h", 7200), (60, "min", 180), (1, "s", 0))
@@ -163,11 +164,11 @@ def in_unit(times_s: Sequence[float]) -> tuple[list[float], str]:
 
 
 def of_known(function: Callable, values: np.ndarray) -> np.ndarray:
-    """Apply `function` to the known values of each row; NaN where a row has none."""
+    """The function of each row's values without NaN; NaN for a row without values."""
     known = [row[~np.isnan(row)] for row in values]
     return np.array([function(row) if len(row) else np.nan for row in known], float)
 
 
 def plain(values: np.ndarray) -> list[float | None]:
-    """Make a list for JSON: NaN and infinities, which it has not, become null."""
+    """A list for JSON: NaN and infinities become None."""
     return [float(value) if np.isfinite(value) else None for value in values]

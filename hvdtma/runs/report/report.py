@@ -1,51 +1,42 @@
-"""A run's report: what its folder holds, as one page."""
+"""The report of a training run, as one page."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
 
 from hvdtma.runs.report import words
 from hvdtma.runs.report.figures import assignment_plots, legend, round_plots, score_plot
+from hvdtma.runs.report.layout import run_page, score_cards, score_table
 from hvdtma.runs.report.page import Card, Page, Section, Table, write_page
 from hvdtma.runs.report.run_log import RunLog, read_run
 from hvdtma.runs.report.totals import RunTotals, totals
 
 
 def write_report(run: Path) -> Path:
-    """Write `report.html` into a run folder, finished or not, and return its path.
+    """Write `report.html` into a run's folder, finished or not, and return its path.
 
-    Raises UserError if the folder is not a run's.
+    Raises UserError if there is no run.
     """
     log = read_run(Path(run))
-    return write_page(run_page(log), log.folder / "report.html")
+    return write_page(training_page(log), log.folder / "report.html")
 
 
-def run_page(log: RunLog) -> Page:
-    """Lay out the page on one run."""
+def training_page(log: RunLog) -> Page:
+    """The page on one training run."""
     each = totals(log)
-    return Page(
-        title=log.folder.resolve().name,
+    return run_page(
+        log,
         kicker="hvdtma training run",
-        status=_status(log),
+        progress=f"Its last round is {log.rounds[-1]['round']}."
+        if log.rounds
+        else "It has no round yet.",
         facts=_facts(log),
         notices=_notices(log),
         cards=_cards(log, each),
         sections=_sections(log, each),
-        details=_details(log),
     )
-
-
-def _status(log: RunLog) -> tuple[str, bool]:
-    if log.failed:
-        return "failed", False
-    if log.interrupted:
-        return "interrupted", False
-    if not log.summary:
-        return "unfinished", False
-    return f"finished: {log.summary.get('stopped', 'done')}", True
 
 
 def _facts(log: RunLog) -> list[tuple[str, str]]:
@@ -69,29 +60,16 @@ def _facts(log: RunLog) -> list[tuple[str, str]]:
 
 
 def _notices(log: RunLog) -> list[str]:
-    notices = []
-    if log.failed:
-        notices.append(f"This run failed: {log.failed}.")
-    elif log.interrupted:
-        notices.append(f"This run was {log.interrupted}.")
-    elif not log.summary:
-        last = f"round {log.rounds[-1]['round']}" if log.rounds else "no round"
-        notices.append(f"This run is unfinished: there is no summary yet; {last} is its last.")
-    notices += _lost_losses(log)
-    notices += _changes(log)
+    notices = _lost_losses(log) + _changes(log)
     if log.rounds and not log.valid:
         notices.append("No round has been scored on validation.")
-    skipped = log.skipped or log.summary.get("skipped_rounds") or []
-    if skipped:
-        notices.append(f"Not scored on validation: {_rounds(skipped)}.")
-    if log.damaged_lines:
-        lines = "1 line" if log.damaged_lines == 1 else f"{log.damaged_lines} lines"
-        notices.append(f"{lines} of metrics.jsonl could not be read.")
+    if log.skipped:
+        notices.append(f"Not scored on validation: {_rounds(log.skipped)}.")
     return notices
 
 
 def _changes(log: RunLog) -> list[str]:
-    """Tell of trainers that were lost, and of those that joined."""
+    """Trainers that were lost or joined."""
     if not log.changes:
         return []
     lost, joined, took_s = (
@@ -100,12 +78,12 @@ def _changes(log: RunLog) -> list[str]:
     rounds = _rounds(sorted({change["round"] for change in log.changes}))
     return [
         f"Trainers lost: {lost}; joined: {joined} (in {rounds}). Regrouping took "
-        f"{words.duration(took_s)} in all. Lines are by rank: after a loss, later ranks move up."
+        f"{words.duration(took_s)} in total. A line is a rank: after a loss, later ranks move up."
     ]
 
 
 def _lost_losses(log: RunLog) -> list[str]:
-    """Tell of losses that are missing though the trainer made steps."""
+    """Losses that are missing although the trainer made steps."""
     lost_RM = np.isnan(log.of_trainers(log.rounds, "loss"))
     lost = np.argwhere(lost_RM & (log.of_trainers(log.rounds, "steps") > 0))
     if not len(lost):
@@ -122,20 +100,26 @@ def _rounds(numbers: list[int]) -> str:
 
 
 def _cards(log: RunLog, each: list[RunTotals]) -> list[Card]:
-    metric, best, summary = log.metric or "score", log.best, log.summary
-    name = words.metric_name(metric)
-    valid = best["metrics"].get(metric) if best else (summary.get("valid") or {}).get(metric)
+    best, summary = log.best, log.summary
     at = best["round"] if best else summary.get("best_round")
     rates = [trainer.positives_per_s for trainer in each if words.known(trainer.positives_per_s)]
-    rate = words.rate(sum(rates) if rates else None)
     return [
-        Card(f"Test {name}", words.score(log.test.get(metric)),
-             "of the best round" if log.test else "not scored"),
-        Card(f"Valid {name}", words.score(valid), f"best, round {at}" if at else "not scored"),
+        *score_cards(
+            log.metric,
+            valid=_valid(log),
+            test=log.test,
+            best=f"best, round {at}" if at else "",
+            tested="of the best round",
+        ),
         Card("Not training", words.percent(_not_training(log, each)), "waiting and averaging"),
-        Card("Positives/s", rate, "all trainers together"),
+        Card("Positives/s", words.rate(sum(rates) if rates else None), "all trainers together"),
         *_length_cards(log),
-    ]  # fmt: skip
+    ]
+
+
+def _valid(log: RunLog) -> dict[str, float]:
+    """Metric -> best validation score."""
+    return log.best["metrics"] if log.best else log.summary.get("valid") or {}
 
 
 def _length_cards(log: RunLog) -> list[Card]:
@@ -162,39 +146,33 @@ def _not_training(log: RunLog, each: list[RunTotals]) -> float | None:
 
 
 def _sections(log: RunLog, each: list[RunTotals]) -> list[Section]:
-    score, table = score_plot(log), _score_table(log)
-    rounds, assignments = round_plots(log), assignment_plots(log)
+    score, assignments = score_plot(log), assignment_plots(log)
     buttons, note = legend(log.trainers)
-    sections = []
-    if score or table:
-        sections.append(Section("Scores", [score] if score else [], table))
-    if rounds:
-        sections.append(Section("Rounds", rounds, None, buttons, note))
-    if assignments:
-        kept = words.percent(log.assignments[0]["edges_kept"])
-        said = f"{kept} of all edges are seen by some trainer in the first assignment."
-        if len(log.assignments) > 1:
-            said += (
-                f" Bars: the mean over {len(log.assignments)} assignments; whiskers: their range."
-            )
-        sections.append(
-            Section(
-                "Assignments", assignments, note=said, columns=3 if len(assignments) == 3 else 2
-            )
-        )
-    if each:
-        sections.append(Section("Trainers", table=_trainer_table(each)))
-    return sections
-
-
-def _score_table(log: RunLog) -> Table | None:
-    valid = log.best["metrics"] if log.best else log.summary.get("valid") or {}
-    metrics = list(dict.fromkeys([*valid, *log.test]))
-    rows = [
-        ["Validation, best round", *(words.score(valid.get(m)) for m in metrics)],
-        ["Test", *(words.score(log.test.get(m)) for m in metrics)],
+    return [
+        Section(
+            "Scores",
+            [score] if score else [],
+            score_table(_valid(log), log.test, best="best round"),
+        ),
+        Section("Rounds", round_plots(log), None, buttons, note),
+        Section(
+            "Assignments",
+            assignments,
+            note=_assignment_note(log),
+            columns=3 if len(assignments) == 3 else 2,
+        ),
+        Section("Trainers", table=_trainer_table(each) if each else None),
     ]
-    return Table(["", *map(words.metric_name, metrics)], rows) if metrics else None
+
+
+def _assignment_note(log: RunLog) -> str:
+    if not log.assignments:
+        return ""
+    kept = words.percent(log.assignments[0]["edges_kept"])
+    note = f"{kept} of all edges are seen by some trainer in the first assignment."
+    if len(log.assignments) > 1:
+        note += f" Bars: the mean over {len(log.assignments)} assignments; whiskers: their range."
+    return note
 
 
 def _trainer_table(each: list[RunTotals]) -> Table:
@@ -220,9 +198,3 @@ def _trainer_table(each: list[RunTotals]) -> Table:
         for trainer in each
     ]
     return Table(columns, rows, [colour for _, colour in legend(len(each))[0]])
-
-
-def _details(log: RunLog) -> dict[str, str]:
-    versions = json.dumps(log.versions, indent=2, ensure_ascii=False) if log.versions else ""
-    folded = {"Config": log.config.strip(), "Versions": versions}
-    return {heading: text for heading, text in folded.items() if text}

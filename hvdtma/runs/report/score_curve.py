@@ -1,4 +1,4 @@
-"""Scores over training time: the curve, the best one on it, the test score to hold it against."""
+"""Validation scores over training time, with the best one and the test score marked."""
 
 from __future__ import annotations
 
@@ -18,13 +18,14 @@ class ScoreCurve:
     """Validation scores, in order.
 
     Attributes:
-        counted: what the numbers count: `round`, `iteration`.
-        numbers, times_s, valid: of each score: which round it is of, after how many seconds of
-            training, and the values by metric.
-        metric: the one that is shown first.
-        best: the place of the best score, if there is one.
-        test: metric -> the best one's score on test.
-        least_is_best: the metrics of which that is so.
+        counted: `round` or `iteration`.
+        numbers: the round or iteration of each score.
+        times_s: seconds of training before each score.
+        valid: metric -> value, of each score.
+        metric: the metric that is shown first.
+        best: position of the best score; None if there is none.
+        test: metric -> test score of the best model.
+        least_is_best: metrics whose best value is the lowest.
     """
 
     counted: str
@@ -37,7 +38,7 @@ class ScoreCurve:
     least_is_best: Collection[str] = ()
 
     def plot(self, caption: str) -> Plot:
-        """Draw it, a choice per metric."""
+        """The figure, with a button per metric."""
         times, unit = in_unit(self.times_s)
         found = {metric: None for metrics in self.valid for metric in metrics}
         metrics = sorted(found, key=lambda metric: metric != self.metric)  # stable: that one first
@@ -50,7 +51,7 @@ class ScoreCurve:
             choices[words.metric_name(metric)] = list(range(first, len(figure.data)))
         figure.update_layout(hovermode="closest")
         if self.test:
-            caption += " Dashed: the best one's score on test."
+            caption += " Dashed: the test score of the best model."
         return Plot("Score over training time", caption, figure, wide=True, choices=choices)
 
     def _traces(self, metric: str, times: list[float]) -> list[go.Scatter]:
@@ -81,7 +82,7 @@ class ScoreCurve:
 
 
 def _test_line(times: list[float], test: float, *, named_first: bool) -> list[go.Scatter]:
-    """Dash a line across, named at its mode or its end, away from the best one's name."""
+    """A dashed line with a label at its start or its end, away from the label of the best score."""
     looks = {"hovertemplate": f"test: {test:.4f}<extra></extra>", "cliponaxis": False}
     line = go.Scatter(
         x=[times[0], times[-1]],
@@ -95,7 +96,7 @@ def _test_line(times: list[float], test: float, *, named_first: bool) -> list[go
         y=[test],
         text=[f"test: {test:.4f}"],
         mode="markers+text",
-        # Unseen, it keeps the text off the line; and off a curve that has long come near it.
+        # An invisible marker keeps the text off the line, and off a curve near it.
         marker={"size": 6 if named_first else 24, "opacity": 0},
         textposition="top right" if named_first else "bottom left",
         textfont={"size": 13, "weight": 600, "color": TEST},
@@ -105,7 +106,7 @@ def _test_line(times: list[float], test: float, *, named_first: bool) -> list[go
 
 
 def _best_mark(at: float, best: float, label: str, where: str) -> go.Scatter:
-    """Draw a named ring around the best score."""
+    """A labelled ring around the best score."""
     return go.Scatter(
         x=[at],
         y=[best],

@@ -1,4 +1,4 @@
-"""What each trainer did in a whole run: from the summary, or added up while there is none."""
+"""Totals of each trainer over a run: from the summary, or summed up while there is none."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hvdtma.runs.report.run_log import RunLog
 
 @dataclass(frozen=True)
 class RunTotals:
-    """One trainer over all rounds; None where the log does not say."""
+    """One trainer over all rounds; None for what is not recorded."""
 
     trainer: int
     nodes: int | None = None
@@ -29,7 +29,7 @@ class RunTotals:
 
 
 def totals(log: RunLog) -> list[RunTotals]:
-    """Return one entry per trainer; none if the run has neither a summary nor a round."""
+    """One entry per trainer; none if the run has neither a summary nor a round."""
     if log.summary.get("per_trainer"):
         names = {field.name for field in fields(RunTotals)}
         return [

@@ -1,4 +1,4 @@
-"""Numbers as a person reads them. None and NaN, which no number stands for, become a dash."""
+"""Numbers as text for people. None, NaN and infinities become a dash."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Number = float | int | None
 
 
 def known(value: Number) -> bool:
-    """Tell whether there is a finite number to show."""
+    """Whether there is a finite number."""
     return value is not None and math.isfinite(value)
 
 

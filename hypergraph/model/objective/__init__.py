@@ -1,7 +1,7 @@
-"""What is minimised: one value per relation, and the smoothness of each factor.
+"""The losses: one per relation, and the smoothness of each factor.
 
-A rank differentiates a relation's value with respect to its own factor, the others detached; the
-gradients are then those of the joint loss, each found on one rank.
+A rank differentiates a relation's loss with respect to its own factors; factors of other ranks are
+detached. Together, the ranks compute the gradient of the joint loss.
 """
 
 from hypergraph.model.objective.gram import balanced_weight, gram, gram_loss

@@ -20,10 +20,10 @@ def gram(factor_NR: torch.Tensor) -> torch.Tensor:
 
 
 def balanced_weight(num_present: int, sizes: Sequence[int], ratio: float = 1.0) -> float:
-    """The `absent_weight` with which all absent entries together weigh `ratio` times the present.
+    """The `absent_weight` that makes all absent entries weigh `ratio` times all present ones.
 
-    At weight 1 they outweigh them by the inverse density, 10^9 and more in sparse relations, and
-    the best factors are then next to zero.
+    With weight 1, absent entries outweigh present ones by the inverse density, 10^9 and more in
+    sparse relations, and the best factors are close to zero.
     """
     return ratio * num_present / prod(sizes)
 
@@ -41,24 +41,24 @@ def gram_loss(
 
         1/n ( w0 sum_all y^2 + sum_present [(1 - y)^2 - w0 y^2] ),   y the prediction
 
-    with sum_all y^2 = 1^T (F_1^T F_1 * ... * F_K^T F_K) 1, so that no tensor is ever built:
+    with sum_all y^2 = 1^T (F_1^T F_1 * ... * F_K^T F_K) 1, so that no tensor is built:
     O(n K R + sum N_k R^2). With w0 = 1 this is ||X - Y||^2 / n; with less, weighted factorisation
     of implicit feedback (Hu, Koren and Volinsky, ICDM 2008), summed as by He et al. (SIGIR 2016).
     Factors of zero give 1, whatever n and N_k.
 
-    A random batch of the present hyperedges gives an unbiased estimate: its mean stands for that
-    over all, and the other term needs no hyperedges.
+    A random batch of the present hyperedges gives an unbiased estimate: the first term is a mean
+    over hyperedges, and the second one needs none.
 
     Args:
         indices_nK: int64, the present hyperedges or a batch of them; no hyperedge twice.
-        factors: [N_k, R] each, detached where no gradient is wanted. Where `grams` and `sizes` are
-            given, the rows that `indices_nK` names suffice.
+        factors: [N_k, R] each; detach those that need no gradient. If `grams` and `sizes` are
+            given, the rows in `indices_nK` are enough.
         absent_weight: w0; see `balanced_weight`.
-        num_present: hyperedges present in all, if `indices_nK` is a batch.
-        grams: [R, R] each, from elsewhere; None, as a whole or for one, is that of the factor.
-        sizes: N_k; None is the factors' lengths.
+        num_present: number of all present hyperedges, if `indices_nK` is a batch.
+        grams: [R, R] each; None, for all or for one: computed from the factor.
+        sizes: N_k; None: the lengths of the factors.
 
-    Raises UserError for a factor that is given in part and without its Gram matrix.
+    Raises UserError for a part of a factor without its Gram matrix.
     """
     sizes = [len(factor) for factor in factors] if sizes is None else sizes
     grams = [None] * len(factors) if grams is None else grams
@@ -71,7 +71,7 @@ def gram_loss(
                 f"factor {k} has {len(factor_NR)} rows of {size} and no Gram matrix; "
                 "give all rows, or the Gram matrix of all rows"
             )
-        # a mean, as a sum over the whole tensor can be more than float32 holds
+        # a mean: the sum over the whole tensor may overflow float32
         mean_square = mean_square * ((gram(factor_NR) if given is None else given) / max(size, 1))
     count = len(indices_nK) if num_present is None else num_present
     entries = absent_weight * (prod(sizes) / max(count, 1))

@@ -19,13 +19,13 @@ def predict_value(
     mean: float | torch.Tensor = 0.0,
     biases: Sequence[torch.Tensor | None] | None = None,
 ) -> torch.Tensor:
-    """Values [n]: the mean, each item's bias and the CP model's score (Koren et al., 2009).
+    """Values [n]: mean, biases of the items and score of the CP model (Koren et al., 2009).
 
     Args:
         indices_nK: int64.
         factors: [N_k, R] each.
-        mean: of all values, so that factors model what is left.
-        biases: [N_k] each, or None for a modality without.
+        mean: mean of all values.
+        biases: [N_k] each; None for a modality without biases.
     """
     value_n = predict(indices_nK, factors) + mean
     for k, bias_N in enumerate(biases or []):
@@ -42,9 +42,12 @@ def observed_loss(
     mean: float | torch.Tensor = 0.0,
     biases: Sequence[torch.Tensor | None] | None = None,
 ) -> torch.Tensor:
-    """Mean squared error over the observed entries; 0 of none. A batch's is unbiased.
+    """Mean squared error over the observed entries; 0 without entries.
 
-    Arguments as of `predict_value`; value_n are the observed values.
+    A batch gives an unbiased estimate.
+
+    Args:
+        value_n: the observed values; other arguments as of `predict_value`.
     """
     error_n = predict_value(indices_nK, factors, mean=mean, biases=biases) - value_n
     return error_n.square().sum() / max(len(error_n), 1)

@@ -1,4 +1,4 @@
-"""What the factors of a relation say about hyperedges.
+"""Scores of hyperedges in the CP model.
 
 Legend: n hyperedges, K modalities, N_k items of one, R rank.
 """
@@ -12,15 +12,15 @@ from torch.nn.functional import embedding
 
 
 def rows_of(indices_nK: torch.Tensor, factors: Sequence[torch.Tensor]) -> list[torch.Tensor]:
-    """Each modality's rows [n, R] for the hyperedges; int64 [n, K] and factors [N_k, R]."""
+    """The rows [n, R] of each modality for hyperedges int64 [n, K] and factors [N_k, R]."""
     return [take(factor, indices_nK[:, k]) for k, factor in enumerate(factors)]
 
 
 def take(factor_NR: torch.Tensor, item: torch.Tensor) -> torch.Tensor:
-    """The items' rows, [*item.shape, R], with gradients that are the same in every run."""
-    if factor_NR.is_cuda:  # where the gradient of index_select adds up in no fixed order
+    """The rows of items, [*item.shape, R], with a reproducible gradient."""
+    if factor_NR.is_cuda:  # there, index_select adds up its gradient in random order
         return embedding(item, factor_NR)
-    # twice as fast as embedding there
+    # on the CPU, index_select is twice as fast as embedding
     return factor_NR.index_select(0, item.flatten()).unflatten(0, item.shape)
 
 
@@ -33,9 +33,9 @@ def predict(indices_nK: torch.Tensor, factors: Sequence[torch.Tensor]) -> torch.
 
 
 def products_of_others(rows: Sequence[torch.Tensor]) -> list[torch.Tensor]:
-    """For each k the product [n, R] of all rows but the k-th, in 3 K products.
+    """For each k, the product [n, R] of all rows but the k-th, with 3 K products.
 
-    From both ends, since dividing the whole product by a row fails at zero.
+    Products from both ends are combined, since dividing by a row fails at zero.
     """
     ones = torch.ones_like(rows[0])
     before, after = [ones], [ones]

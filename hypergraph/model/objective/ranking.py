@@ -16,11 +16,12 @@ from hypergraph.model.objective.predict import products_of_others, rows_of, take
 def corrupt(
     indices_nK: torch.Tensor, sizes: Sequence[int], m: int, generator: torch.Generator
 ) -> torch.Tensor:
-    """int64 [n, K, m]: for each hyperedge and each modality, m other items of that modality.
+    """Draw m other items for each modality of each hyperedge, int64 [n, K, m].
 
-    Uniform with replacement over all N_k items but the hyperedge's own; a modality of one item has
-    no other, and gives that one, from which nothing is learnt. What is drawn may by chance be a
-    present hyperedge. Drawn where the generator is: one on the CPU draws the same for any device.
+    Uniform, with replacement, over the N_k items except the hyperedge's own. A modality of one item
+    gives that item, which has no effect on the loss. A corrupted hyperedge may by chance be a
+    present one. Items are drawn on the generator's device: a CPU generator draws the same for any
+    device.
     """
     drawn = torch.empty(*indices_nK.shape, m, dtype=torch.int64, device=generator.device)
     own_nK1 = indices_nK.to(generator.device)[:, :, None]
@@ -38,19 +39,19 @@ def ranking_loss(
     *,
     biases: Sequence[torch.Tensor | None] | None = None,
 ) -> torch.Tensor:
-    """Sampled softmax: the true item of each modality in turn against m corrupted ones.
+    """Sampled softmax of the true item of each modality against m corrupted ones.
 
-    The mean over hyperedges and modalities of the cross-entropy of 1 + m scores; log(1 + m) if
-    all are equal, 0 of no hyperedges. With m = 1 it is BPR (Rendle et al., UAI 2009). Chosen over
-    the mean of m BPR terms since those spend most gradient on corrupted items long since ranked
-    below, while the softmax turns to the few still above: those are what a reciprocal rank sees.
-    O(n K m R).
+    The mean over hyperedges and modalities of the cross-entropy of 1 + m scores; log(1 + m) for
+    equal scores, 0 without hyperedges. With m = 1 it is BPR (Rendle et al., UAI 2009). It is used
+    instead of the mean of m BPR terms: those spend most of the gradient on corrupted items that are
+    ranked below already, while the softmax concentrates on the few that are still above, which
+    determine the reciprocal rank. O(n K m R).
 
     Args:
         indices_nK: int64, present hyperedges.
-        corrupted_nKm: int64, of `corrupt` or elsewhere.
-        factors: [N_k, R] each, detached where no gradient is wanted.
-        biases: [N_k] each, added to the scores of a modality's items; None: without.
+        corrupted_nKm: int64, such as from `corrupt`.
+        factors: [N_k, R] each; detach those that need no gradient.
+        biases: [N_k] each, added to the scores of a modality's items; None: no biases.
     """
     rows = rows_of(indices_nK, factors)
     truth_n = indices_nK.new_zeros(len(indices_nK))

@@ -1,0 +1,109 @@
+"""Whether a run starts, replaces another run, resumes, or is finished already."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from hvdtma.core.config import Component
+from hvdtma.core.errors import UserError
+from hvdtma.runs.folder import Folder, StartMode
+
+C = TypeVar("C", bound=Component)
+
+
+@dataclass(frozen=True)
+class StartRules(Generic[C]):
+    """How a kind of run decides what to do.
+
+    Attributes:
+        resumable_keys: top-level keys of the config that may change when a run is resumed.
+        inputs: the files and folders that the run reads; a folder that holds one is not replaced.
+        recorded_config: reads the config in a run's folder.
+        has_checkpoint: whether the run can be resumed.
+        has_work_left: whether a finished run would train on under the present config, which may
+            have larger limits. Only called if there is a checkpoint.
+    """
+
+    resumable_keys: Collection[str]
+    inputs: Iterable[Path]
+    recorded_config: Callable[[], C]
+    has_checkpoint: Callable[[], bool]
+    has_work_left: Callable[[], bool]
+
+
+def lock_and_resolve(run: Folder, config: C, mode: StartMode, rules: StartRules[C]) -> StartMode:
+    """Lock a run's folder and decide what to do with it; on rank 0.
+
+    The lock is released if there is nothing to do (`DONE`) and on errors. Raises UserError as
+    `Folder.lock` and `resolve_start_mode` do.
+    """
+    run.lock_for(mode)
+    with ExitStack() as unlocking:
+        unlocking.callback(run.unlock)
+        resolved = resolve_start_mode(run, config, mode, rules)
+        if resolved is not StartMode.DONE:
+            unlocking.pop_all()
+    return resolved
+
+
+def resolve_start_mode(run: Folder, config: C, mode: StartMode, rules: StartRules[C]) -> StartMode:
+    """What to do: `NEW`, `OVERWRITE`, `RESUME` or `DONE`, never `AUTO`.
+
+    Args:
+        config: with absolute paths, as the recorded one.
+
+    Raises UserError if the folder holds something that may not be replaced, if it holds no run to
+    resume, and if the run was made with another config.
+    """
+    exists = mode is StartMode.RESUME or run.versions.exists()
+    if mode in (StartMode.NEW, StartMode.OVERWRITE) or not exists:
+        overwrite = mode is StartMode.OVERWRITE
+        run.check_room(*rules.inputs, overwrite=overwrite)
+        return StartMode.OVERWRITE if overwrite else StartMode.NEW
+    run.check_there()
+    check_same_config(rules.recorded_config(), config, run.path, rules.resumable_keys)
+    can_resume = rules.has_checkpoint()
+    if mode is StartMode.RESUME and not can_resume:
+        raise no_checkpoint(run.path)
+    if run.summary.exists() and not (can_resume and rules.has_work_left()):
+        return StartMode.DONE
+    return StartMode.RESUME if can_resume else StartMode.OVERWRITE
+
+
+def no_checkpoint(path: Path) -> UserError:
+    """The error that a run has no checkpoint to resume from."""
+    return UserError(
+        f"{path} has no checkpoint to resume from; --overwrite starts the run again "
+        "(checkpoint.every says how often a checkpoint is written)"
+    )
+
+
+def check_same_config(
+    recorded: Component, config: Component, path: Path, free: Collection[str]
+) -> None:
+    """Raises UserError, listing the differences, if what is at `path` has another config.
+
+    Args:
+        free: top-level keys that may differ.
+    """
+    before, now = (_flat(each.model_dump(mode="json")) for each in (recorded, config))
+    changed = [
+        f"{key} was {before.get(key)} and is {now.get(key)}"
+        for key in now | before
+        if key.split(".")[0] not in free and before.get(key) != now.get(key)
+    ]
+    if changed:
+        raise UserError(f"{path} is of another config: " + "; ".join(changed))
+
+
+def _flat(values: dict, prefix: str = "") -> dict:
+    """Nested keys joined by dots."""
+    flat: dict = {}
+    for key, value in values.items():
+        inner = _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else None
+        flat |= inner if inner is not None else {f"{prefix}{key}": value}
+    return flat
