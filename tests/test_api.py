@@ -182,7 +182,7 @@ def test_the_command_line_calls_the_same_functions_and_names_flags(hvdtma, commu
 def test_flags_become_arguments_but_commands_stay():
     assert as_arguments("say --edges FILE, or --header yes") == "say edges=FILE, or header yes"
     assert as_arguments("use --in-process 3") == "use trainers 3"
-    left = "go on with: hvdtma train --resume runs/mine"
+    left = "resume with: hvdtma train --resume runs/mine"
     assert as_arguments(left) == left
 
 

@@ -1,5 +1,8 @@
 """Trainers as Horovod ranks.
 
+A killed trainer is noticed here: the collective that the others are in fails, and `_wait` raises
+`TrainerLost`. `hvdtma.training.membership` then regroups the others.
+
 Legend: M trainers, P parameters in the flat buffer, C = ceil(P / M), S values in a row.
 """
 

@@ -77,8 +77,8 @@ def _write_parquet(h_NH: Rows, store: GraphStore, out: Path, overwrite: bool) ->
     )
     with (
         reporting_full_disk(out),
-        replacing(out) as beside,
-        pq.ParquetWriter(beside, schema) as writer,
+        replacing(out) as temporary,
+        pq.ParquetWriter(temporary, schema) as writer,
     ):
         for start in range(0, num_nodes, ROWS_AT_ONCE):
             rows = h_NH[start : start + ROWS_AT_ONCE]

@@ -1,7 +1,8 @@
 """Hold out links and nodes for scoring, and draw negatives for the links.
 
 Links are held out as unordered pairs, before an undirected graph is mirrored: the training graph
-has neither direction of a held-out pair, nor a parallel edge of another type.
+has neither direction of a held-out pair, nor a parallel edge of another type. So no message uses
+them. A batch's own training links are removed from its messages in `hvdtma.sampling.neighbourhood`.
 
 Legend: N nodes, E edges, n held-out pairs, K negatives per pair.
 """

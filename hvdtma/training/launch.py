@@ -1,4 +1,4 @@
-"""A training run as a trainer process goes through it: join the others, train, report."""
+"""Training in this process: join the other trainers, train, write the report."""
 
 from __future__ import annotations
 

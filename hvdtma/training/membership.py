@@ -1,8 +1,8 @@
 """Elastic training: how trainers regroup when one is lost or others want to join.
 
-Where a killed trainer is noticed: the collective that the other trainers are in fails, and the
-communicator raises `TrainerLost` (`hvdtma.comm.communicator`; raised in `hvdtma.comm.horovod`).
-`hvdtma.training.session` catches it and calls `regroup`. Then:
+Where a killed trainer is noticed: the collective that the other trainers are in fails, and
+`hvdtma.comm.horovod` raises `TrainerLost`. `hvdtma.training.session` catches it and calls
+`regroup`. Then:
 
     a trainer was lost       the progress of the other trainers in the round is kept
     ... during a             some trainers may not have taken the new assignment, so another

@@ -88,7 +88,7 @@ class RunMonitor(Callback):
         if self.recorder:
             self._report(self.run.path)
 
-    def changed(self, change: MembershipChange) -> None:
+    def record_membership_change(self, change: MembershipChange) -> None:
         """Record that trainers were lost or joined."""
         self.take_over()
         self.event({"kind": "members", "time_s": self.averaging.elapsed_s, **asdict(change)})

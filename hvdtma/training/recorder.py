@@ -40,9 +40,9 @@ class Scores:
         self.best, self.since_best = best_score(run, config.metric, seen)
         self.restarts_left = MAX_RESTARTS
         self.scorer = RoundScorer(run) if config.evaluate.mode == "inline" else None
-        self.process = self._follower() if config.evaluate.mode == "follow" else None
+        self.process = self._start_evaluator() if config.evaluate.mode == "follow" else None
 
-    def _follower(self) -> subprocess.Popen:
+    def _start_evaluator(self) -> subprocess.Popen:
         command = [sys.executable, "-m", "hvdtma.training.evaluator", str(self.run.path)]
         command.append(str(os.getpid()))
         with (self.run.path / "evaluator.log").open("a") as log, blocked_signals(signal.SIGUSR2):
@@ -62,22 +62,22 @@ class Scores:
         if self.scorer and number % self.config.evaluate.every == 0:
             self.scorer.score_newest()
         if self.process and self.process.poll() is not None:
-            self._follow_again()
+            self._restart_evaluator()
         return self.new_events()
 
-    def _follow_again(self) -> None:
+    def _restart_evaluator(self) -> None:
         """Restart an evaluator that ended early, unless it refused or too many restarts failed."""
         assert self.process is not None
         log = self.run.path / "evaluator.log"
         refused = self.process.returncode == REFUSED
-        again = self.restarts_left > 0 and not refused
+        restart = self.restarts_left > 0 and not refused
         why = log.read_text().strip().rpartition("\n")[2] if refused else f"see {log}"
         console.print(
             f"[yellow]the evaluator ended early ({escape(why)}); "
-            + ("another is started" if again else "what is left is scored at the end")
+            + ("it is restarted" if restart else "the remaining rounds are scored at the end")
         )
-        self.restarts_left -= again
-        self.process = self._follower() if again else None
+        self.restarts_left -= restart
+        self.process = self._start_evaluator() if restart else None
 
     def new_events(self) -> list[dict]:
         """The scores that were not returned before."""
@@ -91,11 +91,11 @@ class Scores:
         return events
 
     @property
-    def say_stop(self) -> bool:
+    def stop_early(self) -> bool:
         """Whether to stop early: no better score for `patience` scored rounds, or no evaluator."""
         patience = self.config.evaluate.patience
-        nobody = self.process is None and self.scorer is None
-        return bool(patience) and (nobody or self.since_best >= patience)
+        no_scorer = self.process is None and self.scorer is None
+        return bool(patience) and (no_scorer or self.since_best >= patience)
 
     def finish(self, last_round: int, say: Callable[[str], None]) -> list[dict]:
         """Wait until the last round is scored, whatever the mode; returns the unseen scores.
@@ -196,7 +196,7 @@ class Recorder(Callback):
             }
             self.log.curves(values, outcome.round)
         self.log_scores(self.scores.after_round(outcome.round))
-        return self.scores.say_stop
+        return self.scores.stop_early
 
     def log_scores(self, events: list[dict]) -> None:
         for event in events:
@@ -206,7 +206,7 @@ class Recorder(Callback):
 
 
 def scoring_text(number: int, part: str, *, left: int) -> str:
-    """Which score is computed at the end of a run, and how many follow it."""
+    """The progress of scoring at the end of a run, as text."""
     return f"scoring round {number} on {part} ({f'{left} more to score' if left else 'the last'})"
 
 
@@ -250,7 +250,7 @@ def round_event(outcome: Aggregation) -> dict:
 
 
 def skipped_rounds(run: RunFolder, rounds: int, every: int) -> list[int]:
-    """Rounds that were never scored, of those whose turn it was."""
+    """The rounds that were due for scoring, but were never scored."""
     scored = {event["round"] for event in read_lines(run.scores)}
     due = set(np.arange(every, rounds + 1, every).tolist()) | ({rounds} if rounds else set())
     return sorted(due - scored)

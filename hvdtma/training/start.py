@@ -61,12 +61,13 @@ def start_run(config: TrainConfig, comm: Communicator, mode: StartMode) -> RunCo
             config, mode = comm.broadcast_object((config, mode))
             run = RunFolder(config.run)
             rules = start_rules(run, config)
-            what = run_on_rank0(comm, partial(lock_and_resolve, run, config.resolved, mode, rules))
+            resolve = partial(lock_and_resolve, run, config.resolved, mode, rules)
+            resolved = run_on_rank0(comm, resolve)
             if mode is StartMode.NEW:  # after a loss, the folder that exists is this run's own
                 mode = StartMode.AUTO
             with ExitStack() as on_error:
                 on_error.callback(run.unlock)
-                context = _start_or_resume(config, comm, run, what)
+                context = _start_or_resume(config, comm, run, resolved)
                 on_error.pop_all()
             return context
         except TrainerLost:
@@ -76,24 +77,24 @@ def start_run(config: TrainConfig, comm: Communicator, mode: StartMode) -> RunCo
 
 
 def _start_or_resume(
-    config: TrainConfig, comm: Communicator, run: RunFolder, what: StartMode
+    config: TrainConfig, comm: Communicator, run: RunFolder, mode: StartMode
 ) -> RunContext | None:
     """Start or resume the run, whose folder rank 0 has locked."""
-    if what is StartMode.DONE:
+    if mode is StartMode.DONE:
         run.unlock()
         return None
-    if what is StartMode.RESUME:
+    if mode is StartMode.RESUME:
         return resume_run(config, comm, run)
-    return start_new(config, comm, run, overwrite=what is StartMode.OVERWRITE)
+    return start_new(config, comm, run, overwrite=mode is StartMode.OVERWRITE)
 
 
 def start_rules(run: RunFolder, config: TrainConfig) -> StartRules[TrainConfig]:
-    """How the start mode of a training run is resolved."""
+    """The rules by which a training run resolves its start mode."""
     checkpoint = cache(lambda: newest(run))
 
     def has_work_left() -> bool:
-        found = checkpoint()
-        return found is not None and stopped_before(config, found) is Stop.NOT
+        saved = checkpoint()
+        return saved is not None and stopped_before(config, saved) is Stop.NOT
 
     return StartRules(
         RESUMABLE_KEYS,
@@ -145,9 +146,9 @@ def resume_run(config: TrainConfig, comm: Communicator, run: RunFolder) -> RunCo
 
 
 def find_checkpoint(run: RunFolder, config: TrainConfig) -> Checkpoint:
-    """What to go on from.
+    """The checkpoint to resume from.
 
-    Raises UserError if there is nothing, or it is another config's: the differences are listed.
+    Raises UserError if there is none, or if it belongs to another config; lists the differences.
     """
     RunFolder.open(run.path)
     checkpoint = newest(run)
@@ -158,7 +159,7 @@ def find_checkpoint(run: RunFolder, config: TrainConfig) -> Checkpoint:
 
 
 def _check_config(then: TrainConfig, now: TrainConfig, path: Path) -> None:
-    """Raises UserError, listing the differences, if what is at `path` is of another config."""
+    """Raises UserError, with the differences, if `path` belongs to another config."""
     check_same_config(then.resolved, now.resolved, path, RESUMABLE_KEYS)
 
 

@@ -179,7 +179,7 @@ def test_trainers_that_wait_for_others_save_when_the_job_is_told_to_end(job):
     job.driver.send_signal(signal.SIGUSR2)
     status, printed = job.wait()
     assert status == INTERRUPTED
-    assert "and saved; go on with: hvdtma drive" in printed
+    assert "and saved; resume with: hvdtma drive" in printed
     assert folders(job.run)
 
 

@@ -160,7 +160,7 @@ def test_a_job_that_is_told_to_end_saves_and_goes_on_under_its_id(slurm, job):
     job = job(rounds=10)
     job.wait_for_round(3)
     slurm.run("scancel", "--signal=USR2", job.number)
-    wait_for(lambda: "and saved; go on with" in log(job.folder), TIMEOUT_S)
+    wait_for(lambda: "and saved; resume with" in log(job.folder), TIMEOUT_S)
     assert job.wait() == "COMPLETED", log(job.folder)
     job.assert_complete(10)
     assert slurm.job(job.number)["Restarts"] == "1"

@@ -57,7 +57,7 @@ def test_several_tasks_per_node_that_are_told_to_end_go_on_to_the_same_parameter
     user.run("scancel", "--signal=USR2", spec.id)
     ends_well(user, spec.id, spec.log)
     assert user.job(spec.id)["Restarts"] == "1"
-    assert spec.log.read_text().count("and saved; go on with") == 1
+    assert spec.log.read_text().count("and saved; resume with") == 1
     assert_same(parameters(run.path), reference)
     times_s = [event["time_s"] for event in run.events() if event["kind"] == "round"]
     assert times_s == sorted(times_s)  # its clock goes on, too

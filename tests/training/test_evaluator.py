@@ -117,7 +117,7 @@ def test_no_kept_round_is_lost_with_an_evaluator_that_dies(
     community_store, tmp_path, monkeypatch, dies
 ):
     started = []
-    start = Scores._follower
+    start = Scores._start_evaluator
 
     def dying(scores: Scores) -> subprocess.Popen:
         process = start(scores)
@@ -127,7 +127,7 @@ def test_no_kept_round_is_lost_with_an_evaluator_that_dies(
             process.wait()
         return process
 
-    monkeypatch.setattr(Scores, "_follower", dying)
+    monkeypatch.setattr(Scores, "_start_evaluator", dying)
     evaluate = {"mode": "follow", "keep": 3}
     config = config_for(community_store, tmp_path / "run", "follow", rounds=7, evaluate=evaluate)
     summary = train(config, SingleProcess())

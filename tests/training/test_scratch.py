@@ -112,7 +112,7 @@ def test_an_evaluator_that_says_why_it_cannot_go_on_is_not_started_again(
         scores.stop()
     said = " ".join(capsys.readouterr().err.split())
     assert f"scratch_dir {config.scratch_dir} cannot be written to" in said
-    assert "what is left is scored at the end" in said
+    assert "the remaining rounds are scored at the end" in said
 
 
 def test_a_scratch_folder_is_the_same_one_wherever_a_run_is_read_from(
