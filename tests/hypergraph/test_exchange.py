@@ -91,7 +91,7 @@ def test_different_data_on_different_ranks_are_found():
     def trainer(comm):
         HyperLearn(small_graph(2, seed=comm.rank), config_of(), comm=comm)
 
-    with pytest.raises(UserError, match="rank 1 has another hypergraph than rank 0"):
+    with pytest.raises(UserError, match="rank 1 has another hypergraph or split than rank 0"):
         InProcessGroup(2).run(trainer)
 
 

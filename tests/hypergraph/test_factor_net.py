@@ -74,8 +74,8 @@ def test_without_steps_there_is_nothing_but_the_factor():
 def test_one_that_begins_at_one_keeps_its_spread_and_moves_as_far_for_its_size():
     """In steps of one size, as Adam's; and is the same if told twice."""
     made, other = net(steps=0), net(steps=0)
-    made.begin_at_one()
-    made.begin_at_one()
+    made.init_at_one()
+    made.init_at_one()
     rows, others = made().detach(), other().detach()
     torch.testing.assert_close(rows - 1, others - others.mean())
     for each in (made, other):
@@ -164,9 +164,9 @@ def test_a_seed_gives_the_same_net():
 @pytest.mark.parametrize(
     ("feature_dim", "given", "message"),
     [
-        (None, 3, "found a width of 3; this modality was made for none"),
-        (5, None, "found none; this modality was made for a width of 5"),
-        (5, 4, "found a width of 4; this modality was made for a width of 5"),
+        (None, 3, "got features of width 3; it was made for no features"),
+        (5, None, "got no features; it was made for width 5"),
+        (5, 4, "got features of width 4; it was made for width 5"),
     ],
 )
 def test_features_it_was_not_made_for_are_refused(feature_dim, given, message):

@@ -358,7 +358,7 @@ def test_what_cannot_be_answered_is_said(model, ask, why):
         ask(model)
 
 
-TRAINED_ON = r"hyperedges held out of 'all' were trained on by the model"
+TRAINED_ON = r"hyperedges held out of 'all' were trained on by the loaded model"
 
 
 def test_what_was_trained_on_is_not_scored_as_held_out(graph, tmp_path):
