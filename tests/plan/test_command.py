@@ -106,7 +106,7 @@ def test_a_run_on_gpus_with_types_is_planned_on_a_machine_without(hvdtma, config
         (
             {},
             ("--nodes", 10**7, "--edges", 10**9, "--features", 8, "--memory-gb", 4),
-            "links would be held out",
+            "held-out links (fewer with --valid and --test as counts)",
         ),
         ({"memory_gb": 0.1}, SIZES, "give"),
         ({}, ("--nodes", 0, "--edges", 1, "--features", 1), "--nodes is 0"),
