@@ -11,7 +11,7 @@ the numerator and of the denominator. Both are summed over trainers, by an all-r
 (`TimedAveraging`) or from a checkpoint (`aggregate_updates`). `combine` returns theta'. Example:
 
     class HeadByOne(Average):
-        \"\"\"Only trainer 0 trains the parameters whose names begin with `head`.\"\"\"
+        \"\"\"Only the update of trainer 0 counts for parameters called `head`.\"\"\"
 
         def contribute(self, update_P, weight, state):
             weight_P = torch.full_like(update_P, weight)

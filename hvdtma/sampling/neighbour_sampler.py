@@ -30,7 +30,7 @@ class NeighbourSampler:
         random_seed: int,
         targets: Targets | None = None,
     ) -> Neighbourhood:
-        """See `hvdtma.sampling.sampler.Sampler`."""
+        """See `hvdtma.sampling.sampler.Sampler`; target links are left out of the blocks."""
         keys = None if targets is None else _sorted_keys(targets, shard.num_nodes)
         seeds_S = seeds_S.to(shard.graph.idtype)
         blocks, nodes_n = sample_blocks(shard.graph, seeds_S, self.fanouts, random_seed, keys)

@@ -2,8 +2,8 @@
 
 The links that a batch predicts (`Targets`) are removed from its messages in two places: the sampler
 leaves them out of the blocks, and `neighbourhood_of` subtracts them from the stored first hop.
-Validation and test links need no such step: they are not in the training graph at all, because
-`hvdtma.graph.splits` removes them when a store is built.
+Validation and test links need no such step: they are not in the training graph at all.
+`hvdtma.graph.splits` chooses them, and `hvdtma.graph.builder.edges` leaves them out of the graph.
 
 Legend: S seeds, n input nodes, D features, Q pairs.
 """

@@ -10,6 +10,9 @@
             nodes, blocks = seeds, []
             for _ in range(self.layers):
                 src, dst = my_edges(shard.csc, nodes, self.fanout)   # nodes, positions in `nodes`
+                if targets is not None:                              # no message along a target
+                    kept = ~targets.contains(src, nodes[dst])
+                    src, dst = src[kept], dst[kept]
                 block, nodes = block_between(src, dst, nodes)
                 blocks.insert(0, block)
             return neighbourhood_of(shard, blocks, nodes, targets)

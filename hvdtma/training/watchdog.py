@@ -1,7 +1,8 @@
 """Ends this process when it stops training without an error: a deadlock, a lost disk, SIGSTOP.
 
 A small helper process waits for heartbeats on a pipe and kills the trainer when none comes for
-`limit_s`. The other trainers of an elastic job then continue without it.
+`limit_s`. The other trainers of an elastic job then continue without it
+(`hvdtma.training.membership`, where a killed trainer is noticed, too).
 """
 
 from __future__ import annotations
