@@ -201,8 +201,10 @@ class TimedAveraging:
     def paused(self) -> Iterator[None]:
         """Exclude the time inside from training time, e.g. for reading a shard or writing files."""
         start = self.comm.clock()
-        yield
-        self.round.began += self.comm.clock() - start
+        try:
+            yield
+        finally:
+            self.round.began += self.comm.clock() - start
 
     def exclude_time_since(self, since: float) -> None:
         """Shift all clocks, as if no time had passed since `since` on this trainer's clock."""

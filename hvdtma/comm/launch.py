@@ -36,17 +36,16 @@ def join_trainers(
     | launcher                                    | communicator                                 |
     |---------------------------------------------|----------------------------------------------|
     | `hvdtma drive`                              | Horovod, elastic                             |
-    | horovodrun, mpirun                          | Horovod; elastic with --host-discovery-script|
-    | torchrun, or a script that initialised      | torch.distributed                            |
-    | torch.distributed                           |                                              |
-    | srun, `hvdtma submit --cluster local`       | Horovod if it is installed, else             |
-    |                                             | torch.distributed; `transport` chooses       |
+    | horovodrun, mpirun, srun --mpi=pmix         | Horovod; elastic with --host-discovery-script|
+    | torchrun, torch.distributed.init_...        | torch.distributed                            |
+    | srun, `hvdtma submit --cluster local`       | Horovod if installed, else torch.distributed;|
+    |                                             | `transport` chooses                          |
     | none, or srun with one task                 | SingleProcess                                |
 
     Args:
         folder: one that all trainers see. Under srun they meet by a file there. None: the working
             directory.
-        elastic: whether trainers may be lost and may join. It must be so for the launcher too.
+        elastic: whether trainers may be lost and may join; must match the launcher.
         transport: auto, horovod or torch.
 
     Raises UserError if the launcher does not fit `elastic` or `transport`, or Horovod is needed

@@ -105,10 +105,10 @@ class TorchDistributedComm(ProcessCommunicator):
 
         Raises TrainerLost if another trainer ends before that.
         """
-        work = begin()
-        while not work.is_completed():
-            time.sleep(POLL_S)
         try:
+            work = begin()
+            while not work.is_completed():
+                time.sleep(POLL_S)
             work.wait()
         except RuntimeError as error:  # what Gloo and NCCL raise
             reason = GLOO_CONTEXT.sub("", str(error))

@@ -20,7 +20,7 @@ class UserError(Exception):
 
 
 class TrainerError(UserError):
-    """A UserError of a single trainer that has not joined the others.
+    """A UserError of a single trainer: every trainer that meets one prints it.
 
     All other UserErrors are raised on all trainers alike, and only the first trainer prints them.
     """
