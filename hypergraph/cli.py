@@ -90,7 +90,7 @@ def complete(
     known: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Known items: modality=id, e.g. artist='Blake, William'", show_default=False
+            help="Known items: modality=id, e.g. artist='William Blake'", show_default=False
         ),
     ] = None,
     relation: Annotated[

@@ -138,7 +138,10 @@ class Aggregator(Protocol):
 
 def check_aggregator(name: str, target: Any) -> None:
     """Raises UserError if a class is not an aggregator."""
-    methods = ("begin_round", "contribute", "combine", "after_round", "state_dict")
+    methods = (
+        *("begin_round", "contribute", "combine", "after_round"),
+        *("state_dict", "load_state_dict"),
+    )
     missing = [method for method in methods if not callable(getattr(target, method, None))]
     if missing:
         raise UserError(

@@ -134,9 +134,10 @@ class Recorder(Callback):
     def __init__(self, trainer: Trainer, trainers: int, run: RunFolder, view: RunView):
         self.config, self.run, self.model = trainer.config, run, trainer.model
         self.view, self.num_edges = view, trainer.store.num_edges
-        self.log = EventLog(run, view.update)
-        self.scores = Scores(self.config, run)
         events = run.events()
+        rounds = [event["round"] for event in events if event["kind"] == "round"]
+        self.log = EventLog(run, view.update, first_step=max(rounds) + 1 if rounds else None)
+        self.scores = Scores(self.config, run)
         if not events:
             self.event(start_event(trainer, trainers))
         for event in events:  # of a resumed run

@@ -21,11 +21,12 @@ from hvdtma.comm.communicator import (
 from hvdtma.comm.rendezvous import RendezvousGone
 from hvdtma.comm.single_process import SingleProcess
 from hvdtma.core.console import console
-from hvdtma.core.errors import Interrupted, SavedForAll, TrainerError, UserError, explain
+from hvdtma.core.errors import Interrupted, SavedForAll, TrainerError, UserError
 from hvdtma.core.files import write_json
 from hvdtma.core.signals import ShutdownSignal
 from hvdtma.core.train_config import TrainConfig
 from hvdtma.evaluation.score import Scorer
+from hvdtma.runs.event_log import end_event
 from hvdtma.runs.run_folder import RunFolder, read_model
 from hvdtma.training.callback import Callback, Callbacks
 from hvdtma.training.checkpoint import is_saved, write_checkpoint
@@ -96,8 +97,8 @@ def _train(
         except Interrupted as error:
             _record_end(monitor, "interrupted", str(error))
             raise
-        except (UserError, OSError) as error:
-            _record_end(monitor, "failed", explain(error))
+        except Exception as error:
+            _record_end(monitor, **end_event(error))
             raise
         except KeyboardInterrupt:
             why = f"interrupted after round {averaging.rounds_done}"

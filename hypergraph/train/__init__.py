@@ -1,0 +1,1 @@
+"""Training of HyperLearn: batches, losses, exchange between ranks, checkpoints."""
