@@ -1,12 +1,12 @@
-"""What `hvdtma plan` says against what building, training and scoring then take.
+"""Predictions of `hvdtma plan` against measurements of building, training and scoring.
 
     python benchmarks/plan.py --edges 1e6 --edges 1e7
 
-Synthetic directed graphs of 10.7 edges a node in half precision, 32 features in the first, 64 in
-the others; 10,000 links held out for each part. The plan is made before the store is there. Every
-command is a process of its own, whose peak memory the kernel tells; that of trainers is what they
-say of themselves (summary.json). Each graph is trained on by two trainers twice, with its whole
-shards and within a limit that cuts them into resident sets. What was built is removed.
+Synthetic directed graphs of 10.7 edges per node in half precision, 32 features in the first graph,
+64 in the others; 10,000 links are held out for each part. The plan is made before the store is
+built. Every command runs in a process of its own, whose peak memory the kernel reports; that of
+trainers is in summary.json. Two trainers train on each graph twice: on whole shards, and under a
+limit that cuts shards into resident sets. Stores and runs are removed.
 """
 
 from __future__ import annotations
@@ -35,19 +35,19 @@ def main(
 ) -> None:
     """Plan, do and compare each size."""
     work.mkdir(parents=True, exist_ok=True)
-    print("| edges | what | predicted | measured | ratio |\n|---|---|---|---|---|")
+    print("| edges | figure | predicted | measured | ratio |\n|---|---|---|---|---|")
     for number, wanted in enumerate(edges):
-        for what, predicted, measured in compare(int(wanted), 64 if number else 32, work):
+        for figure, predicted, measured in compare(int(wanted), 64 if number else 32, work):
             ratio = predicted / measured
             print(
-                f"| {wanted:,.0f} | {what} | {predicted / GIB:.3f} GiB | {measured / GIB:.3f} GiB "
-                f"| {ratio:.2f} |",
+                f"| {wanted:,.0f} | {figure} | {predicted / GIB:.3f} GiB "
+                f"| {measured / GIB:.3f} GiB | {ratio:.2f} |",
                 flush=True,
             )
 
 
 def compare(edges: int, features: int, work: Path) -> list[tuple[str, int, int]]:
-    """(what, predicted bytes, measured bytes) of one graph."""
+    """Rows of (figure, predicted bytes, measured bytes) for one graph."""
     nodes = int(edges / EDGES_PER_NODE)
     store, run, config = work / "graph.zarr", work / "run", work / "config.yaml"
     shutil.rmtree(store, ignore_errors=True)
@@ -84,7 +84,8 @@ def compare(edges: int, features: int, work: Path) -> list[tuple[str, int, int]]
 
 def planned(config: Path, *arguments: object) -> dict:
     """The plan, as JSON."""
-    command = [*HVDTMA, "plan", config, "--trainers", TRAINERS, "--json", *arguments]
+    command = [*HVDTMA, "plan", config, "--trainers", TRAINERS, "--quick", "--json"]
+    command += arguments
     done = subprocess.run([str(part) for part in command], capture_output=True, text=True)
     if done.returncode:
         raise SystemExit(done.stderr)
@@ -97,12 +98,11 @@ def of(plan: dict, stage: str, what: str = "peak_bytes") -> int:
 
 
 def cutting_limit_gb(plan: dict) -> float:
-    """A limit that leaves less than the whole shard takes beside a step at its largest."""
+    """A limit for which 0.7 of the shard fits besides the largest step."""
     from hvdtma.core.train_config import parse_config
     from hvdtma.graph.builder import BuildOptions
     from hvdtma.plan import PlannedGraph
-    from hvdtma.sampling.footprint import Footprint
-    from hvdtma.training.memory import beside_shard
+    from hvdtma.training.budget import reserved_bytes, shard_footprint
 
     config = parse_config({"store": "none", "run": "none", "rounds": 1})
     assignment = plan["assignment"]
@@ -114,13 +114,13 @@ def cutting_limit_gb(plan: dict) -> float:
         options=BuildOptions(feature_dtype=plan["feature_dtype"]),
     )
     sizes = graph.sizes(config)
-    footprint = Footprint.of(sizes, first_hop=config.first_hop)
-    shard = footprint.bytes_of(assignment["shard_nodes"], assignment["shard_edges"])
-    return round((beside_shard(config, sizes, assignment["shard_nodes"]) + 0.7 * shard) / GIB, 3)
+    nodes, edges = assignment["shard_nodes"], assignment["shard_edges"]
+    shard = shard_footprint(config, sizes).num_bytes(nodes, edges)
+    return round((reserved_bytes(config, sizes, nodes) + 0.7 * shard) / GIB, 3)
 
 
 def trained(config: Path, run: Path, *overrides: str) -> int:
-    """The largest peak of a trainer, as trainers themselves report it."""
+    """The largest peak of a trainer, from the run's summary."""
     launch = [str(Path(sys.executable).with_name("horovodrun")), "-np", TRAINERS]
     peak(*launch, *HVDTMA, "train", config, "--overwrite", *overrides)
     summary = json.loads((run / "summary.json").read_text())
@@ -133,7 +133,7 @@ def embedded(run: Path) -> int:
 
 
 def peak(*command: object) -> int:
-    """Peak resident bytes of a command; its failure is this script's."""
+    """Peak resident bytes of a command that must succeed."""
     parts = [str(part) for part in command]
     process = subprocess.Popen(parts, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)

@@ -22,7 +22,7 @@ import numpy as np
 import torch
 import typer
 
-from hvdtma.comm import Single
+from hvdtma.comm import SingleProcess
 from hvdtma.core.train_config import parse_config
 from hvdtma.graph.store import GraphStore, open_store
 from hvdtma.models.decoders import HadamardMLPDecoder
@@ -75,7 +75,7 @@ def ours(store: GraphStore, batch_size: int, hidden: int, *, first_hop: bool) ->
             "task": {"batch_size": batch_size},
         }
     )
-    comm = Single()
+    comm = SingleProcess()
     trainer = make_trainer(config, store, comm, set_up_device(config, comm))
     while True:
         yield trainer.take_step()[1]

@@ -6,7 +6,7 @@ The whole job from Python:
 
     hvdtma.build("graph.zarr", "synthetic:nodes=20000,edges=200000,features=64,communities=50")
     hvdtma.partition("graph.zarr", "super.zarr", "super")
-    run = hvdtma.train(store="super.zarr", run="runs/first", rounds=10, trainers=3)
+    run = hvdtma.train(store="super.zarr", run="runs/a", interval_s=5, rounds=10, trainers=3)
     hvdtma.evaluate(run)
     hvdtma.embed(run, "embeddings.parquet")
 
@@ -64,13 +64,15 @@ _HOMES = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    """Load an exported name when it is first used."""
-    if name not in _HOMES:
-        raise AttributeError(f"module 'hvdtma' has no attribute '{name}'")
-    value = getattr(import_module(_HOMES[name]), name)
-    globals()[name] = value
-    return value
+if not TYPE_CHECKING:  # a type checker would take any name for an export
+
+    def __getattr__(name: str) -> Any:
+        """Load an exported name when it is first used."""
+        if name not in _HOMES:
+            raise AttributeError(f"module 'hvdtma' has no attribute '{name}'")
+        value = getattr(import_module(_HOMES[name]), name)
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:

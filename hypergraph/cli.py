@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from hvdtma.core.errors import UserError
-from hvdtma.core.signals import Interrupt
+from hvdtma.core.signals import ShutdownSignal
 
 app = typer.Typer(
     help="Learn one representation from many modalities.",
@@ -49,7 +49,7 @@ def train(
 
     `srun` or `horovodrun -np K` starts K processes.
     """
-    with Interrupt() as interrupt:  # before everything that takes long
+    with ShutdownSignal() as shutdown:  # before everything that takes long
         from hvdtma.comm.launch import join_unless_interrupted
         from hvdtma.runs.request import check_here, run_request
         from hypergraph.config import RunConfig
@@ -66,8 +66,8 @@ def train(
             or_resume=or_resume,
             overwrite=overwrite,
         )
-        comm = join_unless_interrupted(interrupt, request.config.run.parent)
-        summary = train_run(request.config, comm, mode=request.mode, interrupt=interrupt)
+        comm = join_unless_interrupted(shutdown, request.config.run.parent)
+        summary = train_run(request.config, comm, mode=request.mode, shutdown=shutdown)
         if comm.rank == 0 and summary is not None:
             typer.echo(json.dumps(summary, indent=2))
 

@@ -17,7 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
-from hvdtma.comm.communicator import Communicator, Single, run_on_all, run_on_rank0
+from hvdtma.comm.communicator import Communicator, run_on_all, run_on_rank0
+from hvdtma.comm.single_process import SingleProcess
 from hvdtma.core.errors import UserError
 from hypergraph.answers import Answers, Hyperedge
 from hypergraph.config import HyperLearnConfig
@@ -82,7 +83,7 @@ class HyperLearn:
             )
         self.split = data if isinstance(data, Split) else None
         self.data = data.train if isinstance(data, Split) else data
-        self.config, self.comm = config or HyperLearnConfig(), comm or Single()
+        self.config, self.comm = config or HyperLearnConfig(), comm or SingleProcess()
         check_same_data(self.split or self.data, self.config, self.comm)
         check_linked(self.data)
         check_row_dropout(self.data, self.config)

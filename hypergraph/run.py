@@ -9,7 +9,7 @@ from hvdtma.comm.communicator import Communicator, run_on_rank0
 from hvdtma.core.console import console
 from hvdtma.core.errors import Interrupted
 from hvdtma.core.files import write_json
-from hvdtma.core.signals import Interrupt
+from hvdtma.core.signals import ShutdownSignal
 from hvdtma.runs.folder import StartMode
 from hypergraph.config import RunConfig
 from hypergraph.data import Split
@@ -27,20 +27,22 @@ def train_run(
     comm: Communicator,
     *,
     mode: StartMode = StartMode.NEW,
-    interrupt: Interrupt | None = None,
+    shutdown: ShutdownSignal | None = None,
 ) -> dict | None:
     """Train, score the test hyperedges and write the run's folder. Collective.
 
     Args:
-        interrupt: signals that the run is to be saved and ended.
+        shutdown: signals that the run is to be saved and ended.
 
     Returns: the summary; None if the run was finished before.
 
     Raises UserError, on every rank, for data, a config or a folder that do not fit; Interrupted
     after an interrupted run was saved.
     """
-    interrupt = interrupt or Interrupt()
-    with interrupt.at_once(Interrupted("interrupted before training began; nothing is lost")):
+    shutdown = shutdown or ShutdownSignal()
+    with shutdown.raise_on_signal(
+        Interrupted("interrupted before training began; nothing is lost")
+    ):
         context = start_run(config, comm, mode)
     if context is None:
         if comm.rank == 0:
@@ -49,12 +51,12 @@ def train_run(
             console.print(done, markup=False, soft_wrap=True)
         return None
     try:
-        return _train(config, context, interrupt)
+        return _train(config, context, shutdown)
     finally:
         context.run.unlock()
 
 
-def _train(config: RunConfig, context: FitContext, interrupt: Interrupt) -> dict:
+def _train(config: RunConfig, context: FitContext, shutdown: ShutdownSignal) -> dict:
     """Train to the end and return the summary; raises Interrupted after the run was saved."""
     run, split, model, progress = context
     comm, trainer = model.comm, model.trainer
@@ -63,7 +65,7 @@ def _train(config: RunConfig, context: FitContext, interrupt: Interrupt) -> dict
         write(f"{split.train}\n{model.placement}")
         if split.num_left_out:
             write(_left_out(split))
-    interrupt.tell(trainer.request_stop)
+    shutdown.on_signal(trainer.request_stop)
     checkpoints = CheckpointWriter(run.checkpoint, trainer, config.checkpoint.every)
     with recording(model, run) as on_event:
         model.fit(on_event, on_progress=checkpoints, progress=progress)
@@ -73,9 +75,9 @@ def _train(config: RunConfig, context: FitContext, interrupt: Interrupt) -> dict
                 f"resume with: {run.resume_command}"
             )
         cut_short = Interrupted(f"interrupted while scoring; resume with: {run.resume_command}")
-        if any(comm.all_gather_object(interrupt.asked)):  # after the last exchange
+        if any(comm.all_gather_object(shutdown.received)):  # after the last exchange
             raise cut_short
-        with interrupt.at_once(cut_short):
+        with shutdown.raise_on_signal(cut_short):
             return _finish(context)
 
 

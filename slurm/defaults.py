@@ -1,4 +1,4 @@
-"""JobTarget a cluster's users would otherwise repeat at each submission: one small YAML."""
+"""Settings of a cluster, in a small YAML, so that no submission has to repeat them."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from yaml import YAMLError
 from hvdtma.core.config import Component, Positive, PositiveFloat
 from hvdtma.core.errors import UserError, nearest
 
-VARIABLE = "HVDTMA_CLUSTER"
-OWN = Path("~/.config/hvdtma/cluster.yaml")
+ENV_VARIABLE = "HVDTMA_CLUSTER"
+USER_FILE = Path("~/.config/hvdtma/cluster.yaml")
 
 
 class ClusterDefaults(Component):
-    """How jobs are sent to this cluster, where the command line does not say otherwise."""
+    """Options of every job on this cluster. The command line wins."""
 
     partition: str | None = None
-    """Where jobs wait and run. None: the cluster's own default."""
+    """Partition of the jobs. None: Slurm's default partition."""
     account: str | None = None
-    """Who pays."""
+    """Account to charge."""
     qos: str | None = None
     """Quality of service."""
     constraint: str | None = None
@@ -32,43 +32,51 @@ class ClusterDefaults(Component):
     cpus_per_task: Positive | None = None
     """CPUs of each trainer."""
     memory_gb: PositiveFloat | None = None
-    """GiB per node."""
+    """Memory of each node in GiB."""
     modules: tuple[str, ...] = ()
     """Modules to load before training."""
     setup: tuple[str, ...] = ()
-    """Lines of shell to run before training, after the modules."""
+    """Lines of shell to run before training, after the modules are loaded."""
     save_s: Positive = 120
-    """Seconds before the time limit at which trainers save and the job goes back into the queue;
-    at most a quarter of the limit. Slurm looks at limits every 30 s or so."""
+    """Seconds before the time limit at which trainers save and the job is requeued; at most a
+    quarter of the limit. Slurm checks time limits about every 30 s."""
     sbatch: dict[str, str | int | bool] = Field(default_factory=dict)
     """Further options of sbatch, e.g. `reservation: course`."""
 
     @property
     def setup_lines(self) -> list[str]:
-        """JobTarget the batch script does before it starts the tasks."""
+        """Lines of the batch script before the tasks start."""
         modules = [f"module load {' '.join(map(shlex.quote, self.modules))}"] * bool(self.modules)
-        # From Slurm 22.05 on, srun does not take this over from sbatch by itself.
+        # From Slurm 22.05 on, srun does not inherit --cpus-per-task from sbatch.
         cpus = ["export SRUN_CPUS_PER_TASK=$SLURM_CPUS_PER_TASK"] * bool(self.cpus_per_task)
         return [*modules, *cpus, *self.setup]
 
 
-def find_defaults(path: Path | None = None) -> tuple[ClusterDefaults, Path | None]:
-    """The cluster's defaults and where they stand: `path`, or $HVDTMA_CLUSTER, or the user's own.
+def find_defaults(path: str | Path | None = None) -> tuple[ClusterDefaults, Path | None]:
+    """The cluster's defaults and the file that holds them; (defaults, None) without a file.
 
-    Raises UserError for a file that was named and is not there, or holds something else.
+    Looks at `path`, then $HVDTMA_CLUSTER, then ~/.config/hvdtma/cluster.yaml. Raises UserError if a
+    file that was named does not exist, or cannot be read.
     """
-    named = path or (Path(os.environ[VARIABLE]) if os.environ.get(VARIABLE) else None)
-    if named is not None:
+    if name := path or os.environ.get(ENV_VARIABLE):
+        named = Path(name)
         if not named.is_file():
-            told = "--cluster-config" if path else f"${VARIABLE}"
-            raise UserError(f"{told} is {named}, which is no file; see configs/cluster.yaml")
+            source = "--cluster-config" if path else f"${ENV_VARIABLE}"
+            raise UserError(
+                f"{source} is {named}, which is not a file; configs/cluster.yaml is an example"
+            )
         return read_defaults(named), named
-    own = OWN.expanduser()
-    return (read_defaults(own), own) if own.is_file() else (ClusterDefaults(), None)
+    user_file = USER_FILE.expanduser()
+    if user_file.is_file():
+        return read_defaults(user_file), user_file
+    return ClusterDefaults(), None
 
 
 def read_defaults(path: Path) -> ClusterDefaults:
-    """Read such a YAML; raises UserError for what is wrong in it, unknown keys with valid ones."""
+    """Read the YAML.
+
+    Raises UserError that names each unknown key, with the valid ones, and each bad value.
+    """
     try:
         values = OmegaConf.to_container(OmegaConf.load(path), resolve=True)
     except (OSError, OmegaConfBaseException, YAMLError, ValueError) as error:

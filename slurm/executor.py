@@ -1,4 +1,4 @@
-"""submitit's executors, told what a job asks for."""
+"""submitit's executors, set up for a job."""
 
 from __future__ import annotations
 
@@ -14,22 +14,23 @@ from typing import Any
 from submitit import LocalExecutor, SlurmExecutor
 
 from hvdtma.core.errors import UserError
-from slurm.checks import Resources
 from slurm.defaults import ClusterDefaults
+from slurm.resources import Resources
 
-# How often a job may reach its time limit; submitit wants a number, a run has an end of its own.
-MAX_RESTARTS = 100_000
+# How often a job may reach its time limit. submitit asks for a number; a run ends by itself.
+MAX_REQUEUES = 100_000
 ONE_TASK = ("--nodes=1", "--ntasks=1", "--ntasks-per-node=1", "--overlap", "--no-kill")
 
 
 @dataclass(frozen=True)
-class Request:
-    """JobTarget is asked for.
+class JobRequest:
+    """A job to submit.
 
     Attributes:
-        folder: for logs and pickles.
+        folder: for logs, scripts and pickles.
         minutes: the time limit.
-        driven: only one task is started: it starts the others, and may lose a node.
+        elastic: only the driver is started as a task. It starts the trainers, and the job survives
+            the loss of a node.
     """
 
     folder: Path
@@ -38,7 +39,7 @@ class Request:
     minutes: int
     partition: str | None
     defaults: ClusterDefaults
-    driven: bool
+    elastic: bool
 
     @property
     def save_s(self) -> int:
@@ -47,19 +48,19 @@ class Request:
 
     @property
     def tasks(self) -> int:
-        return 1 if self.driven else self.resources.tasks
+        return 1 if self.elastic else self.resources.tasks
 
 
 @dataclass(frozen=True)
-class Cluster:
-    """Where jobs may be sent: `executor` sends them, `script` says how for so many jobs."""
+class Backend:
+    """A place to send jobs: its executor, and the script that runs a number of jobs there."""
 
-    executor: Callable[[Request], SlurmExecutor | LocalExecutor]
-    script: Callable[[Request, int], str]
+    executor: Callable[[JobRequest], SlurmExecutor | LocalExecutor]
+    script: Callable[[JobRequest, int], str]
 
 
-def slurm_options(request: Request) -> dict[str, Any]:
-    """Options of sbatch in submitit's words."""
+def slurm_options(request: JobRequest) -> dict[str, Any]:
+    """Options of sbatch, as submitit names them."""
     resources, defaults = request.resources, request.defaults
     further: dict[str, Any] = {"requeue": True, **defaults.sbatch}
     options = {
@@ -77,47 +78,47 @@ def slurm_options(request: Request) -> dict[str, Any]:
         "setup": defaults.setup_lines or None,
         "signal_delay_s": request.save_s,
         "stderr_to_stdout": True,
-        "additional_parameters": further | ({"no-kill": True} if request.driven else {}),
-        "srun_args": ONE_TASK if request.driven else None,
+        "additional_parameters": further | ({"no-kill": True} if request.elastic else {}),
+        "srun_args": ONE_TASK if request.elastic else None,
     }
     return {key: value for key, value in options.items() if value is not None}
 
 
-class _Script(SlurmExecutor):
-    """Writes scripts where there is no Slurm, too."""
+class _ScriptWriter(SlurmExecutor):
+    """Writes batch scripts, also on a machine without Slurm."""
 
     @classmethod
     def affinity(cls) -> int:
         return 1
 
 
-def slurm_script(request: Request, jobs: int) -> str:
-    """JobTarget sbatch is given."""
-    executor = _Script(request.folder, max_num_timeout=MAX_RESTARTS)
+def slurm_script(request: JobRequest, jobs: int) -> str:
+    """The batch script."""
+    executor = _ScriptWriter(request.folder, max_num_timeout=MAX_REQUEUES)
     executor.update_parameters(**slurm_options(request))
     if jobs > 1:
         executor.parameters["map_count"] = jobs
     return executor._make_submission_file_text(executor._submitit_command_str, "")
 
 
-def slurm_executor(request: Request) -> SlurmExecutor:
-    """Sends jobs to Slurm; raises UserError if there is none."""
+def slurm_executor(request: JobRequest) -> SlurmExecutor:
+    """Sends jobs to Slurm. Raises UserError on a machine without Slurm."""
     if shutil.which("sbatch") is None or shutil.which("srun") is None:
         raise UserError("sbatch is not there: this machine has no Slurm; use --cluster local")
-    executor = SlurmExecutor(request.folder, max_num_timeout=MAX_RESTARTS)
+    executor = SlurmExecutor(request.folder, max_num_timeout=MAX_REQUEUES)
     executor.update_parameters(**slurm_options(request))
     return executor
 
 
-def local_script(request: Request, jobs: int) -> str:
-    """JobTarget is started here."""
+def local_script(request: JobRequest, jobs: int) -> str:
+    """The command that each task runs."""
     command = f"{sys.executable} -u -m submitit.core._submit {request.folder}"
     return f"# on this machine, {request.tasks} x {jobs} times:\n{command}"
 
 
-def local_executor(request: Request) -> LocalExecutor:
-    """Starts jobs on this machine, where all nodes are one."""
-    executor = LocalExecutor(request.folder, max_num_timeout=MAX_RESTARTS)
+def local_executor(request: JobRequest) -> LocalExecutor:
+    """Starts jobs on this machine, with the tasks of all nodes."""
+    executor = LocalExecutor(request.folder, max_num_timeout=MAX_REQUEUES)
     executor.update_parameters(
         tasks_per_node=request.tasks,
         timeout_min=request.minutes,
@@ -128,15 +129,15 @@ def local_executor(request: Request) -> LocalExecutor:
     return executor
 
 
-CLUSTERS = {
-    "slurm": Cluster(slurm_executor, slurm_script),
-    "local": Cluster(local_executor, local_script),
+BACKENDS = {
+    "slurm": Backend(slurm_executor, slurm_script),
+    "local": Backend(local_executor, local_script),
 }
 
 
 @contextmanager
-def out_of_reach() -> Iterator[None]:
-    """Processes started within do not hear Ctrl-C at, nor the end of, this one's terminal."""
+def ignored_terminal_signals() -> Iterator[None]:
+    """Processes started inside the block ignore Ctrl-C, and the end of this terminal."""
     numbers = (signal.SIGINT, signal.SIGHUP)
     before = {number: signal.signal(number, signal.SIG_IGN) for number in numbers}
     try:

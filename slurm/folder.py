@@ -1,7 +1,7 @@
 """The folder of jobs: logs, scripts, and submitit's pickles, which are code.
 
-1234_submission.sh   what sbatch was given     1234_0_log.out   what task 0 printed
-1234_submitted.pkl   what every task runs      config-1.yaml    the config that it trains
+1234_submission.sh   the batch script          1234_0_log.out   output of task 0
+1234_submitted.pkl   the code of every task    config-1.yaml    the config of a run
 jobs.jsonl           which job trains which run
 """
 
@@ -19,7 +19,7 @@ from hvdtma.runs.folder import read_lines
 
 
 class JobFolder:
-    """A folder that only its owner may enter (mode 0700)."""
+    """A folder that only its owner can enter (mode 0700)."""
 
     def __init__(self, path: Path):
         self.path = path.expanduser().absolute()
@@ -28,28 +28,28 @@ class JobFolder:
 
     @contextmanager
     def open(self) -> Iterator[None]:
-        """Make the folder, or check it; what comes of a submission that fails is removed again.
+        """Make the folder, or check it. A submission that fails leaves nothing new there.
 
-        Raises UserError if it is not a folder of this user's alone.
+        Raises UserError if it is not a folder that belongs to this user alone.
         """
         made = not self.path.exists()
         if made:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self.path.mkdir(mode=0o700)
         self._check()
-        before = set(self._unsent())
+        before = set(self._temporary_files())
         try:
             yield
         except BaseException:
-            for left in [*self.configs, *set(self._unsent()) - before]:
-                left.unlink()
+            for path in [*self.configs, *set(self._temporary_files()) - before]:
+                path.unlink()
             if made:
                 self.path.rmdir()
             raise
 
-    def _unsent(self) -> list[Path]:
-        """JobTarget submitit writes before a job has an id, by which it then renames it."""
-        scripts = self.path.glob(".submission_file_*")  # later a link
+    def _temporary_files(self) -> list[Path]:
+        """Files that submitit writes before a job has an id, and renames afterwards."""
+        scripts = self.path.glob(".submission_file_*")  # a link once the job has an id
         pickles = self.path.glob("*.pkl")
         return [
             *(path for path in scripts if not path.is_symlink()),
@@ -57,22 +57,22 @@ class JobFolder:
         ]
 
     def _check(self) -> None:
-        found = self.path.lstat()
-        if not stat.S_ISDIR(found.st_mode):
-            raise UserError(f"{self.path} is no folder; name another with --folder")
-        if found.st_uid != os.getuid():
+        status = self.path.lstat()
+        if not stat.S_ISDIR(status.st_mode):
+            raise UserError(f"{self.path} is not a folder; give another one with --folder")
+        if status.st_uid != os.getuid():
             raise UserError(
-                f"{self.path} belongs to another user, who could change what your job runs; name "
-                "another with --folder"
+                f"{self.path} belongs to another user, who could change the code of your job; give "
+                "another folder with --folder"
             )
-        if found.st_mode & 0o077:
+        if status.st_mode & 0o077:
             raise UserError(
-                f"{self.path} is open to other users (mode {found.st_mode & 0o777:04o}), and what "
-                f"lies there is run as code; chmod 700 {self.path}, or name another with --folder"
+                f"{self.path} is open to other users (mode {status.st_mode & 0o777:04o}), and jobs "
+                f"run the code in it; chmod 700 {self.path}, or give another with --folder"
             )
 
     def new_config(self) -> Path:
-        """A name for a config, made here and now so that nobody else takes it."""
+        """Make an empty config file with a name of its own."""
         number = 1 + len(list(self.path.glob("config-*.yaml")))
         while True:
             path = self.path / f"config-{number}.yaml"
@@ -84,10 +84,10 @@ class JobFolder:
                 self.configs.append(path)
                 return path
 
-    def note(self, job: str, run: Path | None) -> None:
-        """Note which run a job trains."""
+    def record(self, job: str, run: Path | None) -> None:
+        """Record which run a job trains."""
         append_json(self.jobs, {"job": job, "run": str(run) if run else None})
 
     def jobs_of(self, run: Path) -> set[str]:
-        """The jobs that train, or have trained, a run."""
+        """All jobs that were submitted for a run."""
         return {line["job"] for line in read_lines(self.jobs) if line["run"] == str(run)}

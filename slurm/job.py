@@ -1,8 +1,8 @@
-"""JobTarget submitit pickles, and runs in every task: work that can be cut short and goes on later.
+"""The code that submitit pickles and runs in every task of a job, and how a job is requeued.
 
-Trainers that are told to end (SIGUSR2, SIGTERM) save together and raise Interrupted. Only then is
-submitit's own handler of SIGUSR2 called: it pickles what `checkpoint` returns, and puts the job
-back into the queue under its own id. So nothing is saved within a signal handler.
+On SIGUSR2 or SIGTERM the trainers save together and raise Interrupted. Only then is submitit's own
+handler of SIGUSR2 called. It pickles the result of `checkpoint`, and requeues the job under its
+own id. So nothing is saved inside a signal handler.
 """
 
 from __future__ import annotations
@@ -24,24 +24,25 @@ from hvdtma.core.command_line import fail
 from hvdtma.core.console import console
 from hvdtma.core.errors import INTERRUPTED, Interrupted, TrainerError, UserError
 from hvdtma.core.launcher import launched_as
-from hvdtma.core.signals import SIGNALS, Interrupt, unheard
+from hvdtma.core.signals import SHUTDOWN_SIGNALS, ShutdownSignal, blocked_signals
 
-SLACK_S = 2.0
-DEAF_S = 60.0  # while a command starts it may not hear yet; later, it never will
+TOLERANCE_S = 2.0
+STARTUP_S = 60.0  # a command may need so long to install its signal handlers
 RUNNING = "RUNNING"
 
 
 @dataclass(frozen=True)
 class Job:
-    """Calls `work` in a task; submitit's protocol of jobs that can be requeued.
+    """Calls `work` in a task. Implements submitit's protocol of jobs that can be requeued.
 
     Attributes:
-        told_after_s: when submitit's local executor tells its tasks to end, which it then starts
-            again; told earlier, they were told by somebody else, and end. None under Slurm.
+        signal_after_s: age of a task at which submitit's local executor signals it and then
+            starts it again. A task that is signalled earlier ends: a user did that. None under
+            Slurm.
     """
 
     work: Callable[[], Any]
-    told_after_s: float | None = None
+    signal_after_s: float | None = None
 
     def __call__(self) -> Any:
         rank, _ = launched_as()
@@ -51,36 +52,36 @@ class Job:
             if rank == 0:
                 console.print(str(interrupted), markup=False, soft_wrap=True)
             age_s = time.time() - psutil.Process().create_time()
-            if self.told_after_s is not None and age_s < self.told_after_s - SLACK_S:
+            if self.signal_after_s is not None and age_s < self.signal_after_s - TOLERANCE_S:
                 raise SystemExit(INTERRUPTED) from None
-            go_on_later()
+            requeue()
         except UserError as error:
             if rank == 0 or isinstance(error, TrainerError):
                 fail(str(error))
-            raise SystemExit(2) from None  # the others would only say it again
+            raise SystemExit(2) from None  # rank 0 prints the message for all
 
     def checkpoint(self) -> DelayedSubmission:
-        """JobTarget runs when the job starts again: the same, which then finds what was saved."""
+        """The work of the requeued job: the same, which resumes from the saved run."""
         return DelayedSubmission(self)
 
 
-def go_on_later() -> NoReturn:
-    """End this task; by way of task 0, submitit puts the job back into the queue.
+def requeue() -> NoReturn:
+    """End this task. Task 0 lets submitit requeue the job.
 
-    Only one that Slurm itself has not ended yet: it has if somebody cancelled the job, or another
-    preempted it where the site says `PreemptMode=REQUEUE`, and then Slurm puts it there.
+    Not if Slurm is ending the job already: a user cancelled it, or it is preempted with
+    `PreemptMode=REQUEUE` and Slurm requeues it.
     """
-    by_submitit = signal.getsignal(signal.SIGUSR2)
+    submitit_handler = signal.getsignal(signal.SIGUSR2)
     if launched_as()[0] != 0:
-        raise SystemExit(0)  # another status could have Slurm kill task 0 first
-    with unheard(*SIGNALS):  # a second one would not let scontrol finish
-        if callable(by_submitit) and state_of_own_job() in (None, RUNNING):
-            by_submitit(signal.SIGUSR2, None)
+        raise SystemExit(0)  # another status could make Slurm kill task 0 first
+    with blocked_signals(*SHUTDOWN_SIGNALS):  # a second signal would interrupt scontrol
+        if callable(submitit_handler) and own_job_state() in (None, RUNNING):
+            submitit_handler(signal.SIGUSR2, None)
     raise SystemExit(INTERRUPTED)
 
 
-def state_of_own_job() -> str | None:
-    """Slurm's word for what this job is in; None if it is no job of Slurm's, or not known now."""
+def own_job_state() -> str | None:
+    """Slurm's state of this job; None outside of Slurm, or if Slurm does not answer."""
     if os.environ.get("SUBMITIT_EXECUTOR") != "slurm":
         return None
     try:
@@ -91,49 +92,56 @@ def state_of_own_job() -> str | None:
     return next((word[9:] for word in words if word.startswith("JobState=")), None)
 
 
-def train(config: Path) -> None:
-    """Train as one of the step's trainers; go on with the run if it was begun before."""
-    from hvdtma.training.launch import train_here
+# Both functions import after the signal handlers are installed: the imports take seconds, and a
+# task that SIGUSR2 finds without a handler would die of it.
 
-    train_here(config, or_resume=True)
+
+def train(config: Path) -> None:
+    """Train as one task of the step; resume the run if it exists."""
+    with ShutdownSignal() as shutdown:
+        from hvdtma.training.launch import train_here
+
+        train_here(config, or_resume=True, shutdown=shutdown)
 
 
 def drive(config: Path, nodes: int, tasks_per_node: int) -> None:
-    """Start elastic trainers on the job's nodes, or, for the local executor, here."""
-    from typer import Exit
-
-    from hvdtma.cli.cluster import drive as drive_here
-
+    """Start elastic trainers on the job's nodes; with the local executor, on this machine."""
     local = nodes * tasks_per_node if os.environ["SUBMITIT_EXECUTOR"] == "local" else None
-    try:
-        drive_here(config, local=local, tasks_per_node=f"{tasks_per_node}(x{nodes})", resume=True)
-    except Exit as ended:
-        if ended.exit_code == INTERRUPTED:
-            raise Interrupted("interrupted and saved") from None
-        if ended.exit_code:
-            raise SystemExit(ended.exit_code) from None
+    with ShutdownSignal() as shutdown:
+        from slurm import driver
+
+        status = driver.drive(
+            config,
+            local=local,
+            tasks_per_node=f"{tasks_per_node}(x{nodes})",
+            or_resume=True,
+            shutdown=shutdown,
+        )
+    if status == INTERRUPTED:
+        raise Interrupted("interrupted and saved")
+    if status:
+        raise SystemExit(status)
 
 
-def run_command(words: Sequence[str]) -> None:
-    """Run a command in each task.
+def run_command(command: Sequence[str]) -> None:
+    """Run a command in this task, and forward SIGUSR2 and SIGTERM to it as SIGUSR2.
 
-    It is told of SIGUSR2 and SIGTERM, and may end with status INTERRUPTED to be run again, as it is
-    if SIGUSR2 ended it in its first minute: it was told before it could hear. One that ends so
-    later has no handler, and would only begin anew at every time limit. Raises SystemExit with any
-    other status than 0.
+    Raises Interrupted, and so requeues the job, if the command ends with status INTERRUPTED, or if
+    SIGUSR2 kills it in its first minute: it may not have installed a handler yet. Later it has
+    none, and would start anew at every time limit. Raises SystemExit for any other status than 0.
     """
-    known_at: list[float] = []
+    signalled_at: list[float] = []
 
-    def tell() -> None:
-        known_at.append(time.monotonic())
+    def forward() -> None:
+        signalled_at.append(time.monotonic())
         process.send_signal(signal.SIGUSR2)
 
-    with Interrupt() as interrupt:
-        process, started_at = subprocess.Popen(words), time.monotonic()
-        interrupt.tell(tell)
+    with ShutdownSignal() as shutdown:
+        process, started_at = subprocess.Popen(command), time.monotonic()
+        shutdown.on_signal(forward)
         status = process.wait()
-    young = bool(known_at) and known_at[0] - started_at < DEAF_S
-    if status == INTERRUPTED or (young and status == -signal.SIGUSR2):
-        raise Interrupted(f"{words[0]} was interrupted")
+    starting = bool(signalled_at) and signalled_at[0] - started_at < STARTUP_S
+    if status == INTERRUPTED or (starting and status == -signal.SIGUSR2):
+        raise Interrupted(f"{command[0]} was interrupted")
     if status:
         raise SystemExit(status if status > 0 else 128 - status)

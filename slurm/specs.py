@@ -1,4 +1,4 @@
-"""JobTarget is submitted: a run, the runs of a sweep, a command or a function."""
+"""The jobs of a submission: one run, the runs of a sweep, a command, or a function."""
 
 from __future__ import annotations
 
@@ -20,12 +20,14 @@ JobTarget = str | Path | Sequence[str] | Callable[[], Any]
 
 @dataclass
 class JobSpec:
-    """One run of a submission, which is a sweep or has only this one.
+    """One job of a submission; a sweep has several.
 
     Attributes:
-        name: of the run for people; `config`: None for a command or a function.
-        resumes: with a run that was begun before.
-        job: submitit's; None in a dry run.
+        name: of the run or the command, for people.
+        work: called in every task; None until the config of a run is written.
+        config: None for a command or a function.
+        resumes: whether the job resumes a run that exists.
+        job: submitit's job; None before submission.
     """
 
     name: str
@@ -41,44 +43,48 @@ class JobSpec:
 
     @property
     def log(self) -> Path:
-        """JobTarget task 0 prints."""
+        """The output of task 0."""
         assert self.job is not None
         return self.job.task(0).paths.stdout
 
 
 def job_specs(
-    what: JobTarget, overrides: Sequence[str], array: Sequence[str]
+    target: JobTarget, overrides: Sequence[str], array: Sequence[str]
 ) -> tuple[Path, list[JobSpec]]:
-    """The runs that are asked for, and the path that their jobs are named after."""
+    """The jobs for a target, and the path that names the job and its folder."""
     sweep = combinations(array)
-    if callable(what):
+    if callable(target):
         if array or overrides:
             raise UserError("a function takes no overrides and no array; submit several instead")
-        name = getattr(what, "__name__", type(what).__name__)
-        return Path(name), [JobSpec(name, what)]
-    if not isinstance(what, str | Path):
-        words = [*map(str, what), *overrides]
-        name = Path(words[0]).name
-        return Path(name), [
-            JobSpec(" ".join([name, *chosen]), partial(job.run_command, [*words, *chosen]))
-            for chosen in sweep
-        ]
-    if any(word.startswith("run=") for chosen in sweep for word in chosen):
-        raise UserError("--array run=...: each run of a sweep gets a folder of its own by itself")
-    configs = [load_config(what, [*overrides, *chosen]) for chosen in sweep]
+        name = getattr(target, "__name__", type(target).__name__)
+        return Path(name), [JobSpec(name, target)]
+    if not isinstance(target, str | Path):
+        return _command_specs([*map(str, target), *overrides], sweep)
+    if any(word.startswith("run=") for point in sweep for word in point):
+        raise UserError("--array run=...: the runs of a sweep get folders of their own anyway")
+    configs = [load_config(target, [*overrides, *point]) for point in sweep]
     base = configs[0].run.absolute()
-    parts = []
-    for config, chosen in zip(configs, sweep, strict=True):
-        run = base / folder_name(chosen) if chosen else base
-        # As they are here and now: what was checked is what is trained.
+    specs = []
+    for config, point in zip(configs, sweep, strict=True):
+        run = base / folder_name(point) if point else base
+        # Absolute paths: the job runs in another directory than the checks.
         config = config.model_copy(update={"run": run, "store": config.store.absolute()})
-        parts.append(JobSpec(near(run), None, config))
-    if len({part.name for part in parts}) < len(parts):
-        raise UserError(f"the runs of {' '.join(array)} would have the same folders")
-    return base, parts
+        specs.append(JobSpec(relative_path(run), None, config))
+    if len({spec.name for spec in specs}) < len(specs):
+        raise UserError(f"several runs of {' '.join(array)} would have the same folder")
+    return base, specs
 
 
-def near(path: Path) -> str:
-    """A path as one would write it here."""
+def _command_specs(command: list[str], sweep: list[list[str]]) -> tuple[Path, list[JobSpec]]:
+    name = Path(command[0]).name
+    specs = [
+        JobSpec(" ".join([name, *point]), partial(job.run_command, [*command, *point]))
+        for point in sweep
+    ]
+    return Path(name), specs
+
+
+def relative_path(path: Path) -> str:
+    """A path as a user would write it in the working directory."""
     here = Path.cwd()
     return str(path.relative_to(here) if path.is_relative_to(here) else path)

@@ -1,4 +1,4 @@
-"""Send a training run, a sweep of runs, a command or a function to a cluster, through submitit."""
+"""Submit a training run, a sweep of runs, a command or a function to a cluster, with submitit."""
 
 from __future__ import annotations
 
@@ -16,52 +16,55 @@ from submitit.core.utils import FailedJobError
 from hvdtma.core.config import dump_config
 from hvdtma.core.errors import UserError
 from slurm import job
-from slurm.checks import Resources, check_not_queued, check_run
+from slurm.checks import check_name, check_not_queued, check_run
 from slurm.defaults import ClusterDefaults, find_defaults
-from slurm.executor import CLUSTERS, Request, out_of_reach
+from slurm.environment import submission_environment
+from slurm.executor import BACKENDS, JobRequest, ignored_terminal_signals
 from slurm.folder import JobFolder
 from slurm.job import Job
-from slurm.specs import JobSpec, JobTarget, job_specs, near
-from slurm.times import in_words, minutes
+from slurm.resources import Resources
+from slurm.specs import JobSpec, JobTarget, job_specs, relative_path
+from slurm.times import format_minutes, parse_minutes
+from slurm.watch import watch_jobs
 
 
 @dataclass(frozen=True)
-class Submitted:
-    """JobTarget came of a submission.
+class Submission:
+    """The result of `submit`.
 
     Attributes:
-        request: what was asked for; its folder holds logs, script and pickles.
-        script: what sbatch was given.
-        parts: the run, or the runs of a sweep, each with its job.
+        request: resources, time limit and folder of the jobs.
+        script: the batch script.
+        specs: the jobs; a sweep has one for each run.
     """
 
-    request: Request
+    request: JobRequest
     script: str
-    parts: list[JobSpec]
+    specs: list[JobSpec]
 
     @property
     def job_ids(self) -> list[str]:
-        return [part.id for part in self.parts]
+        return [spec.id for spec in self.specs]
 
-    def described(self) -> str:
-        """Job ids, runs and where logs are, for people."""
-        ids = max(len(job) for job in self.job_ids)
-        runs = [
-            f"job {part.id:{ids}}  {part.name}{' goes on' * part.resumes}, log {near(part.log)}"
-            for part in self.parts
+    def describe(self) -> str:
+        """Job ids, runs, logs and resources as text."""
+        width = max(len(job) for job in self.job_ids)
+        jobs = [
+            f"job {spec.id:{width}}  {spec.name}{' (resumes)' * spec.resumes}, "
+            f"log {relative_path(spec.log)}"
+            for spec in self.specs
         ]
-        asked = f"{self.request.resources}, {in_words(self.request.minutes)} at a time"
-        return "\n".join([*runs, f"{asked}; logs and script are in {near(self.request.folder)}"])
+        resources = f"{self.request.resources}, time limit {format_minutes(self.request.minutes)}"
+        folder = relative_path(self.request.folder)
+        return "\n".join([*jobs, f"{resources}; logs and script are in {folder}"])
 
     def watch(self) -> int:
-        """Follow states and validation scores until all has ended; 0 if all ended well."""
-        from slurm.watch import watch
-
-        return watch(self.parts)
+        """Follow states and validation scores until all jobs have ended; 0 if all completed."""
+        return watch_jobs(self.specs)
 
 
 def submit(
-    what: JobTarget,
+    target: JobTarget,
     overrides: Sequence[str] = (),
     *,
     nodes: int = 1,
@@ -71,89 +74,107 @@ def submit(
     partition: str | None = None,
     array: Sequence[str] = (),
     cluster: str = "slurm",
-    cluster_config: Path | None = None,
+    cluster_config: str | Path | None = None,
     name: str | None = None,
-    folder: Path | None = None,
+    folder: str | Path | None = None,
     dry_run: bool = False,
-) -> Submitted:
-    """Send a job that saves before its time limit and goes on under the same id.
+) -> Submission:
+    """Submit a job that saves before its time limit, and is requeued under the same id.
 
     Args:
-        what: the path of a training config; or a command as a list of words, or a function without
-            arguments, for every task to run (`hvdtma.comm.slurm_meeting.meet` lets tasks find one another).
-        overrides: `key=value`, on top of the config, or further words of the command.
-        nodes, tasks_per_node, gpus_per_node: what the job asks for; a task is a trainer.
-        time: the limit, as `4h`, `90m`, `30` (minutes) or `1-12:00:00`.
-        partition: instead of the cluster defaults'.
-        array: `key=a,b,c`, one run of a sweep each; several make all combinations.
-        cluster: `local` starts the tasks on this machine.
-        cluster_config: YAML of cluster defaults, instead of $HVDTMA_CLUSTER or the user's own.
-        name: of the job; None: the run's.
-        folder: for logs and pickles, made with mode 0700; None: beside the run, RUN.jobs.
-        dry_run: submit nothing; the result has the script.
+        target: path of a training config; or a command as a list of words; or a function without
+            arguments. Every task runs it. Tasks of a command or function can meet with
+            `hvdtma.comm.slurm_meeting.meet`.
+        overrides: `key=value`, on top of the config; or further words of the command.
+        nodes, tasks_per_node, gpus_per_node: resources of the job; each task is one trainer.
+        time: time limit, as `4h`, `90m`, `30` (minutes) or `1-12:00:00`.
+        partition: instead of the partition of the cluster defaults.
+        array: `key=a,b,c` for a sweep, one run per value; several make all combinations.
+        cluster: `slurm`, or `local` to start the tasks on this machine.
+        cluster_config: YAML of cluster defaults; None: $HVDTMA_CLUSTER, or the user's own file.
+        name: name of the job; None: the run's.
+        folder: for logs and pickles, made with mode 0700; None: RUN.jobs, beside the run.
+        dry_run: submit nothing; the result holds the batch script.
 
-    Raises UserError for whatever is wrong with the config, the store, or what is asked for, and
-    with Slurm's own words if it refuses.
+    Raises UserError if the config, the store, the resources or a name are not valid, and with
+    Slurm's own message if Slurm refuses the job. Then nothing is left behind.
     """
-    if cluster not in CLUSTERS:
-        raise UserError(f"cluster is '{cluster}'; valid: {', '.join(CLUSTERS)}")
-    on_slurm, to = cluster == "slurm", CLUSTERS[cluster]
+    if cluster not in BACKENDS:
+        raise UserError(f"cluster is '{cluster}'; valid: {', '.join(BACKENDS)}")
+    on_slurm, backend = cluster == "slurm", BACKENDS[cluster]
     defaults = find_defaults(cluster_config)[0] if on_slurm else ClusterDefaults()
-    base, parts = job_specs(what, overrides, array)
-    jobs = JobFolder(folder or base.with_name(f"{base.name}.jobs"))
-    request = Request(
+    base, specs = job_specs(target, overrides, array)
+    jobs = JobFolder(Path(folder or base.with_name(f"{base.name}.jobs")))
+    request = JobRequest(
         folder=jobs.path,
         name=name or base.name,
         resources=Resources(nodes, tasks_per_node, gpus_per_node),
-        minutes=minutes(time),
+        minutes=parse_minutes(time),
         partition=partition,
         defaults=defaults,
-        driven=_driven(parts),
+        elastic=_all_elastic(specs),
     )
-    for part in parts:
-        if part.config:
-            part.resumes = check_run(part.config, request.resources, defaults)
-    submitted = Submitted(request, to.script(request, len(parts)), parts)
+    _check_names(request, specs)
+    for spec in specs:
+        if spec.config:
+            spec.resumes = check_run(spec.config, request.resources, defaults)
+    submission = Submission(request, backend.script(request, len(specs)), specs)
     if dry_run:
-        return submitted
+        return submission
     with jobs.open():
-        executor = to.executor(request)
+        executor = backend.executor(request)
         if on_slurm:
-            check_not_queued(jobs, [part.config.run for part in parts if part.config])
-        _write_configs(parts, jobs, request.resources)
-        told_after_s = None if on_slurm else request.minutes * 60 - request.save_s
-        sent = _send(executor, [Job(part.work, told_after_s) for part in parts if part.work])
-    for part, sent_job in zip(parts, sent, strict=True):
-        part.job = sent_job
-        jobs.note(sent_job.job_id, part.config.run if part.config else None)
-    return submitted
+            check_not_queued(jobs, [spec.config.run for spec in specs if spec.config])
+        _write_configs(specs, jobs, request.resources)
+        signal_after_s = None if on_slurm else request.minutes * 60 - request.save_s
+        work = [Job(spec.work, signal_after_s) for spec in specs if spec.work]
+        submitted = _submit_all(executor, work)
+    for spec, submitted_job in zip(specs, submitted, strict=True):
+        spec.job = submitted_job
+        jobs.record(submitted_job.job_id, spec.config.run if spec.config else None)
+    return submission
 
 
-def _driven(parts: list[JobSpec]) -> bool:
-    """Whether these are elastic runs, which one task drives; raises UserError if only some are."""
-    elastic = {part.config is not None and part.config.elastic for part in parts}
+def _check_names(request: JobRequest, specs: list[JobSpec]) -> None:
+    """Raises UserError if a run, the job or its folder has a name that Slurm cannot use."""
+    for spec in specs:
+        if spec.config:
+            check_name("run's folder", str(spec.config.run), "give run=ANOTHER")
+    check_name("job's name", request.name, "give another one with --name")
+    check_name("folder of logs", str(request.folder), "give another one with --folder")
+
+
+def _all_elastic(specs: list[JobSpec]) -> bool:
+    """Whether the runs are elastic. Raises UserError if only some of them are."""
+    elastic = {spec.config is not None and spec.config.elastic for spec in specs}
     if len(elastic) > 1:
-        raise UserError("of a sweep, all runs are elastic or none is; submit them one by one")
+        raise UserError(
+            "some runs of the sweep are elastic and others are not; submit these one by one"
+        )
     return elastic == {True}
 
 
-def _write_configs(parts: list[JobSpec], folder: JobFolder, resources: Resources) -> None:
-    """Write down what each run trains, and let its work be to train that."""
-    for part in parts:
-        if part.config is None:
+def _write_configs(specs: list[JobSpec], folder: JobFolder, resources: Resources) -> None:
+    """Write the config of each run, and set the work that trains it."""
+    for spec in specs:
+        if spec.config is None:
             continue
         path = folder.new_config()
-        dump_config(part.config, path)
-        if part.config.elastic:
-            part.work = partial(job.drive, path, resources.nodes, resources.tasks_per_node)
+        dump_config(spec.config, path)
+        if spec.config.elastic:
+            spec.work = partial(job.drive, path, resources.nodes, resources.tasks_per_node)
         else:
-            part.work = partial(job.train, path)
+            spec.work = partial(job.train, path)
 
 
-def _send(to: SlurmExecutor | LocalExecutor, jobs: list[Job]) -> list[submitit.Job]:
-    """Submit all at once; as a job array if they are several."""
+def _submit_all(executor: SlurmExecutor | LocalExecutor, work: list[Job]) -> list[submitit.Job]:
+    """Submit one job, or several as a job array."""
     try:
-        with out_of_reach(), redirect_stderr(StringIO()):  # submitit prints it, too
-            return to.submit_array(jobs)
+        with (
+            submission_environment(),
+            ignored_terminal_signals(),
+            redirect_stderr(StringIO()),  # submitit prints Slurm's message as well
+        ):
+            return executor.submit_array(work)
     except FailedJobError as error:
         raise UserError(f"Slurm refuses the job: {error}") from None

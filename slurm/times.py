@@ -12,49 +12,46 @@ WITH_UNITS = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
 WITH_COLONS = re.compile(r"(?:(\d+)-)?(\d+)(?::(\d+))?(?::(\d+))?")
 
 
-def minutes(words: str) -> int:
-    """Whole minutes, rounded up: Slurm counts no seconds.
+def parse_minutes(text: str) -> int:
+    """A time limit in minutes, rounded up: Slurm counts no seconds.
 
-    `4h`, `90m`, `1d12h`; or as Slurm has it: `30` are minutes, `12:30` minutes and seconds,
-    `12:30:00` begins with hours, `1-12`, `1-12:30` and `1-12:30:00` with days and hours.
+    Takes `4h`, `90m`, `1d12h`, and Slurm's own forms: `30` (minutes), `12:30` (minutes and
+    seconds), `12:30:00` (hours first), `1-12`, `1-12:30` and `1-12:30:00` (days, then hours).
 
-    Raises UserError for anything else, and for no time at all.
+    Raises UserError for any other text, and for a limit of zero.
     """
-    text = words.strip().lower().replace(" ", "")
-    seconds = _with_units(text) or _with_colons(text)
+    compact = text.strip().lower().replace(" ", "")
+    seconds = _seconds_with_units(compact) or _seconds_with_colons(compact)
     if not seconds:
         raise UserError(
-            f"time is '{words}'; valid: 4h, 90m, 1d12h, 30 (minutes), 12:30:00 (hours first) or "
+            f"time is '{text}'; valid: 4h, 90m, 1d12h, 30 (minutes), 12:30:00 (hours first) or "
             "1-12:30:00 (days first)"
         )
     return math.ceil(seconds / 60)
 
 
-def _with_units(text: str) -> int:
-    found = WITH_UNITS.fullmatch(text)
-    numbers = found.groups("0") if found else ()
+def _seconds_with_units(text: str) -> int:
+    match = WITH_UNITS.fullmatch(text)
+    numbers = match.groups("0") if match else ()
     return sum(int(n) * unit for n, unit in zip(numbers, UNITS_S.values(), strict=False))
 
 
-def _with_colons(text: str) -> int:
-    found = WITH_COLONS.fullmatch(text)
-    if not found:
+def _seconds_with_colons(text: str) -> int:
+    match = WITH_COLONS.fullmatch(text)
+    if not match:
         return 0
-    days, *rest = found.groups()
+    days, *rest = match.groups()
     numbers = [int(n) for n in rest if n is not None]
-    if days is not None:
-        first = "h"
-    else:
-        first = "h" if len(numbers) == 3 else "m"
+    first = "h" if days is not None or len(numbers) == 3 else "m"
     units = list(UNITS_S.values())[list(UNITS_S).index(first) :]
     return int(days or 0) * UNITS_S["d"] + sum(
         n * unit for n, unit in zip(numbers, units, strict=False)
     )
 
 
-def in_words(number: int) -> str:
+def format_minutes(number: int) -> str:
     """Minutes for a person: `1 d 12 h`."""
     days, rest = divmod(number, 1440)
     hours, rest = divmod(rest, 60)
-    parts = ((days, "d"), (hours, "h"), (rest, "min"))
-    return " ".join(f"{count} {unit}" for count, unit in parts if count)
+    units = ((days, "d"), (hours, "h"), (rest, "min"))
+    return " ".join(f"{count} {unit}" for count, unit in units if count)

@@ -1,6 +1,6 @@
 """Follow jobs until they end: their states, and the validation scores of their runs.
 
-On a terminal a table that keeps up to date; in a log a line for each change.
+A terminal shows a live table; a log gets one line for each change.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from rich.live import Live
 from rich.markup import escape
@@ -17,49 +16,47 @@ from rich.table import Table
 from hvdtma.core.console import console
 from hvdtma.runs import event_text
 from hvdtma.runs.run_folder import RunFolder
-from slurm.states import COMPLETED, UNDER_WAY, job_states
+from slurm.specs import JobSpec
+from slurm.states import ACTIVE, COMPLETED, job_states
 
-if TYPE_CHECKING:
-    from slurm.specs import JobSpec
-
-LOOK_S = 5.0
+POLL_S = 5.0
 TAIL_LINES = 15  # of the log of a job that failed
 
 
 @dataclass
-class Row:
-    """A job and its run as last seen."""
+class JobProgress:
+    """The last known state of a job and its run."""
 
-    part: JobSpec
+    spec: JobSpec
     state: str = ""
     reason: str = ""
     rounds: int = 0
     score: dict | None = None
     best: dict | None = None
-    shown: set[tuple] = field(default_factory=set)
-    looks_ended: int = 0
+    reported: set[tuple] = field(default_factory=set)
+    polls_ended: int = 0
 
     @property
-    def over(self) -> bool:
-        """Seen ended twice: a job that goes back into the queue may look so once."""
-        return self.looks_ended > 1
+    def ended(self) -> bool:
+        """Ended at two polls in a row: a job that is being requeued may look ended once."""
+        return self.polls_ended > 1
 
-    def look(self, state: str, reason: str) -> list[str]:
-        """Take in a state and what the run has come to; what is new of it, as lines."""
+    def update(self, state: str, reason: str) -> list[str]:
+        """Take a new state, and read the run's new events; returns a line for each change."""
         lines = []
         if (state, reason) != (self.state, self.reason):
             lines.append(f"{state}{f' ({reason})' if reason else ''}")
         self.state, self.reason = state, reason
-        self.looks_ended = 0 if state in UNDER_WAY else self.looks_ended + 1
+        self.polls_ended = 0 if state in ACTIVE else self.polls_ended + 1
         for event in self._events():
-            place = (event["kind"], event.get("part"), event.get("round"), event.get("why"))
-            if place not in self.shown and (line := self._line(event)):
+            key = (event["kind"], event.get("part"), event.get("round"), event.get("why"))
+            if key not in self.reported and (line := self._line(event)):
                 lines.append(line)
-            self.shown.add(place)
+            self.reported.add(key)
         return lines
 
     def _events(self) -> list[dict]:
-        return RunFolder(self.part.config.run).events() if self.part.config else []
+        return RunFolder(self.spec.config.run).events() if self.spec.config else []
 
     def _line(self, event: dict) -> str:
         match event:
@@ -79,70 +76,72 @@ class Row:
         return ""
 
     def _value(self, event: dict) -> float:
-        assert self.part.config is not None
-        value = event["metrics"].get(self.part.config.metric)
+        assert self.spec.config is not None
+        value = event["metrics"].get(self.spec.config.metric)
         return value if event_text.is_number(value) else float("-inf")
 
     def cells(self) -> list[str]:
-        """The row of the table."""
+        """The job's row in the table."""
         best = ""
-        if self.best and self.part.config:
-            metric = self.part.config.metric
+        if self.best and self.spec.config:
+            metric = self.spec.config.metric
             best = f"{metric} {self._value(self.best):.4f}, round {self.best['round']}"
         score = event_text.metrics(self.score) if self.score else ""
         state = f"{self.state} {self.reason}".strip()
-        return [self.part.id, state, str(self.rounds or ""), score, best, self.part.name]
+        return [self.spec.id, state, str(self.rounds or ""), score, best, self.spec.name]
 
 
-def watch(parts: Sequence[JobSpec], look_s: float = LOOK_S) -> int:
-    """Follow jobs until all have ended; 0 if all ended well. Ctrl-C ends only this."""
-    rows = [Row(part) for part in parts]
+def watch_jobs(specs: Sequence[JobSpec]) -> int:
+    """Follow jobs until all have ended; 0 if all completed.
+
+    Ctrl-C ends the watching (130); the jobs continue.
+    """
+    jobs = [JobProgress(spec) for spec in specs]
     try:
         if console.is_terminal:
-            with Live(_table(rows), console=console) as live:
-                while not _look(rows):
-                    live.update(_table(rows))
-                    time.sleep(look_s)
-                live.update(_table(rows))
+            with Live(_table(jobs), console=console) as live:
+                while not _poll(jobs):
+                    live.update(_table(jobs))
+                    time.sleep(POLL_S)
+                live.update(_table(jobs))
         else:
-            while not _look(rows, aloud=True):
-                time.sleep(look_s)
+            while not _poll(jobs, print_changes=True):
+                time.sleep(POLL_S)
     except KeyboardInterrupt:
-        console.print("no longer watched; the jobs go on")
+        console.print("no longer watching; the jobs continue")
         return 130
-    failed = [row for row in rows if row.state != COMPLETED]
-    for row in failed:
-        _show_log(row)
+    failed = [job for job in jobs if job.state != COMPLETED]
+    for job in failed:
+        _print_log(job)
     return int(bool(failed))
 
 
-def _look(rows: list[Row], *, aloud: bool = False) -> bool:
-    """See how all jobs are; whether all have ended."""
-    states = job_states([row.part for row in rows if not row.over])
-    for row in rows:
-        if row.over:
+def _poll(jobs: list[JobProgress], *, print_changes: bool = False) -> bool:
+    """Update all jobs; whether all have ended."""
+    states = job_states([job.spec for job in jobs if not job.ended])
+    for job in jobs:
+        if job.ended:
             continue
-        for line in row.look(*states[row.part.id]):
-            if aloud:
-                console.print(
-                    f"{row.part.id} {row.part.name}: {line}", markup=False, soft_wrap=True
-                )
-    return all(row.over for row in rows)
+        for line in job.update(*states[job.spec.id]):
+            if print_changes:
+                text = f"{job.spec.id} {job.spec.name}: {line}"
+                console.print(text, markup=False, soft_wrap=True)
+    return all(job.ended for job in jobs)
 
 
-def _table(rows: list[Row]) -> Table:
+def _table(jobs: list[JobProgress]) -> Table:
     table = Table(box=None, header_style="dim")
     for title in ("job", "state", "round", "validation", "best", "run"):
         table.add_column(title)
-    for row in rows:
-        table.add_row(*map(escape, row.cells()))
+    for job in jobs:
+        table.add_row(*map(escape, job.cells()))
     return table
 
 
-def _show_log(row: Row) -> None:
-    """The end of what task 0 of a job printed."""
-    log = row.part.log
-    console.print(f"[bold red]{row.part.id} ended as {row.state}[/]; its log is {escape(str(log))}")
+def _print_log(job: JobProgress) -> None:
+    """Print the last lines of the output of a job's task 0."""
+    log = job.spec.log
+    console.print(f"[bold red]{job.spec.id} ended as {job.state}[/]; its log: {escape(str(log))}")
     if log.exists():
         lines = log.read_text(errors="replace").splitlines()[-TAIL_LINES:]
         console.print("\n".join(f"    {line}" for line in lines), markup=False, soft_wrap=True)

@@ -12,7 +12,7 @@ import numpy as np
 
 from hvdtma.core.split_parts import PARTS
 from hvdtma.graph.csc import CSC, build_csc
-from hvdtma.graph.raw import Pairs
+from hvdtma.graph.source import Pairs
 from hvdtma.graph.store import GraphStore
 from hvdtma.storage.node_ids import NodeIds
 from hvdtma.storage.writer import StoreWriter

@@ -1,6 +1,8 @@
 """The whole job from Python, and errors that name arguments."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -38,15 +40,39 @@ def test_the_whole_job(tmp_path):
     assert scores["mrr"] == pytest.approx(run.summary["test"]["mrr"], rel=1e-5)
     assert hvdtma.evaluate(run.path, "valid")["part"] == "valid"
 
-    ids, vectors, best_round = hvdtma.embed(run)
+    ids, vectors = hvdtma.embed(run)
     assert sorted(ids) == list(range(600))
-    assert (vectors.shape, best_round) == ((600, 8), run.summary["best_round"])
+    assert vectors.shape == (600, 8)
     written = hvdtma.embed(run, tmp_path / "e.parquet")
     assert (written.num_nodes, written.dim) == (600, 8)
+    assert written.round == run.summary["best_round"]
     assert np.isfinite(vectors).all()
 
     longer = hvdtma.train(resume=run, rounds=3)
     assert (longer.summary["rounds"], longer.path) == (3, run.path)
+
+
+SCRIPT = """
+import sys
+import hvdtma
+
+store, run = sys.argv[1:]
+brief = {"interval_steps": 2, "rounds": 1, "model": {"hidden": 8}}
+run = hvdtma.train(store=store, run=run, trainers=2, **brief)
+print("trained:", run.config.trainers)
+"""
+
+
+def test_under_a_launcher_each_process_is_a_trainer(tmp_path, community_store):
+    script, run = tmp_path / "script.py", tmp_path / "run"
+    script.write_text(SCRIPT)
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    done = subprocess.run(
+        [*torchrun, script, community_store.path, run], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("trained: 2") == 2
+    assert hvdtma.Run(run).summary["trainers"] == 2
 
 
 def test_a_graph_in_memory_and_files_are_sources_too(tmp_path, community_raw):
@@ -83,7 +109,7 @@ def test_configs_come_from_files_values_and_configs_with_overrides_on_top(tmp_pa
     [
         (lambda: hvdtma.build("g.zarr", negativs=3), ["'negativs'", "valid: ", "'negatives'?"]),
         (lambda: hvdtma.build("g.zarr"), ["nothing to build from", "edges=FILE"]),
-        (lambda: hvdtma.build("g.zarr", "edges.csv"), ["unknown source 'edges.csv'", "edges=FILE"]),
+        (lambda: hvdtma.build("g.zarr", "edges.csv"), ["data source 'edges.csv'", "edges=FILE"]),
         (lambda: hvdtma.build("g.zarr", 3), ["a int is no source", "from_dgl(graph)"]),
         (
             lambda: hvdtma.build("g.zarr", "synthetic:nodes=50", header="no"),
@@ -93,10 +119,14 @@ def test_configs_come_from_files_values_and_configs_with_overrides_on_top(tmp_pa
         (lambda: hvdtma.open_store("no.zarr"), ["no store at no.zarr"]),
         (lambda: hvdtma.load_config(rouns=3), ["unknown key 'rouns'", "mean 'rounds'?"]),
         (lambda: hvdtma.load_config(model={"hiden": 3}), ["'model.hiden'", "mean 'hidden'?"]),
+        (lambda: hvdtma.load_config(rounds=object()), ["'rounds'"]),
         (lambda: hvdtma.load_config("no.yaml"), ["no config at no.yaml; examples are in"]),
         (lambda: hvdtma.train(), ["give a config, or resume=RUN"]),
         (lambda: hvdtma.train(store="s", run="r", rounds=1, trainers=0), ["'trainers' is 0"]),
-        (lambda: hvdtma.train(resume="no", overwrite=True), ["overwrite=True begins", "resume"]),
+        (
+            lambda: hvdtma.train(resume="no", overwrite=True),
+            ["overwrite=True replaces", "resume continues"],
+        ),
         (lambda: hvdtma.evaluate("no"), ["no run at no"]),
         (lambda: hvdtma.embed("no"), ["no run at no"]),
         (lambda: hvdtma.Run("no"), ["no run at no"]),
@@ -152,7 +182,7 @@ def test_the_command_line_calls_the_same_functions_and_names_flags(hvdtma, commu
 def test_flags_become_arguments_but_commands_stay():
     assert as_arguments("say --edges FILE, or --header yes") == "say edges=FILE, or header yes"
     assert as_arguments("use --in-process 3") == "use trainers 3"
-    left = "go on with: hvdtma train --resume runs/mine"
+    left = "resume with: hvdtma train --resume runs/mine"
     assert as_arguments(left) == left
 
 

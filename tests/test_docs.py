@@ -72,6 +72,7 @@ def test_the_readmes_other_examples_run(tmp_path, monkeypatch):
     for block in others:
         exec(compile(block, "README.md", "exec"), {})
     assert (tmp_path / "grouped.zarr").exists()
+    assert (tmp_path / "runs/a/report.html").exists()
 
 
 def made_up_artworks() -> str:

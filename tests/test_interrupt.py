@@ -1,4 +1,4 @@
-"""Signals that ask to save and end: who hears them, and how often."""
+"""Signals that ask to save and end: how they are handled, and by which processes."""
 
 import os
 import signal
@@ -9,56 +9,62 @@ import time
 import pytest
 
 from hvdtma.core.errors import Interrupted
-from hvdtma.core.signals import Interrupt, unheard
+from hvdtma.core.signals import ShutdownSignal, blocked_signals
 
-TOLD_TWICE = """
+TWO_SIGNALS = """
 import os, signal, sys
-from hvdtma.core.signals import Interrupt
-with Interrupt() as interrupt:
+from hvdtma.core.signals import ShutdownSignal
+with ShutdownSignal() as shutdown:
     os.kill(os.getpid(), signal.SIGUSR2)
 os.kill(os.getpid(), signal.SIGUSR2)
-sys.exit(75 if interrupt.asked else 1)
+sys.exit(75 if shutdown.received else 1)
 """
 WAIT = "import sys; print('here', flush=True); sys.stdin.read()"
 
 
-def test_who_is_told_twice_ends_with_a_status_of_its_own():
-    assert subprocess.run([sys.executable, "-c", TOLD_TWICE]).returncode == 75
+def test_a_second_signal_does_not_change_the_exit_status():
+    assert subprocess.run([sys.executable, "-c", TWO_SIGNALS]).returncode == 75
 
 
-def test_what_has_nothing_to_save_is_cut_short_at_once():
-    told = []
-    with Interrupt() as interrupt:
-        interrupt.tell(lambda: told.append(1))
-        with pytest.raises(Interrupted, match="here"), interrupt.at_once(Interrupted("here")):
+def test_work_with_nothing_to_save_is_cut_short_at_once():
+    called = []
+    with ShutdownSignal() as shutdown:
+        shutdown.on_signal(lambda: called.append(1))
+        with (
+            pytest.raises(Interrupted, match="here"),
+            shutdown.raise_on_signal(Interrupted("here")),
+        ):
             os.kill(os.getpid(), signal.SIGTERM)
             time.sleep(10)
-        os.kill(os.getpid(), signal.SIGTERM)  # heard, and not raised any more
-        with pytest.raises(Interrupted, match="later"), interrupt.at_once(Interrupted("later")):
-            raise AssertionError("it was told before")
-    assert len(told) == 2
+        os.kill(os.getpid(), signal.SIGTERM)  # handled, and not raised any more
+        with (
+            pytest.raises(Interrupted, match="later"),
+            shutdown.raise_on_signal(Interrupted("later")),
+        ):
+            raise AssertionError("a signal came before")
+    assert len(called) == 2
 
 
-def test_what_stood_there_before_is_put_back():
-    def before(*heard): ...
+def test_handlers_are_restored_afterwards():
+    def before(*received): ...
 
     original = signal.signal(signal.SIGUSR2, before)
     try:
-        with Interrupt() as interrupt:
+        with ShutdownSignal() as shutdown:
             os.kill(os.getpid(), signal.SIGUSR2)
-        assert interrupt.asked
+        assert shutdown.received
         assert signal.getsignal(signal.SIGUSR2) is before
     finally:
         signal.signal(signal.SIGUSR2, original)
 
 
-def test_a_process_does_not_hear_what_its_parent_hears():
+def test_a_helper_process_does_not_receive_blocked_signals():
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    with Interrupt() as interrupt:
-        with unheard(signal.SIGUSR2):
+    with ShutdownSignal() as shutdown:
+        with blocked_signals(signal.SIGUSR2):
             child = subprocess.Popen([sys.executable, "-c", WAIT], **pipes)
             os.kill(os.getpid(), signal.SIGUSR2)
-        assert interrupt.asked
+        assert shutdown.received
         child.stdout.readline()
         child.send_signal(signal.SIGUSR2)
         child.communicate()

@@ -1,14 +1,14 @@
-"""Build Horovod for one virtual environment's PyTorch, or take the wheel built before.
+"""Build Horovod for the PyTorch of a virtual environment, or install the wheel built before.
 
-Horovod's last release (0.28.1) asks for C++14, PyTorch since 2.1 for C++17: the two lines that
-say so are raised. Three more places are changed for the sake of trainers that are lost. Where they
-meet (`hvd.init`), Gloo throws outside of any `try`, which ends all the others: now `hvd.init` fails
-instead, and may be called again (two places). And `hvd.shutdown` leaves most connections open, so
-that the others, who wait for a message by them, notice only after Gloo's timeout.
+Horovod's last release (0.28.1) asks for C++14, but PyTorch needs C++17 since version 2.1: two lines
+are changed. Three more changes concern lost trainers. When a trainer is lost in `hvd.init`, Gloo
+throws outside of any `try`, which ends all other trainers: with the patch `hvd.init` fails instead,
+and can be called again (two changes). `hvd.shutdown` leaves most connections open, and the other
+trainers notice the lost one only after Gloo's timeout: the patch closes them.
 
-A build takes minutes, so wheels are kept in
-`${HVDTMA_CACHE:-${XDG_CACHE_HOME:-~/.cache}/hvdtma}/wheels`, one folder per combination of
-everything a wheel depends on.
+A build takes minutes. Wheels are kept in
+`${HVDTMA_CACHE:-${XDG_CACHE_HOME:-~/.cache}/hvdtma}/wheels`, in one folder per combination of
+everything that a wheel depends on.
 
     python tools/build_horovod.py --python .venv/bin/python [--mpi]
 """
@@ -71,7 +71,7 @@ MEMORY_PER_JOB_GB = 2  # a file that includes PyTorch's headers takes about 1.5 
 
 NCCL_HEADER = Path("include", "nccl.h")
 
-# Asked of the environment's own interpreter, since the caller's may have no PyTorch.
+# Run by the environment's interpreter, because the caller's may have no PyTorch.
 PROBE = """
 import json, platform, sys, sysconfig, torch
 print(json.dumps({
@@ -87,7 +87,7 @@ print(json.dumps({
 
 @dataclass(frozen=True)
 class Target:
-    """What a wheel is built for."""
+    """The environment that a wheel is built for."""
 
     python: Path
     torch: str
@@ -108,8 +108,8 @@ class Nccl:
 
 
 @dataclass(frozen=True)
-class GraphRecipe:
-    """How a wheel is built: for what, with which parts, and how many files at once."""
+class WheelRecipe:
+    """How a wheel is built: its target, its parts, and how many files are compiled at once."""
 
     target: Target
     nccl: Nccl | None
@@ -118,22 +118,22 @@ class GraphRecipe:
 
     @property
     def flavour(self) -> str:
-        """The parts in words: gloo or nccl, and whether MPI is in."""
+        """The parts in words: gloo or nccl, and mpi."""
         return ("nccl" if self.nccl else "gloo") + ("-mpi" if self.mpi else "")
 
     @property
     def key(self) -> str:
-        """Names the combination of everything that the compiled code depends on."""
+        """A name for the combination of everything that the compiled code depends on."""
         return self.key_of(self.flavour)
 
     @property
     def good_keys(self) -> list[str]:
-        """Of the builds that may stay: with CUDA out of sight, one that has NCCL may, too."""
+        """Keys of builds that may stay: a build with NCCL also serves while CUDA is not found."""
         with_nccl = self.flavour.replace("gloo", "nccl")
         return [self.key, self.key_of(with_nccl)]
 
     def key_of(self, flavour: str) -> str:
-        """Return what `key` would be for other parts."""
+        """Return the key for other parts."""
         target = self.target
         parts = [f"horovod-{VERSION}", f"torch-{target.torch}", target.python_tag]
         parts += [target.libc, target.machine, flavour]
@@ -168,7 +168,7 @@ def cache_root() -> Path:
 
 
 def gpu_parts() -> list[str]:
-    """Return where this machine has CUDA toolkits and NCCL's headers; nothing is started for it."""
+    """Return the paths of this machine's CUDA toolkits and NCCL headers; starts no program."""
     homes = cuda_homes()
     headers = [home / NCCL_HEADER for home in (*nccl_homes(), *homes)]
     found = [*homes, *(header for header in headers if header.exists())]
@@ -186,7 +186,7 @@ def cuda_homes() -> list[Path]:
 
 
 def nccl_homes() -> list[Path]:
-    """Return where NCCL is looked for first, whether it is there or not."""
+    """Return the folders in which NCCL is looked for first; they may not exist."""
     own = os.environ.get("HOROVOD_NCCL_HOME")
     return [Path(place) for place in (own, "/usr", "/usr/local") if place]
 
@@ -202,10 +202,10 @@ def find_cuda_home(cuda: str) -> Path | None:
 
 
 def find_nccl(target: Target) -> Nccl | None:
-    """Return where CUDA and NCCL are, or None if Horovod has to do without them.
+    """Return the CUDA toolkit and NCCL, or None if Horovod must be built without them.
 
-    NCCL is looked for where HOROVOD_NCCL_HOME says, in the system, and in the pip package
-    that CUDA builds of PyTorch bring along.
+    NCCL is looked for in HOROVOD_NCCL_HOME, in the system, and in the pip package that CUDA builds
+    of PyTorch depend on.
     """
     cuda_home = find_cuda_home(target.cuda) if target.cuda else None
     if cuda_home is None:
@@ -221,7 +221,7 @@ def find_nccl(target: Target) -> Nccl | None:
 
 
 def check_build_tools(mpi: bool) -> None:
-    """Raise `StepError` naming every missing tool, before anything slow is begun."""
+    """Raise `StepError` with every missing tool, before slow steps begin."""
     header = Path(sysconfig.get_path("include")) / "Python.h"
     missing = []
     if not (os.environ.get("CXX") or shutil.which("c++") or shutil.which("g++")):
@@ -239,8 +239,8 @@ def check_build_tools(mpi: bool) -> None:
 def download_sdist(python: Path, folder: Path, log: Path) -> Path:
     """Fetch Horovod's source release and unpack it; return the unpacked folder.
 
-    pip runs a release's own code to read its metadata, so pip itself has to check the
-    hash: it does that before it unpacks anything.
+    pip runs a release's code to read its metadata. Therefore pip checks the hash, before it
+    unpacks the release.
     """
     wanted = folder / "horovod.txt"
     wanted.write_text(f"horovod=={VERSION} --hash=sha256:{SDIST_SHA256}\n")
@@ -255,7 +255,7 @@ def download_sdist(python: Path, folder: Path, log: Path) -> Path:
 
 
 def apply_patch(source: Path) -> None:
-    """Change what `PATCH` says; refuse sources in which its texts are not found once each."""
+    """Apply `PATCH`; raise `StepError` for sources that do not have each of its texts once."""
     for name, old, new in PATCH:
         path = source / name
         text = path.read_text()
@@ -265,12 +265,12 @@ def apply_patch(source: Path) -> None:
 
 
 def default_jobs() -> int:
-    """Return how many files to compile at once: bound by cores and by memory."""
+    """Return how many files to compile at once: limited by cores and by memory."""
     memory_gb = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return int(max(1, min(len(os.sched_getaffinity(0)), memory_gb // MEMORY_PER_JOB_GB)))
 
 
-def build_switches(recipe: GraphRecipe, folder: Path) -> dict[str, str]:
+def build_switches(recipe: WheelRecipe, folder: Path) -> dict[str, str]:
     """Return the environment variables that Horovod's build reads."""
     switches = {
         "HOROVOD_WITH_PYTORCH": "1",
@@ -300,8 +300,8 @@ def build_switches(recipe: GraphRecipe, folder: Path) -> dict[str, str]:
     return switches
 
 
-def build_wheel(recipe: GraphRecipe, shelf: Path, logs: Path) -> Path:
-    """Compile Horovod and put the finished wheel on its shelf in the cache; return its path."""
+def build_wheel(recipe: WheelRecipe, shelf: Path, logs: Path) -> Path:
+    """Compile Horovod, put the wheel into its folder `shelf` of the cache, and return its path."""
     check_build_tools(recipe.mpi)
     python = recipe.target.python
     with tempfile.TemporaryDirectory(prefix="hvdtma-horovod-") as name:
@@ -321,8 +321,8 @@ def build_wheel(recipe: GraphRecipe, shelf: Path, logs: Path) -> Path:
     return shelf / wheel.name
 
 
-def complaint_of(recipe: GraphRecipe) -> str | None:
-    """Return None if the installed Horovod runs and has the parts asked for, else what it says."""
+def complaint_of(recipe: WheelRecipe) -> str | None:
+    """Return None if the installed Horovod works and has the wanted parts, else its error."""
     parts = ["gloo"] + ["nccl"] * bool(recipe.nccl) + ["mpi"] * recipe.mpi
     code = "import horovod.torch as hvd\n"
     code += "".join(f"assert hvd.{part}_built(), 'built without {part}'\n" for part in parts)
@@ -337,13 +337,14 @@ def complaint_of(recipe: GraphRecipe) -> str | None:
 
 
 def ensure_horovod(python: Path, logs: Path, mpi: bool = False, jobs: int | None = None) -> None:
-    """Install a working Horovod into the environment of `python`: as it is, cached or built.
+    """Make sure that the environment of `python` has a working Horovod.
 
-    Raises `StepError` when it cannot be built here.
+    The installed one stays if it fits; else the cached wheel is installed, or a new one is built.
+    Raises `StepError` if it cannot be built.
     """
     target = probe(python)
-    recipe = GraphRecipe(target, find_nccl(target), mpi, jobs or default_jobs())
-    note = target.site_packages / "hvdtma-horovod.txt"  # which build is installed
+    recipe = WheelRecipe(target, find_nccl(target), mpi, jobs or default_jobs())
+    note = target.site_packages / "hvdtma-horovod.txt"  # the key of the installed build
     there = note.read_text() if note.exists() else None
     if there in recipe.good_keys and complaint_of(recipe) is None:
         return
@@ -358,7 +359,7 @@ def ensure_horovod(python: Path, logs: Path, mpi: bool = False, jobs: int | None
         if complaint is None:
             note.write_text(recipe.key)
             return
-        wheel.unlink()  # wherever it was built, it does not work here
+        wheel.unlink()  # built elsewhere, and does not work here
     raise StepError(f"Horovod was built but does not work:\n{complaint}")
 
 

@@ -1,6 +1,6 @@
-"""`make demo`: a graph in, a model trained by three trainers and an embedding per node out.
+"""`make demo`: build a graph, train three trainers on it, and embed every node.
 
-Runs the commands a user would, and prints each of them.
+Runs the commands that a user would run, and prints each of them.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ TRAINERS = 3
 
 
 def main() -> None:
-    """Build, train, embed; say where everything is."""
+    """Build, train and embed; print where the results are."""
     start = time.monotonic()
     call("hvdtma", "build", STORE, SOURCE, "--overwrite")
     call("horovodrun", "-np", TRAINERS, "hvdtma", "train", CONFIG, "--overwrite")
@@ -27,16 +27,16 @@ def main() -> None:
     summary = json.loads((RUN / "summary.json").read_text())
     print(
         f"""
-Done in {time.monotonic() - start:.0f} s. {summary["trainers"]} trainers each learnt on their own
-third of a graph of 20,000 nodes and averaged their parameters {summary["rounds"]} times; no node
-data was exchanged. Test MRR {summary["test"]["mrr"]:.3f} against 1,000 negatives (chance: 0.007);
+Done in {time.monotonic() - start:.0f} s. {summary["trainers"]} trainers each trained on a third of
+a graph of 20,000 nodes and averaged their parameters {summary["rounds"]} times; no node data was
+exchanged. Test MRR {summary["test"]["mrr"]:.3f} against 1,000 negatives (chance: 0.007);
 {summary["share_not_training"]:.1%} of the trainers' time was not training.
 
   {RUN}/report.html          open it in a browser
   {RUN}/summary.json         the figures
   {RUN}/embeddings.parquet   one vector per node, keyed by its id
   {RUN}/best.safetensors     the best round's parameters
-  {RUN}/config.yaml          the whole config; {CONFIG} is what was written by hand
+  {RUN}/config.yaml          the config with all defaults; {CONFIG} is the short one
 
 Next: hvdtma build --help, and README.md, "Your own graph"."""
     )

@@ -1,7 +1,7 @@
-"""Kill random trainers of a running job now and then, to see it survive.
+"""Kill random trainers of a running job at random times, to test that it survives.
 
 python tools/kill_trainers.py --job 1234 --every 60      a Slurm job, on all of its nodes
-python tools/kill_trainers.py --pid 4711 --every 60      what a horovodrun on this machine started
+python tools/kill_trainers.py --pid 4711 --every 60      a horovodrun on this machine
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ WAITING = {"PENDING", "CONFIGURING", "COMPLETING", "REQUEUED", "SUSPENDED", "STO
 
 @dataclass(frozen=True)
 class SlurmJob:
-    """A job's trainers, reached through a step of the job on each node: no ssh is needed."""
+    """The trainers of a Slurm job, reached by a step of the job on each node: no ssh is needed."""
 
     job: str
 
     def state(self) -> Literal["running", "waiting", "over"]:
-        """A job that was requeued waits."""
-        state = self._ask("%T")
+        """State of the job; a requeued job is waiting."""
+        state = self._query("%T")
         return "running" if state == "RUNNING" else "waiting" if state in WAITING else "over"
 
     def trainers(self) -> list[Trainer]:
-        """All trainers; none while the job is starting or ending."""
-        nodes = self._ask("%D")
+        """All trainers; none while the job starts or ends."""
+        nodes = self._query("%D")
         lister = [sys.executable, str(Path(__file__).with_name("trainers.py")), self.job]
         step = [*self._step(), f"--nodes={nodes}", f"--ntasks={nodes}", *lister]
         done = subprocess.run(step, capture_output=True, text=True)
@@ -49,21 +49,21 @@ class SlurmJob:
         for line in done.stdout.splitlines():
             trainer = Trainer(**json.loads(line))
             key = trainer.host, trainer.pid
-            # Nodes on one machine all see the same processes: then believe what they were told.
-            if key not in found or trainer.node == trainer.node_told:
+            # Nodes on one machine all list the same processes: the process's own node is right.
+            if key not in found or trainer.node == trainer.own_node:
                 found[key] = trainer
         return sorted(found.values(), key=lambda trainer: (trainer.rank, trainer.host, trainer.pid))
 
     def send(self, number: signal.Signals, trainer: Trainer) -> None:
-        """From the trainer's node."""
+        """Send a signal to a trainer, on its node."""
         where = ["--nodes=1", "--ntasks=1", f"--nodelist={trainer.node}"]
         kill = ["sh", "-c", f"kill -{number.value} {trainer.pid}"]
         subprocess.run([*self._step(), *where, *kill], check=True)
 
-    def _ask(self, form: str) -> str:
-        """What squeue says of the job; nothing when it is over."""
-        asked = ["squeue", "--noheader", f"--jobs={self.job}", f"--format={form}"]
-        return subprocess.run(asked, capture_output=True, text=True).stdout.strip()
+    def _query(self, format: str) -> str:
+        """A field of squeue; empty when the job is over."""
+        command = ["squeue", "--noheader", f"--jobs={self.job}", f"--format={format}"]
+        return subprocess.run(command, capture_output=True, text=True).stdout.strip()
 
     def _step(self) -> list[str]:
         return ["srun", f"--jobid={self.job}", "--overlap", "--quiet", "--job-name=kill-trainers"]
@@ -71,12 +71,12 @@ class SlurmJob:
 
 @dataclass(frozen=True)
 class Tree:
-    """The trainers that a launcher on this machine has started there."""
+    """The trainers of a launcher on this machine."""
 
     pid: int
 
     def state(self) -> Literal["running", "over"]:
-        """Whether the launcher still runs."""
+        """State of the launcher."""
         try:
             ended = psutil.Process(self.pid).status() == psutil.STATUS_ZOMBIE
         except psutil.NoSuchProcess:
@@ -88,22 +88,24 @@ class Tree:
         return of_tree(self.pid)
 
     def send(self, number: signal.Signals, trainer: Trainer) -> None:
-        """As this user."""
+        """Send a signal to a trainer."""
         os.kill(trainer.pid, number)
 
 
 def main(
     job: Annotated[str | None, typer.Option(help="Id of a Slurm job.")] = None,
     pid: Annotated[int | None, typer.Option(help="Process id of a local launcher.")] = None,
-    every: Annotated[float, typer.Option(help="Mean seconds between two (at random).")] = 60.0,
-    count: Annotated[int | None, typer.Option(help="Stop after so many; else at its end.")] = None,
+    every: Annotated[float, typer.Option(help="Mean seconds between two kills, at random.")] = 60.0,
+    count: Annotated[
+        int | None, typer.Option(help="Number of kills; default: until the job ends.")
+    ] = None,
     signal_name: Annotated[
-        Literal["KILL", "STOP", "TERM"], typer.Option("--signal", help="STOP: as if it hung.")
+        Literal["KILL", "STOP", "TERM"], typer.Option("--signal", help="STOP makes a trainer hang.")
     ] = "KILL",
-    seed: Annotated[int | None, typer.Option(help="Of the waiting times and choices.")] = None,
-    dry_run: Annotated[bool, typer.Option(help="Only say which.")] = False,
+    seed: Annotated[int | None, typer.Option(help="Seed of the times and choices.")] = None,
+    dry_run: Annotated[bool, typer.Option(help="Only print the choices.")] = False,
 ) -> None:
-    """Kill random trainers of a running job, never what launched them."""
+    """Kill random trainers of a running job, but not their launcher."""
     target: SlurmJob | Tree
     match job, pid:
         case str(), None:
@@ -118,22 +120,23 @@ def main(
     while (count is None or done < count) and wait(target.state, rng.expovariate(1 / every)):
         trainers = target.trainers()
         if not trainers:
-            say("no trainer runs at the moment")
+            log("no trainer is running")
             continue
         victim = rng.choice(trainers)
         if not dry_run:
             try:
                 target.send(number, victim)
             except (subprocess.CalledProcessError, ProcessLookupError):
-                say(f"{victim} had ended already")
+                log(f"{victim} had ended already")
                 continue
         done += 1
-        say(f"{'would send' if dry_run else 'sent'} {number.name} to {victim}; {len(trainers)} ran")
-    say(f"{done} in all; the job {'goes on' if target.state() != 'over' else 'is over'}")
+        action = "would send" if dry_run else "sent"
+        log(f"{action} {number.name} to {victim}; {len(trainers)} were running")
+    log(f"{done} in all; the job {'continues' if target.state() != 'over' else 'is over'}")
 
 
 def wait(state: Callable[[], str], wait_s: float) -> bool:
-    """Let the job run for so long (waiting in the queue does not count); False if it ended."""
+    """Wait while the job runs, not counting its time in the queue; False if it ended."""
     while (now := state()) != "over":
         if wait_s <= 0 and now == "running":
             return True
@@ -143,9 +146,9 @@ def wait(state: Callable[[], str], wait_s: float) -> bool:
     return False
 
 
-def say(what: str) -> None:
-    """Print with the time of day."""
-    print(time.strftime("%H:%M:%S"), what, flush=True)
+def log(message: str) -> None:
+    """Print a message with the time of day."""
+    print(time.strftime("%H:%M:%S"), message, flush=True)
 
 
 if __name__ == "__main__":

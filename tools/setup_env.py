@@ -1,11 +1,11 @@
-"""Make `.venv` with everything that hvdtma needs, or bring it up to date.
+"""Make `.venv` with everything that hvdtma needs, or update it.
 
     python3.11 tools/setup_env.py [--extras test] [--mpi] [--torch-index URL]
 
-PyTorch comes first because Horovod is compiled against it; everything else follows at the
-versions of `constraints.txt`. A stamp in `.venv` remembers what was asked for and which CUDA
-Horovod could be built with, so that running this again costs next to nothing, unless there is more
-now.
+PyTorch is installed first because Horovod is compiled against it; everything else follows, at the
+versions of `constraints.txt`. A stamp in `.venv` records the options of the set-up and the CUDA
+that Horovod could be built with. Another run with the same options does nothing, unless more of
+CUDA is found.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ CONSTRAINTS = ROOT / "constraints.txt"
 PYTHON_MIN, PYTHON_END = (3, 11), (3, 13)  # as in pyproject.toml's requires-python
 CMAKE_MIN = (3, 13)  # what Horovod asks for
 
-# What the stamp's key is made of: change one of these and the next run sets up again.
+# The files in the stamp's key: after a change of one, the next run sets up again.
 INPUTS = (
     ROOT / "pyproject.toml",
     CONSTRAINTS,
@@ -45,13 +45,13 @@ INPUTS = (
 
 
 def pip_install(label: str, log: str, *words: str) -> None:
-    """Run `pip install` in the environment, bound by constraints.txt."""
+    """Run `pip install` in the environment with the versions of constraints.txt."""
     command: Command = [PYTHON, "-m", "pip", "install", "--disable-pip-version-check"]
     run_step(label, [*command, "-c", CONSTRAINTS, *words], LOGS / f"{log}.log")
 
 
 def wanted_key(mpi: bool) -> str:
-    """Return the hash of everything that decides what belongs in the environment."""
+    """Return a hash of everything that the contents of the environment depend on."""
     digest = hashlib.sha256(repr((sys.version_info[:2], mpi, str(ROOT))).encode())
     for path in INPUTS:
         digest.update(path.read_bytes())
@@ -60,13 +60,13 @@ def wanted_key(mpi: bool) -> str:
 
 @dataclass(frozen=True)
 class Stamp:
-    """What an environment holds, or is to hold.
+    """The contents of an environment, actual or wanted.
 
     Attributes:
         key: see `wanted_key`.
-        extras: of pyproject.toml.
-        gpu_parts: that Horovod's build could find.
-        torch_index: that PyTorch is from; None is pip's own, or any.
+        extras: extras of pyproject.toml.
+        gpu_parts: parts of CUDA that Horovod's build could find.
+        torch_index: the package index of PyTorch; None: pip's own, or any.
     """
 
     key: str
@@ -76,16 +76,16 @@ class Stamp:
 
     @classmethod
     def read(cls) -> Stamp | None:
-        """Return the environment's, or None if there is none that can be relied on."""
+        """Return the environment's stamp, or None if there is no valid one."""
         if not (STAMP.exists() and PYTHON.exists()):
             return None
         stamp = json.loads(STAMP.read_text())
         return cls(**stamp) if stamp.keys() == {field.name for field in fields(cls)} else None
 
     def covers(self, wanted: Stamp) -> bool:
-        """Tell whether all that is wanted is there.
+        """Return whether the environment has everything that is wanted.
 
-        CUDA that is out of sight now, as without its module loaded, takes nothing away.
+        CUDA that is not found now, such as without its module loaded, changes nothing.
         """
         return (
             self.key == wanted.key
@@ -95,7 +95,7 @@ class Stamp:
         )
 
     def write(self) -> None:
-        """Remember that the environment holds this now."""
+        """Write the stamp of the environment."""
         half = STAMP.with_suffix(".half")
         half.write_text(json.dumps(asdict(self)) + "\n")
         half.replace(STAMP)
@@ -111,28 +111,28 @@ def check_python() -> None:
 
 
 def check_tools(mpi: bool) -> None:
-    """Complain about missing compilers at once, unless Horovod may come from the cache."""
+    """Raise `StepError` for missing compilers, unless Horovod may come from the cache."""
     if not any(build_horovod.cache_root().glob("*/horovod-*.whl")):
         build_horovod.check_build_tools(mpi)
 
 
 def make_venv() -> None:
-    """Make `.venv`, or keep the one there if it runs and is of the calling Python's version."""
+    """Make `.venv`, or keep it if it works and has the calling Python's version."""
     if PYTHON.exists():
         ask = "import sys, pip; print(sys.version_info[:2])"
         done = subprocess.run([str(PYTHON), "-c", ask], capture_output=True, text=True)
         if done.stdout.strip() == str(sys.version_info[:2]):
             return
     if VENV.exists():
-        print("  .venv is broken or of another Python: making it anew", flush=True)
+        print("  .venv is broken or of another Python: it is made again", flush=True)
         shutil.rmtree(VENV)
-    # The one behind the calling interpreter, which may be that of the .venv just removed.
+    # The calling interpreter may be that of the .venv just removed; this is the one behind it.
     base = getattr(sys, "_base_executable", sys.executable)
     run_step("make .venv", [base, "-m", "venv", VENV], LOGS / "venv.log")
 
 
 def has_cmake() -> bool:
-    """Tell whether a CMake that Horovod accepts is on the PATH or in the environment."""
+    """Return whether a CMake that Horovod accepts is on the PATH or in the environment."""
     path = f"{PYTHON.parent}{os.pathsep}{os.environ.get('PATH', '')}"
     cmake = shutil.which("cmake", path=path)
     if cmake is None:
@@ -143,31 +143,31 @@ def has_cmake() -> bool:
 
 
 def install(wanted: Stamp, asked: argparse.Namespace, *, other_torch: bool) -> None:
-    """Run every step, in the one order that works.
+    """Run every step, in the only order that works.
 
     Args:
-        other_torch: PyTorch may be there from another index than is asked for; pip would keep it.
+        other_torch: whether PyTorch may be installed from another index; pip would keep it.
     """
     make_venv()
     index = ["--index-url", asked.torch_index] if asked.torch_index else []
     if other_torch:
         command: Command = [PYTHON, "-m", "pip", "uninstall", "--yes", "torch"]
-        run_step("make way for PyTorch of that index", command, LOGS / "torch-removed.log")
-    # What building Horovod and this project needs beside PyTorch, since neither is isolated.
+        run_step("remove PyTorch of another index", command, LOGS / "torch-removed.log")
+    # Horovod and this project are built without isolation; beside PyTorch they need these.
     build_needs = ["setuptools", "wheel", "packaging", "cloudpickle", "psutil", "pyyaml", "cffi"]
     pip_install("install PyTorch", "torch", "torch", *index)
     pip_install("install build tools", "build-tools", *build_needs)
     if not has_cmake():
         pip_install("install CMake", "cmake", "cmake")
     build_horovod.ensure_horovod(PYTHON, LOGS, asked.mpi, asked.jobs)
-    project = str(ROOT) + (f"[{','.join(wanted.extras)}]" if wanted.extras else "")
-    # compat: a plain path entry, so that packages added later are found without a new install.
+    project = f"{ROOT}[{','.join(['horovod', *wanted.extras])}]"  # the extra names what was built
+    # compat: a plain path entry; packages that are added later are found without a new install.
     editable = ["--no-build-isolation", "--config-settings", "editable_mode=compat", "-e", project]
     pip_install("install hvdtma and what it needs", "project", *editable)
 
 
 def set_up(asked: argparse.Namespace) -> None:
-    """Bring the environment to what was asked for; nothing happens if it is there already."""
+    """Set the environment up as asked; does nothing if it is set up already."""
     check_python()
     wanted = Stamp(
         wanted_key(asked.mpi), sorted(asked.extras), build_horovod.gpu_parts(), asked.torch_index
@@ -177,7 +177,7 @@ def set_up(asked: argparse.Namespace) -> None:
         return
     LOGS.mkdir(parents=True, exist_ok=True)
     with (LOGS / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # two runs at once would spoil each other's .venv
+        fcntl.flock(lock, fcntl.LOCK_EX)  # two set-ups at once would break .venv
         there = Stamp.read()
         if there and there.covers(wanted):
             return
@@ -210,7 +210,7 @@ def main() -> int:
         print(f"\nSetting up stopped: {failure}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("\nStopped; the same command goes on from here.", file=sys.stderr)
+        print("\nStopped; run the same command to continue.", file=sys.stderr)
         return 130
     return 0
 

@@ -1,4 +1,4 @@
-"""Run the slow steps of setting up: quiet when they work, helpful when they do not."""
+"""Run the slow steps of the set-up: quiet when they work, helpful when they fail."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from pathlib import Path
 Command = list[str | Path]
 
 TAIL_LINES = 8
-ERROR_LINES = 8  # of those that say "error"; pip's own last lines seldom tell the cause
+ERROR_LINES = 8  # lines with "error"; the last lines of pip seldom show the cause
 
-# What a step's log may hold, and what to do about it. The first match wins.
+# Patterns in a step's log, with advice. The first match wins.
 KNOWN_CAUSES = (
     (r"No space left on device", "free some disk space (TMPDIR moves the temporary files)"),
     (r"Killed signal terminated|out of memory", "too little memory: try again with JOBS=1"),
@@ -25,7 +25,7 @@ KNOWN_CAUSES = (
     ),
     (
         r"No matching distribution found|ResolutionImpossible",
-        "see which package index pip asks (`pip config list`) and whether it answers",
+        "check the package index that pip uses (`pip config list`), and whether it answers",
     ),
     (r"DO NOT MATCH THE HASHES", "the download is not the file that was tested: try again"),
     (r"ensurepip", "install Python's venv module: apt-get install python3-venv"),
@@ -35,13 +35,14 @@ KNOWN_CAUSES = (
 
 
 class StepError(Exception):
-    """A step of the set-up failed; the message says which one and what to do."""
+    """A step of the set-up failed; the message names the step and gives advice."""
 
 
 def run_step(name: str, command: Command, log: Path, env: Mapping[str, str] | None = None) -> None:
-    """Run `command`, its output in `log`; raise `StepError` with the log's end if it fails.
+    """Run `command` with its output in `log`.
 
-    `env` holds variables to set on top of this process's own.
+    `env` is added to this process's environment. Raises `StepError` with the end of the log if the
+    command fails.
     """
     print(f"  {name} ...", flush=True)
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -65,7 +66,7 @@ def run_step(name: str, command: Command, log: Path, env: Mapping[str, str] | No
 
 
 def describe_failure(name: str, code: int, log: Path) -> str:
-    """Say which step failed, what its log tells, and, where the cause is known, what to do."""
+    """The failed step, the important lines of its log, and advice for a known cause."""
     text = log.read_text(errors="replace")
     lines = text.splitlines()
     early, last = lines[:-TAIL_LINES], lines[-TAIL_LINES:]
@@ -80,7 +81,7 @@ def describe_failure(name: str, code: int, log: Path) -> str:
 
 
 def advice_for(log_text: str) -> str | None:
-    """Return what to do about the first known cause found in a log, or None."""
+    """Advice for the first known cause in a log, or None."""
     for pattern, advice in KNOWN_CAUSES:
         if re.search(pattern, log_text):
             return advice

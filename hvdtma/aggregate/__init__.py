@@ -1,4 +1,4 @@
-"""Timed averaging, and the aggregators that turn updates into the next parameters."""
+"""Timed averaging, and aggregators, which combine the trainers' updates into new parameters."""
 
 from hvdtma.aggregate.aggregator import Aggregator, RoundState, Summed
 from hvdtma.aggregate.average import Average

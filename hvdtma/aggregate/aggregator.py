@@ -1,22 +1,23 @@
-"""The contract of an aggregator: from the trainers' updates to the next parameters.
+"""The contract of an aggregator, which combines the trainers' updates into new parameters.
 
-The equation of this package, elementwise; an element that nobody trained, 0/0, stays as it is:
+The equation of timed averaging, elementwise. An element that no trainer trained (0/0) keeps its
+value:
 
     theta' = Outer(theta, (sum_k w_k P_k^T d_k) / (sum_k w_k P_k^T 1))
 
-theta are the global parameters at the start of a round, d_k is the update of trainer k, w_k its
-weight and P_k the part of the parameters that it trained. A trainer's `contribute` gives its
-summand of the numerator and of the denominator; both are summed over trainers, by an all-reduce
-(`TimedAveraging`) or from a checkpoint (`aggregate_updates`), and `combine` does the rest:
+theta are the global parameters at the start of a round; d_k is the update of trainer k, w_k its
+weight, and P_k selects the parameters that it trained. `contribute` returns a trainer's summands of
+the numerator and of the denominator. Both are summed over trainers, by an all-reduce
+(`TimedAveraging`) or from a checkpoint (`aggregate_updates`). `combine` returns theta'. Example:
 
-    class LastLayerByOne(Average):
-        \"\"\"Only trainer 0 trains what is called `head`.\"\"\"
+    class HeadByOne(Average):
+        \"\"\"Only trainer 0 trains the parameters whose names begin with `head`.\"\"\"
 
         def contribute(self, update_P, weight, state):
             weight_P = torch.full_like(update_P, weight)
-            for name, place in state.layout.items():
+            for name, position in state.layout.items():
                 if name.startswith("head") and state.rank:
-                    weight_P[place] = 0
+                    weight_P[position] = 0
             return weight_P * update_P, weight_P
 
 Legend: P values in the flat vector.
@@ -37,14 +38,15 @@ from hvdtma.core.errors import UserError
 
 @dataclass(frozen=True)
 class RoundState:
-    """A round, as a trainer's aggregator sees it.
+    """The facts of a round that an aggregator may use.
 
     Attributes:
-        round: 1 for the first.
-        rank, size: of the trainer, among all trainers of the round.
-        layout: where each parameter, then each buffer of the model stands in the flat vector.
-        num_parameters: values of the vector that are parameters; the rest are buffers.
-        comm: for collective calls in `begin_round` and `after_round`; None where a checkpoint is
+        round: number of the round, from 1.
+        rank: rank of this trainer.
+        size: number of trainers.
+        layout: range of each parameter and buffer of the model in the flat vector, by name.
+        num_parameters: number of values that are parameters; the values after them are buffers.
+        comm: for collective calls in `begin_round` and `after_round`; None while a checkpoint is
             aggregated.
     """
 
@@ -58,11 +60,11 @@ class RoundState:
 
 @dataclass(frozen=True)
 class Summed:
-    """The sums over trainers of what `contribute` gave.
+    """The sums over trainers of the results of `contribute`.
 
     Attributes:
         numerator_P: float [P].
-        denominator: float [P], or [1] if all elements have the same.
+        denominator: float [P], or [1] if it is the same for all elements.
     """
 
     numerator_P: torch.Tensor
@@ -70,25 +72,26 @@ class Summed:
 
     @property
     def mean(self) -> torch.Tensor:
-        """The weighted mean of the updates; 0 where nobody contributed."""
+        """The weighted mean of the updates [P]; 0 where no trainer contributed."""
         trained = self.denominator > 0
         return torch.where(trained, self.numerator_P / torch.where(trained, self.denominator, 1), 0)
 
 
 class Aggregator(Protocol):
-    """Combines updates.
+    """Combines the trainers' updates after each round.
 
     The class is called with the keys `outer`, `outer_lr` and `outer_momentum` of
     `AggregateConfig` that its signature names, and the user's `aggregate.options`.
 
-    It sees updates and weights; only `begin_round` and `after_round` see the model. All of it is
-    a pure function of its arguments and of what `state_dict` holds, and the same on every trainer
-    except for `rank`; so runs can go on with another number of trainers.
+    Its methods get updates and weights; only `begin_round` and `after_round` get the model. All
+    results must be a pure function of the arguments and of `state_dict`. The state must be the same
+    on every trainer, so that a run can resume with another number of trainers.
 
     Attributes:
-        exchange: "sum": contributions are summed over all trainers, and all have the same
+        exchange: "sum": contributions are summed over all trainers, and all trainers have the same
             parameters after each round.
-        exact_alone: whether one trainer by itself is left as it trained, without rounding.
+        exact_alone: whether a single trainer keeps its parameters exactly as it trained them; then
+            `contribute` and `combine` are not called.
     """
 
     exchange: ClassVar[str]
@@ -97,7 +100,7 @@ class Aggregator(Protocol):
     def exact_alone(self) -> bool: ...
 
     def begin_round(self, model: nn.Module, state: RoundState) -> None:
-        """Called on every trainer before the steps of a round; may restrict what is trained."""
+        """Called on every trainer before a round. May restrict the parameters that are trained."""
         ...
 
     def contribute(
@@ -107,43 +110,46 @@ class Aggregator(Protocol):
 
         Args:
             update_P: the trainer's parameters and buffers minus the global ones.
-            weight: its share of the trainers' weights; 0 if it did nothing, and then the update
-                is 0 too.
+            weight: the trainer's share of the weights of all trainers. It is 0 if the trainer took
+                no step; then the update is 0 too.
         """
         ...
 
     def combine(self, received: Summed, base_P: torch.Tensor, state: RoundState) -> torch.Tensor:
-        """The next parameters and buffers [P], from the global ones `base_P`."""
+        """The new parameters and buffers [P], from the global ones `base_P`."""
         ...
 
     def after_round(self, model: nn.Module, state: RoundState) -> None:
-        """Called on every trainer once the model has its next parameters; may take more steps.
+        """Called on every trainer once the model has its new parameters. May train further.
 
-        What it changes becomes the global parameters: it must be the same on every trainer.
+        The model's parameters after this call are the global ones. They must be the same on every
+        trainer.
         """
         ...
 
     def state_dict(self) -> dict[str, Any]:
-        """What it remembers between rounds: tensors, numbers and strings by name."""
+        """The state between rounds: tensors, numbers and strings by name."""
         ...
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take on a `state_dict`."""
+        """Restore the state from a `state_dict`."""
         ...
 
 
 def check_aggregator(name: str, target: Any) -> None:
-    """Raises UserError if a class is no aggregator."""
+    """Raises UserError if a class is not an aggregator."""
     methods = ("begin_round", "contribute", "combine", "after_round", "state_dict")
     missing = [method for method in methods if not callable(getattr(target, method, None))]
     if missing:
-        raise UserError(f"{name} is no aggregator: it has no `{missing[0]}` (docs/extending.md)")
+        raise UserError(
+            f"{name} is not an aggregator: it has no `{missing[0]}` (docs/extending.md)"
+        )
     if getattr(target, "exchange", None) != "sum":
-        raise UserError(f"{name} is no aggregator: its class attribute exchange must be 'sum'")
+        raise UserError(f"{name} is not an aggregator: its class attribute exchange must be 'sum'")
 
 
 def shares(weights_M: torch.Tensor) -> torch.Tensor:
-    """Weights that sum to 1, or all 0 if nobody trained."""
+    """The weights divided by their sum; all 0 if no trainer has a weight."""
     total = float(weights_M.sum())
     return weights_M / total if total else torch.zeros_like(weights_M)
 
@@ -154,9 +160,9 @@ def aggregate_updates(
     contributions: Iterable[tuple[torch.Tensor, float]],
     state: RoundState,
 ) -> torch.Tensor:
-    """The next parameters, from every trainer's update and weight in order of rank.
+    """The new parameters from all trainers' updates and weights, in order of rank.
 
-    Without any weight, `base_P`, and the aggregator's state stays as it is.
+    If all weights are 0, returns `base_P` and leaves the aggregator's state as it is.
     """
     updates, weights = zip(*contributions, strict=True)
     shares_M = shares(torch.tensor(weights, dtype=torch.float64))

@@ -1,4 +1,7 @@
-"""The weighted mean of updates, and an outer optimizer on it. P values in the flat vector."""
+"""The weighted mean of updates, optionally applied by an outer optimizer.
+
+Legend: P values in the flat vector.
+"""
 
 from __future__ import annotations
 
@@ -13,15 +16,15 @@ from hvdtma.core.errors import UserError
 
 
 class Average:
-    """Adds the weighted mean of the updates (TMA), or lets an outer optimizer take it.
+    """Adds the weighted mean of the updates to the global parameters (TMA).
 
-    The outer optimizer takes the negative mean for the gradient of the parameters (DiLoCo, arXiv
-    2311.08105, section 2). Every trainer holds the same optimizer state, computed from the same
-    mean, so nothing more is sent. Buffers take the mean as it is.
+    An outer optimizer, if there is one, uses the negative mean as the gradient instead (DiLoCo,
+    arXiv 2311.08105, section 2). Every trainer computes the same optimizer state from the same
+    mean, so no state is exchanged. The mean is always added to buffers.
 
     Args:
-        outer: `none`, `nesterov`, or a name of `hvdtma.aggregate.optimizers`.
-        outer_lr, outer_momentum: of the outer optimizer.
+        outer: `none`, `nesterov`, or a name in `hvdtma.aggregate.optimizers.OPTIMIZERS`.
+        outer_lr, outer_momentum: options of the outer optimizer.
     """
 
     exchange: ClassVar[str] = "sum"
@@ -34,11 +37,11 @@ class Average:
 
     @property
     def exact_alone(self) -> bool:
-        """With one trainer, the mean of the updates is its update."""
+        """True without an outer optimizer: the mean of one update is this update."""
         return self._optimizer is None
 
     def begin_round(self, model: nn.Module, state: RoundState) -> None:
-        """Nothing: a trainer trains all parameters."""
+        """Do nothing: each trainer trains all parameters."""
 
     def contribute(
         self, update_P: torch.Tensor, weight: float, state: RoundState
@@ -47,11 +50,11 @@ class Average:
         return weight * update_P, update_P.new_tensor([weight])
 
     def combine(self, received: Summed, base_P: torch.Tensor, state: RoundState) -> torch.Tensor:
-        """Base plus mean; of parameters, by the outer optimizer if there is one."""
+        """The base plus the mean; an outer optimizer updates the parameters instead."""
         next_P = base_P + received.mean
         if self._optimizer is not None:
-            here = slice(0, state.num_parameters)
-            next_P[here] = self._outer_step(base_P[here], received.mean[here])
+            parameters = slice(0, state.num_parameters)
+            next_P[parameters] = self._outer_step(base_P[parameters], received.mean[parameters])
         return next_P
 
     def _outer_step(self, base: torch.Tensor, mean: torch.Tensor) -> torch.Tensor:
@@ -62,10 +65,10 @@ class Average:
         return self._theta.data
 
     def after_round(self, model: nn.Module, state: RoundState) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def state_dict(self) -> dict[str, Any]:
-        """The outer optimizer's state by name; empty without one, and before its first step."""
+        """The state of the outer optimizer; empty before its first step."""
         return {} if self._optimizer is None else dict(self._optimizer.state.get(self._theta, {}))
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -73,7 +76,7 @@ class Average:
             if state:
                 raise UserError(
                     f"the saved aggregator has the state {', '.join(state)} of an outer "
-                    "optimizer; this one has no outer optimizer"
+                    "optimizer, but this aggregator has no outer optimizer"
                 )
             return
         self._optimizer.state.clear()

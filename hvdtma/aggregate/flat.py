@@ -1,6 +1,6 @@
-"""A model's averaged values as one flat buffer: one collective instead of one per tensor.
+"""A model's parameters and buffers as one flat vector: one collective instead of one per tensor.
 
-Legend: P values in the buffer.
+Legend: P values in the vector.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from torch import nn
 
 
 class FlatModel:
-    """Every parameter, then every buffer of a model, in a fixed order, as one vector [P].
+    """All parameters, then all buffers of a model, as one vector [P].
 
-    Buffers are averaged like parameters; integer ones (batch counters) are averaged and rounded.
+    Buffers are averaged like parameters. Integer buffers (batch counters) are rounded.
 
     Attributes:
-        layout: where each of them stands in the vector, by name.
-        num_parameters: values that are parameters; they come first.
+        layout: range of each parameter and buffer in the vector, by name.
+        num_parameters: number of values that are parameters. They come first in the vector.
     """
 
     def __init__(self, model: nn.Module):
@@ -32,18 +32,18 @@ class FlatModel:
             first += tensor.numel()
 
     def read(self) -> torch.Tensor:
-        """A copy of the values [P]: float64 if a tensor of the model is, else float32."""
+        """A copy of the values [P]; float64 if any tensor of the model is float64, else float32."""
         return flatten(self.tensors)
 
     def write(self, flat_P: torch.Tensor) -> None:
-        """Put values [P] into the model."""
+        """Write values [P] to the model."""
         unflatten(flat_P, self.tensors)
 
 
 class FlatOptimizer:
-    """The float tensors of an optimiser's state (Adam's moments), as one vector.
+    """The floating-point tensors of an optimizer's state (Adam's moments) as one vector.
 
-    Without an optimiser there are none.
+    The vector is empty without an optimizer.
     """
 
     def __init__(self, optimizer: torch.optim.Optimizer | None):
@@ -64,7 +64,7 @@ class FlatOptimizer:
 
     @property
     def size(self) -> int:
-        """Values in it; none before the first step."""
+        """Number of values; 0 before the first step."""
         return sum(tensor.numel() for tensor in self.tensors)
 
     def read(self) -> torch.Tensor:
@@ -74,13 +74,13 @@ class FlatOptimizer:
         unflatten(flat, self.tensors)
 
     def reset(self) -> None:
-        """Forget the state, as if no step had been taken."""
+        """Clear the state, as before the first step."""
         if self.optimizer is not None:
             self.optimizer.state.clear()
 
 
 def flatten(tensors: Iterable[torch.Tensor]) -> torch.Tensor:
-    """All values end to end on the first tensor's device: float64 if one is, else float32."""
+    """Concatenate all values on the first tensor's device, as float64 if any is, else float32."""
     pieces = [tensor.detach().reshape(-1) for tensor in tensors]
     if not pieces:
         return torch.zeros(0)
@@ -91,7 +91,7 @@ def flatten(tensors: Iterable[torch.Tensor]) -> torch.Tensor:
 
 @torch.no_grad()
 def unflatten(flat: torch.Tensor, tensors: Iterable[torch.Tensor]) -> None:
-    """Copy values back; integer tensors take the rounded value."""
+    """Copy values to the tensors; values for integer tensors are rounded."""
     tensors = list(tensors)
     pieces = flat.split([tensor.numel() for tensor in tensors])
     for tensor, piece in zip(tensors, pieces, strict=True):

@@ -1,4 +1,4 @@
-"""An optimiser's state as named tensors and plain numbers, and back."""
+"""Converts an optimizer's state to named tensors and numbers, and back."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ PREFIX = "optimizer"
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> tuple[dict[str, torch.Tensor], dict]:
-    """State per parameter: tensors as `optimizer.PARAMETER.NAME`, numbers by the same names."""
+    """The state of each parameter: tensors and numbers, both named `optimizer.PARAMETER.NAME`."""
     tensors: dict[str, torch.Tensor] = {}
     numbers: dict[str, Any] = {}
     for parameter, state in optimizer.state_dict()["state"].items():
         for name, value in state.items():
-            kept: dict = tensors if torch.is_tensor(value) else numbers
-            kept[f"{PREFIX}.{parameter}.{name}"] = value
+            values: dict = tensors if torch.is_tensor(value) else numbers
+            values[f"{PREFIX}.{parameter}.{name}"] = value
     return tensors, numbers
 
 
 def restore_optimizer(
     optimizer: torch.optim.Optimizer, tensors: dict[str, torch.Tensor], numbers: dict[str, Any]
 ) -> None:
-    """Give an optimiser of the same parameters its state back; learning rates stay its own."""
+    """Restore the state of an optimizer of the same parameters. Its learning rates are kept."""
     state: dict[int, dict[str, Any]] = {}
     for key, value in [*tensors.items(), *numbers.items()]:
         if key.startswith(f"{PREFIX}."):

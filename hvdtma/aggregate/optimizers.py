@@ -1,4 +1,4 @@
-"""Optimizers by name, for trainers and for the outer step of an aggregation."""
+"""Optimizers by name, for trainers and for the outer step of an aggregator."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from hvdtma.core.train_config import OptimizerConfig
 class NovoGrad(torch.optim.Optimizer):
     """NovoGrad (Ginsburg et al., arXiv 1905.11286, algorithm 1).
 
-    The second moment is one number per tensor; the gradient is normalised by it before weight
-    decay is added and momentum taken.
+    The second moment is one number per tensor. The gradient is divided by its root before weight
+    decay is added and momentum is applied.
     """
 
     def __init__(
@@ -32,7 +32,7 @@ class NovoGrad(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
-        """One update; returns the closure's loss, if there is one."""
+        """Take one step; return the closure's loss, if there is a closure."""
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -67,7 +67,7 @@ OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
 
 
 def make_optimizer(config: OptimizerConfig, model: nn.Module) -> torch.optim.Optimizer:
-    """The config's optimizer of a model's parameters."""
+    """Make the config's optimizer for a model's parameters."""
     momentum = {"momentum": config.momentum} if config.name == "sgd" else {}
     return OPTIMIZERS[config.name](
         model.parameters(), lr=config.lr, weight_decay=config.weight_decay, **momentum
@@ -77,7 +77,7 @@ def make_optimizer(config: OptimizerConfig, model: nn.Module) -> torch.optim.Opt
 def make_outer_optimizer(
     name: str, parameters: list[nn.Parameter], lr: float, momentum: float
 ) -> torch.optim.Optimizer:
-    """An outer optimizer: `nesterov` (SGD with Nesterov momentum), or one of `OPTIMIZERS`.
+    """Make an outer optimizer: `nesterov` (SGD with Nesterov momentum), or one of `OPTIMIZERS`.
 
     Raises UserError for an unknown name.
     """

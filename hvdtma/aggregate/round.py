@@ -1,6 +1,6 @@
-"""What a round is: what a trainer does in it, announces at its end, and learns of the others.
+"""The records of a round: a trainer's progress, its announcement at the end, and the outcome.
 
-Legend: M trainers.
+Legend: M trainers, S announced values.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ import torch
 
 from hvdtma.core.errors import UserError
 
-# What a trainer announces when it arrives at an aggregation, one float64 each.
+# Columns of the row that a trainer announces when it arrives at an aggregation (float64).
 ANNOUNCED = range(9)
-ARRIVED, WEIGHT, STEPS, EXAMPLES, LOSS_SUM, TRAIN_S, WANTED_STOP, BAD_STEP, NEWCOMERS = ANNOUNCED
+ARRIVED, WEIGHT, STEPS, EXAMPLES, LOSS_SUM, TRAIN_S, STOP_REQUEST, BAD_STEP, NEWCOMERS = ANNOUNCED
 
 
 class Stop(IntEnum):
-    """Why the rounds ended; travels as a number. Of several reasons the highest one counts."""
+    """Why training stopped. Trainers exchange it as a number; the highest reason wins."""
 
     NOT = 0
     ROUNDS = 1
@@ -29,6 +29,7 @@ class Stop(IntEnum):
 
     @property
     def words(self) -> str:
+        """The reason as text, for people."""
         return {3: "early stopping", 4: "NaN loss"}.get(self, self.name.lower().replace("_", " "))
 
 
@@ -38,14 +39,16 @@ class NonFiniteLoss(UserError):
 
 @dataclass(frozen=True)
 class Aggregation:
-    """What one aggregation did; the same on every trainer.
+    """The outcome of one aggregation; the same on every trainer, except for `aggregate_s`.
 
     Attributes:
-        round: 1 for the first.
-        time_s: training time when the last trainer arrived.
-        aggregate_s: what averaging itself took on this trainer.
-        steps, examples, losses, train_s, wait_s, weights: per trainer [M]; losses are means over
-            the round's steps (NaN without a step), weights sum to 1, or are 0 if nobody trained.
+        round: number of the round, from 1.
+        time_s: seconds from the common start until the last trainer arrived.
+        aggregate_s: seconds that this trainer spent in the exchange.
+        steps, examples: done by each trainer [M].
+        losses: mean loss of each trainer's steps [M]; NaN for a trainer without a step.
+        train_s, wait_s: seconds of training, and of waiting for the last trainer [M].
+        weights: shares in the mean [M]; they sum to 1, or all are 0 if no trainer took a step.
     """
 
     round: int
@@ -62,7 +65,7 @@ class Aggregation:
     def of(
         cls, rows_MS: torch.Tensor, weights_M: torch.Tensor, round: int, aggregate_s: float
     ) -> Aggregation:
-        """From what every trainer announced."""
+        """Make an outcome from the announced rows."""
         arrival_M, steps_M = rows_MS[:, ARRIVED], rows_MS[:, STEPS]
         return cls(
             round=round,
@@ -79,7 +82,13 @@ class Aggregation:
 
 @dataclass
 class Round:
-    """What this trainer did since the last aggregation."""
+    """This trainer's progress since the last aggregation.
+
+    Attributes:
+        began: clock time when the round began.
+        pending: losses that were not read from the device yet.
+        bad_step: first step with a non-finite loss, counted over the whole run from 1; 0: none.
+    """
 
     began: float
     steps: int = 0
@@ -87,10 +96,10 @@ class Round:
     loss_sum: float = 0.0
     last_loss: float | None = None
     pending: list[torch.Tensor] = field(default_factory=list)
-    bad_step: int = 0  # of the whole run, from 1; 0: none
+    bad_step: int = 0
 
     def flush_losses(self, steps_before: int) -> None:
-        """Read the losses that were only noted, and find the first that is not finite."""
+        """Read the pending losses, and set `bad_step` if one of them is not finite."""
         if not self.pending:
             return
         losses = torch.stack(self.pending).double().cpu()

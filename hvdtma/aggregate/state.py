@@ -1,4 +1,4 @@
-"""The state of timed averaging: for a trainer that joins, and for a checkpoint.
+"""The state of timed averaging, for checkpoints and for trainers that join.
 
 Legend: P values in the flat vector.
 """
@@ -17,15 +17,17 @@ COUNTERS = ("steps_done", "examples_done", "train_s", "wait_s", "aggregate_s")
 
 @dataclass(frozen=True)
 class GlobalState:
-    """The part that is the same on every trainer.
+    """The part of the state that is the same on every trainer.
 
     Attributes:
-        theta_P: the global parameters and buffers.
-        aggregator: the aggregator's `state_dict`.
-        next_grid: the round under way ends at so many intervals from the start.
-        clock_s: seconds since the common start; elapsed_s: until the last aggregation ended.
-        last: the last aggregation.
-        started: whether there was a common start; else `theta_P` is one trainer's own.
+        theta_P: global parameters and buffers.
+        aggregator: `state_dict` of the aggregator.
+        next_grid: the current round ends this many intervals after the common start.
+        clock_s: seconds since the common start.
+        elapsed_s: seconds from the common start to the end of the last aggregation.
+        last: outcome of the last aggregation.
+        started: whether the trainers had their common start. Before it, `theta_P` is one trainer's
+            own.
     """
 
     theta_P: torch.Tensor
@@ -39,29 +41,26 @@ class GlobalState:
     started: bool = True
 
     def as_dict(self) -> dict[str, Any]:
-        """Tensors and JSON values by name."""
-        plain = {
-            **vars(self),
-            "stopped": int(self.stopped),
-            "last": self.last and asdict(self.last),
-        }
-        return plain
+        """The state as tensors and JSON values."""
+        last = self.last and asdict(self.last)
+        return {**vars(self), "stopped": int(self.stopped), "last": last}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> GlobalState:
-        """What `as_dict` gave."""
+        """The state from the result of `as_dict`."""
         last = values["last"] and Aggregation(**values["last"])
         return cls(**{**values, "last": last, "stopped": Stop(values["stopped"])})
 
 
 @dataclass(frozen=True)
 class RankState:
-    """The part that is one trainer's own.
+    """The part of the state that belongs to one trainer.
 
     Attributes:
-        local_P: its parameters and buffers in the middle of a round.
-        steps, examples, loss_sum: of the round so far; round_s: its seconds.
-        counters: of the whole run, by name.
+        local_P: parameters and buffers in the middle of a round.
+        steps, examples, loss_sum: of the current round so far.
+        round_s: seconds since the current round began.
+        counters: totals of the whole run, by name (`COUNTERS`).
     """
 
     local_P: torch.Tensor

@@ -1,10 +1,10 @@
-"""Timed averaging: trainers step on their own; when a round is over, their updates are averaged.
+"""Timed averaging: trainers take steps independently and average their updates after each round.
 
-One small collective announces (arrival, weight, losses), one flat one carries the updates; the
-weight travels with the update, so a trainer that did nothing in a round counts for nothing. The
-equation stands in `hvdtma.aggregate.aggregator`.
+An aggregation is two collectives. A small one announces arrival times, weights and losses. A large
+one sums the updates, as one flat vector. A trainer without a step in a round has weight 0. The
+equation is in `hvdtma.aggregate.aggregator`.
 
-Legend: M trainers, P parameters in the flat buffer.
+Legend: M trainers, P values in the flat vector, S announced values.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from hvdtma.aggregate.round import (
     LOSS_SUM,
     NEWCOMERS,
     STEPS,
+    STOP_REQUEST,
     TRAIN_S,
-    WANTED_STOP,
     WEIGHT,
     Aggregation,
     NonFiniteLoss,
@@ -37,41 +37,45 @@ from hvdtma.aggregate.round import (
 )
 from hvdtma.aggregate.state import COUNTERS, GlobalState, RankState
 from hvdtma.comm.communicator import Communicator
+from hvdtma.comm.launch import join_trainers
 from hvdtma.core.errors import UserError
 
-LOSS_CHECK_STEPS = 64  # on a GPU, reading a loss waits for it: look at many at once
-NAP_S = 0.2  # of a trainer that sits a round out, between looks at whether it is interrupted
+LOSS_CHECK_STEPS = 64  # reading a loss waits for the GPU, so many losses are read together
+POLL_S = 0.2  # how often a trainer that skips a round checks for an interruption
 
 
 class TimedAveraging:
-    """Averages a model's parameters between trainers each time a round is over.
+    """Averages a model's parameters between trainers at the end of each round.
 
         averaging = TimedAveraging(model, optimizer, interval_s=60, rounds=10)
         while averaging.running:
             loss = ...; loss.backward(); optimizer.step(); optimizer.zero_grad()
             averaging.step(loss, examples=len(batch))
 
-    The first look at `running` brings trainer 0's parameters to all. Rounds end by the clock, on a
-    grid of `interval_s` from a common start, so trainers of different speed take different
-    numbers of steps and nobody waits longer than another's last step; or after
-    `interval_steps` steps. With one trainer and plain averaging, parameters are never touched.
+    The first access to `running` broadcasts rank 0's parameters and starts a common clock. Rounds
+    end by this clock, every `interval_s` seconds: trainers of different speed take different
+    numbers of steps, and no trainer waits longer than another one's last step takes. With
+    `interval_steps`, rounds end after that many steps instead. With one trainer and plain
+    averaging, the parameters are never changed.
 
     Args:
-        model: its parameters and buffers are averaged (integer buffers rounded).
-        optimizer: the trainer's own; needed for `optimizer_state` reset and average.
-        interval_s: seconds between aggregations, or
-        interval_steps: steps between aggregations.
-        rounds: stop after so many (None: not).
-        time_limit_s: stop at the first aggregation after so long (None: not).
-        weight: this trainer's weight in the mean, not negative; e.g. its training edges.
-        optimizer_state: keep | reset | average.
-        aggregator: combines the updates; None is `Average()`, their weighted mean.
-        comm: None is Horovod, initialised here if it is not yet.
+        model: its parameters and buffers are averaged (integer buffers are rounded).
+        optimizer: this trainer's optimizer; required if `optimizer_state` is reset or average.
+        interval_s: seconds between aggregations.
+        interval_steps: steps between aggregations, in place of `interval_s`.
+        rounds: number of rounds to train; None: no limit.
+        time_limit_s: stop at the first aggregation after this many seconds; None: no limit.
+        weight: this trainer's weight in the mean, at least 0; for example its training edges.
+        optimizer_state: after an aggregation, `keep` the optimizer's state, `reset` it, or
+            `average` it between trainers.
+        aggregator: combines the updates; None: `Average()`, their weighted mean.
+        comm: None: the communicator of this process's launcher (`hvdtma.comm.launch`): Horovod,
+            torch.distributed, or a single process.
 
     Raises UserError for intervals that are not positive and unknown choices; TrainerError where
-    Horovod, started here, does not find what its launcher started. The calls that average raise
+    the trainers that the launcher started cannot be reached. The calls that average raise
     `NonFiniteLoss` on every trainer when one trainer's loss is not finite, UserError when
-    `optimizer_state` cannot be averaged, and TrainerLost when another trainer ended. Steps
+    `optimizer_state` cannot be averaged, and TrainerLost when another trainer has ended. Steps
     before the start raise UserError.
     """
 
@@ -96,11 +100,7 @@ class TimedAveraging:
             raise UserError(f"weight is {weight}; it must be a finite number, not negative")
         if optimizer_state != "keep" and optimizer is None:
             raise UserError(f"optimizer_state '{optimizer_state}' needs the optimizer")
-        if comm is None:
-            from hvdtma.comm.horovod import HorovodComm
-
-            comm = HorovodComm()
-        self.comm, self.weight = comm, weight
+        self.comm, self.weight = comm or join_trainers(), weight
         self.interval_s, self.interval_steps = interval_s, interval_steps
         self.max_rounds, self.time_limit_s = rounds, time_limit_s
         self.flat = FlatModel(model)
@@ -109,29 +109,29 @@ class TimedAveraging:
         self.model = model
         self.aggregator: Aggregator = aggregator or Average()
         self.rounds_done = 0
-        self.next_grid = 1  # the next round ends at so many intervals from the start
+        self.next_grid = 1  # the round ends this many intervals after the start
         self.steps_done = self.examples_done = 0
         self.train_s = self.wait_s = self.aggregate_s = 0.0
         self.stopped = Stop.NOT
-        self.wanted_stop = Stop.NOT
-        self.newcomers = False  # whether any waited at the last aggregation
+        self.stop_request = Stop.NOT
+        self.newcomers = False  # whether any trainer waited to join at the last aggregation
         self.last: Aggregation | None = None
         self.theta_P = self.flat.read()
-        self.started = False  # until all have begun: then theta and the clock are everybody's
+        self.started = False  # from the common start on, theta and the clock are common to all
         self.began = self.ended = self.comm.clock()
         self.round = Round(self.began)
 
     @property
     def running(self) -> bool:
-        """Whether there is another round; starts the first one when first asked."""
+        """Whether there is another round. The first access starts the first round."""
         if not self.started:
             self.start()
         return self.stopped is Stop.NOT
 
     def start(self) -> None:
-        """Take trainer 0's parameters, and start everybody's clock together.
+        """Take rank 0's parameters and start the common clock. Collective.
 
-        Raises TrainerLost if a trainer ended before it; then it may be called again.
+        Raises TrainerLost if another trainer has ended; the call may then be repeated.
         """
         self.theta_P = self.flat.read()
         if self.comm.size > 1:
@@ -143,26 +143,30 @@ class TimedAveraging:
         self.begin_round(self.began)
 
     def stop(self, reason: Stop = Stop.EARLY) -> None:
-        """Ask for the end; every trainer stops at the next aggregation.
+        """Request the end of training. All trainers stop at the next aggregation.
 
-        `Stop.INTERRUPTED` ends the round at once, and nothing is averaged: the trainers stop in
-        the middle of it, to go on another time; no other reason takes its place. May be called by
-        a signal handler.
+        `Stop.INTERRUPTED` takes precedence over other reasons. It ends the round at once and
+        averages nothing: the trainers stop in the middle of the round, and the run can resume
+        there. May be called by a signal handler.
         """
-        self.wanted_stop = max(self.wanted_stop, reason)
+        self.stop_request = max(self.stop_request, reason)
 
     def step(self, loss: torch.Tensor | None = None, examples: int = 1) -> Aggregation | None:
-        """Count an optimiser step; if that ends the round, aggregate and say what that did."""
+        """Count an optimizer step. If it ends the round, aggregate and return the outcome."""
         self.record_step(loss, examples)
         return self.aggregate() if self.due else None
 
     def record_step(self, loss: torch.Tensor | None = None, examples: int = 1) -> None:
-        """Count an optimiser step. `loss` is a scalar; it is checked for NaN and reported.
+        """Count an optimizer step.
 
-        Raises UserError before the start, which would undo the step.
+        Args:
+            loss: a scalar, which is reported and checked for NaN.
+            examples: number of examples in the batch.
+
+        Raises UserError before the start, which would overwrite the step's result.
         """
         if not self.started:
-            raise UserError("ask `running`, or call start(), before the first step")
+            raise UserError("use `while averaging.running`, or call start(), before the first step")
         now = self.round
         now.steps += 1
         now.examples += examples
@@ -173,8 +177,8 @@ class TimedAveraging:
 
     @property
     def due(self) -> bool:
-        """Whether the round is over. It is at once if a loss was not finite, or interrupted."""
-        if self.round.bad_step or self.wanted_stop is Stop.INTERRUPTED:
+        """Whether the round is over; at once after a non-finite loss or an interruption."""
+        if self.round.bad_step or self.stop_request is Stop.INTERRUPTED:
             return True
         if self.interval_steps is not None:
             return self.round.steps >= self.interval_steps
@@ -182,7 +186,7 @@ class TimedAveraging:
 
     @property
     def deadline(self) -> float:
-        """When this round ends, on the communicator's clock; infinite when steps are counted."""
+        """When this round ends, on the communicator's clock; infinite with `interval_steps`."""
         if self.interval_s is None or self.interval_steps is not None:
             return float("inf")
         limit_s = float("inf") if self.time_limit_s is None else self.time_limit_s
@@ -190,26 +194,26 @@ class TimedAveraging:
 
     @property
     def elapsed_s(self) -> float:
-        """From the common start to the end of the last aggregation."""
+        """Seconds from the common start to the end of the last aggregation."""
         return self.ended - self.began
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Time inside is not counted as training: reading a new shard, writing, scoring."""
+        """Exclude the time inside from training time, e.g. for reading a shard or writing files."""
         start = self.comm.clock()
         yield
         self.round.began += self.comm.clock() - start
 
-    def wait_until_now(self, since: float) -> None:
-        """Let the time since `since`, on this trainer's clock, not have been."""
+    def exclude_time_since(self, since: float) -> None:
+        """Shift all clocks, as if no time had passed since `since` on this trainer's clock."""
         passed_s = self.comm.clock() - since
         self.began, self.ended = self.began + passed_s, self.ended + passed_s
         self.round.began += passed_s
 
     def skip_round(self) -> None:
-        """For a trainer with nothing to train on: let the round pass."""
+        """Wait until the round is over: for a trainer that has no examples."""
         while self.interval_steps is None and not self.due:
-            self.comm.sleep_until(min(self.deadline, self.comm.clock() + NAP_S))
+            self.comm.sleep_until(min(self.deadline, self.comm.clock() + POLL_S))
 
     def global_state(self) -> GlobalState:
         """The part of the state that is the same on every trainer."""
@@ -229,10 +233,10 @@ class TimedAveraging:
         )
 
     def load_global_state(self, state: GlobalState, *, known_at: float | None = None) -> None:
-        """Continue from a state, at the beginning of its round.
+        """Restore the global state, at the beginning of its round.
 
         Args:
-            known_at: when the state was so, on this trainer's clock; None: now.
+            known_at: time on this trainer's clock at which the state was taken; None: now.
         """
         now = self.comm.clock() if known_at is None else known_at
         device = self.theta_P.device
@@ -248,7 +252,7 @@ class TimedAveraging:
         self.begin_round(self.comm.clock())
 
     def rank_state(self) -> RankState:
-        """This trainer's own part of the state."""
+        """The part of the state that belongs to this trainer."""
         now = self.round
         now.flush_losses(self.steps_done)
         return RankState(
@@ -261,7 +265,7 @@ class TimedAveraging:
         )
 
     def load_rank_state(self, state: RankState) -> None:
-        """Continue in the middle of a round; after `load_global_state`."""
+        """Restore this trainer's state, in mid-round. Call `load_global_state` first."""
         self.flat.write(state.local_P.to(self.theta_P.device))
         began = self.comm.clock() - state.round_s
         self.round = Round(began, state.steps, state.examples, state.loss_sum)
@@ -269,23 +273,23 @@ class TimedAveraging:
             setattr(self, name, value)
 
     def state_dict(self) -> dict[str, Any]:
-        """The whole state of this trainer: tensors, numbers and strings, for `torch.save`.
+        """The whole state: tensors, numbers and strings, for `torch.save`.
 
-        The trainer's optimizer is not part of it.
+        It does not contain the state of the trainer's optimizer.
         """
         return {"global": self.global_state().as_dict(), "rank": vars(self.rank_state())}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from a `state_dict`, with the same number of trainers; each loads its own."""
+        """Restore a `state_dict`. Each of the same number of trainers loads its own."""
         self.load_global_state(GlobalState.from_dict(state["global"]))
         self.load_rank_state(RankState(**state["rank"]))
 
     @torch.no_grad()
     def aggregate(self) -> Aggregation | None:
-        """Average the trainers' updates; a collective call. None: interrupted, nothing is done.
+        """Average the trainers' updates. Collective. Returns None if training is interrupted.
 
-        Raises TrainerLost if a trainer ended before it. Then what this one did in the round is
-        still there, for another try among those who are left.
+        Raises TrainerLost if another trainer has ended. This trainer's progress in the round is
+        kept, so that the remaining trainers can aggregate again.
         """
         if not self.started:
             self.start()
@@ -294,7 +298,7 @@ class TimedAveraging:
         rows_MS = self.comm.all_gather(self._announcement(arrived)).double()
         announced = self.comm.clock()
         self._raise_if_not_finite(rows_MS)
-        if int(rows_MS[:, WANTED_STOP].max()) == Stop.INTERRUPTED:
+        if int(rows_MS[:, STOP_REQUEST].max()) == Stop.INTERRUPTED:
             self.stopped = Stop.INTERRUPTED
             return None
         weights_M = shares(rows_MS[:, WEIGHT])
@@ -308,7 +312,7 @@ class TimedAveraging:
         self.wait_s += announced - arrived
         self.aggregate_s += finished - announced
         self._decide_stop(rows_MS)
-        if self.interval_s is not None:  # rounds that a slow one ran over are left out
+        if self.interval_s is not None:  # skips intervals that a slow trainer missed
             self.next_grid = int(float(rows_MS[:, ARRIVED].max()) // self.interval_s) + 1
         self.newcomers = bool(rows_MS[:, NEWCOMERS].any())
         self.last = Aggregation.of(rows_MS, weights_M, self.rounds_done, finished - announced)
@@ -321,15 +325,16 @@ class TimedAveraging:
         self.aggregator.begin_round(self.model, self.round_state())
 
     def round_state(self) -> RoundState:
-        """The round under way, as the aggregator sees it."""
+        """The facts of the current round, for the aggregator."""
         comm, flat = self.comm, self.flat
         return RoundState(
             self.rounds_done + 1, comm.rank, comm.size, flat.layout, flat.num_parameters, comm
         )
 
     def _announcement(self, arrived: float) -> torch.Tensor:
+        """The row of this trainer, float64 [S]."""
         now = self.round
-        first = self.comm.elastic and self.comm.rank == 0
+        sees_newcomers = self.comm.elastic and self.comm.rank == 0
         row = torch.zeros(len(ANNOUNCED), dtype=torch.float64)
         row[ARRIVED] = arrived - self.began
         row[WEIGHT] = self.weight if now.steps and not now.bad_step else 0.0
@@ -337,16 +342,16 @@ class TimedAveraging:
         row[EXAMPLES] = now.examples
         row[LOSS_SUM] = now.loss_sum
         row[TRAIN_S] = arrived - now.began
-        row[WANTED_STOP] = int(self.wanted_stop)
+        row[STOP_REQUEST] = int(self.stop_request)
         row[BAD_STEP] = now.bad_step
-        row[NEWCOMERS] = first and self.comm.newcomers_wait()
+        row[NEWCOMERS] = sees_newcomers and self.comm.newcomers_wait()
         return row
 
     def _average(self, share: float, weights_M: torch.Tensor) -> None:
-        """One flat collective; then parameters, and perhaps optimizer state, are replaced."""
+        """Replace the parameters and, if configured, the optimizer's state."""
         alone = self.comm.size == 1 and self.aggregator.exact_alone
         if not float(weights_M.sum()):
-            self.flat.write(self.theta_P)  # 0/0 leaves theta
+            self.flat.write(self.theta_P)  # 0/0: no trainer took a step
         elif not alone:
             self._exchange(share, weights_M)
         self.aggregator.after_round(self.model, self.round_state())
@@ -357,21 +362,23 @@ class TimedAveraging:
             self.flat_optimizer.reset()
 
     def _exchange(self, share: float, weights_M: torch.Tensor) -> None:
-        """Sum every trainer's contribution, and write the next parameters."""
+        """Sum the trainers' contributions in one collective, and write the new parameters."""
         theta_P, state = self.theta_P, self.round_state()
         update_P = torch.zeros_like(theta_P)
-        if share:  # else its parameters may be anything
+        if share:  # otherwise the parameters may not be finite
             update_P = self.flat.read() - theta_P
         numerator_P, denominator = self.aggregator.contribute(update_P, share, state)
-        optimizer = self._state_to_average(share, weights_M)
+        optimizer = self._weighted_optimizer_state(share, weights_M)
         summed = self.comm.all_reduce(torch.cat([numerator_P, denominator, optimizer]))
-        if not torch.isfinite(summed).all():  # the same bits everywhere: all raise
+        if not torch.isfinite(summed).all():  # the sum is the same on all ranks: all raise
             self._diverged()
         numerator_P, denominator, optimizer = summed.split(
             [len(numerator_P), len(denominator), len(optimizer)]
         )
         self.flat.write(self.aggregator.combine(Summed(numerator_P, denominator), theta_P, state))
-        if 0 < len(optimizer) == self.flat_optimizer.size:  # else it has none to put it into yet
+        if (
+            0 < len(optimizer) == self.flat_optimizer.size
+        ):  # a trainer without a step has no state yet
             self.flat_optimizer.write(optimizer)
 
     def _diverged(self) -> NoReturn:
@@ -381,17 +388,17 @@ class TimedAveraging:
             f"the last good round is {self.rounds_done}. Try a smaller optimizer.lr"
         )
 
-    def _state_to_average(self, share: float, weights_M: torch.Tensor) -> torch.Tensor:
-        """This trainer's part of the averaged state; zeros if it did nothing, and may have none."""
+    def _weighted_optimizer_state(self, share: float, weights_M: torch.Tensor) -> torch.Tensor:
+        """This trainer's summand of the averaged optimizer state; zeros if it took no step."""
         if self.optimizer_state != "average":
             return self.theta_P.new_zeros(0)
         size_M = torch.tensor(self.comm.all_gather_object(self.flat_optimizer.size))
         sizes = set(size_M[weights_M > 0].tolist())
         if len(sizes) > 1:
             raise UserError(
-                "optimizer_state 'average' needs the same state on every trainer, but they are of "
-                f"{', '.join(map(str, sorted(sizes)))} values: some parameters had no gradient on "
-                "one of them; use keep"
+                "optimizer_state 'average' needs states of the same size on every trainer, but "
+                f"they have {', '.join(map(str, sorted(sizes)))} values: some parameters had no "
+                "gradient on one trainer. Use optimizer_state 'keep'"
             )
         if not share:
             return self.theta_P.new_zeros(sizes.pop())
@@ -409,10 +416,10 @@ class TimedAveraging:
             )
 
     def _decide_stop(self, rows_MS: torch.Tensor) -> None:
-        """The same decision on every trainer: from numbers all have seen."""
-        wanted = int(rows_MS[:, WANTED_STOP].max())
-        if wanted:
-            self.stopped = Stop(wanted)
+        """Decide whether to stop: the same decision on every trainer, from the announced rows."""
+        request = int(rows_MS[:, STOP_REQUEST].max())
+        if request:
+            self.stopped = Stop(request)
         elif self.max_rounds is not None and self.rounds_done >= self.max_rounds:
             self.stopped = Stop.ROUNDS
         elif self.time_limit_s is not None and float(rows_MS[0, ARRIVED]) >= self.time_limit_s:
@@ -421,7 +428,7 @@ class TimedAveraging:
 
 def _check_interval(interval_s: float | None, interval_steps: int | None) -> None:
     if interval_s is None and interval_steps is None:
-        raise UserError("give interval_s (seconds) or interval_steps between aggregations")
+        raise UserError("set interval_s (seconds) or interval_steps between aggregations")
     for name, value in (("interval_s", interval_s), ("interval_steps", interval_steps)):
         if value is not None and value <= 0:
             raise UserError(f"{name} is {value}; it must be above 0")

@@ -14,7 +14,7 @@ from hvdtma.api.arguments import FilePath, names_arguments
 from hvdtma.api.run import Run
 from hvdtma.core.errors import UserError
 from hvdtma.evaluation.best_model import BestModel, load_best
-from hvdtma.evaluation.budget import ScoringBudget, embedding_needs, scratch_bytes
+from hvdtma.evaluation.budget import ScoringBudget, embedding_requirement, scratch_bytes
 from hvdtma.evaluation.embed import embed as embed_nodes
 from hvdtma.evaluation.score import Scorer
 from hvdtma.evaluation.scratch import check_scoring_scratch, check_scratch
@@ -29,12 +29,10 @@ class EmbeddedNodes(NamedTuple):
     Attributes:
         ids: int64 or object (str) [N], the ids as they were given to `build`.
         vectors: float32 [N, H], in the order of `ids`.
-        round: the round that the model is of.
     """
 
     ids: np.ndarray
     vectors: np.ndarray
-    round: int
 
 
 class WrittenEmbeddings(NamedTuple):
@@ -105,7 +103,7 @@ def embed(
 ) -> EmbeddedNodes | WrittenEmbeddings:
     """Embed every node with the model of a run's best round.
 
-        ids, vectors, _ = hvdtma.embed("runs/mine")
+        ids, vectors = hvdtma.embed("runs/mine")
         hvdtma.embed("runs/mine", "embeddings.parquet")
 
     Args:
@@ -122,12 +120,12 @@ def embed(
     config = best.config
     if memory_gb is not None:
         config = config.model_copy(update={"memory_gb": memory_gb})
-    budget = ScoringBudget.of(config, embedding_needs(config, best.store))
+    budget = ScoringBudget.of(config, embedding_requirement(config, best.store))
     check_scratch(budget.folder, scratch_bytes(config, best.store, budget))
     if out is None:
         vectors_NH = embed_nodes(best.model, best.store, budget=budget)[0 : best.store.num_nodes]
         ids_N = best.store.node_ids().values.to_numpy(zero_copy_only=False)
-        return EmbeddedNodes(ids_N, vectors_NH, best.round)
+        return EmbeddedNodes(ids_N, vectors_NH)
     written = write_embeddings(
         best.model, best.store, Path(out), overwrite=overwrite, budget=budget
     )

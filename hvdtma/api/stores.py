@@ -11,8 +11,9 @@ from hvdtma.core.errors import UserError
 from hvdtma.core.memory import MemoryBudget
 from hvdtma.graph.builder import BuildOptions
 from hvdtma.graph.builder import build as build_store
-from hvdtma.graph.ingest.sources import FileSource, load_source
-from hvdtma.graph.raw import Source
+from hvdtma.graph.ingest import FileSource
+from hvdtma.graph.source import Source
+from hvdtma.graph.sources import load_source
 from hvdtma.graph.store import GraphStore
 from hvdtma.graph.store import open_store as open_graph_store
 from hvdtma.storage.writer import refuse_existing
@@ -39,8 +40,9 @@ def build(
 
     Args:
         path: the store to make.
-        source: `synthetic:...`, `debian:`, `ogb:NAME`, another registered source, or a graph in
-            memory: `RawGraph`, `from_dgl(graph)`, `from_pyg(data)`.
+        source: `synthetic:...`, `debian:`, `ogb:NAME`, another registered data source or its import
+            path `package.module:function:settings`; or a graph: `EdgeStream`, `RawGraph`,
+            `from_dgl(graph)`, `from_pyg(data)`.
         edges, features, labels, splits: files of a graph, in place of `source`.
         overwrite: replace a store that is there.
         memory_gb: memory limit of this process in GiB; None: half of the free memory. The store
@@ -73,8 +75,7 @@ def build(
         graph: Source = given.open(memory, Path(path).absolute().parent, how)
     else:
         graph = _as_source(source, how.seed)
-    gib = memory.num_bytes / 2**30
-    return build_store(Path(path), graph, how, overwrite=overwrite, memory_gb=gib)
+    return build_store(Path(path), graph, how, overwrite=overwrite, memory_gb=memory.memory_gb)
 
 
 @names_arguments
@@ -86,10 +87,10 @@ def open_store(path: FilePath) -> GraphStore:
 def _as_source(source: str | Source, seed: int) -> Source:
     if isinstance(source, str):
         return load_source(source, seed=seed)
-    if not hasattr(source, "edge_pieces"):
+    if not hasattr(source, "edge_batches"):
         raise UserError(
             f"{_named(source)} is no source; valid: a string such as synthetic:nodes=1000, a "
-            "RawGraph, from_dgl(graph), from_pyg(data), or an object with edge_pieces"
+            "RawGraph or EdgeStream, from_dgl(graph), from_pyg(data), or any other Source"
         )
     return source
 

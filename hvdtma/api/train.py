@@ -6,11 +6,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch.distributed as dist
+
 from hvdtma.api.arguments import FilePath, names_arguments
 from hvdtma.api.config import as_given
 from hvdtma.api.run import Run
 from hvdtma.core.launcher import launched_as
-from hvdtma.core.signals import Interrupt
+from hvdtma.core.signals import ShutdownSignal
 from hvdtma.core.train_config import TrainConfig
 from hvdtma.runs.request import check_here, train_request
 from hvdtma.training.callback import Callback
@@ -24,6 +26,7 @@ def train(
     trainers: int | None = None,
     resume: Run | FilePath | None = None,
     overwrite: bool = False,
+    comm: str = "auto",
     callbacks: Sequence[Callback] = (),
     **overrides: Any,
 ) -> Run:
@@ -43,6 +46,9 @@ def train(
             says, else one.
         resume: a run to continue from its newest checkpoint; the config is then its own.
         overwrite: replace a run that is there.
+        comm: transport between processes: `auto`, `horovod` or `torch`. `auto` is Horovod under
+            horovodrun, mpirun and srun; torch.distributed under torchrun, and under srun where
+            Horovod is not installed.
         callbacks: objects that are told of rounds and steps, on the first trainer.
         overrides: keys of the config, see `load_config`.
 
@@ -55,9 +61,18 @@ def train(
     given = as_given(config)
     check_here(from_run, given)
     request = train_request(given, overrides, resume=from_run, overwrite=overwrite)
-    alone = launched_as()[1] == 1 and not request.config.elastic
-    several = alone and (request.config.trainers or 1) > 1
-    in_process = request.config.trainers if several else None
-    with Interrupt() as interrupt:
-        run_request_here(request, in_process=in_process, interrupt=interrupt, callbacks=callbacks)
+    in_process = request.config.trainers if _is_alone(request.config) else None
+    with ShutdownSignal() as shutdown:
+        run_request_here(
+            request,
+            in_process=None if in_process == 1 else in_process,
+            transport=comm,
+            shutdown=shutdown,
+            callbacks=callbacks,
+        )
     return Run(request.config.run)
+
+
+def _is_alone(config: TrainConfig) -> bool:
+    """Whether neither a launcher nor the calling script started other trainers."""
+    return launched_as()[1] == 1 and not dist.is_initialized() and not config.elastic

@@ -1,4 +1,4 @@
-"""The commands by name. Each imports what it needs when it runs, so that --help is quick."""
+"""The commands. Each imports its modules when it runs, so that --help is fast."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ for command in COMMANDS:
 
 @app.callback(invoke_without_command=True)
 def version(
-    show: bool = typer.Option(False, "--version", help="Print the version and stop."),
+    show: bool = typer.Option(False, "--version", help="Print the version and exit."),
 ) -> None:
     """Train graph neural networks on massive graphs by timed model aggregation."""
     if show:

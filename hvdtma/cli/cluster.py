@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from hvdtma.core.errors import UserError
-from hvdtma.core.signals import Interrupt
-
-GRACE_S = 30.0  # trainers end one that hangs themselves; the driver only if that fails
+from hvdtma.core.signals import ShutdownSignal
 
 
 def submit(
@@ -19,17 +15,19 @@ def submit(
     overrides: Annotated[
         list[str] | None, typer.Argument(help="key=value, e.g. model.hidden=128")
     ] = None,
-    nodes: Annotated[int, typer.Option(help="Nodes of the job.", min=1)] = 1,
+    nodes: Annotated[int, typer.Option(help="Number of nodes.", min=1)] = 1,
     tasks_per_node: Annotated[
-        int, typer.Option(help="Tasks on each node; a task is a trainer.", min=1)
+        int, typer.Option(help="Tasks on each node; each task is one trainer.", min=1)
     ] = 1,
     gpus_per_node: Annotated[int, typer.Option(help="GPUs on each node.", min=0)] = 0,
     time: Annotated[
         str,
-        typer.Option(help="Limit: 4h, 90m, 30 (minutes), 1-12:00:00. The job goes on after it."),
+        typer.Option(
+            help="Time limit: 4h, 90m, 30 (minutes), 1-12:00:00. The job is requeued after it."
+        ),
     ] = "1h",
     partition: Annotated[
-        str | None, typer.Option(help="Where to wait; default: the cluster's.", show_default=False)
+        str | None, typer.Option(help="Partition; default: the cluster's.", show_default=False)
     ] = None,
     array: Annotated[
         list[str] | None,
@@ -46,23 +44,23 @@ def submit(
         ),
     ] = None,
     name: Annotated[
-        str | None, typer.Option(help="Of the job; default: the run's.", show_default=False)
+        str | None, typer.Option(help="Name of the job; default: the run's.", show_default=False)
     ] = None,
     folder: Annotated[
         Path | None,
-        typer.Option(help="For logs and pickles; default: RUN.jobs.", show_default=False),
+        typer.Option(help="Folder for logs and pickles; default: RUN.jobs.", show_default=False),
     ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the batch script, submit nothing.")
     ] = False,
     watch: Annotated[
-        bool, typer.Option("--watch", help="Follow state and validation score to the end.")
+        bool, typer.Option("--watch", help="Follow state and validation scores to the end.")
     ] = False,
 ) -> None:
-    """Send a run, or a sweep of runs, to Slurm; it saves before its time limit and goes on."""
+    """Submit a run, or a sweep of runs, to Slurm. It saves before the time limit, and resumes."""
     from slurm import submit as submit_job
 
-    submitted = submit_job(
+    submission = submit_job(
         config,
         overrides or [],
         nodes=nodes,
@@ -77,9 +75,9 @@ def submit(
         folder=folder,
         dry_run=dry_run,
     )
-    typer.echo(submitted.script if dry_run else submitted.described())
+    typer.echo(submission.script if dry_run else submission.describe())
     if watch and not dry_run:
-        raise typer.Exit(submitted.watch())
+        raise typer.Exit(submission.watch())
 
 
 def drive(
@@ -89,12 +87,12 @@ def drive(
     ] = None,
     local: Annotated[
         int | None,
-        typer.Option(help="So many trainers here, instead of this Slurm job's tasks.", min=1),
+        typer.Option(help="Start this many trainers here, without Slurm.", min=1),
     ] = None,
     max_restarts: Annotated[
-        int, typer.Option(help="How often a lost trainer is started again; 0: never.", min=0)
+        int, typer.Option(help="Restarts of each lost trainer; 0: none.", min=0)
     ] = 100,
-    restart_delay_s: Annotated[float, typer.Option(help="Seconds before that.", min=0)] = 5.0,
+    restart_delay_s: Annotated[float, typer.Option(help="Seconds before a restart.", min=0)] = 5.0,
     tasks_per_node: Annotated[
         str | None,
         typer.Option(
@@ -102,39 +100,24 @@ def drive(
             show_default=False,
         ),
     ] = None,
-    resume: Annotated[
-        bool, typer.Option("--or-resume", help="Go on with the config's run if it was begun.")
+    or_resume: Annotated[
+        bool, typer.Option("--or-resume", help="Resume the config's run if it exists.")
     ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run.")] = False,
 ) -> None:
     """Start elastic trainers, inside sbatch or salloc, and start lost ones again."""
-    with Interrupt() as interrupt:  # before all that takes time
-        from hvdtma.runs.request import train_request
-        from hvdtma.training.start import prepare_run_folder
-        from slurm.checks import check_fit
-        from slurm.driver import Driver
-        from slurm.workers import LocalWorkers, SrunWorkers, Workers, trainer_command
+    with ShutdownSignal() as shutdown:  # before the imports, which take seconds
+        from slurm.driver import drive as drive_run
 
-        loaded, mode = train_request(config, overrides, or_resume=resume, overwrite=overwrite)
-        if not loaded.elastic:
-            raise UserError("hvdtma drive is for elastic trainers; add elastic=true, or use srun")
-        if local is None and "SLURM_JOB_NODELIST" not in os.environ:
-            raise UserError(
-                "this is no Slurm job: use sbatch, salloc or hvdtma submit; or --local M to start "
-                "M trainers here"
-            )
-        workers: Workers = LocalWorkers(local) if local else SrunWorkers(tasks_per_node)
-        check_fit(loaded, len(workers.slots()))
-        prepare_run_folder(loaded, mode)
-        status = Driver(
-            workers,
-            trainer_command(
-                [str(config), *(overrides or []), "--or-resume"]
-            ),  # lost ones come again
-            min_trainers=loaded.min_trainers,
-            rejoin_timeout_s=loaded.rejoin_timeout_s,
-            hang_limit_s=loaded.hang_limit_s + (loaded.interval_s or loaded.hang_limit_s) + GRACE_S,
+        status = drive_run(
+            config,
+            overrides or [],
+            local=local,
+            tasks_per_node=tasks_per_node,
             max_restarts=max_restarts,
             restart_delay_s=restart_delay_s,
-        ).run(interrupt)
+            or_resume=or_resume,
+            overwrite=overwrite,
+            shutdown=shutdown,
+        )
     raise typer.Exit(status)

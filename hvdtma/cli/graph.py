@@ -23,8 +23,8 @@ def build(
     source: Annotated[
         str | None,
         typer.Argument(
-            help="A graph by name: synthetic:nodes=...,edges=... | debian: | ogb:NAME | another "
-            "registered source. Or leave it out and give files.",
+            help="A data source and its settings: synthetic:nodes=...,edges=... | debian: | "
+            "ogb:NAME | package.module:function:SETTINGS. Leave it out to give files.",
             show_default=False,
         ),
     ] = None,
@@ -192,7 +192,6 @@ def partition(
     from hvdtma.partitioning import PartitionOptions
     from hvdtma.partitioning import partition as partition_store
     from hvdtma.partitioning.describe import print_assignment
-    from hvdtma.partitioning.plot import write_partition_plot
     from hvdtma.partitioning.statistics import assignment_statistics
 
     named = {"super_nodes": super_nodes, "parts": parts, "clusterer": clusterer}
@@ -212,5 +211,7 @@ def partition(
     statistics = assignment_statistics(made, assigned_to, seed=seed, memory_gb=memory_gb)
     print_assignment(made, statistics)
     if plot:
+        from hvdtma.partitioning.plot import write_partition_plot
+
         write_partition_plot(statistics, plot, title=f"{out.name}: {method} order")
         typer.echo(f"plot: {plot}")

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from hvdtma.cli.runs import Config, Overrides
+from hvdtma.core.errors import UserError
 
 
 def plan(
@@ -49,11 +50,14 @@ def plan(
     ] = None,
     latency_us: Annotated[
         float | None,
-        typer.Option(help="Latency between trainers in microseconds. Default: localhost's."),
+        typer.Option(help="Latency between trainers in microseconds. Default: 50."),
     ] = None,
     bandwidth_gbps: Annotated[
         float | None,
-        typer.Option(help="Bandwidth between trainers in Gbit/s. Default: localhost's."),
+        typer.Option(
+            help="Bandwidth between trainers in Gbit/s. Without it, the time of an aggregation is "
+            "not predicted."
+        ),
     ] = None,
     quick: Annotated[
         bool, typer.Option("--quick", help="Measure nothing; then no times are estimated.")
@@ -66,9 +70,9 @@ def plan(
     from hvdtma.core.config import config_and_words
     from hvdtma.core.train_config import load_config
     from hvdtma.graph.builder import BuildOptions
+    from hvdtma.plan import PlannedGraph
     from hvdtma.plan import plan as plan_run
     from hvdtma.plan.describe import print_plan
-    from hvdtma.plan.plan import sized
 
     loaded = load_config(*config_and_words(config, overrides))
     options = BuildOptions(
@@ -78,17 +82,22 @@ def plan(
         negatives=negatives,
         feature_dtype=feature_dtype,
     )
-    graph = sized(
-        nodes=nodes,
-        edges=edges,
-        features=features,
-        store=loaded.store,
-        undirected=undirected,
-        classes=classes,
-        edge_types=edge_types,
-        options=options,
-        memory_gb=memory_gb,
-    )
+    graph = None
+    sizes = {"--nodes": nodes, "--edges": edges, "--features": features}
+    if not loaded.store.exists() and any(size is not None for size in sizes.values()):
+        if nodes is None or edges is None or features is None:
+            missing = ", ".join(name for name, size in sizes.items() if size is None)
+            raise UserError(f"there is no store at {loaded.store}, and {missing} is missing")
+        graph = PlannedGraph(
+            nodes,
+            edges,
+            features,
+            undirected=undirected,
+            classes=classes,
+            edge_types=edge_types,
+            options=options,
+            memory_gb=memory_gb,
+        )
     made = plan_run(
         loaded,
         trainers=trainers,

@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from hvdtma.core.signals import Interrupt
+from hvdtma.core.signals import ShutdownSignal
 
-RunPath = Annotated[Path, typer.Argument(help="The folder of a run.", show_default=False)]
+Run = Annotated[Path, typer.Argument(help="The folder of a run.", show_default=False)]
 Config = Annotated[
     Path | None,
     typer.Argument(help="A YAML file. Without one, the defaults are used.", show_default=False),
@@ -17,6 +17,9 @@ Config = Annotated[
 Overrides = Annotated[
     list[str] | None,
     typer.Argument(help="key=value: changes of the config, e.g. model.hidden=128."),
+]
+OrResume = Annotated[
+    bool, typer.Option("--or-resume", help="Continue the config's run if it was begun before.")
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the output if it exists.")]
 
@@ -34,18 +37,23 @@ def train(
         Path | None,
         typer.Option(help="Continue this run from its newest checkpoint.", show_default=False),
     ] = None,
-    or_resume: Annotated[
-        bool, typer.Option("--or-resume", help="Continue the config's run if it was begun before.")
-    ] = False,
+    or_resume: OrResume = False,
     overwrite: Overwrite = False,
+    comm: Annotated[
+        str,
+        typer.Option(
+            help="Transport between trainers: auto, horovod or torch. auto is Horovod under "
+            "horovodrun and srun, torch.distributed under torchrun, and under srun if Horovod is "
+            "not installed."
+        ),
+    ] = "auto",
 ) -> None:
-    """Train one run.
+    """Train: alone, under a launcher, or as several trainers in one process.
 
-    Alone, this process is the only trainer. Under horovodrun, torchrun or srun each process is a
-    trainer. `store=` and `run=` must be given, here or in the config, and an end: `rounds=`,
-    `time_limit_s=` or `evaluate.patience=`.
+    Under horovodrun, torchrun or srun each process is a trainer. The config or the command line
+    must set `store` and `run`, and an end: `rounds`, `time_limit_s` or `evaluate.patience`.
     """
-    with Interrupt() as interrupt:  # before the imports, which take seconds
+    with ShutdownSignal() as shutdown:  # before the imports, which take seconds
         from hvdtma.training.launch import train_here
 
         train_here(
@@ -55,12 +63,13 @@ def train(
             or_resume=or_resume,
             overwrite=overwrite,
             in_process=in_process,
-            interrupt=interrupt,
+            transport=comm,
+            shutdown=shutdown,
         )
 
 
 def evaluate(
-    run: RunPath,
+    run: Run,
     part: Annotated[str, typer.Option(help="Held-out links or nodes: valid | test.")] = "test",
     store: Annotated[
         Path | None, typer.Option(help="Score on this store. Default: the run's own.")
@@ -75,7 +84,7 @@ def evaluate(
 
 
 def embed(
-    run: RunPath,
+    run: Run,
     out: Annotated[
         Path, typer.Option(help="The file to write: NAME.parquet or NAME.zarr.", show_default=False)
     ],
@@ -94,7 +103,7 @@ def embed(
     typer.echo(f"{out}: {made.num_nodes:,} nodes, {made.dim} dimensions, of round {made.round}")
 
 
-def report(run: RunPath) -> None:
+def report(run: Run) -> None:
     """Write report.html of a run, also of a run that is not over."""
     from hvdtma.runs.report import write_report
     from hvdtma.runs.run_folder import RunFolder

@@ -1,13 +1,11 @@
-"""What the timed loop asks of a communicator, and the one for a single trainer.
+"""The communicator: the collectives that trainers call, and what can go wrong in them.
 
 Legend: M trainers, P parameters in the flat buffer, S values in a row.
 """
 
 from __future__ import annotations
 
-import pickle
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeVar
 
 import torch
@@ -15,26 +13,25 @@ import torch
 from hvdtma.core.errors import TrainerError, UserError, explain
 
 T = TypeVar("T")
-WORD = 8  # bytes
 
 
-class MembersChange(Exception):
-    """The group of trainers is about to change: everyone calls `regroup`."""
+class RegroupNeeded(Exception):
+    """The group of trainers is about to change: every trainer calls `regroup`."""
 
 
-class NewcomersWait(MembersChange):
-    """Somebody waits to be let in."""
+class NewcomersWaiting(RegroupNeeded):
+    """Newcomers wait for a place in the group."""
 
 
-class TrainerLost(MembersChange, TrainerError):
-    """Another trainer ended in the middle; no collective of this group will end any more."""
+class TrainerLost(RegroupNeeded, TrainerError):
+    """Another trainer ended during a collective. No collective of this group completes any more."""
 
 
-class TooFewLeft(TrainerError):
-    """Too few trainers are left to go on, and nobody came in time.
+class TooFewTrainers(TrainerError):
+    """Fewer trainers than the minimum are left, and no others came in time.
 
     Attributes:
-        saves_for_all: whether this is the one of them who saves what there is.
+        saves_for_all: whether this trainer is the one that saves the state of training.
     """
 
     def __init__(self, message: str, *, saves_for_all: bool):
@@ -45,32 +42,41 @@ class TooFewLeft(TrainerError):
 class Communicator(Protocol):
     """M trainers that call the same collectives in the same order.
 
-    `clock` is what deadlines are kept by: seconds that only grow, comparable between trainers to
-    within the time a barrier takes.
+    Attributes:
+        rank, size: this trainer's number among the M trainers, and M.
+        local_rank: the trainer's number on its machine. It stays the same as long as the trainer
+            runs, also if the group changes.
+        local_size: number of trainers on its machine.
+        elastic: whether trainers may be lost and may join. Only then are `regroup`,
+            `newcomers_wait` and `leave` called.
     """
 
     rank: int
     size: int
     local_rank: int
-    """The trainer's number on its machine; the same as long as it runs, where others may join."""
     local_size: int
     elastic: bool
-    """Whether trainers may be lost and may join; only then are the next three ever called."""
 
     def regroup(self) -> None:
-        """Go on with those who are left and those who wait; rank and size may be others."""
+        """Form a new group of the trainers that are left and those that wait. Collective.
+
+        `rank` and `size` may change.
+        """
         ...
 
     def newcomers_wait(self) -> bool:
-        """Whether somebody waits to be let in; asked by trainer 0."""
+        """Whether newcomers wait for a place in the group. Rank 0 asks."""
         ...
 
     def leave(self) -> None:
-        """Say that this trainer is through: its end is no loss."""
+        """Tell the job that this trainer has finished: its end is not a loss."""
         ...
 
     def clock(self) -> float:
-        """Seconds; a trainer's own."""
+        """Seconds on a clock that only advances.
+
+        Clocks of different trainers may differ: a barrier and one reading each give the offset.
+        """
         ...
 
     def sleep_until(self, deadline: float) -> None:
@@ -78,31 +84,56 @@ class Communicator(Protocol):
         ...
 
     def all_reduce(self, flat_P: torch.Tensor) -> torch.Tensor:
-        """The elementwise sum over trainers, the same bits on every one."""
+        """The elementwise sum over trainers, [P].
+
+        The sum is taken in rank order, so every transport gives the same bits on every trainer.
+        """
         ...
 
     def all_gather(self, row_S: torch.Tensor) -> torch.Tensor:
-        """Every trainer's row, [M, S] in rank order."""
+        """The rows of all trainers, [M, S] in rank order."""
         ...
 
     def broadcast_object(self, value: Any, root: int = 0) -> Any:
-        """One trainer's object, on every trainer."""
+        """The object of rank `root`, on every trainer."""
         ...
 
     def all_gather_object(self, value: Any) -> list[Any]:
-        """Every trainer's object, in rank order."""
+        """The objects of all trainers in rank order, on every trainer."""
+        ...
+
+    def gather_object(self, value: Any) -> list[Any]:
+        """The objects of all trainers in rank order on rank 0; an empty list on the others.
+
+        Each object travels once. `all_gather_object` sends each object to every trainer.
+        """
         ...
 
     def all_to_all(self, pieces: list[torch.Tensor]) -> list[torch.Tensor]:
-        """One flat tensor on the CPU for each trainer, any length; what each has for this one."""
+        """Send `pieces[r]` to rank r; return the pieces that this rank received, in rank order.
+
+        Pieces are flat CPU tensors of one dtype and any length.
+        """
         ...
 
 
-def run_on_all(comm: Communicator, action: Callable[[], T]) -> T:
-    """What `action` returns, on each trainer its own; a collective call.
+def sum_in_rank_order(rows: Sequence[torch.Tensor]) -> torch.Tensor:
+    """row_0 + row_1 + ..., added in this order, as a new tensor.
 
-    Raises UserError on every trainer if any of them met one, or the machine refused it (OSError):
-    a file may be missing on one host only, and the others would wait for that trainer for ever.
+    Floating-point addition is not associative: another order gives other bits.
+    """
+    total = rows[0].clone()
+    for row in rows[1:]:
+        total += row
+    return total
+
+
+def run_on_all(comm: Communicator, action: Callable[[], T]) -> T:
+    """Run `action` on every trainer; return this trainer's own result. Collective.
+
+    Raises UserError on every trainer if `action` raised UserError or OSError on any of them. A
+    file may be missing on one machine only; the other trainers would wait for ever in the next
+    collective.
     """
     problem = None
     try:
@@ -110,79 +141,17 @@ def run_on_all(comm: Communicator, action: Callable[[], T]) -> T:
     except (UserError, OSError) as error:
         problem = explain(error)
     problems = comm.all_gather_object(problem)
-    met = [rank for rank, text in enumerate(problems) if text is not None]
-    if not met:
+    failed = [rank for rank, message in enumerate(problems) if message is not None]
+    if not failed:
         return value
-    text = problems[met[0]]
-    if len(met) == comm.size or met == [0]:
-        raise UserError(text)
-    others = f" (and {len(met) - 1} more)" if len(met) > 1 else ""
-    raise UserError(f"trainer {met[0]}{others}: {text}")
+    message = problems[failed[0]]
+    if len(failed) == comm.size or failed == [0]:
+        raise UserError(message)
+    others = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
+    raise UserError(f"trainer {failed[0]}{others}: {message}")
 
 
 def run_on_rank0(comm: Communicator, action: Callable[[], T]) -> T:
-    """What `action` returns on trainer 0, on every trainer; fails as `run_on_all` does."""
+    """Run `action` on rank 0; return its result on every trainer. Fails as `run_on_all` does."""
     value = run_on_all(comm, lambda: action() if comm.rank == 0 else None)
     return comm.broadcast_object(value)
-
-
-def gather_object(comm: Communicator, value: Any) -> list[Any]:
-    """Every trainer's object, in rank order, on trainer 0; none on the others. A collective call.
-
-    Large objects travel once, where `all_gather_object` would send each of them to all.
-    """
-    if comm.size == 1:
-        return [value]
-    words = packed(value)
-    received = comm.all_to_all([words, *[words[:0]] * (comm.size - 1)])
-    return [unpacked(piece) for piece in received] if comm.rank == 0 else []
-
-
-def packed(value: Any) -> torch.Tensor:
-    """An object as int64 words: Horovod counts elements, and no more than 2^31 of them."""
-    content = bytearray(pickle.dumps(value))
-    content.extend(bytes(-len(content) % WORD))  # pickle stops at its own end
-    return torch.frombuffer(content, dtype=torch.int64)
-
-
-def unpacked(words: torch.Tensor) -> Any:
-    """What `packed` made words of."""
-    return pickle.loads(words.numpy().data)
-
-
-class Single:
-    """One trainer by itself."""
-
-    rank = 0
-    size = 1
-    local_rank = 0
-    local_size = 1
-    elastic = False
-
-    def regroup(self) -> None: ...
-
-    def newcomers_wait(self) -> bool:
-        return False
-
-    def leave(self) -> None: ...
-
-    def clock(self) -> float:
-        return time.monotonic()
-
-    def sleep_until(self, deadline: float) -> None:
-        time.sleep(max(0.0, deadline - time.monotonic()))
-
-    def all_reduce(self, flat_P: torch.Tensor) -> torch.Tensor:
-        return flat_P
-
-    def all_gather(self, row_S: torch.Tensor) -> torch.Tensor:
-        return row_S[None]
-
-    def broadcast_object(self, value: Any, root: int = 0) -> Any:
-        return value
-
-    def all_gather_object(self, value: Any) -> list[Any]:
-        return [value]
-
-    def all_to_all(self, pieces: list[torch.Tensor]) -> list[torch.Tensor]:
-        return pieces

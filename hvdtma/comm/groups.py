@@ -1,14 +1,13 @@
-"""How this process came into its group of trainers, and how it comes into the next one.
+"""How this process enters its group of Horovod ranks, and the next group after a change.
 
 LaunchedGroup           horovodrun or mpirun set everything up; the group never changes
 ElasticLaunchedGroup    horovodrun with host discovery: Horovod's own elastic driver
-RendezvousGroup             a job's rendezvous (`hvdtma.comm.rendezvous`), asked for a place
+RendezvousGroup         the rendezvous of a job (`hvdtma.comm.rendezvous`) gives the rank
 """
 
 from __future__ import annotations
 
 import os
-import socket
 import threading
 import time
 from contextlib import suppress
@@ -16,16 +15,17 @@ from dataclasses import asdict
 from typing import Any, Protocol
 
 import horovod.torch as hvd
-import psutil
+from horovod.common.elastic import notification_manager
 
-from hvdtma.comm.communicator import TooFewLeft
+from hvdtma.comm.communicator import TooFewTrainers
+from hvdtma.comm.network import interface_towards
 from hvdtma.comm.rendezvous import RankInfo, Relay, RendezvousClient, RendezvousGone
 from hvdtma.core.errors import TrainerError
 from hvdtma.core.launcher import launched_as
 
-ASK_S = 0.05
-ALIVE_S = 5.0  # between signs of life
-PEER_TIMEOUT_S = 10  # of silence, then a peer is lost; also to meet a peer at the start. Gloo: 30
+JOIN_POLL_S = 0.05
+HEARTBEAT_S = 5.0
+PEER_TIMEOUT_S = 10  # of silence, after which Gloo gives a peer up. Gloo's own default is 30
 
 
 class Group(Protocol):
@@ -33,37 +33,41 @@ class Group(Protocol):
 
     Attributes:
         elastic: whether the group may change.
-        slot: the trainer's number on its node, as long as it runs; None: its local rank is that.
+        slot: the trainer's number on its node, the same as long as it runs. None: it is Horovod's
+            local rank.
+        secret: of the job, known to its trainers only; None if the launcher has none.
     """
 
     elastic: bool
     slot: int | None
+    secret: str | None
 
     def start(self) -> None:
-        """Start Horovod; waits for the others.
+        """Start Horovod. Waits for the other trainers.
 
         Raises TrainerError if this process cannot be one of them.
         """
         ...
 
     def newcomers_wait(self) -> bool:
-        """Whether somebody waits to be let in; asked by trainer 0."""
+        """Whether newcomers wait for a place in the group. Rank 0 asks."""
         ...
 
     def leave(self) -> None:
-        """Say that this trainer is through: its end is no loss."""
+        """Tell the job that this trainer has finished: its end is not a loss."""
         ...
 
 
 class LaunchedGroup:
-    """What the launcher said, or one trainer by itself.
+    """The ranks that horovodrun or mpirun started; one rank if no launcher did.
 
-    Raises TrainerError if Horovod reports another size than the launcher asked for: a worker that
-    cannot find its rendezvous runs alone as size 1, without a word.
+    `start` raises TrainerError if Horovod reports another size than the launcher asked for: a
+    worker that does not find its rendezvous runs as size 1 and says nothing.
     """
 
     elastic = False
     slot: int | None = None
+    secret: str | None = None
 
     def start(self) -> None:
         hvd.init()
@@ -81,47 +85,46 @@ class LaunchedGroup:
 
 
 class ElasticLaunchedGroup:
-    """horovodrun with --host-discovery-script: its driver gives the rank_infos, Horovod asks it."""
+    """The ranks of `horovodrun --host-discovery-script`. Horovod asks its own driver for ranks."""
 
     elastic = True
     slot: int | None = None
+    secret: str | None = None
 
     def __init__(self) -> None:
-        self._changed = threading.Event()
-        self._started = False
+        self._hosts_changed = threading.Event()
+        self._registered = False
 
     def start(self) -> None:
-        from horovod.common.elastic import notification_manager
-
-        hvd.shutdown()  # of a group before, or of a try that failed
-        self._changed.clear()
+        hvd.shutdown()  # of the group before, or of a start that failed
+        self._hosts_changed.clear()
         hvd.init()
-        if not self._started:
+        if not self._registered:
             notification_manager.init()
             notification_manager.register_listener(self)
-        self._started = True
+            self._registered = True
 
     def on_hosts_updated(self, timestamp: float, update: Any) -> None:
-        """Called by Horovod on trainer 0, in a thread of its own, when there are other hosts."""
-        self._changed.set()
+        """Horovod calls this on rank 0, in a thread of its own, when the hosts have changed."""
+        self._hosts_changed.set()
 
     def newcomers_wait(self) -> bool:
-        return self._changed.is_set()
+        return self._hosts_changed.is_set()
 
     def leave(self) -> None: ...
 
 
 class RendezvousGroup:
-    """A place in the job, asked of its rendezvous.
+    """The ranks that the rendezvous of a job gives.
 
     Args:
         client: of the rendezvous.
-        name: of this process in the job; no other has it, nor will have. Newcomers get their
-            ranks in the order of their names.
-        host: of its node; trainers of one host are numbered by `slot`, or else by Horovod's local
-            rank.
+        name: of this process, unique in the job for ever. Newcomers get ranks in the order of
+            their names.
+        host: name of its node. Trainers with the same host are numbered by `slot`, or by Horovod's
+            local rank.
         elastic: whether the group may change.
-        slot: of its node, where others come into the slots of those that are lost.
+        slot: the trainer's number on its node, where a newcomer takes the slot of a lost trainer.
     """
 
     def __init__(
@@ -134,58 +137,59 @@ class RendezvousGroup:
         slot: int | None = None,
     ):
         self.client, self.name, self.host, self.elastic = client, name, host, elastic
-        self.slot = slot
+        self.slot: int | None = slot
+        self.secret: str | None = client.secret
         self.generation = 0
         if elastic:
-            threading.Thread(target=self._give_signs_of_life, daemon=True).start()
+            threading.Thread(target=self._send_heartbeats, daemon=True).start()
 
     def start(self) -> None:
         hvd.shutdown()
-        place = self._place()
-        self.generation = place.generation
-        os.environ.update(horovod_variables(place, self.host))
+        info = self._join()
+        self.generation = info.generation
+        os.environ.update(horovod_variables(info, self.host))
         os.environ.setdefault("HOROVOD_GLOO_IFACE", interface_towards(self.client.address)[0])
         if self.elastic:
             os.environ["HOROVOD_ELASTIC"] = "1"  # NCCL then gives up on a lost peer, too
             os.environ.setdefault("HOROVOD_GLOO_TIMEOUT_SECONDS", str(PEER_TIMEOUT_S))
-        with Relay(self.client, place.generation, place.words):
+        with Relay(self.client, info):
             hvd.init()
 
-    def _place(self) -> RankInfo:
-        """The place in the next group, once there is one."""
+    def _join(self) -> RankInfo:
+        """Wait for the next group; return this trainer's place in it."""
         while True:
             answer = self.client.ask(
                 question="join", name=self.name, host=self.host, generation=self.generation
             )
-            if "place" in answer:
-                return RankInfo(**answer["place"])
+            if "rank_info" in answer:
+                return RankInfo(**answer["rank_info"])
             if "too_few" in answer:
-                self.leave()  # and is not started again
-                raise TooFewLeft(answer["too_few"], saves_for_all=answer["saves_for_all"])
-            if "given_up" in answer:
-                raise TrainerError(answer["given_up"])
-            time.sleep(ASK_S)
+                self.leave()  # so that it is not started again
+                raise TooFewTrainers(answer["too_few"], saves_for_all=answer["saves_for_all"])
+            if "excluded" in answer:
+                raise TrainerError(answer["excluded"])
+            time.sleep(JOIN_POLL_S)
 
-    def _give_signs_of_life(self) -> None:
-        """As long as this process can: while it reads or scores it does not come to the door."""
+    def _send_heartbeats(self) -> None:
+        """Show that this process runs: while it reads or scores, it does not join."""
         while True:
             with suppress(RendezvousGone):
-                self.client.ask(question="alive", name=self.name)
-            time.sleep(ALIVE_S)
+                self.client.ask(question="heartbeat", name=self.name)
+            time.sleep(HEARTBEAT_S)
 
     def newcomers_wait(self) -> bool:
         try:
             return bool(self.client.ask(question="newcomers")["newcomers"])
-        except RendezvousGone:  # training needs it only when somebody is lost
+        except RendezvousGone:  # training needs the rendezvous only when a trainer is lost
             return False
 
     def leave(self) -> None:
         self.client.ask(question="leave", name=self.name)
 
 
-def horovod_variables(place: RankInfo, host: str) -> dict[str, str]:
-    """What Horovod reads of its place in the environment."""
-    numbers = asdict(place)
+def horovod_variables(info: RankInfo, host: str) -> dict[str, str]:
+    """The environment variables in which Horovod looks for its rank."""
+    numbers = asdict(info)
     del numbers["generation"]
     return {
         **{f"HOROVOD_{name.upper()}": str(number) for name, number in numbers.items()},
@@ -193,20 +197,3 @@ def horovod_variables(place: RankInfo, host: str) -> dict[str, str]:
         "HOROVOD_CONTROLLER": "gloo",
         "HOROVOD_CPU_OPERATIONS": "gloo",
     }
-
-
-def interface_towards(address: str) -> tuple[str, str]:
-    """The network interface by which this machine reaches an address, and its own address there.
-
-    Raises TrainerError if there is no way.
-    """
-    try:
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            probe.connect((address, 9))  # sends nothing
-            own = probe.getsockname()[0]
-    except OSError as error:
-        raise TrainerError(f"no way from this machine to {address}: {error}") from error
-    for name, addresses in psutil.net_if_addrs().items():
-        if any(entry.address == own for entry in addresses):
-            return name, own
-    raise TrainerError(f"no network interface has the address {own}")

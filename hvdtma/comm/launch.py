@@ -1,77 +1,151 @@
-"""How this process was started, and so how it reaches the other trainers."""
+"""Which communicator this process uses: the choice follows from its launcher."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
-from hvdtma.comm.communicator import Communicator, TooFewLeft
-from hvdtma.core.errors import Interrupted, UserError
-from hvdtma.core.launcher import launched_by_horovod
-from hvdtma.core.signals import Interrupt
+import torch.distributed as dist
+
+from hvdtma.comm.communicator import Communicator, TooFewTrainers
+from hvdtma.comm.rendezvous.worker_env import WorkerEnv
+from hvdtma.comm.single_process import SingleProcess
+from hvdtma.comm.slurm_meeting import meet
+from hvdtma.comm.slurm_task import SlurmTask
+from hvdtma.comm.torch_distributed import join_torchrun
+from hvdtma.comm.transport import TRANSPORTS, has_horovod, require_horovod
+from hvdtma.core.errors import Interrupted, UserError, nearest
+from hvdtma.core.launcher import launcher_name
+from hvdtma.core.signals import ShutdownSignal
+
+HOROVOD_LAUNCHERS = ("horovodrun", "mpirun")
+# The transports that a launcher allows, where it does not allow all.
+ALLOWED: dict[str, tuple[str, ...]] = {
+    "hvdtma drive": ("auto", "horovod"),
+    "horovodrun": ("auto", "horovod"),
+    "mpirun": ("auto", "horovod"),
+    "torchrun": ("auto", "torch"),
+}
+
+
+def join_trainers(
+    folder: Path | None = None, *, elastic: bool = False, transport: str = "auto"
+) -> Communicator:
+    """Meet the other trainers of this job; return the communicator to them.
+
+    | launcher                                    | communicator                                 |
+    |---------------------------------------------|----------------------------------------------|
+    | `hvdtma drive`                              | Horovod, elastic                             |
+    | horovodrun, mpirun                          | Horovod; elastic with --host-discovery-script|
+    | torchrun, or a script that initialised      | torch.distributed                            |
+    | torch.distributed                           |                                              |
+    | srun, `hvdtma submit --cluster local`       | Horovod if it is installed, else             |
+    |                                             | torch.distributed; `transport` chooses       |
+    | none, or srun with one task                 | SingleProcess                                |
+
+    Args:
+        folder: one that all trainers see. Under srun they meet by a file there. None: the working
+            directory.
+        elastic: whether trainers may be lost and may join. It must be so for the launcher too.
+        transport: auto, horovod or torch.
+
+    Raises UserError if the launcher does not fit `elastic` or `transport`, or Horovod is needed
+    and not installed; TrainerError if the other trainers cannot be reached.
+    """
+    worker, task = WorkerEnv.from_environ(), SlurmTask.from_environ()
+    launcher = "hvdtma drive" if worker else launcher_name()
+    if launcher not in ("hvdtma drive", *HOROVOD_LAUNCHERS) and dist.is_initialized():
+        launcher = "torchrun"
+    _check_transport(transport, launcher)
+    _check_elastic(elastic, launcher)
+    if worker:
+        return _join_driver(worker)
+    if launcher in HOROVOD_LAUNCHERS:
+        return _join_horovod_launcher(launcher)
+    if launcher == "torchrun":
+        return join_torchrun()
+    if task is None or task.size == 1:
+        return SingleProcess()
+    if transport != "torch" and _has_pmix():
+        return _join_horovod_launcher("srun --mpi=pmix")
+    return meet(task, folder or Path.cwd(), transport=transport)
 
 
 def join_unless_interrupted(
-    interrupt: Interrupt, folder: Path, *, elastic: bool = False
+    shutdown: ShutdownSignal,
+    folder: Path,
+    *,
+    elastic: bool = False,
+    transport: str = "auto",
 ) -> Communicator:
-    """As `join_trainers`; raises Interrupted if a signal comes before.
+    """As `join_trainers`; raises Interrupted if a signal comes before all trainers have met.
 
-    And if too few others come, where trainers are elastic; else they have failed, and would again.
+    It also raises Interrupted if too few trainers come and trainers are elastic: the job may run
+    again later. If they are not elastic, TooFewTrainers is an error.
     """
     try:
-        with interrupt.at_once(Interrupted("interrupted before all trainers had met")):
-            return join_trainers(folder, elastic=elastic)
-    except TooFewLeft as left:
+        with shutdown.raise_on_signal(Interrupted("interrupted before all trainers had met")):
+            return join_trainers(folder, elastic=elastic, transport=transport)
+    except TooFewTrainers as too_few:
         if not elastic:
             raise
-        raise Interrupted(f"{left}; nothing was trained") from left
+        raise Interrupted(f"{too_few}; nothing was trained") from too_few
 
 
-def join_trainers(folder: Path, *, elastic: bool = False) -> Communicator:
-    """Meet the other trainers of this job; alone if nobody started any.
-
-    Args:
-        folder: that all of them see; a file there says where they meet.
-        elastic: whether the config is.
-
-    Raises UserError if the config is elastic and the launcher is not, or the other way round.
-    """
-    from horovod.torch import mpi_built
-
-    from hvdtma.comm.groups import ElasticLaunchedGroup, Group, LaunchedGroup, RendezvousGroup
+def _join_driver(worker: WorkerEnv) -> Communicator:
+    require_horovod("elastic trainers need Horovod")
+    from hvdtma.comm.groups import RendezvousGroup
     from hvdtma.comm.horovod import HorovodComm
-    from hvdtma.comm.rendezvous.worker_env import WorkerEnv
-    from hvdtma.comm.slurm_meeting import meet
-    from hvdtma.comm.slurm_task import SlurmTask
 
-    invitation, task = WorkerEnv.here(), SlurmTask.here()
-    group: Group | None = None
-    if invitation is not None:
-        group = RendezvousGroup(
-            invitation.client,
-            invitation.name,
-            invitation.host,
-            elastic=True,
-            slot=invitation.slot,
+    group = RendezvousGroup(worker.client, worker.name, worker.host, elastic=True, slot=worker.slot)
+    return HorovodComm(group)
+
+
+def _join_horovod_launcher(launcher: str) -> Communicator:
+    require_horovod(f"{launcher} started this process")
+    from hvdtma.comm.groups import ElasticLaunchedGroup, LaunchedGroup
+    from hvdtma.comm.horovod import HorovodComm
+
+    return HorovodComm(ElasticLaunchedGroup() if _is_elastic_horovodrun() else LaunchedGroup())
+
+
+def _is_elastic_horovodrun() -> bool:
+    return os.environ.get("HOROVOD_ELASTIC") == "1"
+
+
+def _has_pmix() -> bool:
+    """Whether Horovod, built with MPI, finds its rank by PMIx."""
+    if "PMIX_RANK" not in os.environ or not has_horovod():
+        return False
+    import horovod.torch as hvd
+
+    return bool(hvd.mpi_built())
+
+
+def _check_transport(transport: str, launcher: str | None) -> None:
+    if transport not in TRANSPORTS:
+        raise UserError(f"--comm is '{transport}'; {nearest(transport, list(TRANSPORTS))}")
+    allowed = ALLOWED.get(launcher or "", TRANSPORTS)
+    if transport not in allowed:
+        raise UserError(
+            f"--comm is {transport}, but {launcher} started this process; valid here: "
+            f"{', '.join(allowed)}. Horovod needs horovodrun or srun; torch.distributed needs "
+            "torchrun or srun"
         )
-    elif launched_by_horovod():
-        group = (
-            ElasticLaunchedGroup() if os.environ.get("HOROVOD_ELASTIC") == "1" else LaunchedGroup()
+
+
+def _check_elastic(elastic: bool, launcher: str | None) -> None:
+    driven = launcher == "hvdtma drive" or (launcher == "horovodrun" and _is_elastic_horovodrun())
+    if elastic and launcher == "torchrun":
+        raise UserError(
+            "elastic=true needs Horovod: trainers of torch.distributed cannot go on without a lost "
+            "one. Start with hvdtma drive CONFIG or horovodrun --host-discovery-script; or use "
+            "elastic=false"
         )
-    _check_elastic(elastic, group is not None and group.elastic)
-    if group is not None:
-        return HorovodComm(group)
-    pmix = "PMIX_RANK" in os.environ and mpi_built()  # then Horovod finds its rank by itself
-    if task is not None and task.size > 1 and not pmix:
-        return meet(task, folder)
-    return HorovodComm(LaunchedGroup())
-
-
-def _check_elastic(config: bool, launcher: bool) -> None:
-    if config and not launcher:
+    if elastic and not driven:
         raise UserError(
             "elastic trainers need a driver that starts them again: hvdtma drive CONFIG (in a "
             "Slurm job, or --local M here), or horovodrun --host-discovery-script; or elastic=false"
         )
-    if launcher and not config:
+    if driven and not elastic:
         raise UserError("the launcher is elastic, the config is not; add elastic=true")

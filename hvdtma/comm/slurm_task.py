@@ -1,4 +1,4 @@
-"""What Slurm says in the environment of a task, and of its nodes."""
+"""Slurm's environment variables of a task, and its commands about nodes."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from hvdtma.comm.groups import interface_towards
+from hvdtma.comm.network import interface_towards
 from hvdtma.core.errors import UserError
-from hvdtma.core.signals import SIGNALS, unheard
+from hvdtma.core.signals import SHUTDOWN_SIGNALS, blocked_signals
 
 LOOPBACK, LOCALHOST = "127.0.0.1", "localhost"
 
@@ -20,10 +20,10 @@ class SlurmTask:
     """One task of a job step, or of submitit's local executor.
 
     Attributes:
-        rank, size: among the step's tasks.
-        node: Slurm's name of its node; several may share a machine's hostname.
+        rank, size: the task's number among the tasks of the step, and their number.
+        node: Slurm's name of the node. Several nodes may share a machine's hostname.
         nodes: of the step, as Slurm writes a list (`n[1-4]`).
-        key: names this attempt at this step, and no other.
+        key: unique to this attempt at this step.
     """
 
     rank: int
@@ -33,8 +33,8 @@ class SlurmTask:
     key: str
 
     @classmethod
-    def here(cls, environ: Mapping[str, str] = os.environ) -> SlurmTask | None:
-        """The task that this process is; None if neither srun nor submitit started it."""
+    def from_environ(cls, environ: Mapping[str, str] = os.environ) -> SlurmTask | None:
+        """The task of this process; None if neither srun nor submitit started it."""
         if "SUBMITIT_LOCAL_GLOBALID" in environ:
             return cls(
                 rank=int(environ["SUBMITIT_LOCAL_GLOBALID"]),
@@ -56,9 +56,9 @@ class SlurmTask:
 
 
 def node_names(nodes: str) -> list[str]:
-    """The nodes of a list as Slurm writes it (`n[1-3,7]`).
+    """The names of nodes in a list as Slurm writes it (`n[1-3,7]`).
 
-    Raises UserError with Slurm's own words if it has any.
+    Raises UserError with Slurm's message if Slurm refuses the list.
     """
     return slurm("scontrol", "show", "hostnames", nodes).split()
 
@@ -66,7 +66,7 @@ def node_names(nodes: str) -> list[str]:
 def node_address(node: str) -> str:
     """The address by which Slurm reaches a node.
 
-    Raises UserError if it has none.
+    Raises UserError if the node has no address.
     """
     words = slurm("scontrol", "--oneliner", "show", "node", node).split()
     address = next((word[9:] for word in words if word.startswith("NodeAddr=")), node)
@@ -77,7 +77,7 @@ def node_address(node: str) -> str:
 
 
 def own_address(nodes: str) -> str:
-    """This machine's address towards the other nodes of a list; loopback if there are none."""
+    """This machine's address towards the other nodes of a list; loopback for one node."""
     if nodes == LOCALHOST:
         return LOOPBACK
     names = node_names(nodes)
@@ -89,15 +89,15 @@ def own_address(nodes: str) -> str:
 
 
 def slurm(*command: str) -> str:
-    """What a command of Slurm prints.
+    """The output of a Slurm command.
 
-    Raises UserError with Slurm's own words if it fails, or is not there.
+    Raises UserError with Slurm's message if it fails, or if Slurm is not installed.
     """
     try:
-        with unheard(*SIGNALS):
+        with blocked_signals(*SHUTDOWN_SIGNALS):
             done = subprocess.run(command, capture_output=True, text=True, check=False)
     except FileNotFoundError:
-        raise UserError(f"{command[0]} is not there: this machine has no Slurm") from None
+        raise UserError(f"{command[0]} is not installed: this machine has no Slurm") from None
     if done.returncode:
         said = done.stderr.strip() or f"exit status {done.returncode}"
         raise UserError(f"{' '.join(command)}: {said}")

@@ -128,12 +128,16 @@ def config_and_words(
 def override_values(kind: type[Component], overrides: Overrides | None) -> dict[str, Any]:
     """Overrides as nested values; `key=value` is read as YAML, except for text.
 
-    Raises UserError for a word without `=`.
+    Raises UserError for a word without `=`, and for values that YAML has no type for.
     """
     if isinstance(overrides, Mapping):
         nested = OmegaConf.create()
         for key, value in overrides.items():
-            OmegaConf.update(nested, key, value, merge=True, force_add=True)
+            try:
+                OmegaConf.update(nested, key, value, merge=True, force_add=True)
+            except OmegaConfBaseException as error:
+                reason = str(error).splitlines()[0]
+                raise UserError(f"the value of '{key}' cannot be used: {reason}") from error
     else:
         nested = _from_words(overrides or [], partial(quoted_override, kind))
     values = OmegaConf.to_container(nested)

@@ -1,4 +1,4 @@
-"""Whether the disk has what a command will write, before it begins."""
+"""Check the free disk space before a command writes."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ import shutil
 from pathlib import Path
 
 from hvdtma.core.errors import UserError
-from hvdtma.core.files import folder_of
+from hvdtma.core.files import nearest_folder
 
 
-def refuse_full_disk(path: Path, needed_bytes: int, doing: str, remedy: str) -> None:
-    """Raises UserError if the disk of `path` has not `needed_bytes` free.
+def check_disk_space(path: Path, required_bytes: int, doing: str, remedy: str) -> None:
+    """Raise UserError if the disk of `path` has less than `required_bytes` free.
 
     Args:
-        doing: what is done to `path`, as in 'while it is built'.
-        remedy: what may make it less.
+        doing: a participle for the message: `path` needs the space while it is `doing`.
+        remedy: how to need less.
     """
-    folder = folder_of(path)
+    folder = nearest_folder(path)
     free = shutil.disk_usage(folder).free
-    if needed_bytes > free:
+    if required_bytes > free:
         raise UserError(
-            f"{path} needs up to {needed_bytes / 1e9:,.1f} GB of disk while it is {doing}, "
+            f"{path} needs up to {required_bytes / 1e9:,.1f} GB of disk while it is {doing}, but "
             f"{folder} has {free / 1e9:,.1f} GB free; {remedy}"
         )

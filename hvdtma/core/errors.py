@@ -1,14 +1,16 @@
-"""The one exception that stands for 'the user can mend this'."""
+"""Errors that the user can correct, and the exit status of an interrupted run."""
+
+from difflib import get_close_matches
 
 MAX_SEED = 2**32 - 1
-INTERRUPTED = 75  # exit status: saved, can go on; EX_TEMPFAIL of sysexits.h
+INTERRUPTED = 75  # exit status of a run that is saved and can be resumed; EX_TEMPFAIL of sysexits.h
 
 
 class UserError(Exception):
-    """Something the caller can cause and mend: bad input, bad config, a missing file.
+    """An error that the user can correct: bad input, a bad config, a missing file.
 
-    The message says what came, what is valid and what to do. The command line prints it
-    without a traceback and exits with status 2.
+    The message names the value that was given, the valid values and what to do. The command line
+    prints the message without a traceback and exits with status 2.
 
     Attributes:
         in_flags: the message for the command line, if it differs from the one for Python.
@@ -18,40 +20,38 @@ class UserError(Exception):
 
 
 class TrainerError(UserError):
-    """A UserError of one trainer that has not found the others.
+    """A UserError of a single trainer that has not joined the others.
 
-    Other UserErrors are raised on all trainers alike, and only the first one prints them.
+    All other UserErrors are raised on all trainers alike, and only the first trainer prints them.
     """
 
 
 class Interrupted(Exception):
-    """The run was cut short, and is saved; the command line exits with status INTERRUPTED.
+    """The run was interrupted and is saved; the command line exits with status INTERRUPTED.
 
-    Nothing is to be mended, so it is no UserError, and passes by who explains those.
+    No UserError: there is nothing to correct, and code that reports UserErrors lets it pass.
     """
 
 
 class SavedForAll(Interrupted):
-    """Of the one trainer that saved for all; whichever it is, it says so."""
+    """Raised on the trainer that saved the run for all; only this trainer reports it."""
 
 
 def explain(error: UserError | OSError) -> str:
-    """An error as a message to the user."""
+    """The message of an error for the user."""
     if isinstance(error, UserError):
         return str(error)
     return f"cannot write or read {error.filename or 'a file'}: {error.strerror or error}"
 
 
 def check_seed(seed: int) -> None:
-    """Raises UserError for a seed that not every random generator in use takes."""
+    """Raise UserError for a seed that one of the random generators in use does not accept."""
     if not 0 <= seed <= MAX_SEED:
         raise UserError(f"seed is {seed}; it must be from 0 to {MAX_SEED}")
 
 
 def nearest(word: str, valid: list[str]) -> str:
-    """The tail of an error about an unknown word: the valid ones, and the likeliest one meant."""
-    from difflib import get_close_matches
-
+    """The end of a message about an unknown word: the valid words, and the most similar one."""
     close = get_close_matches(word, valid, n=1, cutoff=0.5)
     hint = f"; did you mean '{close[0]}'?" if close else ""
     return f"valid: {', '.join(valid)}{hint}"

@@ -1,4 +1,4 @@
-"""Files that are whole or not there: written beside, then renamed; and what a full disk says."""
+"""Atomic writes, JSON files, and errors about a full disk."""
 
 from __future__ import annotations
 
@@ -15,63 +15,65 @@ from typing import Any
 from hvdtma.core.errors import UserError
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
-
-
-REMOVED = "what was written is removed, nothing is left behind"
+REMOVED = "the files written so far were removed, nothing is left behind"
 
 
 class FullDisk(UserError):
-    """The disk is full; says which, and what to do."""
+    """The disk, or the user's quota of it, is full."""
 
     @classmethod
-    def of(cls, path: Path, what: str) -> FullDisk:
-        """Of the disk that `path` is on, or would be; `what` stands after its name."""
-        folder = folder_of(path)
+    def of(cls, path: Path, hint: str) -> FullDisk:
+        """The error for the disk of `path`, which need not exist; `hint` ends the message."""
+        folder = nearest_folder(path)
         free_gb = shutil.disk_usage(folder).free / 1e9
-        return cls(f"the disk of {folder} is full ({free_gb:.1f} GB free); {what}")
+        return cls(f"the disk of {folder} is full ({free_gb:.1f} GB free); {hint}")
 
 
 @contextmanager
-def naming_full_disk(path: Path, what: str = REMOVED) -> Iterator[None]:
-    """Raises FullDisk, see there, where the block finds the disk full."""
+def reporting_full_disk(path: Path, hint: str = REMOVED) -> Iterator[None]:
+    """Raise FullDisk for `path` if the block fails because its disk is full."""
     try:
         yield
     except OSError as error:
         if is_full(error):
-            raise FullDisk.of(path, what) from error
+            raise FullDisk.of(path, hint) from error
         raise
 
 
 def is_full(error: BaseException) -> bool:
-    """Whether an error says that the disk, or what one may have of it, is full."""
+    """Whether an error says that the disk or the quota is full."""
     return isinstance(error, FullDisk) or (isinstance(error, OSError) and error.errno in FULL)
 
 
-def folder_of(path: Path) -> Path:
-    """The nearest folder above `path` that is there."""
+def nearest_folder(path: Path) -> Path:
+    """The nearest existing folder above `path`."""
     return next(parent for parent in path.absolute().parents if parent.exists())
 
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """A name beside `path` to write to; becomes `path` when the block ends well."""
+    """Write a file atomically.
+
+    Yields a temporary path in the same folder, which is renamed to `path` if the block succeeds
+    and removed if not.
+    """
     path = Path(path)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        yield beside
-        beside.replace(path)
+        yield partial
+        partial.replace(path)
     finally:
-        beside.unlink(missing_ok=True)
+        partial.unlink(missing_ok=True)
 
 
 def write_json(path: Path, value: Any) -> None:
     """Write indented JSON atomically; numbers that are not finite become null."""
-    with replacing(path) as beside:
-        beside.write_text(json.dumps(finite(value), indent=2) + "\n")
+    with replacing(path) as partial:
+        partial.write_text(json.dumps(finite(value), indent=2) + "\n")
 
 
 def write_through(path: Path, content: bytes) -> None:
-    """Write a file through to the disk."""
+    """Write a file and wait until the disk has it (fsync)."""
     with path.open("wb") as file:
         file.write(content)
         file.flush()
@@ -79,7 +81,7 @@ def write_through(path: Path, content: bytes) -> None:
 
 
 def sync_folder(path: Path) -> None:
-    """Let the disk know which files are in a folder, by what names."""
+    """Wait until the disk has a folder's entries (fsync): new names, renames and removals."""
     folder = os.open(path, os.O_RDONLY)
     try:
         os.fsync(folder)
@@ -88,9 +90,9 @@ def sync_folder(path: Path) -> None:
 
 
 def append_json(path: Path, value: Any) -> None:
-    """Add one line of JSON; numbers that are not finite become null.
+    """Append one line of JSON; numbers that are not finite become null.
 
-    It takes the place of a last line without an end: whoever wrote it was killed, or its disk full.
+    A last line without a line end is replaced: its writer was killed, or its disk was full.
     """
     line = json.dumps(finite(value)) + "\n"
     with path.open("a+b") as file:
@@ -102,7 +104,7 @@ def append_json(path: Path, value: Any) -> None:
 
 
 def finite(value: Any) -> Any:
-    """The same value with NaN and infinities as None, at any depth: JSON has no word for them."""
+    """The value with None in place of NaN and infinities, which JSON lacks; at any depth."""
     if isinstance(value, dict):
         return {key: finite(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):

@@ -1,25 +1,32 @@
-"""What a launcher says in the environment, before Horovod is asked."""
+"""The launcher that started this process, as its environment variables tell."""
 
 from __future__ import annotations
 
 import os
 
-LAUNCHERS = (
-    ("HOROVOD_RANK", "HOROVOD_SIZE"),
-    ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"),
-)
-LOCAL_TASK = ("SUBMITIT_LOCAL_GLOBALID", "SUBMITIT_LOCAL_NTASKS")  # hvdtma submit --cluster local
-SLURM_STEP = ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS")  # set under srun only
+# The variables of the rank and the size come first. A launcher started this process if all of its
+# variables are set; the first one in this order counts, because torchrun may run under srun.
+LAUNCHERS = {
+    "horovodrun": ("HOROVOD_RANK", "HOROVOD_SIZE"),
+    "mpirun": ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"),
+    "torchrun": ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"),
+    "submitit": ("SUBMITIT_LOCAL_GLOBALID", "SUBMITIT_LOCAL_NTASKS"),  # submit --cluster local
+    "srun": ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS"),  # the second is set under srun only
+}
+
+
+def launcher_name() -> str | None:
+    """The name of the launcher; None if this process is alone."""
+    for name, variables in LAUNCHERS.items():
+        if all(variable in os.environ for variable in variables):
+            return name
+    return None
 
 
 def launched_as() -> tuple[int, int]:
-    """(rank, size) that whoever started this process gave it; (0, 1) if it is alone."""
-    for rank, size in (*LAUNCHERS, LOCAL_TASK, SLURM_STEP):
-        if rank in os.environ and size in os.environ:
-            return int(os.environ[rank]), int(os.environ[size])
-    return 0, 1
-
-
-def launched_by_horovod() -> bool:
-    """Whether horovodrun or mpirun has set everything up."""
-    return any(rank in os.environ for rank, _ in LAUNCHERS)
+    """(rank, size) that the launcher gave this process; (0, 1) if it is alone."""
+    name = launcher_name()
+    if name is None:
+        return 0, 1
+    rank, size = LAUNCHERS[name][:2]
+    return int(os.environ[rank]), int(os.environ[size])

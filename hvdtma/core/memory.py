@@ -1,29 +1,69 @@
-"""How much memory there is to work in."""
+"""Memory limits: the memory that a stage requires, and the memory that a limit leaves for it."""
 
 from __future__ import annotations
 
 import ctypes
-import math
 from dataclasses import dataclass
 
 import psutil
 
 from hvdtma.core.errors import UserError
 
-# Python, the libraries, compiled code, what is being written. Numba's first compilation counts: of
-# almost nothing, a build takes 500 MiB where its code is compiled already and 555 where it is not,
-# a partition by streaming 490 and 570. Of 6 million edges, at the least limit, 757 and 839.
+# Python, the libraries, compiled code and write buffers. Numba's first compilation counts: the
+# smallest build takes 500 MiB if its code is compiled already and 555 if not, a streaming
+# partition 490 and 570. With 6 million edges, at the least limit, a build takes 757 and 839.
 BASE_BYTES = 664 << 20
-LEAST_BYTES = 64 << 20  # to work in, beside what a stage must hold
+LEAST_WORK_BYTES = 64 << 20
+UNLIMITED = 1 << 62  # bytes
+
+
+@dataclass(frozen=True)
+class MemoryRequirement:
+    """The least memory for one purpose.
+
+    Attributes:
+        purpose: for messages, such as "verifying 600 nodes".
+        reserved_bytes: bytes in use throughout, the process itself included.
+        work_bytes: the least bytes to work in besides these.
+    """
+
+    purpose: str
+    reserved_bytes: int
+    work_bytes: int = LEAST_WORK_BYTES
+
+    @property
+    def total_bytes(self) -> int:
+        """Reserved bytes and work bytes."""
+        return self.reserved_bytes + self.work_bytes
+
+    def available(self, memory_gb: float | None) -> int:
+        """Bytes to work in under a limit of `memory_gb` GiB; `UNLIMITED` without a limit.
+
+        Raises UserError if the limit is too small.
+        """
+        if memory_gb is None:
+            return UNLIMITED
+        num_bytes = MemoryBudget.limit(memory_gb).num_bytes
+        if num_bytes < self.total_bytes:
+            raise self.too_small(memory_gb)
+        return num_bytes - self.reserved_bytes
+
+    def too_small(self, memory_gb: float) -> UserError:
+        """The error for a limit that is too small; names the least that is enough, rounded up."""
+        least_gb = -(-self.total_bytes * 100 // 2**30) / 100
+        return UserError(
+            f"memory_gb is {memory_gb:.4g}, too little for {self.purpose}; "
+            f"give memory_gb={least_gb:.2f} or more"
+        )
 
 
 @dataclass(frozen=True)
 class MemoryBudget:
-    """A limit on what this process holds, in bytes; raises UserError where it is too small.
+    """A limit on the memory of this process.
 
     Attributes:
         num_bytes: the limit.
-        reserved_bytes: of it, what is held all the time.
+        reserved_bytes: the share of it that is in use throughout, besides `BASE_BYTES`.
     """
 
     num_bytes: int
@@ -31,39 +71,46 @@ class MemoryBudget:
 
     @classmethod
     def limit(cls, memory_gb: float | None) -> MemoryBudget:
-        """`memory_gb` GiB, or half of what is free."""
+        """A limit of `memory_gb` GiB (None: half of the free memory); raises UserError if <= 0."""
         if memory_gb is None:
-            return cls(max(psutil.virtual_memory().available // 2, BASE_BYTES + LEAST_BYTES))
+            free = psutil.virtual_memory().available
+            return cls(max(free // 2, BASE_BYTES + LEAST_WORK_BYTES))
         if not memory_gb > 0:
             raise UserError(f"memory_gb is {memory_gb}; it must be above 0")
         return cls(int(memory_gb * 2**30))
 
-    def reserve(self, reserved_bytes: int) -> MemoryBudget:
-        """The same limit, when so much more is held all the time."""
-        return MemoryBudget(self.num_bytes, self.reserved_bytes + reserved_bytes)
+    @property
+    def memory_gb(self) -> float:
+        """The limit in GiB."""
+        return self.num_bytes / 2**30
 
-    def fits(self, needed_bytes: int) -> bool:
-        """Whether so much can be held, and worked beside."""
-        return self.num_bytes - BASE_BYTES - self.reserved_bytes - needed_bytes >= LEAST_BYTES
+    def reserve(self, num_bytes: int) -> MemoryBudget:
+        """The same limit with `num_bytes` more in use throughout."""
+        return MemoryBudget(self.num_bytes, self.reserved_bytes + num_bytes)
 
-    def available(self, needed_bytes: int, what: str) -> int:
-        """Bytes to work in, beside `needed_bytes` that `what` holds whatever the limit.
+    def requirement(self, num_bytes: int, purpose: str) -> MemoryRequirement:
+        """The memory for `num_bytes` besides everything that is reserved."""
+        return MemoryRequirement(purpose, BASE_BYTES + self.reserved_bytes + num_bytes)
 
-        Asked at the beginning of a stage: what earlier ones let go of is given back first.
+    def fits(self, num_bytes: int) -> bool:
+        """Whether the limit allows `num_bytes` more and the least work space."""
+        return self.requirement(num_bytes, "").total_bytes <= self.num_bytes
+
+    def available(self, num_bytes: int, purpose: str) -> int:
+        """Bytes to work in while `purpose` uses `num_bytes` whatever the limit.
+
+        To be called at the beginning of a stage: memory that earlier stages freed is returned to
+        the system first. Raises UserError if the limit is too small.
         """
-        give_back()
-        needed = BASE_BYTES + self.reserved_bytes + needed_bytes
-        if not self.fits(needed_bytes):
-            least_gb = math.ceil((needed + LEAST_BYTES) / 2**30 * 100) / 100  # so it is enough
-            raise UserError(
-                f"{what} needs {least_gb:.2f} GiB at least; memory_gb is "
-                f"{self.num_bytes / 2**30:.4g}"
-            )
-        return self.num_bytes - needed
+        trim_memory()
+        requirement = self.requirement(num_bytes, purpose)
+        if requirement.total_bytes > self.num_bytes:
+            raise requirement.too_small(self.memory_gb)
+        return self.num_bytes - requirement.reserved_bytes
 
 
-def give_back() -> None:
-    """Give freed memory back to the system: glibc keeps what is smaller than 32 MiB."""
+def trim_memory() -> None:
+    """Return freed memory to the system: glibc keeps freed blocks of less than 32 MiB."""
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)

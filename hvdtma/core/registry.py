@@ -187,9 +187,9 @@ _BUILT_IN: dict[str, dict[str, str]] = {
     },
     "aggregator": {"average": "hvdtma.aggregate.average:Average"},
     "source": {
-        "debian": "hvdtma.graph.ingest.sources.debian:load_debian",
-        "synthetic": "hvdtma.graph.ingest.sources.synthetic:load_synthetic",
-        "ogb": "hvdtma.graph.ingest.sources.ogb:load_ogb",
+        "debian": "hvdtma.graph.sources.debian:load_debian",
+        "synthetic": "hvdtma.graph.sources.synthetic:SyntheticGraph",
+        "ogb": "hvdtma.graph.sources.ogb:load_ogb",
     },
 }
 

@@ -1,4 +1,4 @@
-"""SIGUSR2 and SIGTERM: save, end, and go on another time (time limits, preemption)."""
+"""Signals that ask a process to save and end: SIGUSR2 (a time limit) and SIGTERM (preemption)."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-SIGNALS = (signal.SIGUSR2, signal.SIGTERM)
+SHUTDOWN_SIGNALS = (signal.SIGUSR2, signal.SIGTERM)
 
 
 @contextmanager
-def unheard(*numbers: signal.Signals) -> Iterator[None]:
-    """Processes started within never hear these signals, which Slurm may send to all of a task's.
+def blocked_signals(*numbers: signal.Signals) -> Iterator[None]:
+    """Block signals inside the block. Processes started there inherit the block for good.
 
-    This process hears them all the same, at the latest a moment later.
+    Slurm may send a signal to every process of a task; helper processes must not end by it. This
+    process receives the signals when the block ends.
     """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
     try:
@@ -24,58 +25,64 @@ def unheard(*numbers: signal.Signals) -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-class Interrupt:
-    """Hears the signals while the block runs; those who train are told at once.
+class ShutdownSignal:
+    """Handles the shutdown signals inside a `with` block.
 
-    Signals reach the main thread only; elsewhere (trainers in one process) this hears nothing of
-    its own, and who made it tells the others.
+    Python runs signal handlers in the main thread only. In any other thread (trainers in one
+    process) no handler is installed.
+
+    Attributes:
+        received: whether a signal has come.
     """
 
     def __init__(self) -> None:
-        self.asked = False
-        self._told: list[Callable[[], object]] = []
-        self._raised: Exception | None = None
-        self._before: dict[int, object] = {}
+        self.received = False
+        self._callbacks: list[Callable[[], object]] = []
+        self._error: Exception | None = None
+        self._handlers_before: dict[int, object] = {}
 
-    def tell(self, whom: Callable[[], object]) -> None:
-        """Call `whom` when a signal comes, or now if one came already."""
-        self._told.append(whom)
-        if self.asked:
-            whom()
+    def on_signal(self, callback: Callable[[], object]) -> None:
+        """Call `callback` when a signal comes; at once if one has come already."""
+        self._callbacks.append(callback)
+        if self.received:
+            callback()
 
     @contextmanager
-    def at_once(self, error: Exception) -> Iterator[None]:
-        """Raise `error` in the main thread when a signal comes within, or if one came already.
+    def raise_on_signal(self, error: Exception) -> Iterator[None]:
+        """Raise `error` in the main thread if a signal comes inside the block, or came before it.
 
-        For what takes long and has nothing to save; others that are told are told first. Does
-        nothing in another thread (trainers in one process).
+        For long work that has nothing to save. Callbacks run first. Without handlers, or in
+        another thread than the main one, this does nothing.
         """
-        if not self._before or threading.current_thread() is not threading.main_thread():
+        if not self._handlers_before or threading.current_thread() is not threading.main_thread():
             yield
             return
-        self._raised = error
+        self._error = error
         try:
-            if self.asked:
+            if self.received:
                 raise error
             yield
         finally:
-            self._raised = None
+            self._error = None
 
-    def __enter__(self) -> Interrupt:
+    def __enter__(self) -> ShutdownSignal:
         if threading.current_thread() is threading.main_thread():
-            self._before = {number: signal.signal(number, self._hear) for number in SIGNALS}
+            self._handlers_before = {
+                number: signal.signal(number, self._handle) for number in SHUTDOWN_SIGNALS
+            }
         return self
 
     def __exit__(self, *error: object) -> None:
-        for number, handler in self._before.items():
-            if self.asked and handler is signal.SIG_DFL:
-                handler = signal.SIG_IGN  # who is told twice still ends with a status of its own
+        for number, handler in self._handlers_before.items():
+            if self.received and handler is signal.SIG_DFL:
+                handler = signal.SIG_IGN  # a second signal must not change the exit status
             signal.signal(number, handler)  # type: ignore[arg-type]
 
-    def _hear(self, number: int, frame: FrameType | None) -> None:
-        self.asked = True
-        for whom in self._told:
-            whom()
-        if self._raised is not None:
-            error, self._raised = self._raised, None  # once: another may come while it is handled
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        self.received = True
+        for callback in self._callbacks:
+            callback()
+        if self._error is not None:
+            # Once: a second signal may come while the error is handled.
+            error, self._error = self._error, None
             raise error

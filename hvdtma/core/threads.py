@@ -1,4 +1,4 @@
-"""Work on many pieces with a few threads, in order and with few pieces in memory at once."""
+"""Parallel work in threads, with results in order and few items in memory at once."""
 
 from __future__ import annotations
 
@@ -8,30 +8,30 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
-Piece = TypeVar("Piece")
+Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
 def num_workers() -> int:
-    """Cores that this process may use."""
+    """The number of cores that this process may use."""
     return len(os.sched_getaffinity(0))
 
 
-def in_order(
-    work: Callable[[Piece], Result], pieces: Iterable[Piece], workers: int
+def map_in_order(
+    function: Callable[[Item], Result], items: Iterable[Item], workers: int
 ) -> Iterator[Result]:
-    """`work` of every piece, in the pieces' order.
+    """Yield `function(item)` for each item, in the order of the items.
 
-    At most `workers` pieces are worked on or wait to be taken, beside the one that was given out.
-    What a piece raises is raised here, in its turn.
+    Besides the result that the caller holds, at most `workers` items are in work or wait to be
+    yielded. An exception for an item is raised when its result is due.
     """
     waiting: deque[Future[Result]] = deque()
     with ThreadPoolExecutor(workers) as pool:
         try:
-            for piece in pieces:
+            for item in items:
                 if len(waiting) >= workers:
                     yield waiting.popleft().result()
-                waiting.append(pool.submit(work, piece))
+                waiting.append(pool.submit(function, item))
             while waiting:
                 yield waiting.popleft().result()
         finally:

@@ -1,1 +1,1 @@
-"""Scoring aggregated models, and embeddings for every node."""
+"""Scores of aggregated models, and embeddings of all nodes."""

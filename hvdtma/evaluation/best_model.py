@@ -1,4 +1,4 @@
-"""A run's best model, found again."""
+"""Loads the best model of a run."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from hvdtma.tasks import Model, make_model, make_task
 
 @dataclass(frozen=True)
 class BestModel:
-    """The best round's model with what it was trained by and on."""
+    """The model of a run's best round, the run's config, and the store to use it on."""
 
     model: Model
     config: TrainConfig
@@ -26,11 +26,17 @@ class BestModel:
 
 
 def load_best(path: Path, store_path: Path | None = None) -> BestModel:
-    """The best round of a run, on the run's store or another of the same features.
+    """Load the model of a run's best round; if no round was scored yet, of the newest round.
 
-    Where none was scored yet, the newest round, which is said; so is another graph than the run
-    was trained on. Raises UserError if the run has no round, its own store was built anew (what it
-    holds out may have been trained on), or the store does not fit.
+    Prints a warning if no round was scored, or if `store_path` is not the graph that the run was
+    trained on.
+
+    Args:
+        path: the run's folder.
+        store_path: a store with the same features; None: the run's store.
+
+    Raises UserError if the run has no round, if its store was built anew since (its held-out links
+    may have been trained on), or if the store does not fit the model.
     """
     run = RunFolder.open(path)
     config = run.config()
@@ -38,19 +44,19 @@ def load_best(path: Path, store_path: Path | None = None) -> BestModel:
     if not run.check_store(store):
         if store_path is None:
             raise UserError(
-                f"{store.path} is not the graph that {path} was trained on any more; what it "
-                f"holds out may have been trained on. To use it nonetheless: --store {store.path}"
+                f"{store.path} is no longer the graph that {path} was trained on; its held-out "
+                f"links may have been trained on. To use it nonetheless: --store {store.path}"
             )
         console.print(
-            f"[yellow]{escape(str(store.path))} is another graph, or another split, than the "
-            "run's: what it holds out may have been trained on"
+            f"[yellow]{escape(str(store.path))} is not the graph, or not the split, that the run "
+            "was trained on: its held-out links may have been trained on"
         )
     parameters = run.best
     if not parameters.is_file():
         if not run.round_files():
             raise UserError(f"{path} has no round yet")
         parameters = run.round_files()[-1]
-        console.print(f"[yellow]no round was scored yet; taken is the newest, {parameters.stem}")
+        console.print(f"[yellow]no round was scored yet; using the newest, {parameters.stem}")
     model = make_model(config, store, make_task(config, store))
     facts = read_model(parameters, model)
     return BestModel(model, config, store, int(facts["round"]))

@@ -1,179 +1,157 @@
-"""What scoring and embedding may take of memory, and the least that they need.
+"""The memory and the scratch space of scoring and embedding.
 
-Legend: N nodes, D features, H hidden, K negatives per link.
+Legend: N nodes, D features, H hidden.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
-from hvdtma.core.errors import UserError
+from hvdtma.core.memory import BASE_BYTES, LEAST_WORK_BYTES, UNLIMITED, MemoryRequirement
 from hvdtma.core.registry import resolve
 from hvdtma.core.threads import num_workers
 from hvdtma.core.train_config import TrainConfig
 from hvdtma.evaluation.sampled import neighbourhood_bytes
-from hvdtma.graph.neighbour_means import BAND_BYTES, BANDS, READ_ROWS, least_bytes, waiting_bytes
+from hvdtma.graph.neighbour_means import BAND_BYTES, BANDS, READ_ROWS, group_file_bytes, least_bytes
 from hvdtma.graph.sizes import GraphFacts
 from hvdtma.models import LayeredEncoder, first_layer
-from hvdtma.sampling.footprint import PROCESS_BYTES
 from hvdtma.tasks import make_task
 
-# Trainer 0 scores in the process that has trained, which is larger than one that only scores: 627
-# to 683 MiB before a part is scored, measured, and its peak was up to 90 MiB over that and what is
-# counted below: what lies between the pages that are given back differs from run to run.
-TRAINED_BYTES = 160 << 20
-LEAST_BYTES = 64 << 20  # to work in
+# Trainer 0 scores in the process that has trained, which is larger than a new one: 627 to 683 MiB
+# were measured before scoring, and peaks of up to 90 MiB more than is counted below. The memory
+# between the pages that are returned to the system differs from run to run.
+TRAINED_BYTES = 136 << 20
 EDGES_AT_ONCE = 1 << 20
 ROWS_AT_ONCE = 1 << 15
-LINEAR_COPIES = 4  # of a layer's output, without gradients: two maps, their sum, what follows
-
-
-class MemoryRequirement(NamedTuple):
-    """Bytes that `what` holds all the time, the process included; and the least to work in."""
-
-    what: str
-    held_bytes: int
-    work_bytes: int
-
-    @property
-    def num_bytes(self) -> int:
-        return self.held_bytes + self.work_bytes
+LINEAR_COPIES = 4  # of a layer's output, without gradients: two linear maps, their sum, activation
 
 
 @dataclass(frozen=True)
 class ScoringBudget:
-    """What embedding may take: bytes of memory for layers and work, and a folder for the rest.
+    """The memory to embed in, and a folder for rows that do not fit.
 
     Attributes:
-        least_bytes: of these, that are to stay free of layers, to work in.
+        num_bytes: for the rows of layers and to work in.
+        folder: for files; None: the system's folder for temporary files.
+        work_bytes: of `num_bytes`, the least to keep free of rows.
     """
 
     num_bytes: int
     folder: Path | None = None
-    least_bytes: int = 0
+    work_bytes: int = 0
 
     @classmethod
-    def of(cls, config: TrainConfig, needs: MemoryRequirement) -> ScoringBudget:
-        """What `memory_gb` (None: no limit) leaves beside what is held.
-
-        Raises UserError that names the least limit, where there is too little.
-        """
-        if config.memory_gb is None:
-            return cls(1 << 62, config.scratch_dir, needs.work_bytes)
-        room = int(config.memory_gb * 2**30) - needs.held_bytes
-        if room < needs.work_bytes:
-            raise too_little(config.memory_gb, needs)
-        return cls(room, config.scratch_dir, needs.work_bytes)
+    def of(cls, config: TrainConfig, requirement: MemoryRequirement) -> ScoringBudget:
+        """The budget under `memory_gb`; raises UserError, naming the least limit, if too small."""
+        available = requirement.available(config.memory_gb)
+        return cls(available, config.scratch_dir, requirement.work_bytes)
 
 
-NO_LIMIT = ScoringBudget(1 << 62)
+NO_LIMIT = ScoringBudget(UNLIMITED)
 
 
-def too_little(memory_gb: float, needs: MemoryRequirement) -> UserError:
-    """The refusal of a limit: names the least one that does, rounded up."""
-    least_gb = -(-needs.num_bytes * 100 // 2**30) / 100
-    return UserError(
-        f"memory_gb is {memory_gb:g}, too little for {needs.what}; give memory_gb={least_gb:.2f} "
-        "or more"
-    )
+class LayerCost(NamedTuple):
+    """The cost of applying a layer to all nodes, range by range.
 
-
-def embedding_needs(config: TrainConfig, store: GraphFacts) -> MemoryRequirement:
-    """Of embedding every node."""
-    held = PROCESS_BYTES + 8 * (store.num_nodes + 1)
-    work = [LEAST_BYTES]
-    if not embeds_by_layer(config):
-        work.append(neighbourhood_bytes(config, store, 1))
-        return MemoryRequirement("embedding every node", held, max(work))
-    for number in range(config.model.layers):
-        work.append(layer_bytes(config, store, number))
-        if takes_means(config, number):
-            width, itemsize = input_of(config, store, number)
-            beside = beside_means(store.num_nodes, width, itemsize, config.model.hidden)
-            work.append(least_bytes(store.num_nodes, itemsize) + beside)
-    return MemoryRequirement("embedding every node", held, max(work))
-
-
-def scoring_needs(config: TrainConfig, store: GraphFacts) -> MemoryRequirement:
-    """Of scoring: the held-out links (or nodes), and every node's embedding or a sample's."""
-    task = make_task(config, store)
-    held = task.held_out_bytes() + TRAINED_BYTES
-    if not config.evaluate.sample:
-        all_nodes = embedding_needs(config, store)
-        return MemoryRequirement("scoring", held + all_nodes.held_bytes, all_nodes.work_bytes)
-    one = neighbourhood_bytes(config, store, task.nodes_per_item)
-    return MemoryRequirement(
-        "scoring a single held-out link (or node) with its negatives and sampled neighbours",
-        held + PROCESS_BYTES,
-        max(LEAST_BYTES, one),
-    )
-
-
-def layers_within(num_nodes: int, out_dim: int, room: ScoringBudget) -> tuple[bool, int]:
-    """Whether two layers [N, H] are held in memory, and the bytes that are left to work in."""
-    both = 2 * 4 * num_nodes * out_dim
-    in_memory = both <= min(room.num_bytes // 2, room.num_bytes - room.least_bytes)
-    return in_memory, room.num_bytes - both * in_memory
-
-
-def scratch_bytes(config: TrainConfig, store: GraphFacts, room: ScoringBudget) -> int:
-    """Bytes that embedding every node writes to its folder, at most at a time."""
-    hidden, num_nodes = config.model.hidden, store.num_nodes
-    layers_kept = min(config.model.layers, 2) if embeds_by_layer(config) else 1
-    in_memory, work = layers_within(num_nodes, hidden, room)
-    layers = 0 if in_memory else 4 * num_nodes * hidden * layers_kept
-    waiting = [0]
-    for number in range(config.model.layers):
-        held = in_memory and number > 0  # the layer before is an array
-        if takes_means(config, number) and not held:
-            width, itemsize = input_of(config, store, number)
-            left = work - beside_means(num_nodes, width, itemsize, hidden)
-            waiting.append(waiting_bytes(num_nodes, width, itemsize, 4, left))
-    return layers + max(waiting)
-
-
-def layer_bytes(config: TrainConfig, store: GraphFacts, number: int) -> int:
-    """Bytes of a step of layer `number`, without means over neighbours."""
-    width, _ = input_of(config, store, number)
-    rows = min(store.num_nodes, ROWS_AT_ONCE)
-    step = layer_step_bytes(rows, width, config.model.hidden)
-    if first_layer(config.model) == "sampled":  # every edge's source is gathered
-        edges = min(store.num_edges, EDGES_AT_ONCE)
-        step += 4 * edges * (width + config.model.hidden + config.model.heads)
-    return step
-
-
-def beside_means(num_nodes: int, width: int, itemsize: int, hidden: int) -> int:
-    """Bytes that are needed beside means over neighbours: a layer's step, and reading columns.
-
-    Each thread of `neighbour_means` that picks columns out of rows holds some whole rows. That is
-    before there are bands, in whose place they are, and on many cores it is more than these.
+    Attributes:
+        dim, itemsize: values per input row, and the size of a value.
+        step_bytes: the memory of a step on a range, without means over neighbours.
+        reads_means: whether means over neighbours are computed; the first hop is stored.
+        reserved_bytes: the memory besides these means.
     """
-    reading = num_workers() * min(num_nodes, READ_ROWS) * width * itemsize
-    step = layer_step_bytes(min(num_nodes, ROWS_AT_ONCE), width, hidden)
+
+    dim: int
+    itemsize: int
+    step_bytes: int
+    reads_means: bool
+    reserved_bytes: int
+
+
+def layer_costs(config: TrainConfig, store: GraphFacts) -> list[LayerCost]:
+    """The cost of each layer; empty if the encoder is not applied layer by layer."""
+    if not issubclass(resolve("encoder", config.model.encoder), LayeredEncoder):
+        return []
+    hidden, kind = config.model.hidden, first_layer(config.model)
+    rows, costs = min(store.num_nodes, ROWS_AT_ONCE), []
+    dim, itemsize = store.feature_dim, store.feature_dtype.itemsize
+    for number in range(config.model.layers):
+        step = _step_bytes(rows, dim, hidden)
+        if kind == "sampled":  # the source row of every edge is gathered
+            edges = min(store.num_edges, EDGES_AT_ONCE)
+            step += 4 * edges * (dim + hidden + config.model.heads)
+        means = kind == "mean" and number >= config.first_hop
+        reserved = reserved_for_means(store.num_nodes, dim, itemsize, hidden)
+        costs.append(LayerCost(dim, itemsize, step, means, reserved))
+        dim, itemsize = hidden, 4
+    return costs
+
+
+def reserved_for_means(num_nodes: int, dim: int, itemsize: int, hidden: int) -> int:
+    """The memory besides means over neighbours: a layer's step, and reading columns.
+
+    Each thread of `neighbour_means` that selects columns holds some whole rows. These are freed
+    before bands are filled, so only what exceeds the bands counts; on many cores it does.
+    """
+    reading = num_workers() * min(num_nodes, READ_ROWS) * dim * itemsize
+    step = _step_bytes(min(num_nodes, ROWS_AT_ONCE), dim, hidden)
     return max(step, reading - BANDS * BAND_BYTES)
 
 
-def layer_step_bytes(rows: int, width: int, hidden: int) -> int:
-    """Bytes of a layer's step on so many rows: inputs, what their neighbours gave, outputs."""
-    return 4 * rows * (LINEAR_COPIES * hidden + 2 * width)
+def _step_bytes(rows: int, dim: int, hidden: int) -> int:
+    """Inputs, means over neighbours and outputs of so many rows."""
+    return 4 * rows * (LINEAR_COPIES * hidden + 2 * dim)
 
 
-def input_of(config: TrainConfig, store: GraphFacts, number: int) -> tuple[int, int]:
-    """Values of a row that layer `number` reads, and the bytes of each."""
-    if number:
-        return config.model.hidden, 4
-    return store.feature_dim, store.feature_dtype.itemsize
+def embedding_requirement(config: TrainConfig, store: GraphFacts) -> MemoryRequirement:
+    """The memory to embed all nodes."""
+    work = [LEAST_WORK_BYTES]
+    costs = layer_costs(config, store)
+    if not costs:
+        work.append(neighbourhood_bytes(config, store, 1, all_neighbours=True))
+    for cost in costs:
+        work.append(cost.step_bytes)
+        if cost.reads_means:
+            work.append(least_bytes(store.num_nodes, cost.itemsize) + cost.reserved_bytes)
+    indptr = 8 * (store.num_nodes + 1)
+    return MemoryRequirement("embedding every node", BASE_BYTES + indptr, max(work))
 
 
-def takes_means(config: TrainConfig, number: int) -> bool:
-    """Whether layer `number` reads means over neighbours that are not stored."""
-    mean = first_layer(config.model) == "mean"
-    return mean and embeds_by_layer(config) and number >= config.first_hop
+def scoring_requirement(config: TrainConfig, store: GraphFacts) -> MemoryRequirement:
+    """The memory to score: held-out items, and embeddings of all nodes or of a sample."""
+    task = make_task(config, store)
+    held_out = task.held_out_bytes() + TRAINED_BYTES
+    if not config.evaluate.sample:
+        embedding = embedding_requirement(config, store)
+        return replace(
+            embedding, purpose="scoring", reserved_bytes=embedding.reserved_bytes + held_out
+        )
+    one_item = neighbourhood_bytes(config, store, task.nodes_per_item)
+    return MemoryRequirement(
+        "scoring a single held-out link (or node) with its negatives and sampled neighbours",
+        BASE_BYTES + held_out,
+        max(LEAST_WORK_BYTES, one_item),
+    )
 
 
-def embeds_by_layer(config: TrainConfig) -> bool:
-    """Whether the config's encoder is applied to all nodes one layer after the other."""
-    return issubclass(resolve("encoder", config.model.encoder), LayeredEncoder)
+def split_rows_and_work(num_nodes: int, out_dim: int, budget: ScoringBudget) -> tuple[bool, int]:
+    """Whether the rows [N, H] of two layers are kept in memory, and the bytes left to work in."""
+    rows = 2 * 4 * num_nodes * out_dim
+    in_memory = rows <= min(budget.num_bytes // 2, budget.num_bytes - budget.work_bytes)
+    return in_memory, budget.num_bytes - rows * in_memory
+
+
+def scratch_bytes(config: TrainConfig, store: GraphFacts, budget: ScoringBudget) -> int:
+    """The peak size of the files that embedding all nodes writes."""
+    hidden, num_nodes = config.model.hidden, store.num_nodes
+    in_memory, work = split_rows_and_work(num_nodes, hidden, budget)
+    costs = layer_costs(config, store)
+    files_of_rows = 0 if in_memory else max(min(len(costs), 2), 1)
+    columns = [0]
+    for number, cost in enumerate(costs):
+        from_memory = in_memory and number > 0
+        if cost.reads_means and not from_memory:
+            available = work - cost.reserved_bytes
+            columns.append(group_file_bytes(num_nodes, cost.dim, cost.itemsize, 4, available))
+    return 4 * num_nodes * hidden * files_of_rows + max(columns)

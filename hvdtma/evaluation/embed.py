@@ -1,9 +1,9 @@
-"""Embeddings of all nodes from all their training neighbours.
+"""Embeddings of all nodes, computed from all their training neighbours.
 
-A `LayeredEncoder` is applied layer by layer: each layer is computed for all nodes before the
-next, so no neighbourhood is expanded twice. Only a range of rows is worked on at a time; the rows
-between two layers are an array in memory, or a scratch file where memory does not hold it. Other
-encoders are applied to the whole neighbourhood of some nodes at a time, which takes longer.
+A `LayeredEncoder` is applied layer by layer: each layer is computed for all nodes before the next
+layer, so no neighbourhood is expanded twice. A step computes a range of rows. The rows between two
+layers are an array in memory, or a scratch file if they do not fit in memory. Other encoders are
+applied to the whole neighbourhoods of some nodes at a time, which takes longer.
 
 Legend: N nodes, E edges, D features, H hidden.
 """
@@ -21,18 +21,18 @@ from hvdtma.evaluation.budget import (
     NO_LIMIT,
     ROWS_AT_ONCE,
     ScoringBudget,
-    beside_means,
-    layers_within,
+    reserved_for_means,
+    split_rows_and_work,
 )
-from hvdtma.evaluation.sampled import TooWide, embed_sampled
+from hvdtma.evaluation.sampled import NeighbourhoodTooLarge, embed_sampled
 from hvdtma.graph.neighbour_means import neighbour_means
-from hvdtma.graph.sort.row_file import RowFile
 from hvdtma.graph.store import GraphStore
 from hvdtma.graph.stored_rows import Rows, StoredRows, gather
 from hvdtma.graph.stream import row_ranges
 from hvdtma.models import LayeredEncoder
 from hvdtma.sampling.dgl_backend import Block, block_of_rows
 from hvdtma.sampling.first_hop import FirstHop
+from hvdtma.storage.row_file import RowFile
 from hvdtma.tasks import Model
 
 Progress = Callable[[float], None]
@@ -47,13 +47,13 @@ def embed(
     progress: Progress | None = None,
     budget: ScoringBudget = NO_LIMIT,
 ) -> Rows:
-    """float32 [N, H] embeddings of every node, by the model's encoder in eval mode.
+    """Embed every node with the model's encoder in eval mode: float32 [N, H].
 
     Args:
-        progress: called with the share that is done, from 0 to 1.
-        budget: where two layers do not fit in half of it, they are files.
+        progress: called with the share of the work that is done, from 0 to 1.
+        budget: if two layers do not fit in half of its memory, they are scratch files.
 
-    Raises UserError where the neighbourhood of a single node does not fit.
+    Raises UserError if the neighbourhood of a single node does not fit in memory.
     """
     device, encoder = device or torch.device("cpu"), model.encoder
     was_training = encoder.training
@@ -67,12 +67,12 @@ def embed(
 def _new_rows(
     store: GraphStore, dim: int, budget: ScoringBudget
 ) -> tuple[np.ndarray | RowFile, ScoringBudget]:
-    """Rows [N, dim] to write to, and the budget that is left to work in."""
-    in_memory, work_bytes = layers_within(store.num_nodes, dim, budget)
-    left = ScoringBudget(work_bytes, budget.folder)
+    """An array or scratch file [N, dim] to write to, and the remaining budget."""
+    in_memory, work_bytes = split_rows_and_work(store.num_nodes, dim, budget)
+    remaining = ScoringBudget(work_bytes, budget.folder)
     if in_memory:
-        return np.zeros((store.num_nodes, dim), np.float32), left
-    return RowFile(store.num_nodes, dim, budget.folder), left
+        return np.zeros((store.num_nodes, dim), np.float32), remaining
+    return RowFile(store.num_nodes, dim, budget.folder), remaining
 
 
 def _by_layer(
@@ -88,10 +88,10 @@ def _by_layer(
     h: Rows = StoredRows(store, "feat")
     for number in range(layers):
         out, work = _new_rows(store, encoder.out_dim, budget)
-        for start, stop, step, own in _steps(model, number, store, indptr_N1, h, work):
-            step = step if step is None else step.to(device)
-            made = encoder.layer(number, step, torch.from_numpy(own).float().to(device))
-            out[start:stop] = made.float().cpu().numpy()
+        for start, stop, neighbours, x in _layer_inputs(model, number, store, indptr_N1, h, work):
+            neighbours = neighbours if neighbours is None else neighbours.to(device)
+            rows = encoder.layer(number, neighbours, torch.from_numpy(x).float().to(device))
+            out[start:stop] = rows.float().cpu().numpy()
             if progress:
                 progress((number + stop / store.num_nodes) / layers)
         h = out
@@ -105,7 +105,7 @@ def _by_nodes(
     progress: Progress | None,
     budget: ScoringBudget,
 ) -> Rows:
-    """By whole neighbourhoods, of as many nodes at a time as fit."""
+    """Embed from whole neighbourhoods, as many nodes at a time as fit in memory."""
     out, work = _new_rows(store, model.encoder.out_dim, budget)
     start, step = 0, ROWS_AT_ONCE
     while start < store.num_nodes:
@@ -120,11 +120,11 @@ def _by_nodes(
                 device=device,
                 limit_bytes=work.num_bytes,
             )
-        except TooWide as error:
+        except NeighbourhoodTooLarge as error:
             if len(nodes) == 1:
                 raise UserError(
                     f"the neighbourhood of one node takes {error.needed_bytes / 2**30:.2f} GiB, "
-                    "more than memory_gb leaves; give more"
+                    "more than memory_gb leaves for it; increase memory_gb"
                 ) from None
             step = len(nodes) // 2
             continue
@@ -134,18 +134,18 @@ def _by_nodes(
     return out
 
 
-Step = tuple[int, int, FirstHop | Block | None, np.ndarray]
+LayerInput = tuple[int, int, FirstHop | Block | None, np.ndarray]
 
 
-def _steps(
+def _layer_inputs(
     model: Model,
     number: int,
     store: GraphStore,
     indptr_N1: np.ndarray,
     h: Rows,
     work: ScoringBudget,
-) -> Iterator[Step]:
-    """(start, stop, neighbours as the layer reads them, input rows) of all nodes in order."""
+) -> Iterator[LayerInput]:
+    """Start, stop, neighbours and input rows for consecutive ranges of all nodes."""
     encoder = model.encoder
     if number == 0 and model.first_hop:
         for start, stop in _ranges(store.num_nodes):
@@ -156,20 +156,20 @@ def _steps(
             yield start, stop, None, h[start:stop]
     elif encoder.first_layer == "mean":
         indices = StoredRows(store, "indices")
-        first = 0
+        offset = 0
         width, itemsize = h.shape[1], np.dtype(h.dtype).itemsize
-        beside = beside_means(store.num_nodes, width, itemsize, encoder.out_dim)
+        reserved = reserved_for_means(store.num_nodes, width, itemsize, encoder.out_dim)
         means = neighbour_means(
-            indptr_N1, indices, h, memory_bytes=work.num_bytes - beside, folder=work.folder
+            indptr_N1, indices, h, memory_bytes=work.num_bytes - reserved, folder=work.folder
         )
         for mean_nD in means:
-            for start, stop in _ranges(len(mean_nD)):
-                here = slice(first + start, first + stop + 1)
-                hop = _hop(mean_nD[start:stop], indptr_N1[here])
-                yield first + start, first + stop, hop, h[first + start : first + stop]
-            first += len(mean_nD)
+            for first, last in _ranges(len(mean_nD)):
+                start, stop = offset + first, offset + last
+                hop = _hop(mean_nD[first:last], indptr_N1[start : stop + 1])
+                yield start, stop, hop, h[start:stop]
+            offset += len(mean_nD)
     else:
-        work_N1 = indptr_N1 + np.arange(len(indptr_N1))  # of edges and of rows
+        work_N1 = indptr_N1 + np.arange(len(indptr_N1))  # each row costs its edges and itself
         for start, stop in row_ranges(work_N1, EDGES_AT_ONCE):
             rows = store.rows(start, stop)
             block, sources = block_of_rows(

@@ -1,37 +1,38 @@
-"""Embeddings of nodes as scoring asks for them: of all nodes at once, or sampled when asked for."""
+"""Embeddings for scoring: of all nodes in advance, or of a sample on demand."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import TypeVar
 
 import numpy as np
 import torch
 
-from hvdtma.core.memory import give_back
+from hvdtma.core.memory import MemoryRequirement, trim_memory
 from hvdtma.core.train_config import TrainConfig
-from hvdtma.evaluation.budget import MemoryRequirement, ScoringBudget, too_little
+from hvdtma.evaluation.budget import ScoringBudget
 from hvdtma.evaluation.embed import embed
-from hvdtma.evaluation.sampled import TooWide, embed_sampled, neighbourhood_bytes
+from hvdtma.evaluation.sampled import NeighbourhoodTooLarge, embed_sampled, neighbourhood_bytes
 from hvdtma.graph.store import GraphStore
 from hvdtma.graph.stored_rows import gather
 from hvdtma.models import sampled_fanouts
 from hvdtma.tasks import Model
 
-SAMPLE_SEED = 0  # of the sampled neighbours, and of the held-out items that are scored
-SAMPLED_BYTES = 2 << 30  # of one pass over the store, where memory is not limited
+SAMPLE_SEED = 0  # for sampled neighbours, and for the sample of held-out items
+SAMPLED_BYTES = 2 << 30  # memory of one pass over the store if `memory_gb` is not set
 
-Made = TypeVar("Made")
+Result = TypeVar("Result")
 
 
 class NodeEmbeddings:
     """The embeddings of a model's nodes; see `hvdtma.tasks.task.Embeddings`.
 
-    Every node is embedded at once, unless `evaluate.sample` is set: then only the nodes that are
-    asked for, from sampled neighbours.
+    All nodes are embedded in the constructor. If `evaluate.sample` is set, only the requested nodes
+    are embedded, from sampled neighbours.
 
     Args:
-        requirement, budget: memory of scoring.
+        requirement, budget: memory requirement and memory budget of scoring.
     """
 
     def __init__(
@@ -45,7 +46,7 @@ class NodeEmbeddings:
     ):
         self.config, self.store, self.model, self.device = config, store, model, device
         self.requirement, self.budget = requirement, budget
-        give_back()  # memory that a shard or an earlier score has freed
+        trim_memory()  # the memory of a shard or of an earlier score
         if config.evaluate.sample:
             node_bytes = neighbourhood_bytes(config, store, 1)
             limit = min(budget.num_bytes, SAMPLED_BYTES)
@@ -69,22 +70,24 @@ class NodeEmbeddings:
             limit_bytes=self.budget.num_bytes,
         )
 
-    def in_pieces(self, number: int, step: int, make: Callable[[slice], Made]) -> Iterator[Made]:
+    def in_pieces(
+        self, number: int, step: int, make: Callable[[slice], Result]
+    ) -> Iterator[Result]:
         """See `hvdtma.tasks.task.Embeddings`.
 
-        Raises UserError that names the least `memory_gb`, where a single item does not fit.
+        Raises UserError, with the least `memory_gb`, if a single item does not fit in memory.
         """
         start = 0
         while start < number:
-            here = slice(start, min(start + step, number))
+            piece = slice(start, min(start + step, number))
             try:
-                made = make(here)
-            except TooWide as error:
-                step = (here.stop - start) // 2
+                result = make(piece)
+            except NeighbourhoodTooLarge as error:
+                step = (piece.stop - start) // 2
                 if step:
                     continue
-                needed = self.requirement._replace(work_bytes=error.needed_bytes)
-                assert self.config.memory_gb is not None  # without a limit nothing is too wide
-                raise too_little(self.config.memory_gb, needed) from None
-            yield made
-            start = here.stop
+                needed = replace(self.requirement, work_bytes=error.needed_bytes)
+                assert self.config.memory_gb is not None  # nothing is too large without a limit
+                raise needed.too_small(self.config.memory_gb) from None
+            yield result
+            start = piece.stop

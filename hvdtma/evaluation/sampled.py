@@ -1,9 +1,9 @@
-"""Embeddings of a few nodes, from sampled neighbours: for graphs where all nodes take too long.
+"""Embeddings of some nodes from sampled neighbours, for graphs where embedding all takes too long.
 
-The sampled neighbourhood is found from the last layer down, the embeddings are made from the
-first layer up; the store is read in whole blocks, once per layer, for as many nodes as fit.
+Neighbours are sampled from the last layer to the first; embeddings are computed from the first
+layer to the last. Each layer reads whole blocks of the store, once for all nodes.
 
-Legend: Q nodes asked for, n nodes of a layer, e sampled edges, D features, H hidden.
+Legend: Q requested nodes, n nodes of a layer, e sampled edges, D features, H hidden.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from hvdtma.sampling.dgl_backend import Block, block_of_edges
 from hvdtma.sampling.first_hop import FirstHop
 from hvdtma.tasks import Model
 
-COPIES = 2  # of inputs, and of what every layer gives
-SAMPLED_NODE_BYTES = 32  # its number, its place among others, while a block is made
-SAMPLED_EDGE_BYTES = 56  # its ends, as they are drawn, renumbered, and in DGL's own forms
+COPIES = 2  # of the inputs, and of each layer's output
+SAMPLED_NODE_BYTES = 32  # node number and position, while a block is made
+SAMPLED_EDGE_BYTES = 56  # both ends: as sampled, renumbered, and in DGL's formats
 
 
-class TooWide(Exception):
-    """The neighbourhood of some nodes takes more memory than there is: `needed_bytes`."""
+class NeighbourhoodTooLarge(Exception):
+    """The neighbourhood of the requested nodes does not fit in memory: it takes `needed_bytes`."""
 
     def __init__(self, needed_bytes: int):
         super().__init__(needed_bytes)
@@ -47,14 +47,14 @@ def embed_sampled(
     device: torch.device | None = None,
     limit_bytes: int = 1 << 62,
 ) -> np.ndarray:
-    """float32 [Q, H] embeddings of distinct nodes, by the model's encoder in eval mode.
+    """Embed distinct nodes with the model's encoder in eval mode: float32 [Q, H].
 
     Args:
-        fanouts: neighbours per sampled layer, outermost (input) first; -1 takes all.
-        seed: the sample is a function of it and of the nodes.
-        limit_bytes: memory to stay within.
+        fanouts: neighbours per node for each sampled layer, input layer first; -1 takes all.
+        seed: with the nodes, determines the sample.
+        limit_bytes: memory limit.
 
-    Raises TooWide before a layer is sampled that would take more.
+    Raises NeighbourhoodTooLarge before sampling a layer that would exceed the limit.
     """
     device, encoder = device or torch.device("cpu"), model.encoder
     rng = np.random.default_rng(seed)
@@ -65,15 +65,15 @@ def embed_sampled(
     hops, edges = [len(nodes)], 0
     input_dim = store.feature_dim * (1 + model.first_hop)
     for fanout in reversed(fanouts):
-        most = _most_edges(store, nodes, fanout)
-        widest = [*hops, min(hops[-1] + most, store.num_nodes)]
-        needed = sample_bytes(widest, edges + most, input_dim, encoder.out_dim)
+        max_edges = _max_edges(store, nodes, fanout)
+        max_hops = [*hops, min(hops[-1] + max_edges, store.num_nodes)]
+        needed = sample_bytes(max_hops, edges + max_edges, input_dim, encoder.out_dim)
         if needed > limit_bytes:
-            raise TooWide(needed)
+            raise NeighbourhoodTooLarge(needed)
         block, nodes = _sample(store, nodes, fanout, rng)
         blocks.insert(0, block.to(device))
         hops.append(len(nodes))
-        edges += most
+        edges += max_edges
     x_nD = torch.from_numpy(gather(StoredRows(store, "feat"), nodes)).float().to(device)
     first_hop = None
     if model.first_hop:
@@ -85,27 +85,38 @@ def embed_sampled(
 
 
 def sample_bytes(hops: list[int], num_edges: int, input_dim: int, hidden: int) -> int:
-    """Bytes of a sample with so many nodes by hop, those asked for first, and edges in all."""
+    """Bytes of a sample.
+
+    Args:
+        hops: number of nodes of each layer, from the requested nodes to the input nodes.
+        num_edges: edges of all layers.
+    """
     values = hops[-1] * input_dim + sum(hops) * hidden
     return 4 * COPIES * values + SAMPLED_NODE_BYTES * sum(hops) + SAMPLED_EDGE_BYTES * num_edges
 
 
-def neighbourhood_bytes(config: TrainConfig, store: GraphFacts, num_nodes: int) -> int:
-    """What `embed_sampled` takes for so many nodes, at most.
+def neighbourhood_bytes(
+    config: TrainConfig, store: GraphFacts, num_nodes: int, *, all_neighbours: bool = False
+) -> int:
+    """The memory of `embed_sampled` for so many nodes, at most.
 
-    Where a fanout takes all neighbours, nodes are taken to have as many as they have on average.
+    Args:
+        all_neighbours: whether all neighbours are taken, whatever the config's fanouts.
+
+    For layers that take all neighbours, the mean degree is used; nodes can have more.
     """
     hops, edges = [min(num_nodes, store.num_nodes)], 0
     for fanout in reversed(sampled_fanouts(config)):
-        each = fanout if fanout > 0 else -(-store.num_edges // max(store.num_nodes, 1))
+        every = all_neighbours or fanout < 0
+        each = -(-store.num_edges // max(store.num_nodes, 1)) if every else fanout
         edges += hops[-1] * each
         hops.append(min(hops[-1] * (1 + each), store.num_nodes))
     input_dim = store.feature_dim * (1 + config.first_hop)
     return sample_bytes(hops, edges, input_dim, config.model.hidden)
 
 
-def _most_edges(store: GraphStore, nodes_n: np.ndarray, fanout: int) -> int:
-    """How many edges a hop has at most."""
+def _max_edges(store: GraphStore, nodes_n: np.ndarray, fanout: int) -> int:
+    """The largest number of edges that a layer can sample."""
     if fanout > 0:
         return len(nodes_n) * fanout
     return int(_degrees(store, nodes_n).sum(dtype=np.float64))
@@ -114,7 +125,7 @@ def _most_edges(store: GraphStore, nodes_n: np.ndarray, fanout: int) -> int:
 def _sample(
     store: GraphStore, nodes_n: np.ndarray, fanout: int, rng: np.random.Generator
 ) -> tuple[Block, np.ndarray]:
-    """A block with sampled in-edges of distinct nodes; and its sources, the nodes first."""
+    """A block of sampled in-edges of distinct nodes, and its sources, the nodes first."""
     order = np.argsort(nodes_n)
     ascending = nodes_n[order]
     counts, sources = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
@@ -122,18 +133,18 @@ def _sample(
         first, last = np.searchsorted(ascending, [start, stop])
         if last > first:
             rows = store.rows(start, stop)
-            at = ascending[first:last] - start
-            draws = rng.random(int(np.diff(rows.indptr)[at].sum()))
-            count, source = _choose(rows.indptr, rows.indices, at, fanout, draws)
+            row = ascending[first:last] - start
+            draws = rng.random(int(np.diff(rows.indptr)[row].sum()))
+            count, source = _sample_rows(rows.indptr, rows.indices, row, fanout, draws)
             counts.append(count)
             sources.append(source)
     source_e = np.concatenate(sources)
-    below = np.concatenate([nodes_n, np.setdiff1d(source_e, ascending)])
-    by_number = np.argsort(below)
-    src_e = by_number[np.searchsorted(below[by_number], source_e)]
+    inputs = np.concatenate([nodes_n, np.setdiff1d(source_e, ascending)])
+    by_number = np.argsort(inputs)
+    src_e = by_number[np.searchsorted(inputs[by_number], source_e)]
     dst_e = np.repeat(order, np.concatenate(counts))
     edges = torch.from_numpy(src_e), torch.from_numpy(dst_e)
-    return block_of_edges(*edges, len(below), len(nodes_n)), below
+    return block_of_edges(*edges, len(inputs), len(nodes_n)), inputs
 
 
 def _degrees(store: GraphStore, nodes_n: np.ndarray) -> np.ndarray:
@@ -143,24 +154,27 @@ def _degrees(store: GraphStore, nodes_n: np.ndarray) -> np.ndarray:
 
 
 @njit()
-def _choose(
-    indptr: np.ndarray, indices: np.ndarray, rows: np.ndarray, most: int, draws: np.ndarray
+def _sample_rows(
+    indptr: np.ndarray, indices: np.ndarray, rows: np.ndarray, fanout: int, draws: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Up to `most` sources of each row, uniform without replacement (all if it is negative).
+    """Up to `fanout` sources of each row, uniform without replacement; all if it is negative.
 
-    Reservoir sampling (Vitter, ACM TOMS 1985, algorithm R); `draws` in [0, 1), one per edge.
+    Reservoir sampling (Vitter, ACM TOMS 1985, algorithm R). `draws` are random numbers in [0, 1),
+    one per edge.
+
+    Returns the number of sources of each row, and the sources.
     """
     count = np.empty(len(rows), np.int64)
     chosen = np.empty(len(draws), np.int64)
     filled = drawn = 0
-    for place in range(len(rows)):
-        first, degree = indptr[rows[place]], indptr[rows[place] + 1] - indptr[rows[place]]
-        size = degree if most < 0 else min(most, degree)
+    for number in range(len(rows)):
+        first, degree = indptr[rows[number]], indptr[rows[number] + 1] - indptr[rows[number]]
+        size = degree if fanout < 0 else min(fanout, degree)
         for edge in range(degree):
             slot = edge if edge < size else int(draws[drawn] * (edge + 1))
             if slot < size:
                 chosen[filled + slot] = indices[first + edge]
             drawn += 1
-        count[place] = size
+        count[number] = size
         filled += size
     return count, chosen[:filled].copy()

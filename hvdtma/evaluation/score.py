@@ -1,4 +1,4 @@
-"""The score of a model on a part of a store's split."""
+"""Scores models on the validation or test part of a store."""
 
 from __future__ import annotations
 
@@ -9,43 +9,43 @@ import torch
 
 from hvdtma.core.errors import UserError
 from hvdtma.core.train_config import TrainConfig
-from hvdtma.evaluation.budget import ScoringBudget, scoring_needs
+from hvdtma.evaluation.budget import ScoringBudget, scoring_requirement
 from hvdtma.evaluation.embeddings import SAMPLE_SEED, NodeEmbeddings
 from hvdtma.graph.store import GraphStore
 from hvdtma.tasks import Model, make_task
 
 
 class Scorer:
-    """Scores models on one store; reads the held-out links or nodes once.
+    """Scores models on one store. Reads the held-out links or nodes once, in the constructor.
 
-    Raises UserError if the store has no such split, or `memory_gb` is too little.
+    Raises UserError if the store has no validation or test part, or if `memory_gb` is too small.
     """
 
     def __init__(self, config: TrainConfig, store: GraphStore, device: torch.device | None = None):
         self.config, self.store = config, store
         self.device = device or torch.device("cpu")
         self.task = make_task(config, store)
-        self.requirement = scoring_needs(config, store)
+        self.requirement = scoring_requirement(config, store)
         self.budget = ScoringBudget.of(config, self.requirement)
         self.held_out = {part: self._read(part) for part in ("valid", "test")}
 
     def _read(self, part: str) -> Any:
-        """The held-out items of a part that are scored: all, or a fixed sample."""
-        total, most = self.task.num_held_out(part), self.task.max_scored(part)
+        """The held-out items of a part to score: all, or a fixed sample."""
+        total, limit = self.task.num_held_out(part), self.task.max_scored(part)
         if not total:
             raise UserError(
                 f"{self.store.path} has no {part} {self.task.unit} to score on; "
                 "build it with a split"
             )
         chosen = None
-        if 0 < most < total:
+        if 0 < limit < total:
             rng = np.random.default_rng(SAMPLE_SEED)
-            chosen = np.sort(rng.choice(total, most, replace=False))
+            chosen = np.sort(rng.choice(total, limit, replace=False))
         return self.task.read_held_out(part, chosen)
 
     @torch.no_grad()
     def __call__(self, model: Model, part: str) -> dict[str, float]:
-        """Every metric of the task on `valid` or `test`."""
+        """Every metric of the task on the part `valid` or `test`."""
         was_training = model.training
         model.eval()
         embeddings = NodeEmbeddings(

@@ -1,4 +1,7 @@
-"""Embeddings as a file keyed by the user's own ids. N nodes, H dimensions."""
+"""Writes embeddings to a file, with the user's own node ids.
+
+Legend: N nodes, H width of the embeddings.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from rich.progress import Progress
 
 from hvdtma.core.console import console
 from hvdtma.core.errors import UserError
-from hvdtma.core.files import naming_full_disk, replacing
+from hvdtma.core.files import replacing, reporting_full_disk
 from hvdtma.evaluation.embed import NO_LIMIT, ScoringBudget, embed
 from hvdtma.graph.store import GraphStore
 from hvdtma.graph.stored_rows import Rows
@@ -30,17 +33,16 @@ def write_embeddings(
     overwrite: bool = False,
     budget: ScoringBudget = NO_LIMIT,
 ) -> tuple[int, int]:
-    """Embed every node and write `out`; returns (N, H).
+    """Embed every node and write the file `out`. Returns (N, H).
 
-    `.parquet`: columns `id` and `embedding` (fixed-size list of float32). `.zarr`: arrays
-    `embedding` float32 [N, H] and the ids as in a store (`node_id/...`).
+    A `.parquet` file has the columns `id` and `embedding` (fixed-size list of float32). A `.zarr`
+    group has the arrays `embedding` float32 [N, H] and, as in a store, `node_id/...`.
 
-    Ids are read with the rows that they stand beside, some at a time.
-
-    Raises UserError for another ending, if `out` exists (unless `overwrite`), and for a full disk.
+    Raises UserError for another file extension, if `out` exists (without `overwrite`), and for a
+    full disk.
     """
     if out.suffix not in (".parquet", ".zarr"):
-        raise UserError(f"'{out}' ends in '{out.suffix}'; valid: .parquet, .zarr")
+        raise UserError(f"'{out}' has the extension '{out.suffix}'; valid: .parquet, .zarr")
     if out.exists() and not overwrite:
         raise UserError(f"{out} exists; give --overwrite to replace it, or another name")
     with Progress(console=console, transient=True) as bar:
@@ -57,13 +59,13 @@ def write_embeddings(
 def _write_zarr(h_NH: Rows, store: GraphStore, out: Path, overwrite: bool) -> None:
     num_nodes, dim = h_NH.shape
     with StoreWriter(out, overwrite, format="hvdtma-embeddings") as writer:
-        with writer.growing("embedding", np.float32, num_nodes, (dim,)) as array:
+        with writer.create_array("embedding", np.float32, num_nodes, (dim,)) as array:
             for start in range(0, num_nodes, ROWS_AT_ONCE):
                 array.append(h_NH[start : start + ROWS_AT_ONCE])
         for name in store.array_names:
             if name.startswith("node_id/"):
                 stored = store.array(name)
-                with writer.growing(name, stored.dtype, stored.shape[0]) as array:
+                with writer.create_array(name, stored.dtype, stored.shape[0]) as array:
                     for values in array_pieces(store, name):
                         array.append(values)
 
@@ -74,9 +76,9 @@ def _write_parquet(h_NH: Rows, store: GraphStore, out: Path, overwrite: bool) ->
         [("id", store.node_ids(0, 0).values.type), ("embedding", pa.list_(pa.float32(), dim))]
     )
     with (
-        naming_full_disk(out),
-        replacing(out) as beside,
-        pq.ParquetWriter(beside, schema) as writer,
+        reporting_full_disk(out),
+        replacing(out) as temporary,
+        pq.ParquetWriter(temporary, schema) as writer,
     ):
         for start in range(0, num_nodes, ROWS_AT_ONCE):
             rows = h_NH[start : start + ROWS_AT_ONCE]

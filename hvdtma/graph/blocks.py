@@ -1,4 +1,7 @@
-"""Where blocks begin: the unit of reading and of assigning. N nodes, B blocks, U units."""
+"""Blocks: contiguous ranges of nodes, the units of reading and of assignment.
+
+Legend: N nodes, B blocks, U units.
+"""
 
 from __future__ import annotations
 
@@ -6,31 +9,32 @@ import numpy as np
 
 from hvdtma.storage.array_writer import CHUNK_BYTES
 
-MIN_BLOCKS = 256  # enough to assign evenly to many trainers
+MIN_BLOCKS = 256  # enough for even assignments to many trainers
 MAX_BLOCK_NODES = 1 << 16
-SMALL_CHUNK_BYTES = 1 << 20  # smaller ones cost more to open than to read
+SMALL_CHUNK_BYTES = 1 << 20  # smaller chunks take longer to open than to read
 
 
-def sensible_block_size(num_nodes: int, row_bytes: int) -> int:
-    """Nodes per block: about a chunk of features, but no fewer than 256 blocks."""
+def default_block_size(num_nodes: int, row_bytes: int) -> int:
+    """Nodes per block: about one chunk of features, and at least 256 blocks."""
     by_bytes = CHUNK_BYTES // max(row_bytes, 1)
     return max(1, min(by_bytes, -(-num_nodes // MIN_BLOCKS), MAX_BLOCK_NODES))
 
 
 def rows_per_chunk(block_nodes: int, row_bytes: int) -> int:
-    """Rows of a node array's chunk: one block, or several where blocks are small."""
+    """Rows per chunk of a node array: one block, or several small ones."""
     return block_nodes * max(SMALL_CHUNK_BYTES // max(block_nodes * row_bytes, 1), 1)
 
 
 def equal_blocks(num_nodes: int, block_nodes: int) -> np.ndarray:
-    """block_offsets int64 [B+1] of blocks of `block_nodes` nodes, the last maybe smaller."""
+    """block_offsets int64 [B+1] of blocks of `block_nodes` nodes; the last may be smaller."""
     return np.append(np.arange(0, num_nodes, block_nodes, dtype=np.int64), num_nodes)
 
 
 def blocks_of_units(unit_sizes: np.ndarray, block_nodes: int) -> np.ndarray:
-    """block_offsets [B+1] of blocks of whole consecutive units, each of about `block_nodes`.
+    """block_offsets int64 [B+1] of blocks of about `block_nodes` nodes that never cut a unit.
 
-    A block never runs through a unit (a super-node); a unit larger than a block is one.
+    Units, such as super-nodes, are consecutive ranges of nodes. A unit that is larger than
+    `block_nodes` becomes a block of its own.
     """
     ends_U = np.cumsum(unit_sizes)
     offsets = [0]

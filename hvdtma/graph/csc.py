@@ -1,6 +1,8 @@
-"""Compressed sparse columns: the compiled inner loops on edges.
+"""Compressed sparse columns (CSC): in-edges by destination.
 
-Legend: N nodes, E edges, Q queries. In-edges of v are indices[indptr[v]:indptr[v+1]], sorted.
+The sources of v's in-edges are indices[indptr[v]:indptr[v+1]], ascending.
+
+Legend: N nodes, E edges, Q queries.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from hvdtma.core.compiled import njit
 
 @dataclass
 class CSC:
-    """A graph's in-edges, grouped by destination.
+    """The in-edges of a graph, grouped by destination.
 
     Attributes:
         indptr: int64 [N+1].
@@ -45,12 +47,12 @@ class CSC:
         return self.count_edges(src_Q, dst_Q) > 0
 
     def count_edges(self, src_Q: np.ndarray, dst_Q: np.ndarray) -> np.ndarray:
-        """int64 [Q]: how many parallel edges there are from each src to dst."""
+        """int64 [Q]: the number of parallel edges from each src to dst."""
         return _count_edges(self.indptr, self.indices, src_Q, dst_Q)
 
 
 def index_dtype(num_nodes: int) -> type:
-    """The narrowest of int32 and int64 that holds every node number."""
+    """int32 if it can hold all node numbers, else int64."""
     return np.int32 if num_nodes <= np.iinfo(np.int32).max else np.int64
 
 
@@ -71,7 +73,7 @@ def build_csc(
 def _counting_order(
     key_E: np.ndarray, order_E: np.ndarray, num_keys: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Stable order of edges by key, among edges already in `order_E`; and where each key begins."""
+    """The first position of each key [num_keys+1], and `order_E` sorted stably by key."""
     start = np.zeros(num_keys + 1, np.int64)
     for key in key_E:
         start[key + 1] += 1

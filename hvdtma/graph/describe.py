@@ -1,4 +1,4 @@
-"""`hvdtma info`: a store in a page. What grows with the graph is counted piece by piece."""
+"""`hvdtma info`: the description of a store. Large arrays are read in pieces."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from hvdtma.graph.stream import array_pieces, indptr_pieces
 
 
 def description(store: GraphStore) -> dict[str, str]:
-    """What there is to say of a store, as label and text."""
+    """The description of a store: texts by label."""
     kind = "undirected (each link stored both ways)" if store.undirected else "directed"
     sizes = np.diff(store.block_offsets)
     rows = {
@@ -52,7 +52,7 @@ def description(store: GraphStore) -> dict[str, str]:
 
 
 def order_text(store: GraphStore) -> str:
-    """How the nodes are ordered, in a line."""
+    """The order of the nodes, in one line."""
     order = store.attrs["order"].items()
     return ", ".join(f"{k} {v:.4f}" if isinstance(v, float) else f"{k} {v}" for k, v in order)
 
@@ -75,37 +75,38 @@ def _degrees(store: GraphStore) -> str:
     median, high = degrees[at]
     return (
         f"mean {store.num_edges / nodes:.1f}, median {median}, 99th percentile {high}, "
-        f"largest {degrees[-1]:,}; {number_of[degrees == 0].sum() / nodes:.1%} of nodes have none"
+        f"largest {degrees[-1]:,}; "
+        f"{number_of[degrees == 0].sum() / nodes:.1%} of nodes have no in-edge"
     )
 
 
 def _counted(pieces: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """The distinct numbers in the pieces, ascending, and how often each is there.
+    """The distinct numbers in the pieces, ascending, and their counts.
 
-    Few are distinct where one is very large: the degree of a hub, say.
+    Not `bincount`, whose size is that of the largest number, such as the degree of a hub.
     """
-    numbers, often = np.zeros(0, np.int64), np.zeros(0, np.int64)
+    numbers, counts = np.zeros(0, np.int64), np.zeros(0, np.int64)
     for piece in pieces:
-        here, often_here = np.unique(piece, return_counts=True)
-        numbers, place = np.unique(np.r_[numbers, here], return_inverse=True)
-        before, often = np.r_[often, often_here], np.zeros(len(numbers), np.int64)
-        np.add.at(often, place, before)
-    return numbers, often
+        new_numbers, new_counts = np.unique(piece, return_counts=True)
+        numbers, place = np.unique(np.r_[numbers, new_numbers], return_inverse=True)
+        added, counts = np.r_[counts, new_counts], np.zeros(len(numbers), np.int64)
+        np.add.at(counts, place, added)
+    return numbers, counts
 
 
 def _split_row(store: GraphStore, part: str) -> dict[str, str]:
-    said = []
+    texts = []
     if part in store.held_out:
         links, negatives = store.held_out[part]
-        against = f" (each against {negatives:,} negatives)" if negatives else ""
-        said.append(f"{links:,} links{against}")
+        each = f" with {negatives:,} negatives each" if negatives else ""
+        texts.append(f"{links:,} links{each}")
     if f"split/{part}/node" in store:
-        said.append(f"{store.array(f'split/{part}/node').shape[0]:,} labelled nodes")
-    return {f"{part} split": ", ".join(said)} if said else {}
+        texts.append(f"{store.array(f'split/{part}/node').shape[0]:,} labelled nodes")
+    return {f"{part} split": ", ".join(texts)} if texts else {}
 
 
 def disk_bytes(path: Path) -> int:
-    """What all files under `path` take together."""
+    """The size of all files under `path` together."""
     return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
 
 

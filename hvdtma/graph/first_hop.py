@@ -1,7 +1,9 @@
-"""The mean of every node's in-neighbours' features over the whole training graph.
+"""The first hop: the mean of the features of each node's in-neighbours in the training graph.
 
-It is static, so it is computed once; with it each trainer has its complete first neighbourhood
-without any halo. Undoing a target link's own part is `hvdtma.sampling.first_hop`'s work.
+It is constant, so it is computed once and stored. With it, each trainer has the complete first
+neighbourhood of its nodes. `hvdtma.sampling.first_hop` removes a batch's own links from it.
+
+Legend: N nodes, D features, n nodes of a band.
 """
 
 from __future__ import annotations
@@ -17,39 +19,41 @@ from hvdtma.storage.writer import StoreWriter
 
 
 def first_hop(csc: CSC, feat_ND: np.ndarray) -> np.ndarray:
-    """float32 [N, D]: row v is the mean of feat over v's in-edges, 0 without any."""
+    """float32 [N, D]: row v is the mean of feat over v's in-edges; 0 without in-edges."""
     bands = neighbour_means(csc.indptr, csc.indices, feat_ND, memory_bytes=1 << 62)
     return np.concatenate([np.zeros((0, feat_ND.shape[1]), np.float32), *bands])
 
 
-def held_for_first_hop(num_nodes: int, itemsize: int) -> int:
-    """The least that the first hop takes: where edges begin, a column of features, and bands."""
+def first_hop_bytes(num_nodes: int, itemsize: int) -> int:
+    """The least memory for the first hop: indptr, one column of features, and bands."""
     return 8 * (num_nodes + 1) + least_bytes(num_nodes, itemsize)
 
 
-def room_for_first_hop(num_nodes: int, itemsize: int, memory: MemoryBudget) -> int:
-    """Bytes that `neighbour_means` may take; raises UserError where they are too few."""
-    held_bytes = held_for_first_hop(num_nodes, itemsize)
-    return memory.available(held_bytes, "the first hop") + least_bytes(num_nodes, itemsize)
+def available_for_first_hop(num_nodes: int, itemsize: int, memory: MemoryBudget) -> int:
+    """The `memory_bytes` of `neighbour_means`; raises UserError if `memory` is too small."""
+    required = first_hop_bytes(num_nodes, itemsize)
+    return memory.available(required, "the first hop") + least_bytes(num_nodes, itemsize)
 
 
 def write_first_hop(writer: StoreWriter, memory: MemoryBudget, block_nodes: int) -> None:
-    """Compute the first hop of the store that is being written, and write it."""
-    feat, indptr, indices = (writer.written(name) for name in ("feat", "indptr", "indices"))
+    """Compute the first hop from the arrays of the new store, and write it."""
+    feat, indptr, indices = (writer.reader(name) for name in ("feat", "indptr", "indices"))
     num_nodes, dim = feat.shape
-    room = room_for_first_hop(num_nodes, feat.dtype.itemsize, memory)
+    memory_bytes = available_for_first_hop(num_nodes, feat.dtype.itemsize, memory)
     chunk_rows = rows_per_chunk(block_nodes, dim * feat.dtype.itemsize)
     with (
         progress("first hop", indices.shape[0] * dim, "edges x features") as advance,
-        writer.growing("first_hop", feat.dtype, num_nodes, (dim,), chunk_rows=chunk_rows) as out,
+        writer.create_array(
+            "first_hop", feat.dtype, num_nodes, (dim,), chunk_rows=chunk_rows
+        ) as out,
     ):
         for mean_nD in neighbour_means(
             indptr[:],
             indices,
             feat,
-            memory_bytes=room,
-            folder=writer.made_scratch(),
+            memory_bytes=memory_bytes,
+            folder=writer.scratch_folder(),
             dtype=feat.dtype,
-            tell=advance,
+            advance=advance,
         ):
             out.append(mean_nD)

@@ -1,7 +1,6 @@
-"""How large a graph is, as numbers: enough to say what it takes of disk and memory.
+"""The sizes of a graph, from which memory and disk usage are calculated.
 
-A store has these numbers, and so has a graph that is not built yet; what memory and disk are
-needed is worked out from either.
+They are known for a store as well as for a graph that is yet to be built.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from hvdtma.graph.store import GraphStore
 
 
 class GraphFacts(Protocol):
-    """What is known of a graph without reading it: a `GraphStore`, or `GraphSizes`."""
+    """The facts about a graph that need no reading of arrays: a `GraphStore` or `GraphSizes`."""
 
     @property
     def path(self) -> Path: ...
@@ -25,7 +24,7 @@ class GraphFacts(Protocol):
     def num_nodes(self) -> int: ...
     @property
     def num_edges(self) -> int:
-        """Of the training graph; an undirected link counts twice."""
+        """Edges of the training graph; an undirected link counts twice."""
         ...
 
     @property
@@ -42,27 +41,27 @@ class GraphFacts(Protocol):
     def num_blocks(self) -> int: ...
     @property
     def edges_inside(self) -> float:
-        """Share of edges within what an assignment keeps together (super-nodes, parts)."""
+        """The share of edges within super-nodes or parts, which assignments keep together."""
         ...
 
     @property
     def held_out(self) -> Mapping[str, tuple[int, int]]:
-        """Links of `valid` and `test`, and the negatives of each."""
+        """For `valid` and `test`: the number of links, and of negatives per link."""
         ...
 
     def __contains__(self, name: object) -> bool:
-        """Whether there is such an array (`label`, `first_hop`)."""
+        """Whether there is an array of this name (`label`, `first_hop`)."""
         ...
 
 
 @dataclass(frozen=True)
 class GraphSizes:
-    """The sizes of a graph that need not exist; see `GraphFacts`.
+    """The sizes of a graph that need not exist yet; see `GraphFacts`.
 
     Attributes:
-        arrays: optional arrays that it has: of `first_hop`, `label`.
-        num_units: what an assignment assignments: blocks, or whole parts.
-        largest_unit: nodes of the largest of them.
+        arrays: the optional arrays: `first_hop`, `label`.
+        num_units: the number of units of assignment: blocks, or whole parts.
+        largest_unit: the number of nodes of the largest unit.
     """
 
     path: Path
@@ -108,5 +107,5 @@ class GraphSizes:
 
     @property
     def mean_degree(self) -> float:
-        """In-edges of a node."""
+        """In-edges per node."""
         return self.num_edges / max(self.num_nodes, 1)

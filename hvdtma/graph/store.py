@@ -1,19 +1,19 @@
-"""The store: one graph on disk as one Zarr v3 group. Opening, reading by node range, writing.
+"""The store: one graph on disk as one Zarr v3 group, opened and read by node range.
 
-Legend: N nodes, E stored edges, D features, B blocks.
+Legend: N nodes, E stored edges, D features, B blocks, P parts.
 
     indptr int64 [N+1], indices int32|int64 [E]   training graph, in-edges by destination
     feat float16|float32 [N,D]                    node features
     first_hop float16|float32 [N,D]               mean of the in-neighbours' features (optional)
-    block_offsets int64 [B+1]                     where blocks begin
+    block_offsets int64 [B+1]                     first node of each block
     part_offsets int64 [P+1]                      first block of each min-cut part (optional)
     node_id/{values | offsets,utf8}               the user's ids
     label int64 [N], edge_type int16 [E]          optional
     split/{valid,test}/{src,dst,neg,edge_type}    held-out links; the training links are the graph
     split/{train,valid,test}/node                 labelled nodes by part
 
-Nothing half-written is ever read: a store is written under a name of its own beside its
-destination and renamed when it is whole.
+Nothing half-written is ever read: a store is written in a temporary folder, which is renamed once
+the store is complete.
 """
 
 from __future__ import annotations
@@ -26,15 +26,16 @@ import numpy as np
 import zarr
 
 from hvdtma.core.errors import UserError
+from hvdtma.core.split_parts import HELD_OUT_PARTS
 from hvdtma.graph.csc import CSC
-from hvdtma.graph.raw import Pairs
+from hvdtma.graph.source import Pairs
 from hvdtma.storage.chunks import ChunkReader, DamagedChunk
 from hvdtma.storage.node_ids import NodeIds
 from hvdtma.storage.writer import FORMAT, FORMAT_VERSION
 
 
 class GraphStore:
-    """A store opened for reading. Arrays are opened lazily; nothing is held in memory."""
+    """A store opened for reading. Arrays are opened on demand, and not kept in memory."""
 
     def __init__(self, path: str | Path):
         self.path = Path(path)
@@ -54,7 +55,7 @@ class GraphStore:
 
     @property
     def num_edges(self) -> int:
-        """Stored edges: an undirected link counts twice, once for each direction."""
+        """Stored edges; an undirected link counts twice, once for each direction."""
         return self.attrs["num_edges"]
 
     @property
@@ -71,15 +72,15 @@ class GraphStore:
 
     @property
     def edges_inside(self) -> float:
-        """Share of the edges within what an assignment keeps together: super-nodes, or parts."""
+        """The share of edges within super-nodes or parts, which assignments keep together."""
         order = self.attrs["order"]
         return order.get("edges_in_super_nodes", order.get("edges_in_parts", 0.0))
 
     @property
     def held_out(self) -> dict[str, tuple[int, int]]:
-        """How many links each of `valid` and `test` has, and how many negatives each link."""
+        """For `valid` and `test`: the number of links, and of negatives per link."""
         counts = {}
-        for part in ("valid", "test"):
+        for part in HELD_OUT_PARTS:
             if f"split/{part}/src" in self:
                 neg = f"split/{part}/neg"
                 negatives = self.array(neg).shape[1] if neg in self else 0
@@ -88,7 +89,7 @@ class GraphStore:
 
     @property
     def graph(self) -> str:
-        """Which graph this is, with which split; a partition of it is the same graph."""
+        """The identity of the graph with its split; partitioning does not change it."""
         return self.attrs["graph"]
 
     @property
@@ -112,15 +113,15 @@ class GraphStore:
         return self.read("part_offsets") if "part_offsets" in self else None
 
     def array(self, name: str) -> zarr.Array:
-        """An array of the store, unread."""
+        """An array of the store."""
         return cast(zarr.Array, self.group[name])
 
     def read(
         self, name: str, start: int = 0, stop: int | None = None, out: np.ndarray | None = None
     ) -> np.ndarray:
-        """Rows start:stop of an array, into `out` if it is given; safe in threads.
+        """Rows start:stop of an array, read into `out` if given; thread-safe.
 
-        Raises UserError if a chunk of it is damaged or lost.
+        Raises UserError for an unknown array, and for a damaged or missing chunk.
         """
         if name not in self:
             raise UserError(f"{self.path} has no '{name}'; it has: {', '.join(self.array_names)}")
@@ -135,7 +136,7 @@ class GraphStore:
             ) from error
 
     def reader(self, name: str) -> ChunkReader:
-        """An array of the store, to be read by ranges past Zarr; raises DamagedChunk."""
+        """A reader of row ranges of an array, without Zarr; it raises DamagedChunk."""
         chunks = self.chunks.get(name)
         if chunks is None:
             chunks = self.chunks[name] = ChunkReader(self.path / name, self.array(name))
@@ -161,7 +162,7 @@ class GraphStore:
         return NodeIds.from_arrays({"offsets": offsets - offsets[0], "utf8": utf8})
 
     def links(self, part: str) -> Pairs | None:
-        """The held-out links of `valid` or `test`, or None."""
+        """The held-out links of `valid` or `test`; None without links."""
         if f"split/{part}/src" not in self:
             return None
         fields = {
@@ -172,6 +173,7 @@ class GraphStore:
         return Pairs(**fields)
 
     def labelled_nodes(self, part: str) -> np.ndarray | None:
+        """The labelled nodes of `train`, `valid` or `test`, int64; None without a node split."""
         name = f"split/{part}/node"
         return self.read(name) if name in self else None
 
@@ -195,11 +197,11 @@ def _open_group(path: Path) -> zarr.Group:
     lost = [f"array '{name}'" for name in names if not (path / name / "zarr.json").is_file()]
     if lost or not names:
         raise UserError(
-            f"{path} is damaged: it has lost {', '.join(lost) or 'its checksums'}; build it again"
+            f"{path} is damaged: it lacks {', '.join(lost) or 'its checksums'}; build it again"
         )
     return group
 
 
 def open_store(path: str | Path) -> GraphStore:
-    """Open a store for reading; raises UserError if there is none, or it is of another kind."""
+    """Open a store for reading; raises UserError if `path` is not a store of this version."""
     return GraphStore(path)

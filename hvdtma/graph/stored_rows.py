@@ -1,4 +1,4 @@
-"""Matrices by node that need not be in memory: an array of a store, or a scratch file.
+"""Matrices by node in memory, in a store or in a scratch file.
 
 Legend: N rows.
 """
@@ -8,8 +8,8 @@ from __future__ import annotations
 import numpy as np
 
 from hvdtma.graph.sizes import GraphFacts
-from hvdtma.graph.sort.row_file import RowFile
 from hvdtma.graph.store import GraphStore
+from hvdtma.storage.row_file import RowFile
 
 
 class StoredRows:
@@ -30,7 +30,7 @@ Rows = np.ndarray | RowFile | StoredRows
 
 
 def gather(rows: Rows, nodes: np.ndarray) -> np.ndarray:
-    """Rows of scattered nodes, in their order; what is on disk is read once, from low to high."""
+    """The rows of scattered nodes, in the given order; a matrix on disk is read sequentially."""
     if isinstance(rows, np.ndarray):
         return rows[nodes]
     out = np.empty((len(nodes), *rows.shape[1:]), rows.dtype)
@@ -46,12 +46,12 @@ def gather(rows: Rows, nodes: np.ndarray) -> np.ndarray:
 
 
 def read_rows(store: GraphStore, name: str, chosen: np.ndarray | None) -> np.ndarray:
-    """Rows of an array of a store by number (None: all); no others are held meanwhile."""
+    """The chosen rows of an array of a store (None: all), without reading all into memory."""
     return store.read(name) if chosen is None else gather(StoredRows(store, name), chosen)
 
 
 def stored(graph: GraphFacts) -> GraphStore:
-    """A graph that is read from; raises TypeError for the sizes of one that is only planned."""
+    """The graph as a store; raises TypeError for a planned graph, which has no arrays."""
     if not isinstance(graph, GraphStore):
         raise TypeError(f"{graph.path} is only planned: it has sizes and no arrays")
     return graph

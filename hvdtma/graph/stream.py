@@ -1,6 +1,6 @@
-"""A store in pieces: what goes through it once needs no more memory than a few of them.
+"""Read a store sequentially in pieces, with a few of them in memory at a time.
 
-Legend: N nodes, E edges, n nodes of a piece, e edges of it, R rows.
+Legend: N nodes, E edges, n nodes of a piece, e edges of a piece, R rows.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hvdtma.core.threads import in_order, num_workers
+from hvdtma.core.threads import map_in_order, num_workers
 from hvdtma.graph.csc import index_dtype
-from hvdtma.graph.sort.pieces import EDGES_PER_PIECE, EdgePiece
+from hvdtma.graph.sort.batches import EDGES_PER_BATCH, EdgeBatch
 from hvdtma.graph.store import GraphStore
 from hvdtma.storage.array_writer import CHUNK_BYTES
 
 NODES_PER_PIECE = 1 << 18
-LEAST_EDGES = 1 << 14  # of a piece, however little memory
-PIECE_BYTES = 40  # an edge of a piece: its ends as they are read, its key, the key's place
+LEAST_EDGES = 1 << 14  # per batch, whatever the memory
+EDGE_BYTES = 40  # per edge of a batch: both ends, the key, the key's position
 
 
 class NeighbourRows(NamedTuple):
@@ -29,7 +29,7 @@ class NeighbourRows(NamedTuple):
         first: the first row's node.
         indptr: int64 [n+1], from 0.
         indices: int32 or int64 [e], sources.
-        weights: int32 [e], or empty where every edge weighs 1.
+        weights: int32 [e]; empty if every edge has the weight 1.
     """
 
     first: int
@@ -38,26 +38,26 @@ class NeighbourRows(NamedTuple):
     weights: np.ndarray
 
 
-def edges_per_piece(room_bytes: int) -> int:
-    """How many edges a piece may have where all workers' pieces are to fit in `room_bytes`."""
-    fitting = room_bytes // ((num_workers() + 1) * PIECE_BYTES)
-    return int(min(max(fitting, LEAST_EDGES), EDGES_PER_PIECE))
+def edges_per_batch(memory_bytes: int) -> int:
+    """The batch size for which the batches of all workers fit in `memory_bytes`."""
+    fitting = memory_bytes // ((num_workers() + 1) * EDGE_BYTES)
+    return int(min(max(fitting, LEAST_EDGES), EDGES_PER_BATCH))
 
 
-def edge_pieces(
-    store: GraphStore, most_edges: int = EDGES_PER_PIECE
-) -> Iterator[Callable[[], EdgePiece]]:
-    """Every stored edge once, by destination: functions that each read a piece, in any thread."""
+def edge_batches(
+    store: GraphStore, max_edges: int = EDGES_PER_BATCH
+) -> Iterator[Callable[[], EdgeBatch]]:
+    """Every stored edge once, by destination: functions that each read a batch, in any thread."""
     for start, indptr in indptr_pieces(store):
-        for first in range(int(indptr[0]), int(indptr[-1]), most_edges):
-            last = min(first + most_edges, int(indptr[-1]))
+        for first in range(int(indptr[0]), int(indptr[-1]), max_edges):
+            last = min(first + max_edges, int(indptr[-1]))
             yield partial(_read_edges, store, start, indptr, first, last)
 
 
 def _read_edges(
     store: GraphStore, start: int, indptr: np.ndarray, first: int, last: int
-) -> EdgePiece:
-    """Edges first:last; `indptr` is of the rows from `start` on, which have them."""
+) -> EdgeBatch:
+    """Read edges first:last; `indptr` is that of the rows from `start` on."""
     low = int(np.searchsorted(indptr, first, "right")) - 1
     high = int(np.searchsorted(indptr, last, "left"))
     nodes: np.ndarray = np.arange(start + low, start + high, dtype=index_dtype(store.num_nodes))
@@ -67,11 +67,14 @@ def _read_edges(
 
 
 def row_pieces(
-    store: GraphStore, most_edges: int = EDGES_PER_PIECE
+    store: GraphStore, max_edges: int = EDGES_PER_BATCH
 ) -> Iterator[Callable[[], NeighbourRows]]:
-    """Every row once, in order; a piece is whole rows, more than `most_edges` only if it is one."""
+    """Every row once, in order, as functions that each read a piece.
+
+    A piece is a range of rows with at most `max_edges` edges, or a single row.
+    """
     for start, indptr in indptr_pieces(store):
-        for low, high in row_ranges(indptr, most_edges):
+        for low, high in row_ranges(indptr, max_edges):
             yield partial(_read_rows, store, start + low, indptr[low : high + 1])
 
 
@@ -80,37 +83,34 @@ def _read_rows(store: GraphStore, first: int, indptr: np.ndarray) -> NeighbourRo
     return NeighbourRows(first, indptr - indptr[0], sources, np.zeros(0, np.int32))
 
 
-def row_ranges(indptr: np.ndarray, most_edges: int) -> Iterator[tuple[int, int]]:
-    """Ranges of rows that have at most `most_edges` together, or are one.
-
-    Edges, or whatever else `indptr` adds up.
-    """
+def row_ranges(indptr: np.ndarray, max_edges: int) -> Iterator[tuple[int, int]]:
+    """Ranges of rows with at most `max_edges` edges together, or of a single row."""
     low, end = 0, len(indptr) - 1
     while low < end:
-        fitting = int(np.searchsorted(indptr, indptr[low] + most_edges, "right")) - 1
+        fitting = int(np.searchsorted(indptr, indptr[low] + max_edges, "right")) - 1
         high = min(max(fitting, low + 1), end)
         yield low, high
         low = high
 
 
 def indptr_pieces(store: GraphStore) -> Iterator[tuple[int, np.ndarray]]:
-    """Ranges of nodes: the first of each, and its part of `indptr` [n+1]."""
+    """Ranges of nodes: the first node and the range's part of `indptr` [n+1]."""
     for start in range(0, store.num_nodes, NODES_PER_PIECE):
         stop = min(start + NODES_PER_PIECE, store.num_nodes)
         yield start, store.read("indptr", start, stop + 1)
 
 
 def array_pieces(
-    store: GraphStore, name: str, most_bytes: int = CHUNK_BYTES
+    store: GraphStore, name: str, max_bytes: int = CHUNK_BYTES
 ) -> Iterator[np.ndarray]:
-    """All rows of an array in order, in pieces of whole chunks; the next ones are read ahead."""
+    """All rows of an array in order, in pieces of whole chunks; the next pieces are read ahead."""
     array = store.array(name)
     row_bytes = max(int(array.dtype.itemsize * np.prod(array.shape[1:], dtype=np.int64)), 1)
     chunk_rows = array.chunks[0]
-    step = chunk_rows * max(most_bytes // (chunk_rows * row_bytes), 1)
+    step = chunk_rows * max(max_bytes // (chunk_rows * row_bytes), 1)
     ranges = range(0, array.shape[0], step)
 
     def read(start: int) -> np.ndarray:
         return store.read(name, start, min(start + step, array.shape[0]))
 
-    yield from in_order(read, ranges, num_workers())
+    yield from map_in_order(read, ranges, num_workers())

@@ -1,7 +1,7 @@
-"""`hvdtma verify`: whether a store still holds what was written, and keeps its promises.
+"""`hvdtma verify`: check a store's checksums, its structure, and its guarantees.
 
-Arrays, edges and negatives are gone through in pieces; what is held is some bytes a node and a
-held-out link, which `least_bytes` counts.
+Arrays, edges and negatives are read in pieces. Memory grows by some bytes per node and per held-out
+link, which `least_bytes` counts.
 
 Legend: N nodes, E edges, H held-out links, K negatives, Q pairs.
 """
@@ -20,75 +20,75 @@ from hvdtma.core.errors import UserError
 from hvdtma.core.memory import MemoryBudget
 from hvdtma.core.split_parts import PARTS
 from hvdtma.graph.csc import CSC
-from hvdtma.graph.first_hop import held_for_first_hop, room_for_first_hop
-from hvdtma.graph.ingest.ids.sets import StringSet
+from hvdtma.graph.first_hop import available_for_first_hop, first_hop_bytes
+from hvdtma.graph.hashing import mix
+from hvdtma.graph.ids.sets import StringSet
 from hvdtma.graph.neighbour_means import neighbour_means
-from hvdtma.graph.raw import Pairs
-from hvdtma.graph.sort.keys import mix
+from hvdtma.graph.source import Pairs
 from hvdtma.graph.splits import pair_key
 from hvdtma.graph.store import GraphStore
 from hvdtma.graph.stream import array_pieces, row_pieces
 
 ROUNDING = 1e-5
 IDS_AT_ONCE = 1 << 18
-LEAST_PAIRS, MOST_PAIRS = 1 << 17, 1 << 22  # looked up in one pass over the edges
-PAIR_BYTES = 64  # of a pair while it is looked up
-LINK_BYTES = 80  # of a held-out link, with its key, while either direction is looked up
-TEXT_SHARE = 1.25  # of ids' text, in a table that grows
-TABLE_BYTES = 26  # of an id that is a string, in such a table
+LEAST_PAIRS, MAX_PAIRS = 1 << 17, 1 << 22  # pairs that are looked up in one pass over the edges
+PAIR_BYTES = 64  # per pair in a look-up
+LINK_BYTES = 80  # per held-out link, with its key, while both directions are looked up
+TEXT_SHARE = 1.25  # memory for the text of string ids in a growing table, relative to the text
+TABLE_BYTES = 26  # per string id in such a table
 
 
 def verification(
     store: GraphStore, memory_gb: float | None = None
 ) -> Iterator[tuple[str, str | None]]:
-    """Checks one by one: what is checked, and what is wrong (None: nothing).
+    """Yield the name of each check and the problem it found, or None.
 
-    Ends early where what follows would read damaged arrays, or outside of them.
+    Ends early if further checks would read damaged arrays, or outside of arrays.
 
     Args:
-        memory_gb: GiB that may be held (None: half of what is free).
+        memory_gb: memory limit in GiB (None: half of the free memory).
 
-    Raises UserError, before the first check, where these are too few.
+    Raises UserError, before the first check, if the limit is too small.
     """
     memory = MemoryBudget.limit(memory_gb)
     memory.available(least_bytes(store), f"verifying {store.num_nodes:,} nodes")
     damaged = False
     for name in store.array_names:
-        wrong = _checksum(store, name)
-        damaged |= wrong is not None
-        yield f"checksum of {name}", wrong
+        problem = _checksum(store, name)
+        damaged |= problem is not None
+        yield f"checksum of {name}", problem
     if damaged:
         return
-    for what, check in STRUCTURE.items():
-        wrong = check(store, memory)
-        yield what, wrong
-        if wrong:
+    for name, check in STRUCTURE.items():
+        problem = check(store, memory)
+        yield name, problem
+        if problem:
             return
-    for what, check in PROMISES.items():
-        yield what, check(store, memory)
+    for name, check in GUARANTEES.items():
+        yield name, check(store, memory)
 
 
 def least_bytes(store: GraphStore) -> int:
-    """Bytes that the check takes which takes most."""
+    """The memory of the check that needs most."""
     num_nodes, links = store.num_nodes, sum(number for number, _ in store.held_out.values())
     text = store.array("node_id/utf8").shape[0] if "node_id/utf8" in store else 0
     itemsize = store.feature_dtype.itemsize
     return max(
-        10 * num_nodes,  # where edges begin, or ids that are integers, and two marks
+        10 * num_nodes,  # indptr or integer ids, and two marks
         int(TABLE_BYTES * num_nodes + TEXT_SHARE * text) if text else 0,
         LINK_BYTES * links + PAIR_BYTES * LEAST_PAIRS * bool(links),
-        held_for_first_hop(num_nodes, itemsize) if "first_hop" in store else 0,
+        first_hop_bytes(num_nodes, itemsize) if "first_hop" in store else 0,
     )
 
 
 def print_verification(store: GraphStore, memory_gb: float | None = None) -> None:
-    """Print every check; raises UserError at the end if one failed."""
+    """Print every check; raise UserError at the end if one failed."""
     failed = 0
-    for what, wrong in verification(store, memory_gb):
-        failed += wrong is not None
-        mark = "[green]ok[/]  " if wrong is None else "[red]BAD[/] "
-        said = f"{what}: {wrong}" if wrong else what
-        console.print(f"{mark} {escape(said)}", soft_wrap=True)  # a path can be copied
+    for name, problem in verification(store, memory_gb):
+        failed += problem is not None
+        mark = "[green]ok[/]  " if problem is None else "[red]BAD[/] "
+        text = f"{name}: {problem}" if problem else name
+        console.print(f"{mark} {escape(text)}", soft_wrap=True)  # so that a path can be copied
     if failed:
         raise UserError(f"{store.path}: {failed} checks failed; build it again")
 
@@ -101,7 +101,7 @@ def _checksum(store: GraphStore, name: str) -> str | None:
     except UserError as error:
         return str(error).partition(". Find the damage")[0]
     same = found.hexdigest() == store.attrs["checksums"][name]
-    return None if same else "differs from what was written"
+    return None if same else "differs from the checksum at build"
 
 
 def _lengths_agree(store: GraphStore, memory: MemoryBudget) -> str | None:
@@ -123,7 +123,7 @@ def _lengths_agree(store: GraphStore, memory: MemoryBudget) -> str | None:
 def _csc_is_sound(store: GraphStore, memory: MemoryBudget) -> str | None:
     indptr = store.read("indptr")
     if indptr[0] != 0 or indptr[-1] != store.num_edges or (indptr[1:] < indptr[:-1]).any():
-        return "indptr does not count the edges"
+        return "indptr does not add up to the number of edges"
     for read in row_pieces(store):
         rows = read()
         if not len(rows.indices):
@@ -179,7 +179,7 @@ def _ids_are_distinct(store: GraphStore, memory: MemoryBudget) -> str | None:
 
 
 def _mirrored(store: GraphStore, memory: MemoryBudget) -> str | None:
-    """By a fingerprint of all edges one way, and of all the other: equal if they are the same."""
+    """Compare a fingerprint of all edges with one of all reversed edges."""
     if not store.undirected:
         return None
     difference = 0
@@ -187,14 +187,14 @@ def _mirrored(store: GraphStore, memory: MemoryBudget) -> str | None:
         rows = read()
         there, back = _fingerprints(rows.first, rows.indptr, rows.indices)
         difference += int(there) - int(back)
-    return None if difference % 2**64 == 0 else "an undirected link is stored one way only"
+    return None if difference % 2**64 == 0 else "an undirected link is stored in one direction only"
 
 
 @njit()
 def _fingerprints(
     first: int, indptr: np.ndarray, indices: np.ndarray
 ) -> tuple[np.uint64, np.uint64]:
-    """Sums, that run over, of hashes of edges (source, destination) and (destination, source)."""
+    """Sums modulo 2^64 of the hashes of (source, destination) and of (destination, source)."""
     there = back = np.uint64(0)
     for row in range(len(indptr) - 1):
         dst = np.uint64(first + row)
@@ -206,7 +206,7 @@ def _fingerprints(
 
 
 def linked(store: GraphStore, src_Q: np.ndarray, dst_Q: np.ndarray) -> np.ndarray:
-    """Bool [Q]: whether each (src, dst) is an edge of the training graph; one pass over it."""
+    """Bool [Q]: whether each (src, dst) is an edge of the training graph; in one pass over it."""
     found_Q = np.zeros(len(src_Q), bool)
     order_Q = np.argsort(dst_Q, kind="stable")
     ascending_Q = dst_Q[order_Q]
@@ -214,9 +214,9 @@ def linked(store: GraphStore, src_Q: np.ndarray, dst_Q: np.ndarray) -> np.ndarra
         rows = read()
         low, high = np.searchsorted(ascending_Q, [rows.first, rows.first + len(rows.indptr) - 1])
         if high > low:
-            asked = order_Q[low:high]
+            here = order_Q[low:high]
             csc = CSC(rows.indptr, rows.indices)
-            found_Q[asked] = csc.has_edges(src_Q[asked], dst_Q[asked] - rows.first)
+            found_Q[here] = csc.has_edges(src_Q[here], dst_Q[here] - rows.first)
     return found_Q
 
 
@@ -239,31 +239,35 @@ def _negatives_are_no_links(store: GraphStore, memory: MemoryBudget) -> str | No
     links = dict(_links(store))
     keys = [_keys(store, pairs.src, pairs.dst) for pairs in links.values()]
     known = np.unique(np.concatenate([np.zeros(0, np.int64), *keys]))
-    room = memory.available(LINK_BYTES * sum(map(len, links.values())), "verifying negatives")
-    num_pairs = min(max(room // PAIR_BYTES, LEAST_PAIRS), MOST_PAIRS)
+    link_bytes = LINK_BYTES * sum(map(len, links.values()))
+    available = memory.available(link_bytes, "verifying negatives")
+    num_pairs = min(max(available // PAIR_BYTES, LEAST_PAIRS), MAX_PAIRS)
     for part, pairs in links.items():
         if not store.held_out[part][1] or part in store.attrs.get("negatives_given", ()):
             continue
-        wrong = own = 0
+        num_links = num_loops = 0
         for src, neg in _negatives(store, part, pairs, num_pairs):
             is_link = linked(store, src, neg) | _among(known, _keys(store, src, neg))
-            wrong, own = wrong + int(is_link.sum()), own + int((src == neg).sum())
-        if wrong:
-            return f"{wrong} {part} negatives are known links"
-        if own:
-            return f"{own} {part} negatives are their own source"
+            num_links, num_loops = (
+                num_links + int(is_link.sum()),
+                num_loops + int((src == neg).sum()),
+            )
+        if num_links:
+            return f"{num_links} {part} negatives are known links"
+        if num_loops:
+            return f"{num_loops} {part} negatives are their own source"
     return None
 
 
 def _keys(store: GraphStore, src_Q: np.ndarray, dst_Q: np.ndarray) -> np.ndarray:
-    """One int64 per pair, the same for both directions if the graph is undirected."""
+    """One int64 per pair; the same for both directions of an undirected graph."""
     if store.undirected:
         return pair_key(src_Q, dst_Q, store.num_nodes)
     return src_Q.astype(np.int64) * store.num_nodes + dst_Q
 
 
 def _among(ascending: np.ndarray, key_Q: np.ndarray) -> np.ndarray:
-    """Bool [Q]: whether each key is one of some."""
+    """Bool [Q]: whether each key is in an ascending array."""
     at_Q = np.searchsorted(ascending, key_Q)
     at_Q[at_Q == len(ascending)] = 0
     return ascending[at_Q] == key_Q
@@ -272,7 +276,7 @@ def _among(ascending: np.ndarray, key_Q: np.ndarray) -> np.ndarray:
 def _negatives(
     store: GraphStore, part: str, pairs: Pairs, num_pairs: int
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Sources and negatives [Q] of a part, about `num_pairs` at a time."""
+    """The sources and negatives [Q] of a part, about `num_pairs` at a time."""
     each = store.held_out[part][1]
     step = max(num_pairs // each, 1)
     for start in range(0, len(pairs), step):
@@ -293,10 +297,10 @@ def _node_parts_are_disjoint(store: GraphStore, memory: MemoryBudget) -> str | N
 def _first_hop_is_the_mean(store: GraphStore, memory: MemoryBudget) -> str | None:
     if "first_hop" not in store:
         return None
-    room = room_for_first_hop(store.num_nodes, store.feature_dtype.itemsize, memory)
+    memory_bytes = available_for_first_hop(store.num_nodes, store.feature_dtype.itemsize, memory)
     indptr, indices, feat = store.read("indptr"), store.reader("indices"), store.reader("feat")
     gap, largest, start = 0.0, 1.0, 0
-    for mean_nD in neighbour_means(indptr, indices, feat, memory_bytes=room):
+    for mean_nD in neighbour_means(indptr, indices, feat, memory_bytes=memory_bytes):
         found = store.read("first_hop", start, start + len(mean_nD))
         start += len(mean_nD)
         gap = float(np.maximum(gap, np.abs(found - mean_nD).max(initial=0)))  # NaN stays
@@ -308,16 +312,16 @@ def _first_hop_is_the_mean(store: GraphStore, memory: MemoryBudget) -> str | Non
 Check = Callable[[GraphStore, MemoryBudget], str | None]
 
 STRUCTURE: dict[str, Check] = {
-    "arrays are as long as they say": _lengths_agree,
+    "arrays have the right lengths": _lengths_agree,
     "in-edges are sorted and in range": _csc_is_sound,
     "blocks cover the nodes": _blocks_cover,
     "labels, types and splits are in range": _numbers_are_in_range,
 }
-PROMISES: dict[str, Check] = {
+GUARANTEES: dict[str, Check] = {
     "ids are distinct": _ids_are_distinct,
-    "undirected links stand both ways": _mirrored,
-    "held-out links are in no message passing": _no_leak,
-    "negatives are no known links": _negatives_are_no_links,
-    "a node is in one part of the split": _node_parts_are_disjoint,
-    "first hop is the neighbours' mean": _first_hop_is_the_mean,
+    "undirected links are stored in both directions": _mirrored,
+    "held-out links are not in the training graph": _no_leak,
+    "negatives are not known links": _negatives_are_no_links,
+    "no node is in two parts of the split": _node_parts_are_disjoint,
+    "first hop is the mean of the neighbours": _first_hop_is_the_mean,
 }

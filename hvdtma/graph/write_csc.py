@@ -1,4 +1,4 @@
-"""Writing sorted edges as the CSC of a store, one bucket after the other.
+"""Write sorted edges as the CSC of a store, bucket by bucket.
 
 Legend: N nodes, E edges.
 """
@@ -22,33 +22,36 @@ def write_csc(
     sorter: EdgeSorter,
     advance: Callable[[int], None],
     held_out: HeldOut | None = None,
-    look: Callable[[int, SortedRows], object] = lambda *_: None,
+    on_rows: Callable[[int, SortedRows], object] = lambda *_: None,
 ) -> int:
-    """Write `indptr`, `indices` and, of typed edges, `edge_type`; the number of edges E.
+    """Write `indptr`, `indices` and, for typed edges, `edge_type`; return the number of edges E.
 
     Args:
-        advance: called with the number of edges of every bucket that is done.
-        held_out: what is to be taken out.
-        look: called with every bucket's first node and its rows.
+        advance: called with the number of edges of each completed bucket.
+        held_out: the pairs to remove.
+        on_rows: called with each bucket's first node and its rows.
     """
-    num_nodes, most = sorter.num_nodes, int(sorter.buckets.counts.sum())
+    num_nodes, max_edges = sorter.num_nodes, int(sorter.buckets.counts.sum())
     num_edges = 0
     with ExitStack() as stack:
 
-        def growing(name: str, dtype: type, rows: int, chunk_bytes: int) -> ArrayWriter:
-            return stack.enter_context(writer.growing(name, dtype, rows, chunk_bytes=chunk_bytes))
+        def create(name: str, dtype: type, rows: int, chunk_bytes: int) -> ArrayWriter:
+            return stack.enter_context(
+                writer.create_array(name, dtype, rows, chunk_bytes=chunk_bytes)
+            )
 
-        indptr = growing("indptr", np.int64, num_nodes + 1, INDPTR_CHUNK_BYTES)
-        indices = growing("indices", index_dtype(num_nodes), most, EDGE_CHUNK_BYTES)
-        types = growing("edge_type", np.int16, most, EDGE_CHUNK_BYTES) if sorter.num_types else None
+        indptr = create("indptr", np.int64, num_nodes + 1, INDPTR_CHUNK_BYTES)
+        indices = create("indices", index_dtype(num_nodes), max_edges, EDGE_CHUNK_BYTES)
+        typed = sorter.num_types > 0
+        types = create("edge_type", np.int16, max_edges, EDGE_CHUNK_BYTES) if typed else None
         indptr.append(np.zeros(1, np.int64))
         for first, rows in sorter.rows(held_out):
             indptr.append(num_edges + np.cumsum(rows.degree))
             indices.append(rows.indices)
             if types is not None:
                 types.append(rows.types)
-            look(first, rows)
+            on_rows(first, rows)
             num_edges += len(rows.indices)
-            advance(len(rows.indices) + len(rows.held_pair) + rows.duplicates)
+            advance(len(rows.indices) + len(rows.held_out_pair) + rows.duplicates)
     writer.attrs["num_edges"] = num_edges
     return num_edges

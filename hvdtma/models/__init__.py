@@ -1,4 +1,4 @@
-"""Encoders from neighbourhoods to embeddings, and decoders from embeddings to scores."""
+"""Encoders, which turn neighbourhoods into embeddings, and decoders, which score links."""
 
 from hvdtma.models.encoder import Encoder, first_layer, make_encoder, sampled_fanouts
 from hvdtma.models.encoders import LayeredEncoder

@@ -1,9 +1,9 @@
-"""Decoders: from two embeddings to the score of a link.
+"""The contract of a decoder, which scores a link from the embeddings of its ends.
 
-A decoder is an `nn.Module` whose class is called with H, the number T of edge types if its
-signature names `num_types`, and the user's `task.decoder_options`. Its `forward` takes the
-embeddings of both ends float [..., H] and the edge types int64 [...] or None, and returns scores
-[...]; a higher score is a likelier link.
+A decoder is an `nn.Module`. Its class is called with the width H, with the number T of edge types
+if its signature names `num_types`, and with the user's `task.decoder_options`. `forward` takes the
+embeddings of both ends float [..., H] and the edge types int64 [...] or None. It returns scores
+[...]; links with higher scores are more likely.
 
 Legend: Q links, H width, T edge types.
 """
@@ -17,7 +17,7 @@ from hvdtma.core.errors import UserError
 
 
 class DotDecoder(nn.Module):
-    """The inner product; `dim` is not used."""
+    """The inner product of both embeddings. It has no parameters; `dim` is not used."""
 
     def __init__(self, dim: int):
         super().__init__()
@@ -30,7 +30,7 @@ class DotDecoder(nn.Module):
 
 
 class HadamardMLPDecoder(nn.Module):
-    """An MLP on the elementwise product: Linear, PReLU, Linear to 1."""
+    """An MLP on the elementwise product of both embeddings: Linear, PReLU, Linear to 1."""
 
     def __init__(self, dim: int):
         super().__init__()
@@ -44,9 +44,9 @@ class HadamardMLPDecoder(nn.Module):
 
 
 class DistMultDecoder(nn.Module):
-    """One diagonal form per edge type (Yang et al., ICLR 2015).
+    """A weighted inner product with a vector of weights per edge type (Yang et al., ICLR 2015).
 
-    Raises UserError without edge types.
+    Raises UserError if the store has no edge types.
     """
 
     def __init__(self, dim: int, num_types: int):

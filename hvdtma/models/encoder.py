@@ -1,4 +1,4 @@
-"""The contract of an encoder, and how the config's encoder is made.
+"""The contract of an encoder, which turns sampled neighbourhoods into embeddings.
 
     class MyEncoder(torch.nn.Module):
         first_layer = "sampled"
@@ -33,17 +33,17 @@ FirstLayer = Literal["mean", "sampled", "none"]
 
 
 class Encoder(Protocol):
-    """Embeds nodes from their features and neighbourhoods; an `nn.Module`.
+    """An `nn.Module` that embeds nodes from their features and neighbourhoods.
 
     The class is called with the width of the features, the keys of `ModelConfig` that its
     signature names (`hidden`, `layers`, `heads`, `norm`, `activation`, `dropout`) and the user's
     `model.options`.
 
     Attributes:
-        first_layer: of the class. `mean`: the first layer reads only the mean over a node's
-            neighbours, and takes the stored one as `first_hop` if it is given. `sampled`: every
-            layer reads a block of sampled neighbours. `none`: neighbours are not read.
-        out_dim: H.
+        first_layer: class attribute. `mean`: the first layer reads only the mean over a node's
+            neighbours, and uses the stored mean if `first_hop` is given. `sampled`: every layer
+            reads a block of sampled neighbours. `none`: no layer reads neighbours.
+        out_dim: width H of the embeddings.
     """
 
     first_layer: ClassVar[FirstLayer]
@@ -57,29 +57,29 @@ class Encoder(Protocol):
         Args:
             blocks: one per sampled layer, input layer first: `model.layers` of them, one fewer
                 with `first_hop`, none if `first_layer` is `none`.
-            x_nD: features of the input nodes, which are the first block's sources.
-            first_hop: the input nodes' mean over all training neighbours, and their number.
+            x_nD: float32 features of the input nodes, which are the first block's sources.
+            first_hop: mean over all training neighbours of each input node, and their number.
         """
         ...
 
 
 def check_encoder(name: str, target: Any) -> None:
-    """Raises UserError if a class is no encoder."""
+    """Raises UserError if a class is not an encoder."""
     problem = None
     if not (isinstance(target, type) and issubclass(target, nn.Module)):
-        problem = "it is no subclass of torch.nn.Module"
+        problem = "it is not a subclass of torch.nn.Module"
     elif getattr(target, "first_layer", None) not in get_args(FirstLayer):
         problem = "its class attribute first_layer must be one of " + ", ".join(
             get_args(FirstLayer)
         )
     if problem:
-        raise UserError(f"{name} is no encoder: {problem} (docs/extending.md)")
+        raise UserError(f"{name} is not an encoder: {problem} (docs/extending.md)")
 
 
 def make_encoder(config: ModelConfig, in_dim: int) -> Any:
-    """The config's encoder for features of width `in_dim`, with its initial parameters.
+    """Make the config's encoder for features of width `in_dim`.
 
-    Raises UserError for an option that it does not take, and if it does not say its `out_dim`.
+    Raises UserError for an option that the encoder does not take, and if it has no `out_dim`.
     """
     defaults = config.model_dump(exclude={"encoder", "options", "fanouts"})
     encoder = call_with_options(
@@ -87,7 +87,7 @@ def make_encoder(config: ModelConfig, in_dim: int) -> Any:
     )
     if not isinstance(getattr(encoder, "out_dim", None), int):
         raise UserError(
-            f"the encoder '{config.encoder}' has no attribute out_dim: the width of its output"
+            f"the encoder '{config.encoder}' needs an attribute out_dim: the width of its output"
         )
     return encoder
 
@@ -98,7 +98,7 @@ def first_layer(config: ModelConfig) -> FirstLayer:
 
 
 def sampled_fanouts(config: TrainConfig) -> list[int]:
-    """Fanouts of the layers that read a block, input layer first; -1 takes all neighbours."""
+    """Fanouts of the layers that read sampled blocks, input layer first; -1 takes all."""
     if first_layer(config.model) == "none":
         return []
     return config.model.fanout_per_layer[int(config.first_hop) :]

@@ -22,18 +22,17 @@ ACTIVATIONS = {"prelu": nn.PReLU, "relu": nn.ReLU, "gelu": nn.GELU}
 
 
 class LayeredEncoder(nn.Module):
-    """An encoder made of layers, which can be applied to all nodes one layer after the other.
+    """Base class of encoders that are a stack of layers. A subclass defines `make_layer`.
 
-    All nodes are then embedded layer by layer, without expanding any neighbourhood twice. A
-    subclass defines `make_layer`.
+    All nodes of a graph are embedded layer by layer, so no neighbourhood is expanded twice.
 
     Args:
         in_dim: width of the features.
         layers: number of layers.
         hidden: width of every layer and of the embedding.
-        norm: `layer`, `batch` or `none`, between layers.
-        activation: `prelu`, `relu` or `gelu`, between layers.
-        dropout: share, between layers.
+        norm: normalisation between layers: `layer`, `batch` or `none`.
+        activation: activation between layers: `prelu`, `relu` or `gelu`.
+        dropout: dropout probability between layers.
     """
 
     first_layer: ClassVar[FirstLayer] = "mean"
@@ -56,10 +55,10 @@ class LayeredEncoder(nn.Module):
         )
 
     def make_layer(self, in_dim: int, out_dim: int) -> nn.Module:
-        """A layer; its `forward` takes a block and the sources' rows [n, in_dim].
+        """Make a layer. Its `forward` takes a block and the sources' rows [n, in_dim].
 
-        With `first_layer` "mean" the layer also has `combine`, which takes the nodes' own rows
-        and a `FirstHop`.
+        If `first_layer` is "mean", the layer also needs a method `combine`, which takes the nodes'
+        own rows and a `FirstHop`.
         """
         raise NotImplementedError
 
@@ -80,7 +79,7 @@ class LayeredEncoder(nn.Module):
     def layer(
         self, number: int, neighbours: Block | FirstHop | None, h: torch.Tensor
     ) -> torch.Tensor:
-        """Apply layer `number` and the normalisation, activation and dropout after it."""
+        """Apply layer `number`, and the normalisation, activation and dropout that follow it."""
         layer: Any = self.layers[number]
         if isinstance(neighbours, FirstHop):
             out = layer.combine(h, neighbours)
@@ -97,7 +96,7 @@ class SAGE(LayeredEncoder):
 
 
 class GCN(LayeredEncoder):
-    """GCN in its inductive form: the mean over a node and its neighbours."""
+    """GCN in its inductive form: the mean over a node and its neighbours (`GCNLayer`)."""
 
     def make_layer(self, in_dim: int, out_dim: int) -> nn.Module:
         return GCNLayer(in_dim, out_dim)
@@ -119,7 +118,7 @@ class GAT(LayeredEncoder):
         dropout: float = 0.0,
     ):
         if hidden % heads:
-            raise UserError(f"hidden {hidden} is no multiple of heads {heads}")
+            raise UserError(f"hidden is {hidden}; it must be a multiple of heads, which is {heads}")
         self.heads = heads
         super().__init__(in_dim, layers, hidden, norm, activation, dropout)
 
@@ -128,7 +127,7 @@ class GAT(LayeredEncoder):
 
 
 class MLP(LayeredEncoder):
-    """Linear layers without neighbours: the baseline of features alone."""
+    """Linear layers that read no neighbours: the baseline that uses features only."""
 
     first_layer = "none"
 

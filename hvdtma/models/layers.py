@@ -1,6 +1,6 @@
 """Message-passing layers on blocks.
 
-Legend: n sources of a block, s seeds (the first of the sources), D width in, H width out,
+Legend: n sources of a block, s seeds (the first of the sources), D input width, H output width,
 A attention heads.
 """
 
@@ -22,7 +22,7 @@ class SAGELayer(nn.Module):
         self.neighbours = nn.Linear(in_dim, out_dim, bias=False)
 
     def combine(self, x_sD: torch.Tensor, hop: FirstHop) -> torch.Tensor:
-        """[s, H] from nodes' own features and their neighbours' mean."""
+        """Outputs [s, H] from the nodes' own rows and their neighbours' mean."""
         return self.own(x_sD) + self.neighbours(hop.mean)
 
     def forward(self, block: Block, h_nD: torch.Tensor) -> torch.Tensor:
@@ -41,7 +41,7 @@ class GCNLayer(nn.Module):
         self.linear = nn.Linear(in_dim, out_dim)
 
     def combine(self, x_sD: torch.Tensor, hop: FirstHop) -> torch.Tensor:
-        """[s, H] from nodes' own features and their neighbours' mean and number."""
+        """Outputs [s, H] from the nodes' own rows, and their neighbours' mean and number."""
         degree_s1 = hop.degree[:, None]
         return self.linear((hop.mean * degree_s1 + x_sD) / (degree_s1 + 1))
 
@@ -50,9 +50,9 @@ class GCNLayer(nn.Module):
 
 
 class GATLayer(nn.Module):
-    """Graph attention (Velickovic et al., ICLR 2018) with a linear map of the node itself added.
+    """Graph attention (Velickovic et al., ICLR 2018) plus a linear map of the node itself.
 
-    The addition keeps a node's own features where it has no sampled neighbours.
+    The linear map keeps the features of a node without sampled neighbours.
     """
 
     def __init__(self, in_dim: int, out_dim: int, heads: int):
@@ -74,7 +74,7 @@ class GATLayer(nn.Module):
 
 
 class LinearLayer(nn.Module):
-    """No neighbours at all: the MLP baseline."""
+    """A linear map of the node itself; neighbours are ignored."""
 
     def __init__(self, in_dim: int, out_dim: int):
         super().__init__()
@@ -85,5 +85,5 @@ class LinearLayer(nn.Module):
 
 
 def sampled_hop(block: Block, h_nD: torch.Tensor) -> FirstHop:
-    """The mean and number of a block's sampled neighbours."""
+    """The mean over each seed's sampled neighbours, and their number."""
     return FirstHop(block.mean(h_nD), block.in_degrees.to(h_nD.dtype))

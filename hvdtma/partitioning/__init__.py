@@ -1,4 +1,7 @@
-"""Who goes where: a partition is an order of node ids, and blocks are ranges of it."""
+"""Partition methods, and the assignment of blocks to trainers.
+
+A partition is an order of the nodes. Blocks are ranges of consecutive nodes in this order.
+"""
 
 from hvdtma.partitioning.partition import PartitionOptions, partition
 

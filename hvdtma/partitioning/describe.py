@@ -1,4 +1,4 @@
-"""What an assignment looks like on the console."""
+"""Prints the statistics of an assignment."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from hvdtma.graph.describe import order_text
 from hvdtma.graph.store import GraphStore
 from hvdtma.partitioning.statistics import AssignmentStatistics
 
-UNEVEN = 1.5  # times; said
+UNEVEN = 1.5  # ratio of the largest to the smallest shard from which a warning is printed
 
 
 def print_assignment(store: GraphStore, statistics: AssignmentStatistics) -> None:
-    """The order, and a row per trainer."""
+    """Print the order of the nodes, and a table with a row per trainer."""
     console.print(f"order: {order_text(store)}; {store.num_blocks} blocks")
     table = Table(title=f"one assignment to {len(statistics.trainers)} trainers")
     for heading in (
@@ -37,10 +37,11 @@ def print_assignment(store: GraphStore, statistics: AssignmentStatistics) -> Non
             f"{row.feature_discrepancy:.4f}",
         )
     console.print(table)
-    console.print(f"edges that some trainer sees: {statistics.edges_kept:.1%} of all")
+    console.print(f"edges kept: {statistics.edges_kept:.1%} of all edges are within a shard")
     nodes = [row.nodes for row in statistics.trainers]
     if max(nodes) > UNEVEN * min(nodes):
         console.print(
-            f"[yellow]uneven: a row has {max(nodes) / min(nodes):.1f} times the nodes of another; "
-            "take a multiple of the trainers as --parts, or smaller --block-nodes"
+            f"[yellow]uneven: one trainer has {max(nodes) / min(nodes):.1f} times the nodes of "
+            "another; use --parts with a multiple of the number of trainers, or smaller "
+            "--block-nodes"
         )

@@ -1,11 +1,11 @@
-"""Label propagation under a size limit, with edges on disk and a few numbers a node in memory.
+"""Label propagation with a size limit. Edges stay on disk; memory holds a few numbers per node.
 
-Every node in turn joins the cluster that most of its edges lead to, among those with room for it.
-Raghavan, Albert and Kumara (Phys. Rev. E 76, 2007) without the limit; Meyerhenke, Sanders and
-Schulz (SEA 2014, arXiv 1402.3281) with it, for clustering and for refining parts; Akhremtsev,
-Sanders and Schulz (ALENEX 2015, arXiv 1404.4887) with edges read from disk, as here.
+Each node in turn joins the cluster to which most of its edges lead, if the cluster is not full.
+Label propagation is due to Raghavan, Albert and Kumara (Phys. Rev. E 76, 2007); the size limit, for
+clustering and for refining parts, to Meyerhenke, Sanders and Schulz (SEA 2014, arXiv 1402.3281);
+reading edges from disk to Akhremtsev, Sanders and Schulz (ALENEX 2015, arXiv 1404.4887).
 
-Legend: N nodes, C clusters, n nodes of a piece, e edges of it.
+Legend: N nodes, C clusters, n nodes and e edges of a piece.
 """
 
 from __future__ import annotations
@@ -16,43 +16,49 @@ import numpy as np
 
 from hvdtma.core.compiled import njit
 from hvdtma.core.console import progress
-from hvdtma.core.threads import in_order, num_workers
+from hvdtma.core.threads import map_in_order, num_workers
 from hvdtma.graph.csc import index_dtype
 from hvdtma.partitioning.contraction import RowGraph
-
-STATE_BYTES = 12  # a node or cluster: its size, and a score; beside the cluster of each node
 
 
 @dataclass
 class Clusters:
-    """Which cluster each node is in, how large clusters are and may be.
+    """A clustering of nodes, and limits on the sizes of clusters.
 
     Attributes:
         cluster_N: int32|int64 [N], 0 .. C-1.
-        size_C: int64 [C].
-        node_weight_N: int64 [N]; empty where a node weighs 1, or its degree and 1.
-        by_degree: which of the two.
-        least, most: size of a cluster that is left or joined, at least and at most.
+        size_C: int64 [C], sum of the weights of a cluster's nodes.
+        node_weight_N: int64 [N]; empty if weights follow from `by_degree`.
+        by_degree: a node's weight is its degree plus 1; otherwise it is 1.
+        max_size: no node joins a cluster that would exceed it.
+        min_size: no node leaves a cluster that would fall below it.
     """
 
     cluster_N: np.ndarray
     size_C: np.ndarray
     node_weight_N: np.ndarray
     by_degree: bool
-    most: int
-    least: int = 0
+    max_size: int
+    min_size: int = 0
 
 
 def propagate(
-    graph: RowGraph, clusters: Clusters, passes: int, seed: int, most_edges: int, what: str
+    graph: RowGraph, clusters: Clusters, passes: int, seed: int, max_edges: int, what: str
 ) -> None:
-    """Let every node move `passes` times, in the graph's order; ends early if few still do."""
+    """Move every node to its best cluster, up to `passes` times, in the order of the graph.
+
+    Stops early when few nodes move.
+
+    Args:
+        max_edges: edges per piece that is read.
+        what: title of the progress bar.
+    """
     score_C = np.zeros(len(clusters.size_C), np.int32)
     for number in range(passes):
         moved = 0
         with progress(f"{what}, pass {number + 1}", graph.num_edges, "edges") as advance:
-            pieces = graph.pieces(most_edges)
-            for rows in in_order(lambda make: make(), pieces, num_workers()):
+            pieces = graph.pieces(max_edges)
+            for rows in map_in_order(lambda make: make(), pieces, num_workers()):
                 moved += _move(
                     *rows,
                     clusters.node_weight_N,
@@ -60,8 +66,8 @@ def propagate(
                     clusters.cluster_N,
                     clusters.size_C,
                     score_C,
-                    clusters.least,
-                    clusters.most,
+                    clusters.min_size,
+                    clusters.max_size,
                     seed * passes + number,
                 )
                 advance(len(rows.indices))
@@ -69,18 +75,18 @@ def propagate(
             return
 
 
-def gather_small(graph: RowGraph, clusters: Clusters, most_edges: int) -> None:
-    """Put small clusters together that would join the same cluster, were there room in it.
+def merge_small(graph: RowGraph, clusters: Clusters, max_edges: int) -> None:
+    """Merge single nodes that would join the same cluster if it were not full.
 
-    What is left over around a hub becomes clusters of its own ("two-hop" matching, LaSalle et al.,
-    IA3 2015); nodes without edges are put together too.
+    So the nodes around a hub that its cluster has no space for form further clusters ("two-hop"
+    matching, LaSalle et al., IA3 2015). Nodes without edges are merged too.
     """
     dtype = index_dtype(len(clusters.size_C))
     open_C: np.ndarray = np.full(len(clusters.size_C) + 1, -1, dtype)
     score_C = np.zeros(len(clusters.size_C), np.int32)
-    with progress("gathering small clusters", graph.num_edges, "edges") as advance:
-        for rows in in_order(lambda make: make(), graph.pieces(most_edges), num_workers()):
-            _gather(
+    with progress("merging small clusters", graph.num_edges, "edges") as advance:
+        for rows in map_in_order(lambda make: make(), graph.pieces(max_edges), num_workers()):
+            _merge_singles(
                 *rows,
                 clusters.node_weight_N,
                 clusters.by_degree,
@@ -88,13 +94,13 @@ def gather_small(graph: RowGraph, clusters: Clusters, most_edges: int) -> None:
                 clusters.size_C,
                 score_C,
                 open_C,
-                clusters.most,
+                clusters.max_size,
             )
             advance(len(rows.indices))
 
 
 def compact(cluster_N: np.ndarray, num_clusters: int) -> tuple[np.ndarray, int]:
-    """The same clusters numbered without gaps, and how many there are."""
+    """The same clusters with numbers without gaps, and the number of clusters."""
     used_C = np.zeros(num_clusters, bool)
     used_C[cluster_N] = True
     number_C = np.cumsum(used_C, dtype=cluster_N.dtype) - 1
@@ -109,8 +115,8 @@ def _weight(node: int, degree: int, has_weight: bool, weight_N: np.ndarray, by_d
 
 
 @njit(nogil=True)
-def _luck(node: int, cluster: int, seed: int) -> np.uint64:
-    """A number that decides between equals (SplitMix64's finaliser)."""
+def _tie_breaker(node: int, cluster: int, seed: int) -> np.uint64:
+    """A pseudo-random number that decides between equal scores (SplitMix64's finaliser)."""
     x = np.uint64(node) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(cluster)
     x = (x + np.uint64(seed)) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
@@ -127,7 +133,7 @@ def _scores(
     score_C: np.ndarray,
     touched: np.ndarray,
 ) -> int:
-    """Add up a row's edges by cluster; how many clusters were touched."""
+    """Sum a row's edge weights by cluster in `score_C`; return the number of clusters touched."""
     num = 0
     for edge in range(start, stop):
         cluster = cluster_N[indices[edge]]
@@ -149,36 +155,36 @@ def _move(
     cluster_N: np.ndarray,
     size_C: np.ndarray,
     score_C: np.ndarray,
-    least: int,
-    most: int,
+    min_size: int,
+    max_size: int,
     seed: int,
 ) -> int:
-    """Let the nodes of a piece move; how many did. `score_C` is 0 before and after.
+    """Move the nodes of a piece; return how many moved. `score_C` is 0 before and after.
 
-    Of a cluster that is too large, nodes move where they have any edge to and there is room.
+    Nodes of a cluster that is too large move to any neighbouring cluster with space.
     """
     touched = np.empty(np.max(np.diff(indptr)), cluster_N.dtype)
     moved = 0
     for row in range(len(indptr) - 1):
         node, start, stop = first + row, indptr[row], indptr[row + 1]
-        own = cluster_N[node]
+        current = cluster_N[node]
         weight = _weight(node, stop - start, len(weight_N) > 0, weight_N, by_degree)
         num = _scores(start, stop, indices, weights, cluster_N, score_C, touched)
-        best, luck = own, np.uint64(0)
-        best_score = score_C[own]
-        if size_C[own] > most:  # whatever it costs
+        best, best_tie = current, np.uint64(0)
+        best_score = score_C[current]
+        if size_C[current] > max_size:  # leave it, however many edges are cut
             best_score = 0
         for place in range(num):
             cluster = touched[place]
             score = score_C[cluster]
             score_C[cluster] = 0
-            if cluster == own or score < best_score or size_C[cluster] + weight > most:
+            if cluster == current or score < best_score or size_C[cluster] + weight > max_size:
                 continue
-            chance = _luck(node, cluster, seed)
-            if score > best_score or (best != own and chance > luck):
-                best, best_score, luck = cluster, score, chance
-        if best != own and size_C[own] - weight >= least:
-            size_C[own] -= weight
+            tie = _tie_breaker(node, cluster, seed)
+            if score > best_score or (best != current and tie > best_tie):
+                best, best_score, best_tie = cluster, score, tie
+        if best != current and size_C[current] - weight >= min_size:
+            size_C[current] -= weight
             size_C[best] += weight
             cluster_N[node] = best
             moved += 1
@@ -186,7 +192,7 @@ def _move(
 
 
 @njit(nogil=True)
-def _gather(
+def _merge_singles(
     first: int,
     indptr: np.ndarray,
     indices: np.ndarray,
@@ -197,18 +203,19 @@ def _gather(
     size_C: np.ndarray,
     score_C: np.ndarray,
     open_C: np.ndarray,
-    most: int,
+    max_size: int,
 ) -> None:
-    """Move nodes that are alone; `open_C` is where those with the same favourite gather.
+    """Merge nodes that are alone in their cluster and have the same favourite cluster.
 
-    Its last place is for nodes without edges.
+    `open_C` is, for each favourite, the cluster that such nodes join, or -1. Its last entry is for
+    nodes without edges.
     """
     touched = np.empty(np.max(np.diff(indptr)), cluster_N.dtype)
     for row in range(len(indptr) - 1):
         node, start, stop = first + row, indptr[row], indptr[row + 1]
-        own = cluster_N[node]
+        current = cluster_N[node]
         weight = _weight(node, stop - start, len(weight_N) > 0, weight_N, by_degree)
-        if size_C[own] != weight:  # not alone
+        if size_C[current] != weight:  # not alone
             continue
         num = _scores(start, stop, indices, weights, cluster_N, score_C, touched)
         favourite, best_score = len(open_C) - 1, 0
@@ -217,10 +224,10 @@ def _gather(
             if score_C[cluster] > best_score:
                 favourite, best_score = cluster, score_C[cluster]
             score_C[cluster] = 0
-        gathered = open_C[favourite]
-        if gathered >= 0 and gathered != own and size_C[gathered] + weight <= most:
-            size_C[own] -= weight
-            size_C[gathered] += weight
-            cluster_N[node] = gathered
+        target = open_C[favourite]
+        if target >= 0 and target != current and size_C[target] + weight <= max_size:
+            size_C[current] -= weight
+            size_C[target] += weight
+            cluster_N[node] = target
         else:
-            open_C[favourite] = own
+            open_C[favourite] = current

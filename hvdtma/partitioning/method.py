@@ -1,7 +1,7 @@
-"""The contract of a partition method: from a graph to an order of its nodes.
+"""The contract of a partition method, which turns a graph into an order of its nodes.
 
     class ByDegree:
-        \"\"\"Nodes of similar degree side by side.\"\"\"
+        \"\"\"Nodes with many neighbours first.\"\"\"
 
         def order(self, store, *, block_nodes, seed, memory, folder):
             degree_N = np.diff(store.read("indptr"))
@@ -26,16 +26,17 @@ from hvdtma.graph.store import GraphStore
 
 @dataclass
 class Order:
-    """A renumbering of nodes, cut into blocks: new node i is old node `nodes[i]`.
+    """A renumbering of the nodes, cut into blocks. New node i is old node `nodes[i]`.
 
     Attributes:
-        nodes: permutation int32|int64 [N].
-        block_offsets: int64 [B+1] first node of each block.
-        part_offsets: int64 [P+1] first block of each part, if whole parts are assigned to
-            trainers; None: single blocks are.
-        block_nodes: nodes of every block (the last may have fewer) if they are equal.
-        attrs: JSON values that describe the order in the store. `edges_in_super_nodes` or
-            `edges_in_parts` is the share of edges within what is assigned together.
+        nodes: int32|int64 [N], a permutation.
+        block_offsets: int64 [B+1], first node of each block.
+        part_offsets: int64 [P+1], first block of each part, if trainers are assigned whole parts;
+            None if they are assigned single blocks.
+        block_nodes: nodes per block if all blocks but the last have the same size; else None.
+        attrs: JSON values that describe the order in the store's attributes. Set
+            `edges_in_super_nodes` or `edges_in_parts` to the share of edges within super-nodes or
+            parts; estimates of shard sizes use it.
     """
 
     nodes: np.ndarray
@@ -48,9 +49,9 @@ class Order:
 class PartitionMethod(Protocol):
     """Orders the nodes of a store. The class is called with the user's options.
 
-    A method may also define `check(store, memory)`, which raises UserError before anything is
-    written, `required_bytes(store, memory) -> int` and `disk_bytes(store) -> int`, which are then
-    checked against the limits.
+    Three more methods are optional. `check(store, memory)` raises UserError before anything is
+    written. `required_bytes(store, memory)` and `disk_bytes(store)` return the least memory and
+    disk, which are checked against the limits.
     """
 
     def order(
@@ -65,29 +66,29 @@ class PartitionMethod(Protocol):
         """An order of all nodes; a pure function of the store, the options and `seed`.
 
         Args:
-            block_nodes: wanted nodes per block.
-            memory: limit of this process.
-            folder: for scratch files; made by the method if it needs it, removed afterwards.
+            block_nodes: target number of nodes per block.
+            memory: the memory limit of this process.
+            folder: for scratch files. The method creates it if needed; it is removed afterwards.
         """
         ...
 
 
 def check_method(name: str, target: Any) -> None:
-    """Raises UserError if a class is no partition method."""
+    """Raises UserError if a class is not a partition method."""
     if not callable(getattr(target, "order", None)):
         raise UserError(
-            f"{name} is no partition method: it has no method `order` (docs/extending.md)"
+            f"{name} is not a partition method: it has no method `order` (docs/extending.md)"
         )
 
 
 def check_order(order: Order, num_nodes: int, method: str) -> None:
-    """Raises UserError if a method's order is not a permutation cut into blocks and parts."""
+    """Raises UserError if an order is not a permutation that is cut into blocks and parts."""
     problem = None
     seen = np.zeros(num_nodes, bool)
     if len(order.nodes) == num_nodes and 0 <= order.nodes.min() <= order.nodes.max() < num_nodes:
         seen[order.nodes] = True
     if not seen.all():
-        problem = "its nodes are no permutation of all nodes"
+        problem = "its nodes are not a permutation of all nodes"
     elif not _are_offsets(order.block_offsets, num_nodes):
         problem = f"its block_offsets do not ascend from 0 to {num_nodes}"
     elif order.part_offsets is not None and not _are_offsets(
@@ -95,7 +96,7 @@ def check_order(order: Order, num_nodes: int, method: str) -> None:
     ):
         problem = f"its part_offsets do not ascend from 0 to {len(order.block_offsets) - 1}"
     if problem:
-        raise UserError(f"the partition method '{method}' gave no valid order: {problem}")
+        raise UserError(f"the partition method '{method}' returned an invalid order: {problem}")
 
 
 def _are_offsets(offsets: np.ndarray, end: int) -> bool:

@@ -1,6 +1,8 @@
 """The built-in partition methods: RandomTMA, SuperTMA and min-cut parts.
 
-All three are Zhu et al., arXiv 2305.09887, section 3. Legend: N nodes, G groups.
+All three are described in Zhu et al., arXiv 2305.09887, section 3.
+
+Legend: N nodes, G groups.
 """
 
 from __future__ import annotations
@@ -14,18 +16,23 @@ from hvdtma.core.console import stage
 from hvdtma.core.errors import UserError, nearest
 from hvdtma.core.memory import MemoryBudget
 from hvdtma.graph.store import GraphStore
-from hvdtma.partitioning.groups import CLUSTERERS, groups, least_to_group, share_within
+from hvdtma.partitioning.groups import (
+    CLUSTERERS,
+    group_nodes,
+    min_grouping_bytes,
+    share_of_edges_within,
+)
 from hvdtma.partitioning.method import Order
 from hvdtma.partitioning.orders import min_cut_order, random_order, super_node_order
-from hvdtma.partitioning.streaming import disk_to_cluster
+from hvdtma.partitioning.streaming import streaming_disk_bytes
 
 NODES_PER_SUPER_NODE = 200  # the paper's 15,000 on ogbl-citation2's 2.9 million nodes
 MIN_SUPER_NODES, MAX_SUPER_NODES = 256, 15_000
-LEAST_NODES = 20  # per super-node; smaller ones come close to a random order
+MIN_NODES_PER_SUPER_NODE = 20  # smaller super-nodes are close to a random order
 
 
 class RandomOrder:
-    """Every node anywhere (RandomTMA)."""
+    """A random order of all nodes (RandomTMA)."""
 
     def order(
         self,
@@ -42,16 +49,16 @@ class RandomOrder:
 
 
 class Grouped:
-    """The common part of methods that keep groups of nodes together.
+    """Base class of methods that keep groups of nodes together.
 
     Args:
-        clusterer: `metis`, `streaming` (edges stay on disk), or `auto`: METIS where it fits in
-            memory.
+        clusterer: `metis`; `streaming`, which leaves edges on disk; or `auto`, which takes METIS if
+            it fits in memory.
 
     Attributes:
-        unit: the word for a group.
-        balance: groups have about equally many `nodes` or `edges`.
-        share_name: attribute of the store for the share of edges within groups.
+        unit: the name of the groups, in messages.
+        balance: groups have about equal numbers of `nodes` or `edges`.
+        share_name: key of `Order.attrs` for the share of edges within groups.
     """
 
     unit: ClassVar[str]
@@ -66,28 +73,29 @@ class Grouped:
         self.clusterer = clusterer
 
     def num_groups(self, num_nodes: int) -> int:
-        """G."""
+        """Number of groups G for a graph of `num_nodes` nodes."""
         raise NotImplementedError
 
     def order_of_groups(self, group_N: np.ndarray, block_nodes: int, seed: int) -> Order:
-        """The order of nodes in groups 0 .. G-1."""
+        """The order of the nodes, from their groups 0 .. G-1 (int32|int64 [N])."""
         raise NotImplementedError
 
     def check(self, store: GraphStore, memory: MemoryBudget) -> None:
-        """Raises UserError for more groups than nodes."""
-        wanted = self.num_groups(store.num_nodes)
-        if wanted > store.num_nodes:
+        """Raises UserError if there are more groups than nodes."""
+        num_groups = self.num_groups(store.num_nodes)
+        if num_groups > store.num_nodes:
             raise UserError(
-                f"{wanted} {self.unit} asked for, but the graph has only {store.num_nodes} nodes"
+                f"{num_groups} {self.unit}, but the graph has only {store.num_nodes} nodes; "
+                "use fewer"
             )
 
     def required_bytes(self, store: GraphStore, memory: MemoryBudget) -> int:
-        """The least memory of the clusterer that would be chosen."""
-        return least_to_group(store, self.clusterer, memory)
+        """The least memory of the clusterer that `group_nodes` would choose."""
+        return min_grouping_bytes(store, self.clusterer, memory)
 
     def disk_bytes(self, store: GraphStore) -> int:
-        """Scratch files of streaming."""
-        return 0 if self.clusterer == "metis" else disk_to_cluster(store)
+        """Scratch files of the streaming clusterer."""
+        return 0 if self.clusterer == "metis" else streaming_disk_bytes(store)
 
     def order(
         self,
@@ -99,7 +107,7 @@ class Grouped:
         folder: Path,
     ) -> Order:
         """See `hvdtma.partitioning.method.PartitionMethod`."""
-        group_N, clusterer = groups(
+        group_N, clusterer = group_nodes(
             store,
             self.num_groups(store.num_nodes),
             seed=seed,
@@ -108,18 +116,18 @@ class Grouped:
             memory=memory,
             folder=folder,
         )
-        share = share_within(store, group_N)
+        share = share_of_edges_within(store, group_N)
         order = self.order_of_groups(group_N, block_nodes, seed)
         order.attrs |= {self.share_name: share, "clusterer": clusterer}
         return order
 
 
 class SuperNodes(Grouped):
-    """Clusters of nodes, shuffled and laid end to end (SuperTMA).
+    """Clusters of nodes ("super-nodes") in random order (SuperTMA).
 
     Args:
-        super_nodes: number of clusters. None: one per 200 nodes, at most the paper's 15,000, at
-            least 256 unless they would have fewer than 20 nodes.
+        super_nodes: number of clusters. None: one per 200 nodes, but at most 15,000 as in the
+            paper, and at least 256 unless clusters would have fewer than 20 nodes.
     """
 
     unit, balance, share_name = "super-nodes", "nodes", "edges_in_super_nodes"
@@ -137,10 +145,10 @@ class SuperNodes(Grouped):
 
 
 class MinCut(Grouped):
-    """Parts with few edges between them, which are assigned whole (the PSGD-PA baseline).
+    """Parts with few edges between them, assigned as a whole (the baseline PSGD-PA).
 
     Args:
-        parts: number of parts; at most so many trainers can have blocks.
+        parts: number of parts, and so the largest number of trainers.
     """
 
     unit, balance, share_name = "parts", "edges", "edges_in_parts"
@@ -158,9 +166,9 @@ class MinCut(Grouped):
 
 
 def default_super_nodes(num_nodes: int) -> int:
-    """One per 200 nodes; at least 256, but of 20 nodes each; at most 15,000."""
-    least = max(1, min(MIN_SUPER_NODES, num_nodes // LEAST_NODES))
-    return max(least, min(MAX_SUPER_NODES, num_nodes // NODES_PER_SUPER_NODE))
+    """The default of `SuperNodes`."""
+    lower = max(1, min(MIN_SUPER_NODES, num_nodes // MIN_NODES_PER_SUPER_NODE))
+    return max(lower, min(MAX_SUPER_NODES, num_nodes // NODES_PER_SUPER_NODE))
 
 
 def _check_number(name: str, value: int | None) -> None:

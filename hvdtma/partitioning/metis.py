@@ -1,6 +1,6 @@
-"""METIS (Karypis and Kumar, SIAM J. Sci. Comput. 1998) on a training graph, and its memory.
+"""METIS (Karypis and Kumar, SIAM J. Sci. Comput. 1998), and the memory that it takes.
 
-Legend: N nodes, E edges both ways, P parts.
+Legend: N nodes, E edges (each direction counts), P parts.
 """
 
 from __future__ import annotations
@@ -10,32 +10,42 @@ import pymetis
 
 from hvdtma.graph.csc import CSC, build_csc
 
-METIS_EDGE_BYTES = 130  # measured, with what is handed to it; see docs/method.md
+METIS_EDGE_BYTES = 130  # measured, including its input; see docs/method.md
 METIS_NODE_BYTES = 400
 
 
 def metis_bytes(num_nodes: int, num_edges: int) -> int:
-    """What METIS takes of memory, for N nodes and E edges (each way counts)."""
+    """Bytes that METIS takes for N nodes and E edges."""
     return METIS_EDGE_BYTES * num_edges + METIS_NODE_BYTES * num_nodes
 
 
 def metis_parts(csc: CSC, num_parts: int, *, seed: int, balance: str = "nodes") -> np.ndarray:
-    """Part int64 [N] of every node, minimising cut edges; parts balanced by `nodes` or `edges`."""
+    """The part of every node int64 [N], with few cut edges.
+
+    Args:
+        csc: a graph, directed or undirected.
+        balance: parts have about equal numbers of `nodes` or `edges`.
+    """
     if num_parts == 1:
         return np.zeros(csc.num_nodes, np.int64)
-    both = symmetric(csc)
-    weight_N = np.diff(both.indptr) + 1 if balance == "edges" else None
-    return metis_groups(both, num_parts, seed, weight_N)
+    undirected = symmetric(csc)
+    weight_N = np.diff(undirected.indptr) + 1 if balance == "edges" else None
+    return metis_groups(undirected, num_parts, seed, weight_N)
 
 
 def metis_groups(
-    both: CSC,
+    csc: CSC,
     num_parts: int,
     seed: int,
     node_weight_N: np.ndarray | None = None,
     edge_weight_E: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Part int64 [N] of every node of a graph with every edge both ways, once; P above 1."""
+    """The part of every node int64 [N].
+
+    Args:
+        csc: a graph that has each edge in both directions, without repeats.
+        num_parts: P, at least 2.
+    """
     dtype = pymetis.zero_copy_dtype()
 
     def as_index(values: np.ndarray) -> np.ndarray:
@@ -43,7 +53,7 @@ def metis_groups(
 
     _, part_N = pymetis.part_graph(
         num_parts,
-        pymetis.CSRAdjacency(as_index(both.indptr), as_index(both.indices)),
+        pymetis.CSRAdjacency(as_index(csc.indptr), as_index(csc.indices)),
         vweights=None if node_weight_N is None else as_index(node_weight_N),
         eweights=None if edge_weight_E is None else as_index(edge_weight_E),
         recursive=False,
@@ -53,7 +63,7 @@ def metis_groups(
 
 
 def symmetric(csc: CSC) -> CSC:
-    """The graph with every edge in both directions, once."""
+    """The graph with each edge in both directions, without repeats."""
     src = csc.indices.astype(np.int64)
     dst = csc.destinations().astype(np.int64)
     key = np.unique(np.r_[dst * csc.num_nodes + src, src * csc.num_nodes + dst])

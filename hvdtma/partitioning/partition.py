@@ -1,4 +1,4 @@
-"""`hvdtma partition`: the same graph under another order of nodes."""
+"""`hvdtma partition`: writes the same graph in another order of its nodes."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hvdtma.core.disk import refuse_full_disk
+from hvdtma.core.disk import check_disk_space
 from hvdtma.core.errors import UserError, check_seed
 from hvdtma.core.memory import MemoryBudget
 from hvdtma.core.options import call_with_options
-from hvdtma.graph.blocks import sensible_block_size
+from hvdtma.graph.blocks import default_block_size
 from hvdtma.graph.builder import provenance
-from hvdtma.graph.reorder import disk_to_reorder, rank_of, room_to_reorder, write_reordered
+from hvdtma.graph.reorder import rank_of, reorder_disk_bytes, reorder_work_bytes, write_reordered
 from hvdtma.graph.store import GraphStore
 from hvdtma.partitioning.assignment import check_trainers
 from hvdtma.partitioning.method import PartitionMethod, check_order
 from hvdtma.storage.writer import StoreWriter, refuse_existing
 
-ORDER_BYTES = 8  # a node's place in the order, and the node at each place
+ORDER_BYTES = 8  # per node: two int32 permutations, from old to new numbers and back
 
 
 @dataclass(frozen=True)
@@ -30,10 +30,10 @@ class PartitionOptions:
         method: `random` (RandomTMA), `super` (SuperTMA), `min-cut` (PSGD-PA), another registered
             name, or an import path.
         options: keyword arguments of the method (`hvdtma.partitioning.methods`).
-        seed: of the method.
-        block_nodes: wanted nodes per block (None: as in `build`).
+        seed: random seed of the method.
+        block_nodes: target number of nodes per block (None: the default of `build`).
 
-    Raises UserError for an unknown method and an option that it does not take.
+    Raises UserError for an unknown method, and for an option that the method does not take.
     """
 
     method: str = "random"
@@ -48,7 +48,7 @@ class PartitionOptions:
         self.make_method()
 
     def make_method(self) -> PartitionMethod:
-        """The method, called with its options."""
+        """Make the method with its options."""
         return call_with_options("partition", self.method, self.options)
 
 
@@ -61,15 +61,16 @@ def partition(
     trainers: int | None = None,
     memory_gb: float | None = None,
 ) -> GraphStore:
-    """Write `store` again at `path` in another order of nodes and open it.
+    """Write a copy of `store` in another order of nodes to `path`, and open it.
 
     Args:
-        trainers: a number of trainers for which blocks must suffice; None: any.
-        memory_gb: memory limit of this process in GiB (None: half of the free memory). The store
-            does not depend on it, except for the clusterer that `auto` chooses.
+        overwrite: replace `path` if it exists.
+        trainers: a number of trainers to check: there must be enough blocks or parts.
+        memory_gb: memory limit of this process in GiB (None: half of the free memory). The result
+            does not depend on it, except through the clusterer that `auto` chooses.
 
-    Raises UserError if `path` exists (unless `overwrite`), the method refuses the store, there
-    are too few blocks or parts for `trainers`, and for too little memory or disk.
+    Raises UserError if `path` exists (without `overwrite`), if the method refuses the store, if
+    there are too few blocks or parts for `trainers`, or if memory or disk do not suffice.
     """
     options = options or PartitionOptions()
     method = options.make_method()
@@ -82,7 +83,7 @@ def partition(
             block_nodes=options.block_nodes or _default_block_nodes(store),
             seed=options.seed,
             memory=memory,
-            folder=writer.scratch,
+            folder=writer.scratch_folder(),
         )
         check_order(order, store.num_nodes, options.method)
         if trainers is not None:
@@ -92,7 +93,7 @@ def partition(
         if order.part_offsets is not None:
             writer.put("part_offsets", order.part_offsets)
         rank_N = rank_of(order.nodes)
-        order.nodes = order.nodes[:0]  # its memory is wanted
+        order.nodes = order.nodes[:0]  # frees its memory
         write_reordered(writer, store, rank_N, order.block_offsets, memory, order.block_nodes)
         step = provenance("partition", source=str(store.path), options=asdict(options))
         writer.attrs |= {
@@ -104,24 +105,24 @@ def partition(
 
 def _default_block_nodes(store: GraphStore) -> int:
     row_bytes = store.feature_dim * store.array("feat").dtype.itemsize
-    return sensible_block_size(store.num_nodes, row_bytes)
+    return default_block_size(store.num_nodes, row_bytes)
 
 
 def _refuse_too_small(
     store: GraphStore, path: Path, method: PartitionMethod, memory: MemoryBudget
 ) -> None:
-    """Raises UserError if memory or disk do not suffice, before anything is written."""
+    """Raises UserError if memory or disk do not suffice."""
     if hasattr(method, "check"):
         method.check(store, memory)
     order_bytes = (ORDER_BYTES if store.num_nodes < 2**31 else 2 * ORDER_BYTES) * store.num_nodes
-    needed_bytes = order_bytes + room_to_reorder(store)
+    needed_bytes = order_bytes + reorder_work_bytes(store)
     if hasattr(method, "required_bytes"):
         needed_bytes = max(needed_bytes, method.required_bytes(store, memory))
     purpose = f"partitioning {store.num_nodes:,} nodes and {store.num_edges:,} edges"
     if getattr(method, "clusterer", None) == "metis":
         purpose += " (--clusterer streaming may need less)"
     memory.available(needed_bytes, purpose)
-    disk_bytes = disk_to_reorder(store)
+    disk_bytes = reorder_disk_bytes(store)
     if hasattr(method, "disk_bytes"):
         disk_bytes = max(disk_bytes, method.disk_bytes(store))
-    refuse_full_disk(path, disk_bytes, "partitioned", "give a place with more")
+    check_disk_space(path, disk_bytes, "partitioned", "give a place with more")

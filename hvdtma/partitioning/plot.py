@@ -1,4 +1,4 @@
-"""A page on one assignment: what `hvdtma partition --plot` draws."""
+"""The HTML page of `hvdtma partition --plot`: statistics of one assignment."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from hvdtma.runs.report.plots import Plot, trainer_bars
 
 
 def write_partition_plot(stats: AssignmentStatistics, path: Path, *, title: str) -> Path:
-    """Write one HTML file on what each trainer of an assignment gets, and return its path."""
+    """Write the statistics of an assignment as one HTML file, and return its path."""
     return write_page(partition_page(stats, title), Path(path))
 
 
 def partition_page(stats: AssignmentStatistics, title: str) -> Page:
-    """Lay out the page on one assignment."""
+    """The page with cards, plots and a table of one assignment."""
     imbalance = max(row.imbalance for row in stats.trainers)
     discrepancy = max(row.feature_discrepancy for row in stats.trainers)
     nodes = [row.nodes for row in stats.trainers]
@@ -29,12 +29,12 @@ def partition_page(stats: AssignmentStatistics, title: str) -> Page:
         title=title,
         kicker="hvdtma assignment",
         cards=[
-            Card("Edges kept", words.percent(stats.edges_kept), "seen by some trainer"),
+            Card("Edges kept", words.percent(stats.edges_kept), "of all edges"),
             Card("Imbalance", words.score(imbalance), f"{stats.imbalance_of}, worst trainer"),
             Card("Feature discrepancy", words.score(discrepancy), "worst trainer"),
             Card("Trainers", words.count(len(nodes)), "in this assignment"),
             Card("Nodes", words.count(sum(nodes)), "in all"),
-            Card("Largest row", words.percent(max(nodes) / max(sum(nodes), 1)), "of all nodes"),
+            Card("Largest shard", words.percent(max(nodes) / max(sum(nodes), 1)), "of all nodes"),
         ],
         sections=[Section("Trainers", _plots(stats), _table(stats))],
     )
@@ -49,7 +49,7 @@ def _plots(stats: AssignmentStatistics) -> list[Plot]:
         Plot("Nodes", "Nodes of each trainer's shard.", bars("nodes", "%{y:,.0f}")),
         Plot(
             "Edges kept",
-            "Of the edges into a trainer's nodes, the share that also begin there.",
+            "Share of the edges into a trainer's nodes that begin at one of its nodes.",
             bars("edges_kept", "%{y:.1f} %", 100, ticksuffix=" %"),
         ),
         Plot(

@@ -1,10 +1,10 @@
-"""What an assignment gives each trainer: sizes, edges kept, and how far it is from the whole graph.
+"""Statistics of an assignment: shard sizes, edges kept, and distance from the whole graph.
 
-The store is gone through in pieces; memory holds 2 bytes a node, and without labels the graph, if
-METIS can have it.
+The store is read in pieces. Memory holds 2 bytes per node. Without labels METIS finds communities,
+if the whole graph fits in memory.
 
-Legend: N nodes, B blocks, M trainers, D features, C classes or communities, n nodes of a piece,
-e edges of one.
+Legend: N nodes, B blocks, M trainers, D features, C classes or communities, n nodes and e edges of
+a piece.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ import scipy.sparse as sp
 from hvdtma.core.compiled import njit
 from hvdtma.core.console import progress
 from hvdtma.core.memory import MemoryBudget
-from hvdtma.core.threads import in_order, num_workers
-from hvdtma.graph.sort.pieces import EDGES_PER_PIECE
+from hvdtma.core.threads import map_in_order, num_workers
+from hvdtma.graph.sort.batches import EDGES_PER_BATCH
 from hvdtma.graph.store import GraphStore
-from hvdtma.graph.stream import array_pieces, edge_pieces
+from hvdtma.graph.stream import array_pieces, edge_batches
 from hvdtma.partitioning.assignment import assign_blocks
 from hvdtma.partitioning.groups import metis_fits
 from hvdtma.partitioning.metis import metis_parts
 
-COMMUNITIES = 32  # METIS parts that stand in for labels where there are none
-TRAINER_BYTES = 2  # a node: whose it is
-PIECE_BYTES = 2 << 20  # of features at once; several times so much in float64
+COMMUNITIES = 32  # METIS parts that are used if there are no labels
+TRAINER_BYTES = 2  # per node: the trainer that it is assigned to
+PIECE_BYTES = 2 << 20  # of features per read; float64 copies take several times as much
 
 
 @dataclass(frozen=True)
@@ -36,12 +36,12 @@ class TrainerStatistics:
     """One trainer's part of an assignment.
 
     Attributes:
-        nodes, edges: of the shard.
-        edges_kept: its edges as a share of all edges into its nodes.
-        imbalance: total variation distance, in [0, 1], between its labels (or communities) and
-            the whole graph's; NaN if neither is known.
-        feature_discrepancy: distance of its feature mean from the whole graph's, in units of the
-            features' standard deviation (root mean square over features).
+        nodes, edges: size of the shard.
+        edges_kept: the shard's edges as a share of all edges into its nodes.
+        imbalance: total variation distance, in [0, 1], between the distributions of labels (or
+            communities) in the shard and in the whole graph; NaN if neither is known.
+        feature_discrepancy: distance between the feature means of the shard and of the whole
+            graph, in standard deviations (root mean square over features).
     """
 
     trainer: int
@@ -54,7 +54,12 @@ class TrainerStatistics:
 
 @dataclass(frozen=True)
 class AssignmentStatistics:
-    """An assignment: its trainers' parts, and the share of all edges that some trainer sees."""
+    """Statistics of an assignment.
+
+    Attributes:
+        edges_kept: share of all edges that are within a shard.
+        imbalance_of: "labels" or "communities".
+    """
 
     trainers: list[TrainerStatistics]
     edges_kept: float
@@ -69,18 +74,23 @@ def assignment_statistics(
     number: int = 0,
     memory_gb: float | None = None,
 ) -> AssignmentStatistics:
-    """Statistics of one assignment; reads the whole store once.
+    """Statistics of one assignment. Reads the whole store once.
 
-    Without labels, and without the memory for METIS to find communities, imbalance is left out:
-    it is NaN. Raises UserError if `memory_gb` GiB (None: half of what is free) are too few.
+    If there are neither labels nor enough memory for METIS to find communities, `imbalance` is NaN.
+
+    Args:
+        number: number of the assignment, from 0.
+        memory_gb: memory limit in GiB; None: half of the free memory.
+
+    Raises UserError if the memory limit is too small.
     """
     memory = MemoryBudget.limit(memory_gb)
     memory.available(TRAINER_BYTES * store.num_nodes, "describing an assignment")
     trainer_N = _trainer_of_nodes(store, assign_blocks(store, trainers, seed=seed, number=number))
-    into_M, kept_M = _edges(store, trainer_N, trainers)
-    counts_MC, imbalance_of = _groups(store, trainer_N, trainers, seed, memory)
+    into_M, kept_M = _count_edges(store, trainer_N, trainers)
+    counts_MC, imbalance_of = _count_groups(store, trainer_N, trainers, seed, memory)
     distance_M = _total_variation(counts_MC)
-    gap_M = _feature_gap(store, trainer_N, trainers)
+    discrepancy_M = _feature_discrepancy(store, trainer_N, trainers)
     nodes_M = np.bincount(trainer_N, minlength=trainers)
     parts = [
         TrainerStatistics(
@@ -89,7 +99,7 @@ def assignment_statistics(
             edges=int(kept_M[k]),
             edges_kept=float(kept_M[k] / max(into_M[k], 1)),
             imbalance=float(distance_M[k]),
-            feature_discrepancy=float(gap_M[k]),
+            feature_discrepancy=float(discrepancy_M[k]),
         )
         for k in range(trainers)
     ]
@@ -97,28 +107,28 @@ def assignment_statistics(
 
 
 def _trainer_of_nodes(store: GraphStore, blocks_of: list[np.ndarray]) -> np.ndarray:
-    """Which trainer each node is assigned to, int16 [N]."""
+    """The trainer of each node, int16 [N]."""
     trainer_B = np.empty(store.num_blocks, np.int16)
     for trainer, blocks in enumerate(blocks_of):
         trainer_B[blocks] = trainer
     return np.repeat(trainer_B, np.diff(store.block_offsets))
 
 
-def _edges(
+def _count_edges(
     store: GraphStore, trainer_N: np.ndarray, trainers: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Edges into each trainer's nodes, and those of them that also begin there."""
+    """Number of edges into each trainer's nodes [M], and of edges within its shard [M]."""
     into_M, kept_M = np.zeros(trainers, np.int64), np.zeros(trainers, np.int64)
     with progress("counting edges kept", store.num_edges, "edges") as advance:
-        pieces = edge_pieces(store, EDGES_PER_PIECE // 4)
-        for src, dst, _ in in_order(lambda make: make(), pieces, num_workers()):
-            _count(src, dst, trainer_N, into_M, kept_M)
+        pieces = edge_batches(store, EDGES_PER_BATCH // 4)
+        for src, dst, _ in map_in_order(lambda make: make(), pieces, num_workers()):
+            _add_edges(src, dst, trainer_N, into_M, kept_M)
             advance(len(src))
     return into_M, kept_M
 
 
 @njit(nogil=True)
-def _count(
+def _add_edges(
     src_e: np.ndarray,
     dst_e: np.ndarray,
     trainer_N: np.ndarray,
@@ -131,30 +141,30 @@ def _count(
         kept_M[trainer] += trainer_N[src_e[edge]] == trainer
 
 
-def _groups(
+def _count_groups(
     store: GraphStore, trainer_N: np.ndarray, trainers: int, seed: int, memory: MemoryBudget
 ) -> tuple[np.ndarray, str]:
-    """Nodes of each trainer by label or community, int64 [M, C]; and which of the two."""
+    """Each trainer's nodes by label or community, int64 [M, C]; and the name of the grouping."""
     if "label" in store:
-        num_groups = len(store.label_names) + 1  # -1, unknown, is a group of its own
+        num_groups = len(store.label_names) + 1  # unknown labels (-1) are group 0
         pieces: Iterable[np.ndarray] = (label_n + 1 for label_n in array_pieces(store, "label"))
-        what = "labels"
+        name = "labels"
     elif metis_fits(store, memory):
         num_groups = min(COMMUNITIES, store.num_nodes)
         pieces = [metis_parts(store.rows(0, store.num_nodes), num_groups, seed=seed)]
-        what = "communities"
+        name = "communities"
     else:
         return np.zeros((trainers, 0)), "communities (left out: METIS needs more memory)"
     counts_MC, start = np.zeros(trainers * num_groups, np.int64), 0
     for group_n in pieces:
-        hand_n = trainer_N[start : start + len(group_n)].astype(np.int64)
-        counts_MC += np.bincount(hand_n * num_groups + group_n, minlength=len(counts_MC))
+        trainer_n = trainer_N[start : start + len(group_n)].astype(np.int64)
+        counts_MC += np.bincount(trainer_n * num_groups + group_n, minlength=len(counts_MC))
         start += len(group_n)
-    return counts_MC.reshape(trainers, num_groups), what
+    return counts_MC.reshape(trainers, num_groups), name
 
 
 def _total_variation(counts_MC: np.ndarray) -> np.ndarray:
-    """Distances [M] from the whole graph's shares; NaN without groups."""
+    """Distances [M] from the distribution in the whole graph; NaN without groups."""
     if not counts_MC.size:
         return np.full(len(counts_MC), np.nan)
     whole_C = counts_MC.sum(0) / counts_MC.sum()
@@ -162,21 +172,21 @@ def _total_variation(counts_MC: np.ndarray) -> np.ndarray:
     return np.abs(share_MC - whole_C).sum(1) / 2
 
 
-def _feature_gap(store: GraphStore, trainer_N: np.ndarray, trainers: int) -> np.ndarray:
-    """Distances [M] between means of features."""
+def _feature_discrepancy(store: GraphStore, trainer_N: np.ndarray, trainers: int) -> np.ndarray:
+    """Distances [M] of feature means from the mean of the whole graph."""
     total_MD = np.zeros((trainers, store.feature_dim))
     square_D = np.zeros(store.feature_dim)
     start = 0
     with progress("feature means", store.num_nodes, "nodes") as advance:
         for feat_nD in array_pieces(store, "feat", PIECE_BYTES):
             feat_nD, rows = feat_nD.astype(np.float64), len(feat_nD)
-            of_hand = (np.ones(rows), (trainer_N[start : start + rows], np.arange(rows)))
-            total_MD += sp.csr_array(of_hand, shape=(trainers, rows)) @ feat_nD
+            ones_at = (np.ones(rows), (trainer_N[start : start + rows], np.arange(rows)))
+            total_MD += sp.csr_array(ones_at, shape=(trainers, rows)) @ feat_nD
             square_D += (feat_nD**2).sum(0)
             start += rows
             advance(rows)
     count_M = np.bincount(trainer_N, minlength=trainers)
     mean_D = total_MD.sum(0) / store.num_nodes
     std_D = np.sqrt(np.maximum(square_D / store.num_nodes - mean_D**2, 1e-12))
-    gap_MD = (total_MD / count_M[:, None] - mean_D) / std_D
-    return np.sqrt((gap_MD**2).mean(1))
+    distance_MD = (total_MD / count_M[:, None] - mean_D) / std_D
+    return np.sqrt((distance_MD**2).mean(1))

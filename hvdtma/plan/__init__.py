@@ -1,7 +1,16 @@
-"""What a build and a run will take, before they begin: memory, disk, time, communication."""
+"""The expected memory, disk space, time and traffic of a build and a run."""
 
-from hvdtma.plan.aggregation import Aggregating, Network
+from hvdtma.plan.averaging import AveragingPlan, Network
 from hvdtma.plan.graph import PlannedGraph
-from hvdtma.plan.plan import Plan, Stage, plan
+from hvdtma.plan.plan import Plan, plan
+from hvdtma.plan.stages import AssignmentPlan, PlannedStage
 
-__all__ = ["Aggregating", "Network", "Plan", "PlannedGraph", "Stage", "plan"]
+__all__ = [
+    "AssignmentPlan",
+    "AveragingPlan",
+    "Network",
+    "Plan",
+    "PlannedGraph",
+    "PlannedStage",
+    "plan",
+]

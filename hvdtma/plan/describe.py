@@ -1,4 +1,4 @@
-"""A plan on a page."""
+"""A plan as a page of text."""
 
 from __future__ import annotations
 
@@ -7,16 +7,19 @@ from rich.markup import escape
 from rich.table import Table
 
 from hvdtma.core.console import console
-from hvdtma.plan.aggregation import Aggregating
-from hvdtma.plan.plan import Plan, Stage
+from hvdtma.plan.averaging import AveragingPlan
+from hvdtma.plan.memory import BUILD_PROCESS_BYTES, SCORE_PROCESS_BYTES, TRAIN_PROCESS_BYTES
+from hvdtma.plan.plan import Plan
+from hvdtma.plan.rates import Rates
+from hvdtma.plan.stages import AssignmentPlan, PlannedStage
 
 
 def print_plan(plan: Plan) -> None:
-    """Print the stages as a table, and what the assignment and the averaging give, below it."""
+    """Print the stages as a table, and below it assignment, averaging and rates."""
     kind = "undirected" if plan.undirected else "directed"
-    where = "there already" if plan.store_exists else "to be built"
+    state = "exists" if plan.store_exists else "to be built"
     console.print(
-        f"{escape(plan.store)} ({where}): {plan.num_nodes:,} nodes, {plan.num_edges:,} training "
+        f"{escape(plan.store)} ({state}): {plan.num_nodes:,} nodes, {plan.num_edges:,} training "
         f"edges ({kind}), {plan.feature_dim} x {plan.feature_dtype}"
     )
     table = Table(box=None)
@@ -31,7 +34,7 @@ def print_plan(plan: Plan) -> None:
         console.print(f"[bold]{label}[/]: {escape(text)}", soft_wrap=True)
 
 
-def _row(stage: Stage) -> list[str]:
+def _row(stage: PlannedStage) -> list[str]:
     if stage.done:
         return [stage.name, "done", "", decimal(stage.disk_bytes), "", "", ""]
     return [
@@ -46,52 +49,66 @@ def _row(stage: Stage) -> list[str]:
 
 
 def facts(plan: Plan) -> dict[str, str]:
-    """What the table does not show, as label and text."""
-    assignment, averaging = plan.assignment, plan.aggregation
-    told = {
-        "assignment": f"{assignment.trainers} trainers; each shard {assignment.shard_nodes:,} nodes and "
-        f"{assignment.shard_edges:,} edges, {assignment.share_of_shard:.1%} of all; "
-        f"all shards keep {assignment.share_kept:.1%}",
-        "resident": "the whole shard"
-        if assignment.sets == 1
-        else f"a shard is cut into {assignment.sets} sets; one has {assignment.share_resident:.1%} of its "
-        "edges, and two are in memory",
-        "averaging": averaging_text(averaging),
-        "network": f"{averaging.network.latency_s * 1e6:.3g} us, "
-        f"{averaging.network.bytes_per_s * 8 / 1e9:.3g} Gbit/s, copies "
-        f"{decimal(int(averaging.network.copy_bytes_per_s))}/s ({averaging.network.source})",
-        "processes": f"{plan.base.build / 2**20:.0f} MiB to build, {plan.base.train / 2**20:.0f} "
-        f"to train, {plan.base.evaluate / 2**20:.0f} to score, without a graph "
-        f"({plan.base.source})",
+    """The lines below the table, as label and text."""
+    processes = {
+        "build": BUILD_PROCESS_BYTES, "train": TRAIN_PROCESS_BYTES, "score": SCORE_PROCESS_BYTES
+    }  # fmt: skip
+    sizes = ", ".join(f"{num >> 20} MiB to {name}" for name, num in processes.items())
+    lines = {
+        "assignment": assignment_text(plan.assignment),
+        "averaging": averaging_text(plan.averaging),
+        "processes": f"{sizes}, before a graph is read; with PyTorch for CPUs, more with CUDA",
     }
     if plan.rates:
-        rates = plan.rates
-        on = f" ({rates.trained_on})" if rates.trained_on else ""
-        told["rates measured here, on a small graph"] = (
-            f"{rates.sorted_edges:,.0f} edges/s sorted, "
-            f"{rates.first_hop_values:,.0f} edges x features/s of the first hop, "
-            f"{decimal(int(rates.written_bytes))}/s written, "
-            f"{decimal(int(rates.read_bytes))}/s read, "
-            f"{rates.positives:,.0f} positives/s trained on{on}, "
-            f"{rates.embedded_nodes:,.0f} nodes/s embedded, "
-            f"{rates.scored_pairs:,.0f} pairs/s scored"
-        )
-    return told
+        lines["rates measured here, on a small graph"] = rates_text(plan.rates)
+    return lines
 
 
-def averaging_text(averaging: Aggregating) -> str:
-    """What a round loses to its aggregation."""
+def assignment_text(assignment: AssignmentPlan) -> str:
+    """The shards and their resident sets."""
+    text = (
+        f"{assignment.trainers} trainers; each shard has {assignment.shard_nodes:,} nodes and "
+        f"{assignment.shard_edges:,} edges, {assignment.share_of_shard:.1%} of all; all shards "
+        f"together keep {assignment.share_kept:.1%}; "
+    )
+    if assignment.sets == 1:
+        return text + "a shard is in memory as a whole"
+    return text + (
+        f"a shard is cut into {assignment.sets} resident sets, of which two are in memory; each "
+        f"has {assignment.share_resident:.1%} of the shard's edges"
+    )
+
+
+def averaging_text(averaging: AveragingPlan) -> str:
+    """The bytes and the time of an aggregation."""
+    text = f"{averaging.num_parameters:,} parameters, {decimal(averaging.num_bytes)} per round"
+    network = averaging.network
+    if network is None or averaging.lost_s is None or averaging.allreduce_s is None:
+        return text + "; for the time per round, give --bandwidth-gbps"
+    text += (
+        f"; {averaging.lost_s * 1e3:.3g} ms per round ({averaging.allreduce_s * 1e3:.3g} between "
+        f"trainers at {network.bytes_per_s * 8 / 1e9:.3g} Gbit/s and "
+        f"{network.latency_s * 1e6:.3g} us, {averaging.copy_s * 1e3:.3g} in copies)"
+    )
     share = averaging.lost_share
+    return text if share is None else text + f", {share:.3%} of the interval"
+
+
+def rates_text(rates: Rates) -> str:
+    """The measured rates."""
+    note = f" ({rates.note})" if rates.note else ""
     return (
-        f"{averaging.parameters:,} parameters, {decimal(averaging.num_bytes)} a round; "
-        f"{averaging.lost_s * 1e3:.3g} ms a round ({averaging.ring_s * 1e3:.3g} between trainers, "
-        f"{averaging.copies_s * 1e3:.3g} in copies)"
-        + ("" if share is None else f", {share:.3%} of the interval")
+        f"{rates.sorted_edges:,.0f} edges/s sorted, "
+        f"{rates.first_hop_values:,.0f} edges x features/s of the first hop, "
+        f"{decimal(int(rates.written_bytes))}/s written, "
+        f"{rates.examples:,.0f} links or nodes/s trained on{note}, "
+        f"{rates.embedded_nodes:,.0f} nodes/s embedded, "
+        f"{rates.scored_pairs:,.0f} pairs/s scored"
     )
 
 
 def duration(seconds: float) -> str:
-    """Seconds as a person says them."""
+    """Seconds, minutes or hours."""
     if seconds < 120:
         return f"{seconds:.1f} s"
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

@@ -1,8 +1,7 @@
-"""What a store takes on disk. Numbers are compressed: by how much, a sample of them tells.
+"""The size of a store on disk.
 
-The sample is of the kind that the array will hold, packed by the very codec that writes it.
-
-Legend: N nodes, E edges.
+The compression ratio of each array is that of a sample with a similar distribution of values,
+compressed by the codec that writes the array.
 """
 
 from __future__ import annotations
@@ -16,11 +15,11 @@ from hvdtma.graph.describe import disk_bytes
 from hvdtma.graph.sizes import GraphSizes
 from hvdtma.storage.array_writer import codecs_of
 
-SAMPLE = 1 << 18  # numbers; a chunk of edges
+SAMPLE = 1 << 18  # values; a chunk of edges
 
 
 def bytes_on_disk(sizes: GraphSizes) -> int:
-    """Of the store: of its files if it is there, else as its arrays will be packed."""
+    """The size of the store: of its files if it exists, else the expected size."""
     if sizes.path.exists():
         return disk_bytes(sizes.path)
     arrays = array_bytes(
@@ -33,12 +32,12 @@ def bytes_on_disk(sizes: GraphSizes) -> int:
         labelled="label" in sizes,
         held_out=sizes.held_out,
     )
-    shares = packed_shares(sizes)
-    return int(sum(size * shares.get(name, 1.0) for name, size in arrays.items()))
+    ratios = compression_ratios(sizes)
+    return int(sum(size * ratios.get(name, 1.0) for name, size in arrays.items()))
 
 
-def packed_shares(sizes: GraphSizes) -> dict[str, float]:
-    """Of each array of numbers, what is left of its bytes once they are packed."""
+def compression_ratios(sizes: GraphSizes) -> dict[str, float]:
+    """For each array of integers, the compressed size as a share of the original one."""
     rng = np.random.default_rng(0)
     nodes = sizes.num_nodes
     kind = index_dtype(nodes)
@@ -54,11 +53,10 @@ def packed_shares(sizes: GraphSizes) -> dict[str, float]:
         "split ends": ends,
         "split negatives": ends.astype(kind),
     }
-    return {name: _packed(values) for name, values in samples.items()}
+    return {name: _compression_ratio(values) for name, values in samples.items()}
 
 
-def _packed(values: np.ndarray) -> float:
-    """Bytes of packed values, as a share of theirs."""
+def _compression_ratio(values: np.ndarray) -> float:
     if not len(values):
         return 1.0
     group = zarr.create_group(zarr.storage.MemoryStore())

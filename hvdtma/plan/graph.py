@@ -1,4 +1,4 @@
-"""The graph that is planned for: the config's store, or numbers given for one to come.
+"""The planned graph: the config's store, or the given sizes of a graph to be built.
 
 Legend: N nodes, E edges as given, D features.
 """
@@ -11,29 +11,27 @@ import numpy as np
 
 from hvdtma.core.errors import UserError
 from hvdtma.core.train_config import TrainConfig
-from hvdtma.graph.blocks import equal_blocks, sensible_block_size
+from hvdtma.graph.blocks import default_block_size, equal_blocks
 from hvdtma.graph.builder import BuildOptions
-from hvdtma.graph.builder.sizes import BuildSizes, held_out_links
+from hvdtma.graph.builder.budget import BuildSizes, held_out_links
 from hvdtma.graph.sizes import GraphSizes
-from hvdtma.tables.columns import refuse_many_types
+from hvdtma.tables.columns import check_num_types
 
 LEAST = (("nodes", 2), ("edges", 1), ("features", 1), ("classes", 0), ("edge_types", 0))
 
 
 @dataclass(frozen=True)
 class PlannedGraph:
-    """A graph that is to be built.
+    """The sizes of a graph to be built. Raises UserError for sizes out of range.
 
     Attributes:
         nodes, edges: N and E; an undirected edge counts once.
-        features: D.
-        undirected: whether an edge goes both ways.
-        classes: of labels; 0 without labels.
+        features: D of the source.
+        undirected: whether an edge stands for both directions.
+        classes: of the labels; 0: no labels.
         options: of the build.
-        memory_gb: GiB that the build may hold (None: half of what is free).
-        edge_types: of edges; 0 without types.
-
-    Raises UserError for numbers that make no graph.
+        memory_gb: memory limit of the build in GiB (None: half of the free memory).
+        edge_types: of the edges; 0: no types.
     """
 
     nodes: int
@@ -50,18 +48,13 @@ class PlannedGraph:
             if getattr(self, name) < least:
                 option = f"--{name.replace('_', '-')}"
                 raise UserError(f"{option} is {getattr(self, name)}; it must be at least {least}")
-        refuse_many_types(self.edge_types)
+        check_num_types(self.edge_types)
         if self.memory_gb is not None and not self.memory_gb > 0:
             raise UserError(f"--memory-gb is {self.memory_gb:g}; it must be above 0")
 
     @property
-    def num_keys(self) -> int:
-        """Edges that are sorted: an undirected one in both directions."""
-        return self.edges * (1 + self.undirected)
-
-    @property
     def build_sizes(self) -> BuildSizes:
-        """What its build goes by; features are taken to be had in any order."""
+        """The sizes for the build; features that can be read in any order are assumed."""
         return BuildSizes(
             self.nodes,
             self.edges,
@@ -76,28 +69,28 @@ class PlannedGraph:
 
     @property
     def dim(self) -> int:
-        """Features in the store."""
+        """D in the store."""
         return min(self.features, self.options.feature_dim or self.features)
 
     def sizes(self, config: TrainConfig) -> GraphSizes:
-        """Of the store, if no edge is a repeated one.
+        """The sizes of the store, if no edge is repeated.
 
-        Raises UserError if no edge is left, or for a decoder of types where there are none.
+        Raises UserError if no training edge is left, or for `distmult` without edge types.
         """
         task = config.task
         if task.name == "links" and task.decoder == "distmult" and not self.edge_types:
-            raise UserError("decoder distmult needs types of edges; say how many: --edge-types")
+            raise UserError(
+                "decoder distmult needs edge types; give their number with --edge-types"
+            )
         dtype = np.dtype(self.options.feature_dtype)
         held = held_out_links(self.options, self.edges)
         left = self.edges - sum(number for number, _ in held.values())
         if left < 1:
             raise UserError(
-                f"valid and test would take every one of {self.edges:,} edges; give fewer with "
-                "--valid and --test"
+                f"valid and test would take every one of {self.edges:,} edges; give smaller "
+                "values for --valid and --test"
             )
-        size = self.options.block_nodes or sensible_block_size(
-            self.nodes, self.dim * dtype.itemsize
-        )
+        size = self.options.block_nodes or default_block_size(self.nodes, self.dim * dtype.itemsize)
         blocks = len(equal_blocks(self.nodes, size)) - 1
         arrays = {"first_hop"} if self.options.first_hop else set()
         return GraphSizes(

@@ -1,7 +1,7 @@
-"""How much memory each stage will have at its peak, beside what a process takes anyway.
+"""The expected peak memory of each stage, besides the process itself.
 
-Where a stage keeps a limit, it is asked what it would do under it: the numbers of buckets, sets,
-tiles and layers come from the code that works with them.
+The numbers of buckets, groups of columns, layers in memory and resident sets are those that the
+stages themselves choose under their limits.
 
 Legend: N nodes, E edges, D features, H hidden.
 """
@@ -15,61 +15,56 @@ import numpy as np
 from hvdtma.core.memory import MemoryBudget
 from hvdtma.core.train_config import TrainConfig
 from hvdtma.evaluation.budget import (
+    ROWS_AT_ONCE,
     ScoringBudget,
-    beside_means,
-    input_of,
-    layer_bytes,
-    layers_within,
-    scoring_needs,
-    takes_means,
+    layer_costs,
+    scoring_requirement,
+    split_rows_and_work,
 )
 from hvdtma.evaluation.embeddings import SAMPLED_BYTES
 from hvdtma.evaluation.sampled import neighbourhood_bytes
-from hvdtma.graph.builder.sizes import room_for_keys
+from hvdtma.graph.builder.budget import bytes_for_keys
 from hvdtma.graph.csc import index_dtype
-from hvdtma.graph.first_hop import room_for_first_hop
+from hvdtma.graph.first_hop import available_for_first_hop
 from hvdtma.graph.neighbour_means import bytes_taken
 from hvdtma.graph.sizes import GraphSizes
+from hvdtma.graph.sort.batches import EDGES_PER_BATCH
 from hvdtma.graph.sort.edge_sorter import KEY_BYTES, SORT_BYTES, EdgeSorter
-from hvdtma.graph.sort.pieces import EDGES_PER_PIECE
 from hvdtma.plan.graph import PlannedGraph
-from hvdtma.sampling.footprint import bytes_of_sets, edges_within, largest_set
+from hvdtma.sampling.budget import expected_edges, largest_set, resident_bytes
 from hvdtma.sampling.reader import WORKERS
 from hvdtma.storage.array_writer import CHUNK_BYTES
 from hvdtma.tasks import make_task
-from hvdtma.training.memory import remote_bytes, sets_within, shard_footprint, step_bytes
+from hvdtma.training.budget import remote_bytes, resident_sets, shard_footprint, step_bytes
+
+# A process with a graph of a few hundred nodes, measured with PyTorch 2.13 for CPUs on Python 3.11.
+BUILD_PROCESS_BYTES = 526 << 20
+TRAIN_PROCESS_BYTES = 619 << 20
+SCORE_PROCESS_BYTES = 526 << 20
 
 
 def build_bytes(planned: PlannedGraph, sizes: GraphSizes) -> int:
-    """Bytes of the stage of a build that takes most. Raises UserError for too small a limit."""
+    """The stage of a build that needs most; raises UserError if its limit is too small."""
     memory, build = MemoryBudget.limit(planned.memory_gb), planned.build_sizes
     build.check_memory(memory)
     order = build.order_bytes
-    sorting = 2 * order + planned.nodes + _sorting_bytes(planned, sorting_room(planned))
+    available = bytes_for_keys(build.available_to_sort(memory))
+    sorting = 2 * order + planned.nodes + _sorting_bytes(planned, available)
     first_hop = _first_hop_bytes(sizes, memory.reserve(order))
-    return max(sorting, order + max(build.negatives(), build.labels(), first_hop))
+    return max(sorting, order + max(build.negative_bytes(), build.label_bytes(), first_hop))
 
 
-def sorting_room(planned: PlannedGraph) -> int:
-    """Bytes that a build gives its sorter, as `write_edges` does."""
-    return room_for_keys(planned.build_sizes.room_to_sort(MemoryBudget.limit(planned.memory_gb)))
-
-
-def sorter_of(planned: PlannedGraph, room: int) -> EdgeSorter:
-    """The sorter that a build would use with `room` bytes; it holds nothing yet."""
-    return EdgeSorter(planned.nodes, planned.num_keys, Path("unused"), room)
-
-
-def _sorting_bytes(planned: PlannedGraph, room: int) -> int:
-    sorter = sorter_of(planned, room)
-    keys, buckets = planned.num_keys, len(sorter.buckets)
-    in_memory = KEY_BYTES * keys <= sorter.buckets.memory_bytes
-    piece = (16 + KEY_BYTES * (1 + planned.undirected)) * min(planned.edges, EDGES_PER_PIECE)
-    held = min(KEY_BYTES * keys, sorter.buckets.memory_bytes)
-    scattering = held + (sorter.workers + 1) * piece
+def _sorting_bytes(planned: PlannedGraph, available: int) -> int:
+    """The larger of the two passes of `EdgeSorter`."""
+    keys = planned.build_sizes.num_keys
+    sorter = EdgeSorter(planned.nodes, keys, Path("unused"), available)
+    buckets, key_limit = len(sorter.buckets), sorter.buckets.memory_bytes
+    edge_bytes = 16 + KEY_BYTES * (1 + planned.undirected)
+    batches = (sorter.workers + 1) * edge_bytes * min(planned.edges, EDGES_PER_BATCH)
+    scattering = min(KEY_BYTES * keys, key_limit) + batches
     in_flight = min(sorter.workers + 1, buckets) * (keys // buckets)
-    several = in_memory and buckets > 1  # of a single one, keys are let go of as it is taken
-    return max(scattering, SORT_BYTES * in_flight + KEY_BYTES * keys * several)
+    kept = KEY_BYTES * keys if KEY_BYTES * keys <= key_limit and buckets > 1 else 0
+    return max(scattering, SORT_BYTES * in_flight + kept)
 
 
 def _first_hop_bytes(sizes: GraphSizes, memory: MemoryBudget) -> int:
@@ -77,103 +72,98 @@ def _first_hop_bytes(sizes: GraphSizes, memory: MemoryBudget) -> int:
         return 0
     indptr = 8 * (sizes.num_nodes + 1)
     dim, itemsize = sizes.feature_dim, sizes.feature_dtype.itemsize
-    room = room_for_first_hop(sizes.num_nodes, itemsize, memory)
-    means = _means_bytes(sizes, dim, itemsize, held=False, memory_bytes=room)
+    available = available_for_first_hop(sizes.num_nodes, itemsize, memory)
+    means = _means_bytes(sizes, dim, itemsize, in_memory=False, available=available)
     return indptr + means + min(2 * CHUNK_BYTES, itemsize * sizes.num_nodes * dim)
 
 
 def _means_bytes(
-    sizes: GraphSizes, dim: int, itemsize: int, *, held: bool, memory_bytes: int
+    sizes: GraphSizes, dim: int, itemsize: int, *, in_memory: bool, available: int
 ) -> int:
-    index = _index_bytes(sizes)
     return bytes_taken(
-        *(sizes.num_nodes, dim, itemsize, sizes.num_edges, index),
-        held=held,
-        memory_bytes=memory_bytes,
+        *(sizes.num_nodes, dim, itemsize, sizes.num_edges, _index_bytes(sizes)),
+        in_memory=in_memory,
+        memory_bytes=available,
     )
 
 
 def partition_bytes(sizes: GraphSizes, memory_gb: float | None = None) -> int:
-    """Bytes of writing a store in another order; clustering (super, min-cut) takes more.
+    """Writing a store in another order, without the clustering of super and min-cut.
 
-    The order and its inverse, and what sorting all edges or putting all rows in order would take,
-    as far as the limit lets it.
+    The order and its inverse, and then either all edges or all rows, as far as the limit allows.
     """
-    held = (2 * _index_bytes(sizes) + 1) * sizes.num_nodes
-    room = (
-        MemoryBudget.limit(memory_gb).available(held, f"renumbering {sizes.num_nodes:,} nodes")
-        * 3
-        // 4
-    )
+    order = (2 * _index_bytes(sizes) + 1) * sizes.num_nodes
+    purpose = f"renumbering {sizes.num_nodes:,} nodes"
+    available = MemoryBudget.limit(memory_gb).available(order, purpose) * 3 // 4
     rows = 2 * sizes.num_nodes * sizes.feature_dim * sizes.feature_dtype.itemsize
-    return held + min(max((KEY_BYTES + SORT_BYTES) * sizes.num_edges, rows), room)
-
-
-def shard_nodes(sizes: GraphSizes, trainers: int) -> int:
-    """Nodes of the largest shard: the trainers' loads differ by less than a unit."""
-    return min(-(-sizes.num_nodes // trainers) + sizes.largest_unit // 2, sizes.num_nodes)
+    return order + min(max((KEY_BYTES + SORT_BYTES) * sizes.num_edges, rows), available)
 
 
 def train_bytes(config: TrainConfig, sizes: GraphSizes, trainers: int) -> int:
-    """Bytes of a trainer: its shard, or two sets of it; a step; chunks on their way.
+    """A trainer: its shard or two resident sets of it, a step, and chunks in flight.
 
-    A batch of links has nodes in it as often as they have links. Where degrees are spread
-    exponentially, such a node has twice the mean number of neighbours, and so it is taken here.
+    In a batch of links, a node is as frequent as it has links. If degrees are distributed
+    exponentially, its mean degree is twice that of all nodes, which is assumed here.
     """
-    sets = sets_of(config, sizes, trainers)
-    nodes = largest_set(shard_blocks(sizes, trainers), sets)
-    shard = bytes_of_sets(sizes, nodes, sets, shard_footprint(config, sizes))
-    shard += remote_bytes(config, sizes, shard_nodes(sizes, trainers))
-    degree = footprint_edges(sizes, nodes) / max(nodes, 1)
+    sets = expected_sets(config, sizes, trainers)
+    num_nodes = largest_set(shard_blocks(sizes, trainers), sets)
+    shard = resident_bytes(sizes, num_nodes, sets, shard_footprint(config, sizes))
+    shard += remote_bytes(config, sizes, largest_shard(sizes, trainers))
+    degree = expected_edges(sizes, num_nodes) / max(num_nodes, 1)
     if not make_task(config, sizes).needs_labels:
         degree *= 2
-    step = step_bytes(config, sizes, nodes, degree)
+    step = step_bytes(config, sizes, num_nodes, degree)
     return shard + step + min(2 * WORKERS * CHUNK_BYTES, shard)
 
 
-def sets_of(config: TrainConfig, sizes: GraphSizes, trainers: int) -> int:
-    """Into how many resident sets a shard is cut. Raises UserError if no two blocks fit."""
-    return sets_within(config, sizes, shard_blocks(sizes, trainers))
+def expected_sets(config: TrainConfig, sizes: GraphSizes, trainers: int) -> int:
+    """The number of resident sets; raises UserError if two blocks do not fit."""
+    return resident_sets(config, sizes, shard_blocks(sizes, trainers))
+
+
+def largest_shard(sizes: GraphSizes, trainers: int) -> int:
+    """The expected number of nodes of the largest shard: shards differ by less than a unit."""
+    return min(-(-sizes.num_nodes // trainers) + sizes.largest_unit // 2, sizes.num_nodes)
 
 
 def shard_blocks(sizes: GraphSizes, trainers: int) -> np.ndarray:
-    """Nodes int64 of each block of the largest shard, taken to be alike."""
+    """int64, the nodes of each block of the largest shard; blocks of equal size are assumed."""
     blocks = max(sizes.num_blocks // trainers, 1)
-    return np.diff(np.arange(blocks + 1) * shard_nodes(sizes, trainers) // blocks)
+    return np.diff(np.arange(blocks + 1) * largest_shard(sizes, trainers) // blocks)
 
 
-def footprint_edges(sizes: GraphSizes, num_nodes: float) -> float:
-    """Edges expected within so many nodes of whole blocks."""
-    return edges_within(sizes, num_nodes / max(sizes.num_nodes, 1))
-
-
-def evaluate_bytes(config: TrainConfig, sizes: GraphSizes) -> int:
-    """Bytes of scoring: the held-out links or nodes, and embeddings of all nodes or of a sample."""
+def scoring_bytes(config: TrainConfig, sizes: GraphSizes) -> int:
+    """Scoring one part: the held-out items, and embeddings of all nodes or of a sample."""
     task = make_task(config, sizes)
-    held = task.held_out_bytes()
-    room = ScoringBudget.of(config, scoring_needs(config, sizes))
+    held_out = task.held_out_bytes()
+    budget = ScoringBudget.of(config, scoring_requirement(config, sizes))
     if not config.evaluate.sample:
-        return held + embedding_bytes(config, sizes, room)
-    asked = config.evaluate.sample * task.nodes_per_item
-    needed = neighbourhood_bytes(config, sizes, asked)
-    return held + min(needed, room.num_bytes, SAMPLED_BYTES)
+        return held_out + embedding_bytes(config, sizes, budget)
+    num_nodes = config.evaluate.sample * task.nodes_per_item
+    needed = neighbourhood_bytes(config, sizes, num_nodes)
+    return held_out + min(needed, budget.num_bytes, SAMPLED_BYTES)
 
 
-def embedding_bytes(config: TrainConfig, sizes: GraphSizes, room: ScoringBudget) -> int:
-    """Bytes of `embed`, in the layer that takes most, with the graph's indptr."""
-    hidden, layers = config.model.hidden, config.model.layers
-    in_memory, work = layers_within(sizes.num_nodes, hidden, room)
-    layer = 4 * sizes.num_nodes * hidden * in_memory
-    most = 0
-    for number in range(layers):
-        step = layer_bytes(config, sizes, number)
-        if takes_means(config, number):
-            width, itemsize = input_of(config, sizes, number)
-            left = work - beside_means(sizes.num_nodes, width, itemsize, hidden)
-            held = bool(number) and in_memory
-            step += _means_bytes(sizes, width, itemsize, held=held, memory_bytes=left)
-        most = max(most, layer * (1 + (number > 0)) + step)
-    return 8 * (sizes.num_nodes + 1) + most
+def embedding_bytes(config: TrainConfig, sizes: GraphSizes, budget: ScoringBudget) -> int:
+    """Embedding all nodes, in the layer that needs most."""
+    num_nodes, hidden = sizes.num_nodes, config.model.hidden
+    in_memory, work = split_rows_and_work(num_nodes, hidden, budget)
+    rows = 4 * num_nodes * hidden * in_memory
+    costs = layer_costs(config, sizes)
+    if not costs:
+        needed = neighbourhood_bytes(config, sizes, ROWS_AT_ONCE, all_neighbours=True)
+        return rows + min(needed, work)
+    layers = []
+    for number, cost in enumerate(costs):
+        step, after_first = cost.step_bytes, number > 0
+        if cost.reads_means:
+            step += _means_bytes(
+                *(sizes, cost.dim, cost.itemsize),
+                in_memory=in_memory and after_first,
+                available=work - cost.reserved_bytes,
+            )
+        layers.append(rows * (1 + after_first) + step)
+    return 8 * (num_nodes + 1) + max(layers)
 
 
 def _index_bytes(sizes: GraphSizes) -> int:

@@ -131,6 +131,20 @@ class Folder:
             self._locked.close()
         self._locked = None
 
+    def prepare(self, mode: StartMode, *needed: Path) -> None:
+        """Do what `mode` asks of an earlier run, before any trainer starts.
+
+        Afterwards every trainer can start with `StartMode.AUTO`. Raises UserError if the earlier
+        run may not be removed, or another process trains it.
+        """
+        if mode is StartMode.AUTO:
+            return
+        self.lock()
+        try:
+            self.make_room(*needed, overwrite=mode is StartMode.OVERWRITE)
+        finally:
+            self.unlock()
+
     def make_room(self, *needed: Path, overwrite: bool) -> None:
         """Remove the run that is there, if `overwrite` says so; raises as `check_room`."""
         if self.check_room(*needed, overwrite=overwrite):

@@ -1,1 +1,4 @@
-"""One trainer's part of the graph in memory, and the neighbourhoods that are sampled from it."""
+"""The data that one trainer reads: its shard in memory, sampled neighbourhoods, negative links.
+
+A batch's own links are removed from its messages in `hvdtma.sampling.neighbourhood`.
+"""

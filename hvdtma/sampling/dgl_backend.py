@@ -1,7 +1,7 @@
-"""All of hvdtma that touches DGL: sampling, blocks, message passing.
+"""The only module that uses DGL: neighbour sampling, blocks and message passing.
 
-DGL is no longer maintained, so it is kept behind this one module. Its packages for Python 3.11
-know no GPU: a block that is moved to one passes its messages with PyTorch's own operations.
+DGL is no longer maintained, so no other module depends on it. Its wheels for Python 3.11
+do not support GPUs; a block on a GPU passes messages with PyTorch operations instead.
 
 Legend: N nodes, E edges, S seeds, n sources of a block, D width, A attention heads.
 """
@@ -18,8 +18,8 @@ import torch
 
 os.environ.setdefault("DGLBACKEND", "pytorch")  # else DGL writes a file into the home folder
 if sys.version_info >= (3, 12):
-    # DGL 2.1, the only one for Python 3.12, brings a graphbolt built for PyTorch 2.2 that cannot
-    # be loaded by a later one. Nothing here needs it.
+    # DGL 2.1 is the only version for Python 3.12. Its graphbolt is built for PyTorch 2.2 and cannot
+    # be loaded by later versions. hvdtma does not need it.
     sys.modules.setdefault("dgl.graphbolt", types.ModuleType("dgl.graphbolt"))
 
 with warnings.catch_warnings():
@@ -44,13 +44,13 @@ class Block:
 
     @property
     def edge_index(self) -> torch.Tensor:
-        """int64 [2, E]: positions of sources and of seeds, as PyTorch Geometric has it."""
+        """int64 [2, E]: positions of sources and seeds, in the form of PyTorch Geometric."""
         if self.device.type != "cpu":
             return torch.stack([self.src_E, self.dst_E])
         return torch.stack([end.long() for end in self.graph.edges()])
 
     def mean(self, h_nD: torch.Tensor) -> torch.Tensor:
-        """Mean of the neighbours' rows for every seed [S, D]; 0 without any."""
+        """Mean of the neighbours' rows for every seed [S, D]; 0 for a seed without neighbours."""
         if self.device.type == "cpu":
             return dgl.ops.copy_u_mean(self.graph, h_nD)
         return self._sum(h_nD[self.src_E]) / self.in_degrees.clamp(min=1)[:, None]
@@ -63,13 +63,13 @@ class Block:
             return dgl.ops.edge_softmax(self.graph, logits)
         logits = leaky(left_nA[self.src_E] + right_SA[self.dst_E], 0.2)
         index = self.dst_E[:, None].expand_as(logits)
-        top_SA = logits.new_full((self.num_dst, logits.shape[1]), -torch.inf)
-        top_SA = top_SA.scatter_reduce(0, index, logits.detach(), "amax")
-        weight = (logits - top_SA[self.dst_E]).exp()
+        max_SA = logits.new_full((self.num_dst, logits.shape[1]), -torch.inf)
+        max_SA = max_SA.scatter_reduce(0, index, logits.detach(), "amax")
+        weight = (logits - max_SA[self.dst_E]).exp()
         return weight / self._sum(weight)[self.dst_E]
 
     def weighted_sum(self, h_nAD: torch.Tensor, weight_EA: torch.Tensor) -> torch.Tensor:
-        """Sum over each seed's edges of weight times the source's row, [S, A, D]."""
+        """Weighted sum of the neighbours' rows for every seed [S, A, D]."""
         if self.device.type == "cpu":
             return dgl.ops.u_mul_e_sum(self.graph, h_nAD, weight_EA[..., None])
         return self._sum(h_nAD[self.src_E] * weight_EA[..., None])
@@ -80,28 +80,28 @@ class Block:
 
 
 def graph_from_csc(indptr: torch.Tensor, indices: torch.Tensor) -> dgl.DGLGraph:
-    """A graph of N nodes from in-edges: indptr [N+1], indices [E], both of one integer dtype."""
+    """A graph of N nodes from its in-edges: indptr [N+1] and indices [E] of the same dtype."""
     return dgl.graph(("csc", (indptr, indices, [])), num_nodes=len(indptr) - 1)
 
 
-def _lone_thread() -> ThreadPoolExecutor:
-    """A thread whose work is not shared out among others."""
+def _sampling_thread() -> ThreadPoolExecutor:
+    """An executor of one thread, in which DGL and PyTorch use no other threads."""
 
-    def begin() -> None:
-        torch.get_num_threads()  # else PyTorch's own start in this thread undoes the next line
+    def set_one_thread() -> None:
+        torch.get_num_threads()  # PyTorch's lazy start would undo the next line
         torch.set_num_threads(1)
 
-    threads = torch.get_num_threads()
-    executor = ThreadPoolExecutor(1, initializer=begin)
-    executor.submit(int).result()  # starts it
-    torch.set_num_threads(threads)  # threads to come take the number that was set last anywhere
+    num_threads = torch.get_num_threads()
+    executor = ThreadPoolExecutor(1, initializer=set_one_thread)
+    executor.submit(int).result()  # starts the thread
+    torch.set_num_threads(num_threads)  # new threads inherit the number that was set last
     return executor
 
 
-# DGL's random numbers depend on the thread that draws them, by the order in which threads first
-# drew, and on how many share the work. One thread that does nothing else makes a sample a
-# function of its seed, in whichever thread of whichever process the trainer is.
-_SAMPLER = _lone_thread()
+# DGL's random numbers depend on the order in which threads first drew numbers, and on how many
+# threads share the work. With one thread for all sampling, a sample is a function of its seed in
+# any thread of any process.
+_SAMPLER = _sampling_thread()
 
 
 def sample_blocks(
@@ -109,16 +109,16 @@ def sample_blocks(
     seeds_S: torch.Tensor,
     fanouts: list[int],
     random_seed: int,
-    left_out: torch.Tensor | None = None,
+    excluded_keys: torch.Tensor | None = None,
 ) -> tuple[list[Block], torch.Tensor]:
-    """Sample hops around distinct seeds: blocks, outermost first, and the input nodes [n].
+    """Sample the neighbourhood of distinct seeds: blocks, input layer first, and input nodes [n].
 
     Args:
-        fanouts: in-edges per node and hop, outermost hop first; -1 takes all.
-        random_seed: the sample is a function of it; below 2^31.
-        left_out: sorted keys (`pair_keys`) of pairs between which no edge is used.
+        fanouts: neighbours per node for each layer, input layer first; -1 takes all.
+        random_seed: below 2^31; determines the sample.
+        excluded_keys: sorted keys (`pair_keys`) of pairs whose edges are left out.
     """
-    return _SAMPLER.submit(_sample, graph, seeds_S, fanouts, random_seed, left_out).result()
+    return _SAMPLER.submit(_sample, graph, seeds_S, fanouts, random_seed, excluded_keys).result()
 
 
 def _sample(
@@ -126,7 +126,7 @@ def _sample(
     seeds_S: torch.Tensor,
     fanouts: list[int],
     random_seed: int,
-    left_out: torch.Tensor | None,
+    excluded_keys: torch.Tensor | None,
 ) -> tuple[list[Block], torch.Tensor]:
     dgl.seed(random_seed)
     nodes = seeds_S
@@ -135,8 +135,8 @@ def _sample(
         sampled = dgl.sampling.sample_neighbors(
             graph, nodes, fanout, copy_ndata=False, copy_edata=False
         )
-        if left_out is not None and len(left_out):
-            sampled.remove_edges(_edges_between(sampled, left_out))
+        if excluded_keys is not None and len(excluded_keys):
+            sampled.remove_edges(_edges_between(sampled, excluded_keys))
         block = dgl.to_block(sampled, nodes)
         nodes = block.srcdata[dgl.NID]
         blocks.insert(0, Block(block))
@@ -144,33 +144,33 @@ def _sample(
 
 
 def _edges_between(graph: dgl.DGLGraph, keys: torch.Tensor) -> torch.Tensor:
-    """The edges between pairs whose sorted keys are given, either way."""
+    """Ids of the edges between pairs with the given sorted keys, in either direction."""
     src_E, dst_E = graph.edges()
     key_E = pair_keys(src_E, dst_E, graph.num_nodes())
-    place_E = torch.searchsorted(keys, key_E).clamp_(max=len(keys) - 1)
-    return torch.nonzero(keys[place_E] == key_E).view(-1).to(graph.idtype)
+    nearest_E = torch.searchsorted(keys, key_E).clamp_(max=len(keys) - 1)
+    return torch.nonzero(keys[nearest_E] == key_E).view(-1).to(graph.idtype)
 
 
 def pair_keys(src_E: torch.Tensor, dst_E: torch.Tensor, num_nodes: int) -> torch.Tensor:
-    """One int64 per unordered pair of nodes, the same for both directions."""
+    """One int64 per pair of nodes, the same for both directions."""
     src_E, dst_E = src_E.long(), dst_E.long()
     return torch.minimum(src_E, dst_E) * num_nodes + torch.maximum(src_E, dst_E)
 
 
 def block_of_edges(src_E: torch.Tensor, dst_E: torch.Tensor, num_src: int, num_dst: int) -> Block:
-    """A block of given edges, int64 positions among its sources and its seeds."""
+    """A block from edges, given as int64 positions among its sources and its seeds."""
     return Block(dgl.create_block((src_E, dst_E), num_src_nodes=num_src, num_dst_nodes=num_dst))
 
 
 def block_between(
     src_E: torch.Tensor, dst_E: torch.Tensor, seeds_S: torch.Tensor
 ) -> tuple[Block, torch.Tensor]:
-    """A block of given edges into distinct seeds, and its source nodes [n], the seeds first.
+    """A block from edges into distinct seeds, and its source nodes [n], which begin with the seeds.
 
     Args:
-        src_E: int64, node numbers.
-        dst_E: int64, positions among the seeds.
-        seeds_S: int64, node numbers.
+        src_E: int64 node numbers.
+        dst_E: int64 positions among the seeds.
+        seeds_S: int64 node numbers.
     """
     others = torch.unique(src_E[~torch.isin(src_E, seeds_S)])
     sources_n = torch.cat([seeds_S, others])
@@ -182,11 +182,12 @@ def block_between(
 def block_of_rows(
     indptr: torch.Tensor, indices: torch.Tensor, first_row: int
 ) -> tuple[Block, torch.Tensor]:
-    """All in-edges of consecutive nodes as a block, and its source nodes [n].
+    """A block from all in-edges of consecutive nodes, and its source nodes [n].
 
     Args:
-        indptr: int64 [S+1], beginning at 0; indices: int64 [E] node numbers.
-        first_row: the node that row 0 is.
+        indptr: int64 [S+1], starts at 0.
+        indices: int64 [E] node numbers.
+        first_row: node number of row 0.
     """
     num_rows = len(indptr) - 1
     inside = (indices >= first_row) & (indices < first_row + num_rows)
@@ -195,7 +196,7 @@ def block_of_rows(
         inside, indices - first_row, torch.searchsorted(others, indices) + num_rows
     )
     sources_n = torch.cat([torch.arange(first_row, first_row + num_rows), others])
-    edge_ids = torch.arange(len(local_E))  # left out, DGL 1.1 stops at some sums over edges
+    edge_ids = torch.arange(len(local_E))  # without ids, DGL 1.1 fails in some sums over edges
     block = dgl.create_block(
         ("csc", (indptr, local_E, edge_ids)), num_src_nodes=len(sources_n), num_dst_nodes=num_rows
     )

@@ -1,6 +1,6 @@
-"""The stored first neighbourhood, and taking a batch's own links out of it exactly.
+"""The stored first hop, and the exact subtraction of a batch's own links from it.
 
-Legend: n nodes, D features, Q pairs, r rows that change.
+Legend: n nodes, D features, Q pairs of nodes, r rows that change.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ import torch
 
 
 class FirstHop(NamedTuple):
-    """What a first layer knows of its nodes' neighbours over the whole training graph.
+    """Each node's neighbourhood in the whole training graph, as the first layer reads it.
 
     Attributes:
-        mean: float [n, D] mean of the in-neighbours' features, 0 without any.
-        degree: float [n] how many there are.
+        mean: float [n, D] mean of the in-neighbours' features; 0 for a node without in-neighbours.
+        degree: float [n] number of in-neighbours.
     """
 
     mean: torch.Tensor
@@ -25,23 +25,23 @@ class FirstHop(NamedTuple):
         return FirstHop(self.mean.to(device), self.degree.to(device))
 
 
-def without_pairs(
+def subtract_edges(
     hop: FirstHop,
     x_nD: torch.Tensor,
     src_Q: torch.Tensor,
     dst_Q: torch.Tensor,
     count_Q: torch.Tensor,
 ) -> FirstHop:
-    """The first hop over the graph without the edges src -> dst, each `count` times.
+    """The first hop of the graph without the edges src -> dst.
 
     Args:
-        x_nD: the same n nodes' features.
-        src_Q, dst_Q: int64 positions among the n nodes; a (src, dst) stands once.
-        count_Q: how many parallel edges of each pair the graph has.
+        x_nD: features of the same n nodes.
+        src_Q, dst_Q: int64 positions among the n nodes; each pair (src, dst) occurs once.
+        count_Q: number of parallel edges of each pair.
 
     Exact up to rounding: mean' = (degree * mean - sum of x_src) / (degree - count).
     """
-    rows_r, row_Q = torch.unique(dst_Q, return_inverse=True)  # only these change
+    rows_r, row_Q = torch.unique(dst_Q, return_inverse=True)  # only these rows change
     old_degree_r = hop.degree[rows_r]
     total_rD = hop.mean[rows_r] * old_degree_r[:, None]
     count_Q = count_Q.to(hop.degree.dtype)

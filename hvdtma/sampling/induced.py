@@ -1,4 +1,4 @@
-"""The edges of a store between the nodes of some blocks, in local numbers.
+"""Reads the subgraph that some blocks induce, with local node numbers.
 
 Legend: n nodes of the blocks, e edges between them, B blocks of the store.
 """
@@ -11,14 +11,14 @@ import numpy as np
 
 from hvdtma.core.compiled import njit
 from hvdtma.graph.csc import CSC, index_dtype
-from hvdtma.sampling.reader import BlockReader, Range, windows
+from hvdtma.sampling.reader import BlockReader, Range, merge_ranges
 
-CELLS_PER_BLOCK = 4  # of the table that finds a node's block in a step or two
-ELSEWHERE = -2  # a block of the trainer's assigned that is not in this resident set
+CELLS_PER_BLOCK = 4  # of a lookup table that finds a node's block in one or two steps
+ELSEWHERE = -2  # marks a block that is assigned to the trainer, but not in this resident set
 
 
 class _Rows(NamedTuple):
-    """The rows of one block in the store's list of edges: `degree_n[begin:end]` are theirs."""
+    """The rows of one block: edges first:last of the store, local nodes begin:end."""
 
     first: int
     last: int
@@ -27,11 +27,18 @@ class _Rows(NamedTuple):
 
 
 class _Kept(NamedTuple):
-    """Of some rows' edges: how many each keeps, their sources and types, and those elsewhere."""
+    """The kept edges of some rows.
 
-    piece: _Rows
-    kept: np.ndarray
-    local: np.ndarray
+    Attributes:
+        row_counts: number of kept edges of each row.
+        sources: local numbers of the kept edges' sources.
+        types: types of the kept edges, or None.
+        elsewhere: number of edges from blocks that are `ELSEWHERE`.
+    """
+
+    rows: _Rows
+    row_counts: np.ndarray
+    sources: np.ndarray
     types: np.ndarray | None
     elsewhere: int
 
@@ -39,18 +46,23 @@ class _Kept(NamedTuple):
 def induced_graph(
     reader: BlockReader, blocks: np.ndarray, ranges: list[Range], assigned: np.ndarray | None = None
 ) -> tuple[CSC, np.ndarray, int]:
-    """The edges between the blocks' nodes, and how many more there would be.
+    """Read the edges between the blocks' nodes.
 
-    Returns these edges in local numbers, the nodes' in-degree in the whole graph int32 [n], and
-    the number of edges into them from any block of `assigned` (None: it is `blocks`).
+    Blocks keep their order, so local numbers ascend within a row as the store's numbers do.
 
-    `ranges` are the blocks' nodes. Blocks keep their order, so local numbers ascend within a row
-    as the store's do.
+    Args:
+        blocks: int64, ascending.
+        ranges: node range of each block.
+        assigned: all blocks assigned to the trainer; None: `blocks`.
+
+    Returns:
+        The edges in local numbers, the nodes' in-degrees in the whole graph int32 [n], and the
+        number of edges into the nodes from any assigned block.
     """
     store = reader.store
     degree_n, first_edges = degrees(reader, ranges)
     ends = np.cumsum([stop - start for start, stop in ranges])
-    local_B = np.full(store.num_blocks, -1, np.int64)  # where each of the blocks begins locally
+    local_B = np.full(store.num_blocks, -1, np.int64)  # first local node of each block
     if assigned is not None:
         local_B[assigned] = ELSEWHERE
     local_B[blocks] = np.r_[0, ends[:-1]]
@@ -60,10 +72,10 @@ def induced_graph(
             first_edges, local_B[blocks].tolist(), ends.tolist(), strict=True
         )
     ]
-    most = sum(piece.last - piece.first for piece in rows)
-    # Pages that are never written to take no memory.
-    indices: np.ndarray = np.empty(most, index_dtype(len(degree_n)))
-    edge_type = np.empty(most, np.int16) if "edge_type" in store else None
+    max_edges = sum(block.last - block.first for block in rows)
+    # Pages of an array that are never written take no memory.
+    indices: np.ndarray = np.empty(max_edges, index_dtype(len(degree_n)))
+    edge_type = np.empty(max_edges, np.int16) if "edge_type" in store else None
     kept_n = np.empty(len(degree_n), np.int32)
 
     shift = max(store.num_nodes // (CELLS_PER_BLOCK * store.num_blocks), 1).bit_length() - 1
@@ -74,42 +86,44 @@ def induced_graph(
         base, end = window[0].first, window[-1].last
         sources = reader.read("indices", base, end)
         types = None if edge_type is None else reader.read("edge_type", base, end)
-        found = []
-        for piece in window:
-            its_sources = sources[piece.first - base : piece.last - base]
-            local = np.empty(len(its_sources), indices.dtype)
-            place = np.empty(0 if types is None else len(local), np.int64)
-            count, kept, elsewhere = _keep_own(
-                degree_n[piece.begin : piece.end],
-                its_sources,
+        results = []
+        for block in window:
+            block_sources = sources[block.first - base : block.last - base]
+            local = np.empty(len(block_sources), indices.dtype)
+            position = np.empty(0 if types is None else len(local), np.int64)
+            count, num_kept, num_elsewhere = _keep_own(
+                degree_n[block.begin : block.end],
+                block_sources,
                 store.block_offsets,
                 local_B,
                 block_of_cell,
                 shift,
                 local,
-                place,
+                position,
             )
-            kept_types = None if types is None else types[piece.first - base :][place[:kept]]
-            found.append(_Kept(piece, count, local[:kept], kept_types, elsewhere))
-        return found
+            kept_types = None
+            if types is not None:
+                kept_types = types[block.first - base :][position[:num_kept]]
+            results.append(_Kept(block, count, local[:num_kept], kept_types, num_elsewhere))
+        return results
 
     chunk = store.array("indices").chunks[0]
     kept = elsewhere = 0
-    for found in reader.each(read, windows(rows, 2 * chunk, chunk)):
-        for piece, count, local, types, not_here in found:
-            kept_n[piece.begin : piece.end] = count
+    for results in reader.map(read, merge_ranges(rows, 2 * chunk, chunk)):
+        for block, count, local, types, num_elsewhere in results:
+            kept_n[block.begin : block.end] = count
             indices[kept : kept + len(local)] = local
             if edge_type is not None and types is not None:
                 edge_type[kept : kept + len(local)] = types
             kept += len(local)
-            elsewhere += not_here
+            elsewhere += num_elsewhere
     indptr = np.concatenate([[0], np.cumsum(kept_n, dtype=np.int64)])
     types = None if edge_type is None else edge_type[:kept]
     return CSC(indptr, indices[:kept], types), degree_n, kept + elsewhere
 
 
 def degrees(reader: BlockReader, ranges: list[Range]) -> tuple[np.ndarray, list[int]]:
-    """In-degree int32 [n] of the ranges' nodes in the whole graph, and each range's first edge."""
+    """In-degrees int32 [n] of the nodes in the whole graph, and the first edge of each range."""
     degree_n = np.empty(sum(stop - start for start, stop in ranges), np.int32)
     first_edges: list[int] = []
     filled = 0
@@ -118,13 +132,13 @@ def degrees(reader: BlockReader, ranges: list[Range]) -> tuple[np.ndarray, list[
         return window, reader.read("indptr", window[0][0], window[-1][1] + 1)
 
     chunk = reader.store.array("indptr").chunks[0]
-    for window, indptr in reader.each(read, windows(ranges, 2 * chunk, chunk)):
+    for window, indptr in reader.map(read, merge_ranges(ranges, 2 * chunk, chunk)):
         base = window[0][0]
         for start, stop in window:
             first_edges.append(int(indptr[start - base]))
-            of_range = np.diff(indptr[start - base : stop - base + 1])
-            degree_n[filled : filled + len(of_range)] = of_range
-            filled += len(of_range)
+            range_degrees = np.diff(indptr[start - base : stop - base + 1])
+            degree_n[filled : filled + len(range_degrees)] = range_degrees
+            filled += len(range_degrees)
     return degree_n, first_edges
 
 
@@ -137,16 +151,18 @@ def _keep_own(
     block_of_cell: np.ndarray,
     shift: int,
     local: np.ndarray,
-    place: np.ndarray,
+    position: np.ndarray,
 ) -> tuple[np.ndarray, int, int]:
-    """Of the rows with these degrees, the edges that come from own blocks.
+    """Keep the edges that come from the resident set's blocks.
 
-    Returns how many each row keeps, how many there are in all, and how many come from blocks that
-    are `ELSEWHERE`; `local` is filled with the kept ones' sources' local numbers and `place`,
-    unless it is empty, with their places in `indices`.
+    Writes the local numbers of the kept edges' sources to `local` and, unless it is empty, their
+    positions in `indices` to `position`.
+
+    Returns the number of kept edges of each row, the number of kept edges, and the number of edges
+    from blocks that are `ELSEWHERE`.
     """
     count = np.zeros(len(degree), np.int32)
-    placing = len(place) > 0
+    with_positions = len(position) > 0
     kept = edge = elsewhere = 0
     for row in range(len(degree)):
         for _ in range(degree[row]):
@@ -156,8 +172,8 @@ def _keep_own(
                 block += 1
             if local_B[block] >= 0:
                 local[kept] = local_B[block] + source - offsets_B1[block]
-                if placing:
-                    place[kept] = edge
+                if with_positions:
+                    position[kept] = edge
                 kept += 1
                 count[row] += 1
             elif local_B[block] == ELSEWHERE:

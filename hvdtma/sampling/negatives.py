@@ -1,8 +1,8 @@
-"""Negative links for training: four ways to draw destinations that are no known link's.
+"""Negative links for training, drawn in one of four ways.
 
-A negative is a pair (row, node): `row` says which positive's source it belongs to. None of them
-is an edge of the shard, in either direction, nor the source itself. What a positive's source is
-linked to outside the shard its trainer cannot know.
+A negative is a pair (row, node): the source of positive number `row`, linked to `node`. No negative
+is an edge of the shard in either direction, or a loop. A trainer does not know the links of its
+nodes outside its shard, so a negative can be such a link.
 
 Legend: B positives of a batch, K negatives per positive, Q negatives in all.
 """
@@ -15,7 +15,7 @@ import numpy as np
 
 from hvdtma.sampling.shard import Shard
 
-TRIES = 20  # after so many a source linked to nearly everything goes with fewer negatives
+TRIES = 20  # then a source that is linked to nearly all nodes gets fewer negatives
 
 Negatives = tuple[np.ndarray, np.ndarray]  # row int64 [Q], node int64 [Q]
 
@@ -40,7 +40,7 @@ def global_uniform(
 def joint(
     shard: Shard, src_B: np.ndarray, dst_B: np.ndarray, num_negatives: int, rng: np.random.Generator
 ) -> Negatives:
-    """One set of K own nodes, against every positive of the batch (as in DGL-KE)."""
+    """One set of K own nodes, shared by all positives of the batch (as in DGL-KE)."""
     drawn_K = rng.integers(0, shard.num_own, num_negatives)
     row = np.repeat(np.arange(len(src_B)), num_negatives)
     node = np.tile(drawn_K, len(src_B))
@@ -50,7 +50,7 @@ def joint(
 def in_batch(
     shard: Shard, src_B: np.ndarray, dst_B: np.ndarray, num_negatives: int, rng: np.random.Generator
 ) -> Negatives:
-    """K destinations per positive out of the batch's other positives: drawn by degree."""
+    """K destinations per positive, taken from the batch's other positives: drawn by degree."""
     if len(src_B) < 2:
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
     row = np.repeat(np.arange(len(src_B)), num_negatives)
@@ -72,16 +72,16 @@ def _uniform(
     row = np.repeat(np.arange(len(src_B)), num_negatives)
     node = rng.integers(0, num_nodes, len(row))
     for _ in range(TRIES):
-        again = np.flatnonzero(_is_link(shard, src_B[row], node))
-        if not len(again):
+        rejected = np.flatnonzero(_is_link(shard, src_B[row], node))
+        if not len(rejected):
             return row, node
-        node[again] = rng.integers(0, num_nodes, len(again))
+        node[rejected] = rng.integers(0, num_nodes, len(rejected))
     return _without_links(shard, src_B, row, node)
 
 
 def _without_links(shard: Shard, src_B: np.ndarray, row: np.ndarray, node: np.ndarray) -> Negatives:
-    free = ~_is_link(shard, src_B[row], node)
-    return row[free], node[free]
+    accepted = ~_is_link(shard, src_B[row], node)
+    return row[accepted], node[accepted]
 
 
 def _is_link(shard: Shard, src_Q: np.ndarray, node_Q: np.ndarray) -> np.ndarray:

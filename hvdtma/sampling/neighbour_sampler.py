@@ -1,4 +1,7 @@
-"""Uniform neighbour sampling, layer by layer. S seeds."""
+"""Uniform neighbour sampling, layer by layer.
+
+Legend: S seeds, n input nodes.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +13,10 @@ from hvdtma.sampling.shard import Shard
 
 
 class NeighbourSampler:
-    """Draws neighbours uniformly, without replacement (Hamilton et al., NeurIPS 2017).
+    """Draws neighbours uniformly without replacement (GraphSAGE, Hamilton et al., NeurIPS 2017).
 
     Args:
-        fanouts: in-edges per node and sampled layer, input layer first; -1 takes all.
+        fanouts: neighbours per node for each sampled layer, input layer first; -1 takes all.
     """
 
     def __init__(self, fanouts: list[int]):

@@ -1,7 +1,9 @@
 """The input of an encoder: sampled blocks, features and the first hop.
 
-A held-out target link of a batch is taken out of messages in two places: a sampler leaves it out
-of its blocks, and `neighbourhood_of` takes it out of the stored first hop.
+The links that a batch predicts (`Targets`) are removed from its messages in two places: the sampler
+leaves them out of the blocks, and `neighbourhood_of` subtracts them from the stored first hop.
+Validation and test links need no such step: they are not in the training graph at all, because
+`hvdtma.graph.splits` removes them when a store is built.
 
 Legend: S seeds, n input nodes, D features, Q pairs.
 """
@@ -14,7 +16,7 @@ import numpy as np
 import torch
 
 from hvdtma.sampling.dgl_backend import Block, pair_keys
-from hvdtma.sampling.first_hop import FirstHop, without_pairs
+from hvdtma.sampling.first_hop import FirstHop, subtract_edges
 from hvdtma.sampling.shard import Shard
 
 
@@ -41,13 +43,13 @@ class Neighbourhood:
 
 @dataclass(frozen=True)
 class Targets:
-    """The links of a batch that no message may pass along: local numbers, int64 [Q]."""
+    """The links that a batch predicts, as local node numbers int64 [Q]. No message may use them."""
 
     src: np.ndarray
     dst: np.ndarray
 
     def contains(self, src_E: torch.Tensor, dst_E: torch.Tensor) -> torch.Tensor:
-        """Bool [E]: whether the edge src -> dst, local numbers, is a target in either direction."""
+        """Whether each edge (local numbers) is a target, in either direction: bool [E]."""
         num_nodes = int(max(self.src.max(initial=0), self.dst.max(initial=0))) + 1
         num_nodes = max(num_nodes, int(src_E.max()) + 1, int(dst_E.max()) + 1) if len(src_E) else 1
         ends = torch.from_numpy(self.src), torch.from_numpy(self.dst)
@@ -63,9 +65,10 @@ def neighbourhood_of(
     """Add features and the first hop to sampled blocks.
 
     Args:
-        blocks: input layer first; no edge between target pairs is in them.
-        nodes_n: int64, local numbers of the first block's sources; of the seeds, without blocks.
-        targets: links that are also taken out of the first hop, exactly, in both directions.
+        blocks: input layer first, without edges between target pairs.
+        nodes_n: int64 local numbers of the first block's sources, or of the seeds if there are no
+            blocks.
+        targets: links that are subtracted from the first hop, exactly and in both directions.
     """
     x_nD = shard.features(nodes_n)
     first_hop = shard.first_hop(nodes_n)
@@ -77,14 +80,14 @@ def neighbourhood_of(
 def _without_targets(
     hop: FirstHop, x_nD: torch.Tensor, shard: Shard, nodes: torch.Tensor, targets: Targets
 ) -> FirstHop:
-    """Take the target pairs out of the first hop, both directions, parallel edges and all."""
+    """Subtract the target pairs from the first hop: both directions, and all parallel edges."""
     src_Q, dst_Q = np.r_[targets.src, targets.dst], np.r_[targets.dst, targets.src]
-    distinct = np.unique(src_Q * np.int64(shard.num_nodes) + dst_Q)
-    src_Q, dst_Q = np.divmod(distinct, shard.num_nodes)
+    keys = np.unique(src_Q * np.int64(shard.num_nodes) + dst_Q)
+    src_Q, dst_Q = np.divmod(keys, shard.num_nodes)
     count_Q = shard.csc.count_edges(src_Q, dst_Q)
     src_Q, dst_Q, count_Q = (values[count_Q > 0] for values in (src_Q, dst_Q, count_Q))
     ascending, order = torch.sort(nodes)
-    src_at, dst_at = (
+    src_row_Q, dst_row_Q = (
         order[torch.searchsorted(ascending, torch.from_numpy(ends))] for ends in (src_Q, dst_Q)
     )
-    return without_pairs(hop, x_nD, src_at, dst_at, torch.from_numpy(count_Q))
+    return subtract_edges(hop, x_nD, src_row_Q, dst_row_Q, torch.from_numpy(count_Q))

@@ -1,6 +1,6 @@
-"""Reading a store by blocks: neighbouring blocks together, several reads at a time, counted.
+"""Reads ranges of rows from a store: nearby ranges in one read, a few reads at a time.
 
-Legend: n nodes asked for, R rows of an array.
+The reader counts bytes and seconds.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from hvdtma.core.threads import in_order
+from hvdtma.core.threads import map_in_order
 from hvdtma.graph.store import GraphStore
 from hvdtma.storage.array_writer import CHUNK_BYTES
 
-WORKERS = 2  # reads at a time: one waits for the disk while another is decoded
-Range = tuple[int, int]  # first row, and one past the last
-Piece = TypeVar("Piece", bound=tuple[int, ...])  # a range, and what else is known of it
+WORKERS = 2  # concurrent reads: one waits for the disk while another is decoded
+Range = tuple[int, int]  # first row, and one past the last row
+Piece = TypeVar("Piece", bound=tuple[int, ...])  # begins with a range; may carry more values
 Result = TypeVar("Result")
 
 
@@ -28,53 +28,54 @@ class BlockReader:
     """Reads ranges of rows of a store's arrays.
 
     Attributes:
-        bytes_read: of values, over all reads.
-        read_s: seconds in which at least one read was under way.
+        bytes_read: decoded bytes of all reads.
+        read_s: seconds during which at least one read was active.
     """
 
     store: GraphStore
     bytes_read: int = 0
     read_s: float = 0.0
     _lock: threading.Lock = field(default_factory=threading.Lock)
-    _under_way: int = 0
-    _since: float = 0.0
+    _active: int = 0
+    _active_since: float = 0.0
 
     def rows(self, name: str, ranges: list[Range]) -> np.ndarray:
-        """The rows of ascending ranges, end to end; each chunk is read once."""
+        """The rows of ascending ranges, concatenated; each chunk is read once."""
         array = self.store.array(name)
         row_bytes = array.dtype.itemsize * int(np.prod(array.shape[1:], dtype=np.int64))
         out = np.empty((sum(b - a for a, b in ranges), *array.shape[1:]), array.dtype)
 
         def fill(window: list[PlacedRange]) -> None:
             first, last = window[0], window[-1]
-            rows_wanted = sum(stop - start for start, stop, _ in window)
-            if last.stop - first.start == rows_wanted:  # nothing between them: no copy
-                self.read(name, first.start, last.stop, out[first.at : first.at + rows_wanted])
+            num_rows = sum(stop - start for start, stop, _ in window)
+            if last.stop - first.start == num_rows:  # no gaps: read in place, without a copy
+                self.read(name, first.start, last.stop, out[first.offset : first.offset + num_rows])
                 return
             values = self.read(name, first.start, last.stop)
-            for start, stop, at in window:
-                out[at : at + stop - start] = values[start - first.start : stop - first.start]
+            for start, stop, offset in window:
+                out[offset : offset + stop - start] = values[start - first.start :][: stop - start]
 
-        every = windows(_placed(ranges), CHUNK_BYTES // max(row_bytes, 1), array.chunks[0])
-        for _ in self.each(fill, every):
+        max_rows = CHUNK_BYTES // max(row_bytes, 1)
+        for _ in self.map(fill, merge_ranges(_placed(ranges), max_rows, array.chunks[0])):
             pass
         return out
 
-    def each(self, work: Callable[..., Result], pieces: Iterable) -> Iterator[Result]:
-        """`work` of every piece, in order, with `WORKERS` threads; the time of it is counted."""
+    def map(self, work: Callable[..., Result], pieces: Iterable) -> Iterator[Result]:
+        """Call `work` on each piece in `WORKERS` threads; yield the results in order. Timed."""
         with self._lock:
-            self._under_way += 1
-            self._since = self._since if self._under_way > 1 else time.monotonic()
+            self._active += 1
+            if self._active == 1:
+                self._active_since = time.monotonic()
         try:
-            yield from in_order(work, pieces, WORKERS)
+            yield from map_in_order(work, pieces, WORKERS)
         finally:
             with self._lock:
-                self._under_way -= 1
-                if not self._under_way:
-                    self.read_s += time.monotonic() - self._since
+                self._active -= 1
+                if not self._active:
+                    self.read_s += time.monotonic() - self._active_since
 
     def read(self, name: str, start: int, stop: int, out: np.ndarray | None = None) -> np.ndarray:
-        """Rows start:stop of an array; raises UserError if a chunk of it is damaged or lost."""
+        """Rows start:stop of an array. Raises UserError if a chunk is damaged or missing."""
         values = self.store.read(name, start, stop, out)
         with self._lock:
             self.bytes_read += values.nbytes
@@ -82,24 +83,24 @@ class BlockReader:
 
 
 class PlacedRange(NamedTuple):
-    """A range of rows, and where it goes."""
+    """A range of rows, and the row of the output that it begins at."""
 
     start: int
     stop: int
-    at: int
+    offset: int
 
 
 def _placed(ranges: list[Range]) -> list[PlacedRange]:
-    ends = np.cumsum([0, *(stop - start for start, stop in ranges)]).tolist()
-    return [PlacedRange(*piece, at) for piece, at in zip(ranges, ends, strict=False)]
+    offsets = np.cumsum([0, *(stop - start for start, stop in ranges)]).tolist()
+    return [PlacedRange(*rows, offset) for rows, offset in zip(ranges, offsets, strict=False)]
 
 
-def windows(ranges: Sequence[Piece], most_rows: int, chunk_rows: int) -> Iterator[list[Piece]]:
-    """Ranges that one read serves: less than a chunk apart, and no more than `most_rows` in all."""
+def merge_ranges(ranges: Sequence[Piece], max_rows: int, chunk_rows: int) -> Iterator[list[Piece]]:
+    """Group ascending ranges into reads: gaps below a chunk, and at most `max_rows` rows each."""
     window: list[Piece] = []
     for piece in ranges:
-        apart = bool(window) and piece[0] - window[-1][1] >= chunk_rows
-        if window and (apart or piece[1] - window[0][0] > most_rows):
+        far = bool(window) and piece[0] - window[-1][1] >= chunk_rows
+        if window and (far or piece[1] - window[0][0] > max_rows):
             yield window
             window = []
         window.append(piece)

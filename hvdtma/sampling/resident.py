@@ -1,8 +1,8 @@
-"""A shard that does not fit in memory: one resident set after the other.
+"""Training on a shard that does not fit in memory: one resident set of blocks after the other.
 
-A sweep assignments the shard's blocks out into equal sets, seeded; every block is in one set of a sweep,
-and from sweep to sweep any two blocks meet sooner or later. While one set is trained on, a thread
-reads the next.
+A sweep shuffles the shard's blocks and cuts them into sets of equal size. Each block is in one set
+of a sweep, and each sweep combines blocks anew. While the trainer uses one set, a thread reads the
+next one.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from hvdtma.sampling.shard import Shard
 
 
 class ResidentSets:
-    """The resident sets of a shard, without end; with one set, that set is given once.
+    """The resident sets of a shard, sweep after sweep without end.
 
     Args:
-        blocks: int64 of the shard.
-        num_sets: into which a sweep cuts them.
-        load: reads the shard of some blocks, ascending.
-        stream: seeds the order of sweeps.
-        taken: sets that were given before, and are left out.
+        blocks: int64 blocks of the shard.
+        num_sets: number of sets in a sweep.
+        load: reads the shard of the given blocks, which ascend.
+        stream: seeds of the random order.
+        taken: number of sets to skip, because an earlier run used them.
 
     Attributes:
-        taken: sets given so far.
+        taken: number of sets returned or skipped so far.
     """
 
     def __init__(
@@ -42,39 +42,39 @@ class ResidentSets:
     ):
         self.num_sets, self.taken = num_sets, taken
         self._load = load
-        self._orders = islice(block_sets(blocks, num_sets, stream), taken, None)
-        self._begun = False
-        self._reading: Future[Shard] | None = None
+        self._block_sets = islice(block_sets(blocks, num_sets, stream), taken, None)
+        self._first = True
+        self._next_shard: Future[Shard] | None = None
         self._thread = ThreadPoolExecutor(1) if num_sets > 1 else None
 
     def take(self) -> tuple[Shard, float]:
-        """The next set, and the seconds it was waited for; the first one is not waited for.
+        """The next set, and the seconds that the caller waited for it (0 for the first set).
 
-        What the set before it takes must have been let go of. Raises UserError if a block of it
-        cannot be read.
+        The caller must have dropped its references to the previous set, to free its memory. Raises
+        UserError if a block cannot be read.
         """
         self.taken += 1
         if self._thread is None:
-            return self._load(next(self._orders)), 0.0
+            return self._load(next(self._block_sets)), 0.0
         start = time.monotonic()
-        reading = self._reading or self._thread.submit(self._load, next(self._orders))
-        self._reading = None
-        shard = reading.result()
-        waited_s = time.monotonic() - start if self._begun else 0.0
-        self._begun = True
-        del reading  # it holds the shard too
-        self._reading = self._thread.submit(self._load, next(self._orders))
+        future = self._next_shard or self._thread.submit(self._load, next(self._block_sets))
+        self._next_shard = None
+        shard = future.result()
+        waited_s = 0.0 if self._first else time.monotonic() - start
+        self._first = False
+        del future  # a finished future keeps a reference to the shard
+        self._next_shard = self._thread.submit(self._load, next(self._block_sets))
         return shard, waited_s
 
     def close(self) -> None:
         """Stop reading ahead."""
         if self._thread is not None:
             self._thread.shutdown(cancel_futures=True)
-            self._reading = None
+            self._next_shard = None
 
 
 class ShardSize(NamedTuple):
-    """How much a trainer was assigned, all its resident sets together."""
+    """The size of a trainer's whole shard: all its resident sets together."""
 
     num_nodes: int
     num_edges: int
@@ -82,10 +82,16 @@ class ShardSize(NamedTuple):
 
 
 class ShardCounter:
-    """Counts a shard of `num_nodes` nodes by the resident sets that are taken of it.
+    """Counts edges and training nodes of a shard while its resident sets are read.
 
-    It is exact when a sweep is over. Until then what was counted is scaled up by nodes: a set is a
-    random choice of the shard's blocks.
+    The counts are exact after a whole sweep. Until then `size` is an estimate: the counts so far,
+    scaled up by nodes. A set is a random choice of the shard's blocks.
+
+    Args:
+        num_nodes: nodes of the whole shard.
+
+    Attributes:
+        counted: sum over the sets so far.
     """
 
     def __init__(self, num_nodes: int):
@@ -93,7 +99,7 @@ class ShardCounter:
         self.counted = ShardSize(0, 0, 0)
 
     def add(self, shard: Shard) -> None:
-        """Count a set; those after the first sweep bring nothing new."""
+        """Count a set, during the first sweep."""
         if self.counted.num_nodes < self.num_nodes:
             nodes, edges, train_nodes = self.counted
             self.counted = ShardSize(
@@ -104,16 +110,16 @@ class ShardCounter:
 
     @property
     def size(self) -> ShardSize:
-        """The whole shard, as far as it is known."""
+        """Size of the whole shard, estimated until a sweep is over."""
         nodes, edges, train_nodes = self.counted
         scale = self.num_nodes / max(nodes, 1)
         return ShardSize(self.num_nodes, round(scale * edges), round(scale * train_nodes))
 
 
 def block_sets(blocks: np.ndarray, num_sets: int, stream: list[int]) -> Iterator[np.ndarray]:
-    """Ascending blocks of one set after the other, sweep after sweep."""
+    """The blocks of each set, ascending; sweep after sweep without end."""
     for sweep in range(1 << 62):
-        order = blocks
+        shuffled = blocks
         if num_sets > 1:
-            order = np.random.default_rng([*stream, 2, sweep]).permutation(blocks)
-        yield from (np.sort(part) for part in np.array_split(order, num_sets))
+            shuffled = np.random.default_rng([*stream, 2, sweep]).permutation(blocks)
+        yield from (np.sort(part) for part in np.array_split(shuffled, num_sets))

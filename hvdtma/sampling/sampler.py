@@ -1,4 +1,4 @@
-"""The contract of a sampler: from the seeds of a batch to their neighbourhood.
+"""The contract of a sampler, which turns the seeds of a batch into their neighbourhood.
 
     class FirstNeighbours:
         \"\"\"The first `fanout` neighbours of every node.\"\"\"
@@ -9,7 +9,7 @@
         def sample(self, shard, seeds, *, random_seed, targets=None):
             nodes, blocks = seeds, []
             for _ in range(self.layers):
-                src, dst = my_edges(shard.csc, nodes, self.fanout)   # node numbers, positions
+                src, dst = my_edges(shard.csc, nodes, self.fanout)   # nodes, positions in `nodes`
                 block, nodes = block_between(src, dst, nodes)
                 blocks.insert(0, block)
             return neighbourhood_of(shard, blocks, nodes, targets)
@@ -33,8 +33,8 @@ from hvdtma.sampling.shard import Shard
 class Sampler(Protocol):
     """Samples the neighbourhoods that an encoder reads.
 
-    The class is called with the fanouts of the sampled layers (list of int, input layer first, -1
-    for all) and the user's `sampler.options`.
+    The class is called with the fanouts of the sampled layers (list of int, input layer first; -1
+    takes all neighbours) and the user's `sampler.options`.
     """
 
     def sample(
@@ -49,19 +49,19 @@ class Sampler(Protocol):
 
         Args:
             shard: the trainer's part of the graph.
-            seeds_S: int64, local numbers; they are the first S input nodes of the result.
+            seeds_S: int64 local node numbers; they are the first S input nodes of the result.
             random_seed: below 2^31.
-            targets: links that no message may pass along, in either direction.
+            targets: links that no message may use, in either direction.
         """
         ...
 
 
 def check_sampler(name: str, target: Any) -> None:
-    """Raises UserError if a class is no sampler."""
+    """Raises UserError if a class is not a sampler."""
     if not callable(getattr(target, "sample", None)):
-        raise UserError(f"{name} is no sampler: it has no method `sample` (docs/extending.md)")
+        raise UserError(f"{name} is not a sampler: it has no method `sample` (docs/extending.md)")
 
 
 def make_sampler(config: SamplerConfig, fanouts: list[int]) -> Sampler:
-    """The config's sampler; raises UserError for an option that it does not take."""
+    """Make the config's sampler. Raises UserError for an option that it does not take."""
     return call_with_options("sampler", config.name, config.options, fanouts)

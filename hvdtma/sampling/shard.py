@@ -20,24 +20,24 @@ from hvdtma.sampling.first_hop import FirstHop
 from hvdtma.sampling.induced import degrees, induced_graph
 from hvdtma.sampling.reader import BlockReader, Range
 
-NODES_AT_ONCE = 1 << 20  # of a list of labelled ones
+NODES_AT_ONCE = 1 << 20  # training nodes per read
 
 
 @dataclass
 class Shard:
-    """What one trainer may see, in memory.
+    """The subgraph of one trainer, or one resident set of it, in memory.
 
     Attributes:
-        nodes: int64 [n] the store's number of each local node, ascending within a block.
-        csc: in-edges between them, locally numbered.
+        nodes: int64 [n] store number of each local node, ascending within a block.
+        csc: in-edges between these nodes, with local numbers.
         feat: torch float16 or float32 [n, D].
         hop: the first hop over the whole training graph, or None.
-        num_own: local nodes below this are the trainer's own; those after it are other trainers'
-            nodes, without edges, that only serve as global negatives.
-        label: int64 [n], -1 where unknown, or None.
+        num_own: local nodes below this number are in the trainer's blocks. Nodes from this number
+            on belong to other trainers; they have no edges and serve as global negatives.
+        label: int64 [n], -1 if unknown; or None.
         train_nodes: int64 local numbers of the labelled training nodes.
-        assigned_edges: edges into these nodes from all that the trainer was assigned: those of `csc`, and
-            those that begin in another resident set.
+        assigned_edges: number of edges into these nodes from any block assigned to the trainer:
+            the edges of `csc`, and edges that begin in another resident set.
     """
 
     nodes: np.ndarray
@@ -63,8 +63,8 @@ class Shard:
 
     @cached_property
     def graph(self) -> Any:
-        """The shard as a DGL graph, sharing the memory of its sources where dtypes allow."""
-        dtype = index_dtype(max(self.num_nodes, self.csc.num_edges))  # one for both, DGL wants
+        """The shard as a DGL graph. It shares the memory of `csc.indices` if the dtypes match."""
+        dtype = index_dtype(max(self.num_nodes, self.csc.num_edges))  # DGL wants one dtype for both
         return graph_from_csc(
             torch.from_numpy(self.csc.indptr.astype(dtype)),
             torch.from_numpy(self.csc.indices.astype(dtype, copy=False)),
@@ -90,42 +90,43 @@ def load_shard(
     labels: bool = False,
     remote: bool = False,
 ) -> Shard:
-    """Read the shard of `blocks` (int64, ascending), whole ranges in id order.
+    """Read the shard of `blocks` (int64, ascending).
 
     Args:
-        store: or a reader of it, which counts.
-        assigned: all blocks assigned to the trainer, where `blocks` are a resident set of them.
-        first_hop: read the stored first hop too.
-        labels: read labels, and which nodes are trained on.
-        remote: read the features of all other nodes as well, for global negatives.
+        store: the store, or a reader of it that counts bytes and seconds.
+        assigned: all blocks assigned to the trainer, if `blocks` are one resident set of them.
+        first_hop: also read the stored first hop.
+        labels: also read labels and the list of training nodes.
+        remote: also read the features of all other nodes, for global negatives.
     """
     reader = store if isinstance(store, BlockReader) else BlockReader(store)
     store = reader.store
-    own = _ranges(store, blocks)
-    others = _ranges(store, np.setdiff1d(np.arange(store.num_blocks), blocks)) if remote else []
-    everything = sorted(own + others)
-    nodes = _nodes(own + others)
+    own_ranges = _ranges(store, blocks)
+    other_blocks = np.setdiff1d(np.arange(store.num_blocks), blocks) if remote else blocks[:0]
+    other_ranges = _ranges(store, other_blocks)
+    all_ranges = sorted(own_ranges + other_ranges)
+    nodes = _nodes(own_ranges + other_ranges)
 
-    def rows(name: str) -> torch.Tensor:
-        values = reader.rows(name, everything)
+    def read_rows(name: str) -> torch.Tensor:
+        values = reader.rows(name, all_ranges)
         return torch.from_numpy(values if not remote else values[nodes])
 
-    with ThreadPoolExecutor(1) as beside:  # edges want the processor, rows the disk
+    with ThreadPoolExecutor(1) as thread:  # edges keep the processor busy, rows keep the disk busy
         names = ["feat", *["first_hop"] * first_hop, *["label"] * labels]
-        reading = {name: beside.submit(rows, name) for name in names}
-        csc, degree_n, assigned_edges = induced_graph(reader, blocks, own, assigned)
-        found = {name: future.result() for name, future in reading.items()}
+        futures = {name: thread.submit(read_rows, name) for name in names}
+        csc, degree_n, assigned_edges = induced_graph(reader, blocks, own_ranges, assigned)
+        arrays = {name: future.result() for name, future in futures.items()}
     if remote:
         csc.indptr = np.append(csc.indptr, np.full(len(nodes) - csc.num_nodes, csc.num_edges))
-        degree_n = np.append(degree_n, degrees(reader, others)[0])
-    hop = FirstHop(found["first_hop"], torch.from_numpy(degree_n).float()) if first_hop else None
+        degree_n = np.append(degree_n, degrees(reader, other_ranges)[0])
+    hop = FirstHop(arrays["first_hop"], torch.from_numpy(degree_n).float()) if first_hop else None
     return Shard(
         nodes=nodes,
         csc=csc,
-        feat=found["feat"],
+        feat=arrays["feat"],
         hop=hop,
-        num_own=sum(stop - start for start, stop in own),
-        label=found.get("label"),
+        num_own=sum(stop - start for start, stop in own_ranges),
+        label=arrays.get("label"),
         train_nodes=_train_nodes(reader, blocks if labels else blocks[:0]),
         assigned_edges=assigned_edges,
     )
@@ -137,25 +138,25 @@ def _ranges(store: GraphStore, blocks: np.ndarray) -> list[Range]:
 
 
 def _nodes(ranges: list[Range]) -> np.ndarray:
-    return np.concatenate([np.zeros(0, np.int64), *(np.arange(*piece) for piece in ranges)])
+    return np.concatenate([np.zeros(0, np.int64), *(np.arange(*rows) for rows in ranges)])
 
 
 def _train_nodes(reader: BlockReader, blocks: np.ndarray) -> np.ndarray:
-    """Where the training nodes stand among the blocks' own, int64 ascending; read in pieces."""
+    """Local numbers of the training nodes in the blocks, int64 ascending."""
     store, name = reader.store, "split/train/node"
     if name not in store or not len(blocks):
         return np.zeros(0, np.int64)
     starts = store.block_offsets[:-1]
-    shift_B = np.zeros(store.num_blocks, np.int64)  # from a node's number to its place
+    shift_B = np.zeros(store.num_blocks, np.int64)  # store number minus local number
     sizes = np.diff(store.block_offsets)[blocks]
     shift_B[blocks] = starts[blocks] - np.concatenate([[0], np.cumsum(sizes)[:-1]])
     own_B = np.zeros(store.num_blocks, bool)
     own_B[blocks] = True
-    places = [np.zeros(0, np.int64)]
+    local = [np.zeros(0, np.int64)]
     num_rows = store.array(name).shape[0]
     for first in range(0, num_rows, NODES_AT_ONCE):
         nodes = reader.read(name, first, min(first + NODES_AT_ONCE, num_rows))
         block = np.searchsorted(starts, nodes, side="right") - 1
         own = own_B[block]
-        places.append(nodes[own] - shift_B[block[own]])
-    return np.concatenate(places)
+        local.append(nodes[own] - shift_B[block[own]])
+    return np.concatenate(local)

@@ -1,1 +1,1 @@
-"""Arrays on disk: Zarr v3 with a checksum of every array, written whole or not at all."""
+"""Arrays on disk: atomically written Zarr v3 groups with checksums, node ids, scratch files."""

@@ -1,8 +1,7 @@
-"""Whole chunks of a store's arrays, written from and read straight into the memory they are in.
+"""Read and write whole chunks of a store's arrays without intermediate copies.
 
-Zarr keeps the format; its own reading and writing copy a chunk several times. Every array of a
-store is in chunks of whole rows: little-endian values, packed by Blosc if they are integers, and a
-CRC-32C at the end.
+The format is Zarr's, whose own reader and writer copy a chunk several times. The chunks of a store
+are whole rows: little-endian values, compressed by Blosc if they are integers, then a CRC-32C.
 
 Legend: R rows of a chunk.
 """
@@ -20,16 +19,16 @@ from numcodecs import blosc
 from zarr.codecs import BloscCodec
 
 CRC_BYTES = 4
-COMPRESSION_LEVEL = 1  # LZ4's quickest
+COMPRESSION_LEVEL = 1  # the fastest of LZ4
 
 
 def chunk_path(folder: Path, number: int, num_dims: int) -> Path:
-    """The file of an array's chunk: of the rows number * R .. (number + 1) * R."""
+    """The file of a chunk, which has the rows from number * R to (number + 1) * R."""
     return folder.joinpath("c", str(number), *["0"] * (num_dims - 1))
 
 
 def write_chunk(path: Path, rows: np.ndarray, *, compressed: bool) -> None:
-    """Write one chunk, whole and contiguous."""
+    """Write one chunk, from contiguous rows."""
     content: Any = rows.reshape(-1).view(np.uint8)
     if compressed:
         content = blosc.compress(
@@ -42,11 +41,11 @@ def write_chunk(path: Path, rows: np.ndarray, *, compressed: bool) -> None:
 
 
 class DamagedChunk(Exception):
-    """A chunk that is lost, cut short, or not what was written."""
+    """A chunk is missing, truncated, or fails its checksum."""
 
 
 class ChunkReader:
-    """Reads rows of one array; raises DamagedChunk, which names the file."""
+    """Reads rows of one array; raises DamagedChunk, naming the file."""
 
     def __init__(self, folder: Path, array: zarr.Array):
         self.folder, self.shape, self.dtype = folder, array.shape, array.dtype
@@ -59,7 +58,7 @@ class ChunkReader:
         return self.read(start, stop)
 
     def read(self, start: int, stop: int, out: np.ndarray | None = None) -> np.ndarray:
-        """Rows start:stop, into `out` if it is given (contiguous, of the array's dtype)."""
+        """Rows start:stop, read into `out` if given (contiguous, of the array's dtype)."""
         if out is None:
             out = np.empty((max(stop - start, 0), *self.shape[1:]), self.dtype)
         if not out.size:
@@ -67,17 +66,17 @@ class ChunkReader:
         for number in range(start // self.chunk_rows, -(-stop // self.chunk_rows)):
             first = number * self.chunk_rows
             low, high = max(start, first), min(stop, first + self.chunk_rows)
-            wanted = out[low - start : high - start]
+            rows = out[low - start : high - start]
             if high - low == self.chunk_rows:
-                self._into(number, wanted)
+                self._read_chunk(number, rows)
             else:
                 chunk = np.empty(self.chunk_shape, self.dtype)
-                self._into(number, chunk)
-                wanted[:] = chunk[low - first : high - first]
+                self._read_chunk(number, chunk)
+                rows[:] = chunk[low - first : high - first]
         return out
 
-    def _into(self, number: int, rows: np.ndarray) -> None:
-        """One chunk, whole."""
+    def _read_chunk(self, number: int, rows: np.ndarray) -> None:
+        """Read one chunk into `rows`."""
         path = chunk_path(self.folder, number, len(self.shape))
         values = rows.reshape(-1).view(np.uint8)
         try:
@@ -95,18 +94,18 @@ class ChunkReader:
         finally:
             os.close(descriptor)
         if google_crc32c.value(content) != int.from_bytes(crc.tobytes(), "little"):
-            raise DamagedChunk(f"chunk {path} is not what was written: its checksum differs")
+            raise DamagedChunk(f"chunk {path} is damaged: its checksum differs")
         if self.compressed:
             blosc.decompress(content, values)
 
 
 def _fill(descriptor: int, views: list[memoryview], path: Path) -> None:
-    """Read until all views are full, and no further."""
+    """Read from the start of a file until all views are full."""
     at = 0
     while views:
         read = os.preadv(descriptor, views, at)
         if not read:
-            raise DamagedChunk(f"chunk {path} is cut short")
+            raise DamagedChunk(f"chunk {path} is truncated")
         at += read
         while views and read >= len(views[0]):
             read -= len(views[0])

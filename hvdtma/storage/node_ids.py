@@ -1,6 +1,6 @@
-"""The user's own node ids: any integers or any strings, kept in Arrow's compact form.
+"""The user's node ids, integers or strings, as an Arrow array.
 
-Legend: N nodes, Q ids asked for.
+Legend: N nodes, Q queries.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from hvdtma.core.errors import UserError
 
 @dataclass(frozen=True)
 class NodeIds:
-    """The ids of N nodes by position.
+    """The ids of N nodes, by node number.
 
     Attributes:
         values: Arrow array [N] of type int64 or large_string, without nulls or repeats.
@@ -57,31 +57,31 @@ class NodeIds:
 
     @property
     def num_bytes(self) -> int:
-        """UTF-8 bytes of all ids; of strings only."""
+        """The UTF-8 bytes of all ids; for string ids only."""
         if not len(self.values):
             return 0
         offsets = np.frombuffer(self.values.buffers()[1], np.int64)[self.values.offset :]
         return int(offsets[len(self.values)] - offsets[0])
 
     def take(self, positions: np.ndarray) -> NodeIds:
-        """The ids at int positions, in their order."""
+        """The ids of the given nodes, in the given order."""
         return NodeIds(self.values.take(pa.array(positions)))
 
-    def lookup(self, wanted: pa.Array | pa.ChunkedArray | np.ndarray | Sequence) -> np.ndarray:
-        """Positions int64 [Q] of the wanted ids; -1 where an id is unknown."""
-        wanted = wanted if isinstance(wanted, pa.Array | pa.ChunkedArray) else pa.array(wanted)
+    def lookup(self, ids: pa.Array | pa.ChunkedArray | np.ndarray | Sequence) -> np.ndarray:
+        """Node numbers int64 [Q] of the given ids; -1 for an unknown id."""
+        ids = ids if isinstance(ids, pa.Array | pa.ChunkedArray) else pa.array(ids)
         try:
-            wanted = wanted.cast(self.values.type)
+            ids = ids.cast(self.values.type)
         except pa.ArrowInvalid as error:
-            raise UserError(f"ids of another kind than the graph's: {error}") from None
-        found = pc.index_in(wanted, value_set=self.values)
+            raise UserError(f"the ids are of another kind than the graph's: {error}") from None
+        found = pc.index_in(ids, value_set=self.values)
         return pc.fill_null(found, -1).to_numpy().astype(np.int64)
 
     def to_list(self) -> list:
         return self.values.to_pylist()
 
     def as_arrays(self) -> dict[str, np.ndarray]:
-        """What a store keeps: `values` int64 [N], or `offsets` int64 [N+1] and `utf8` uint8."""
+        """The arrays of a store: `values` int64 [N], or `offsets` int64 [N+1] and `utf8` uint8."""
         if not self.are_strings:
             return {"values": self.values.to_numpy()}
         array = pa.concat_arrays([self.values])  # offsets start at 0
@@ -95,7 +95,7 @@ class NodeIds:
 
     @classmethod
     def from_arrays(cls, arrays: dict[str, np.ndarray]) -> NodeIds:
-        """The way back from `as_arrays`."""
+        """The inverse of `as_arrays`."""
         if "values" in arrays:
             return cls(pa.array(arrays["values"]))
         offsets, utf8 = (np.ascontiguousarray(arrays[name]) for name in ("offsets", "utf8"))

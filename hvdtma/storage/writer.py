@@ -1,4 +1,4 @@
-"""A Zarr v3 group written whole or not at all, with a checksum of every array."""
+"""Write a Zarr v3 group atomically, with a checksum of every array."""
 
 from __future__ import annotations
 
@@ -26,21 +26,26 @@ from hvdtma.storage.chunks import ChunkReader
 
 FORMAT = "hvdtma-graph"
 FORMAT_VERSION = 1
+SCRATCH = ".scratch"
 UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST)
 
 
 @dataclass
 class StoreWriter:
-    """Writes a store beside `path` and renames it into place when the block ends well.
+    """Writes a store in a temporary folder and renames it to `path` if the block succeeds.
 
         with StoreWriter(path, overwrite=False) as writer:
             writer.put("feat", feat_ND)
             writer.attrs["num_nodes"] = ...
 
-    `format` tells apart what else is kept this way, such as embeddings.
+    Attributes:
+        path: the store.
+        overwrite: whether to replace an existing store.
+        format: the kind of content; embeddings have another one than graphs.
+        attrs: the attributes of the group; the caller adds to them.
 
-    Raises UserError if `path` exists and `overwrite` is off, if it cannot be written, or if the
-    disk fills up. Then nothing is left behind, and what stood at `path` stands there still.
+    Raises UserError if `path` exists and `overwrite` is off, if `path` cannot be written, and if
+    the disk is full. On any error the temporary folder is removed and `path` stays as it was.
     """
 
     path: Path
@@ -51,12 +56,12 @@ class StoreWriter:
     def __enter__(self) -> StoreWriter:
         self.path = Path(self.path)
         refuse_existing(self.path, self.overwrite)
-        self.beside = partial_beside(self.path, os.getpid())
+        self.partial = partial_path(self.path, os.getpid())
         self.attrs.setdefault("checksums", {})
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             remove_abandoned(self.path)
-            self.group = zarr.open_group(self.beside, mode="w", zarr_format=3)
+            self.group = zarr.open_group(self.partial, mode="w", zarr_format=3)
         except BaseException as error:
             self._give_up(error)
             raise
@@ -64,44 +69,40 @@ class StoreWriter:
 
     def put(self, name: str, values: np.ndarray) -> None:
         """Write a whole array."""
-        with self.growing(name, values.dtype, len(values), values.shape[1:]) as array:
+        with self.create_array(name, values.dtype, len(values), values.shape[1:]) as array:
             array.append(values)
 
     @contextmanager
-    def growing(
+    def create_array(
         self,
         name: str,
         dtype: np.dtype | type,
-        most_rows: int,
+        max_rows: int,
         row_shape: tuple[int, ...] = (),
         *,
         chunk_bytes: int | None = None,
         chunk_rows: int | None = None,
     ) -> Iterator[ArrayWriter]:
-        """An array to append rows to (see `ArrayWriter`); it is whole when the block ends."""
+        """A new array to append rows to, see `ArrayWriter`; the end of the block completes it."""
         array = ArrayWriter(
-            self.group, name, np.dtype(dtype), most_rows, row_shape, chunk_bytes, chunk_rows
+            self.group, name, np.dtype(dtype), max_rows, row_shape, chunk_bytes, chunk_rows
         )
         yield array
         self.attrs["checksums"][name] = array.close()
 
     def array(self, name: str) -> zarr.Array:
-        """An array that was written, to be read again."""
+        """A complete array of the new store."""
         return cast(zarr.Array, self.group[name])
 
-    def written(self, name: str) -> ChunkReader:
-        """An array that was written, to be read by ranges."""
-        return ChunkReader(self.beside / name, self.array(name))
+    def reader(self, name: str) -> ChunkReader:
+        """A reader of row ranges of a complete array."""
+        return ChunkReader(self.partial / name, self.array(name))
 
-    @property
-    def scratch(self) -> Path:
-        """A folder for what is not to stay; made by whoever needs it."""
-        return self.beside / ".scratch"
-
-    def made_scratch(self) -> Path:
-        """The same folder, made."""
-        self.scratch.mkdir(exist_ok=True)
-        return self.scratch
+    def scratch_folder(self) -> Path:
+        """A folder for temporary files; removed before the store is complete."""
+        folder = self.partial / SCRATCH
+        folder.mkdir(exist_ok=True)
+        return folder
 
     def __exit__(
         self,
@@ -119,7 +120,7 @@ class StoreWriter:
             raise
 
     def _finish(self) -> None:
-        shutil.rmtree(self.scratch, ignore_errors=True)
+        shutil.rmtree(self.partial / SCRATCH, ignore_errors=True)
         self.attrs.setdefault("graph", _digest_of(self.attrs["checksums"]))
         self.group.attrs.update(
             {
@@ -129,12 +130,12 @@ class StoreWriter:
                 **self.attrs,
             }
         )
-        refuse_existing(self.path, self.overwrite)  # something may have come to stand there
-        replace_folder(self.beside, self.path)
+        refuse_existing(self.path, self.overwrite)  # another process may have written there
+        replace_folder(self.partial, self.path)
 
     def _give_up(self, error: BaseException) -> None:
-        """Remove what was written; raises UserError for what is the disk's fault."""
-        shutil.rmtree(self.beside, ignore_errors=True)
+        """Remove the temporary folder; raise UserError for errors of the disk."""
+        shutil.rmtree(self.partial, ignore_errors=True)
         if is_full(error):
             raise FullDisk.of(self.path, REMOVED) from error
         if isinstance(error, OSError) and error.errno in UNWRITABLE:
@@ -142,29 +143,29 @@ class StoreWriter:
 
 
 def _digest_of(checksums: dict[str, str]) -> str:
-    """One checksum of all arrays: which graph this is, with which split."""
+    """One checksum of all arrays, the identity of a graph with its split."""
     return xxhash.xxh3_128("".join(sorted(checksums.values())).encode()).hexdigest()
 
 
-def partial_beside(path: Path, pid: int | str) -> Path:
-    """Where process `pid` of this machine writes what will become `path`."""
+def partial_path(path: Path, pid: int | str) -> Path:
+    """The temporary folder in which process `pid` of this machine writes `path`."""
     return path.with_name(f".{path.name}.{platform.node()}-{pid}.partial")
 
 
 def remove_abandoned(path: Path) -> None:
-    """Remove what killed processes of this machine left of earlier attempts at `path`."""
-    for left in path.parent.glob(partial_beside(path, "*").name):
-        pid = int(left.stem.rpartition("-")[2])
+    """Remove temporary folders of `path` that killed processes of this machine left behind."""
+    for folder in path.parent.glob(partial_path(path, "*").name):
+        pid = int(folder.stem.rpartition("-")[2])
         if pid == os.getpid() or not psutil.pid_exists(pid):
-            shutil.rmtree(left, ignore_errors=True)
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def refuse_existing(path: Path, overwrite: bool) -> None:
-    """Raises UserError if something stands at `path` that may not be replaced."""
+    """Raise UserError if `path` exists and must not be replaced."""
     if not path.exists():
         return
     if not overwrite:
-        raise UserError(f"{path} exists; give --overwrite to replace it, or another name")
+        raise UserError(f"{path} exists; give --overwrite to replace it, or choose another path")
     if not _format_of(path).startswith("hvdtma-"):
         raise UserError(f"{path} exists and is not a store; --overwrite will not remove it")
 
@@ -177,7 +178,7 @@ def _format_of(path: Path) -> str:
 
 
 def replace_folder(new: Path, path: Path) -> None:
-    """Put a finished folder at `path`; what stood there is removed after, not before."""
+    """Rename a finished folder to `path`; a former `path` is removed afterwards, not before."""
     old = path.with_name(f".{path.name}.{os.getpid()}.old")
     if path.exists():
         path.rename(old)

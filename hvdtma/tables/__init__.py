@@ -1,1 +1,1 @@
-"""Tables of people: text, Parquet and NumPy files, read in pieces by column."""
+"""Read the user's tables: text, Parquet and NumPy files, by column and a few rows at a time."""

@@ -1,7 +1,7 @@
-"""NumPy arrays in .npy and .npz files, read from front to back a few rows at a time.
+"""Read NumPy arrays of .npy and .npz files sequentially, a few rows at a time.
 
-Files are read, not mapped: what a process maps counts as its memory, as long as it stays there.
-A compressed .npz is unpacked as it is read.
+Files are not mapped, for the mapped pages would count as memory of this process. A compressed
+.npz is decompressed while it is read.
 
 Legend: R rows, n rows of a piece.
 """
@@ -20,32 +20,32 @@ import numpy as np
 from hvdtma.core.errors import UserError
 from hvdtma.tables.opening import UNREADABLE
 
-_SCIPY = {"format", "shape", "data"}  # what scipy.sparse.save_npz writes
+_SCIPY = {"format", "shape", "data"}  # arrays in every file of scipy.sparse.save_npz
 
 
 @dataclass(frozen=True)
 class ArrayFile:
-    """An array on disk, of which only the header was read.
+    """An array on disk; only its header has been read.
 
     Attributes:
         path: the .npy or .npz file.
         member: name of the array within a .npz, or None.
         shape, dtype: of the array.
-        by_column: whether the file goes through the array column by column.
+        column_major: whether the file is in Fortran order.
     """
 
     path: Path
     member: str | None
     shape: tuple[int, ...]
     dtype: np.dtype
-    by_column: bool
+    column_major: bool
 
     def pieces(self, rows: int) -> Iterator[np.ndarray]:
-        """The array in pieces [n, ...] of so many rows; raises UserError for a cut-off file.
+        """The array in pieces [n, ...] of `rows` rows; raises UserError for a truncated file.
 
-        An array that goes by column is had as its transpose goes by row.
+        Of a column-major array: the pieces of its transpose.
         """
-        shape = self.shape[::-1] if self.by_column else self.shape
+        shape = self.shape[::-1] if self.column_major else self.shape
         row_shape = shape[1:]
         row_values = int(np.prod(row_shape, dtype=np.int64))
         with self._data() as file:
@@ -54,33 +54,33 @@ class ArrayFile:
                 yield self._read(file, num * row_values).reshape(num, *row_shape)
 
     def run_pieces(self, run: int, values: int) -> Iterator[np.ndarray]:
-        """Of a matrix, one row (or column, where the file goes by column), in pieces [n]."""
-        length = self.shape[0] if self.by_column else self.shape[1]
+        """One row of a matrix (one column if it is column-major), in pieces [n]."""
+        length = self.shape[0] if self.column_major else self.shape[1]
         with self._data() as file:
             file.seek(file.tell() + run * length * self.dtype.itemsize)
             for start in range(0, length, values):
                 yield self._read(file, min(values, length - start))
 
     def _read(self, file: IO[bytes], num_values: int) -> np.ndarray:
-        wanted = num_values * self.dtype.itemsize
+        num_bytes = num_values * self.dtype.itemsize
         try:
-            data = file.read(wanted)
+            data = file.read(num_bytes)
         except UNREADABLE as error:
             raise UserError(f"'{self.path}' cannot be read: {error}") from None
-        if len(data) < wanted:
-            raise UserError(f"'{self.path}' cannot be read: it ends before its array does")
+        if len(data) < num_bytes:
+            raise UserError(f"'{self.path}' cannot be read: the file ends before its array does")
         return np.frombuffer(data, self.dtype)
 
     @contextmanager
     def _data(self) -> Iterator[IO[bytes]]:
-        """The file at the array's first value."""
+        """The file, positioned at the array's first value."""
         with _opened(self.path, self.member) as file:
             _header(file)
             yield file
 
 
 def npy_file(path: Path) -> ArrayFile:
-    """The array of a .npy file; raises UserError for what is not one."""
+    """The array of a .npy file; raises UserError for a file of another format."""
     try:
         with _opened(path, None) as file:
             return ArrayFile(path, None, *_header(file))
@@ -89,9 +89,9 @@ def npy_file(path: Path) -> ArrayFile:
 
 
 def npz_files(path: Path) -> dict[str, ArrayFile] | None:
-    """The arrays of a .npz file by name; None where SciPy wrote it.
+    """The arrays of a .npz file by name; None if the file is a SciPy matrix.
 
-    Raises UserError for what is neither, and for arrays of Python objects.
+    Raises UserError for a file of another format, and for arrays of Python objects.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -119,15 +119,15 @@ def _opened(path: Path, member: str | None) -> Iterator[IO[bytes]]:
 
 
 def _header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype, bool]:
-    """Shape, type and whether by column; raises ValueError for Python objects."""
+    """Shape, dtype, and whether column-major; raises ValueError for Python objects."""
     version = np.lib.format.read_magic(file)
     read = {
         (1, 0): np.lib.format.read_array_header_1_0,
         (2, 0): np.lib.format.read_array_header_2_0,
     }.get(version)
     if read is None:
-        raise ValueError(f"version {version} of NumPy's format is not known")
-    shape, by_column, dtype = read(file)
+        raise ValueError(f"version {version} of the NumPy format is not supported")
+    shape, column_major, dtype = read(file)
     if dtype.hasobject:
         raise ValueError("it holds Python objects")
-    return shape, dtype, by_column and len(shape) > 1
+    return shape, dtype, column_major and len(shape) > 1

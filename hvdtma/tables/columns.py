@@ -1,4 +1,4 @@
-"""Columns of ids, types and labels: one Arrow type each, and clear words when one does not fit."""
+"""Columns of ids, edge types and labels, each of one Arrow type."""
 
 from __future__ import annotations
 
@@ -11,22 +11,25 @@ import pyarrow.compute as pc
 
 from hvdtma.core.errors import UserError, nearest
 
-ID_NAMES = ("id", "node", "node_id")  # usual names of a column of ids
+ID_NAMES = ("id", "node", "node_id")  # usual names of an id column
 Column: TypeAlias = pa.Array | pa.ChunkedArray
 _INTEGER = re.compile(r"-?(0|[1-9][0-9]*)", re.ASCII)
 _INT64 = np.iinfo(np.int64)
 
 
 def is_integer(text: str) -> bool:
-    """Whether a field is an integer as a program writes one (`7`, not `007`), within 64 bits."""
+    """Whether a field is an integer of 64 bits in its usual form: `7`, not `007`."""
     return bool(_INTEGER.fullmatch(text)) and _INT64.min <= int(text) <= _INT64.max
 
 
 def ids_of(values: Column | np.ndarray, where: str, first: int = 0) -> Column:
     """A column of ids as int64 or large_string.
 
-    Raises UserError for any other type, for a missing id and for an empty string; `where` says
-    which file and column the values are from, `first` how many rows came before them.
+    Args:
+        where: the file and the column, for messages.
+        first: the number of the first row.
+
+    Raises UserError for any other type, for a missing id and for an empty string.
     """
     if isinstance(values, np.ndarray) and values.dtype.kind not in "iuU":
         raise UserError(f"{where} holds {values.dtype}; ids and types are integers or strings")
@@ -51,14 +54,14 @@ def ids_of(values: Column | np.ndarray, where: str, first: int = 0) -> Column:
 
 
 def are_strings(ids: Column) -> bool:
-    """Whether ids as `ids_of` gives them are strings, not integers."""
+    """Whether a column from `ids_of` holds strings, not integers."""
     return pa.types.is_large_string(ids.type)
 
 
 def as_kind(ids: Column, strings: bool, where: str) -> Column:
-    """Ids turned into strings or integers, so that all files of one graph agree.
+    """Ids as strings or as integers, so that all files of one graph have the same kind.
 
-    Raises UserError naming the first id that is not an integer where integers are wanted.
+    Raises UserError, naming the first id that is not an integer, if integers are required.
     """
     if are_strings(ids) == strings:
         return ids
@@ -67,21 +70,21 @@ def as_kind(ids: Column, strings: bool, where: str) -> Column:
     try:
         return ids.cast(pa.int64())
     except pa.ArrowInvalid:
-        odd = next((i.as_py() for i in ids if not is_integer(i.as_py())), "one out of range")
+        odd = next((i.as_py() for i in ids if not is_integer(i.as_py())), "out of range")
         raise UserError(
             f"{where} has the id '{odd}', but the graph's ids are integers; "
-            "where they are strings, say --id-type str"
+            "if the ids are strings, give --id-type str"
         ) from None
 
 
 class Names:
-    """The distinct names in columns of types or labels, numbered as they come."""
+    """The distinct names in columns of types or labels, numbered in the order of appearance."""
 
     def __init__(self) -> None:
         self.number: dict[str, int] = {}
 
     def add(self, column: Column) -> np.ndarray:
-        """Take a column without nulls; int64 numbers of its names."""
+        """Add a column without nulls; return the numbers of its names, int64."""
         text = column.cast(pa.large_string())
         text = text.combine_chunks() if isinstance(text, pa.ChunkedArray) else text
         coded = text.dictionary_encode()
@@ -90,9 +93,9 @@ class Names:
         return np.array(numbers, np.int64)[coded.indices.to_numpy()]
 
     def sorted(self) -> tuple[list[str], np.ndarray]:
-        """The names, sorted, and int64: the place there of each number.
+        """The sorted names, and for each number the position of its name, int64.
 
-        Integers (also those written as text) sort as numbers, anything else as text.
+        Names that are all integers are sorted as numbers, others as text.
         """
         integers = all(map(is_integer, self.number))
         names = sorted(self.number, key=int if integers else str)
@@ -102,7 +105,7 @@ class Names:
 
 
 def encode(columns: list[Column]) -> tuple[list[str], list[np.ndarray]]:
-    """Names of types or labels, sorted, and for each column int64 positions in them."""
+    """The sorted names of types or labels, and for each column the numbers of its names, int64."""
     found = Names()
     numbers = [found.add(column) for column in columns]
     names, place = found.sorted()
@@ -112,19 +115,41 @@ def encode(columns: list[Column]) -> tuple[list[str], list[np.ndarray]]:
 def encode_types(columns: list[Column]) -> tuple[list[str], list[np.ndarray]]:
     """`encode` for edge types: int16 positions; raises UserError for more than 32,767 types."""
     names, codes = encode(columns)
-    refuse_many_types(len(names))
+    check_num_types(len(names))
     return names, [code.astype(np.int16) for code in codes]
 
 
-def refuse_many_types(num_types: int) -> None:
-    """Raises UserError for more edge types than int16 numbers."""
+def classes(values: np.ndarray, where: str) -> tuple[np.ndarray, list[str]]:
+    """Labels int64 [N] and their names, from class numbers [N] or [N, 1]; NaN and < 0: no label.
+
+    Raises UserError for several labels per node, and for labels that are not whole numbers.
+    """
+    values = np.asarray(values)
+    if values.ndim == 2 and values.shape[1] == 1:
+        values = values[:, 0]
+    if values.ndim != 1 or values.dtype.kind not in "iufb":
+        raise UserError(
+            f"{where} has labels of shape {list(values.shape)} and type {values.dtype}; "
+            "a node has one class, a whole number"
+        )
+    known = np.isfinite(values) & (values >= 0)
+    if np.any(values[known] != np.floor(values[known])):
+        raise UserError(f"{where} has labels that are not whole numbers")
+    distinct, code = np.unique(values[known].astype(np.int64), return_inverse=True)
+    label_N = np.full(len(values), -1, np.int64)
+    label_N[known] = code
+    return label_N, [str(name) for name in distinct]
+
+
+def check_num_types(num_types: int) -> None:
+    """Raise UserError for more edge types than an int16 can number."""
     limit = np.iinfo(np.int16).max
     if num_types > limit:
         raise UserError(f"{num_types} edge types; at most {limit} are possible")
 
 
 def position_of(name: str, names: list[str], where: str) -> int:
-    """Where a column is among the names of a file; raises UserError listing them."""
+    """The position of a column; raises UserError, listing the names, if there is none."""
     if name not in names:
         raise UserError(f"{where} has no column '{name}'; {nearest(name, names)}")
     return names.index(name)

@@ -1,6 +1,6 @@
-"""Features as they stand in a file: JSON lists of feature ids, or Parquet keyed by an id column.
+"""Read features from JSON lists of feature ids, and from Parquet files with an id column.
 
-Legend: R rows or nodes of the file, D features.
+Legend: R rows of the file, D features.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from hvdtma.tables.parquet import open_parquet, parquet_pieces
 
 
 class _Members(list):
-    """The members of a JSON object as (key, value), so that a key that comes twice is seen."""
+    """The members of a JSON object as (key, value), so that repeated keys are kept."""
 
 
 def read_lists(path: Path) -> tuple[Column, sp.csr_matrix]:
-    """Ids large_string [R] and binary CSR float32 [R, D]; columns are the feature ids, sorted.
+    """Ids large_string [R] and binary CSR float32 [R, D]; the columns are the sorted feature ids.
 
-    Raises UserError where it is not one JSON object of lists, or a list holds anything but
-    integers (or anything but strings).
+    Raises UserError for a file that is not one JSON object of lists, and for lists that hold
+    anything but integers only or strings only.
     """
     with open_text(path) as file:
         try:
@@ -79,15 +79,15 @@ def _feature_ids(members: _Members, path: Path) -> pa.Array:
 
 @dataclass(frozen=True)
 class FeatureParquet:
-    """Features of a Parquet file, of which little is read yet.
+    """Features of a Parquet file; only its schema and the first row have been read.
 
     Attributes:
         path: the file.
         num_rows, dim: R and D.
-        id_column: name of the ids' column.
-        numeric: names of the columns of numbers; empty where there is a column of lists.
-        lists: name of the column of lists, or None.
-        columns_left_out: columns that are neither.
+        id_column: the name of the id column.
+        numeric: the names of the columns of numbers; empty if there is a column of lists.
+        lists: the name of the column of lists, or None.
+        columns_left_out: the number of other columns.
     """
 
     path: Path
@@ -99,7 +99,7 @@ class FeatureParquet:
     columns_left_out: int
 
     def ids(self) -> Iterator[Column]:
-        """The ids of all rows, some at a time; raises UserError where one is missing."""
+        """The ids of all rows, some at a time; raises UserError for a missing id."""
         first = 0
         for batch in parquet_pieces(self.path, [self.id_column]):
             where = f"column '{self.id_column}' of '{self.path}'"
@@ -107,10 +107,10 @@ class FeatureParquet:
             first += len(batch)
 
     def rows(self, step: int) -> Iterator[np.ndarray]:
-        """Features float32 [n, D], a null as NaN; raises UserError for ragged lists."""
+        """Features float32 [n, D], nulls as NaN; raises UserError for ragged lists."""
         first_id = None
-        wanted = [self.id_column, *([self.lists] if self.lists else self.numeric)]
-        for batch in parquet_pieces(self.path, wanted, step):
+        columns = [self.id_column, *([self.lists] if self.lists else self.numeric)]
+        for batch in parquet_pieces(self.path, columns, step):
             if self.lists:
                 ids = batch.column(self.id_column)
                 first_id = first_id or ids[0]
@@ -124,12 +124,11 @@ class FeatureParquet:
 
 
 def open_feature_parquet(path: Path, id_column: str | None = None) -> FeatureParquet:
-    """Where ids and features are in a Parquet file.
+    """Find the ids and the features in a Parquet file.
 
-    The id column is `id_column`, else the first called id, node or node_id, else the first. The
-    features are the one column of lists, all of one length, or else every other numeric column.
-    Raises UserError for an unknown column, several columns of lists, and where there are no
-    features.
+    The id column is `id_column`, else the first one named id, node or node_id, else the first. The
+    features are the column of lists, which have equal lengths, or else all other numeric columns.
+    Raises UserError for an unknown column, several columns of lists, and a file without features.
     """
     file = open_parquet(path)
     names = file.schema_arrow.names
@@ -143,7 +142,7 @@ def open_feature_parquet(path: Path, id_column: str | None = None) -> FeaturePar
     numeric = [field.name for field in others if _is_number(field.type)]
     if len(lists) > 1 or not (lists or numeric):
         raise UserError(
-            f"'{path}' has {len(lists)} columns of lists and {len(numeric)} of numbers beside "
+            f"'{path}' has {len(lists)} columns of lists and {len(numeric)} of numbers besides "
             f"'{id_column}'; valid: one column of lists, or columns of numbers"
         )
     num_rows = file.metadata.num_rows

@@ -1,6 +1,6 @@
-"""Features from a file of any of the known kinds, checked, and the node that each row belongs to.
+"""Read and check features from a file of any supported format, with the id of each row.
 
-Dense ones are read some rows at a time, sparse ones whole.
+Dense features are read some rows at a time, sparse features as a whole.
 
 Legend: N nodes, R rows of the file, D features, n rows of a piece.
 """
@@ -32,17 +32,17 @@ Matrix: TypeAlias = np.ndarray | sp.csr_matrix
 
 @dataclass(frozen=True)
 class FeatureFile:
-    """Features on disk, in the order of their file.
+    """Features on disk, in the order of the file.
 
     Attributes:
-        path: where they are.
-        shape, dtype: [R, D], and of the values as the file has them.
-        read: gives dense rows [n, D] from first to last; not for sparse ones.
-        ids: gives the ids [n] of all rows; None where row i belongs to the integer id i.
+        path: the file.
+        shape, dtype: [R, D], and the dtype in the file.
+        read: yields the dense rows [n, D] in order; unused for sparse features.
+        ids: yields the ids [n] of all rows; None if row i belongs to the integer id i.
         sparse: CSR float32 or float16 [R, D], or None.
-        names: of the D columns, or None.
-        columns_left_out: columns of the file that hold no numbers.
-        by_column: whether the file goes column by column, so that it must be read whole.
+        names: the names of the D columns, or None.
+        columns_left_out: the number of columns that hold no numbers.
+        column_major: whether the file is in Fortran order and must be read as a whole.
     """
 
     path: Path
@@ -53,26 +53,26 @@ class FeatureFile:
     sparse: sp.csr_matrix | None = None
     names: list[str] | None = None
     columns_left_out: int = 0
-    by_column: bool = False
+    column_major: bool = False
 
     def __post_init__(self) -> None:
         _check_kind(self.shape, self.dtype, f"'{self.path}'")
 
     @property
     def kept_dtype(self) -> np.dtype:
-        """What features become: float16 stays, all else is float32."""
+        """The dtype in memory: float16 stays, any other becomes float32."""
         return np.dtype(np.float16 if self.dtype == np.float16 else np.float32)
 
     def ids_as(self, strings: bool) -> Iterator[Column]:
-        """The ids of all rows as strings or integers; raises UserError where they are not."""
+        """The ids of all rows as strings or as integers; raises UserError if they cannot be."""
         where = f"'{self.path}'"
         for ids in self.ids() if self.ids is not None else ():
             yield as_kind(ids, strings, where)
 
     def pieces(self, node_of: Callable[[int], object]) -> Iterator[np.ndarray]:
-        """Dense rows [n, D] from first to last, checked.
+        """The dense rows [n, D] in order, checked; `node_of` returns the id of a row, for messages.
 
-        Raises UserError for a value that is not finite; `node_of` gives the id of a row.
+        Raises UserError for a value that is not finite.
         """
         first = 0
         for rows in self.read():
@@ -82,19 +82,19 @@ class FeatureFile:
 
 
 def _name_from(first: int, node_of: Callable[[int], object], row: int) -> object:
-    """The id of a row of a piece that begins with row `first`."""
+    """The id of row `row` of a piece that begins at row `first`."""
     return node_of(first + row)
 
 
 def open_features(path: Path, id_column: str | None = None) -> FeatureFile:
-    """Features of an NPY, NPZ, Parquet or JSON file.
+    """Open the features of an NPY, NPZ, Parquet or JSON file.
 
     NPY and NPZ (dense [R, D] or a SciPy matrix): row i belongs to the integer id i. NPZ with `ids`
-    [R] and `feat` [R, D] is keyed by id. Parquet: see `open_feature_parquet`. JSON: see
+    [R] and `feat` [R, D]: rows belong to these ids. Parquet: see `open_feature_parquet`. JSON: see
     `read_lists`.
 
-    Raises UserError for a missing file, an unknown ending, a wrong shape or type; of sparse
-    features also for values that are not finite.
+    Raises UserError for a missing file, an unknown ending, a wrong shape or type, and for sparse
+    features with values that are not finite.
     """
     suffix = suffix_of(path, FEATURE_FILES, "features")
     if suffix == ".npy":
@@ -150,7 +150,7 @@ def _of_array(array: ArrayFile, ids: ArrayFile | None = None) -> FeatureFile:
     step = _rows_per_piece(array.shape[1], array.dtype.itemsize)
 
     def rows() -> Iterator[np.ndarray]:
-        if not array.by_column:
+        if not array.column_major:
             yield from array.pieces(step)
             return
         whole = np.concatenate(list(array.pieces(1))).T
@@ -163,7 +163,7 @@ def _of_array(array: ArrayFile, ids: ArrayFile | None = None) -> FeatureFile:
                 yield ids_of(piece, f"'ids' of '{path}'", number * _IDS_PER_PIECE)
 
     keyed = None if ids is None else columns
-    return FeatureFile(path, array.shape, array.dtype, rows, keyed, by_column=array.by_column)
+    return FeatureFile(path, array.shape, array.dtype, rows, keyed, column_major=array.column_major)
 
 
 def _rows_per_piece(dim: int, itemsize: int) -> int:
@@ -176,14 +176,18 @@ def checked_features(
     node_of: Callable[[int], object] = int,
     names: list[str] | None = None,
 ) -> Matrix:
-    """Features as float32 (float16 stays), after a look at every value.
+    """Features as float32 (float16 stays), with every value checked.
 
-    Raises UserError for a wrong shape or type, and for NaN or infinity, naming the first node and
-    column; `node_of` and `names` say how rows and columns are called.
+    Args:
+        where: the origin of the features, for messages.
+        node_of: returns the id of a row, for messages.
+        names: the names of the columns.
+
+    Raises UserError for a wrong shape or type, and for NaN and infinity, naming node and column.
     """
     _check_kind(feat.shape, feat.dtype, where)
     if feat.dtype != np.float16:
-        with np.errstate(over="ignore"):  # what overflows becomes infinite and is refused below
+        with np.errstate(over="ignore"):  # an overflow becomes infinite, which is refused below
             feat = feat.astype(np.float32, copy=False)
     bad = _first_not_finite(feat)
     if bad is not None:
@@ -200,7 +204,7 @@ def _check_kind(shape: tuple[int, ...], dtype: np.dtype, where: str) -> None:
     if len(shape) != 2 or not shape[1] or dtype.kind not in "fiub":
         raise UserError(
             f"{where} has features of shape {list(shape)} and type {dtype}; "
-            "they must be numbers [nodes, features]"
+            "features must be numbers [nodes, features]"
         )
 
 

@@ -1,4 +1,4 @@
-"""Opening files that a user names: endings, gzip, NumPy's formats; never a pickle."""
+"""Open the user's files: endings, gzip, and NumPy's formats without pickles."""
 
 from __future__ import annotations
 
@@ -19,24 +19,25 @@ TEXT = (".csv", ".tsv", ".txt", ".edges", ".edgelist")
 UNREADABLE = (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error)
 
 
-def suffix_of(path: Path, valid: list[str], what: str) -> str:
-    """The suffix that says how to read `path`, without `.gz`.
+def suffix_of(path: Path, valid: list[str], content: str) -> str:
+    """The suffix of `path` without `.gz`.
 
-    Raises UserError for a missing file and for a suffix that is not in `valid`.
+    Raises UserError for a missing file and for a suffix that is not in `valid`; `content` is a word
+    for messages, such as "edges".
     """
     suffixes = [s.lower() for s in path.suffixes]
     zipped = bool(suffixes) and suffixes[-1] == ".gz"
     suffix = "".join(suffixes[-2:-1] if zipped else suffixes[-1:])
     if suffix + ".gz" * zipped not in valid:
-        raise UserError(f"{what} file '{path}' has an unknown ending; valid: {', '.join(valid)}")
+        raise UserError(f"{content} file '{path}' has an unknown ending; valid: {', '.join(valid)}")
     if not path.is_file():
-        raise UserError(f"there is no {what} file '{path}'")
+        raise UserError(f"there is no {content} file '{path}'")
     return suffix
 
 
 @contextmanager
 def open_text(path: Path) -> Iterator[TextIO]:
-    """A text file, gzipped or not; bytes that are not UTF-8 come through as lone surrogates."""
+    """Open a text file, gzipped or not; bytes that are not UTF-8 are read as lone surrogates."""
     opener = gzip.open if path.suffix.lower() == ".gz" else open
     try:
         with opener(path, "rt", encoding="utf-8-sig", errors="surrogateescape", newline="") as f:
@@ -46,9 +47,9 @@ def open_text(path: Path) -> Iterator[TextIO]:
 
 
 def load_npz(path: Path) -> dict[str, np.ndarray] | sp.csr_matrix:
-    """The arrays of a .npz file by name, or the matrix where SciPy wrote it.
+    """The arrays of a .npz file by name, or the matrix of a SciPy file.
 
-    Raises UserError for what is neither, and for arrays of Python objects.
+    Raises UserError for a file of another format, and for arrays of Python objects.
     """
     try:
         with np.load(path, allow_pickle=False) as arrays:
@@ -60,7 +61,7 @@ def load_npz(path: Path) -> dict[str, np.ndarray] | sp.csr_matrix:
 
 
 def load_matrix(path: Path) -> sp.csr_matrix:
-    """The matrix that SciPy wrote; raises UserError for what is not one."""
+    """The matrix of a SciPy file; raises UserError for a file of another format."""
     matrix = load_npz(path)
     if isinstance(matrix, dict):
         raise UserError(f"'{path}' cannot be read as a SciPy matrix")

@@ -1,4 +1,4 @@
-"""Reading Parquet a few rows at a time, whatever the size of its row groups."""
+"""Read Parquet files a few rows at a time, whatever the size of their row groups."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import pyarrow.parquet as pq
 from hvdtma.core.errors import UserError
 
 ROWS_PER_PIECE = 1 << 17
-_BUFFER_BYTES = 1 << 20  # read at once of a column, instead of all a row group has of it
+_BUFFER_BYTES = 1 << 20  # per column, instead of a whole row group
 
 
 def open_parquet(path: Path) -> pq.ParquetFile:
-    """The file, of which only the schema was read; raises UserError for what is not one."""
+    """Open a Parquet file and read its schema; raises UserError for a file of another format."""
     try:
         return pq.ParquetFile(path, buffer_size=_BUFFER_BYTES, pre_buffer=False)
     except (pa.ArrowException, OSError) as error:
@@ -25,7 +25,7 @@ def open_parquet(path: Path) -> pq.ParquetFile:
 def parquet_pieces(
     path: Path, columns: list[str], rows: int | None = None
 ) -> Iterator[pa.RecordBatch]:
-    """The wanted columns, at most so many rows at a time."""
+    """The given columns, at most `rows` rows at a time (None: `ROWS_PER_PIECE`)."""
     try:
         with open_parquet(path) as file:
             yield from file.iter_batches(batch_size=rows or ROWS_PER_PIECE, columns=columns)

@@ -1,4 +1,4 @@
-"""How a table in a text file is laid out: comments to skip, delimiter, header, column names."""
+"""The layout of a text table: comment lines, delimiter, header, column names."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hvdtma.core.errors import UserError, nearest
 from hvdtma.tables.columns import ID_NAMES, is_integer
 from hvdtma.tables.opening import open_text
 
-DELIMITERS = "\t,; "  # in the order they are looked for
+DELIMITERS = "\t,; "  # in the order of detection
 HEADERS = ("auto", "yes", "no")
 USUAL_NAMES = (
     ("src", "dst"),
@@ -33,15 +33,15 @@ _QUOTED = re.compile(r'"(?:[^"]|"")*"')
 
 @dataclass(frozen=True)
 class Layout:
-    """What has to be known before a text table can be read.
+    """The layout of a text table.
 
     Attributes:
-        skip_lines: lines before the first row of data: comments, blank lines and the header.
+        skip_lines: the number of comment lines, blank lines and header lines at the start.
         delimiter: one character.
-        names: of the columns; `1`, `2`, ... where there is no header.
-        first_row: the fields of the first row of data, empty where there is none.
+        names: the column names; `1`, `2`, ... without a header.
+        first_row: the fields of the first row of data; empty without data.
         has_header: whether the names are from the file.
-        header_unsure: whether the first row of data may as well be a header of unusual names.
+        header_unsure: whether the first row of data may be a header of unusual names.
     """
 
     skip_lines: int
@@ -60,13 +60,13 @@ def find_layout(
     delimiter: str | None,
     id_fields: int = 2,
 ) -> Layout:
-    """Look at the first lines of a text table.
+    """Detect the layout of a text table from its first lines.
 
-    Leading lines that begin with `#` or `%` are comments. With `header="auto"` the first line
-    after them is a header if a column of `named` is in it, or its names are usual ones, or none of
-    its first `id_fields` fields is an integer while all of the next line's are.
+    Leading lines that begin with `#` or `%` are comments. With `header="auto"` the next line is a
+    header if it has a column of `named`, or usual names, or if none of its first `id_fields` fields
+    is an integer while all of those of the following line are.
 
-    Raises UserError for an unknown `header`, an empty file, and where no delimiter is found.
+    Raises UserError for an unknown `header`, an empty file, and if no delimiter is found.
     """
     if header not in HEADERS:
         raise UserError(f"header is '{header}'; {nearest(header, list(HEADERS))}")
@@ -85,8 +85,8 @@ def find_layout(
             second = next(rows, [])
         except csv.Error as error:
             raise UserError(f"'{path}' cannot be read as a table: {error}") from None
-    looks_so = _is_header(first, second, named, id_fields)
-    if header == "yes" or (header == "auto" and looks_so):
+    looks_like_header = _is_header(first, second, named, id_fields)
+    if header == "yes" or (header == "auto" and looks_like_header):
         return Layout(num_comments + header_lines, delimiter, first, second, True)
     numbers = [str(number) for number in range(1, len(first) + 1)]
     header_unsure = header == "auto" and not any(map(is_integer, first[:id_fields]))
@@ -94,7 +94,7 @@ def find_layout(
 
 
 def usual_columns(names: list[str]) -> tuple[int, int] | None:
-    """Where a pair of usual names for the two ends of an edge is, or None."""
+    """The positions of a usual pair of names for the ends of an edge, or None."""
     lowered = [name.strip().lower() for name in names]
     for pair in USUAL_NAMES:
         if set(pair) <= set(lowered):
@@ -115,7 +115,7 @@ def _sniff(line: str, path: Path) -> str:
     if found is None:
         raise UserError(
             f"'{path}': no tab, comma, semicolon or space in '{line.strip()[:80]}'; "
-            "a table needs two columns or more, name another delimiter with --delimiter"
+            "a table needs two or more columns; for another delimiter give --delimiter"
         )
     return found
 

@@ -1,4 +1,4 @@
-"""Reading the rows of a text table: fast through Arrow, and by line where something is wrong."""
+"""Read the rows of a text table with Arrow, and line by line to locate an error."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from hvdtma.tables.opening import open_text
 from hvdtma.tables.text_layout import Layout
 
 ROWS_PER_PIECE = 1 << 17
-BLOCK_BYTES = 1 << 20  # a row may not be longer
-_CUT = 80
+BLOCK_BYTES = 1 << 20  # the maximum length of a row
+_MAX_SHOWN = 80  # characters of a line in a message
 _DIGITS = re.compile(r"\s*-?[0-9]+\s*", re.ASCII)
 
 
 @dataclass(frozen=True)
 class ColumnRequest:
-    """One column to read: its position, whether it holds integers, and whether it may be empty."""
+    """A column to read: its position, whether it holds integers, whether fields may be empty."""
 
     position: int
     integers: bool = False
@@ -33,37 +33,37 @@ class ColumnRequest:
 
 
 def row_pieces(
-    path: Path, layout: Layout, wanted: list[ColumnRequest], *, multiline: bool = False
+    path: Path, layout: Layout, columns: list[ColumnRequest], *, multiline: bool = False
 ) -> Iterator[list[Column]]:
-    """The wanted columns, int64 or large_string in the order asked for, some rows at a time.
+    """The requested columns, int64 or large_string, `ROWS_PER_PIECE` rows or more at a time.
 
-    `multiline` allows line breaks inside quoted fields. Raises UserError naming the first line
-    with a missing or extra field, an empty one, text where integers are wanted, or broken UTF-8.
+    `multiline` allows line breaks inside quoted fields. Raises UserError, naming the line, for a
+    missing, extra or empty field, for text in a column of integers, and for broken UTF-8.
     """
-    held: list[pa.RecordBatch] = []
+    batches: list[pa.RecordBatch] = []
     try:
-        for batch in _batches(path, layout, wanted, multiline):
-            for at, column in enumerate(wanted):
+        for batch in _batches(path, layout, columns, multiline):
+            for at, column in enumerate(columns):
                 if batch.column(at).null_count and not column.may_be_empty:
                     raise pa.ArrowInvalid("a field is empty")
-            held.append(batch)
-            if sum(map(len, held)) >= ROWS_PER_PIECE:
-                yield pa.Table.from_batches(held).columns
-                held = []
+            batches.append(batch)
+            if sum(map(len, batches)) >= ROWS_PER_PIECE:
+                yield pa.Table.from_batches(batches).columns
+                batches = []
     except pa.ArrowInvalid as error:
-        raise _first_bad_line(path, layout, wanted, str(error)) from None
+        raise _first_bad_line(path, layout, columns, str(error)) from None
     except OSError as error:
         raise UserError(f"'{path}' cannot be read: {error}") from None
-    if held:
-        yield pa.Table.from_batches(held).columns
+    if batches:
+        yield pa.Table.from_batches(batches).columns
 
 
 def _batches(
-    path: Path, layout: Layout, wanted: list[ColumnRequest], multiline: bool
+    path: Path, layout: Layout, columns: list[ColumnRequest], multiline: bool
 ) -> Iterator[pa.RecordBatch]:
-    """What Arrow makes of a file, a block of text at a time; it reads up to 32 blocks ahead."""
+    """Arrow's record batches, one per block of text; Arrow reads up to 32 blocks ahead."""
     names = [str(number) for number in range(len(layout.names))]
-    columns = {str(w.position): pa.int64() if w.integers else pa.large_string() for w in wanted}
+    types = {str(c.position): pa.int64() if c.integers else pa.large_string() for c in columns}
     with (
         pa.input_stream(path, compression="gzip" if _is_gzip(path) else None) as stream,
         pyarrow.csv.open_csv(
@@ -75,23 +75,25 @@ def _batches(
                 delimiter=layout.delimiter, newlines_in_values=multiline
             ),
             convert_options=pyarrow.csv.ConvertOptions(
-                column_types=columns,
-                include_columns=list(columns),
+                column_types=types,
+                include_columns=list(types),
                 null_values=[""],
                 strings_can_be_null=True,
             ),
         ) as batches,
     ):
         for batch in batches:
-            yield batch.select([str(w.position) for w in wanted])
+            yield batch.select([str(c.position) for c in columns])
 
 
 def _is_gzip(path: Path) -> bool:
     return path.suffix.lower() == ".gz"
 
 
-def _first_bad_line(path: Path, layout: Layout, wanted: list[ColumnRequest], why: str) -> UserError:
-    """Read again, slowly, to say which line it was."""
+def _first_bad_line(
+    path: Path, layout: Layout, columns: list[ColumnRequest], reason: str
+) -> UserError:
+    """The error for the first bad line, which is found by reading again line by line."""
     with open_text(path) as lines:
         rows = csv.reader(
             itertools.islice(lines, layout.skip_lines, None),
@@ -101,28 +103,28 @@ def _first_bad_line(path: Path, layout: Layout, wanted: list[ColumnRequest], why
         line = layout.skip_lines + 1
         try:
             for row in rows:
-                problem = _problem(row, layout, wanted)
+                problem = _problem(row, layout, columns)
                 if problem:
                     return _at_line(path, line, problem)
                 line = layout.skip_lines + rows.line_num + 1
         except csv.Error as error:
             return _at_line(path, line, f"{error}; are its quotes closed?")
-    return UserError(f"'{path}' cannot be read: {why}")
+    return UserError(f"'{path}' cannot be read: {reason}")
 
 
-def _problem(row: list[str], layout: Layout, wanted: list[ColumnRequest]) -> str | None:
+def _problem(row: list[str], layout: Layout, columns: list[ColumnRequest]) -> str | None:
     if not row:
         return None
     if len(row) != len(layout.names):
-        return f"{len(row)} fields where the lines before have {len(layout.names)}"
-    for column in wanted:
+        return f"{len(row)} fields, but the lines before have {len(layout.names)}"
+    for column in columns:
         field, name = row[column.position], layout.names[column.position]
         if not field and not column.may_be_empty:
             return f"column '{name}' is empty"
         if column.integers and not _fits_int64(field):
             return (
                 f"column '{name}' is not an integer of 64 bits, but the ids before it are; "
-                "where ids are any text, say --id-type str"
+                "if the ids are text, give --id-type str"
             )
         if any("\udc80" <= character <= "\udcff" for character in field):
             return f"column '{name}' is not UTF-8; convert the file first"
@@ -130,7 +132,7 @@ def _problem(row: list[str], layout: Layout, wanted: list[ColumnRequest]) -> str
 
 
 def _fits_int64(field: str) -> bool:
-    """What Arrow takes for an integer: also with blanks around it or zeros before it."""
+    """Whether Arrow reads a field as an integer: blanks around it and leading zeros are allowed."""
     return bool(_DIGITS.fullmatch(field)) and is_integer(str(int(field)))
 
 
@@ -138,5 +140,5 @@ def _at_line(path: Path, number: int, problem: str) -> UserError:
     with open_text(path) as lines:
         text = next(itertools.islice(lines, number - 1, None), "").rstrip("\r\n")
     text = text.encode(errors="surrogateescape").decode(errors="backslashreplace")
-    text = text if len(text) <= _CUT else text[:_CUT] + "..."
+    text = text if len(text) <= _MAX_SHOWN else text[:_MAX_SHOWN] + "..."
     return UserError(f"{path}, line {number}: {problem}. The line is: {text}")

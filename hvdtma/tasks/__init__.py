@@ -1,4 +1,7 @@
-"""Learning tasks: a model, batches from a shard, the loss of a batch, and scores."""
+"""Learning tasks: link prediction and node classification.
+
+A task owns its batches, loss, metrics and scoring (`hvdtma.tasks.task`).
+"""
 
 from hvdtma.tasks.epochs import ENDLESS
 from hvdtma.tasks.make import make_model, make_task

@@ -1,4 +1,4 @@
-"""Batches of shuffled examples, from any step on."""
+"""Batches of shuffled examples, starting at any step."""
 
 from __future__ import annotations
 
@@ -10,27 +10,28 @@ ENDLESS = 1 << 40  # epochs
 
 
 def shuffled_batches(
-    order_of: Callable[[int], np.ndarray],
+    shuffled: Callable[[int], np.ndarray],
     num_examples: int,
     batch_size: int,
     *,
     epochs: int = ENDLESS,
     first_step: int = 0,
-    alone: bool = True,
+    keep_single: bool = True,
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """Each step's number and examples.
+    """Yield the number and the examples of each step.
 
     Args:
-        order_of: the examples of an epoch, shuffled.
-        num_examples: of an epoch.
-        first_step: to begin with; those before it cost nothing.
-        alone: whether a last batch of a single example is given, too.
+        shuffled: returns the shuffled examples of an epoch, given its number.
+        num_examples: examples per epoch.
+        first_step: step to start at; earlier steps cost no time.
+        keep_single: whether an epoch's last batch may have a single example. An epoch of one
+            example always yields it.
     """
     full, rest = divmod(num_examples, batch_size)
-    per_epoch = full + (rest > 1 or (rest == 1 and (alone or not full)))
-    at, order = -1, np.empty(0)
-    for step in range(first_step, per_epoch * epochs):
-        epoch, place = divmod(step, per_epoch)
-        if epoch != at:
-            at, order = epoch, order_of(epoch)
-        yield step, order[place * batch_size : (place + 1) * batch_size]
+    steps_per_epoch = full + (rest > 1 or (rest == 1 and (keep_single or not full)))
+    current_epoch, examples = -1, np.empty(0)
+    for step in range(first_step, steps_per_epoch * epochs):
+        epoch, batch = divmod(step, steps_per_epoch)
+        if epoch != current_epoch:
+            current_epoch, examples = epoch, shuffled(epoch)
+        yield step, examples[batch * batch_size : (batch + 1) * batch_size]

@@ -1,7 +1,8 @@
-"""Link prediction: links of the shard against drawn negatives, binary cross-entropy.
+"""Link prediction: links of the shard against random negatives, with binary cross-entropy.
 
-A held-out link is never in the training graph; a batch's own links are kept out of its messages
-by the `Targets` that `make_batch` gives to the sampler.
+Validation and test links are not in the training graph. The links that a batch predicts are removed
+from its messages: `make_batch` passes them to the sampler as `Targets`
+(`hvdtma.sampling.neighbourhood`).
 
 Legend: B links of a batch, Q negatives of a batch, S distinct seeds, H hidden.
 """
@@ -21,8 +22,8 @@ from hvdtma.core.errors import UserError
 from hvdtma.core.options import call_with_options
 from hvdtma.core.train_config import TrainConfig
 from hvdtma.graph.csc import index_dtype
-from hvdtma.graph.raw import Pairs
 from hvdtma.graph.sizes import GraphFacts
+from hvdtma.graph.source import Pairs
 from hvdtma.graph.stored_rows import stored
 from hvdtma.models import sampled_fanouts
 from hvdtma.sampling.negatives import NEGATIVES
@@ -37,12 +38,13 @@ from hvdtma.tasks.task import Embeddings, Model, TrainingSize, max_of_sample
 
 @dataclass
 class LinkBatch:
-    """Positives, negatives, and what surrounds them.
+    """The links of a batch, their negatives, and the neighbourhood of all their nodes.
 
     Attributes:
-        neighbourhood: of the S distinct nodes.
-        src, dst: int64 [B] positives, as positions among the seeds.
-        neg_row: int64 [Q] whose source a negative belongs to; neg_dst: its seed position.
+        neighbourhood: neighbourhood of the S distinct nodes (seeds).
+        src, dst: int64 [B] ends of the links, as positions among the seeds.
+        neg_row: int64 [Q]; negative q replaces the destination of link `neg_row[q]`,
+        neg_dst: int64 [Q]; by the seed at position `neg_dst[q]`.
         edge_type: int64 [B], or None.
     """
 
@@ -65,15 +67,15 @@ class LinkBatch:
 
 
 class Positives:
-    """A shard's training links, an undirected one once, found in its CSC by number.
+    """A shard's training links by number, taken from its CSC. An undirected link counts once.
 
-    Sources ascend within a row, so the links (u, v) of an undirected graph with u < v, each of
-    which stands in it twice, are the first of v's row.
+    An undirected graph has each link in both directions. The direction u -> v with u < v is used.
+    Sources ascend within a row, so these are the first entries of row v.
     """
 
     def __init__(self, shard: Shard, undirected: bool):
         self.csc = shard.csc
-        self.row_ends = shard.csc.indptr  # links before a row's, and after
+        self.row_ends = shard.csc.indptr  # row r has the links row_ends[r] : row_ends[r + 1]
         if undirected:
             below_n = _count_below(shard.csc.indptr, shard.csc.indices)
             self.row_ends = np.concatenate([[0], np.cumsum(below_n)])
@@ -82,7 +84,7 @@ class Positives:
         return int(self.row_ends[-1])
 
     def take(self, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-        """Links by number: src and dst int64, local, and int16 types or None."""
+        """Source and destination (int64 local numbers) and int16 types (or None) of some links."""
         dst = np.searchsorted(self.row_ends, chosen, side="right") - 1
         edge = self.csc.indptr[dst] + (chosen - self.row_ends[dst])
         types = self.csc.edge_type
@@ -91,7 +93,7 @@ class Positives:
 
 @njit()
 def _count_below(indptr: np.ndarray, indices: np.ndarray) -> np.ndarray:
-    """How many sources of each row are smaller than the row, int64 [n]."""
+    """Number of sources of each row that are smaller than the row's number, int64 [n]."""
     count = np.zeros(len(indptr) - 1, np.int64)
     for row in range(len(count)):
         for edge in range(indptr[row], indptr[row + 1]):
@@ -102,7 +104,7 @@ def _count_below(indptr: np.ndarray, indices: np.ndarray) -> np.ndarray:
 
 
 class LinkTask:
-    """Link prediction on one store; see `hvdtma.tasks.task.Task`."""
+    """Link prediction on one store. See `hvdtma.tasks.task.Task`."""
 
     metrics = ("mrr", *(f"hits@{k}" for k in HITS), "auc")
     unit = "links"
@@ -115,7 +117,7 @@ class LinkTask:
         self.num_types = len(store.edge_type_names)
         self.needs_remote = config.task.negatives == "global"
         self.seeds_per_step = self.task.batch_size * (2 + self.task.num_negatives)
-        negatives = [each for _, each in store.held_out.values()]
+        negatives = [num_negatives for _, num_negatives in store.held_out.values()]
         self.nodes_per_item = 2 + max(negatives, default=0)
 
     def make_head(self, dim: int) -> nn.Module:
@@ -133,31 +135,31 @@ class LinkTask:
     def batches(
         self, shard: Shard, *, stream: list[int], epochs: int = ENDLESS, first_step: int = 0
     ) -> Iterator[LinkBatch]:
-        """Batches of so many epochs; positives are shuffled anew for each."""
+        """Batches of links, which are shuffled anew for each epoch."""
         positives = Positives(shard, self.undirected)
-        number = len(positives)
+        num_links = len(positives)
 
         def shuffled(epoch: int) -> np.ndarray:
-            order: np.ndarray = np.arange(number, dtype=index_dtype(number))
+            order: np.ndarray = np.arange(num_links, dtype=index_dtype(num_links))
             np.random.default_rng([*stream, 0, epoch]).shuffle(order)
             return order
 
         for step, chosen in shuffled_batches(
-            shuffled, number, self.task.batch_size, epochs=epochs, first_step=first_step
+            shuffled, num_links, self.task.batch_size, epochs=epochs, first_step=first_step
         ):
             yield self.make_batch(shard, positives, chosen, [*stream, 1, step])
 
     def make_batch(
         self, shard: Shard, positives: Positives, chosen: np.ndarray, stream: list[int]
     ) -> LinkBatch:
-        """The batch of these positives; negatives and sampling are a function of `stream`."""
+        """The batch of the chosen links. `stream` seeds negatives and sampling."""
         rng = np.random.default_rng(stream)
         src, dst, types = positives.take(chosen)
-        if self.undirected:  # either end may be the one that negatives replace
-            turned = rng.random(len(src)) < 0.5
-            src, dst = np.where(turned, dst, src), np.where(turned, src, dst)
-        draw = NEGATIVES[self.task.negatives]
-        neg_row, neg_node = draw(shard, src, dst, self.task.num_negatives, rng)
+        if self.undirected:  # negatives replace a random end
+            flipped = rng.random(len(src)) < 0.5
+            src, dst = np.where(flipped, dst, src), np.where(flipped, src, dst)
+        draw_negatives = NEGATIVES[self.task.negatives]
+        neg_row, neg_node = draw_negatives(shard, src, dst, self.task.num_negatives, rng)
         seeds, position = np.unique(np.concatenate([src, dst, neg_node]), return_inverse=True)
         neighbourhood = self.sampler.sample(
             shard,
@@ -165,18 +167,18 @@ class LinkTask:
             random_seed=int(rng.integers(1 << 31)),
             targets=Targets(src, dst) if self.task.exclude_targets else None,
         )
-        src_at, dst_at, neg_at = np.split(position, [len(src), 2 * len(src)])
+        src_B, dst_B, neg_dst_Q = np.split(position, [len(src), 2 * len(src)])
         return LinkBatch(
             neighbourhood,
-            torch.from_numpy(src_at),
-            torch.from_numpy(dst_at),
+            torch.from_numpy(src_B),
+            torch.from_numpy(dst_B),
             torch.from_numpy(neg_row),
-            torch.from_numpy(neg_at),
+            torch.from_numpy(neg_dst_Q),
             None if types is None else torch.from_numpy(types.astype(np.int64)),
         )
 
     def loss(self, model: Model, batch: LinkBatch) -> torch.Tensor:
-        """Mean over positives plus mean over negatives, halved: both weigh the same."""
+        """The average of the mean over positives and the mean over negatives."""
         positive_B, negative_Q = self.scores(model, batch)
         positive = binary_cross_entropy_with_logits(positive_B, torch.ones_like(positive_B))
         if not len(negative_Q):
@@ -185,9 +187,9 @@ class LinkTask:
         return (positive + negative) / 2
 
     def scores(self, model: Model, batch: LinkBatch) -> tuple[torch.Tensor, torch.Tensor]:
-        """Scores of the links [B] and of the negatives [Q]; row `neg_row[q]` is q's link."""
-        around = batch.neighbourhood
-        h_SH = model.encoder(around.blocks, around.x, around.first_hop)
+        """Scores of the links [B] and of the negatives [Q]."""
+        hood = batch.neighbourhood
+        h_SH = model.encoder(hood.blocks, hood.x, hood.first_hop)
         positive_B = model.head(h_SH[batch.src], h_SH[batch.dst], batch.edge_type)
         types_Q = None if batch.edge_type is None else batch.edge_type[batch.neg_row]
         negative_Q = model.head(h_SH[batch.src[batch.neg_row]], h_SH[batch.neg_dst], types_Q)
@@ -204,8 +206,8 @@ class LinkTask:
         negative = np.dtype(index_dtype(self.store.num_nodes)).itemsize
         link = 8 + 8 + 2 * bool(self.num_types)
         return sum(
-            (self.max_scored(part) or total) * (link + each * negative)
-            for part, (total, each) in self.store.held_out.items()
+            (self.max_scored(part) or total) * (link + num_negatives * negative)
+            for part, (total, num_negatives) in self.store.held_out.items()
         )
 
     def read_held_out(self, part: str, chosen: np.ndarray | None) -> Pairs:
@@ -213,5 +215,8 @@ class LinkTask:
 
     def score(self, model: Model, held_out: Pairs, embeddings: Embeddings) -> dict[str, float]:
         if held_out.neg is None:
-            raise UserError(f"{self.store.path} has no negatives to rank against")
+            raise UserError(
+                f"{self.store.path} has no negatives to rank held-out links against; build it with "
+                "--negatives"
+            )
         return score_links(model, held_out, embeddings)

@@ -1,4 +1,4 @@
-"""The config's task and its model."""
+"""Makes the config's task and model."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hvdtma.tasks.task import Model, Task
 
 
 def make_task(config: TrainConfig, store: GraphFacts) -> Task:
-    """The config's task on a store; raises UserError if the store lacks something it needs."""
+    """Make the config's task. Raises UserError if the store lacks something that the task needs."""
     if config.first_hop and "first_hop" not in store:
         raise UserError(
             f"first_hop is on, but {store.path} was built without it; "
@@ -23,7 +23,7 @@ def make_task(config: TrainConfig, store: GraphFacts) -> Task:
 
 
 def make_model(config: TrainConfig, store: GraphFacts, task: Task) -> Model:
-    """A model with its initial parameters, a pure function of the config's seed."""
+    """Make a model. Its initial parameters are a pure function of the config's seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         encoder = make_encoder(config.model, store.feature_dim)

@@ -1,4 +1,7 @@
-"""Metrics of links and of classes. n links, K negatives per link, Q nodes, C classes."""
+"""Metrics of link prediction and of node classification.
+
+Legend: n links, K negatives per link, Q nodes.
+"""
 
 from __future__ import annotations
 
@@ -10,27 +13,27 @@ HITS = (1, 10, 50, 100)
 
 
 def ranks(positive_n: torch.Tensor, negative_nK: torch.Tensor) -> torch.Tensor:
-    """float64 [n]: 1 + negatives scored higher + half of those scored the same."""
-    higher = (~(negative_nK <= positive_n[:, None])).sum(1)  # a score that is NaN ranks last
+    """The rank of each link among its negatives, float64 [n]. Ties count half; NaN ranks last."""
+    higher = (~(negative_nK <= positive_n[:, None])).sum(1)  # also true for NaN
     tied = (negative_nK == positive_n[:, None]).sum(1)
     return 1.0 + higher.double() + tied.double() / 2
 
 
 def link_metrics(rank_n: torch.Tensor, auc: float) -> dict[str, float]:
-    """MRR and Hits@k from ranks, beside a given AUC."""
+    """MRR and Hits@k from ranks, together with the AUC."""
     hits = {f"hits@{k}": float((rank_n <= k).double().mean()) for k in HITS}
     return {"mrr": float((1 / rank_n).mean()), **hits, "auc": auc}
 
 
 def area_under_roc(positive_n: np.ndarray, negative_n: np.ndarray) -> float:
-    """AUC of positives against as many negatives (the first one drawn for each).
+    """AUC of positives against the same number of negatives (the first of each link).
 
-    As in `ranks`, a score that is NaN is the wrong one: a positive's lowest, a negative's highest.
+    A NaN score counts as wrong: as the lowest for a positive, as the highest for a negative.
     """
     truth = np.r_[np.ones(len(positive_n)), np.zeros(len(negative_n))]
     lowest, highest = np.finfo(positive_n.dtype).min, np.finfo(negative_n.dtype).max
     scores = np.nan_to_num(positive_n, nan=lowest), np.nan_to_num(negative_n, nan=highest)
-    # scikit-learn takes differences of scores, which overflow in their own precision.
+    # scikit-learn subtracts scores, which overflows in float32.
     return float(roc_auc_score(truth, np.r_[scores].astype(np.float64)))
 
 

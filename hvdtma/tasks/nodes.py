@@ -1,4 +1,4 @@
-"""Node classification: labelled nodes of the shard, cross-entropy.
+"""Node classification: labelled nodes of the shard, with cross-entropy.
 
 Legend: B nodes of a batch, C classes, H hidden.
 """
@@ -28,7 +28,7 @@ from hvdtma.tasks.task import Embeddings, Model, TrainingSize, max_of_sample
 
 @dataclass
 class NodeBatch:
-    """B labelled nodes and their neighbourhood; label int64 [B]."""
+    """Labelled nodes (the seeds) with their neighbourhood, and their labels int64 [B]."""
 
     neighbourhood: Neighbourhood
     label: torch.Tensor
@@ -42,7 +42,10 @@ class NodeBatch:
 
 
 class NodeTask:
-    """Node classification on one store; raises UserError if the store has no labels."""
+    """Node classification on one store. See `hvdtma.tasks.task.Task`.
+
+    Raises UserError if the store has no labels.
+    """
 
     metrics = ("accuracy", "macro_f1")
     unit = "nodes"
@@ -69,9 +72,9 @@ class NodeTask:
     def batches(
         self, shard: Shard, *, stream: list[int], epochs: int = ENDLESS, first_step: int = 0
     ) -> Iterator[NodeBatch]:
-        """Batches of so many epochs; nodes are shuffled anew for each."""
+        """Batches of labelled nodes, which are shuffled anew for each epoch."""
         labels = shard.label
-        assert labels is not None  # the constructor saw to it
+        assert labels is not None  # checked by the constructor
 
         def shuffled(epoch: int) -> np.ndarray:
             return np.random.default_rng([*stream, 0, epoch]).permutation(shard.train_nodes)
@@ -82,7 +85,7 @@ class NodeTask:
             self.config.task.batch_size,
             epochs=epochs,
             first_step=first_step,
-            alone=False,  # batch norm has no variance of one
+            keep_single=False,  # batch norm needs two nodes
         ):
             rng, nodes = np.random.default_rng([*stream, 1, step]), torch.from_numpy(chosen)
             neighbourhood = self.sampler.sample(
@@ -92,8 +95,8 @@ class NodeTask:
 
     def loss(self, model: Model, batch: NodeBatch) -> torch.Tensor:
         """Mean cross-entropy."""
-        around = batch.neighbourhood
-        h_BH = model.encoder(around.blocks, around.x, around.first_hop)
+        hood = batch.neighbourhood
+        h_BH = model.encoder(hood.blocks, hood.x, hood.first_hop)
         return cross_entropy(model.head(h_BH), batch.label)
 
     def num_held_out(self, part: str) -> int:
@@ -104,7 +107,7 @@ class NodeTask:
         return max_of_sample(self.config)
 
     def held_out_bytes(self) -> int:
-        return 8 * self.store.num_nodes  # no more labelled nodes than nodes
+        return 8 * self.store.num_nodes  # at most all nodes are held out
 
     def read_held_out(self, part: str, chosen: np.ndarray | None) -> np.ndarray:
         return read_rows(stored(self.store), f"split/{part}/node", chosen)
@@ -113,7 +116,7 @@ class NodeTask:
     def score(self, model: Model, held_out: np.ndarray, embeddings: Embeddings) -> dict[str, float]:
         predicted = []
         step = embeddings.max_nodes or len(held_out)
-        for h in embeddings.in_pieces(len(held_out), step, lambda here: embeddings(held_out[here])):
+        for h in embeddings.in_pieces(len(held_out), step, lambda rows: embeddings(held_out[rows])):
             logits = model.head(torch.from_numpy(h).to(embeddings.device))
             predicted.append(logits.argmax(1).cpu().numpy())
         label = read_rows(stored(self.store), "label", held_out)

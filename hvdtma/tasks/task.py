@@ -1,6 +1,6 @@
-"""The contract of a task: batches, loss, and how held-out links or nodes are scored.
+"""The contract of a task, which owns batches, loss, metrics and scoring.
 
-Legend: S seeds, Q held-out items, H width of the embedding.
+Legend: H width of the embeddings.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from hvdtma.core.train_config import TrainConfig
 from hvdtma.sampling.shard import Shard
 from hvdtma.tasks.epochs import ENDLESS
 
-Made = TypeVar("Made")
+Result = TypeVar("Result")
 
 
 class Batch(Protocol):
-    """The data of one step; `size` counts its links or nodes."""
+    """The data of one step. `size` is its number of links or nodes."""
 
     @property
     def size(self) -> int: ...
@@ -30,11 +30,11 @@ class Batch(Protocol):
 
 
 class Model(nn.Module):
-    """An encoder and the head that the task puts on it.
+    """An encoder and the task's head: a decoder or classifier.
 
     Attributes:
-        first_hop: whether the encoder is given the stored first hop.
-        num_blocks: blocks that the encoder takes: sampled layers.
+        first_hop: whether the encoder gets the stored first hop.
+        num_blocks: number of blocks that the encoder gets, one per sampled layer.
     """
 
     def __init__(self, encoder: Any, head: nn.Module, *, first_hop: bool, num_blocks: int):
@@ -44,7 +44,7 @@ class Model(nn.Module):
 
 
 class TrainingSize(Protocol):
-    """The size of a part of the graph: a `Shard`, or what is known of one (`ShardSize`)."""
+    """The size of a `Shard`, or an estimate of it (`ShardSize`)."""
 
     @property
     def num_edges(self) -> int: ...
@@ -53,24 +53,26 @@ class TrainingSize(Protocol):
 
 
 class Embeddings(Protocol):
-    """Embeddings of nodes, for scoring.
+    """Embeddings of nodes, for `Task.score`.
 
     Attributes:
-        max_nodes: number of distinct nodes that may be asked for at once; None: any.
-        device: where the model is.
+        max_nodes: largest number of distinct nodes per call; None: no limit.
+        device: device of the model.
     """
 
     max_nodes: int | None
     device: torch.device
 
     def __call__(self, nodes: np.ndarray) -> np.ndarray:
-        """float32 [..., H] of nodes int64 [...]."""
+        """Embeddings float32 [..., H] of nodes int64 [...]."""
         ...
 
-    def in_pieces(self, number: int, step: int, make: Callable[[slice], Made]) -> Iterator[Made]:
-        """Call `make` for consecutive ranges of at most `step` of `number` items.
+    def in_pieces(
+        self, number: int, step: int, make: Callable[[slice], Result]
+    ) -> Iterator[Result]:
+        """Call `make` for consecutive ranges of `number` items; yield its results.
 
-        Ranges are made shorter where the neighbourhoods of their nodes do not fit in memory.
+        A range has at most `step` items, and fewer if their neighbourhoods do not fit in memory.
         """
         ...
 
@@ -78,16 +80,16 @@ class Embeddings(Protocol):
 class Task(Protocol):
     """A learning task on one store.
 
-    The class is called with the config, the store (or the sizes of one that is only planned) and
-    the user's `task.options`; it raises UserError if the store lacks something that it needs.
+    The class is called with the config, the store (`hvdtma plan` passes sizes only) and the user's
+    `task.options`. It raises UserError if the store lacks something that the task needs.
 
     Attributes:
-        metrics: of the class; names of the metrics, of which the first chooses the best round.
-        unit: of the class; the word for what is held out, such as "links".
-        needs_remote: whether batches use the features of nodes of other trainers.
+        metrics: class attribute; names of the metrics. The first one chooses the best round.
+        unit: class attribute; the plural name of held-out items, such as "links".
+        needs_remote: whether batches use features of other trainers' nodes.
         needs_labels: whether batches use labels.
-        seeds_per_step: the most nodes whose embeddings a step computes.
-        nodes_per_item: the most nodes whose embeddings one held-out item needs.
+        seeds_per_step: the largest number of nodes that a step embeds.
+        nodes_per_item: the largest number of nodes that must be embedded to score one item.
     """
 
     metrics: ClassVar[Sequence[str]]
@@ -98,57 +100,60 @@ class Task(Protocol):
     nodes_per_item: int
 
     def make_head(self, dim: int) -> nn.Module:
-        """The decoder or classifier on embeddings of width `dim`."""
+        """Make the decoder or classifier for embeddings of width `dim`."""
         ...
 
     def num_examples(self, size: TrainingSize) -> int:
-        """Links or nodes to train on."""
+        """Number of links or nodes to train on."""
         ...
 
     def batches(
         self, shard: Shard, *, stream: list[int], epochs: int = ENDLESS, first_step: int = 0
     ) -> Iterator[Batch]:
-        """Batches of one epoch after the other, from step `first_step` on.
+        """Batches of `epochs` epochs, from step `first_step` on.
 
-        A pure function of the shard and `stream`, whatever the first step.
+        A pure function of the arguments: batch k is the same for every `first_step`.
+
+        Args:
+            stream: non-negative integers that seed shuffling, negatives and sampling.
         """
         ...
 
     def loss(self, model: Model, batch: Any) -> torch.Tensor:
-        """A scalar; the batch is one of this task's own."""
+        """The loss of one of this task's batches, a scalar."""
         ...
 
     def num_held_out(self, part: str) -> int:
-        """Held-out items of `valid` or `test`; 0 without such a split."""
+        """Number of held-out items of the part `valid` or `test`; 0 if there is no such part."""
         ...
 
     def max_scored(self, part: str) -> int:
-        """The most held-out items that are scored; 0: all."""
+        """The largest number of held-out items to score; 0: all."""
         ...
 
     def held_out_bytes(self) -> int:
-        """Bytes of all held-out items that are scored, both parts together."""
+        """Bytes of the held-out items to score, both parts together."""
         ...
 
     def read_held_out(self, part: str, chosen: np.ndarray | None) -> Any:
-        """Held-out items by number (int64 ascending; None: all), in the task's own form."""
+        """The held-out items with the given numbers (int64 ascending; None: all), in any form."""
         ...
 
     def score(self, model: Model, held_out: Any, embeddings: Embeddings) -> dict[str, float]:
-        """Every metric, of the model in eval mode and without gradients."""
+        """Every metric of a model, which is in eval mode. Gradients are off."""
         ...
 
 
 def check_task(name: str, target: Any) -> None:
-    """Raises UserError if a class is no task."""
-    wanted = ("make_head", "batches", "loss", "read_held_out", "score")
-    missing = [method for method in wanted if not callable(getattr(target, method, None))]
+    """Raises UserError if a class is not a task."""
+    required = ("make_head", "batches", "loss", "read_held_out", "score")
+    missing = [method for method in required if not callable(getattr(target, method, None))]
     if missing:
-        raise UserError(f"{name} is no task: it has no `{missing[0]}` (docs/extending.md)")
+        raise UserError(f"{name} is not a task: it has no `{missing[0]}` (docs/extending.md)")
     if not getattr(target, "metrics", None):
-        raise UserError(f"{name} is no task: its class attribute `metrics` names no metric")
+        raise UserError(f"{name} is not a task: its class attribute `metrics` names no metric")
 
 
 def max_of_sample(config: TrainConfig, limit: int = 0) -> int:
-    """The smaller of `evaluate.sample` and `limit`, of those that are not 0; 0: no limit."""
+    """The smaller of `evaluate.sample` and `limit`, where 0 means no limit."""
     return min(filter(None, (config.evaluate.sample, limit)), default=0)

@@ -1,4 +1,4 @@
-"""Callbacks: what is told of a trainer's assignments, steps and rounds."""
+"""Callbacks on assignments, steps, pauses and rounds."""
 
 from __future__ import annotations
 
@@ -8,33 +8,34 @@ from hvdtma.aggregate import Aggregation, TimedAveraging
 
 
 class Callback:
-    """Called by every trainer while it trains. The methods do nothing; a subclass overrides some.
+    """Base class of callbacks. Its methods do nothing; a subclass overrides some of them.
 
-    Time in a callback counts as training, except in `on_assignment` and `on_round`.
+    `hvdtma.train` passes its callbacks to the first trainer only.
+    Time in a callback counts as training time, except in `on_assignment` and `on_round`.
     """
 
     def on_assignment(self, averaging: TimedAveraging, number: int, trainers: list[dict]) -> None:
-        """Blocks were assigned to all trainers.
+        """Called after blocks were assigned to all trainers.
 
         Args:
-            number: of the assignment, from 0.
-            trainers: for each trainer in order of rank: `blocks`, `sets`, `nodes`, `edges`,
-                `positives`, `resident_edges`.
+            number: number of the assignment, from 0.
+            trainers: numbers of each trainer, in order of rank: `blocks`, `sets`, `nodes`,
+                `edges`, `positives`, `resident_edges`.
         """
 
     def on_step(self, averaging: TimedAveraging) -> None:
-        """An optimizer step was taken."""
+        """Called after each optimizer step."""
 
     def on_pause(self) -> None:
-        """No step will be taken for a while: the trainer reads, or waits for others."""
+        """Called before a time without steps, while the trainer reads data or waits for others."""
 
     def on_round(self, outcome: Aggregation) -> bool:
-        """The updates of a round were aggregated; return whether to stop early."""
+        """Called after each aggregation. Returns whether to stop early."""
         return False
 
 
 class Callbacks(Callback):
-    """Several callbacks as one, called in order."""
+    """Calls several callbacks in order."""
 
     def __init__(self, callbacks: Sequence[Callback]):
         self.callbacks = callbacks

@@ -1,11 +1,11 @@
-"""Checkpoints: all that a run needs to go on as if nothing had happened.
+"""Checkpoints: everything that a run needs to resume as if it had not been interrupted.
 
-    checkpoints/0007/checkpoint.json            where all stand, and the digests of the rest
-                     shared.safetensors         parameters, outer step
-                     best.safetensors           the best round so far, if one was scored
-                     trainer_000.safetensors    its local parameters, optimiser, random state
+    checkpoints/0007/checkpoint.json            progress, and the digests of the other files
+                     shared.safetensors         global parameters, state of the aggregator
+                     best.safetensors           best parameters so far, if a round was scored
+                     trainer_000.safetensors    local parameters, optimizer and random state
 
-Every trainer writes its own file beside; once all are there, the folder gets its name.
+Every trainer writes its own file to a temporary folder. Once it is complete, the folder is renamed.
 """
 
 from __future__ import annotations
@@ -40,24 +40,22 @@ MANIFEST, SHARED, BEST = "checkpoint.json", "shared.safetensors", "best.safetens
 
 
 def write_checkpoint(run: RunFolder, trainer: Trainer, averaging: TimedAveraging) -> None:
-    """Write a checkpoint, whole or not at all, and drop the oldest; a collective call.
+    """Write a checkpoint, completely or not at all, and delete the oldest one. Collective.
 
     Raises UserError on every trainer if one of them cannot write.
     """
     comm = averaging.comm
-    beside, path = run_on_rank0(comm, lambda: _new_folder(run))
+    partial, path = run_on_rank0(comm, lambda: _new_folder(run))
     state = averaging.global_state()
-    own = run_on_all(comm, lambda: _write_own(beside, trainer, averaging))
-    files, shard_indices = (
-        dict(comm.all_gather_object(own)),
-        comm.all_gather_object(trainer.shard_index),
-    )
+    rank_file = run_on_all(comm, lambda: _write_rank(partial, trainer, averaging))
+    files = dict(comm.all_gather_object(rank_file))
+    shard_indices = comm.all_gather_object(trainer.shard_index)
 
     def finish() -> None:
-        files[SHARED] = _write(beside / SHARED, _shared_tensors(state), {})
+        files[SHARED] = _write(partial / SHARED, _shared_tensors(state), {})
         if run.best.exists():
             best = run.best.read_bytes()
-            write_through(beside / BEST, best)
+            write_through(partial / BEST, best)
             files[BEST] = _digest(best)
         facts = {
             "version": VERSION,
@@ -71,9 +69,9 @@ def write_checkpoint(run: RunFolder, trainer: Trainer, averaging: TimedAveraging
             "averaging": _shared_numbers(state),
             "files": files,
         }
-        write_through(beside / MANIFEST, json.dumps(finite(facts), indent=2).encode())
-        sync_folder(beside)
-        beside.rename(path)
+        write_through(partial / MANIFEST, json.dumps(finite(facts), indent=2).encode())
+        sync_folder(partial)
+        partial.rename(path)
         sync_folder(path.parent)
         for old in folders(run)[: -trainer.config.checkpoint.keep]:
             shutil.rmtree(old)
@@ -87,17 +85,17 @@ def folders(run: RunFolder) -> list[Path]:
 
 
 def _new_folder(run: RunFolder) -> tuple[Path, Path]:
-    """A folder to write beside, and the name it gets in the end."""
+    """Create a temporary folder; return it, and the name that it gets when it is complete."""
     number = max((int(path.name) for path in folders(run)), default=0) + 1
     path = run.checkpoints / f"{number:04d}"
-    beside = run.checkpoints / f".{number:04d}.partial"
-    shutil.rmtree(beside, ignore_errors=True)
-    beside.mkdir(parents=True)
-    return beside, path
+    partial = run.checkpoints / f".{number:04d}.partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    return partial, path
 
 
-def _write_own(folder: Path, trainer: Trainer, averaging: TimedAveraging) -> tuple[str, str]:
-    """This trainer's file: its name and its digest."""
+def _write_rank(folder: Path, trainer: Trainer, averaging: TimedAveraging) -> tuple[str, str]:
+    """Write this trainer's file; return its name and its digest."""
     state, shard_progress = averaging.rank_state(), trainer.shard_progress
     tensors, numbers = optimizer_tensors(trainer.optimizer)
     tensors |= {"local": state.local_P, "random.cpu": torch.get_rng_state()}
@@ -116,22 +114,22 @@ def _write_own(folder: Path, trainer: Trainer, averaging: TimedAveraging) -> tup
 
 
 def _shared_tensors(state: GlobalState) -> dict[str, torch.Tensor]:
-    """The tensors of a global state: theta, and those of the aggregator."""
-    kept = {f"{AGGREGATOR}{k}": v for k, v in state.aggregator.items() if torch.is_tensor(v)}
-    return {"theta": state.theta_P} | kept
+    """The tensors of a global state: theta, and the aggregator's tensors."""
+    tensors = {f"{AGGREGATOR}{k}": v for k, v in state.aggregator.items() if torch.is_tensor(v)}
+    return {"theta": state.theta_P} | tensors
 
 
 def _shared_numbers(state: GlobalState) -> dict[str, Any]:
-    """The rest of a global state, as JSON values."""
+    """The JSON values of a global state."""
     numbers = {k: v for k, v in state.as_dict().items() if k != "theta_P"}
-    rest = {k: v for k, v in state.aggregator.items() if not torch.is_tensor(v)}
-    return numbers | {"aggregator": rest}
+    aggregator = {k: v for k, v in state.aggregator.items() if not torch.is_tensor(v)}
+    return numbers | {"aggregator": aggregator}
 
 
 def _write(path: Path, tensors: dict[str, torch.Tensor], facts: dict[str, str]) -> str:
-    """Write tensors through to the disk; the digest of the file."""
-    whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    content = save(whole, metadata=facts)
+    """Write tensors to the disk; return the digest of the file."""
+    on_cpu = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    content = save(on_cpu, metadata=facts)
     write_through(path, content)
     return _digest(content)
 
@@ -142,7 +140,7 @@ def _digest(content: bytes) -> str:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint that was found whole."""
+    """A checkpoint whose files are complete."""
 
     path: Path
     facts: dict
@@ -169,7 +167,7 @@ class Checkpoint:
         return Stop(self.facts["averaging"]["stopped"])
 
     def global_state(self) -> GlobalState:
-        """The state of averaging that all trainers shared."""
+        """The global state of averaging."""
         tensors = load((self.path / SHARED).read_bytes())
         numbers = self.facts["averaging"]
         aggregator = numbers["aggregator"] | {
@@ -181,16 +179,16 @@ class Checkpoint:
         return GlobalState.from_dict(values)
 
     def rank(self, rank: int) -> RankCheckpoint:
-        """One trainer's part."""
+        """The part of one trainer."""
         content = (self.path / f"trainer_{rank:03d}.safetensors").read_bytes()
         length = int.from_bytes(content[:8], "little")
         header = json.loads(content[8 : 8 + length])
         return RankCheckpoint(load(content), json.loads(header["__metadata__"]["facts"]))
 
     def aggregate_unfinished(self, averaging: TimedAveraging) -> None:
-        """Aggregate the round that was cut short, as far as every trainer came in it.
+        """Aggregate the unfinished round: for a resumption with another number of trainers.
 
-        `averaging` has taken on `global_state` before; another number of trainers continues.
+        `averaging` must have loaded `global_state` before.
         """
         ranks = [self.rank(rank) for rank in range(self.trainers)]
         device = averaging.theta_P.device
@@ -211,7 +209,7 @@ class Checkpoint:
 
 @dataclass(frozen=True)
 class RankCheckpoint:
-    """One trainer's part of a checkpoint."""
+    """The part of one trainer in a checkpoint."""
 
     tensors: dict[str, torch.Tensor]
     facts: dict
@@ -235,46 +233,48 @@ class RankCheckpoint:
 
 
 def newest(run: RunFolder) -> Checkpoint | None:
-    """The newest checkpoint that is whole; those that are not are named. None: there is none."""
+    """The newest complete checkpoint, or None. Prints a warning for each damaged one."""
     for path in reversed(folders(run)):
         try:
             return open_checkpoint(path)
         except UserError as error:
-            console.print(f"[yellow]{escape(str(error))}; the one before is taken", soft_wrap=True)
+            console.print(f"[yellow]{escape(str(error))}; trying the previous one", soft_wrap=True)
     return None
 
 
 def open_checkpoint(path: Path) -> Checkpoint:
-    """A checkpoint with every byte checked; raises UserError if one is not as it was written."""
+    """Open a checkpoint and verify all its files. Raises UserError if one is damaged."""
     try:
         facts = json.loads((path / MANIFEST).read_text())
         if facts["version"] != VERSION:
-            raise UserError(f"{path} is of format {facts['version']}; this hvdtma reads {VERSION}")
+            raise UserError(
+                f"{path} has format version {facts['version']}; this hvdtma reads {VERSION}"
+            )
         for name, digest in facts["files"].items():
             if _digest((path / name).read_bytes()) != digest:
-                raise UserError(f"{path / name} is damaged: it is not what was written")
+                raise UserError(f"{path / name} is damaged: its content has changed")
     except (OSError, ValueError, KeyError) as error:
         raise UserError(f"the checkpoint {path} cannot be read: {error}") from error
     return Checkpoint(path, facts)
 
 
 def restore_best(run: RunFolder, checkpoint: Checkpoint) -> None:
-    """Put the best round of the time back, unless the one that is there is not of a later round."""
+    """Restore the checkpoint's best parameters if the run's are of a round after the checkpoint."""
     if 0 < round_of(run.best) <= checkpoint.rounds_done:
         return
-    kept = checkpoint.path / BEST
-    if kept.exists():
-        with replacing(run.best) as beside:
-            shutil.copyfile(kept, beside)
+    saved = checkpoint.path / BEST
+    if saved.exists():
+        with replacing(run.best) as temporary:
+            shutil.copyfile(saved, temporary)
     else:
         run.best.unlink(missing_ok=True)
 
 
 def is_saved(run: RunFolder, averaging: TimedAveraging) -> bool:
-    """Whether the newest checkpoint is of where all stand at the end of training."""
-    kept = folders(run)
-    if not kept:
+    """Whether the newest checkpoint has the state at the end of training."""
+    checkpoints = folders(run)
+    if not checkpoints:
         return False
-    saved = json.loads((kept[-1] / MANIFEST).read_text())["averaging"]
+    saved = json.loads((checkpoints[-1] / MANIFEST).read_text())["averaging"]
     now = (averaging.rounds_done, int(averaging.stopped))
     return (saved["rounds_done"], saved["stopped"]) == now

@@ -1,7 +1,7 @@
-"""The evaluator: a process of its own that scores each aggregated model on validation.
+"""The evaluator: a process of its own that scores aggregated models on the validation part.
 
-It takes the newest round first; rounds that pass while it works are skipped and listed. Trainers
-never wait for it. Run as `python -m hvdtma.training.evaluator RUN PID`, PID being trainer 0.
+It scores the newest round and skips the rounds that pass meanwhile. Trainers never wait for it.
+Started by rank 0 as `python -m hvdtma.training.evaluator RUN PID` with rank 0's process id.
 """
 
 from __future__ import annotations
@@ -24,50 +24,54 @@ from hvdtma.runs.run_folder import RunFolder, read_model, round_of, write_model
 from hvdtma.tasks import make_model, make_task
 
 POLL_S = 0.1
-REFUSED = 2  # exit status: what is wrong is said in one line, and would be met again
+REFUSED = 2  # exit status after a UserError: a restart would fail in the same way
 
 
 def best_score(run: RunFolder, metric: str, scored: list[dict]) -> tuple[float, int]:
-    """What the next rounds have to beat, and how many of `scored` came after it; -inf without any.
+    """The score that a round must exceed to become the best, and the number of scores since then.
 
-    It is the score of the round whose parameters are kept, perhaps chosen by another metric than
-    now: of those that scored higher nothing is left.
+    It is the score of the round whose parameters are saved as the best. That round may have been
+    chosen by another metric, but the parameters of other rounds may be deleted. Without scores,
+    it is -inf.
+
+    Args:
+        scored: the score events so far.
     """
     kept = round_of(run.best)
-    numbers = range(len(scored) if kept else 0)
-    known = [at for at in numbers if scored[at]["round"] == kept] or numbers
-    score = [event["metrics"][metric] for event in scored]
-    at = max(known, key=score.__getitem__, default=None)
-    return (float("-inf"), 0) if at is None else (score[at], len(scored) - 1 - at)
+    indices = range(len(scored) if kept else 0)
+    of_kept = [index for index in indices if scored[index]["round"] == kept] or indices
+    scores = [event["metrics"][metric] for event in scored]
+    best = max(of_kept, key=scores.__getitem__, default=None)
+    return (float("-inf"), 0) if best is None else (scores[best], len(scored) - 1 - best)
 
 
 class RoundScorer:
-    """Scores rounds on validation, logs the scores and keeps the best parameters.
+    """Scores rounds on the validation part, logs the scores and saves the best parameters.
 
     Args:
-        wanted: whether scores are still wanted; another trainer may have taken over.
+        active: called before a score is logged; the score is dropped if it returns false.
     """
 
-    def __init__(self, run: RunFolder, wanted: Callable[[], bool] = lambda: True):
-        self.run, self.config, self.wanted = run, run.config(), wanted
+    def __init__(self, run: RunFolder, active: Callable[[], bool] = lambda: True):
+        self.run, self.config, self.active = run, run.config(), active
         store = open_store(self.config.store)
         run.check_same(store)
         task = make_task(self.config, store)
         self.model = make_model(self.config, store, task)
         self.scorer = Scorer(self.config, store)
-        before = read_lines(run.scores)  # of an evaluator that died, or of a run that goes on
-        self.best = best_score(run, self.config.metric, before)[0]
-        self.last_round = max((event["round"] for event in before), default=0)
+        scored = read_lines(run.scores)  # by an evaluator that died, or before a resumption
+        self.best = best_score(run, self.config.metric, scored)[0]
+        self.last_round = max((event["round"] for event in scored), default=0)
 
     def score(self, path: Path) -> None:
-        """Score one round's file; a round that was dropped meanwhile is skipped."""
+        """Score the parameters of one round. Does nothing if the file was deleted meanwhile."""
         try:
             facts = read_model(path, self.model)
         except FileNotFoundError:
             return
         start = time.monotonic()
         metrics = self.scorer(self.model, "valid")
-        if not self.wanted():
+        if not self.active():
             return
         number = int(facts["round"])
         if metrics[self.config.metric] > self.best:
@@ -87,9 +91,12 @@ class RoundScorer:
         self.last_round = number
 
     def score_newest(self, every: int | None = None) -> bool:
-        """Score the newest of every so many rounds (None: as the config says), if it is new.
+        """Score the newest round that is due, unless it was scored before.
 
-        Returns whether it was.
+        Args:
+            every: every how many rounds one is due; None: `evaluate.every` of the config.
+
+        Returns whether a round was scored.
         """
         every = every or self.config.evaluate.every
         due = [path for path in self.run.round_files() if int(path.stem) % every == 0]
@@ -100,14 +107,14 @@ class RoundScorer:
 
 
 def follow(run: RunFolder, parent: int) -> None:
-    """Score rounds until the run is done and its last round scored, or process `parent` is gone."""
+    """Score rounds until the run is done and its last round is scored, or `parent` has ended."""
 
-    def has_parent() -> bool:  # trainer 0 may be killed: then nobody says done
+    def has_parent() -> bool:  # if rank 0 is killed, nobody marks the run as done
         return os.getppid() == parent
 
     scorer = RoundScorer(run, has_parent)
     while has_parent():
-        done = run.done.exists()  # asked first: a round may be written after the files are listed
+        done = run.done.exists()  # before files are listed: a round may be added
         if not scorer.score_newest(every=1 if done else None):
             if done:
                 return
@@ -115,11 +122,11 @@ def follow(run: RunFolder, parent: int) -> None:
 
 
 def main() -> None:
-    """Follow the run named on the command line."""
+    """Score the run that is named on the command line."""
     run = RunFolder.open(sys.argv[1])
     threads = run.config().evaluate.threads
     numba.set_num_threads(min(threads, numba.get_num_threads()))
-    torch.set_num_threads(threads)  # after Numba, whose start sets OpenMP's number for both
+    torch.set_num_threads(threads)  # after Numba, which resets OpenMP's threads
     try:
         follow(run, int(sys.argv[2]))
     except UserError as error:

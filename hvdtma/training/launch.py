@@ -1,4 +1,4 @@
-"""A training run as a trainer process goes through it: join the others, train, report."""
+"""Training in this process: join the other trainers, train, write the report."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hvdtma.comm.launch import join_unless_interrupted
 from hvdtma.core.config import Given, Overrides
 from hvdtma.core.errors import UserError
 from hvdtma.core.launcher import launched_as
-from hvdtma.core.signals import Interrupt
+from hvdtma.core.signals import ShutdownSignal
 from hvdtma.core.train_config import TrainConfig
 from hvdtma.runs.report import write_report
 from hvdtma.runs.request import RunRequest, check_here, train_request
@@ -28,7 +28,8 @@ def train_here(
     or_resume: bool = False,
     overwrite: bool = False,
     in_process: int | None = None,
-    interrupt: Interrupt | None = None,
+    transport: str = "auto",
+    shutdown: ShutdownSignal | None = None,
 ) -> dict | None:
     """Train in this process, as one of the trainers that its launcher started.
 
@@ -41,7 +42,8 @@ def train_here(
         or_resume: continue the config's run if it exists.
         overwrite: replace the config's run if it exists.
         in_process: train as this many trainers in this process, on a virtual clock.
-        interrupt: its signal makes all trainers save and end.
+        transport: auto, horovod or torch; see `hvdtma.comm.launch.join_trainers`.
+        shutdown: its signal makes all trainers save and end.
 
     Returns the run's summary on rank 0; None on other ranks, and if the run was complete before.
 
@@ -51,14 +53,15 @@ def train_here(
     request = train_request(
         config, overrides, resume=resume, or_resume=or_resume, overwrite=overwrite
     )
-    return run_request_here(request, in_process=in_process, interrupt=interrupt)
+    return run_request_here(request, in_process=in_process, transport=transport, shutdown=shutdown)
 
 
 def run_request_here(
     request: RunRequest[TrainConfig],
     *,
     in_process: int | None = None,
-    interrupt: Interrupt | None = None,
+    transport: str = "auto",
+    shutdown: ShutdownSignal | None = None,
     callbacks: Sequence[Callback] = (),
 ) -> dict | None:
     """As `train_here`, for a config that is loaded already.
@@ -66,14 +69,14 @@ def run_request_here(
     Args:
         callbacks: called on rank 0.
     """
-    config, interrupt = request.config, interrupt or Interrupt()
+    config, shutdown = request.config, shutdown or ShutdownSignal()
 
     def run(comm: Communicator) -> dict | None:
         summary = train(
             config,
             comm,
             mode=request.mode,
-            interrupt=interrupt,
+            shutdown=shutdown,
             report=write_report,
             callbacks=callbacks if comm.rank == 0 else (),
         )
@@ -82,15 +85,23 @@ def run_request_here(
         return summary
 
     if in_process:
-        _check_alone(in_process)
+        _check_alone(in_process, transport)
         return InProcessGroup(in_process).run(run)[0]
-    return run(join_unless_interrupted(interrupt, config.run.parent, elastic=config.elastic))
+    return run(
+        join_unless_interrupted(
+            shutdown, config.run.parent, elastic=config.elastic, transport=transport
+        )
+    )
 
 
-def _check_alone(in_process: int) -> None:
+def _check_alone(in_process: int, transport: str) -> None:
     _, processes = launched_as()
     if processes > 1:
         raise UserError(
             f"--in-process {in_process} trains in one process, but a launcher started {processes}; "
             "leave one of the two out"
+        )
+    if transport != "auto":
+        raise UserError(
+            f"--in-process needs no transport between processes, but --comm is {transport}"
         )

@@ -1,17 +1,24 @@
-"""Trainers come and go: who is left goes on, who is new is join_state where all stand.
+"""Elastic training: how trainers regroup when one is lost or others want to join.
 
-    a trainer is lost        the collective that all are in fails; nothing done in the round is lost
-    ... while blocks are     some may have missed that assignment: it is followed by another
-        reassigned
-    a newcomer waits         trainer 0 says so at the next aggregation
-    either way               all regroup, call the members, and go on where the most_advanced one stands
+Where a killed trainer is noticed: the collective that the other trainers are in fails, and
+`hvdtma.comm.horovod` raises `TrainerLost`. `hvdtma.training.session` catches it and calls
+`regroup`. Then:
 
-What becomes of a lost trainer's blocks is the config's `on_loss`.
+    a trainer was lost       the progress of the other trainers in the round is kept
+    ... during a             some trainers may not have taken the new assignment, so another
+        reassignment         assignment follows it
+    newcomers wait           rank 0 announces them at the next aggregation, and all trainers regroup
+    in both cases            all trainers exchange their states, and continue from the state of the
+                             most advanced trainer
+
+`on_loss` in the config decides who gets the blocks of a lost trainer. A trainer that hangs is ended
+by its own `hvdtma.training.watchdog`.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,27 +32,41 @@ from hvdtma.training.trainer import NextShard, Trainer
 
 @dataclass(frozen=True)
 class MemberState:
-    """What one who trained before answers at the members call."""
+    """The state of a trainer that trained before the regrouping.
+
+    Attributes:
+        started: whether it had the common start.
+        rounds_done: number of rounds that it has aggregated.
+        assignment: number of its assignment.
+        reassigning: whether it was in the middle of a reassignment.
+        reassign_pending: whether a reassignment was due.
+        shard_index, num_shards: its shard.
+        lost_contact: whether the loss of another trainer interrupted it in the middle of a round.
+        stopped: why training has stopped, if it knows.
+    """
 
     started: bool
     rounds_done: int
     assignment: int
-    reassigning_now: bool
     reassigning: bool
+    reassign_pending: bool
     shard_index: int
     num_shards: int
-    lost: bool
+    lost_contact: bool
     stopped: Stop
 
     @property
-    def reached(self) -> tuple[bool, int, int]:
-        """How far it came; an aggregation or an assignment that one missed another may have had."""
+    def progress(self) -> tuple[bool, int, int]:
+        """A key to compare trainers: one may have missed an aggregation or an assignment."""
         return self.started, self.rounds_done, self.assignment
+
+
+Members = Sequence[MemberState | None]  # by rank in the new group; None for a newcomer
 
 
 @dataclass(frozen=True)
 class JoinState:
-    """What a newcomer has to know."""
+    """The state of the run that the most advanced trainer sends to all others."""
 
     config: TrainConfig
     run: Path
@@ -57,7 +78,14 @@ class JoinState:
 
 @dataclass(frozen=True)
 class MembershipChange:
-    """Who came and who went, and how long it held up the others; `round` is the one it was in."""
+    """The result of a regrouping.
+
+    Attributes:
+        round: the round in which it happened.
+        trainers: number of trainers after it.
+        lost, joined: number of trainers that were lost and that joined.
+        took_s: seconds that it held up training.
+    """
 
     round: int
     trainers: int
@@ -69,126 +97,123 @@ class MembershipChange:
 def regroup(
     trainer: Trainer, averaging: TimedAveraging, run: Path, *, lost: bool, before: int
 ) -> MembershipChange:
-    """Go on with those who are left and those who wait; called by all who trained before.
+    """Form a new group of the remaining trainers and the newcomers. Collective.
+
+    Every trainer that trained before calls it; newcomers call `sync_membership`.
 
     Args:
-        lost: whether this trainer was stopped in the middle by the loss of another.
-        before: how many trained when all last went on together; a try that failed is none.
+        run: the run's folder.
+        lost: whether the loss of another trainer interrupted this trainer in the middle of a round.
+        before: number of trainers after the last regrouping that succeeded.
 
-    Raises TrainerLost if one more is lost meanwhile: call it again.
+    Raises TrainerLost if another trainer is lost meanwhile; the call must then be repeated.
     """
     comm, start = averaging.comm, time.monotonic()
     round_ = averaging.rounds_done + 1
     comm.regroup()
-    members = comm.all_gather_object(
-        MemberState(
-            averaging.started,
-            averaging.rounds_done,
-            trainer.assignment,
-            trainer.reassigning_now,
-            trainer.next_shard is not None,
-            trainer.shard_index,
-            trainer.num_shards,
-            lost,
-            averaging.stopped,
-        )
-    )
-    leader = most_advanced(members)
+    members = comm.all_gather_object(member_state(trainer, averaging, lost=lost))
+    leader = most_advanced_rank(members)
     facts = (trainer.num_shards, trainer.assignment, trainer.assigned_at)
-    mine = JoinState(trainer.config, run, *facts, averaging.global_state())
-    join_state = comm.broadcast_object(mine if comm.rank == leader else None, leader)
-    count_sharers(comm)  # for newcomers, who call it here
-    then = join_state.averaging
-    if (then.started, then.rounds_done) > (averaging.started, averaging.rounds_done):
-        averaging.load_global_state(then)  # its update was in that round's average
-    averaging.stopped = stopped_at(members)
-    trainer.assignment = join_state.assignment  # the next one has the same number for all
+    own_state = JoinState(trainer.config, run, *facts, averaging.global_state())
+    join_state = comm.broadcast_object(own_state if comm.rank == leader else None, leader)
+    count_sharers(comm)  # newcomers make this collective call too
+    newest = join_state.averaging
+    if (newest.started, newest.rounds_done) > (averaging.started, averaging.rounds_done):
+        averaging.load_global_state(newest)  # this trainer's update is part of that average
+    averaging.stopped = stop_reason(members)
+    trainer.assignment = join_state.assignment  # so that the next number is the same for all
     trainer.next_shard = next_shard_of(members, join_state, comm.rank)
-    stayed = sum(present is not None for present in members)
+    stayed = sum(member is not None for member in members)
     took_s = time.monotonic() - start
     return MembershipChange(round_, comm.size, before - stayed, comm.size - stayed, took_s)
 
 
-def sync_membership(comm: Communicator) -> tuple[list[MemberState | None], JoinState | None]:
-    """A newcomer's part of the members call; no briefing if everyone is new: the run begins.
+def member_state(trainer: Trainer, averaging: TimedAveraging, *, lost: bool) -> MemberState:
+    """The state of this trainer, for the others."""
+    return MemberState(
+        averaging.started,
+        averaging.rounds_done,
+        trainer.assignment,
+        trainer.reassigning,
+        trainer.next_shard is not None,
+        trainer.shard_index,
+        trainer.num_shards,
+        lost,
+        averaging.stopped,
+    )
 
-    With a briefing, all count the sharers of their cores next.
+
+def sync_membership(comm: Communicator) -> tuple[Members, JoinState | None]:
+    """The newcomers' part of a regrouping. Collective.
+
+    Returns the members, and the state of the run. The state is None if all trainers are newcomers:
+    then the run begins. Otherwise the newcomers call `count_sharers` next, as `regroup` does.
     """
     members = comm.all_gather_object(None)
-    if all(present is None for present in members):
+    if all(member is None for member in members):
         return members, None
-    return members, comm.broadcast_object(None, most_advanced(members))
+    return members, comm.broadcast_object(None, most_advanced_rank(members))
 
 
-def take_shard(
-    trainer: Trainer, members: list[MemberState | None], join_state: JoinState, rank: int
-) -> None:
-    """A newcomer's first shard: a lost trainer's, or none before all are reassigned.
+def take_shard(trainer: Trainer, members: Members, join_state: JoinState, rank: int) -> None:
+    """Give a newcomer a lost trainer's shard, or no shard if all blocks will be reassigned.
 
-    Raises UserError if it cannot be read.
+    Raises UserError if the shard cannot be read.
     """
     trainer.assignment, trainer.assigned_at = join_state.assignment, join_state.assigned_at
     trainer.next_shard = next_shard_of(members, join_state, rank)
     if trainer.next_shard is None:
-        trainer.shard_index, trainer.num_shards = (
-            shards_of(members, join_state)[rank],
-            join_state.num_shards,
-        )
+        trainer.num_shards = join_state.num_shards
+        trainer.shard_index = shard_indices(members, join_state)[rank]
         trainer.take_assignment(join_state.assignment)
 
 
-def stopped_at(members: list[MemberState | None]) -> Stop:
-    """Why training is over, if somebody has heard that it is."""
-    return max((present.stopped for present in members if present), default=Stop.NOT)
+def stop_reason(members: Members) -> Stop:
+    """Why training has stopped, if any member knows."""
+    return max((member.stopped for member in members if member), default=Stop.NOT)
 
 
-def most_advanced(members: list[MemberState | None]) -> int:
-    """The first of those who have come most_advanced."""
-    reached = [present.reached if present else (False, -1, -1) for present in members]
-    return reached.index(max(reached))
+def most_advanced_rank(members: Members) -> int:
+    """The lowest rank of the members with the most progress."""
+    progress = [member.progress if member else (False, -1, -1) for member in members]
+    return progress.index(max(progress))
 
 
-def free_shards(members: list[MemberState | None], join_state: JoinState) -> list[int]:
-    """Seats whose trainers were lost, ascending."""
-    return sorted(
-        set(range(join_state.num_shards)) - {present.shard_index for present in members if present}
-    )
+def free_shards(members: Members, join_state: JoinState) -> list[int]:
+    """Indices of the lost trainers' shards, ascending."""
+    taken = {member.shard_index for member in members if member}
+    return sorted(set(range(join_state.num_shards)) - taken)
 
 
-def shards_of(members: list[MemberState | None], join_state: JoinState) -> list[int]:
-    """Everyone's shard_index, by rank, where there is a free one for each newcomer."""
+def shard_indices(members: Members, join_state: JoinState) -> list[int]:
+    """The shard index of each rank; needs a free shard for each newcomer."""
     free = iter(free_shards(members, join_state))
-    return [present.shard_index if present else next(free) for present in members]
+    return [member.shard_index if member else next(free) for member in members]
 
 
-def must_reassign(members: list[MemberState | None], join_state: JoinState) -> bool:
-    """Whether all blocks are reassigned, and a newcomer does not just take a free shard_index."""
-    if any(
-        present.reassigning or present.num_shards != join_state.num_shards
-        for present in members
-        if present
-    ):
-        return True  # as was said before; one may have missed it, or another have moved already
+def must_reassign(members: Members, join_state: JoinState) -> bool:
+    """Whether all blocks must be reassigned, because free shards do not suit the newcomers."""
+    num_shards = join_state.num_shards
+    present = [member for member in members if member]
+    if any(member.reassign_pending or member.num_shards != num_shards for member in present):
+        return True  # decided before, but not yet done by every member
     free = free_shards(members, join_state)
-    new = sum(present is None for present in members)
-    return new > len(free) or (join_state.config.on_loss == "reassign" and len(free) > 0)
+    num_new = len(members) - len(present)
+    return num_new > len(free) or (join_state.config.on_loss == "reassign" and len(free) > 0)
 
 
-def next_shard_of(
-    members: list[MemberState | None], join_state: JoinState, rank: int
-) -> NextShard | None:
-    """To which shard_index one moves, if blocks are reassigned; the assignment is the same for all.
+def next_shard_of(members: Members, join_state: JoinState, rank: int) -> NextShard | None:
+    """The shard that a rank takes at the next reassignment; None if none is needed.
 
-    At once where an assignment was under way; else once the round is over that some of them are in.
+    If a reassignment was interrupted, the next one follows at once. Otherwise it follows after the
+    round that some trainers are in the middle of.
     """
-    reassigning_now = any(present.reassigning_now for present in members if present)
-    in_round = any(present.lost for present in members if present) and not reassigning_now
+    reassigning = any(member.reassigning for member in members if member)
+    in_round = any(member.lost_contact for member in members if member) and not reassigning
+    rounds_done = join_state.averaging.rounds_done
     if must_reassign(members, join_state):
-        return NextShard(rank, len(members), join_state.averaging.rounds_done + in_round)
-    if reassigning_now:
-        return NextShard(
-            shards_of(members, join_state)[rank],
-            join_state.num_shards,
-            join_state.averaging.rounds_done,
-        )
+        return NextShard(rank, len(members), rounds_done + in_round)
+    if reassigning:
+        shard_index = shard_indices(members, join_state)[rank]
+        return NextShard(shard_index, join_state.num_shards, rounds_done)
     return None

@@ -1,4 +1,7 @@
-"""Who keeps the run's record: trainer 0, whichever process that is at the moment."""
+"""Keeps the run's record and its watchdog while a trainer trains.
+
+Rank 0 keeps the record. If it is lost, the trainer that becomes rank 0 takes over.
+"""
 
 from __future__ import annotations
 
@@ -18,14 +21,16 @@ from hvdtma.training.recorder import Recorder
 from hvdtma.training.trainer import Trainer
 from hvdtma.training.watchdog import Watchdog
 
-TAKE_OVER_S = 1.0  # until the lock of a lost trainer 0 is free, too
+TAKE_OVER_S = 1.0  # wait for the lock of a lost rank 0
 
 
 class RunMonitor(Callback):
-    """A watch on every trainer, with a recorder on the first; a context manager.
+    """The run's own callback: a watchdog on every trainer, and a recorder on rank 0.
+
+    A context manager.
 
     Args:
-        report: called with the run's folder where the record is kept.
+        report: called on rank 0 with the run's folder, to write the report.
     """
 
     def __init__(
@@ -53,13 +58,13 @@ class RunMonitor(Callback):
             self.run.unlock()
 
     def take_over(self) -> None:
-        """Keep the record from now on, if this is trainer 0 and did not before.
+        """Start to keep the record, if this trainer has become rank 0.
 
-        The one before may have been lost before it could record the last round.
+        Records the last round if the previous rank 0 was lost before it could.
         """
         if self.averaging.comm.rank != 0:
             return
-        with suppress(UserError):  # a lost machine's lock may outlive it: then at the next change
+        with suppress(UserError):  # a lost machine's lock may remain: try again at the next change
             self.run.lock(TAKE_OVER_S)
         if self.recorder is None:
             view = self._stack.enter_context(open_view())
@@ -68,23 +73,23 @@ class RunMonitor(Callback):
         last = self.averaging.last
         recorded = [e["round"] for e in self.run.events() if e["kind"] == "round"]
         if last and last.round not in recorded:
-            local_P = self.averaging.flat.read()  # it may be in the middle of the next one
+            local_P = self.averaging.flat.read()  # this trainer may be in the next round already
             self.averaging.flat.write(self.averaging.theta_P)
             self.recorder.on_round(last)
             self.averaging.flat.write(local_P)
 
     def event(self, event: dict) -> None:
-        """Record an event, if this is trainer 0."""
+        """Record an event, on rank 0."""
         if self.recorder:
             self.recorder.event(event)
 
     def report(self) -> None:
-        """Write the run's report, if this is trainer 0."""
+        """Write the run's report, on rank 0."""
         if self.recorder:
             self._report(self.run.path)
 
-    def changed(self, change: MembershipChange) -> None:
-        """Record that trainers came or went."""
+    def record_membership_change(self, change: MembershipChange) -> None:
+        """Record that trainers were lost or joined."""
         self.take_over()
         self.event({"kind": "members", "time_s": self.averaging.elapsed_s, **asdict(change)})
 
@@ -93,15 +98,15 @@ class RunMonitor(Callback):
             self.recorder.on_assignment(averaging, number, trainers)
 
     def on_step(self, averaging: TimedAveraging) -> None:
-        self._watchdog.alive()
+        self._watchdog.beat()
         if self.recorder:
             self.recorder.on_step(averaging)
 
     def on_pause(self) -> None:
-        self._watchdog.rest()
+        self._watchdog.pause()
 
     def on_round(self, outcome: Aggregation) -> bool:
-        """Record an aggregation, and write a checkpoint if one is due; a collective call."""
+        """Record an aggregation, and write a checkpoint if one is due. Collective."""
         stop = bool(self.recorder and self.recorder.on_round(outcome))
         every = self.trainer.config.checkpoint.every
         if every and outcome.round % every == 0:

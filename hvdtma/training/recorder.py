@@ -1,4 +1,4 @@
-"""What trainer 0 does between rounds: parameters, events, scores, the live view, early stopping."""
+"""Rank 0's record of a run: parameters, events, scores, TensorBoard, live view, early stopping."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rich.markup import escape
 
 from hvdtma.aggregate import Aggregation, TimedAveraging
 from hvdtma.core.console import console
-from hvdtma.core.signals import unheard
+from hvdtma.core.signals import blocked_signals
 from hvdtma.core.train_config import TrainConfig
 from hvdtma.runs.event_log import EventLog
 from hvdtma.runs.folder import read_lines
@@ -27,10 +27,10 @@ MAX_RESTARTS = 3  # of the evaluator, in one run
 
 
 class Scores:
-    """Validation scores of a run as they come in, and whether they say to stop.
+    """The validation scores of a run, and early stopping.
 
-    `follow` starts the evaluator's process and reads its scores; `inline` scores here and now;
-    `final` does nothing until the end.
+    Depends on `evaluate.mode`: `follow` starts the evaluator process and reads its scores, `inline`
+    scores in this process, and `final` scores at the end only.
     """
 
     def __init__(self, config: TrainConfig, run: RunFolder):
@@ -40,14 +40,14 @@ class Scores:
         self.best, self.since_best = best_score(run, config.metric, seen)
         self.restarts_left = MAX_RESTARTS
         self.scorer = RoundScorer(run) if config.evaluate.mode == "inline" else None
-        self.process = self._follower() if config.evaluate.mode == "follow" else None
+        self.process = self._start_evaluator() if config.evaluate.mode == "follow" else None
 
-    def _follower(self) -> subprocess.Popen:
+    def _start_evaluator(self) -> subprocess.Popen:
         command = [sys.executable, "-m", "hvdtma.training.evaluator", str(self.run.path)]
         command.append(str(os.getpid()))
-        with (self.run.path / "evaluator.log").open("a") as log, unheard(signal.SIGUSR2):
-            # A session of its own: Linux shares cores out by session (autogroup), so trainer 0
-            # would otherwise pay for the evaluator out of its own share.
+        with (self.run.path / "evaluator.log").open("a") as log, blocked_signals(signal.SIGUSR2):
+            # A new session: Linux divides the cores between sessions (autogroup). In the same
+            # session, the evaluator would use rank 0's share.
             return subprocess.Popen(
                 command,
                 stdout=log,
@@ -58,29 +58,29 @@ class Scores:
             )
 
     def after_round(self, number: int) -> list[dict]:
-        """New scores; in `inline` mode this round's, if it is its turn."""
+        """The new scores. In mode `inline`, score this round if one is due."""
         if self.scorer and number % self.config.evaluate.every == 0:
             self.scorer.score_newest()
         if self.process and self.process.poll() is not None:
-            self._follow_again()
+            self._restart_evaluator()
         return self.new_events()
 
-    def _follow_again(self) -> None:
-        """The evaluator died: start another, unless too many did or it said why it cannot go on."""
+    def _restart_evaluator(self) -> None:
+        """Restart an evaluator that ended early, unless it refused or too many restarts failed."""
         assert self.process is not None
         log = self.run.path / "evaluator.log"
         refused = self.process.returncode == REFUSED
-        again = self.restarts_left > 0 and not refused
+        restart = self.restarts_left > 0 and not refused
         why = log.read_text().strip().rpartition("\n")[2] if refused else f"see {log}"
         console.print(
             f"[yellow]the evaluator ended early ({escape(why)}); "
-            + ("another is started" if again else "what is left is scored at the end")
+            + ("it is restarted" if restart else "the remaining rounds are scored at the end")
         )
-        self.restarts_left -= again
-        self.process = self._follower() if again else None
+        self.restarts_left -= restart
+        self.process = self._start_evaluator() if restart else None
 
     def new_events(self) -> list[dict]:
-        """Scores that were not seen yet."""
+        """The scores that were not returned before."""
         events = read_lines(self.run.scores)[self.seen :]
         self.seen += len(events)
         for event in events:
@@ -91,11 +91,11 @@ class Scores:
         return events
 
     @property
-    def say_stop(self) -> bool:
-        """No better score for `patience` scored rounds; or nobody is left to score."""
+    def stop_early(self) -> bool:
+        """Whether to stop early: no better score for `patience` scored rounds, or no evaluator."""
         patience = self.config.evaluate.patience
-        nobody = self.process is None and self.scorer is None
-        return bool(patience) and (nobody or self.since_best >= patience)
+        no_scorer = self.process is None and self.scorer is None
+        return bool(patience) and (no_scorer or self.since_best >= patience)
 
     def finish(self, last_round: int, say: Callable[[str], None]) -> list[dict]:
         """Wait until the last round is scored, whatever the mode; returns the unseen scores.
@@ -122,14 +122,14 @@ class Scores:
         return {event["round"] for event in read_lines(self.run.scores)}
 
     def stop(self) -> None:
-        """End the evaluator at once, after a failure."""
+        """End the evaluator process at once."""
         if self.process and self.process.poll() is None:
             self.process.terminate()
             self.process.wait()
 
 
 class Recorder(Callback):
-    """Trainer 0's record of a run; a context manager."""
+    """Rank 0's record of a run. A context manager."""
 
     def __init__(self, trainer: Trainer, trainers: int, run: RunFolder, view: RunView):
         self.config, self.run, self.model = trainer.config, run, trainer.model
@@ -139,7 +139,7 @@ class Recorder(Callback):
         events = run.events()
         if not events:
             self.event(start_event(trainer, trainers))
-        for event in events:  # of a run that goes on
+        for event in events:  # of a resumed run
             self.view.replay(event)
 
     def __enter__(self) -> Recorder:
@@ -157,7 +157,7 @@ class Recorder(Callback):
         self.log.write(event)
 
     def on_assignment(self, averaging: TimedAveraging, number: int, trainers: list[dict]) -> None:
-        """Record what each trainer was assigned."""
+        """Record the size of each trainer's shard."""
         edges = sum(share["edges"] for share in trainers)
         self.event(
             {
@@ -171,7 +171,7 @@ class Recorder(Callback):
         )
 
     def on_step(self, averaging: TimedAveraging) -> None:
-        """Show how this round goes."""
+        """Show the progress of the round."""
         now = averaging.comm.clock()
         limit = self.config.time_limit_s
         self.view.tick(
@@ -185,7 +185,7 @@ class Recorder(Callback):
         )
 
     def on_round(self, outcome: Aggregation) -> bool:
-        """Record an aggregation; whether validation says to stop."""
+        """Record an aggregation. Returns whether the scores say to stop early."""
         self.run.write_round(outcome.round, outcome.time_s, self.model, self.config.evaluate.keep)
         self.event(round_event(outcome))
         for trainer, loss in enumerate(outcome.losses):
@@ -196,7 +196,7 @@ class Recorder(Callback):
             }
             self.log.curves(values, outcome.round)
         self.log_scores(self.scores.after_round(outcome.round))
-        return self.scores.say_stop
+        return self.scores.stop_early
 
     def log_scores(self, events: list[dict]) -> None:
         for event in events:
@@ -206,12 +206,12 @@ class Recorder(Callback):
 
 
 def scoring_text(number: int, part: str, *, left: int) -> str:
-    """Which score is computed at the end of a run, and how many follow it."""
+    """The progress of scoring at the end of a run, as text."""
     return f"scoring round {number} on {part} ({f'{left} more to score' if left else 'the last'})"
 
 
 def start_event(trainer: Trainer, trainers: int) -> dict:
-    """What is about to run, as the first line of metrics.jsonl."""
+    """The first event of a run: its sizes and settings."""
     config, store = trainer.config, trainer.store
     return {
         "kind": "start",
@@ -229,7 +229,7 @@ def start_event(trainer: Trainer, trainers: int) -> dict:
 
 
 def round_event(outcome: Aggregation) -> dict:
-    """An aggregation as a line of metrics.jsonl."""
+    """The event of an aggregation."""
     rows = zip(
         outcome.steps,
         outcome.examples,
@@ -250,7 +250,7 @@ def round_event(outcome: Aggregation) -> dict:
 
 
 def skipped_rounds(run: RunFolder, rounds: int, every: int) -> list[int]:
-    """Rounds that were never scored, of those whose turn it was."""
+    """The rounds that were due for scoring, but were never scored."""
     scored = {event["round"] for event in read_lines(run.scores)}
     due = set(np.arange(every, rounds + 1, every).tolist()) | ({rounds} if rounds else set())
     return sorted(due - scored)

@@ -1,4 +1,4 @@
-"""A training run from config to summary, as every trainer goes through it."""
+"""A training run on one trainer: start, train, survive losses, score, write the summary."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from typing import Any, NoReturn
 from hvdtma.aggregate import Stop, TimedAveraging
 from hvdtma.comm.communicator import (
     Communicator,
-    MembersChange,
-    Single,
-    TooFewLeft,
+    RegroupNeeded,
+    TooFewTrainers,
     TrainerLost,
     run_on_rank0,
 )
 from hvdtma.comm.rendezvous import RendezvousGone
+from hvdtma.comm.single_process import SingleProcess
 from hvdtma.core.console import console
 from hvdtma.core.errors import Interrupted, SavedForAll, TrainerError, UserError, explain
 from hvdtma.core.files import write_json
-from hvdtma.core.signals import Interrupt
+from hvdtma.core.signals import ShutdownSignal
 from hvdtma.core.train_config import TrainConfig
 from hvdtma.evaluation.score import Scorer
 from hvdtma.runs.run_folder import RunFolder, read_model
@@ -42,28 +42,28 @@ def train(
     comm: Communicator,
     *,
     mode: StartMode = StartMode.NEW,
-    interrupt: Interrupt | None = None,
+    shutdown: ShutdownSignal | None = None,
     report: Callable[[Path], object] = lambda _: None,
     callbacks: Sequence[Callback] = (),
 ) -> dict | None:
-    """Train as one of `comm.size` trainers; the summary on trainer 0, None on the others.
+    """Train as one of `comm.size` trainers. Returns the summary on rank 0, None on other ranks.
 
-    It is None on all if the run was over before (`StartMode.AUTO`).
+    Returns None on all ranks if the run was complete before (`StartMode.AUTO`).
 
     Args:
-        interrupt: hears when to save and end.
-        report: called by trainer 0 with the run's folder when the run is over, also when it
-            failed (`hvdtma.runs.report.write_report`).
-        callbacks: called on this trainer, after the run's own record is kept.
+        shutdown: its signal makes all trainers save and end.
+        report: called on rank 0 with the run's folder when the run has ended, even if it failed
+            (`hvdtma.runs.report.write_report`).
+        callbacks: called on this trainer, after the run's own callback.
 
-    Raises UserError, on every trainer, for anything in the config or the store that does not fit
-    one of them; NonFiniteLoss when training diverged; Interrupted once it is saved.
+    Raises UserError on every trainer if the config or the store does not suit one of them,
+    NonFiniteLoss if training diverges, and Interrupted once an interrupted run is saved.
     """
     try:
-        return _train(config, comm, mode, interrupt or Interrupt(), report, callbacks)
+        return _train(config, comm, mode, shutdown or ShutdownSignal(), report, callbacks)
     except UserError as error:
         if comm.elastic and not isinstance(error, TrainerError):
-            with suppress(RendezvousGone):  # one started in its place would only meet it again
+            with suppress(RendezvousGone):  # a restarted trainer would fail in the same way
                 comm.leave()
         raise
 
@@ -72,132 +72,136 @@ def _train(
     config: TrainConfig,
     comm: Communicator,
     mode: StartMode,
-    interrupt: Interrupt,
+    shutdown: ShutdownSignal,
     report: Callable[[Path], object],
     callbacks: Sequence[Callback],
 ) -> dict | None:
     start = time.monotonic()
     try:
-        with interrupt.at_once(Interrupted("interrupted before training began; nothing is lost")):
+        with shutdown.raise_on_signal(
+            Interrupted("interrupted before training began; nothing is lost")
+        ):
             context = start_run(config, comm, mode)
-    except TooFewLeft as left:
-        raise Interrupted(f"{left}; nothing was trained since what was saved") from left
+    except TooFewTrainers as error:
+        raise Interrupted(f"{error}; nothing was trained since the last checkpoint") from error
     if context is None:
-        _say_over(config, comm)
+        _report_complete(config, comm)
         return None
     run, trainer, averaging, _ = context
-    interrupt.tell(lambda: averaging.stop(Stop.INTERRUPTED))
+    shutdown.on_signal(lambda: averaging.stop(Stop.INTERRUPTED))
     with RunMonitor(trainer, averaging, run, report) as monitor:
-        every = Callbacks([monitor, *callbacks])
+        all_callbacks = Callbacks([monitor, *callbacks])
         try:
-            summary = _to_the_end(context, monitor, every, start, interrupt)
+            summary = _train_and_score(context, monitor, all_callbacks, start, shutdown)
         except Interrupted as error:
-            _say_why(monitor, "interrupted", str(error))
+            _record_end(monitor, "interrupted", str(error))
             raise
         except (UserError, OSError) as error:
-            _say_why(monitor, "failed", explain(error))
+            _record_end(monitor, "failed", explain(error))
             raise
         except KeyboardInterrupt:
             why = f"interrupted after round {averaging.rounds_done}"
-            _say_why(monitor, "failed", why)
+            _record_end(monitor, "failed", why)
             if comm.rank == 0:
-                console.print(f"{why}; its report: {run.path / 'report.html'}")
+                console.print(f"{why}; report: {run.path / 'report.html'}")
             raise
     monitor.report()
     return summary
 
 
-def _say_over(config: TrainConfig, comm: Communicator) -> None:
+def _report_complete(config: TrainConfig, comm: Communicator) -> None:
+    """Say that the run was complete before."""
     if comm.rank == 0:
-        console.print(f"{config.run} is over; its report: {config.run / 'report.html'}")
+        console.print(f"{config.run} is complete; report: {config.run / 'report.html'}")
     if comm.elastic:
         comm.leave()
 
 
-def _say_why(monitor: RunMonitor, kind: str, why: str) -> None:
-    """Record why training ends, as far as that can be: it may be for a full disk."""
+def _record_end(monitor: RunMonitor, kind: str, why: str) -> None:
+    """Record why training ends, if possible: the reason may be a full disk."""
     with suppress(UserError):
         monitor.event({"kind": kind, "why": why})
     with suppress(OSError):
         monitor.report()
 
 
-def _to_the_end(
+def _train_and_score(
     context: RunContext,
     monitor: RunMonitor,
     callback: Callback,
     start: float,
-    interrupt: Interrupt,
+    shutdown: ShutdownSignal,
 ) -> dict | None:
-    """Train and score, whoever is lost or comes meanwhile; the summary on trainer 0."""
-    run, trainer, averaging, together = context
-    change: MembersChange | None = None
-    trainers = averaging.comm.size
+    """Train and score; regroup when trainers are lost or join. Returns the summary on rank 0."""
+    run, trainer, averaging, joined = context
+    reason: RegroupNeeded | None = None
+    num_trainers = averaging.comm.size
     while True:
         try:
-            if change is not None:
-                lost = isinstance(change, TrainerLost)
-                changed = regroup(trainer, averaging, run.path, lost=lost, before=trainers)
-                trainers = changed.trainers
-                monitor.changed(changed)
-            elif together:
+            if reason is not None:
+                lost = isinstance(reason, TrainerLost)
+                change = regroup(trainer, averaging, run.path, lost=lost, before=num_trainers)
+                num_trainers = change.trainers
+                monitor.record_membership_change(change)
+            elif not joined:
                 announce_assignment(trainer, averaging, callback)
             train_rounds(trainer, averaging, callback)
             if averaging.stopped is Stop.INTERRUPTED:
                 _save_and_stop(trainer, averaging, run)
             if not run_on_rank0(averaging.comm, lambda: is_saved(run, averaging)):
-                write_checkpoint(run, trainer, averaging)  # so that scoring may be cut short
-            words = f"interrupted while scoring; go on with: {_next(trainer.config)}"
-            with interrupt.at_once(Interrupted(words)):
-                return _finish_together(trainer, averaging, monitor, start)
-        except TooFewLeft as left:
-            _save_alone(context, left)
-        except MembersChange as met:
+                write_checkpoint(run, trainer, averaging)  # scoring may be interrupted
+            message = f"interrupted while scoring; resume with: {_resume_command(trainer.config)}"
+            with shutdown.raise_on_signal(Interrupted(message)):
+                return _finish(trainer, averaging, monitor, start)
+        except TooFewTrainers as error:
+            _save_for_all(context, error)
+        except RegroupNeeded as error:
             if not averaging.comm.elastic:
                 raise
-            change = met
+            reason = error
 
 
 def _save_and_stop(trainer: Trainer, averaging: TimedAveraging, run: RunFolder) -> NoReturn:
-    """Write a checkpoint in the middle of a round; a collective call."""
+    """Write a checkpoint in the middle of a round, and raise Interrupted. Collective."""
     write_checkpoint(run, trainer, averaging)
     if averaging.comm.elastic:
         averaging.comm.leave()
     raise Interrupted(
         f"interrupted after round {averaging.rounds_done} and saved; "
-        f"go on with: {_next(trainer.config)}"
+        f"resume with: {_resume_command(trainer.config)}"
     )
 
 
-def _next(config: TrainConfig) -> str:
-    """The command that goes on with a run."""
+def _resume_command(config: TrainConfig) -> str:
+    """The command that resumes a run."""
     if config.elastic:
         return f"hvdtma drive {config.run / 'config.yaml'} --or-resume"
     return f"hvdtma train --resume {config.run}"
 
 
-def _save_alone(context: RunContext, left: TooFewLeft) -> NoReturn:
-    """Write a checkpoint of what is known, by one for all who are left."""
+def _save_for_all(context: RunContext, error: TooFewTrainers) -> NoReturn:
+    """Write a checkpoint on one trainer for all that are left, and raise Interrupted."""
     run, trainer, averaging, _ = context
-    if not left.saves_for_all:
-        raise Interrupted(f"{left}; another trainer saves") from left
-    averaging.comm = Single()
+    if not error.saves_for_all:
+        raise Interrupted(f"{error}; another trainer saves") from error
+    averaging.comm = SingleProcess()
     write_checkpoint(run, trainer, averaging)
     raise SavedForAll(
-        f"{left}; saved after round {averaging.rounds_done}, go on with: {_next(trainer.config)}"
-    ) from left
+        f"{error}; saved after round {averaging.rounds_done}, "
+        f"resume with: {_resume_command(trainer.config)}"
+    ) from error
 
 
-def _finish_together(
+def _finish(
     trainer: Trainer, averaging: TimedAveraging, monitor: RunMonitor, start: float
 ) -> dict | None:
-    """Let trainer 0 score and sum up; where it may be lost, the others wait for it."""
+    """Score and summarize on rank 0. In an elastic run, the other ranks wait for it. Collective."""
     comm = averaging.comm
     totals = comm.all_gather_object(_totals(trainer, averaging))
     trainer.release_shard()  # scoring needs the memory
-    summary = (
-        _finish(trainer, averaging, monitor.recorder, totals, start) if monitor.recorder else None
-    )
+    summary = None
+    if monitor.recorder:
+        summary = _score_and_summarize(trainer, averaging, monitor.recorder, totals, start)
     if comm.elastic:
         comm.all_gather_object(None)
         comm.leave()
@@ -206,12 +210,12 @@ def _finish_together(
 
 @dataclass(frozen=True)
 class TrainerTotals:
-    """What one trainer did in a whole run; times in seconds.
+    """Totals of one trainer over a whole run; times in seconds.
 
     Attributes:
-        nodes, edges: of the last assignment's whole shard, whatever part of it was in memory at once; the
-            edges are an estimate until every resident set was read.
-        sets: resident sets that it was cut into.
+        nodes, edges: size of its whole shard in the last assignment. `edges` is an estimate until
+            every resident set was read.
+        sets: number of resident sets of its shard.
     """
 
     trainer: int
@@ -256,21 +260,21 @@ def _totals(trainer: Trainer, averaging: TimedAveraging) -> TrainerTotals:
     )
 
 
-def _finish(
+def _score_and_summarize(
     trainer: Trainer,
     averaging: TimedAveraging,
     recorder: Recorder,
     totals: list[TrainerTotals],
     start: float,
 ) -> dict:
-    """Score what is left, test the best round, write the summary."""
+    """Score the remaining rounds, test the best round, and write the summary."""
     config, run, rounds = trainer.config, recorder.run, averaging.rounds_done
     try:
-        test, skipped = _score_what_is_left(trainer, recorder, rounds)
+        test, skipped = _score_remaining(trainer, recorder, rounds)
     except UserError as error:
         raise UserError(
-            f"training is over, but scoring failed: {error}. The parameters of the last rounds are "
-            f"kept; when this is mended, score them with: hvdtma evaluate {run.path}"
+            f"training is complete, but scoring failed: {error}. The parameters of the last rounds "
+            f"are kept. Once the problem is solved, score them with: hvdtma evaluate {run.path}"
         ) from error
     elapsed_s = sum(total.elapsed_s for total in totals)
     summary = {
@@ -284,7 +288,7 @@ def _finish(
         "time_s": averaging.elapsed_s,
         "metric": config.metric,
         "best_round": test["round"],
-        "valid": _scores_of(run, test["round"]),
+        "valid": _validation_scores(run, test["round"]),
         "test": test["metrics"],
         "scored_sample": config.evaluate.sample or None,
         "wall_s": time.monotonic() - start,
@@ -296,10 +300,10 @@ def _finish(
     return summary
 
 
-def _score_what_is_left(
+def _score_remaining(
     trainer: Trainer, recorder: Recorder, rounds: int
 ) -> tuple[dict[str, Any], list[int]]:
-    """The best round's test score as an event, and the rounds that were never scored."""
+    """The test score of the best round as an event, and the rounds that were never scored."""
     config, run = trainer.config, recorder.run
     recorder.log_scores(recorder.scores.finish(rounds, recorder.view.phase))
     skipped = skipped_rounds(run, rounds, config.evaluate.every)
@@ -318,7 +322,7 @@ def _score_what_is_left(
     return test, skipped
 
 
-def _scores_of(run: RunFolder, number: int) -> dict[str, float]:
+def _validation_scores(run: RunFolder, number: int) -> dict[str, float]:
     """The validation metrics of a round."""
     events = [e for e in run.events() if e["kind"] == "score" and e["part"] == "valid"]
     return next(e["metrics"] for e in reversed(events) if e["round"] == number)

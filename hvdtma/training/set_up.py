@@ -1,4 +1,4 @@
-"""A trainer and its averaging made from a config."""
+"""Makes a trainer and its averaging from a config."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numba
 import torch
 
 from hvdtma.aggregate import TimedAveraging
+from hvdtma.aggregate.aggregator import Aggregator
 from hvdtma.aggregate.optimizers import make_optimizer
 from hvdtma.comm.communicator import Communicator
 from hvdtma.core.errors import UserError
@@ -18,66 +19,65 @@ from hvdtma.evaluation.score import Scorer
 from hvdtma.evaluation.scratch import check_scoring_scratch
 from hvdtma.graph.store import GraphStore, open_store
 from hvdtma.tasks import make_model, make_task
-from hvdtma.training.memory import check_memory
+from hvdtma.training.budget import check_memory
 from hvdtma.training.trainer import Trainer, trainer_weight
 
 
 def set_up(config: TrainConfig, comm: Communicator, sharers: int | None = None) -> Trainer:
-    """What a trainer does before it trains with the others.
+    """Make a trainer without an assignment, after all checks of config, store, memory and device.
 
     Args:
-        sharers: see `count_sharers`. None: all trainers of the machine.
+        sharers: result of `count_sharers`; None: all trainers of the machine share its cores.
 
-    Raises UserError for what does not fit.
+    Raises UserError if a check fails.
     """
     device = set_up_device(config, comm, sharers)
     store = open_store(config.store)
     check_memory(config, store, comm.size)
-    if comm.rank == 0:  # what scoring lacks is found before training, not after
+    if comm.rank == 0:  # a problem with scoring is reported before training, not after it
         check_scoring_scratch(config, store)
         Scorer(config, store)
     return new_trainer(config, store, comm, device)
 
 
 def count_sharers(comm: Communicator) -> int:
-    """How many trainers may run on this one's cores, itself included; a collective call.
+    """Number of trainers that may run on this trainer's cores, itself included. Collective.
 
-    Slurm mostly binds each task to cores of its own; other launchers let all trainers of a machine
-    run on any of its cores.
+    Slurm usually binds each task to its own cores. Other launchers let all trainers of a machine
+    run on all its cores.
     """
-    node, cores = own = platform.node(), os.sched_getaffinity(0)
-    sharing = sum(
-        node == its_node and bool(cores & its) for its_node, its in comm.all_gather_object(own)
-    )
-    return min(sharing, comm.local_size)
+    node, cores = platform.node(), os.sched_getaffinity(0)
+    placements = comm.all_gather_object((node, cores))
+    sharers = sum(node == other and bool(cores & others) for other, others in placements)
+    return min(sharers, comm.local_size)
 
 
 def set_up_device(
     config: TrainConfig, comm: Communicator, sharers: int | None = None
 ) -> torch.device:
-    """This trainer's device, with its share of the cores that it may run on."""
+    """Choose this trainer's device, and set the number of threads to its share of the cores."""
     cores = len(os.sched_getaffinity(0))
     threads = config.threads or max(1, cores // (sharers or comm.local_size))
     numba.set_num_threads(min(threads, numba.get_num_threads()))
-    torch.set_num_threads(threads)  # after Numba, whose start sets OpenMP's number for both
-    wanted = config.device
-    if wanted == "auto":
-        wanted = "cuda" if torch.cuda.is_available() else "cpu"
-    if wanted == "cuda" and not torch.cuda.is_available():
+    torch.set_num_threads(threads)  # after Numba, which resets OpenMP's threads
+    kind = config.device
+    if kind == "auto":
+        kind = "cuda" if torch.cuda.is_available() else "cpu"
+    if kind == "cuda" and not torch.cuda.is_available():
         raise UserError("device is cuda, but PyTorch finds no GPU; use device=cpu or auto")
-    if wanted == "cpu" and config.precision == "bfloat16":
+    if kind == "cpu" and config.precision == "bfloat16":
         raise UserError("precision bfloat16 needs a GPU; use precision=float32")
-    if wanted == "cpu":
+    if kind == "cpu":
         return torch.device("cpu")
     device = torch.device("cuda", comm.local_rank % torch.cuda.device_count())
-    torch.cuda.set_device(device)  # Horovod and NCCL work on the current one
+    torch.cuda.set_device(device)  # Horovod and NCCL use the current device
     return device
 
 
 def new_trainer(
     config: TrainConfig, store: GraphStore, comm: Communicator, device: torch.device
 ) -> Trainer:
-    """A trainer that was not assigned anything yet."""
+    """Make a trainer without an assignment."""
     task = make_task(config, store)
     model = make_model(config, store, task).to(device)
     optimizer = make_optimizer(config.optimizer, model)
@@ -88,17 +88,22 @@ def new_trainer(
 def make_trainer(
     config: TrainConfig, store: GraphStore, comm: Communicator, device: torch.device
 ) -> Trainer:
-    """A trainer with its first assignment."""
+    """Make a trainer with its first assignment."""
     trainer = new_trainer(config, store, comm, device)
     trainer.take_assignment(0)
     return trainer
 
 
-def make_averaging(trainer: Trainer, comm: Communicator) -> TimedAveraging:
-    """The averaging that the trainer's config asks for."""
-    config = trainer.config
+def make_aggregator(config: TrainConfig) -> Aggregator:
+    """The config's aggregator."""
     aggregate = config.aggregate
     outer = aggregate.model_dump(include={"outer", "outer_lr", "outer_momentum"})
+    return call_with_options("aggregator", aggregate.name, aggregate.options, defaults=outer)
+
+
+def make_averaging(trainer: Trainer, comm: Communicator) -> TimedAveraging:
+    """Make the averaging of the trainer's config."""
+    config = trainer.config
     return TimedAveraging(
         trainer.model,
         trainer.optimizer,
@@ -107,9 +112,7 @@ def make_averaging(trainer: Trainer, comm: Communicator) -> TimedAveraging:
         rounds=config.rounds,
         time_limit_s=config.time_limit_s,
         weight=trainer_weight(trainer),
-        optimizer_state=aggregate.optimizer_state,
-        aggregator=call_with_options(
-            "aggregator", aggregate.name, aggregate.options, defaults=outer
-        ),
+        optimizer_state=config.aggregate.optimizer_state,
+        aggregator=make_aggregator(config),
         comm=comm,
     )

@@ -1,4 +1,4 @@
-"""How a trainer begins: a new run, one that goes on from a checkpoint, or one under way."""
+"""Starts a new run, resumes a run from its newest checkpoint, or joins a run in progress."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from hvdtma.runs.start import StartRules, check_same_config, lock_and_resolve, n
 from hvdtma.training.checkpoint import Checkpoint, newest, restore_best
 from hvdtma.training.membership import (
     JoinState,
-    MemberState,
-    stopped_at,
+    Members,
+    stop_reason,
     sync_membership,
     take_shard,
 )
@@ -27,15 +27,19 @@ from hvdtma.training.trainer import Trainer, trainer_weight
 
 
 class RunContext(NamedTuple):
-    """What a trainer trains with; `together`: all start_run at once, and none joins the others."""
+    """The objects that a trainer trains with.
+
+    Attributes:
+        joined: whether this trainer joined a run in progress.
+    """
 
     run: RunFolder
     trainer: Trainer
     averaging: TimedAveraging
-    together: bool = True
+    joined: bool = False
 
 
-# What may be another at a resumption: nothing of it changes what the parameters mean.
+# Keys that may change when a run is resumed: they do not change the meaning of the parameters.
 RESUMABLE_KEYS = {
     *("run", "trainers", "rounds", "time_limit_s", "reassign_rounds", "threads", "device"),
     *("memory_gb", "scratch_dir", "resident_epochs", "evaluate", "checkpoint"),
@@ -44,10 +48,10 @@ RESUMABLE_KEYS = {
 
 
 def start_run(config: TrainConfig, comm: Communicator, mode: StartMode) -> RunContext | None:
-    """What this trainer trains with, when all are ready; None if the run is over already.
+    """Start, resume or join a run. Collective; rank 0's arguments win.
 
-    A collective call; what trainer 0 was asked for goes. Raises UserError on every trainer for
-    what does not fit one of them.
+    Returns None if the run is complete already. Raises UserError on every trainer if one of them
+    cannot start.
     """
     while True:
         try:
@@ -57,39 +61,40 @@ def start_run(config: TrainConfig, comm: Communicator, mode: StartMode) -> RunCo
             config, mode = comm.broadcast_object((config, mode))
             run = RunFolder(config.run)
             rules = start_rules(run, config)
-            what = run_on_rank0(comm, partial(lock_and_resolve, run, config.resolved, mode, rules))
-            if mode is StartMode.NEW:  # should one be lost from here on: what is there is ours
+            resolve = partial(lock_and_resolve, run, config.resolved, mode, rules)
+            resolved = run_on_rank0(comm, resolve)
+            if mode is StartMode.NEW:  # after a loss, the folder that exists is this run's own
                 mode = StartMode.AUTO
-            with ExitStack() as unless_begun:
-                unless_begun.callback(run.unlock)
-                begun = _start_together(config, comm, run, what)
-                unless_begun.pop_all()
-            return begun
+            with ExitStack() as on_error:
+                on_error.callback(run.unlock)
+                context = _start_or_resume(config, comm, run, resolved)
+                on_error.pop_all()
+            return context
         except TrainerLost:
             if not comm.elastic:
                 raise
             comm.regroup()
 
 
-def _start_together(
-    config: TrainConfig, comm: Communicator, run: RunFolder, what: StartMode
+def _start_or_resume(
+    config: TrainConfig, comm: Communicator, run: RunFolder, mode: StartMode
 ) -> RunContext | None:
-    """A new run, or one that goes on; its folder is trainer 0's own from here on."""
-    if what is StartMode.DONE:
+    """Start or resume the run, whose folder rank 0 has locked."""
+    if mode is StartMode.DONE:
         run.unlock()
         return None
-    if what is StartMode.RESUME:
+    if mode is StartMode.RESUME:
         return resume_run(config, comm, run)
-    return start_new(config, comm, run, overwrite=what is StartMode.OVERWRITE)
+    return start_new(config, comm, run, overwrite=mode is StartMode.OVERWRITE)
 
 
 def start_rules(run: RunFolder, config: TrainConfig) -> StartRules[TrainConfig]:
-    """How the start mode of a training run is resolved."""
+    """The rules by which a training run resolves its start mode."""
     checkpoint = cache(lambda: newest(run))
 
     def has_work_left() -> bool:
-        found = checkpoint()
-        return found is not None and stopped_before(config, found) is Stop.NOT
+        saved = checkpoint()
+        return saved is not None and stopped_before(config, saved) is Stop.NOT
 
     return StartRules(
         RESUMABLE_KEYS,
@@ -100,39 +105,24 @@ def start_rules(run: RunFolder, config: TrainConfig) -> StartRules[TrainConfig]:
     )
 
 
-def prepare_run_folder(config: TrainConfig, mode: StartMode) -> None:
-    """Before anybody trains: from here on, what `mode` asks for is what `AUTO` comes to.
-
-    Raises UserError if a run is there that may not be touched, or another process trains it.
-    """
-    if mode is StartMode.AUTO:
-        return  # resolve_start_mode by whoever trains
-    run = RunFolder(config.run)
-    run.lock()
-    try:
-        run.make_room(config.store, overwrite=mode is StartMode.OVERWRITE)
-    finally:
-        run.unlock()
-
-
 def start_new(
     config: TrainConfig, comm: Communicator, run: RunFolder, *, overwrite: bool
 ) -> RunContext:
-    """A new run in a folder of its own."""
+    """Start a new run in its own folder. Collective."""
     _check_trainers(config, comm)
     sharers = count_sharers(comm)
-    trainer = run_on_all(comm, lambda: _with_blocks(set_up(config, comm, sharers)))
-    _check_work(trainer, comm)
+    trainer = run_on_all(comm, lambda: _set_up_with_shard(config, comm, sharers))
+    _check_examples(trainer, comm)
     averaging = run_on_all(comm, lambda: make_averaging(trainer, comm))
     run_on_rank0(comm, lambda: RunFolder.create(config, trainer.store, overwrite=overwrite))
     return RunContext(run, trainer, averaging)
 
 
 def resume_run(config: TrainConfig, comm: Communicator, run: RunFolder) -> RunContext:
-    """The run of the config's folder, from its newest checkpoint.
+    """Resume the run in the config's folder from its newest checkpoint. Collective.
 
-    With as many trainers as then, exactly as if it had not been cut short; with others, from the
-    parameters: an unfinished round is averaged, and all blocks are reassigned.
+    With the same number of trainers, the run continues exactly as if it had not been interrupted.
+    With another number, the unfinished round is aggregated, and all blocks are reassigned.
     """
     _check_trainers(config, comm)
     checkpoint = run_on_rank0(comm, lambda: find_checkpoint(run, config))
@@ -142,7 +132,7 @@ def resume_run(config: TrainConfig, comm: Communicator, run: RunFolder) -> RunCo
     averaging = make_averaging(trainer, comm)
     run_on_all(comm, lambda: _restore(trainer, averaging, checkpoint))
     loaded_at = comm.clock()
-    _check_work(trainer, comm)
+    _check_examples(trainer, comm)
     averaging.weight = trainer_weight(trainer)
 
     def rewind() -> None:
@@ -151,14 +141,14 @@ def resume_run(config: TrainConfig, comm: Communicator, run: RunFolder) -> RunCo
 
     run_on_rank0(comm, rewind)
     averaging.stopped = stopped_before(config, checkpoint)
-    averaging.wait_until_now(loaded_at)  # all at once, however long each one read
+    averaging.exclude_time_since(loaded_at)  # reading times differ between trainers
     return RunContext(run, trainer, averaging)
 
 
 def find_checkpoint(run: RunFolder, config: TrainConfig) -> Checkpoint:
-    """What to go on from.
+    """The checkpoint to resume from.
 
-    Raises UserError if there is nothing, or it is another config's: the differences are listed.
+    Raises UserError if there is none, or if it belongs to another config; lists the differences.
     """
     RunFolder.open(run.path)
     checkpoint = newest(run)
@@ -169,12 +159,12 @@ def find_checkpoint(run: RunFolder, config: TrainConfig) -> Checkpoint:
 
 
 def _check_config(then: TrainConfig, now: TrainConfig, path: Path) -> None:
-    """Raises UserError, listing the differences, if what is at `path` is of another config."""
+    """Raises UserError, with the differences, if `path` belongs to another config."""
     check_same_config(then.resolved, now.resolved, path, RESUMABLE_KEYS)
 
 
 def stopped_before(config: TrainConfig, checkpoint: Checkpoint) -> Stop:
-    """Whether the run was over already, and was only not scored to the end."""
+    """The reason if training was complete at the checkpoint, and only scoring was not."""
     last = checkpoint.last
     if config.rounds is not None and last["round"] >= config.rounds:
         return Stop.ROUNDS
@@ -185,19 +175,19 @@ def stopped_before(config: TrainConfig, checkpoint: Checkpoint) -> Stop:
 
 
 def _restore(trainer: Trainer, averaging: TimedAveraging, checkpoint: Checkpoint) -> None:
-    """Put a trainer where it stood."""
+    """Restore a trainer and its averaging from a checkpoint."""
     facts, rank = checkpoint.facts, averaging.comm.rank
     averaging.load_global_state(checkpoint.global_state())
     trainer.assignment, trainer.assigned_at = facts["assignment"], facts["assigned_at"]
-    own = checkpoint.rank(rank % checkpoint.trainers)
-    own.restore_optimizer(trainer.optimizer)
+    saved = checkpoint.rank(rank % checkpoint.trainers)
+    saved.restore_optimizer(trainer.optimizer)
     complete = sorted(facts["shard_indices"]) == list(range(averaging.comm.size))
     if complete and facts["num_shards"] == averaging.comm.size and not facts["reassigning"]:
-        trainer.shard_index = own.facts["shard_index"]
-        trainer.take_assignment(trainer.assignment, shard_progress=own.shard_progress)
-        averaging.load_rank_state(own.averaging)
-        trainer.wait_for_data_s = own.facts["wait_for_data_s"]
-        own.restore_random(trainer.device)
+        trainer.shard_index = saved.facts["shard_index"]
+        trainer.take_assignment(trainer.assignment, shard_progress=saved.shard_progress)
+        averaging.load_rank_state(saved.averaging)
+        trainer.wait_for_data_s = saved.facts["wait_for_data_s"]
+        saved.restore_random(trainer.device)
         return
     trainer.take_assignment(trainer.assignment)
     checkpoint.aggregate_unfinished(averaging)
@@ -205,14 +195,18 @@ def _restore(trainer: Trainer, averaging: TimedAveraging, checkpoint: Checkpoint
 
 def join(
     comm: Communicator,
-    members: list[MemberState | None],
+    members: Members,
     join_state: JoinState,
     known_at: float,
     sharers: int,
 ) -> RunContext:
-    """A run under way, as one more trainer; the others do not wait for what this one reads.
+    """Join a run in progress. The other trainers do not wait while this one reads its shard.
 
-    Raises TrainerError if this one cannot take part.
+    Args:
+        known_at: clock time at which `join_state` was received.
+        sharers: result of `count_sharers`.
+
+    Raises TrainerError, which ends this trainer only, if it cannot join.
     """
     try:
         trainer = set_up(join_state.config, comm, sharers)
@@ -221,11 +215,13 @@ def join(
         raise TrainerError(f"trainer {comm.rank} could not join: {error}") from error
     averaging = make_averaging(trainer, comm)
     averaging.load_global_state(join_state.averaging, known_at=known_at)
-    averaging.stopped = stopped_at(members)
-    return RunContext(RunFolder(join_state.run), trainer, averaging, together=False)
+    averaging.stopped = stop_reason(members)
+    return RunContext(RunFolder(join_state.run), trainer, averaging, joined=True)
 
 
-def _with_blocks(trainer: Trainer) -> Trainer:
+def _set_up_with_shard(config: TrainConfig, comm: Communicator, sharers: int) -> Trainer:
+    """A trainer with its first assignment."""
+    trainer = set_up(config, comm, sharers)
     trainer.take_assignment(0)
     return trainer
 
@@ -238,6 +234,6 @@ def _check_trainers(config: TrainConfig, comm: Communicator) -> None:
         )
 
 
-def _check_work(trainer: Trainer, comm: Communicator) -> None:
+def _check_examples(trainer: Trainer, comm: Communicator) -> None:
     if not any(comm.all_gather_object(trainer.batches is not None)):
-        raise UserError(f"no trainer has anything to train on in {trainer.config.store}")
+        raise UserError(f"{trainer.config.store} has no examples to train on")

@@ -1,4 +1,4 @@
-"""One trainer: what it was assigned, where it stands in it, and a step."""
+"""One trainer: its model, its shard, its progress in the shard, and the optimizer step."""
 
 from __future__ import annotations
 
@@ -16,11 +16,17 @@ from hvdtma.sampling.reader import BlockReader
 from hvdtma.sampling.resident import ResidentSets, ShardCounter, ShardSize
 from hvdtma.sampling.shard import Shard, load_shard
 from hvdtma.tasks import ENDLESS, Batch, Model, Task
-from hvdtma.training.memory import resident_sets
+from hvdtma.training.budget import resident_sets
 
 
 class ShardProgress(NamedTuple):
-    """How far a trainer came in its shard: sets taken, steps on the last one, what it counted."""
+    """A trainer's progress in its shard.
+
+    Attributes:
+        taken: number of resident sets taken.
+        steps: steps on the last one of them.
+        counted: size of the sets so far (`ShardCounter.counted`).
+    """
 
     taken: int = 0
     steps: int = 0
@@ -28,7 +34,7 @@ class ShardProgress(NamedTuple):
 
 
 class NextShard(NamedTuple):
-    """To shard_index `shard_index` of `num_shards`, once `round` rounds are done."""
+    """The shard to take at the next reassignment, which is due once `round` rounds are done."""
 
     shard_index: int
     num_shards: int
@@ -37,19 +43,23 @@ class NextShard(NamedTuple):
 
 @dataclass
 class Trainer:
-    """One trainer: its model, its optimiser, and the shard it was assigned.
+    """One trainer: its model, its optimizer and its shard.
 
     Attributes:
-        shard_index, num_shards: which of how many shards of an assignment is its own; mostly its rank, and all ranks.
+        shard_index, num_shards: its shard in an assignment. They equal rank and size unless
+            trainers were lost or joined.
+        reader: reads its shard, and counts bytes and seconds.
+        wait_for_data_s: seconds that it waited for resident sets.
+        assignment: number of the assignment, from 0.
         blocks: the blocks assigned to it, int64.
-        assigned: how much that is, as far as its sets were read.
-        sets: its shard, in as many resident sets as `memory_gb` asks for.
-        shard: the resident set that it trains on now; mostly all there is.
-        batches: of it; None if it has nothing to train on.
-        steps_of_set: taken on the present resident set.
-        assigned_at: rounds done when it was assigned.
-        reassigning_now: whether an assignment is under way: others may not have it.
-        move: to another shard_index, if one is due.
+        assigned: counts nodes and edges of its whole shard while resident sets are read.
+        sets: its shard, cut into as many resident sets as `memory_gb` requires.
+        shard: the resident set that it trains on; the whole shard if it fits in memory.
+        batches: batches of `shard`; None if it has no examples.
+        steps_of_set: steps taken on `shard`.
+        assigned_at: number of rounds that were done at the assignment.
+        reassigning: whether a reassignment is in progress, which others may not have completed.
+        next_shard: the shard to take at the next reassignment, if trainers were lost or joined.
     """
 
     config: TrainConfig
@@ -70,20 +80,21 @@ class Trainer:
     batches: Iterator[Batch] | None = None
     steps_of_set: int = 0
     assigned_at: int = 0
-    reassigning_now: bool = False
+    reassigning: bool = False
     next_shard: NextShard | None = None
 
     def __post_init__(self) -> None:
         self.reader = BlockReader(self.store)
 
     def take_assignment(self, number: int, *, shard_progress: ShardProgress | None = None) -> None:
-        """Read the shard of an assignment, or its first resident set, and begin its batches.
+        """Read the shard of an assignment, or its first resident set, and start its batches.
 
         Args:
-            shard_progress: to begin at, if it was assigned this shard before.
+            number: number of the assignment.
+            shard_progress: progress to resume from, if the trainer had this shard before.
 
-        Raises UserError if there are more trainers than blocks, memory for less than two blocks,
-        or a block that cannot be read.
+        Raises UserError if there are more trainers than blocks, if two blocks do not fit in
+        memory, or if a block cannot be read.
         """
         if self.sets is not None:
             self.sets.close()
@@ -91,8 +102,9 @@ class Trainer:
         self.blocks = assign_blocks(
             self.store, self.num_shards, seed=self.config.seed, number=number
         )[self.shard_index]
-        num_sets = resident_sets(self.config, self.store, self.blocks)
-        self.assigned = ShardCounter(int(np.diff(self.store.block_offsets)[self.blocks].sum()))
+        block_nodes = np.diff(self.store.block_offsets)[self.blocks]
+        num_sets = resident_sets(self.config, self.store, block_nodes)
+        self.assigned = ShardCounter(int(block_nodes.sum()))
         shard_progress = shard_progress or ShardProgress()
         taken = max(shard_progress.taken - 1, 0)
         self.sets = ResidentSets(self.blocks, num_sets, self._load, self._stream, taken)
@@ -101,21 +113,21 @@ class Trainer:
             self.assigned.counted = shard_progress.counted
 
     def take_next_assignment(self, rounds_done: int) -> None:
-        """Take the assignment after this one, from the shard_index that it moves to if it does."""
+        """Take the next assignment, with the shard `next_shard` if it is set."""
         if self.next_shard is not None:
             self.shard_index, self.num_shards, _ = self.next_shard
         self.next_shard, self.assigned_at = None, rounds_done
         self.take_assignment(self.assignment + 1)
 
     def take_set(self, *, first_step: int = 0) -> None:
-        """Go on to the next resident set with anything to train on, which was read meanwhile.
+        """Take the next resident set with examples.
 
-        Raises UserError if a block of it cannot be read.
+        Raises UserError if a block cannot be read.
         """
         assert self.sets is not None
         several = self.sets.num_sets > 1
         for _ in range(self.sets.num_sets):
-            self.shard = self.batches = None  # type: ignore[assignment] # else three in memory
+            self.shard = self.batches = None  # type: ignore[assignment] # frees its memory
             self.shard, waited_s = self.sets.take()
             self.wait_for_data_s += waited_s
             self.assigned.add(self.shard)
@@ -130,15 +142,15 @@ class Trainer:
 
     @property
     def shard_progress(self) -> ShardProgress:
-        """Where it stands in its shard."""
+        """The progress in the shard, for a checkpoint."""
         taken = self.sets.taken if self.sets else 0
         return ShardProgress(taken, self.steps_of_set, self.assigned.counted)
 
     def release_shard(self) -> None:
-        """Free the shard's memory: nothing is trained on any more."""
+        """Free the shard's memory, at the end of training."""
         if self.sets is not None:
             self.sets.close()
-        self.sets = None  # what was read ahead, too
+        self.sets = None  # frees the set that was read ahead
         self.shard = self.batches = None  # type: ignore[assignment]
 
     @property
@@ -156,7 +168,7 @@ class Trainer:
         )
 
     def take_step(self) -> tuple[torch.Tensor, int] | None:
-        """One batch, one optimiser step; its loss and its size. None: the set is used up."""
+        """Take an optimizer step on a batch; return loss and batch size. None: no batch is left."""
         assert self.batches is not None
         batch = next(self.batches, None)
         if batch is None:
@@ -175,9 +187,9 @@ class Trainer:
 
 
 def trainer_weight(trainer: Trainer) -> float:
-    """This trainer's weight in the mean: the examples assigned to it, or 1; 0 if it has none.
+    """This trainer's weight in the mean: the examples of its whole shard, or 1; 0 without examples.
 
-    It does not depend on memory: all resident sets count, whichever is trained on now.
+    The weight does not depend on the memory limit, because all resident sets count.
     """
     examples = trainer.task.num_examples(trainer.assigned.size)
     return float(examples if trainer.config.aggregate.weights == "edges" else examples > 0)

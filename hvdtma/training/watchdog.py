@@ -1,7 +1,7 @@
-"""Ends this process if it stops training without a word: a dead lock, a lost disk, SIGSTOP.
+"""Ends this process when it stops training without an error: a deadlock, a lost disk, SIGSTOP.
 
-A small process of its own waits for signs of life on a pipe; when none comes for `limit_s`, it
-kills. The other trainers of an elastic job then go on without this one.
+A small helper process waits for heartbeats on a pipe and kills the trainer when none comes for
+`limit_s`. The other trainers of an elastic job then continue without it.
 """
 
 from __future__ import annotations
@@ -11,42 +11,42 @@ import subprocess
 import sys
 import time
 
-from hvdtma.core.signals import SIGNALS, unheard
+from hvdtma.core.signals import SHUTDOWN_SIGNALS, blocked_signals
 
-ALIVE, RESTING = b"a", b"r"
-BEAT_S = 0.5
+BEAT, PAUSE = b"b", b"p"
+BEAT_INTERVAL_S = 0.5
 
-# Ends by itself when the other end of the pipe is closed.
-WATCH = """
+# The helper ends by itself when the other end of the pipe is closed.
+HELPER = """
 import os, select, signal, sys
-parent, limit_s, resting = int(sys.argv[1]), float(sys.argv[2]), True
+parent, limit_s, paused = int(sys.argv[1]), float(sys.argv[2]), True
 while True:
-    if not select.select([0], [], [], None if resting else limit_s)[0]:
+    if not select.select([0], [], [], None if paused else limit_s)[0]:
         print(f"no step for {limit_s:g} s: trainer ended", file=sys.stderr, flush=True)
         os.kill(parent, signal.SIGKILL)
         break
-    said = os.read(0, 4096)
-    if not said:
+    received = os.read(0, 4096)
+    if not received:
         break
-    resting = said.endswith(b"r")
+    paused = received.endswith(b"p")
 """
 
 
 class Watchdog:
-    """Watches from the first sign of life on; a context manager.
+    """Kills this process when heartbeats stop. Starts at the first heartbeat; a context manager.
 
     Args:
-        limit_s: between two signs; None watches nothing.
+        limit_s: longest time between two heartbeats; None switches the watchdog off.
     """
 
     def __init__(self, limit_s: float | None):
-        self.limit_s, self._beaten = limit_s, 0.0
+        self.limit_s, self._last_beat = limit_s, 0.0
         self._process: subprocess.Popen | None = None
 
     def __enter__(self) -> Watchdog:
         if self.limit_s is not None:
-            command = [sys.executable, "-S", "-c", WATCH, str(os.getpid()), str(self.limit_s)]
-            with unheard(*SIGNALS):  # it ends when its trainer does
+            command = [sys.executable, "-S", "-c", HELPER, str(os.getpid()), str(self.limit_s)]
+            with blocked_signals(*SHUTDOWN_SIGNALS):  # the helper ends with its trainer
                 self._process = subprocess.Popen(command, stdin=subprocess.PIPE)
         return self
 
@@ -56,19 +56,19 @@ class Watchdog:
             self._process.stdin.close()
             self._process.wait()
 
-    def alive(self) -> None:
-        """Give a sign of life; cheap enough for every step."""
+    def beat(self) -> None:
+        """Send a heartbeat; cheap enough for every step."""
         now = time.monotonic()
-        if self._process and now >= self._beaten + BEAT_S:
-            self._beaten = now
-            self._say(ALIVE)
+        if self._process and now >= self._last_beat + BEAT_INTERVAL_S:
+            self._last_beat = now
+            self._send(BEAT)
 
-    def rest(self) -> None:
-        """No signs are to be expected before the next one: reading, or waiting for others."""
-        self._beaten = 0.0
-        self._say(RESTING)
+    def pause(self) -> None:
+        """Expect no heartbeat before the next one: the trainer reads data or waits for others."""
+        self._last_beat = 0.0
+        self._send(PAUSE)
 
-    def _say(self, sign: bytes) -> None:
+    def _send(self, message: bytes) -> None:
         if self._process:
             assert self._process.stdin is not None
-            os.write(self._process.stdin.fileno(), sign)
+            os.write(self._process.stdin.fileno(), message)

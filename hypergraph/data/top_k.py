@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import numpy as np
 import scipy.sparse as sp
-from numba import njit
 
-from hvdtma.core.threads import in_order, num_workers
+from hvdtma.core.compiled import njit
+from hvdtma.core.threads import map_in_order, num_workers
 
 ROWS_PER_BLOCK = 1024
 
@@ -36,7 +36,7 @@ def most_similar(unit_NP: sp.csr_array, k: int) -> tuple[np.ndarray, np.ndarray]
             index_Nk[block], cosine_Nk[block],
         )  # fmt: skip
 
-    for _ in in_order(work, range(0, rows.shape[0], ROWS_PER_BLOCK), num_workers()):
+    for _ in map_in_order(work, range(0, rows.shape[0], ROWS_PER_BLOCK), num_workers()):
         pass
     return index_Nk, cosine_Nk
 

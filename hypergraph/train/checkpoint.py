@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from hvdtma.comm.communicator import gather_object, run_on_rank0
+from hvdtma.comm.communicator import run_on_rank0
 from hvdtma.core.errors import UserError
 from hvdtma.core.files import replacing, sync_folder, write_through
 from hvdtma.runs.start import no_checkpoint
@@ -93,7 +93,7 @@ def write_checkpoint(path: Path, trainer: RankTrainer, progress: FitProgress, da
     history = trainer.history.tensors()  # the same on all ranks
     tensors = _named("history", [{number: {"": rows_nK} for number, rows_nK in history.items()}])
     for kind, own in trainer.parts().items():
-        tensors |= _named(kind, gather_object(comm, own))
+        tensors |= _named(kind, comm.gather_object(own))
     run_on_rank0(comm, lambda: _write(path, to_bytes(tensors, facts)))
 
 

@@ -8,7 +8,7 @@ from math import inf
 
 import numpy as np
 
-from hvdtma.comm.communicator import gather_object, run_on_rank0
+from hvdtma.comm.communicator import run_on_rank0
 from hvdtma.core.errors import UserError, nearest
 from hypergraph.config import HyperLearnConfig
 from hypergraph.factors import Factors
@@ -148,7 +148,7 @@ class Fit:
         comm, config = self.trainer.comm, self.trainer.config
         before = comm.clock()
         time_s = before - self._started
-        reports = gather_object(comm, (losses, self.trainer.counters(), self.trainer.own_factors()))
+        reports = comm.gather_object((losses, self.trainer.counters(), self.trainer.own_factors()))
         metrics, time_s = run_on_rank0(comm, lambda: self._metrics(reports, done, time_s))
         self._keep_best(metrics, done)
         limit_s = config.time_limit_s

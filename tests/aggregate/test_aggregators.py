@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from hvdtma.aggregate import Average, TimedAveraging
-from hvdtma.comm import InProcessGroup, Single
+from hvdtma.comm import InProcessGroup, SingleProcess
 from hvdtma.core.errors import UserError
 
 
@@ -101,7 +101,7 @@ def test_what_is_changed_after_a_round_becomes_the_global_parameters():
 def test_one_trainer_alone_is_left_as_it_trained_to_the_bit():
     third = 1 / 3
     model = model_of()
-    averaging = TimedAveraging(model, interval_steps=1, rounds=1, weight=7.0, comm=Single())
+    averaging = TimedAveraging(model, interval_steps=1, rounds=1, weight=7.0, comm=SingleProcess())
     assert averaging.running
     with torch.no_grad():
         model["body"].weight.add_(third)

@@ -10,7 +10,7 @@ from torch import nn
 
 from hvdtma import TimedAveraging
 from hvdtma.aggregate import Average, NonFiniteLoss, RoundState, Stop, Summed
-from hvdtma.comm import InProcessGroup, Single
+from hvdtma.comm import InProcessGroup, SingleProcess
 from hvdtma.core.errors import UserError
 
 
@@ -22,7 +22,7 @@ def model_with(value: float) -> nn.Module:
     return model
 
 
-class Ticking(Single):
+class Ticking(SingleProcess):
     """A clock that stands still until a test moves it."""
 
     now = 100.0
@@ -216,7 +216,7 @@ def test_optimizer_states_that_differ_are_not_averaged():
         if comm.rank:
             model[0].weight.grad = torch.ones(2, 3)
             optimizer.step()
-        with pytest.raises(UserError, match="of 0, 13 values"):
+        with pytest.raises(UserError, match="have 0, 13 values"):
             averaging.step()
         return True
 
@@ -236,7 +236,7 @@ def test_one_trainers_wish_to_stop_stops_all_at_the_next_aggregation():
 
 
 def test_an_interruption_is_not_forgotten_when_training_would_stop_early_too():
-    averaging = TimedAveraging(model_with(0.0), interval_steps=1, comm=Single())
+    averaging = TimedAveraging(model_with(0.0), interval_steps=1, comm=SingleProcess())
     averaging.start()
     averaging.stop(Stop.INTERRUPTED)
     averaging.stop()
@@ -302,7 +302,7 @@ def test_time_that_is_paused_is_no_training_time():
 )
 def test_impossible_options_are_refused(options):
     with pytest.raises(UserError):
-        TimedAveraging(model_with(0.0), comm=Single(), **options)
+        TimedAveraging(model_with(0.0), comm=SingleProcess(), **options)
 
 
 def test_a_round_that_took_several_intervals_is_one_round():
@@ -330,11 +330,11 @@ def test_parameters_that_are_not_finite_are_no_good_round():
         return True
 
     assert InProcessGroup(2).run(trainer) == [True, True]
-    assert trainer(Single())
+    assert trainer(SingleProcess())
 
 
 def test_a_step_before_the_start_is_refused_and_not_undone_later():
-    averaging = TimedAveraging(model_with(0.0), interval_steps=1, comm=Single())
+    averaging = TimedAveraging(model_with(0.0), interval_steps=1, comm=SingleProcess())
     with pytest.raises(UserError, match="before the first step"):
         averaging.step()
     averaging.start()

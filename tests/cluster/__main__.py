@@ -1,5 +1,6 @@
 """`python tests/cluster up`: try Slurm on one machine; see docs/clusters.md."""
 
+import os
 import sys
 import time
 from pathlib import Path
@@ -12,18 +13,28 @@ sys.path[0] = str(Path(__file__).parents[1])  # started as a folder, which holds
 from cluster.cluster import Cluster  # noqa: E402
 
 DEFAULT_DIR = Path.home() / ".cache/hvdtma/slurm"
-Dir = Annotated[Path, typer.Option("--dir", help="Where all its files are.")]
+Dir = Annotated[Path, typer.Option("--dir", help="Directory of all its files.")]
 
 app = typer.Typer(help="A Slurm cluster of several nodes on this machine.", no_args_is_help=True)
 
 
 @app.command()
-def up(dir: Dir = DEFAULT_DIR, nodes: int = 4, cpus: int = 8) -> None:
-    """Start a cluster of `nodes` nodes with `cpus` CPUs each (as many as you say)."""
+def up(
+    dir: Dir = DEFAULT_DIR,
+    nodes: Annotated[int, typer.Option(help="Number of nodes.", min=1)] = 4,
+    cpus: Annotated[int, typer.Option(help="CPUs of each node, real or not.", min=1)] = 8,
+    bind: Annotated[
+        bool, typer.Option(help="Bind tasks to CPUs; each node has the machine's CPUs.")
+    ] = False,
+) -> None:
+    """Start a cluster."""
     began = time.monotonic()
     cluster = Cluster(dir)
     try:
-        cluster.up(nodes, cpus)
+        if bind:
+            cluster.up(nodes, os.cpu_count() or 1, task_plugin="task/affinity")
+        else:
+            cluster.up(nodes, cpus)
     except RuntimeError as error:
         print(error, file=sys.stderr)
         raise SystemExit(1) from None
@@ -33,13 +44,13 @@ def up(dir: Dir = DEFAULT_DIR, nodes: int = 4, cpus: int = 8) -> None:
     export SLURM_CONF={cluster.conf}
     srun -N{nodes} sh -c 'echo $SLURMD_NODENAME'
 
-Logs are in {cluster.log_dir}. `python tests/cluster down` ends and removes all of it."""
+Logs are in {cluster.log_dir}. `python tests/cluster down` ends it and removes its files."""
     )
 
 
 @app.command()
 def env(dir: Dir = DEFAULT_DIR) -> None:
-    """Print what a shell needs: eval "$(python tests/cluster env)"."""
+    """Print shell commands that select the cluster: eval "$(python tests/cluster env)"."""
     print(f"export SLURM_CONF={Cluster(dir).conf}")
 
 

@@ -42,11 +42,11 @@ class Cluster:
         """The names of its nodes: n1, n2, ..."""
         return re.findall(r"^NodeName=(n\d+)", self.conf.read_text(), re.MULTILINE)
 
-    def up(self, nodes: int = 4, cpus: int = 8, **timing_s: int) -> None:
+    def up(self, nodes: int = 4, cpus: int = 8, **options: int | str) -> None:
         """Write its files, start it and wait until every node is idle.
 
-        `timing_s`: see `slurm_conf`. Raises RuntimeError with what the logs say if it fails, and
-        leaves nothing running then.
+        `options`: of `slurm_conf`. Raises RuntimeError with the last lines of the logs if it
+        fails, and leaves nothing running then.
         """
         if missing := missing_programs():
             raise RuntimeError(
@@ -61,7 +61,7 @@ class Cluster:
         if self.directory.exists() and any(self.directory.iterdir()):
             raise RuntimeError(f"{path} is not empty; take it down first")
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self.conf.write_text(slurm_conf(self.directory, nodes, cpus, **timing_s))
+        self.conf.write_text(slurm_conf(self.directory, nodes, cpus, **options))
         for made in (self.log_dir, self.directory / "spool"):
             made.mkdir()
         try:
@@ -97,7 +97,7 @@ class Cluster:
     def wait_for_job(self, job: object, *states: str, timeout_s: float = 60) -> str:
         """Wait until a job is in one of `states`, or until it has ended; the state it is in."""
         wanted = set(states) or ENDED
-        wait_for(lambda: self.job(job)["JobState"] in wanted, timeout_s)
+        wait_for(lambda: self.job(job)["JobState"] in wanted, timeout_s, poll_s=0.2)
         return self.job(job)["JobState"]
 
     def nodes_of(self, job: object) -> list[str]:
@@ -170,10 +170,10 @@ class Cluster:
         return "\n".join(f"{log.name}:\n{tail}" for log, tail in zip(logs, tails, strict=True))
 
 
-def wait_for(condition: Callable[[], bool], timeout_s: float = 30) -> None:
-    """Return as soon as `condition()` holds; TimeoutError if it does not in time."""
+def wait_for(condition: Callable[[], bool], timeout_s: float = 30, poll_s: float = 0.1) -> None:
+    """Return when `condition()` holds; TimeoutError if it does not in time."""
     deadline = time.monotonic() + timeout_s
     while not condition():
         if time.monotonic() > deadline:
             raise TimeoutError(f"not so within {timeout_s:g} s")
-        time.sleep(0.05)
+        time.sleep(poll_s)

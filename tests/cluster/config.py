@@ -31,7 +31,7 @@ MailProg=/bin/true
 
 # No cgroups and no accounting: these need a set-up of the system.
 ProctrackType=proctrack/linuxproc
-TaskPlugin=task/none
+TaskPlugin={task_plugin}
 JobAcctGatherType=jobacct_gather/none
 AccountingStorageType=accounting_storage/none
 MpiDefault=none
@@ -61,15 +61,26 @@ NODE = "NodeName=n{number} NodeHostname={host} NodeAddr=127.0.0.1 Port={port}\n"
 
 
 def slurm_conf(
-    directory: Path, nodes: int, cpus: int, kill_wait_s: int = 10, node_timeout_s: int = 15
+    directory: Path,
+    nodes: int,
+    cpus: int,
+    *,
+    kill_wait_s: int = 10,
+    node_timeout_s: int = 15,
+    task_plugin: str = "task/none",
 ) -> str:
-    """slurm.conf for `nodes` nodes n1, n2, ... of `cpus` CPUs each, run by the calling user."""
+    """slurm.conf for `nodes` nodes n1, n2, ... of `cpus` CPUs each, run by the calling user.
+
+    `task/affinity` binds tasks to CPUs as on a real cluster. It needs nodes with as many CPUs as
+    the machine has, and binds the first task of every node to the machine's first CPU.
+    """
     host, ports = socket.gethostname().split(".")[0], free_ports(1 + nodes)
     head = TEMPLATE.format(
         directory=directory,
         host=host,
         ports=ports,
         cpus=cpus,
+        task_plugin=task_plugin,
         user=pwd.getpwuid(os.getuid()).pw_name,
         kill_wait_s=kill_wait_s,
         node_timeout_s=node_timeout_s,

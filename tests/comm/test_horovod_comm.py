@@ -22,10 +22,10 @@ def enter(monkeypatch):
     )
 
     def made(*others, slot=None):
-        group = SimpleNamespace(elastic=True, slot=slot, start=lambda: None)
+        group = SimpleNamespace(elastic=True, slot=slot, secret=None, start=lambda: None)
         comm = HorovodComm(group)
         asked = []
-        comm.gather = lambda own: asked.append(own) or [own, *others]
+        comm.all_gather_object = lambda own: asked.append(own) or [own, *others]
         return comm, asked
 
     return made
@@ -34,16 +34,16 @@ def enter(monkeypatch):
 @pytest.mark.parametrize(("other", "through"), [("another", True), ("own", False), (None, False)])
 def test_gpus_talk_to_one_another_if_each_trainer_has_its_own(enter, other, through):
     comm, asked = enter(other)
-    assert [comm._through_nccl(GPU) for _ in range(3)] == [through] * 3
+    assert [comm._uses_nccl(GPU) for _ in range(3)] == [through] * 3
     assert asked == ["own"]  # once
     comm.regroup()
-    comm._through_nccl(GPU)
+    comm._uses_nccl(GPU)
     assert asked == ["own"] * 2
 
 
 def test_a_trainer_without_a_gpu_keeps_all_on_the_host(enter):
     comm, asked = enter("another")
-    assert not comm._through_nccl(torch.device("cpu"))
+    assert not comm._uses_nccl(torch.device("cpu"))
     assert asked == [None]
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from hvdtma.comm import InProcessGroup
-from hvdtma.comm.communicator import gather_object, packed, run_on_all, run_on_rank0, unpacked
+from hvdtma.comm.communicator import run_on_all, run_on_rank0
 from hvdtma.core.errors import UserError
 
 
@@ -27,19 +27,11 @@ def test_collectives_answer_in_rank_order_on_every_trainer():
 
 def test_what_is_collected_comes_to_trainer_0_only():
     def trainer(comm):
-        return gather_object(comm, {"rank": comm.rank, "rows": list(range(comm.rank))})
+        return comm.gather_object({"rank": comm.rank, "rows": list(range(comm.rank))})
 
     every = [{"rank": rank, "rows": list(range(rank))} for rank in range(3)]
     assert InProcessGroup(3).run(trainer) == [every, [], []]
     assert InProcessGroup(1).run(trainer) == [every[:1]]
-
-
-@pytest.mark.parametrize("length", range(9))
-def test_objects_of_any_length_are_packed_in_words(length):
-    value = ["x" * length, torch.arange(length)]
-    text, numbers = unpacked(packed(value))
-    assert text == value[0]
-    assert numbers.equal(value[1])
 
 
 def test_a_sum_is_each_trainers_own():

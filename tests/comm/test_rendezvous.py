@@ -5,6 +5,7 @@ import pickle
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -15,10 +16,11 @@ from hvdtma.comm.rendezvous import (
     RendezvousGone,
     RendezvousServer,
 )
-from hvdtma.comm.rendezvous.members import TooFewTrainers, rank_infos
+from hvdtma.comm.rendezvous.members import TooFewMembers, rank_infos
 from hvdtma.comm.rendezvous.signing import new_secret, signed_headers
 
 HOME = "127.0.0.1"
+ALONE = rank_infos([HOME], generation=1)[0]
 
 
 class Bomb:
@@ -33,7 +35,9 @@ class Bomb:
 
 @pytest.fixture
 def server():
-    with RendezvousServer(HOME, new_secret(), ask=lambda question: {"heard": question}) as server:
+    with RendezvousServer(
+        HOME, new_secret(), answer=lambda question: {"heard": question}
+    ) as server:
         server.values["/1/global/0"] = b"an address"
         yield server
 
@@ -122,7 +126,7 @@ except (ConnectionError, http.client.HTTPException):
 
 
 def test_a_relay_serves_its_own_process_only(client):
-    with Relay(client, generation=1, place="0,1,0,1,0,1") as relay:
+    with Relay(client, ALONE) as relay:
         own = http.client.HTTPConnection(HOME, relay.port, timeout=5)
         own.request("GET", "/global/0")
         assert own.getresponse().read() == b"an address"
@@ -133,7 +137,7 @@ def test_a_relay_serves_its_own_process_only(client):
 
 
 def test_a_relay_signs_for_horovod(client, server):
-    with Relay(client, generation=7) as relay:
+    with Relay(client, replace(ALONE, generation=7)) as relay:
         connection = http.client.HTTPConnection(HOME, relay.port, timeout=5)
         connection.request("PUT", "/local_n1/3", b"abc")
         assert connection.getresponse().status == 200
@@ -150,15 +154,15 @@ def test_places_number_trainers_as_horovod_does():
     assert [(place.cross_rank, place.cross_size) for place in four] == [
         *((0, 2), (0, 1), (1, 2), (0, 1)),
     ]
-    assert four[2].words == "2,4,0,1,1,2"
+    assert four[2].as_horovod == "2,4,0,1,1,2"
 
 
 class Group:
     """Members on a clock that tests set."""
 
     def __init__(self, **options):
-        self.now, self.dropped = 0.0, []
-        self.members = Members(**options, dropped=self.dropped.append, clock=lambda: self.now)
+        self.now, self.excluded = 0.0, []
+        self.members = Members(**options, on_exclude=self.excluded.append, clock=lambda: self.now)
 
     def ranks(self, names, generation=0):
         """Let each come to the door twice; their ranks, None for who has no place."""
@@ -169,22 +173,22 @@ class Group:
 
 
 def test_the_first_generation_waits_for_all_that_are_wanted():
-    group = Group(wanted=3)
+    group = Group(expected=3)
     assert group.ranks("ab") == [None, None]
     assert group.ranks("cab") == [2, 0, 1]  # by name, whoever came first
 
 
 def test_the_first_generation_does_without_those_who_never_come():
-    group = Group(wanted=3, minimum=2, start_timeout_s=60)
+    group = Group(expected=3, minimum=2, start_timeout_s=60)
     assert group.ranks("ab") == [None, None]
     group.now = 61
     assert group.ranks("ab") == [0, 1]
 
 
 def test_survivors_keep_their_order_and_newcomers_come_last_once_nobody_waits_for_an_average():
-    group = Group(wanted=4)
+    group = Group(expected=4)
     group.ranks("abcd")
-    group.members.lost("a")
+    group.members.exclude("a")
     assert group.ranks("e") == [None]
     assert group.members.newcomers == ["e"]
     assert group.ranks("db", 1) == [None, None]
@@ -196,78 +200,78 @@ def test_survivors_keep_their_order_and_newcomers_come_last_once_nobody_waits_fo
 
 
 def test_a_newcomer_does_not_hurry_the_others():
-    group = Group(wanted=2, hang_limit_s=10)
+    group = Group(expected=2, hang_limit_s=10)
     group.ranks("ab")
     group.ranks("c")
     group.now = 1000
     assert group.ranks("a", 1) == [None]
     assert group.ranks("ab", 1) == [0, 1]
-    assert group.dropped == []
+    assert group.excluded == []
 
 
 def test_one_that_hangs_is_given_up():
-    group = Group(wanted=3, hang_limit_s=10)
+    group = Group(expected=3, hang_limit_s=10)
     group.ranks("abc")
     group.ranks("ac", 1)
     group.now = 11
     assert group.ranks("ac", 1) == [0, 1]
-    assert group.dropped == ["b"]
+    assert group.excluded == ["b"]
     answer = group.members.answer({"question": "join", "name": "b", "host": "b", "generation": 1})
-    assert "given up" in answer["given_up"]
+    assert "did not answer in time" in answer["excluded"]
 
 
 def test_one_that_is_busy_and_says_so_is_waited_for():
-    group = Group(wanted=2, hang_limit_s=10)
+    group = Group(expected=2, hang_limit_s=10)
     group.ranks("ab")
     group.ranks("a", 1)
     for now in (9, 18, 27):
         group.now = now
-        group.members.answer({"question": "alive", "name": "b"})
+        group.members.answer({"question": "heartbeat", "name": "b"})
         assert group.ranks("a", 1) == [None]
     assert group.ranks("ab", 1) == [0, 1]
     group.ranks("a", 2)
     group.now = 38
     assert group.ranks("a", 2) == [0]
-    assert group.dropped == ["b"]
+    assert group.excluded == ["b"]
 
 
 def test_too_few_wait_for_others_and_then_give_up():
-    group = Group(wanted=3, minimum=2, rejoin_timeout_s=60)
+    group = Group(expected=3, minimum=2, rejoin_timeout_s=60)
     group.ranks("abc")
-    group.members.lost("a")
-    group.members.lost("b")
+    group.members.exclude("a")
+    group.members.exclude("b")
     assert group.ranks("c", 1) == [None]
     group.now = 30
     assert group.ranks("dc", 1) == [1, 0]
-    group.members.lost("d")
+    group.members.exclude("d")
     group.ranks("c", 2)
     group.now = 91
-    with pytest.raises(TooFewTrainers):
+    with pytest.raises(TooFewMembers):
         group.members.join("c", "c", 2)
 
 
 def test_when_all_are_lost_those_who_come_next_begin_again():
-    group = Group(wanted=3, start_timeout_s=60)
+    group = Group(expected=3, start_timeout_s=60)
     group.ranks("abc")
     group.ranks("d")
     for name in "abc":
-        group.members.lost(name)
+        group.members.exclude(name)
     assert group.ranks("de") == [None, None]  # three are wanted
     assert group.ranks("fed") == [2, 1, 0]
-    assert group.members.present["d"].generation == 2
+    assert group.members.current["d"].generation == 2
 
 
 def test_fewer_are_wanted_when_some_cannot_come():
-    group = Group(wanted=3)
+    group = Group(expected=3)
     assert group.ranks("ab") == [None, None]
-    group.members.wanted = 2
+    group.members.expected = 2
     assert group.ranks("ab") == [0, 1]
 
 
 def test_a_job_that_is_about_to_end_does_not_wait_for_the_minimum():
-    group = Group(wanted=2, minimum=2)
+    group = Group(expected=2, minimum=2)
     group.ranks("ab")
-    group.members.lost("a")
+    group.members.exclude("a")
     assert group.ranks("b", 1) == [None]
     group.members.draining = True
     assert group.ranks("b", 1) == [0]

@@ -13,16 +13,16 @@ from hvdtma.core.train_config import parse_config
 from hvdtma.evaluation import embed as module
 from hvdtma.evaluation import write as writing
 from hvdtma.evaluation.embed import ScoringBudget, embed
-from hvdtma.evaluation.sampled import _choose as choose
+from hvdtma.evaluation.sampled import _sample_rows as sample_rows
 from hvdtma.evaluation.sampled import embed_sampled
 from hvdtma.evaluation.write import write_embeddings
 from hvdtma.graph import neighbour_means
-from hvdtma.graph.sort import row_file
-from hvdtma.graph.sort.row_file import RowFile
 from hvdtma.graph.stored_rows import gather
 from hvdtma.graph.stream import row_ranges
 from hvdtma.sampling.shard import load_shard
+from hvdtma.storage import row_file
 from hvdtma.storage.node_ids import NodeIds
+from hvdtma.storage.row_file import RowFile
 from hvdtma.tasks import make_model, make_task
 
 
@@ -107,7 +107,7 @@ def test_sampled_neighbours_are_uniform_without_replacement():
     indptr, indices = np.array([0, 6]), np.arange(1, 7)
     rng, counts = np.random.default_rng(0), np.zeros(7)
     for _ in range(3000):
-        count, chosen = choose(indptr, indices, np.array([0]), 2, rng.random(6))
+        count, chosen = sample_rows(indptr, indices, np.array([0]), 2, rng.random(6))
         assert count.tolist() == [2]
         assert len(set(chosen.tolist())) == 2
         counts[chosen] += 1

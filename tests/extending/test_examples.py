@@ -15,7 +15,7 @@ from yaml import safe_dump
 from hvdtma.comm import InProcessGroup
 from hvdtma.core import registry
 from hvdtma.core.errors import Interrupted, UserError
-from hvdtma.core.signals import Interrupt
+from hvdtma.core.signals import ShutdownSignal
 from hvdtma.core.train_config import load_config
 from hvdtma.graph.store import open_store
 from hvdtma.runs.folder import StartMode
@@ -77,20 +77,20 @@ def config_file(folder, store, **changes):
 
 
 def interrupted_in_mid_round(monkeypatch):
-    interrupt, original, taken = Interrupt(), RunMonitor.on_step, []
+    shutdown, original, taken = ShutdownSignal(), RunMonitor.on_step, []
 
     def count(self, averaging):
         original(self, averaging)
         taken.append(averaging)
         if len(taken) == 2 * STEPS + 3:
-            interrupt._hear(0, None)
+            shutdown._handle(0, None)
 
     monkeypatch.setattr(RunMonitor, "on_step", count)
-    return interrupt
+    return shutdown
 
 
 def test_every_contract_has_an_example_of_less_than_40_lines():
-    wanted = {"my_partition", "my_callback", *PLUGGED_IN}
+    wanted = {"my_partition", "my_source", "my_callback", *PLUGGED_IN}
     assert set(EXAMPLES) == wanted
     assert all(len(code.splitlines()) < 40 for code in EXAMPLES.values())
 
@@ -103,8 +103,8 @@ def test_it_trains_is_scored_by_the_evaluator_resumes_elsewhere_and_embeds(
     path = config_file(folder, community_store, **PLUGGED_IN[name])
     config = load_config(path)
     with monkeypatch.context() as patched, pytest.raises(Interrupted):
-        interrupt = interrupted_in_mid_round(patched)
-        InProcessGroup(2).run(lambda comm: train(config, comm, interrupt=interrupt))
+        shutdown = interrupted_in_mid_round(patched)
+        InProcessGroup(2).run(lambda comm: train(config, comm, shutdown=shutdown))
     summary = InProcessGroup(3).run(lambda comm: train(config, comm, mode=StartMode.RESUME))[0]
     assert summary["trainers"] == 3
     assert summary["rounds"] == ROUNDS
@@ -152,6 +152,16 @@ def test_a_partition_method_orders_a_store_by_command(folder, community_store, h
     assert made.attrs["order"]["method"] == "my_partition:ByDegree"
 
 
+def test_a_data_source_is_built_by_command(folder, hvdtma):
+    build = ("build", "out.zarr", "my_source:load:num_nodes=300,degree=4", "--feature-dim", 4)
+    status, _, said = hvdtma(*build, "--negatives", 10)
+    assert status == 0, said
+    made = open_store("out.zarr")
+    assert made.num_nodes == 300
+    assert 1000 < made.num_edges + sum(links for links, _ in made.held_out.values()) <= 1200
+    assert made.label_names == ["north", "east", "south", "west"]
+
+
 def test_a_callback_may_stop_training(folder, community_store, capsys):
     from my_callback import PrintLoss
 
@@ -174,8 +184,8 @@ def test_a_callback_may_stop_training(folder, community_store, capsys):
         ({"sampler": {"name": "neighbor"}}, "unknown sampler 'neighbor'.*mean 'neighbour'"),
         ({"aggregate": {"name": "mean"}}, "unknown aggregator 'mean'; valid: average"),
         ({"task": {"decoder": "mpl"}}, "unknown decoder 'mpl'.*did you mean 'mlp'"),
-        ({"model": {"encoder": "my_loss:MarginLinks"}}, "no encoder: .*torch.nn.Module"),
-        ({"task": {"name": "my_encoder:MyEncoder"}}, "is no task: it has no `make_head`"),
+        ({"model": {"encoder": "my_loss:MarginLinks"}}, "is not an encoder: .*torch.nn.Module"),
+        ({"task": {"name": "my_encoder:MyEncoder"}}, "is not a task: it has no `make_head`"),
         ({"model": {"encoder": "my_encoder:MyEncodre"}}, "has no 'MyEncodre'.*'MyEncoder'"),
         ({"model": {"encoder": "gone:X"}}, "cannot be imported: ModuleNotFoundError: No module"),
         ({"model": {"encoder": "broken:X"}}, "cannot be imported: ZeroDivisionError: division"),

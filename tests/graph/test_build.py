@@ -16,7 +16,8 @@ from hvdtma.core.errors import UserError
 from hvdtma.core.memory import MemoryBudget
 from hvdtma.graph.builder import BuildOptions, build
 from hvdtma.graph.describe import description
-from hvdtma.graph.raw import Pairs, RawGraph
+from hvdtma.graph.raw import RawGraph
+from hvdtma.graph.source import Pairs
 from hvdtma.graph.verify import verification
 from hvdtma.storage.node_ids import NodeIds
 
@@ -145,7 +146,7 @@ def test_nothing_leaks_from_any_graph(csc, undirected, seed):
         csc.indices.astype(np.int64),
         csc.destinations().astype(np.int64),
         NodeIds.counted(csc.num_nodes),
-        undirected,
+        undirected=undirected,
         edge_type=csc.edge_type,
         edge_type_names=TYPES,
         feat=np.eye(csc.num_nodes, dtype=np.float32),
@@ -196,7 +197,15 @@ def test_loops_and_repeats_are_dropped_and_counted(tmp_path):
     src = np.r_[0, 1, 0, 2, 1, 2, np.arange(3, 40)]
     dst = np.r_[1, 0, 1, 2, 2, 1, np.arange(4, 41)]
     kind = np.r_[1, 2, 1, 0, 2, 0, np.ones(37, int)].astype(np.int16)
-    raw = RawGraph(src, dst, NodeIds.counted(41), True, kind, TYPES, np.ones((41, 2)))
+    raw = RawGraph(
+        src,
+        dst,
+        NodeIds.counted(41),
+        kind,
+        undirected=True,
+        edge_type_names=TYPES,
+        feat=np.ones((41, 2)),
+    )
     store = build(tmp_path / "u.zarr", raw, BuildOptions(valid=1, test=1, negatives=2))
     assert store.attrs["counts"] == {"self_loops": 1, "duplicate_edges": 3}
     everything = stored_edges_by_id(store)
@@ -332,7 +341,7 @@ def given_everything(raw):
         (None, {"valid": 3000, "test": 3000}, "leave none to train on"),
         (None, {"valid": 0.5, "test": 0.5}, "leave none to train on"),
         (given_empty, {}, "given valid split is empty"),
-        (given_everything, {}, "given train split is empty, or every pair of it is held out"),
+        (given_everything, {}, "given train split is empty, or all of its pairs are held out"),
         (spoil(label=None), {"hold_out": "nodes"}, "needs labels"),
         (nan_feature, {}, r"values that are not finite \(as float32\).* column 1"),
         (spoil(feat=np.full((600, 2), 1e6)), {"feature_dtype": "float16"}, "as float16"),
@@ -365,7 +374,7 @@ def test_the_description_counts_what_is_there(community_store, typed_store):
     assert said["edges"].startswith(f"{community_store.num_edges:,} for training, undirected")
     assert said["blocks"] == "60 of 10 to 10 nodes"
     assert said["ids"] == "integers"
-    assert "each against 20 negatives" in said["test split"]
+    assert "with 20 negatives each" in said["test split"]
     said = description(typed_store)
     assert said["ids"] == "strings"
     counts = np.bincount(typed_store.read("edge_type"))

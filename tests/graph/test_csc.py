@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hvdtma.graph.blocks import blocks_of_units, equal_blocks, sensible_block_size
+from hvdtma.graph.blocks import blocks_of_units, default_block_size, equal_blocks
 from hvdtma.graph.csc import build_csc, index_dtype
 from hvdtma.storage.array_writer import CHUNK_BYTES
 
@@ -83,7 +83,7 @@ def test_blocks_never_run_through_a_unit_and_stay_near_their_size(unit_sizes, bl
 @settings(max_examples=80, deadline=None)
 @given(st.integers(1, 10**10), st.integers(1, 10**6))
 def test_a_sensible_block_fits_a_chunk_and_leaves_enough_blocks_to_deal(num_nodes, row_bytes):
-    size = sensible_block_size(num_nodes, row_bytes)
+    size = default_block_size(num_nodes, row_bytes)
     assert size >= 1
     assert size == 1 or size * row_bytes <= CHUNK_BYTES
     assert size == 1 or num_nodes / size > 128  # more than half of 256, whatever the rounding

@@ -14,7 +14,7 @@ def test_degrees_are_those_of_all_nodes(typed_store):
     median, high = np.percentile(degree, [50, 99], method="lower")
     assert description(typed_store)["in-degree"] == (
         f"mean {degree.mean():.1f}, median {median}, 99th percentile {high}, "
-        f"largest {degree.max()}; {np.mean(degree == 0):.1%} of nodes have none"
+        f"largest {degree.max()}; {np.mean(degree == 0):.1%} of nodes have no in-edge"
     )
 
 
@@ -26,7 +26,9 @@ def test_a_hub_takes_no_memory_to_describe(typed_store, monkeypatch):
     words = describe._degrees(typed_store)
     most_bytes = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert "median 1, 99th percentile 1, largest 50,000,000; 25.0% of nodes have none" in words
+    assert (
+        "median 1, 99th percentile 1, largest 50,000,000; 25.0% of nodes have no in-edge" in words
+    )
     assert most_bytes < 1 << 20
 
 

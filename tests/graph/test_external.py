@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from hvdtma.core.errors import UserError
 from hvdtma.core.memory import BASE_BYTES, MemoryBudget
-from hvdtma.core.threads import in_order
+from hvdtma.core.threads import map_in_order
 from hvdtma.graph.csc import build_csc
 from hvdtma.graph.sort.buckets import Buckets
 from hvdtma.graph.sort.edge_sorter import EdgeSorter, HeldOut
@@ -39,7 +39,11 @@ def sorted_rows(edges, folder, memory_bytes, held_out=None, **options):
         (int(pair), int(u), first + int(v), int(t))
         for first, rows in parts
         for pair, u, v, t in zip(
-            rows.held_pair, rows.held_src, rows.held_dst, rows.held_type, strict=True
+            rows.held_out_pair,
+            rows.held_out_src,
+            rows.held_out_dst,
+            rows.held_out_type,
+            strict=True,
         )
     ]
     known = [
@@ -137,7 +141,7 @@ def test_keys_that_do_not_fit_64_bits_are_refused():
         KeyLayout.of(2**40, 3, 30)
 
 
-def test_pieces_come_in_order_and_a_failure_in_its_turn():
+def test_results_come_in_order_and_a_failure_in_its_turn():
     def work(number):
         if number == 7:
             raise ValueError("seven")
@@ -145,15 +149,17 @@ def test_pieces_come_in_order_and_a_failure_in_its_turn():
 
     taken = []
     with pytest.raises(ValueError, match="seven"):
-        taken.extend(in_order(work, range(20), 3))
-    results = in_order(work, range(7), 3)
+        taken.extend(map_in_order(work, range(20), 3))
+    results = map_in_order(work, range(7), 3)
     assert list(results) == list(range(7))
 
 
 def test_too_little_memory_is_refused_with_what_is_enough():
     memory = MemoryBudget.limit(0.75)
     assert memory.available(0, "nothing") == int(0.75 * 2**30) - BASE_BYTES
-    with pytest.raises(UserError, match=r"the edges needs 10\.72 GiB at least; memory_gb is 0\.75"):
+    with pytest.raises(
+        UserError, match=r"is 0\.75, too little for the edges; give memory_gb=10\.72"
+    ):
         memory.available(10 * 2**30, "the edges")
     with pytest.raises(UserError, match="above 0"):
         MemoryBudget.limit(0)

@@ -7,7 +7,7 @@ import pytest
 from processes import small_disk
 
 from hvdtma.core.errors import UserError
-from hvdtma.graph.sort.row_file import RowFile
+from hvdtma.storage.row_file import RowFile
 from hvdtma.storage.writer import StoreWriter
 
 
@@ -34,5 +34,5 @@ def test_a_store_whose_scratch_fills_the_disk_is_removed(tmp_path):
     with small_disk(tmp_path / "disk", "512k") as disk:
         writer = StoreWriter(disk / "x.zarr")
         with pytest.raises(UserError, match=rf"disk of {disk} is full.*nothing is left"), writer:
-            RowFile(1 << 10, 256, writer.made_scratch())[: 1 << 10] = np.ones((1 << 10, 256))
+            RowFile(1 << 10, 256, writer.scratch_folder())[: 1 << 10] = np.ones((1 << 10, 256))
         assert list(disk.iterdir()) == []

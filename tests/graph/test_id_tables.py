@@ -7,15 +7,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hvdtma.core.errors import UserError
-from hvdtma.core.memory import BASE_BYTES, LEAST_BYTES, MemoryBudget
-from hvdtma.graph.ingest.ids import collector as collecting
-from hvdtma.graph.ingest.ids import kernels
-from hvdtma.graph.ingest.ids import table as id_table
-from hvdtma.graph.ingest.ids.bitmap import BitmapTable
-from hvdtma.graph.ingest.ids.collector import IdCollector
-from hvdtma.graph.ingest.ids.estimate import DistinctEstimate
-from hvdtma.graph.ingest.ids.sets import IntegerSet, StringSet
-from hvdtma.graph.ingest.ids.table import HashTable
+from hvdtma.core.memory import BASE_BYTES, LEAST_WORK_BYTES, MemoryBudget
+from hvdtma.graph.ids import collector as collecting
+from hvdtma.graph.ids import kernels
+from hvdtma.graph.ids import table as id_table
+from hvdtma.graph.ids.bitmap import BitmapTable
+from hvdtma.graph.ids.collector import IdCollector
+from hvdtma.graph.ids.estimate import DistinctEstimate
+from hvdtma.graph.ids.sets import IntegerSet, StringSet
+from hvdtma.graph.ids.table import HashTable
 
 ROOM = MemoryBudget(BASE_BYTES + (1 << 30))
 WIDE = st.integers(-(2**63), 2**63 - 1)
@@ -114,7 +114,7 @@ def test_a_table_is_as_small_as_it_is_said_to_be(tmp_path):
 def test_ids_that_do_not_fit_are_refused_with_a_limit_that_is_enough(
     tmp_path, monkeypatch, strings
 ):
-    memory = MemoryBudget(BASE_BYTES + LEAST_BYTES)
+    memory = MemoryBudget(BASE_BYTES + LEAST_WORK_BYTES)
     monkeypatch.setattr(collecting, "BYTES_PER_ID", 20_000)  # so that few ids are too many
     monkeypatch.setattr(collecting, "_BITMAP_LEAST", 0)
     monkeypatch.setattr(collecting, "_BITMAP_PER_ID", 0)
@@ -122,7 +122,7 @@ def test_ids_that_do_not_fit_are_refused_with_a_limit_that_is_enough(
     for start in range(0, 40_000, 1000):
         ids = pa.array(np.arange(start, start + 1000) * 10**6)
         collector.add(ids.cast(pa.large_string()) if strings else ids)
-    with pytest.raises(UserError, match=r"about 4\d,\d{3} nodes needs 1\.\d\d GiB at least"):
+    with pytest.raises(UserError, match=r"about 4\d,\d{3} nodes; give memory_gb=1\.\d\d or"):
         collector.finish()
 
 

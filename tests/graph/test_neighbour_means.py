@@ -58,7 +58,7 @@ def test_the_columns_that_wait_take_the_disk_that_was_foreseen(tmp_path, monkeyp
     feat = np.random.default_rng(0).random((num_nodes, dim), np.float32)
     ring = build_csc(np.roll(np.arange(num_nodes), 1), np.arange(num_nodes), num_nodes)
     room = module.least_bytes(num_nodes, 4) + 6 * 4 * num_nodes  # seven columns at once
-    foreseen = module.waiting_bytes(num_nodes, dim, 4, 2, room)
+    foreseen = module.group_file_bytes(num_nodes, dim, 4, 2, room)
     assert foreseen == 18 * 2 * num_nodes
     with small_disk(tmp_path / "disk", "8m") as disk:
         bands = neighbour_means(

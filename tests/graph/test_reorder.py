@@ -8,13 +8,13 @@ from hypothesis import strategies as st
 from small_graphs import dense, edges_by_id
 
 from hvdtma.core.errors import UserError
-from hvdtma.core.memory import BASE_BYTES, LEAST_BYTES, MemoryBudget
+from hvdtma.core.memory import BASE_BYTES, LEAST_WORK_BYTES, MemoryBudget
 from hvdtma.graph import reorder
 from hvdtma.graph.csc import CSC
 from hvdtma.graph.reorder import rank_of, write_reordered
 from hvdtma.graph.sort.strings import shuffled_ids
 from hvdtma.graph.store import open_store
-from hvdtma.graph.stream import array_pieces, edge_pieces, row_pieces
+from hvdtma.graph.stream import array_pieces, edge_batches, row_pieces
 from hvdtma.storage.node_ids import NodeIds
 from hvdtma.storage.writer import StoreWriter
 
@@ -24,7 +24,7 @@ ENOUGH = MemoryBudget.limit(2)
 class Tiny:
     """A limit that leaves so little that everything goes through files."""
 
-    def left(self, held_bytes, what):
+    def available(self, num_bytes, purpose):
         return 40
 
 
@@ -88,9 +88,9 @@ def test_an_edge_that_stands_twice_stays_twice(community_store, tmp_path):
 
 
 def test_too_little_memory_is_refused_with_what_is_enough(community_store, tmp_path):
-    least_gb = (BASE_BYTES + LEAST_BYTES + 5 * 600) / 2**30
+    least_gb = (BASE_BYTES + LEAST_WORK_BYTES + 5 * 600) / 2**30
     order = np.arange(600)
-    with pytest.raises(UserError, match=r"renumbering 600 nodes needs 0\.72 GiB"):
+    with pytest.raises(UserError, match=r"renumbering 600 nodes; give memory_gb=0\.72 or"):
         reordered(community_store, order, tmp_path / "x", MemoryBudget.limit(least_gb - 0.01))
     assert not list(tmp_path.iterdir())
     reordered(community_store, order, tmp_path / "x", MemoryBudget.limit(least_gb + 0.01))
@@ -108,7 +108,7 @@ def test_chunks_of_equal_blocks_hold_whole_blocks(community_store, tmp_path, mon
 def test_pieces_of_edges_and_of_rows_are_the_graph(community_store, most_edges, nodes):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("hvdtma.graph.stream.NODES_PER_PIECE", nodes)
-        edges = [make() for make in edge_pieces(community_store, most_edges)]
+        edges = [make() for make in edge_batches(community_store, most_edges)]
         rows = [make() for make in row_pieces(community_store, most_edges)]
     whole = community_store.rows(0, 600)
     src, dst = (np.concatenate([piece[end] for piece in edges]) for end in (0, 1))
@@ -122,7 +122,7 @@ def test_pieces_of_edges_and_of_rows_are_the_graph(community_store, most_edges, 
 
 
 def test_pieces_of_an_array_are_the_array(community_store):
-    pieces = list(array_pieces(community_store, "feat", most_bytes=1))
+    pieces = list(array_pieces(community_store, "feat", max_bytes=1))
     assert (np.concatenate(pieces) == community_store.read("feat")).all()
 
 

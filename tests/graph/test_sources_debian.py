@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from hvdtma.core.errors import UserError
-from hvdtma.graph.ingest.sources import load_source
-from hvdtma.graph.ingest.sources.debian import graph_of_packages
 from hvdtma.graph.raw import RawGraph
-from hvdtma.tables.debian_packages import MAX_PROVIDERS, parse_packages
+from hvdtma.graph.sources import load_source
+from hvdtma.graph.sources.debian import graph_of_packages
+from hvdtma.tables.debian import MAX_PROVIDERS, parse_packages
 
 ARCHIVE = """\
 Package: editor

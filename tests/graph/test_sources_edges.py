@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hvdtma.core.errors import UserError
-from hvdtma.graph.ingest.sources import FileSource
+from hvdtma.graph.ingest import FileSource
 from hvdtma.graph.raw import RawGraph
 
 
@@ -173,7 +173,7 @@ def test_a_long_bad_line_is_cut(tmp_path):
         ("a,b\n", {"id_type": "float"}, "valid: auto, int, str"),
         ("src,dst\n1,2\n", {"src_column": "from", "dst_column": "dst"}, "valid: src, dst"),
         ("src,dst\n1,2\n", {"type_column": "kind"}, "valid: src, dst"),
-        ("src,dst\n1,2\n", {"src_column": "src"}, "both columns"),
+        ("src,dst\n1,2\n", {"src_column": "src"}, "both --src-column and --dst-column"),
         ("a,b\n", {"id_type": "int"}, "line 1: "),
     ],
 )

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hvdtma.graph.ingest.sources import FileSource
+from hvdtma.graph.ingest import FileSource
 
 FACEBOOK = Path(__file__).parents[2].parent / "shared" / "data" / "facebook"
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from hvdtma.core.errors import UserError
-from hvdtma.graph.ingest.sources import FileSource
+from hvdtma.graph.ingest import FileSource
 from hvdtma.graph.raw import RawGraph
 
 

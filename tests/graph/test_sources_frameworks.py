@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from hvdtma.core.errors import UserError
-from hvdtma.graph.ingest.sources import from_dgl, from_pyg
 from hvdtma.graph.raw import RawGraph
+from hvdtma.graph.sources import from_dgl, from_pyg
 
 SRC, DST = [0, 1, 3, 1], [1, 2, 0, 2]
 FEAT = np.arange(8, dtype=np.float32).reshape(4, 2)
@@ -34,7 +34,7 @@ def check(raw: RawGraph, kind: str) -> None:
         "test": [2],
     }
     assert raw.counts["nodes_without_label"] == 1
-    assert raw.source == {"kind": kind}
+    assert raw.origin == {"kind": kind}
 
 
 @pytest.fixture

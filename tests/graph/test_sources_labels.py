@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hvdtma.core.errors import UserError
-from hvdtma.graph.ingest.labels import classes
-from hvdtma.graph.ingest.sources import FileSource
+from hvdtma.graph.ingest import FileSource
 from hvdtma.graph.raw import RawGraph
+from hvdtma.tables.columns import classes
 
 
 def load(folder, text: str, edges: str = "0,1\n2,1\n", name="labels.csv", **columns) -> RawGraph:
@@ -88,7 +88,7 @@ def test_string_ids_keep_their_labels(tmp_path):
         ("0,a\nx1,b\n", {}, "has the id 'x1', but the graph's ids are integers"),
         ("id,label\n0,a\n", {"label_column": "labl"}, "valid: id, label; did you mean 'label'"),
         ("id,label\n0,a\n", {"id_column": "page"}, "valid: id, label"),
-        ("0\n1\n", {}, "two columns or more"),
+        ("0\n1\n", {}, "two or more columns"),
         ("", {}, "is empty"),
     ],
 )

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from hvdtma.core.errors import UserError
-from hvdtma.graph.ingest.sources import load_source
-from hvdtma.graph.ingest.sources.ogb import link_graph, load_ogb, node_graph
-from hvdtma.graph.ingest.sources.ogb_pickles import ArraysOnly, arrays_only
 from hvdtma.graph.raw import RawGraph
+from hvdtma.graph.sources import load_source
+from hvdtma.graph.sources.ogb import link_graph, load_ogb, node_graph
+from hvdtma.graph.sources.ogb_pickles import ArraysOnly, arrays_only
 
 
 def pairs(part) -> list[list[int]]:
@@ -63,7 +63,7 @@ def test_relations_are_edge_types_and_the_tails_negatives_are_kept():
 
 
 def test_a_split_of_an_unknown_form_is_refused():
-    with pytest.raises(UserError, match="unknown form, with pairs"):
+    with pytest.raises(UserError, match="unknown format, with pairs"):
         link_graph({"num_nodes": 2}, {"train": {"pairs": []}})
 
 
@@ -142,7 +142,7 @@ def test_a_real_link_data_set_is_read_through_the_package(ogb, tmp_path):
         assert pairs(raw) == [[0, 1], [1, 2]]
         assert raw.link_split["test"].neg.tolist() == [[0, 1, 2], [3, 4, 5]]
         assert raw.feat.tolist() == [[i, 0.5] for i in range(6)]
-        assert raw.source == {"kind": "ogb", "name": "ogbl-citation2"}
+        assert raw.origin == {"kind": "ogb", "name": "ogbl-citation2"}
 
 
 def test_a_real_node_data_set_is_read_through_the_package(ogb, tmp_path):
@@ -162,13 +162,15 @@ def test_a_network_that_fails_is_a_user_error(ogb, monkeypatch, tmp_path):
         raise urllib.error.URLError("no route")
 
     monkeypatch.setattr("ogb.linkproppred.dataset.decide_download", no_network)
-    with pytest.raises(UserError, match=r"'ogbl-ddi' cannot be had .*no route.*'ogbl_ddi' under"):
+    with pytest.raises(
+        UserError, match=r"'ogbl-ddi' cannot be read or downloaded .*no route.*'ogbl_ddi' into"
+    ):
         load_ogb("ogbl-ddi", tmp_path)
 
 
 def test_a_refused_download_is_a_user_error(ogb, monkeypatch, tmp_path):
     monkeypatch.setattr("ogb.linkproppred.dataset.decide_download", lambda url: False)
-    with pytest.raises(UserError, match="cannot be had"):
+    with pytest.raises(UserError, match="cannot be read or downloaded"):
         load_ogb("ogbl-ddi", tmp_path)
 
 

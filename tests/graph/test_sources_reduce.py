@@ -5,7 +5,7 @@ import pytest
 import scipy.sparse as sp
 
 from hvdtma.core.errors import UserError
-from hvdtma.graph.reduce import reduce_features
+from hvdtma.graph.builder.svd import reduce_features
 
 
 def topics(rng, num_nodes=600, num_words=300, num_topics=4):

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hvdtma.core.errors import UserError
-from hvdtma.graph.ingest.sources import FileSource
+from hvdtma.graph.ingest import FileSource
 from hvdtma.graph.raw import RawGraph
 
 SPLIT = {
@@ -131,7 +131,10 @@ def test_ids_of_pairs_follow_the_kind_of_the_edges_ids(tmp_path):
         ({"valid_neg": np.ones((1, 2), int), "test_neg": np.ones((2, 3), int)}, "same number"),
         ({"train_type": [0, 0, 0]}, "lacks valid_type, test_type"),
         ({"train_type": [0], "valid_type": [0], "test_type": [0, 0]}, r"must be \[3\]"),
-        ({"train_node": [1], "valid_node": [1], "test_node": [2]}, "node '1' is twice"),
+        (
+            {"train_node": [1], "valid_node": [1], "test_node": [2]},
+            "node '1' is in the split of nodes twice",
+        ),
     ],
 )
 def test_a_splits_file_that_is_wrong_says_what_is_valid(tmp_path, change, words):

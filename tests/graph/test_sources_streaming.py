@@ -10,12 +10,11 @@ import pytest
 from processes import peak_gib
 
 from hvdtma.core.errors import UserError
-from hvdtma.core.memory import BASE_BYTES, LEAST_BYTES, MemoryBudget
+from hvdtma.core.memory import BASE_BYTES, LEAST_WORK_BYTES, MemoryBudget
 from hvdtma.graph.builder import BuildOptions, build
-from hvdtma.graph.ingest import edge_arrays, feature_rows, file_source
+from hvdtma.graph.ids import table
+from hvdtma.graph.ingest import FileSource, edge_arrays, feature_rows, file_source
 from hvdtma.graph.ingest.feature_rows import FileRows
-from hvdtma.graph.ingest.ids import table
-from hvdtma.graph.ingest.sources import FileSource
 from hvdtma.tables import features, parquet, text_table
 
 NUM_NODES, NUM_EDGES, DIM = 300, 2000, 3
@@ -83,9 +82,9 @@ def both_ways(given: FileSource, folder, monkeypatch):
     whole = build(folder / "whole.zarr", given.load(), OPTIONS)
     with monkeypatch.context() as patch:
         small_pieces(patch)
-        graph = given.open(MemoryBudget(BASE_BYTES + 2 * LEAST_BYTES), folder)
+        graph = given.open(MemoryBudget(BASE_BYTES + 2 * LEAST_WORK_BYTES), folder)
         assert given.features is None or isinstance(graph.feat, FileRows)
-        assert sum(1 for _ in graph.edge_pieces()) > 10
+        assert sum(1 for _ in graph.edge_batches()) > 10
         patch.setattr(MemoryBudget, "available", lambda *_: 4000)
         pieces = build(folder / "pieces.zarr", graph, OPTIONS)
     for key in ("checksums", "counts", "edge_type_names", "label_names", "num_edges"):

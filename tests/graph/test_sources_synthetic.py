@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hvdtma.core.errors import UserError
-from hvdtma.graph.ingest.sources import SyntheticGraph, load_source
-from hvdtma.graph.sort.pieces import EDGES_PER_PIECE
+from hvdtma.graph.sort.batches import EDGES_PER_BATCH
+from hvdtma.graph.sources import SyntheticGraph, load_source
 
 GRAPHS = st.builds(
     SyntheticGraph,
@@ -66,9 +66,9 @@ def test_communities_are_contiguous_and_equal_up_to_one_node(graph):
 
 
 def test_the_graph_is_its_pieces_whatever_their_order():
-    graph = SyntheticGraph(nodes=5000, edges=EDGES_PER_PIECE + 100, communities=5, seed=3)
+    graph = SyntheticGraph(nodes=5000, edges=EDGES_PER_BATCH + 100, communities=5, seed=3)
     raw = graph.load()
-    later, first = graph.edge_piece(1), graph.edge_piece(0)
+    later, first = graph.edge_batch(1), graph.edge_batch(0)
     assert np.array_equal(raw.src, np.concatenate([first[0], later[0]]))
     assert np.array_equal(raw.dst, np.concatenate([first[1], later[1]]))
     assert len(later[0]) == 100
@@ -94,10 +94,10 @@ def test_edges_go_both_ways_unless_said():
 
 def test_settings_are_kept_for_the_provenance():
     raw = load_source("synthetic:nodes=300, edges=900,noise=0.1", seed=7)
-    assert raw.source["kind"] == "synthetic"
-    assert raw.source["nodes"] == 300
-    assert raw.source["noise"] == 0.1
-    assert raw.source["seed"] == 7
+    assert raw.origin["kind"] == "synthetic"
+    assert raw.origin["nodes"] == 300
+    assert raw.origin["noise"] == 0.1
+    assert raw.origin["seed"] == 7
     assert raw.undirected
     assert raw.num_nodes == 300
     assert raw.label_names == [str(community) for community in range(50)]
@@ -147,7 +147,7 @@ def test_neighbours_say_more_about_the_community_than_own_features(default):
         ("nodes=-5", "nodes is -5"),
         ("nodes=many", "nodes is 'many'; it must be a whole number"),
         ("nodes=10.5", "whole number"),
-        ("nodes", "nodes is ''"),
+        ("nodes", "nodes is 'nodes'; it must be a whole number"),
         ("nodes=10,communities=2,edges=46", "edges is 46; valid: 1 to 45"),
         ("edges=0", "edges is 0"),
         ("features=0", "features is 0"),
@@ -159,8 +159,7 @@ def test_neighbours_say_more_about_the_community_than_own_features(default):
         ("exponent=2", "exponent is 2.0; valid: above 2"),
         ("exponent=inf", "exponent is inf"),
         ("noise=-1", "noise is -1.0"),
-        ("node=5", "unknown key 'node'; valid: nodes, edges, .*; did you mean 'nodes'"),
-        ("seed=5", "unknown key 'seed'"),
+        ("node=5", "takes no option 'node'; valid: nodes, edges, .*; did you mean 'nodes'"),
     ],
 )
 def test_values_that_make_no_graph_are_refused(spec, words):
@@ -176,10 +175,10 @@ def test_a_negative_seed_is_refused():
 @pytest.mark.parametrize(
     ("spec", "words"),
     [
-        ("debain:", "unknown source 'debain:'.*valid: debian, synthetic, ogb; .* 'debian'"),
-        ("edges.csv", "for files say --edges"),
-        ("debian", "unknown source"),
-        ("debian:bookworm", "takes no settings"),
+        ("debain:", "unknown data source 'debain:'.*valid: debian, synthetic, ogb; .* 'debian'"),
+        ("edges.csv", "for files give --edges"),
+        ("synthetc:nodes=5", "unknown data source .*did you mean 'synthetic'"),
+        ("debian:bookworm", "takes no setting 'bookworm'"),
     ],
 )
 def test_an_unknown_source_lists_the_valid_ones(spec, words):

@@ -8,7 +8,7 @@ from scipy.stats import chisquare
 from small_graphs import small_csc
 
 from hvdtma.core.errors import UserError
-from hvdtma.graph.raw import Pairs
+from hvdtma.graph.source import Pairs
 from hvdtma.graph.splits import LinkPicker, draw_negatives, hold_out_nodes, part_sizes
 
 
@@ -16,7 +16,7 @@ def picked(src, dst, valid=2, test=3, *, seed=0, pieces=1, most=10**6):
     """The chosen pairs as unordered ones, by part; the edges go by in pieces."""
     picker = LinkPicker(valid, test, seed, most)
     for rows in np.array_split(np.arange(len(src)), pieces):
-        picker.look(src[rows], dst[rows])
+        picker.add(src[rows], dst[rows])
     pairs, part = picker.pairs()
     chosen = list(map(frozenset, zip(pairs.src.tolist(), pairs.dst.tolist(), strict=True)))
     assert len(set(chosen)) == len(chosen)
@@ -54,7 +54,7 @@ def test_self_loops_are_never_held_out():
 
 def test_either_end_of_a_link_may_be_the_source():
     picker = LinkPicker(100, 100, 0, 1000)
-    picker.look(np.zeros(400, int), np.arange(1, 401))
+    picker.add(np.zeros(400, int), np.arange(1, 401))
     pairs, _ = picker.pairs()
     assert 60 < (pairs.src == 0).sum() < 140
     assert ((pairs.src == 0) != (pairs.dst == 0)).all()

@@ -140,7 +140,7 @@ def test_a_disk_that_fills_up_is_said_and_nothing_is_left(moment, number, monkey
 def test_a_really_full_disk_gives_a_clear_error_and_is_emptied(
     tmp_path, community_raw, monkeypatch
 ):
-    monkeypatch.setattr("hvdtma.graph.builder.build.refuse_too_large", lambda *_: None)
+    monkeypatch.setattr("hvdtma.graph.builder.build_store.check_build_disk", lambda *_: None)
     with small_disk(tmp_path / "disk", "512k") as disk:
         with pytest.raises(UserError, match=r"disk of .* is full.*nothing is left behind"):
             build(disk / "graph.zarr", community_raw, BuildOptions(negatives=5000))
@@ -225,7 +225,7 @@ def test_broken_files_are_named_not_traced(damage, standing):
 def test_a_large_array_is_in_chunks_and_any_rows_of_it_are_read(tmp_path):
     values = np.arange(3000, dtype=np.int64).reshape(-1, 3)
     with StoreWriter(tmp_path / "x.zarr") as writer:
-        with writer.growing("values", values.dtype, 1000, (3,), chunk_bytes=1000) as array:
+        with writer.create_array("values", values.dtype, 1000, (3,), chunk_bytes=1000) as array:
             array.append(values)
         writer.attrs["num_nodes"] = 0
     store = open_store(tmp_path / "x.zarr")

@@ -15,7 +15,7 @@ from hvdtma.core.errors import UserError
 from hvdtma.graph import verify as verify_module
 from hvdtma.graph.builder import BuildOptions, build
 from hvdtma.graph.csc import CSC, build_csc
-from hvdtma.graph.ingest.sources import SyntheticGraph
+from hvdtma.graph.sources import SyntheticGraph
 from hvdtma.graph.store import open_store
 from hvdtma.graph.verify import print_verification, verification
 from hvdtma.partitioning import PartitionOptions, partition
@@ -138,25 +138,25 @@ def node_in_two_parts(graph):
 @pytest.mark.parametrize(
     ("spoil", "check", "wrong"),
     [
-        (falling_indptr, "in-edges are sorted", "indptr does not count"),
-        (too_few_counted, "in-edges are sorted", "indptr does not count"),
+        (falling_indptr, "in-edges are sorted", "indptr does not add up"),
+        (too_few_counted, "in-edges are sorted", "indptr does not add up"),
         (source_outside, "in-edges are sorted", "outside the graph"),
         (source_below_zero, "in-edges are sorted", "outside the graph"),
         (unsorted_row, "in-edges are sorted", "do not ascend"),
-        (one_way_only, "undirected links", "one way only"),
+        (one_way_only, "undirected links", "in one direction only"),
         (leaked, "held-out links", "1 held-out test links"),
-        (negative_in_training, "negatives are no known", "1 valid negatives are known"),
-        (negative_held_out, "negatives are no known", "1 valid negatives are known"),
-        (negative_is_source, "negatives are no known", "1 test negatives are their own source"),
+        (negative_in_training, "negatives are not known", "1 valid negatives are known"),
+        (negative_held_out, "negatives are not known", "1 valid negatives are known"),
+        (negative_is_source, "negatives are not known", "1 test negatives are their own source"),
         (wrong_mean, "first hop", "off by up to 0.5"),
         (not_a_number, "first hop", "off by up to nan"),
         (repeated_id, "ids are distinct", "599 distinct ids in 600"),
         (missing_id, "ids are distinct", "599 distinct ids in 599, for 600"),
-        (missing_row, "arrays are as long", "feat has 599 rows, not 600"),
+        (missing_row, "arrays have the right", "feat has 599 rows, not 600"),
         (nameless_label, "in range", "label holds -1 to 6, not -1 to 5"),
         (link_to_nowhere, "in range", "split/valid/dst holds"),
         (negative_to_nowhere, "in range", "split/valid/neg holds -1"),
-        (node_in_two_parts, "one part of the split", "1 nodes are in the split more than once"),
+        (node_in_two_parts, "two parts of the split", "1 nodes are in the split more than once"),
     ],
 )
 def test_a_broken_promise_is_the_one_thing_that_is_found(spoil, check, wrong, graph, tmp_path):
@@ -193,7 +193,7 @@ def test_a_leak_in_one_direction_and_of_another_type_is_found(typed_store, tmp_p
     graph.first_hop = None
     store = write_graph(tmp_path / "x.zarr", graph, np.array([0, 200]), order={})
     wrong = wrong_in(store)
-    assert list(wrong) == ["held-out links are in no message passing"]
+    assert list(wrong) == ["held-out links are not in the training graph"]
     graph.csc.edge_type[9] = 3
     store = write_graph(tmp_path / "y.zarr", graph, np.array([0, 200]), order={})
     assert "edge_type holds 0 to 3, not 0 to 2" in wrong_in(store).popitem()[1]
@@ -239,7 +239,7 @@ def test_values_that_changed_under_a_valid_code_are_found(community_store, tmp_p
     shutil.copytree(community_store.path, path)
     array = zarr.open_group(path, mode="r+")["feat"]
     array[3, 1] = array[3, 1] + 1
-    assert wrong_in(open_store(path)) == {"checksum of feat": "differs from what was written"}
+    assert wrong_in(open_store(path)) == {"checksum of feat": "differs from the checksum at build"}
 
 
 def test_a_chunk_that_is_gone_is_found(community_store, tmp_path):
@@ -252,23 +252,23 @@ def test_a_chunk_that_is_gone_is_found(community_store, tmp_path):
 def test_too_little_memory_is_refused_before_the_first_check_with_what_is_enough(
     community_store, capsys
 ):
-    with pytest.raises(UserError, match="verifying 600 nodes needs") as refused:
+    with pytest.raises(UserError, match="too little for verifying 600 nodes") as refused:
         print_verification(community_store, 0.5)
-    least_gb = float(re.search(r"needs (\d+\.\d\d) GiB", str(refused.value))[1])
+    least_gb = float(re.search(r"memory_gb=(\d+\.\d\d)", str(refused.value))[1])
     assert "checksum" not in capsys.readouterr().err
     print_verification(community_store, least_gb)
-    with pytest.raises(UserError, match=f"needs {least_gb:.2f} GiB"):
+    with pytest.raises(UserError, match=f"give memory_gb={least_gb:.2f}"):
         print_verification(community_store, least_gb - 0.011)
 
 
 @pytest.mark.parametrize("pairs_at_once", [7, 5000])
 def test_negatives_are_checked_in_pieces_of_any_size(graph, tmp_path, monkeypatch, pairs_at_once):
     monkeypatch.setattr(verify_module, "LEAST_PAIRS", pairs_at_once)
-    monkeypatch.setattr(verify_module, "MOST_PAIRS", pairs_at_once)
+    monkeypatch.setattr(verify_module, "MAX_PAIRS", pairs_at_once)
     assert wrong_in(written(graph, tmp_path)) == {}
     negative_in_training(graph)
     wrong = wrong_in(written(graph, tmp_path, overwrite=True))
-    assert wrong == {"negatives are no known links": "1 valid negatives are known links"}
+    assert wrong == {"negatives are not known links": "1 valid negatives are known links"}
 
 
 def test_memory_stays_under_the_least_that_is_named(tmp_path):
@@ -279,7 +279,7 @@ def test_memory_stays_under_the_least_that_is_named(tmp_path):
     )
     with pytest.raises(UserError) as refused:
         list(verification(store, 0.1))
-    least_gb = re.search(r"needs (\d+\.\d\d) GiB", str(refused.value))[1]
+    least_gb = re.search(r"memory_gb=(\d+\.\d\d)", str(refused.value))[1]
     assert peak_gib("verify", store.path, "--memory-gb", least_gb) < float(least_gb)
 
 

@@ -13,7 +13,7 @@ from small_learning import small_graph
 from typer.testing import CliRunner
 from yaml import safe_dump
 
-from hvdtma.comm import Single
+from hvdtma.comm import SingleProcess
 from hvdtma.core.config import parse_as
 from hvdtma.core.errors import UserError
 from hypergraph import HyperLearn, Modality, MultimodalHypergraph, Relation, split_relation
@@ -190,13 +190,13 @@ def test_ratings_split_for_training_and_test_only_stop_early_too(tmp_path):
         "evaluate": {"every": 1, "patience": 2},
     }
     with pytest.raises(UserError, match=r"patience needs validation .*\(data\.valid\)"):
-        train_run(parse_as(RunConfig, values), Single())
+        train_run(parse_as(RunConfig, values), SingleProcess())
     astray = values | {"data": {"tables": tables}, "evaluate": {"metric": "rsme"}}
     with pytest.raises(UserError, match=r"evaluate\.metric is 'rsme'; .*did you mean 'rmse'"):
-        train_run(parse_as(RunConfig, astray), Single())
+        train_run(parse_as(RunConfig, astray), SingleProcess())
     assert not (tmp_path / "run").exists()
     config = parse_as(RunConfig, values | {"data": {"tables": tables}})
-    summary = train_run(config, Single())
+    summary = train_run(config, SingleProcess())
     assert summary["stopped"] == "early stopping"
     assert summary["valid"]["rmse"] > 0
     assert open_run(config.run).evaluate() == pytest.approx(summary["test"])

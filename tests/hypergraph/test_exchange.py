@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 from small_learning import config_of, ring, small_graph
 
-from hvdtma.comm import InProcessGroup
-from hvdtma.comm.communicator import Single
+from hvdtma.comm import InProcessGroup, SingleProcess
 from hvdtma.core.errors import UserError
 from hypergraph import HyperLearn
 from hypergraph.placement import DeviceSlot, Placement
@@ -143,7 +142,7 @@ def test_devices_of_one_process_do_what_one_device_does():
     cpu = DeviceSlot(0, "cpu")
     slots = {"m0": cpu, "m1": DeviceSlot(0, "cpu:0"), "m2": cpu}  # two names of one device
     one, several = (
-        RankTrainer(graph, config, Single(), Placement(given))
+        RankTrainer(graph, config, SingleProcess(), Placement(given))
         for given in (dict.fromkeys(slots, cpu), slots)
     )
     assert (len(one.groups), len(several.groups)) == (1, 2)

@@ -6,7 +6,7 @@ import subprocess
 import pytest
 
 from hvdtma.core.errors import UserError
-from hvdtma.graph.ingest.sources.debian import parse_packages
+from hvdtma.tables.debian import parse_packages
 from hypergraph import MultimodalHypergraph, from_debian
 from hypergraph.data.sources.debian import hypergraph_of_packages
 

@@ -10,8 +10,7 @@ from pages import drawing, drawings, own_html, table_rows, titles
 from small_learning import small_graph
 from typer.testing import CliRunner
 
-from hvdtma.comm import InProcessGroup
-from hvdtma.comm.communicator import Single
+from hvdtma.comm import InProcessGroup, SingleProcess
 from hvdtma.core.errors import UserError
 from hypergraph import Modality, MultimodalHypergraph, Relation
 from hypergraph.cli import app
@@ -203,7 +202,7 @@ def test_what_ends_training_is_told_and_what_was_scored_is_left(tmp_path, monkey
     monkeypatch.setattr(RankTrainer, "iterate", iterate)
     config = config_of(tmp_path, "all")
     with pytest.raises(type(error)):
-        train_run(config, Single())
+        train_run(config, SingleProcess())
     assert [event["iteration"] for event in events(config.run)] == [5, 10]
     assert said in own_html(config.run / "report.html")
 

@@ -18,10 +18,10 @@ from safetensors.torch import load_file
 from small_learning import small_graph
 from yaml import safe_dump
 
-from hvdtma.comm import InProcessGroup, Single
+from hvdtma.comm import InProcessGroup, SingleProcess
 from hvdtma.core.config import parse_as
 from hvdtma.core.errors import INTERRUPTED, Interrupted, UserError
-from hvdtma.core.signals import Interrupt
+from hvdtma.core.signals import ShutdownSignal
 from hvdtma.runs.folder import StartMode
 from hvdtma.runs.request import run_request
 from hypergraph import HyperLearn, MultimodalHypergraph, Relation
@@ -304,7 +304,7 @@ def test_a_run_that_is_over_can_be_made_longer(config, data, tmp_path):
     assert_same(learned(config), learned(whole))
 
 
-class Ticking(Single):
+class Ticking(SingleProcess):
     """Time goes on by a second whenever somebody looks."""
 
     seconds = 0.0
@@ -476,10 +476,10 @@ def test_scoring_is_cut_short_too_and_is_all_that_is_left_to_do(config, data, tm
         signal.raise_signal(signal.SIGUSR2)  # heard before the next line
         return evaluate(self, part)
 
-    with pytest.MonkeyPatch.context() as patched, Interrupt() as interrupt:
+    with pytest.MonkeyPatch.context() as patched, ShutdownSignal() as shutdown:
         patched.setattr(HyperLearn, "evaluate", told)
         with pytest.raises(Interrupted, match="interrupted while scoring; resume with: python -m"):
-            train_run(config, Single(), interrupt=interrupt)
+            train_run(config, SingleProcess(), shutdown=shutdown)
     with in_iteration(ITERATIONS + 1, pytest.fail):
         assert run_of(config, mode=StartMode.RESUME) == expected
     assert_same(learned(config), learned(whole))

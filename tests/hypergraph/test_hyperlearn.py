@@ -7,7 +7,7 @@ import pytest
 import torch
 from small_learning import GROUPS, config_of, small_graph
 
-from hvdtma.comm import InProcessGroup, Single
+from hvdtma.comm import InProcessGroup, SingleProcess
 from hvdtma.core.errors import UserError
 from hypergraph import (
     HyperLearn,
@@ -456,7 +456,7 @@ def test_a_fit_that_fails_leaves_nothing_of_the_one_before(split):
     assert model.fit().stopped == "iterations"  # that it was to stop is over
 
 
-class Behind(Single):
+class Behind(SingleProcess):
     """Beside it, another rank has done seven iterations less."""
 
     def all_gather_object(self, value):

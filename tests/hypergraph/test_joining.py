@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from small_learning import config_of, small_graph
 
-from hvdtma.comm import InProcessGroup, Single
+from hvdtma.comm import InProcessGroup, SingleProcess
 from hypergraph import HyperLearn, Modality, Relation, split_relation
 from hypergraph.config import JoinConfig
 from hypergraph.train.device_group import ModalityNet
@@ -156,7 +156,7 @@ def fitted(before, **changes):
 def test_ranks_go_by_themselves_after_that(before):
     for iterations, factors in fitted(before, exchange_s=0.01):
         assert iterations >= ITERATIONS
-        for name, rows in joined(before, Single()).factors.items():
+        for name, rows in joined(before, SingleProcess()).factors.items():
             assert not np.array_equal(factors[name], rows), name
 
 

@@ -38,15 +38,15 @@ SEEDS = st.integers(0, 2**40)
 def test_every_block_is_dealt_once_and_evenly(store, seed, number, data):
     units = assignment_units(store)
     trainers = data.draw(st.integers(1, len(units)))
-    hands = assign_blocks(store, trainers, seed=seed, number=number)
-    assert len(hands) == trainers
-    assert np.sort(np.concatenate(hands)).tolist() == list(range(store.num_blocks))
-    assert all(len(hand) and (np.diff(hand) > 0).all() for hand in hands)
+    blocks_of = assign_blocks(store, trainers, seed=seed, number=number)
+    assert len(blocks_of) == trainers
+    assert np.sort(np.concatenate(blocks_of)).tolist() == list(range(store.num_blocks))
+    assert all(len(blocks) and (np.diff(blocks) > 0).all() for blocks in blocks_of)
     sizes = np.diff(store.block_offsets)
-    nodes = [sizes[hand].sum() for hand in hands]
+    nodes = [sizes[blocks].sum() for blocks in blocks_of]
     assert max(nodes) - min(nodes) <= max(sizes[unit].sum() for unit in units)
     for unit in units:  # a min-cut part is never torn
-        assert sum(bool(np.isin(unit, hand).any()) for hand in hands) == 1
+        assert sum(bool(np.isin(unit, blocks).any()) for blocks in blocks_of) == 1
 
 
 @settings(max_examples=60, deadline=None)
@@ -71,8 +71,8 @@ def test_any_two_blocks_meet_sooner_or_later():
     store = cut([10] * 12)
     met = np.zeros((12, 12), bool)
     for number in range(60):
-        for hand in assign_blocks(store, 3, seed=0, number=number):
-            met[np.ix_(hand, hand)] = True
+        for blocks in assign_blocks(store, 3, seed=0, number=number):
+            met[np.ix_(blocks, blocks)] = True
     assert met.all()
 
 
@@ -80,8 +80,8 @@ def test_no_trainer_is_favoured():
     nodes = np.zeros(3)
     store = cut([30, 1, 1, 1])
     for number in range(300):
-        hands = assign_blocks(store, 3, number=number)
-        nodes += [0 in hand for hand in hands]
+        blocks_of = assign_blocks(store, 3, number=number)
+        nodes += [0 in blocks for blocks in blocks_of]
     assert (nodes > 70).all()
 
 

@@ -14,7 +14,7 @@ from hvdtma.graph.csc import build_csc
 from hvdtma.graph.store import open_store
 from hvdtma.graph.verify import verification
 from hvdtma.partitioning import PartitionOptions, partition
-from hvdtma.partitioning.groups import share_within
+from hvdtma.partitioning.groups import share_of_edges_within
 from hvdtma.partitioning.methods import default_super_nodes
 from hvdtma.partitioning.metis import metis_parts, symmetric
 from hvdtma.partitioning.orders import min_cut_order, random_order, super_node_order
@@ -202,8 +202,8 @@ def test_a_store_can_be_partitioned_into_its_own_place(community_raw, tmp_path):
         ({"method": "metis"}, "unknown partition method 'metis'; valid: random, super, min-cut"),
         ({"method": "mincut"}, "did you mean 'min-cut'"),
         ({"method": "super", "options": {"clusterer": "meits"}}, "did you mean 'metis'"),
-        ({"method": "super", "options": {"super_nodes": 601}}, "601 super-nodes .* only 600 nodes"),
-        ({"method": "min-cut", "options": {"parts": 601}}, "601 parts .* only 600 nodes"),
+        ({"method": "super", "options": {"super_nodes": 601}}, "601 super-nodes, .* only 600"),
+        ({"method": "min-cut", "options": {"parts": 601}}, "601 parts, .* only 600 nodes"),
         ({"method": "min-cut", "options": {"parts": 0}}, "parts is 0; it must be at least 1"),
         ({"options": {"parts": 3}}, "'random' takes no option 'parts'; it takes none"),
         ({"method": "super", "options": {"part": 3}}, "takes no option 'part'; valid: super_nodes"),
@@ -245,4 +245,4 @@ def test_the_share_of_edges_within_groups_is_counted(community_store, groups, se
     group = np.random.default_rng(seed).integers(0, groups, 600)
     csc = community_store.rows(0, 600)
     within = (group[csc.indices] == group[csc.destinations()]).mean()
-    assert share_within(community_store, group) == pytest.approx(within)
+    assert share_of_edges_within(community_store, group) == pytest.approx(within)

@@ -1,4 +1,4 @@
-"""What is said of an assignment is what counting by hand gives."""
+"""The statistics of an assignment equal those of a plain count."""
 
 from dataclasses import replace
 
@@ -13,14 +13,14 @@ from hvdtma.partitioning.metis import metis_parts
 from hvdtma.partitioning.statistics import assignment_statistics
 
 
-def nodes_of(store, hand):
+def nodes_of(store, blocks):
     offsets = store.block_offsets
-    return np.concatenate([np.arange(offsets[b], offsets[b + 1]) for b in hand])
+    return np.concatenate([np.arange(offsets[b], offsets[b + 1]) for b in blocks])
 
 
-def counted_by_hand(store, hand, groups):
-    """(nodes, edges, edges into them, imbalance, discrepancy) of one hand."""
-    nodes = set(nodes_of(store, hand).tolist())
+def plain_count(store, blocks, groups):
+    """(nodes, edges, edges into them, imbalance, discrepancy) of one trainer's blocks."""
+    nodes = set(nodes_of(store, blocks).tolist())
     ids = store.node_ids().to_list()
     mine = {ids[node] for node in nodes}
     edges = stored_edges_by_id(store)
@@ -46,9 +46,9 @@ def test_statistics_agree_with_counting(which, trainers, request):
         groups, expected_of = metis_parts(store.rows(0, 200), 32, seed=2), "communities"
     assert found.imbalance_of == expected_of
     kept = 0
-    for number, hand in enumerate(assign_blocks(store, trainers, seed=2, number=5)):
+    for number, blocks in enumerate(assign_blocks(store, trainers, seed=2, number=5)):
         said = found.trainers[number]
-        nodes, within, into, imbalance, gap = counted_by_hand(store, hand, groups)
+        nodes, within, into, imbalance, gap = plain_count(store, blocks, groups)
         assert (said.trainer, said.nodes, said.edges) == (number, nodes, within)
         assert said.edges_kept == pytest.approx(within / into)
         assert said.imbalance == pytest.approx(imbalance)
@@ -69,7 +69,7 @@ def test_a_constant_feature_does_no_harm(community_raw, tmp_path):
     feat[:, 3] = 0.1
     raw = replace(community_raw, feat=feat)
     store = build(tmp_path / "x.zarr", raw, BuildOptions(negatives=2, block_nodes=10))
-    assert all(hand.feature_discrepancy < 1 for hand in assignment_statistics(store, 3).trainers)
+    assert all(row.feature_discrepancy < 1 for row in assignment_statistics(store, 3).trainers)
 
 
 def test_the_table_has_a_row_for_each_trainer(community_store, capsys):
@@ -77,5 +77,5 @@ def test_the_table_has_a_row_for_each_trainer(community_store, capsys):
     said = capsys.readouterr().err
     rows = [line.split("│")[1].strip() for line in said.splitlines() if line.startswith("│")]
     assert "one assignment to 4 trainers" in said
-    assert "edges that some trainer sees: " in said
+    assert "of all edges are within a shard" in said
     assert rows == ["0", "1", "2", "3"]

@@ -11,11 +11,11 @@ from small_graphs import dense, stored_edges_by_id
 from hvdtma.core.errors import UserError
 from hvdtma.core.memory import MemoryBudget
 from hvdtma.graph.builder import BuildOptions, build
-from hvdtma.graph.ingest.sources import load_source
+from hvdtma.graph.sources import load_source
 from hvdtma.graph.verify import verification
 from hvdtma.partitioning import PartitionOptions, partition
-from hvdtma.partitioning.contraction import contracted
-from hvdtma.partitioning.groups import groups, share_within
+from hvdtma.partitioning.contraction import contract
+from hvdtma.partitioning.groups import group_nodes, share_of_edges_within
 from hvdtma.partitioning.label_propagation import compact
 from hvdtma.partitioning.statistics import assignment_statistics
 from hvdtma.partitioning.streaming import IMBALANCE, streaming_groups
@@ -47,7 +47,7 @@ def planted(request, tmp_path_factory):
 
 def test_planted_communities_are_found(planted, tmp_path):
     group = grouped(planted, 60, tmp_path)
-    share = share_within(planted, group)
+    share = share_of_edges_within(planted, group)
     label = planted.read("label")
     purity = sum(np.bincount(label[group == number]).max() for number in np.unique(group)) / 6000
     assert share > 0.6  # 0.8 at most; 0.017 by chance
@@ -79,7 +79,7 @@ def test_a_seed_gives_one_grouping_and_another_seed_another(planted, tmp_path):
 
 
 def test_levels_are_added_until_metis_fits(planted, tmp_path, monkeypatch):
-    one_level = share_within(planted, grouped(planted, 60, tmp_path))
+    one_level = share_of_edges_within(planted, grouped(planted, 60, tmp_path))
     handed = []
     metis = streaming_module.metis_groups
 
@@ -89,21 +89,21 @@ def test_levels_are_added_until_metis_fits(planted, tmp_path, monkeypatch):
 
     monkeypatch.setattr(streaming_module, "metis_groups", counting)
     monkeypatch.setattr(streaming_module, "metis_bytes", lambda nodes, _: (nodes > 300) * 2**40)
-    several = share_within(planted, grouped(planted, 60, tmp_path))
+    several = share_of_edges_within(planted, grouped(planted, 60, tmp_path))
     assert handed
     assert max(handed) <= 300
     assert several > one_level / 2
     monkeypatch.setattr(streaming_module, "metis_bytes", lambda *_: 2**40)
     packed = grouped(planted, 60, tmp_path)
     assert len(handed) == 1
-    assert share_within(planted, packed) > 0.3
+    assert share_of_edges_within(planted, packed) > 0.3
     assert np.bincount(packed).max() <= 2 * 100
 
 
 def test_the_graph_of_clusters_counts_edges_between_them(typed_store, community_store, tmp_path):
     for store in (typed_store, community_store):
         cluster = np.random.default_rng(0).integers(0, 9, store.num_nodes).astype(np.int32)
-        small = contracted(store, cluster, 9, tmp_path, 1 << 20)
+        small = contract(store, cluster, 9, tmp_path, 1 << 20)
         rows = small.rows(0, 9)
         found = np.zeros((9, 9))
         found[np.repeat(np.arange(9), np.diff(rows.indptr)), rows.indices] = rows.weights
@@ -143,15 +143,17 @@ def test_metis_is_taken_where_it_fits_and_refused_by_name_where_not(
     community_store, tmp_path, monkeypatch
 ):
     how = {"seed": 0, "balance": "nodes", "memory": ENOUGH, "folder": tmp_path}
-    assert groups(community_store, 20, clusterer="auto", **how)[1] == "metis"
+    assert group_nodes(community_store, 20, clusterer="auto", **how)[1] == "metis"
     monkeypatch.setattr(groups_module, "metis_bytes", lambda *_: 5 * 2**30)
-    assert groups(community_store, 20, clusterer="auto", **how)[1] == "streaming"
-    with pytest.raises(UserError, match=r"METIS \(--clusterer streaming needs less\).*5\.72 GiB"):
-        groups(community_store, 20, clusterer="metis", **how)
+    assert group_nodes(community_store, 20, clusterer="auto", **how)[1] == "streaming"
+    with pytest.raises(
+        UserError, match=r"METIS \(--clusterer streaming needs less\).*memory_gb=5\.72"
+    ):
+        group_nodes(community_store, 20, clusterer="metis", **how)
 
 
 def test_imbalance_is_left_out_where_nothing_tells_it(typed_store, monkeypatch):
     monkeypatch.setattr(groups_module, "metis_bytes", lambda *_: 5 * 2**30)
     found = assignment_statistics(typed_store, 3, memory_gb=1)
     assert "left out" in found.imbalance_of
-    assert all(np.isnan(hand.imbalance) for hand in found.trainers)
+    assert all(np.isnan(row.imbalance) for row in found.trainers)

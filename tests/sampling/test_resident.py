@@ -10,11 +10,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hvdtma.comm import Single
+from hvdtma.comm import SingleProcess
 from hvdtma.core.errors import UserError
 from hvdtma.core.train_config import parse_config
 from hvdtma.graph.store import open_store
-from hvdtma.sampling.footprint import Footprint, edges_within, sets_needed
+from hvdtma.sampling.budget import ShardFootprint, expected_edges, fitting_sets
 from hvdtma.sampling.resident import ResidentSets, block_sets
 from hvdtma.training.callback import Callback
 from hvdtma.training.loop import train_rounds
@@ -34,8 +34,8 @@ def config_of(store, **more):
 def trained(store, **more):
     """A trainer after its rounds, and its averaging."""
     config = config_of(store, **more)
-    trainer = make_trainer(config, store, Single(), torch.device("cpu"))
-    averaging = make_averaging(trainer, Single())
+    trainer = make_trainer(config, store, SingleProcess(), torch.device("cpu"))
+    averaging = make_averaging(trainer, SingleProcess())
     train_rounds(trainer, averaging, Callback())
     return trainer, averaging
 
@@ -67,20 +67,20 @@ def test_the_order_of_sets_is_seeded():
 
 
 def test_the_next_set_is_read_while_this_one_is_used():
-    reading, may_go_on = threading.Event(), threading.Event()
+    reading, may_finish = threading.Event(), threading.Event()
     loaded = []
 
     def load(blocks):
         loaded.append(blocks)
         if len(loaded) == 2:
             reading.set()
-            assert may_go_on.wait(20)
+            assert may_finish.wait(20)
         return blocks
 
     sets = ResidentSets(np.arange(4), 2, load, [0, 0, 0])
     first, waited_s = sets.take()
-    assert waited_s == 0 and reading.wait(20)  # the second is being read, nobody asked yet
-    may_go_on.set()
+    assert waited_s == 0 and reading.wait(20)  # the second is read in advance
+    may_finish.set()
     second, _ = sets.take()
     assert sorted([*first, *second]) == [0, 1, 2, 3]
     sets.close()
@@ -127,7 +127,7 @@ def test_each_link_of_a_set_is_trained_on_as_often_as_resident_epochs_says(
 ):
     sets_of(monkeypatch, 4)
     config = config_of(community_store, resident_epochs=2, task={"batch_size": 50})
-    trainer = make_trainer(config, community_store, Single(), torch.device("cpu"))
+    trainer = make_trainer(config, community_store, SingleProcess(), torch.device("cpu"))
     links = trainer.task.num_examples(trainer.shard)
     batches = list(trainer.batches)
     assert sum(batch.size for batch in batches) == 2 * links
@@ -137,44 +137,44 @@ def test_each_link_of_a_set_is_trained_on_as_often_as_resident_epochs_says(
     trainer.sets.close()
 
 
-def test_every_link_is_trained_on_when_blocks_are_dealt_anew(community_store):
-    """Two trainers, a new assignment every round: each edge is in somebody's shard sooner or later."""
+def test_every_link_is_trained_on_when_blocks_are_reassigned(community_store):
+    """Two trainers, an assignment per round: each edge is in some shard sooner or later."""
     config = config_of(community_store, reassign_rounds=1)
-    whole = make_trainer(config, community_store, Single(), torch.device("cpu"))
+    whole = make_trainer(config, community_store, SingleProcess(), torch.device("cpu"))
     ends = whole.shard.nodes[whole.shard.csc.destinations()]
-    wanted = set(
+    expected = set(
         zip(whole.shard.nodes[whole.shard.csc.indices].tolist(), ends.tolist(), strict=True)
     )
-    whole.seats, seen = 2, set()
+    whole.num_shards, seen = 2, set()
     for number in range(24):
-        for whole.seat in range(2):
+        for whole.shard_index in range(2):
             whole.take_assignment(number)
             nodes, csc = whole.shard.nodes, whole.shard.csc
+            assert len(nodes) < community_store.num_nodes
             src, dst = nodes[csc.indices], nodes[csc.destinations()]
             seen |= set(zip(src.tolist(), dst.tolist(), strict=True))
-    assert seen == wanted
+    assert seen == expected
 
 
 @settings(deadline=None)
 @given(st.lists(st.integers(1, 20), min_size=2, max_size=30), st.floats(0.05, 1.1))
 def test_two_sets_fit_or_one_that_is_all(community_store, block_nodes, share_of_shard):
     """Whatever blocks are in the sets: blocks are of unequal sizes, and some sets have one more."""
-    nodes_B, footprint = np.array(block_nodes), Footprint(node_bytes=200, edge_bytes=6.0)
+    nodes_B, footprint = np.array(block_nodes), ShardFootprint(node_bytes=200, edge_bytes=6.0)
 
     def bytes_of(num_nodes):
-        share = num_nodes / community_store.num_nodes
-        return footprint.bytes_of(num_nodes, edges_within(community_store, share))
+        return footprint.num_bytes(num_nodes, expected_edges(community_store, num_nodes))
 
-    room = int(share_of_shard * bytes_of(nodes_B.sum()))
-    num_sets = sets_needed(community_store, nodes_B, footprint, room)
+    available = int(share_of_shard * bytes_of(nodes_B.sum()))
+    num_sets = fitting_sets(community_store, nodes_B, footprint, available)
     if num_sets is None:
-        assert room < 2 * bytes_of(nodes_B.max())
+        assert available < 2 * bytes_of(nodes_B.max())
     elif num_sets == 1:
-        assert bytes_of(nodes_B.sum()) <= room
+        assert bytes_of(nodes_B.sum()) <= available
     else:
         sets = itertools.islice(block_sets(np.arange(len(nodes_B)), num_sets, [0]), 6 * num_sets)
         for trained_on, read in itertools.pairwise(nodes_B[chosen].sum() for chosen in sets):
-            assert bytes_of(trained_on) + bytes_of(read) <= room
+            assert bytes_of(trained_on) + bytes_of(read) <= available
 
 
 def test_a_memory_limit_below_the_smallest_names_it(community_store):

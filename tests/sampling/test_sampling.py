@@ -52,13 +52,13 @@ def test_without_a_limit_every_hop_is_the_whole_neighbourhood(csc, seeds, hops, 
     seeds = sorted(seed for seed in seeds if seed < csc.num_nodes) or [0]
     around = sample(shard, seeds, [-1] * hops)
     expected = graph_edges(shard)
-    wanted = set(seeds)
+    expanded = set(seeds)
     for block in reversed(around.blocks):
         edges, sources, destinations = edges_of(block)
-        assert set(destinations.tolist()) == wanted
-        assert Counter(edges) == Counter({e: n for e, n in expected.items() if e[1] in wanted})
-        wanted |= {u for u, _ in edges}
-        assert set(sources.tolist()) == wanted
+        assert set(destinations.tolist()) == expanded
+        assert Counter(edges) == Counter({e: n for e, n in expected.items() if e[1] in expanded})
+        expanded |= {u for u, _ in edges}
+        assert set(sources.tolist()) == expanded
         assert sources[: len(destinations)].tolist() == destinations.tolist()
     assert around.x.equal(shard.feat[edges_of(around.blocks[0])[1]])
     assert edges_of(around.blocks[-1])[2].tolist() == seeds

@@ -86,8 +86,8 @@ def test_blocks_of_any_size_of_any_graph_do(csc, data):
 
 
 def test_shards_of_a_deal_have_every_edge_at_most_once(community_store):
-    hands = np.array_split(np.random.default_rng(0).permutation(60), 3)
-    shards = [load_shard(community_store, np.sort(hand)) for hand in hands]
+    blocks_of = np.array_split(np.random.default_rng(0).permutation(60), 3)
+    shards = [load_shard(community_store, np.sort(blocks)) for blocks in blocks_of]
     assert sum(shard.num_own for shard in shards) == 600
     seen = Counter()
     for shard in shards:
@@ -113,11 +113,11 @@ def test_only_what_is_asked_for_is_read(community_store, typed_store):
 def test_resident_sets_count_the_edges_of_the_whole_hand(graphs, which, num_sets, data):
     store, _ = graphs[which]
     block = st.integers(0, store.num_blocks - 1)
-    hand = np.array(sorted(data.draw(st.sets(block, min_size=num_sets))))
-    order = np.array(data.draw(st.permutations(hand.tolist())))
+    assigned = np.array(sorted(data.draw(st.sets(block, min_size=num_sets))))
+    order = np.array(data.draw(st.permutations(assigned.tolist())))
     sets = [np.sort(part) for part in np.array_split(order, num_sets)]
-    counted = [load_shard(store, part, assigned=hand).assigned_edges for part in sets]
-    assert sum(counted) == load_shard(store, hand).num_edges
+    counted = [load_shard(store, part, assigned=assigned).assigned_edges for part in sets]
+    assert sum(counted) == load_shard(store, assigned).num_edges
 
 
 def test_half_precision_features_are_read_in_single(tmp_path, graphs):

@@ -91,8 +91,8 @@ def test_a_command_that_is_submitted_goes_on_too(slurm, config, tmp_path, monkey
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv("HOME", str(tmp_path))  # no cluster defaults
     words = ["python", "-m", "hypergraph", "train", str(config), "--or-resume"]
-    [part] = submit(words, nodes=3, time="10m", folder=tmp_path / "jobs").parts
+    [spec] = submit(words, nodes=3, time="10m", folder=tmp_path / "jobs").specs
     run = FitFolder(tmp_path / "run")
-    told_to_end_when_it_trains(slurm, part.id, run)
-    assert slurm.wait_for_job(part.id, timeout_s=200) == "COMPLETED", part.log.read_text()
-    assert went_on(slurm, part.id, run), part.log.read_text()
+    told_to_end_when_it_trains(slurm, spec.id, run)
+    assert slurm.wait_for_job(spec.id, timeout_s=200) == "COMPLETED", spec.log.read_text()
+    assert went_on(slurm, spec.id, run), spec.log.read_text()

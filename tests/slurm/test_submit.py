@@ -3,40 +3,29 @@
 import re
 import stat
 
-import on_cluster
 import pytest
 from cluster.cluster import wait_for
-from on_cluster import ROOT, assert_same, horovodrun, parameters
+from on_cluster import ROOT, ROUNDS, assert_same, config_of, parameters
 
 from hvdtma.core.errors import UserError
 from hvdtma.core.files import append_json
 from hvdtma.runs.run_folder import RunFolder
-from slurm import submit
-
-ROUNDS = 60
+from slurm import submit, watch
 
 
-def config_of(store, run, **changes):
-    changes = {"interval_steps": 2, "rounds": ROUNDS} | changes
-    return on_cluster.config_of(store, run, **changes)[1]
+def config_file(store, run, **changes):
+    return config_of(store, run, **changes)[1]
 
 
 @pytest.fixture
 def user(slurm, monkeypatch, tmp_path):
-    """Slurm, as a user of the cluster sees it."""
+    """The cluster, for a user who submits from this process."""
+    monkeypatch.setattr(watch, "POLL_S", 0.5)
     monkeypatch.setenv("SLURM_CONF", str(slurm.conf))
     monkeypatch.setenv("PATH", slurm.env["PATH"])
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv("HOME", str(tmp_path))  # no cluster defaults
     return slurm
-
-
-@pytest.fixture(scope="module")
-def reference(community_store, tmp_path_factory):
-    """What horovodrun -np 4 comes to."""
-    run = tmp_path_factory.mktemp("reference") / "run"
-    horovodrun(config_of(community_store, run))
-    return parameters(run)
 
 
 def ends_well(slurm, job, log):
@@ -46,11 +35,11 @@ def ends_well(slurm, job, log):
 def test_it_trains_on_four_nodes_to_the_parameters_of_horovodrun(
     user, hvdtma, community_store, tmp_path, reference
 ):
-    config = config_of(community_store, tmp_path / "run")
-    status, said, seen = hvdtma("submit", config, "--nodes", 4, "--time", "10m", "--watch")
+    config = config_file(community_store, tmp_path / "run")
+    status, printed, seen = hvdtma("submit", config, "--nodes", 4, "--time", "10m", "--watch")
     assert status == 0, seen
-    job = re.search(r"job (\d+)", said)[1]
-    assert f"{tmp_path}/run.jobs/{job}_0_log.out" in said
+    job = re.search(r"job (\d+)", printed)[1]
+    assert f"{tmp_path}/run.jobs/{job}_0_log.out" in printed
     assert re.search(rf"{job} .*: RUNNING \(n\[1-4\]\)", seen)
     assert re.search(rf"{job} .*: valid after round {ROUNDS}: mrr", seen)
     assert re.search(rf"{job} .*: COMPLETED", seen)
@@ -58,76 +47,76 @@ def test_it_trains_on_four_nodes_to_the_parameters_of_horovodrun(
     assert stat.S_IMODE((tmp_path / "run.jobs").stat().st_mode) == 0o700
 
 
-def test_a_job_that_is_told_to_end_goes_on_under_its_id_to_the_same_parameters(
+def test_several_tasks_per_node_that_are_told_to_end_go_on_to_the_same_parameters(
     user, community_store, tmp_path, reference
 ):
     run = RunFolder(tmp_path / "run")
-    config = config_of(community_store, run.path)
-    [part] = submit(config, nodes=2, tasks_per_node=2, time="10m").parts
+    config = config_file(community_store, run.path)
+    [spec] = submit(config, nodes=2, tasks_per_node=2, time="10m").specs
     wait_for(run.round_files, timeout_s=120)
-    user.run("scancel", "--signal=USR2", part.id)
-    ends_well(user, part.id, part.log)
-    assert user.job(part.id)["Restarts"] == "1"
-    assert part.log.read_text().count("and saved; go on with") == 1
+    user.run("scancel", "--signal=USR2", spec.id)
+    ends_well(user, spec.id, spec.log)
+    assert user.job(spec.id)["Restarts"] == "1"
+    assert spec.log.read_text().count("and saved; resume with") == 1
     assert_same(parameters(run.path), reference)
     times_s = [event["time_s"] for event in run.events() if event["kind"] == "round"]
     assert times_s == sorted(times_s)  # its clock goes on, too
-    with pytest.raises(UserError, match=f"{run.path} is over; give run=ANOTHER"):
+    with pytest.raises(UserError, match=f"{run.path} is complete; give run=ANOTHER"):
         submit(config, nodes=2, tasks_per_node=2)
 
 
 def test_elastic_trainers_are_driven_by_one_task_and_go_on_too(user, community_store, tmp_path):
     run = RunFolder(tmp_path / "run")
-    config = config_of(community_store, run.path, elastic=True, evaluate={"mode": "follow"})
-    [part] = submit(config, nodes=2, time="10m").parts
+    config = config_file(community_store, run.path, elastic=True, evaluate={"mode": "follow"})
+    [spec] = submit(config, nodes=2, time="10m").specs
     wait_for(run.round_files, timeout_s=120)
-    user.run("scancel", "--signal=USR2", part.id)
-    ends_well(user, part.id, part.log)
-    assert user.job(part.id)["Restarts"] == "1"
-    assert "ended early" not in part.log.read_text()  # the evaluator did not hear it
+    user.run("scancel", "--signal=USR2", spec.id)
+    ends_well(user, spec.id, spec.log)
+    assert user.job(spec.id)["Restarts"] == "1"
+    assert "ended early" not in spec.log.read_text()  # the evaluator gets no signal
     rounds = [event for event in run.events() if event["kind"] == "round"]
     assert [event["round"] for event in rounds] == list(range(1, ROUNDS + 1))
     assert {len(event["trainers"]) for event in rounds} == {2}
 
 
 def test_a_sweep_is_a_job_array_of_runs_of_their_own(user, community_store, tmp_path):
-    config = config_of(community_store, tmp_path / "run", rounds=1)
-    submitted = submit(config, time="10m", array=["seed=3,4"])
-    assert [job.split("_")[1] for job in submitted.job_ids] == ["0", "1"]
-    assert submitted.watch() == 0
-    for part, seed in zip(submitted.parts, (3, 4), strict=True):
+    config = config_file(community_store, tmp_path / "run", rounds=1)
+    submission = submit(config, time="10m", array=["seed=3,4"])
+    assert [job.split("_")[1] for job in submission.job_ids] == ["0", "1"]
+    assert submission.watch() == 0
+    for spec, seed in zip(submission.specs, (3, 4), strict=True):
         run = RunFolder(tmp_path / "run" / f"seed={seed}")
-        assert part.config.run == run.path
+        assert spec.config.run == run.path
         assert run.config().seed == seed
         assert run.summary.exists()
 
 
-def test_a_function_runs_in_every_task_and_tasks_may_meet(user, tmp_path):
+def test_a_function_runs_in_every_task_and_tasks_can_meet(user, tmp_path):
     folder = tmp_path / "meeting"
 
     def meet_and_tell():
         from hvdtma.comm.slurm_meeting import meet
         from hvdtma.comm.slurm_task import SlurmTask
 
-        comm = meet(SlurmTask.here(), folder)
-        return comm.all_gather_object((comm.rank, SlurmTask.here().node))
+        comm = meet(SlurmTask.from_environ(), folder)
+        return comm.all_gather_object((comm.rank, SlurmTask.from_environ().node))
 
-    [part] = submit(meet_and_tell, nodes=2, time="10m", folder=tmp_path / "jobs").parts
-    ends_well(user, part.id, part.log)
-    assert part.job.results() == [[(0, "n1"), (1, "n2")]] * 2
+    [spec] = submit(meet_and_tell, nodes=2, time="10m", folder=tmp_path / "jobs").specs
+    ends_well(user, spec.id, spec.log)
+    assert spec.job.results() == [[(0, "n1"), (1, "n2")]] * 2
 
 
-def test_a_command_that_asks_to_go_on_later_is_requeued(user, tmp_path):
+def test_a_command_that_ends_with_status_75_is_requeued(user, tmp_path):
     been = tmp_path / "been"
     words = ["sh", "-c", f"test -e {been} || {{ touch {been}; exit 75; }}"]
-    [part] = submit(words, time="10m", folder=tmp_path / "jobs").parts
-    ends_well(user, part.id, part.log)
-    assert user.job(part.id)["Restarts"] == "1"
+    [spec] = submit(words, time="10m", folder=tmp_path / "jobs").specs
+    ends_well(user, spec.id, spec.log)
+    assert user.job(spec.id)["Restarts"] == "1"
 
 
-def test_a_command_that_fails_is_not(user, tmp_path, capsys):
-    submitted = submit(["sh", "-c", "echo woe; exit 3"], time="10m", folder=tmp_path / "jobs")
-    assert submitted.watch() == 1
+def test_a_command_that_fails_is_not_requeued(user, tmp_path, capsys):
+    submission = submit(["sh", "-c", "echo woe; exit 3"], time="10m", folder=tmp_path / "jobs")
+    assert submission.watch() == 1
     said = capsys.readouterr().err
     assert "ended as FAILED" in said
     assert "woe" in said
@@ -136,11 +125,11 @@ def test_a_command_that_fails_is_not(user, tmp_path, capsys):
 def test_a_job_that_is_cancelled_does_not_come_back(user, tmp_path):
     started = tmp_path / "started"
     trap = f"trap 'exit 75' TERM USR2; touch {started}; sleep 600 & wait"
-    [part] = submit(["sh", "-c", trap], time="10m", folder=tmp_path / "jobs").parts
+    [spec] = submit(["sh", "-c", trap], time="10m", folder=tmp_path / "jobs").specs
     wait_for(started.exists, timeout_s=60)
-    user.run("scancel", part.id)
-    assert user.wait_for_job(part.id) == "CANCELLED"
-    assert user.job(part.id)["Restarts"] == "0"
+    user.run("scancel", spec.id)
+    assert user.wait_for_job(spec.id) == "CANCELLED"
+    assert user.job(spec.id)["Restarts"] == "0"
 
 
 def test_a_preempted_job_goes_on_when_there_is_room(user, tmp_path):
@@ -149,17 +138,17 @@ def test_a_preempted_job_goes_on_when_there_is_room(user, tmp_path):
     low = {"nodes": 4, "partition": "low", "time": "10m", "folder": tmp_path / "jobs"}
     whole_nodes = tmp_path / "cluster.yaml"
     whole_nodes.write_text("sbatch: {exclusive: true}\n")
-    [part] = submit(["sh", "-c", trap], cluster_config=whole_nodes, **low).parts
+    [spec] = submit(["sh", "-c", trap], cluster_config=whole_nodes, **low).specs
     wait_for(started.exists, timeout_s=60)
     user.run("srun", "-N4", "--exclusive", "true")
-    ends_well(user, part.id, part.log)
-    assert user.job(part.id)["Restarts"] == "1"
+    ends_well(user, spec.id, spec.log)
+    assert user.job(spec.id)["Restarts"] == "1"
 
 
 def test_a_partition_that_is_not_there_is_refused_in_slurms_words(
     user, hvdtma, community_store, tmp_path
 ):
-    config = config_of(community_store, tmp_path / "run")
+    config = config_file(community_store, tmp_path / "run")
     status, said, error = hvdtma("submit", config, "--partition", "nowhere")
     assert status == 2
     assert not said
@@ -171,11 +160,11 @@ def test_a_partition_that_is_not_there_is_refused_in_slurms_words(
 def test_a_run_is_not_given_to_two_jobs(user, community_store, tmp_path):
     defaults = tmp_path / "cluster.yaml"
     defaults.write_text("partition: low\nsbatch: {hold: true}\n")
-    config = config_of(community_store, tmp_path / "run")
-    [part] = submit(config, cluster_config=defaults).parts
-    assert user.job(part.id)["Partition"] == "low"
-    with pytest.raises(UserError, match=f"is job {part.id}'s, which has not ended"):
+    config = config_file(community_store, tmp_path / "run")
+    [spec] = submit(config, cluster_config=defaults).specs
+    assert user.job(spec.id)["Partition"] == "low"
+    with pytest.raises(UserError, match=f"belongs to job {spec.id}, which has not ended"):
         submit(config)
-    user.run("scancel", part.id)
+    user.run("scancel", spec.id)
     append_json(tmp_path / "run.jobs" / "jobs.jsonl", {"job": "1", "run": "another"})
     submit(config, cluster_config=defaults)

@@ -1,4 +1,4 @@
-"""What `hvdtma submit` does where there is no Slurm: scripts, bad input, jobs on this machine."""
+"""`hvdtma submit` on a machine without Slurm: scripts, bad input, jobs on this machine."""
 
 import io
 import os
@@ -14,12 +14,12 @@ from rich.console import Console
 
 import slurm.states
 import slurm.watch
-from hvdtma.comm.communicator import TooFewLeft
+from hvdtma.comm.communicator import TooFewTrainers
 from hvdtma.comm.launch import join_unless_interrupted
 from hvdtma.core.config import dump_config
 from hvdtma.core.errors import INTERRUPTED, Interrupted, UserError
 from hvdtma.core.files import append_json
-from hvdtma.core.signals import Interrupt
+from hvdtma.core.signals import ShutdownSignal
 from hvdtma.core.train_config import parse_config
 from hvdtma.runs.run_folder import RunFolder
 from slurm.defaults import find_defaults
@@ -28,7 +28,7 @@ from slurm.job import Job, run_command
 from slurm.specs import JobSpec
 from slurm.submission import submit
 from slurm.sweep import combinations, folder_name
-from slurm.times import in_words, minutes
+from slurm.times import format_minutes, parse_minutes
 
 ROOT = Path(__file__).parents[2]
 SCORE = {"kind": "score", "part": "valid", "round": 1, "time_s": 1.0, "metrics": {"mrr": 0.5}}
@@ -51,25 +51,25 @@ def config(community_store, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("words", "expected"),
+    ("text", "expected"),
     [
         *(("4h", 240), ("90m", 90), ("1d12h", 2160), ("1h30m", 90), ("45s", 1), ("30", 30)),
         *(("12:30", 13), ("12:30:00", 750), ("1-12", 2160), ("1-12:30", 2190)),
         *(("1-12:30:00", 2190), (" 4 H ", 240)),
     ],
 )
-def test_times_are_read_as_slurm_and_people_write_them(words, expected):
-    assert minutes(words) == expected
+def test_times_are_read_as_slurm_and_people_write_them(text, expected):
+    assert parse_minutes(text) == expected
 
 
-@pytest.mark.parametrize("words", ["", "0", "soon", "-3", "4x", "1:2:3:4", "h"])
-def test_other_times_are_refused_with_the_valid_ones(words):
-    with pytest.raises(UserError, match=re.escape(f"time is '{words}'; valid: 4h, 90m")):
-        minutes(words)
+@pytest.mark.parametrize("text", ["", "0", "soon", "-3", "4x", "1:2:3:4", "h"])
+def test_other_times_are_refused_with_the_valid_ones(text):
+    with pytest.raises(UserError, match=re.escape(f"time is '{text}'; valid: 4h, 90m")):
+        parse_minutes(text)
 
 
-def test_times_in_words():
-    assert in_words(2190) == "1 d 12 h 30 min"
+def test_times_are_printed_in_days_hours_and_minutes():
+    assert format_minutes(2190) == "1 d 12 h 30 min"
 
 
 def test_a_sweep_has_every_combination():
@@ -80,7 +80,7 @@ def test_a_sweep_has_every_combination():
 
 
 @pytest.mark.parametrize("array", [["seed"], ["seed="], ["seed=1,,2"], ["seed=1", "seed=2"]])
-def test_a_sweep_that_is_none_is_refused(array):
+def test_a_bad_sweep_is_refused(array):
     with pytest.raises(UserError, match="--array"):
         combinations(array)
 
@@ -109,7 +109,7 @@ def test_a_dry_run_prints_the_script_and_leaves_nothing(hvdtma, config, tmp_path
     assert sorted(tmp_path.iterdir()) == before
 
 
-def test_a_sweeps_script_is_an_array_and_an_elastic_ones_has_one_task(config):
+def test_a_sweep_is_a_job_array_and_an_elastic_job_starts_one_task(config):
     script = submit(config, array=["seed=1,2,3"], time="2m", dry_run=True).script
     assert "--array=0-2" in script
     assert "--signal=USR2@30" in script  # a quarter of the limit
@@ -125,18 +125,21 @@ def test_a_sweeps_script_is_an_array_and_an_elastic_ones_has_one_task(config):
         (["store=nowhere.zarr"], "nowhere.zarr"),
         (["trainers=3"], "the config asks for 3 trainers, --nodes and --tasks-per-node for 1 x 1"),
         (["--nodes", 61], "61 trainers, but there are only 60 blocks"),
-        (["elastic=true", "min_trainers=2"], "min_trainers is 2, but only 1 would be started"),
-        (["device=cpu", "--gpus-per-node", 1], "GPUs are asked for, but device is cpu"),
-        (["device=cuda"], "device is cuda, but no GPU is asked for"),
-        (["--array", "elastic=true,false"], "all runs are elastic or none is"),
+        (["elastic=true", "min_trainers=2"], "min_trainers is 2, but only 1 would start"),
+        (["device=cpu", "--gpus-per-node", 1], "GPUs are requested, but device is cpu"),
+        (["device=cuda"], "device is cuda, but no GPU is requested"),
+        (
+            ["--array", "elastic=true,false"],
+            "some runs of the sweep are elastic and others are not",
+        ),
         (["--array", "seed=1,x"], "'seed' is 'x'"),
-        (["--array", "run=a,b"], "each run of a sweep gets a folder of its own"),
+        (["--array", "run=a,b"], "the runs of a sweep get folders of their own anyway"),
         (["--time", "soon"], "time is 'soon'"),
         (["--cluster", "cloud"], "cluster is 'cloud'; valid: slurm, local"),
-        (["--cluster-config", "nowhere.yaml", "--cluster", "slurm"], "which is no file"),
+        (["--cluster-config", "nowhere.yaml", "--cluster", "slurm"], "which is not a file"),
     ],
 )
-def test_what_is_wrong_is_said_before_anything_is_submitted(
+def test_bad_input_is_refused_before_anything_is_made(
     hvdtma, config, tmp_path, arguments, expected
 ):
     status, _, error = hvdtma("submit", config, "--cluster", "local", *arguments)
@@ -145,10 +148,31 @@ def test_what_is_wrong_is_said_before_anything_is_submitted(
     assert not (tmp_path / "run.jobs").exists()
 
 
-def test_a_folder_that_is_no_run_is_not_trained_into(config, tmp_path):
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--name", "50%"], "the job's name is '50%' and contains '%'"),
+        (["--name", "two\nlines"], r"the job's name is 'two\nlines' and contains '\n'"),
+        (["--folder", "logs/%x"], "the folder of logs is"),
+        (["run=runs/%j/a"], "the run's folder is"),
+        (["run='a\tb'"], r"contains '\t'; Slurm cannot use % or control characters there"),
+    ],
+)
+def test_names_that_slurm_does_not_take_literally_are_refused(
+    hvdtma, config, tmp_path, monkeypatch, arguments, expected
+):
+    monkeypatch.chdir(tmp_path)
+    before = sorted(tmp_path.rglob("*"))
+    status, _, error = hvdtma("submit", config, "--cluster", "local", *arguments)
+    assert status == 2
+    assert expected in error
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_folder_with_other_files_is_not_used_for_a_run(config, tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run/mine").touch()
-    with pytest.raises(UserError, match="exists and is no run"):
+    with pytest.raises(UserError, match="exists and is not a run"):
         submit(config, dry_run=True)
 
 
@@ -158,7 +182,8 @@ def test_without_slurm_the_local_executor_is_named(config, monkeypatch):
         submit(config)
 
 
-def test_the_local_executor_trains_the_same(hvdtma, config, tmp_path):
+def test_the_local_executor_trains_a_run(hvdtma, config, tmp_path, monkeypatch):
+    monkeypatch.setattr(slurm.watch, "POLL_S", 0.2)
     status, said, seen = hvdtma("submit", config, "--nodes", 2, "--cluster", "local", "--watch")
     assert status == 0, seen
     assert "2 tasks on 2 nodes" in said
@@ -168,65 +193,72 @@ def test_the_local_executor_trains_the_same(hvdtma, config, tmp_path):
     assert stat.S_IMODE((tmp_path / "run.jobs").stat().st_mode) == 0o700
 
 
-def test_a_local_job_that_somebody_ends_is_not_started_again(tmp_path):
-    words = ["sh", "-c", "exit 75"]
-    submitted = submit(words, cluster="local", time="1", folder=tmp_path / "jobs")
-    assert submitted.watch() == 1
-    assert "Requeued" not in submitted.parts[0].log.read_text()
+def test_a_local_job_that_a_user_ends_is_not_started_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(slurm.watch, "POLL_S", 0.2)
+    command = ["sh", "-c", "exit 75"]
+    submission = submit(command, cluster="local", time="1", folder=tmp_path / "jobs")
+    assert submission.watch() == 1
+    assert "Requeued" not in submission.specs[0].log.read_text()
 
 
-@pytest.mark.parametrize(("told_after_s", "again"), [(None, True), (0.0, True), (1e9, False)])
-def test_submitits_own_handler_is_called_once_work_was_saved(monkeypatch, told_after_s, again):
-    """Under Slurm; by the local executor when its time is up; not when it is told before."""
+@pytest.mark.parametrize(
+    ("signal_after_s", "requeued"),
+    [(None, True), (0.0, True), (1e9, False)],
+    ids=["slurm", "local, at the time limit", "local, before it"],
+)
+def test_a_saved_job_is_requeued_unless_a_user_ended_it(signal_after_s, requeued):
+    """By submitit's own handler of SIGUSR2."""
     called = []
 
     def work():
         raise Interrupted("saved")
 
-    before = signal.signal(signal.SIGUSR2, lambda *heard: called.append(heard))
+    before = signal.signal(signal.SIGUSR2, lambda *args: called.append(args))
     try:
         with pytest.raises(SystemExit) as ended:
-            Job(work, told_after_s)()
+            Job(work, signal_after_s)()
     finally:
         signal.signal(signal.SIGUSR2, before)
     assert ended.value.code == INTERRUPTED
-    assert called == [(signal.SIGUSR2, None)] * again
+    assert called == [(signal.SIGUSR2, None)] * requeued
 
 
-DEAF = [sys.executable, "-c", "import time; time.sleep(60)"]
+WITHOUT_HANDLER = [sys.executable, "-c", "import time; time.sleep(60)"]
 
 
-def test_a_command_told_before_it_can_hear_is_run_again():
+def test_a_command_that_is_signalled_while_it_starts_is_run_again():
     threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGUSR2)).start()
     with pytest.raises(Interrupted):
-        run_command(DEAF)
+        run_command(WITHOUT_HANDLER)
 
 
-def test_a_command_that_never_hears_is_not_run_again_for_ever(monkeypatch):
-    monkeypatch.setattr("slurm.job.DEAF_S", 0.1)
+def test_a_command_without_a_handler_is_not_run_again_for_ever(monkeypatch):
+    monkeypatch.setattr("slurm.job.STARTUP_S", 0.1)
     threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGUSR2)).start()
     with pytest.raises(SystemExit) as ended:
-        run_command(DEAF)
+        run_command(WITHOUT_HANDLER)
     assert ended.value.code == 140
 
 
-def test_a_command_that_dies_of_itself_is_not_run_again():
+def test_a_command_that_kills_itself_is_not_run_again():
     with pytest.raises(SystemExit) as ended:
         run_command([sys.executable, "-c", "import os; os.kill(os.getpid(), 12)"])
     assert ended.value.code == 140
 
 
-@pytest.mark.parametrize(("elastic", "error"), [(True, Interrupted), (False, TooFewLeft)])
-def test_only_elastic_trainers_wait_in_vain_to_be_run_again(monkeypatch, tmp_path, elastic, error):
-    def in_vain(*args, **options):
-        raise TooFewLeft("1 of 2 trainers came", saves_for_all=True)
+@pytest.mark.parametrize(("elastic", "error"), [(True, Interrupted), (False, TooFewTrainers)])
+def test_too_few_trainers_at_the_start_requeue_an_elastic_job_only(
+    monkeypatch, tmp_path, elastic, error
+):
+    def too_few(*args, **options):
+        raise TooFewTrainers("1 of 2 trainers came", saves_for_all=True)
 
-    monkeypatch.setattr("hvdtma.comm.launch.enter", in_vain)
-    with Interrupt() as interrupt, pytest.raises(error, match="1 of 2 trainers came"):
-        join_unless_interrupted(interrupt, tmp_path, elastic=elastic)
+    monkeypatch.setattr("hvdtma.comm.launch.join_trainers", too_few)
+    with ShutdownSignal() as shutdown, pytest.raises(error, match="1 of 2 trainers came"):
+        join_unless_interrupted(shutdown, tmp_path, elastic=elastic)
 
 
-def test_the_folder_is_refused_if_others_could_change_what_is_run(tmp_path, monkeypatch):
+def test_a_folder_of_jobs_that_others_could_change_is_refused(tmp_path, monkeypatch):
     path = tmp_path / "jobs"
     path.mkdir()
     path.chmod(0o750)
@@ -236,7 +268,7 @@ def test_the_folder_is_refused_if_others_could_change_what_is_run(tmp_path, monk
     with JobFolder(path).open():
         pass
     (tmp_path / "link").symlink_to(path)
-    with pytest.raises(UserError, match="is no folder"):
+    with pytest.raises(UserError, match="is not a folder"):
         JobFolder(tmp_path / "link").open().__enter__()
     other = os.getuid() + 1
     monkeypatch.setattr(os, "getuid", lambda: other)
@@ -244,14 +276,14 @@ def test_the_folder_is_refused_if_others_could_change_what_is_run(tmp_path, monk
         JobFolder(path).open().__enter__()
 
 
-def test_what_a_failed_submission_leaves_is_removed(tmp_path):
+def test_a_failed_submission_leaves_nothing(tmp_path):
     with pytest.raises(RuntimeError), JobFolder(tmp_path / "jobs").open():
         (tmp_path / "jobs" / "x.pkl").touch()
         raise RuntimeError
     assert not (tmp_path / "jobs").exists()
 
 
-def test_what_earlier_jobs_have_left_stays(tmp_path):
+def test_a_failed_submission_keeps_the_files_of_earlier_jobs(tmp_path):
     jobs = JobFolder(tmp_path / "jobs")
     with jobs.open():
         (jobs.path / "1_submitted.pkl").touch()
@@ -280,22 +312,22 @@ def test_cluster_defaults_are_found_and_unknown_keys_refused(tmp_path, monkeypat
         find_defaults()
     assert "did you mean 'partition'?" in str(refused.value)
     assert "'save_s' is 'soon'" in str(refused.value)
-    with pytest.raises(UserError, match=r"--cluster-config is .* which is no file"):
+    with pytest.raises(UserError, match=r"--cluster-config is .* which is not a file"):
         find_defaults(tmp_path / "nowhere.yaml")
 
 
-def test_watching_outlives_a_controller_that_is_away_and_a_job_that_is_forgotten(monkeypatch):
-    part = JobSpec("run", None, job=FakeJob())
+def test_watching_survives_a_controller_that_is_away_and_a_job_that_it_forgot(monkeypatch):
+    spec = JobSpec("run", None, job=FakeJob())
     errors = iter(["Unable to contact slurm controller", "Invalid job id specified"])
 
-    def squeue_or_sacct(*words):
-        if words[0] == "sacct":
+    def squeue_or_sacct(*command):
+        if command[0] == "sacct":
             return "7|CANCELLED by 0\n"
         raise UserError(next(errors))
 
     monkeypatch.setattr(slurm.states, "slurm", squeue_or_sacct)
-    assert slurm.states.job_states([part])["7"][0] in slurm.states.UNDER_WAY
-    assert slurm.states.job_states([part]) == {"7": ("CANCELLED", "")}
+    assert slurm.states.job_states([spec])["7"][0] in slurm.states.ACTIVE
+    assert slurm.states.job_states([spec]) == {"7": ("CANCELLED", "")}
 
 
 def test_on_a_terminal_a_table_shows_states_and_scores(tmp_path, monkeypatch):
@@ -306,24 +338,25 @@ def test_on_a_terminal_a_table_shows_states_and_scores(tmp_path, monkeypatch):
     append_json(run.metrics, SCORE | {"round": 3})
     screen = Console(file=io.StringIO(), force_terminal=True, width=120)
     monkeypatch.setattr(slurm.watch, "console", screen)
-    monkeypatch.setattr(slurm.watch, "job_states", lambda parts: {"7": ("COMPLETED", "n1")})
-    assert slurm.watch.watch([JobSpec("run", None, config, job=FakeJob())], look_s=0) == 0
+    monkeypatch.setattr(slurm.watch, "job_states", lambda specs: {"7": ("COMPLETED", "n1")})
+    monkeypatch.setattr(slurm.watch, "POLL_S", 0)
+    assert slurm.watch.watch_jobs([JobSpec("run", None, config, job=FakeJob())]) == 0
     row = re.compile(r"7 +COMPLETED n1 +3 +mrr 0\.5000 +mrr 0\.5000, round 3 +run")
     assert row.search(screen.file.getvalue())
 
 
-def test_watching_says_each_change_once_and_does_not_end_at_a_requeue(
+def test_watching_prints_each_change_once_and_does_not_end_at_a_requeue(
     tmp_path, monkeypatch, capsys
 ):
     run = RunFolder(tmp_path / "run")
     config = parse_config({"store": "s", "run": str(run.path), "rounds": 2})
-    part = JobSpec("run", None, config, job=FakeJob())
+    spec = JobSpec("run", None, config, job=FakeJob())
     run.path.mkdir()
     before = [("PENDING", "Resources"), ("RUNNING", "n1"), ("PREEMPTED", "")]
     after = [("PENDING", "BeginTime"), ("RUNNING", "n2"), *[("COMPLETED", "n2")] * 2]
     states = iter([*before, *after])
 
-    def look(parts):
+    def next_state(specs):
         state = next(states)
         if state == ("RUNNING", "n1"):
             append_json(run.metrics, SCORE)
@@ -331,8 +364,9 @@ def test_watching_says_each_change_once_and_does_not_end_at_a_requeue(
             append_json(run.metrics, SCORE | {"round": 2, "metrics": {"mrr": 0.4}})
         return {"7": state}
 
-    monkeypatch.setattr(slurm.watch, "job_states", look)
-    assert slurm.watch.watch([part], look_s=0) == 0
+    monkeypatch.setattr(slurm.watch, "job_states", next_state)
+    monkeypatch.setattr(slurm.watch, "POLL_S", 0)
+    assert slurm.watch.watch_jobs([spec]) == 0
     assert capsys.readouterr().err.splitlines() == [
         "7 run: PENDING (Resources)",
         "7 run: RUNNING (n1)",

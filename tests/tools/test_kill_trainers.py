@@ -107,7 +107,7 @@ def test_trainers_on_any_node_of_a_slurm_job_are_killed(slurm, tmp_path):
     before = trainers(tmp_path)
     status, said, complaint = kill_trainers("--job", job, "--count", 3, env=slurm.env)
     assert status == 0, complaint
-    assert "4 ran" in said
+    assert "4 were running" in said
     wait_for(lambda: len(before - trainers(tmp_path)) == 3)
     assert all(f"(process {pid})" in said for pid in before - trainers(tmp_path))
     nodes = re.findall(r"trainer (\d) on n(\d)", said)

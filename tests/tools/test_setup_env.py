@@ -1,4 +1,4 @@
-"""`tools/setup_env.py` does nothing where all is there, and sets up again where there is more."""
+"""`tools/setup_env.py` does nothing where everything is installed; with more to do, it sets up."""
 
 import argparse
 import sys
@@ -76,7 +76,7 @@ def test_a_horovod_with_nccl_stays_while_cuda_is_out_of_sight(tool, monkeypatch,
     target = build.Target(python=tmp_path / "python", site_packages=tmp_path, **facts)
     nccl = build.Nccl(tmp_path, tmp_path, tmp_path)
     note = tmp_path / "hvdtma-horovod.txt"
-    note.write_text(build.GraphRecipe(target, nccl, False, 1).key)
+    note.write_text(build.WheelRecipe(target, nccl, False, 1).key)
     wheel = tmp_path / "horovod.whl"
     for name, value in {
         "probe": lambda python: target,
@@ -91,7 +91,7 @@ def test_a_horovod_with_nccl_stays_while_cuda_is_out_of_sight(tool, monkeypatch,
     assert installed == ([] if works else [wheel])
     assert ("_nccl_" in note.read_text()) is works
     assert (
-        build.GraphRecipe(target, nccl, False, 1).good_keys == [note.read_text()] * 2 or not works
+        build.WheelRecipe(target, nccl, False, 1).good_keys == [note.read_text()] * 2 or not works
     )
 
 

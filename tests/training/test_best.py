@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from hvdtma.comm import Single
+from hvdtma.comm import SingleProcess
 from hvdtma.core.errors import UserError
 from hvdtma.core.files import append_json
 from hvdtma.core.train_config import parse_config
@@ -21,7 +21,7 @@ OPTIONS = BuildOptions(negatives=20, block_nodes=10)
 
 @pytest.fixture
 def store(community_raw, tmp_path):
-    """A store of one's own, to be built anew."""
+    """A store for this test alone, which it builds anew."""
     return build(tmp_path / "graph.zarr", community_raw, OPTIONS)
 
 
@@ -41,7 +41,7 @@ def test_a_store_that_was_built_anew_is_not_scored_on_silently(
     store, community_raw, tmp_path, capsys
 ):
     config = config_of(store, tmp_path)
-    train(config, Single())
+    train(config, SingleProcess())
     again = build(store.path, community_raw, OPTIONS, overwrite=True)
     assert again.graph == store.graph  # the same to the bit
     load_best(config.run)
@@ -55,7 +55,7 @@ def test_a_store_that_was_built_anew_is_not_scored_on_silently(
 
 def test_a_partition_is_the_same_graph(store, tmp_path, capsys):
     config = config_of(store, tmp_path)
-    train(config, Single())
+    train(config, SingleProcess())
     made = partition(store, tmp_path / "super.zarr", PartitionOptions("super", {"super_nodes": 30}))
     capsys.readouterr()
     load_best(config.run, made.path)
@@ -64,7 +64,7 @@ def test_a_partition_is_the_same_graph(store, tmp_path, capsys):
 
 def test_other_classes_are_refused(store, community_raw, tmp_path):
     config = config_of(store, tmp_path, task={"name": "nodes"})
-    train(config, Single())
+    train(config, SingleProcess())
     community_raw.label_names[0], before = "unheard of", community_raw.label_names[0]
     try:
         other = build(tmp_path / "other.zarr", community_raw, OPTIONS)
@@ -76,7 +76,7 @@ def test_other_classes_are_refused(store, community_raw, tmp_path):
 
 def test_without_a_scored_round_the_newest_is_taken_and_said(store, tmp_path, capsys):
     config = config_of(store, tmp_path)
-    train(config, Single())
+    train(config, SingleProcess())
     run = RunFolder.open(config.run)
     run.best.unlink()
     assert load_best(config.run).round == 2
@@ -104,7 +104,7 @@ def test_a_run_that_ends_early_says_why_in_its_report(store, tmp_path, monkeypat
         monkeypatch.setattr(Recorder, "round", fails)
     config, reported = config_of(store, tmp_path), []
     with pytest.raises((KeyboardInterrupt, UserError)):
-        train(config, Single(), report=reported.append)
+        train(config, SingleProcess(), report=reported.append)
     assert reported == [config.run]
     last = read_lines(RunFolder.open(config.run).metrics)[-1]
     assert last["kind"] == "failed"
@@ -124,7 +124,7 @@ def test_an_event_that_is_half_written_on_a_full_disk_ends_the_run_with_one_mess
     monkeypatch.setattr("hvdtma.training.recorder.append_json", half)
     config, reported = config_of(store, tmp_path), []
     with pytest.raises(UserError, match=r"metrics\.jsonl: No space left on device"):
-        train(config, Single(), report=reported.append)
+        train(config, SingleProcess(), report=reported.append)
     assert reported == [config.run]
     monkeypatch.undo()
     run = RunFolder.open(config.run)
@@ -146,7 +146,7 @@ def test_a_full_disk_met_where_curves_are_drawn_or_rounds_scored_is_said_in_the_
     config, reported = config_of(store, tmp_path, evaluate={"mode": "inline"}), []
     monkeypatch.setattr(f"hvdtma.{name}", full)
     with pytest.raises(OSError, match="No space left"):
-        train(config, Single(), report=reported.append)
+        train(config, SingleProcess(), report=reported.append)
     assert reported == [config.run]
     last = read_lines(RunFolder.open(config.run).metrics)[-1]
     assert last["kind"] == "failed"
@@ -161,7 +161,7 @@ def test_curves_that_cannot_be_closed_hide_no_error_and_leave_no_lock(store, tmp
     with monkeypatch.context() as patch, pytest.raises(UserError, match="not finite"):
         patch.setattr(Recorder, "round", fails)
         patch.setattr("torch.utils.tensorboard.SummaryWriter.close", full)
-        train(config, Single())
+        train(config, SingleProcess())
     run = RunFolder.open(config.run)
     run.lock()  # nobody else does
     run.unlock()
@@ -169,7 +169,7 @@ def test_curves_that_cannot_be_closed_hide_no_error_and_leave_no_lock(store, tmp
 
 def test_a_score_of_a_sample_says_so(store, tmp_path, hvdtma):
     config = config_of(store, tmp_path, evaluate={"mode": "final", "sample": 5})
-    summary = train(config, Single())
+    summary = train(config, SingleProcess())
     status, out, err = hvdtma("evaluate", config.run)
     assert status == 0, err
     assert json.loads(out)["scored_sample"] == summary["scored_sample"] == 5
@@ -181,4 +181,4 @@ def test_one_node_left_over_does_not_stop_batch_norm(store, tmp_path):
     model = {"encoder": "mlp", "norm": "batch", "hidden": 8}
     task = {"name": "nodes", "batch_size": nodes - 1}
     config = config_of(store, tmp_path, first_hop=False, model=model, task=task)
-    assert train(config, Single())["rounds"] == 2
+    assert train(config, SingleProcess())["rounds"] == 2

@@ -11,10 +11,10 @@ import torch
 from processes import command
 from safetensors.torch import load_file
 
-from hvdtma.comm import InProcessGroup, Single
+from hvdtma.comm import InProcessGroup, SingleProcess
 from hvdtma.core.config import dump_config
 from hvdtma.core.errors import INTERRUPTED, Interrupted, UserError
-from hvdtma.core.signals import Interrupt
+from hvdtma.core.signals import ShutdownSignal
 from hvdtma.core.train_config import parse_config
 from hvdtma.evaluation.score import Scorer
 from hvdtma.graph.store import open_store
@@ -49,9 +49,9 @@ def config_of(store, run, **changes):
     return parse_config(values | changes)
 
 
-def run_of(config, trainers=2, *, resume=False, interrupt=None):
+def run_of(config, trainers=2, *, resume=False, shutdown=None):
     """Train; the summary, or None if it was interrupted."""
-    how = {"mode": StartMode.RESUME if resume else StartMode.NEW, "interrupt": interrupt}
+    how = {"mode": StartMode.RESUME if resume else StartMode.NEW, "shutdown": shutdown}
     try:
         return InProcessGroup(trainers).run(lambda comm: train(config, comm, **how))[0]
     except Interrupted:
@@ -59,8 +59,8 @@ def run_of(config, trainers=2, *, resume=False, interrupt=None):
 
 
 def interrupted_at(monkeypatch, step, *, rank=1):
-    """An interrupt that comes after so many steps of a trainer."""
-    interrupt, original = Interrupt(), RunMonitor.on_step
+    """A shutdown signal after so many steps of a trainer."""
+    shutdown, original = ShutdownSignal(), RunMonitor.on_step
     taken = []
 
     def count(self, averaging):
@@ -68,10 +68,10 @@ def interrupted_at(monkeypatch, step, *, rank=1):
         if averaging.comm.rank == rank:
             taken.append(averaging)
             if len(taken) == step:
-                interrupt._hear(0, None)
+                shutdown._handle(0, None)
 
     monkeypatch.setattr(RunMonitor, "on_step", count)
-    return interrupt
+    return shutdown
 
 
 def last_round(config):
@@ -101,7 +101,7 @@ def test_a_run_that_is_interrupted_goes_on_to_the_same_parameters(
     whole = config_of(community_store, tmp_path / "whole")
     run_of(whole)
     with monkeypatch.context() as patched:
-        assert run_of(config, interrupt=interrupted_at(patched, step)) is None
+        assert run_of(config, shutdown=interrupted_at(patched, step)) is None
     assert len(losses(config)) < ROUNDS
     summary = run_of(config, resume=True)
     assert summary["rounds"] == ROUNDS
@@ -116,7 +116,7 @@ def test_a_run_of_resident_sets_goes_on_with_the_same_set(
     whole = config_of(community_store, tmp_path / "whole")
     run_of(whole)
     with monkeypatch.context() as patched:
-        run_of(config, interrupt=interrupted_at(patched, 2 * STEPS + 4))
+        run_of(config, shutdown=interrupted_at(patched, 2 * STEPS + 4))
     run_of(config, resume=True)
     assert_same(last_round(config), last_round(whole))
     assert losses(config) == losses(whole)
@@ -148,7 +148,7 @@ def test_a_run_goes_on_with_another_number_of_trainers(
 ):
     """From the average of what the interrupted round came to."""
     with monkeypatch.context() as patched:
-        run_of(config, trainers=4, interrupt=interrupted_at(patched, 3 * STEPS + 3))
+        run_of(config, trainers=4, shutdown=interrupted_at(patched, 3 * STEPS + 3))
     summary = run_of(config, trainers=trainers, resume=True)
     assert summary["trainers"] == trainers
     assert summary["rounds"] == ROUNDS
@@ -163,7 +163,7 @@ def test_a_run_goes_on_with_another_number_of_trainers(
 def test_an_unfinished_round_is_aggregated_by_the_runs_own_aggregator(config, monkeypatch):
     """With Nesterov as the outer optimizer, written out from the files of the checkpoint."""
     with monkeypatch.context() as patched:
-        run_of(config, trainers=4, interrupt=interrupted_at(patched, 3 * STEPS + 3))
+        run_of(config, trainers=4, shutdown=interrupted_at(patched, 3 * STEPS + 3))
     (folder,) = folders(RunFolder(config.run))
     shared = load_file(folder / "shared.safetensors")
     theta, velocity = shared["theta"].double(), shared["aggregator.momentum_buffer"].double()
@@ -261,12 +261,12 @@ def test_scoring_is_cut_short_too_and_is_all_that_is_left_to_do(config, monkeypa
                 signal.raise_signal(signal.SIGUSR2)  # heard before the next line
             return super().__call__(model, part)
 
-    with monkeypatch.context() as patched, Interrupt() as interrupt:
+    with monkeypatch.context() as patched, ShutdownSignal() as shutdown:
         patched.setattr("hvdtma.training.session.Scorer", CutShort)
         with pytest.raises(Interrupted, match="interrupted while scoring"):
-            train(config, Single(), interrupt=interrupt)
+            train(config, SingleProcess(), shutdown=shutdown)
     before = last_round(config)
-    summary = train(config, Single(), mode=StartMode.RESUME)
+    summary = train(config, SingleProcess(), mode=StartMode.RESUME)
     assert_same(last_round(config), before)
     assert summary["rounds"] == ROUNDS
     assert summary["test"]
@@ -287,21 +287,21 @@ def test_a_run_is_trained_by_one_process_at_a_time(config):
 
 def test_a_requeued_job_begins_goes_on_or_finds_nothing_to_do(config, monkeypatch):
     def again(**how):
-        return train(config, Single(), mode=StartMode.AUTO, **how)
+        return train(config, SingleProcess(), mode=StartMode.AUTO, **how)
 
     RunFolder.create(config, open_store(config.store))  # a run that came to nothing
     other = config.model_copy(update={"seed": 7})
     with pytest.raises(UserError, match="is of another config: seed was 0 and is 7"):
-        train(other, Single(), mode=StartMode.AUTO)
+        train(other, SingleProcess(), mode=StartMode.AUTO)
     with monkeypatch.context() as patched, pytest.raises(Interrupted):
-        again(interrupt=interrupted_at(patched, STEPS + 2, rank=0))
+        again(shutdown=interrupted_at(patched, STEPS + 2, rank=0))
     assert list(losses(config)) == [1]
     assert again()["rounds"] == ROUNDS
     assert again() is None
     with pytest.raises(UserError, match="is of another config: seed was 0 and is 7"):
-        train(other, Single(), mode=StartMode.AUTO)
+        train(other, SingleProcess(), mode=StartMode.AUTO)
     longer = config.model_copy(update={"rounds": ROUNDS + 1})
-    assert train(longer, Single(), mode=StartMode.AUTO)["rounds"] == ROUNDS + 1
+    assert train(longer, SingleProcess(), mode=StartMode.AUTO)["rounds"] == ROUNDS + 1
 
 
 def test_a_best_round_that_is_not_whole_is_taken_from_the_checkpoint(config):

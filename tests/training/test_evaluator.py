@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from hvdtma.comm import Single
+from hvdtma.comm import SingleProcess
 from hvdtma.core.config import dump_config
 from hvdtma.core.errors import UserError
 from hvdtma.core.files import append_json
@@ -36,7 +36,7 @@ def config_for(store, run, mode: str, **changes):
 @pytest.mark.parametrize("mode", ["follow", "inline", "final"])
 def test_the_best_scored_round_is_kept_and_tested(community_store, tmp_path, mode):
     config = config_for(community_store, tmp_path / "run", mode)
-    summary = train(config, Single())
+    summary = train(config, SingleProcess())
     run = RunFolder.open(config.run)
     scored = {e["round"]: e["metrics"]["mrr"] for e in read_lines(run.scores)}
     assert 4 in scored  # the last round, whatever happens
@@ -53,7 +53,7 @@ def test_the_best_scored_round_is_kept_and_tested(community_store, tmp_path, mod
 
 def test_summary_says_what_the_run_was(community_store, tmp_path):
     config = config_for(community_store, tmp_path / "run", "final")
-    train(config, Single())
+    train(config, SingleProcess())
     summary = json.loads((config.run / "summary.json").read_text())
     keys = "method trainers interval_s rounds test valid wall_s share_not_training per_trainer"
     assert set(keys.split()) <= set(summary)
@@ -68,7 +68,7 @@ def test_summary_says_what_the_run_was(community_store, tmp_path):
 
 def test_an_evaluator_that_falls_behind_takes_the_newest_round(community_store, tmp_path):
     config = config_for(community_store, tmp_path / "run", "final")
-    train(config, Single())
+    train(config, SingleProcess())
     run = RunFolder.open(config.run)
     run.scores.unlink()
     scorer = RoundScorer(run)
@@ -80,7 +80,7 @@ def test_an_evaluator_that_falls_behind_takes_the_newest_round(community_store, 
 def test_what_beats_the_best_round_by_another_metric_is_the_best(community_store, tmp_path):
     """At a resumption, say; a round between them, whose parameters are dropped, scored higher."""
     config = config_for(community_store, tmp_path / "run", "final", evaluate={"keep": 1})
-    train(config, Single())
+    train(config, SingleProcess())
     run = RunFolder.open(config.run)
     scores = {1: (0.9, 0.1), 2: (0.8, 0.7), 3: (0.7, 0.2)}
     events = [{"round": n, "metrics": {"mrr": m, "auc": a}} for n, (m, a) in scores.items()]
@@ -105,7 +105,7 @@ def test_what_beats_the_best_round_by_another_metric_is_the_best(community_store
 def test_an_evaluator_scores_every_so_many_rounds(community_store, tmp_path):
     evaluate = {"mode": "follow", "every": 2, "keep": 9}
     config = config_for(community_store, tmp_path / "run", "follow", rounds=5, evaluate=evaluate)
-    summary = train(config, Single())
+    summary = train(config, SingleProcess())
     scored = {event["round"] for event in read_lines(config.run / "scores.jsonl")}
     assert scored <= {2, 4, 5}
     assert 5 in scored
@@ -117,7 +117,7 @@ def test_no_kept_round_is_lost_with_an_evaluator_that_dies(
     community_store, tmp_path, monkeypatch, dies
 ):
     started = []
-    start = Scores._follower
+    start = Scores._start_evaluator
 
     def dying(scores: Scores) -> subprocess.Popen:
         process = start(scores)
@@ -127,10 +127,10 @@ def test_no_kept_round_is_lost_with_an_evaluator_that_dies(
             process.wait()
         return process
 
-    monkeypatch.setattr(Scores, "_follower", dying)
+    monkeypatch.setattr(Scores, "_start_evaluator", dying)
     evaluate = {"mode": "follow", "keep": 3}
     config = config_for(community_store, tmp_path / "run", "follow", rounds=7, evaluate=evaluate)
-    summary = train(config, Single())
+    summary = train(config, SingleProcess())
     scored = {event["round"] for event in read_lines(config.run / "scores.jsonl")}
     if dies == "always":
         assert scored == {5, 6, 7}
@@ -143,7 +143,7 @@ def test_no_kept_round_is_lost_with_an_evaluator_that_dies(
 
 def test_a_round_that_was_dropped_meanwhile_is_passed_over(community_store, tmp_path):
     config = config_for(community_store, tmp_path / "run", "final")
-    train(config, Single())
+    train(config, SingleProcess())
     run = RunFolder.open(config.run)
     run.scores.unlink()
     RoundScorer(run).score(run.rounds / "000001.safetensors")
@@ -160,7 +160,7 @@ def test_validation_that_no_longer_improves_stops_the_run(community_store, tmp_p
         optimizer={"lr": 1e-12},
         evaluate={"mode": "inline", "patience": 2},
     )
-    summary = train(config, Single())
+    summary = train(config, SingleProcess())
     assert summary["stopped"] == "early stopping"
     assert summary["rounds"] < 40
 
@@ -187,7 +187,7 @@ def test_node_classification_learns_the_communities(community_store, tmp_path):
         task={"name": "nodes", "batch_size": 64},
         optimizer={"lr": 0.02},
     )
-    summary = train(config, Single())
+    summary = train(config, SingleProcess())
     assert set(summary["test"]) == {"accuracy", "macro_f1"}
     assert summary["test"]["accuracy"] > 0.5
 
@@ -197,7 +197,7 @@ def test_typed_directed_links_train_and_score(typed_store, tmp_path, decoder):
     config = config_for(
         typed_store, tmp_path / "run", "final", task={"decoder": decoder, "batch_size": 32}
     )
-    assert 0 < train(config, Single())["test"]["mrr"] <= 1
+    assert 0 < train(config, SingleProcess())["test"]["mrr"] <= 1
 
 
 @pytest.mark.parametrize("negatives", ["local", "global", "joint", "in-batch"])
@@ -205,7 +205,7 @@ def test_every_kind_of_negatives_trains(community_store, tmp_path, negatives):
     config = config_for(
         community_store, tmp_path / "run", "final", task={"negatives": negatives}, rounds=1
     )
-    assert train(config, Single())["rounds"] == 1
+    assert train(config, SingleProcess())["rounds"] == 1
 
 
 @pytest.mark.parametrize("encoder", ["gcn", "gat", "mlp"])
@@ -218,12 +218,12 @@ def test_every_encoder_trains(community_store, tmp_path, encoder):
         first_hop=encoder == "gcn",
         model={"encoder": encoder, "hidden": 16, "layers": 3},
     )
-    assert train(config, Single())["rounds"] == 1
+    assert train(config, SingleProcess())["rounds"] == 1
 
 
 def test_damaged_parameters_are_named(community_store, tmp_path):
     config = config_for(community_store, tmp_path / "run", "final", rounds=1)
-    train(config, Single())
+    train(config, SingleProcess())
     best = config.run / "best.safetensors"
     shutil.copy(config.run / "config.yaml", best)
     with pytest.raises(UserError, match=r"best\.safetensors does not hold"):
@@ -237,13 +237,13 @@ def test_overwriting_removes_runs_and_nothing_else(community_store, tmp_path):
     (folder / "thesis.tex").write_text("years of work")
     config = config_for(community_store, folder, "final", rounds=1)
     with pytest.raises(UserError, match="is no run"):
-        train(config, Single(), mode=StartMode.OVERWRITE)
+        train(config, SingleProcess(), mode=StartMode.OVERWRITE)
     assert (folder / "thesis.tex").read_text() == "years of work"
 
 
 def test_an_evaluator_ends_when_its_trainer_is_gone(community_store, tmp_path):
     config = config_for(community_store, tmp_path / "run", "final", rounds=1)
-    train(config, Single())
+    train(config, SingleProcess())
     run = RunFolder.open(config.run)
     run.done.unlink()
     follow(run, parent=-1)  # nobody's child: returns instead of waiting for ever

@@ -1,4 +1,4 @@
-"""Who is left when a trainer is lost goes on alike, whatever each of them was in the middle of."""
+"""After the loss of a trainer the others continue alike, whatever each of them was doing."""
 
 from collections import Counter
 from pathlib import Path
@@ -22,16 +22,23 @@ from hvdtma.training.trainer import NextShard, Trainer, trainer_weight
 
 SEATS = 3  # of which one is lost
 ROUNDS, REDEAL = 5, 2
-COLLECTIVES = ("sum", "gather", "all_gather", "broadcast")
-# What each of the two who are left is in when the third is lost: a collective, the how manieth of
-# its kind, and whether it ended for the others. Assignments are told by gather 1, 3, ... and taken by
-# gather 2, 4, ...; all start by all_gather 1, and tell of round n by all_gather n + 1.
+COLLECTIVES = ("all_reduce", "all_gather_object", "all_gather", "broadcast_object")
+# For each of the two survivors, the collective that it is in when the third trainer is lost: its
+# name, its number among those of this name, and whether it completed for the others. Assignments
+# are told by all_gather_object 1, 3, ... and taken by 2, 4, ...; all start by all_gather 1, and
+# announce round n by all_gather n + 1.
 LOSSES = {
-    "the last aggregation, and the assignment after it": (("gather", 2, False), ("sum", 2, True)),
-    "the same, the other way round": (("sum", 2, True), ("gather", 2, False)),
-    "an assignment": (("gather", 2, False), ("gather", 2, False)),
-    "what each was assigned": (("all_gather", 4, False), ("gather", 3, True)),
-    "what each was assigned at first": (("broadcast", 1, False), ("gather", 1, True)),
+    "the last aggregation, and the assignment after it": (
+        ("all_gather_object", 2, False),
+        ("all_reduce", 2, True),
+    ),
+    "the same, the other way round": (("all_reduce", 2, True), ("all_gather_object", 2, False)),
+    "an assignment": (("all_gather_object", 2, False), ("all_gather_object", 2, False)),
+    "what each was assigned": (("all_gather", 4, False), ("all_gather_object", 3, True)),
+    "what each was assigned at first": (
+        ("broadcast_object", 1, False),
+        ("all_gather_object", 1, True),
+    ),
     "the start": (("all_gather", 2, False), ("all_gather", 1, True)),
     "the start, of both": (("all_gather", 1, False), ("all_gather", 1, False)),
     "an aggregation": (("all_gather", 2, False), ("all_gather", 2, False)),
@@ -65,12 +72,12 @@ class Failing:
 
 
 class Notebook(Callback):
-    """Keeps what was assigned when."""
+    """Keeps the number of rounds at each assignment."""
 
     def __init__(self):
         self.assignments = {}
 
-    def on_assignment(self, averaging, number, hands):
+    def on_assignment(self, averaging, number, trainers):
         self.assignments[number] = averaging.rounds_done
 
 
@@ -91,7 +98,7 @@ def config_of(store, on_loss):
 
 
 def trained(store, on_loss, losses):
-    """The trainers left, with their averaging and what they noted."""
+    """The remaining trainers, with their averaging and their notes."""
     config = config_of(store, on_loss)
 
     def train(comm):
@@ -116,7 +123,9 @@ def trained(store, on_loss, losses):
 
 @pytest.mark.parametrize("on_loss", ["continue", "reassign"])
 @pytest.mark.parametrize("losses", LOSSES.values(), ids=LOSSES)
-def test_who_is_left_has_the_same_deal_parameters_and_rounds(community_store, on_loss, losses):
+def test_the_remaining_trainers_have_the_same_assignment_parameters_and_rounds(
+    community_store, on_loss, losses
+):
     left = trained(community_store, on_loss, losses)
     (first, theta), (second, other) = [(trainer, a.theta_P) for trainer, a, _ in left]
     num_shards = SEATS if on_loss == "continue" else len(left)
@@ -127,16 +136,16 @@ def test_who_is_left_has_the_same_deal_parameters_and_rounds(community_store, on
     )
     assert first.num_shards == num_shards
     assert torch.equal(theta, other)
-    hands = assign_blocks(community_store, num_shards, seed=0, number=first.assignment)
+    blocks_of = assign_blocks(community_store, num_shards, seed=0, number=first.assignment)
     for trainer, averaging, _ in left:
         assert averaging.rounds_done == ROUNDS
-        assert np.array_equal(trainer.blocks, hands[trainer.shard_index])
+        assert np.array_equal(trainer.blocks, blocks_of[trainer.shard_index])
         assert averaging.weight == trainer_weight(trainer)
     assert first.shard_index != second.shard_index
 
 
 @pytest.mark.parametrize("losses", LOSSES.values(), ids=LOSSES)
-def test_what_is_trained_on_was_told(community_store, losses):
+def test_every_assignment_that_is_trained_on_was_announced(community_store, losses):
     for trainer, _, notes in trained(community_store, "continue", losses):
         assert notes.assignments[trainer.assignment] == trainer.assigned_at
         assert {REDEAL, 2 * REDEAL} <= set(notes.assignments.values())
@@ -147,24 +156,24 @@ def test_blocks_that_one_could_not_read_when_another_was_lost_are_read_again(
 ):
     failed, original = [], Trainer.take_assignment
 
-    def take(self, number, **place):
+    def take(self, number, **progress):
         if number == 1 and self.shard_index == 1:
             self.assignment = number
             failed.append(self)
             raise UserError("no such file, for a moment")
-        original(self, number, **place)
+        original(self, number, **progress)
 
     monkeypatch.setattr(Trainer, "take_assignment", take)
     left = trained(community_store, "continue", LOSSES["an assignment"])
     assert len(failed) == 1
-    hands = assign_blocks(community_store, SEATS, seed=0, number=left[0][0].assignment)
+    blocks_of = assign_blocks(community_store, SEATS, seed=0, number=left[0][0].assignment)
     for trainer, _, _ in left:
-        assert np.array_equal(trainer.blocks, hands[trainer.shard_index])
+        assert np.array_equal(trainer.blocks, blocks_of[trainer.shard_index])
 
 
 @pytest.mark.parametrize("on_loss", ["continue", "reassign"])
-def test_a_move_that_one_was_not_told_of_is_everyones(community_store, on_loss):
-    """A trainer may be lost while they regroup for another, or for one who does not come."""
+def test_a_reassignment_that_one_trainer_missed_is_made_by_all(community_store, on_loss):
+    """A trainer may be lost while the others regroup for another one."""
     config = config_of(community_store, on_loss)
 
     def train(comm):
@@ -174,33 +183,33 @@ def test_a_move_that_one_was_not_told_of_is_everyones(community_store, on_loss):
         if comm.rank == 1:
             trainer.next_shard = NextShard(1, 3, 0)
         regroup(trainer, averaging, Path("unused"), lost=True, before=SEATS)
-        move = trainer.next_shard
+        next_shard = trainer.next_shard
         train_rounds(trainer, averaging, Callback())
-        return move, trainer.assignment
+        return next_shard, trainer.assignment
 
     assert InProcessGroup(2).run(train) == [(NextShard(rank, 2, 1), 3) for rank in range(2)]
 
 
-def test_before_all_have_started_one_stands_where_it_began(community_store):
-    def standing(comm):
+def test_before_the_common_start_the_global_state_is_the_initial_one(community_store):
+    def state_of(comm):
         trainer = new_trainer(
             config_of(community_store, "continue"), community_store, comm, torch.device("cpu")
         )
         averaging = make_averaging(trainer, comm)
-        found = averaging.global_state()
-        assert torch.equal(found.theta_P, averaging.flat.read())
-        return found.started, found.rounds_done, found.elapsed_s
+        state = averaging.global_state()
+        assert torch.equal(state.theta_P, averaging.flat.read())
+        return state.started, state.rounds_done, state.elapsed_s
 
-    assert InProcessGroup(1).run(standing) == [(False, 0, 0.0)]
+    assert InProcessGroup(1).run(state_of) == [(False, 0, 0.0)]
 
 
-def test_one_who_joins_is_told_who_shares_its_cores_and_each_loss_is_counted(
+def test_a_newcomer_learns_how_many_share_its_cores_and_each_loss_is_counted(
     community_store, monkeypatch
 ):
-    """Who trained before counts along; two of them were lost, one while they regrouped."""
+    """Members count too. Two of them were lost, one of them during the regrouping."""
     counted = []
     monkeypatch.setattr(
-        membership, "count_sharers", lambda comm: comm.all_gather_object("an old hand")
+        membership, "count_sharers", lambda comm: comm.all_gather_object("a member")
     )
     monkeypatch.setattr(
         start, "count_sharers", lambda comm: len(comm.all_gather_object("a newcomer"))
@@ -215,7 +224,7 @@ def test_one_who_joins_is_told_who_shares_its_cores_and_each_loss_is_counted(
     def train(comm):
         config = config_of(community_store, "continue")
         if comm.rank == 2:
-            return start.start_run(config, comm, StartMode.AUTO).together
+            return start.start_run(config, comm, StartMode.AUTO).joined
         trainer = new_trainer(config, community_store, comm, torch.device("cpu"))
         trainer.num_shards = 4
         trainer.take_assignment(0)
@@ -223,5 +232,5 @@ def test_one_who_joins_is_told_who_shares_its_cores_and_each_loss_is_counted(
         change = regroup(trainer, averaging, Path("unused"), lost=True, before=4)
         return change.trainers, change.lost, change.joined
 
-    assert InProcessGroup(3).run(train) == [(3, 2, 1), (3, 2, 1), False]
+    assert InProcessGroup(3).run(train) == [(3, 2, 1), (3, 2, 1), True]
     assert counted == [3]

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from launchers import TRAIN, launched
+from plain_training import plain_model
 
 from hvdtma.aggregate.optimizers import make_optimizer
-from hvdtma.comm import InProcessGroup, Single
+from hvdtma.comm import InProcessGroup, SingleProcess
 from hvdtma.core.train_config import parse_config
 from hvdtma.graph.store import open_store
 from hvdtma.runs.folder import read_lines
-from hvdtma.tasks import make_model, make_task
 from hvdtma.training.callback import Callback
 from hvdtma.training.loop import train_rounds
 from hvdtma.training.session import train
@@ -39,25 +39,6 @@ def config_for(store, run, **changes):
     return parse_config(values | changes)
 
 
-def horovodrun(size: int, *arguments: str) -> subprocess.CompletedProcess:
-    bin_folder = Path(sys.executable).parent
-    path = f"{bin_folder}{os.pathsep}{os.environ['PATH']}"
-    return subprocess.run(
-        ["horovodrun", "-np", str(size), *arguments],
-        env=os.environ | {"PATH": path},
-        capture_output=True,
-        text=True,
-        timeout=200,
-    )
-
-
-def train_with_horovod(config, size: int, folder: Path) -> None:
-    file = folder / "config.yaml"
-    file.write_text(json.dumps(config.model_dump(mode="json")))
-    done = horovodrun(size, "hvdtma", "train", str(file))
-    assert done.returncode == 0, done.stdout + done.stderr
-
-
 def losses(run: Path) -> list[list[float]]:
     rounds = [event for event in read_lines(run / "metrics.jsonl") if event["kind"] == "round"]
     return [[row["loss"] for row in event["trainers"]] for event in rounds]
@@ -66,41 +47,12 @@ def losses(run: Path) -> list[list[float]]:
 @pytest.mark.parametrize("first_hop", [True, False])
 def test_one_trainer_is_plain_pytorch_bit_for_bit(community_store, tmp_path, first_hop):
     config = config_for(community_store, tmp_path, first_hop=first_hop, reassign_rounds=1)
-    trainer = make_trainer(config, open_store(config.store), Single(), CPU)
-    train_rounds(trainer, make_averaging(trainer, Single()), Callback())
+    trainer = make_trainer(config, open_store(config.store), SingleProcess(), CPU)
+    train_rounds(trainer, make_averaging(trainer, SingleProcess()), Callback())
 
-    task = make_task(config, open_store(config.store))
-    model = make_model(config, open_store(config.store), task)
-    optimizer = torch.optim.Adam(model.parameters(), lr=config.optimizer.lr)
-    torch.manual_seed(config.seed * 1_000_003)
-    batches = task.batches(trainer.shard, stream=[config.seed, 0, 0])
-    for _ in range(config.rounds * config.interval_steps):
-        loss = task.loss(model, next(batches))
-        optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), config.optimizer.clip_norm)
-        optimizer.step()
+    model = plain_model(config, trainer.shard)
     for ours, plain in zip(trainer.model.parameters(), model.parameters(), strict=True):
         assert torch.equal(ours, plain)
-
-
-@pytest.mark.parametrize("size", [2, 3])
-def test_in_process_trainers_are_horovods(community_store, tmp_path, size):
-    in_process = config_for(community_store, tmp_path / "in-process")
-    InProcessGroup(size).run(lambda comm: train(in_process, comm))
-    under_horovod = config_for(community_store, tmp_path / "horovod", trainers=size)
-    train_with_horovod(under_horovod, size, tmp_path)
-
-    for here, there in zip(losses(in_process.run), losses(under_horovod.run), strict=True):
-        assert here == pytest.approx(there, rel=1e-5)
-    for file in sorted((in_process.run / "rounds").glob("*.safetensors")):
-        here, there = load_file(file), load_file(under_horovod.run / "rounds" / file.name)
-        assert here.keys() == there.keys()
-        for name, value in here.items():
-            assert torch.allclose(value, there[name], atol=1e-6), name
-    summary = json.loads((under_horovod.run / "summary.json").read_text())
-    assert summary["trainers"] == size == len(summary["per_trainer"])
-    assert (under_horovod.run / "report.html").stat().st_size > 0
 
 
 def test_the_same_seed_gives_the_same_losses_and_another_seed_others(community_store, tmp_path):
@@ -113,37 +65,50 @@ def test_the_same_seed_gives_the_same_losses_and_another_seed_others(community_s
     assert runs["a"] != runs["c"]
 
 
-def test_horovod_averages_to_the_weighted_mean(tmp_path):
+HOROVOD = """
+import horovod.torch as trainers
+trainers.init()
+"""
+TORCH = """
+import atexit
+import torch.distributed as trainers
+trainers.init_process_group("gloo")
+trainers.rank, trainers.size = trainers.get_rank, trainers.get_world_size
+atexit.register(trainers.destroy_process_group)
+"""
+
+
+@pytest.mark.parametrize(("launcher", "begin"), [("horovodrun", HOROVOD), ("torchrun", TORCH)])
+def test_a_loop_of_ones_own_averages_to_the_weighted_mean(tmp_path, launcher, begin):
     script = tmp_path / "mean.py"
     script.write_text(
+        f"{begin}"
         """
 import torch
-import horovod.torch as hvd
 import hvdtma
 
+rank, size = trainers.rank(), trainers.size()
 model = torch.nn.Linear(40, 30)
-hvd.init()
-weight = 1.0 + 2 * hvd.rank()
-averaging = hvdtma.TimedAveraging(model, interval_steps=1, rounds=1, weight=weight)
+averaging = hvdtma.TimedAveraging(model, interval_steps=1, rounds=1, weight=1.0 + 2 * rank)
 assert averaging.running
 start = [p.detach().clone() for p in model.parameters()]
 noise = torch.Generator()
 moves = []
-for rank in range(hvd.size()):
-    noise.manual_seed(rank)
+for other in range(size):
+    noise.manual_seed(other)
     moves.append([torch.randn(p.shape, generator=noise) for p in start])
 with torch.no_grad():
-    for p, move in zip(model.parameters(), moves[hvd.rank()]):
+    for p, move in zip(model.parameters(), moves[rank]):
         p += move
 averaging.step()
-weights = [1.0 + 2 * rank for rank in range(hvd.size())]
+weights = [1.0 + 2 * other for other in range(size)]
 for index, (p, p0) in enumerate(zip(model.parameters(), start)):
     mean = sum(w * (p0 + m[index]).double() for w, m in zip(weights, moves)) / sum(weights)
     assert torch.allclose(p.double(), mean, atol=1e-6), (p.double() - mean).abs().max()
-print("mean is right on", hvd.rank())
+print("mean is right on", rank)
 """
     )
-    done = horovodrun(3, sys.executable, str(script))
+    done = launched(launcher, 3, sys.executable, script)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.count("mean is right on") == 3
 
@@ -152,7 +117,7 @@ def test_a_size_that_was_not_asked_for_is_refused(community_store, tmp_path):
     config = config_for(community_store, tmp_path / "run", trainers=3)
     file = tmp_path / "config.yaml"
     file.write_text(json.dumps(config.model_dump(mode="json")))
-    done = horovodrun(2, "hvdtma", "train", str(file))
+    done = launched("horovodrun", 2, *TRAIN, file)
     assert done.returncode != 0
     said = done.stdout + done.stderr
     assert said.count("asks for 3 trainers, the launcher started 2") == 1
@@ -176,21 +141,21 @@ def test_a_worker_that_lost_its_rendezvous_is_refused(community_store, tmp_path)
     assert "asked for 2 trainers, Horovod reports 1" in done.stderr
 
 
-def test_a_redeal_gives_other_blocks_and_sooner_or_later_every_edge(community_store, tmp_path):
+def test_reassignment_gives_other_blocks_and_sooner_or_later_every_edge(community_store, tmp_path):
     config = config_for(community_store, tmp_path, reassign_rounds=1, rounds=12, interval_steps=1)
     seen = []
 
     class Keep(Callback):
-        def on_assignment(self, averaging, number, hands):
-            seen.append((number, hands))
+        def on_assignment(self, averaging, number, trainers):
+            seen.append((number, trainers))
 
     def trainer_edges(comm):
         trainer = make_trainer(config, open_store(config.store), comm, CPU)
         edges = set()
         original = Trainer.take_assignment
 
-        def take(self, number, **place):
-            original(self, number, **place)
+        def take(self, number, **progress):
+            original(self, number, **progress)
             src = self.shard.nodes[self.shard.csc.indices]
             dst = self.shard.nodes[self.shard.csc.destinations()]
             edges.update(zip(src.tolist(), dst.tolist(), strict=True))

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from hvdtma.comm import Single
+from hvdtma.comm import SingleProcess
 from hvdtma.core.errors import UserError
 from hvdtma.core.train_config import parse_config
-from hvdtma.evaluation.budget import ScoringBudget, scoring_needs, scratch_bytes, too_little
+from hvdtma.evaluation.budget import ScoringBudget, scoring_requirement, scratch_bytes
 from hvdtma.runs.folder import read_lines
 from hvdtma.runs.run_folder import RunFolder
 from hvdtma.tasks import make_model, make_task
@@ -34,10 +34,10 @@ def config(community_store, tmp_path):
         "task": {"batch_size": 8, "decoder": "dot"},
         "evaluate": {"mode": "final"},
     }
-    needs = scoring_needs(parse_config(values), community_store)
-    least = re.search(r"memory_gb=(\S+)", str(too_little(0, needs)))[1]
+    requirement = scoring_requirement(parse_config(values), community_store)
+    least = re.search(r"memory_gb=(\S+)", str(requirement.too_small(0)))[1]
     config = parse_config(values | {"memory_gb": float(least)})
-    assert scratch_bytes(config, community_store, ScoringBudget.of(config, needs)) > 0
+    assert scratch_bytes(config, community_store, ScoringBudget.of(config, requirement)) > 0
     return config
 
 
@@ -47,7 +47,7 @@ def written(config, tmp_path):
     return path
 
 
-class WhileItTrains(Single):
+class WhileItTrains(SingleProcess):
     """One trainer; when it first meets the others, so to say, its scratch folder is removed."""
 
     def __init__(self, folder):
@@ -84,7 +84,7 @@ def test_a_folder_lost_during_training_is_one_message_and_the_parameters_are_kep
 
 
 def test_embedding_says_first_that_its_folder_is_lost(hvdtma, config, tmp_path):
-    train(config, Single())
+    train(config, SingleProcess())
     assert not any(config.scratch_dir.iterdir())
     config.scratch_dir.rmdir()
     status, _, err = hvdtma("embed", config.run, "--out", tmp_path / "e.parquet")
@@ -112,13 +112,13 @@ def test_an_evaluator_that_says_why_it_cannot_go_on_is_not_started_again(
         scores.stop()
     said = " ".join(capsys.readouterr().err.split())
     assert f"scratch_dir {config.scratch_dir} cannot be written to" in said
-    assert "what is left is scored at the end" in said
+    assert "the remaining rounds are scored at the end" in said
 
 
 def test_a_scratch_folder_is_the_same_one_wherever_a_run_is_read_from(
     config, tmp_path, monkeypatch
 ):
     monkeypatch.chdir(tmp_path)
-    train(config.model_copy(update={"scratch_dir": Path("scratch")}), Single())
+    train(config.model_copy(update={"scratch_dir": Path("scratch")}), SingleProcess())
     monkeypatch.chdir("/")
     assert RunFolder.open(config.run).config().scratch_dir == tmp_path / "scratch"

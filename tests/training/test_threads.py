@@ -7,19 +7,19 @@ import sys
 
 import pytest
 
-from hvdtma.comm import InProcessGroup, Single
+from hvdtma.comm import InProcessGroup, SingleProcess
 from hvdtma.core.train_config import parse_config
 from hvdtma.training import set_up
 
 ASK = """
 import torch
-from hvdtma.comm import InProcessGroup, Single
+from hvdtma.comm import InProcessGroup, SingleProcess
 from hvdtma.core.train_config import parse_config
 from hvdtma.graph.csc import build_csc
 from hvdtma.training.set_up import set_up_device
 import numba, numpy as np
 config = parse_config({"store": "x", "run": "y", "rounds": 1, "device": "cpu", "threads": THREADS})
-set_up_device(config, Single())
+set_up_device(config, SingleProcess())
 build_csc(np.array([0]), np.array([1]), 2).has_edges(np.array([0]), np.array([1]))
 print(torch.get_num_threads(), numba.get_num_threads())
 """
@@ -49,10 +49,10 @@ HERE = platform.node()
     ],
 )
 def test_cores_are_shared_out_among_those_that_may_run_on_them(others, threads, monkeypatch):
-    class Several(Single):
+    class Several(SingleProcess):
         local_size = 1 + len(others)
 
-        def gather(self, value):
+        def all_gather_object(self, value):
             return [*others, value]
 
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2, 3})

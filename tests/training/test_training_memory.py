@@ -11,10 +11,10 @@ from processes import peak_gib
 from hvdtma.core.errors import UserError
 from hvdtma.core.train_config import parse_config
 from hvdtma.graph.builder import BuildOptions, build
-from hvdtma.graph.ingest.sources import load_source
+from hvdtma.graph.sources import load_source
 from hvdtma.partitioning.assignment import assign_blocks
-from hvdtma.sampling.footprint import Footprint
-from hvdtma.training.memory import check_memory, resident_sets
+from hvdtma.sampling.budget import ShardFootprint
+from hvdtma.training.budget import check_memory, resident_sets
 
 LIMIT_GB = 1.1
 
@@ -49,8 +49,8 @@ def written(config, folder):
 
 def test_training_scoring_and_embedding_stay_under_the_limit(store, tmp_path):
     config = config_of(store, tmp_path)
-    footprint = Footprint.of(store, first_hop=True)
-    assert footprint.bytes_of(store.num_nodes, store.num_edges) > 0.55 * 2**30
+    footprint = ShardFootprint.of(store, first_hop=True)
+    assert footprint.num_bytes(store.num_nodes, store.num_edges) > 0.55 * 2**30
     assert resident_sets(config, store, np.arange(store.num_blocks)) > 2
     assert peak_gib("train", written(config, tmp_path)) < LIMIT_GB
     summary = json.loads((config.run / "summary.json").read_text())
@@ -87,8 +87,8 @@ def test_the_memory_that_a_refusal_names_is_enough_and_a_little_less_is_refused_
     assert peak < least
 
 
-def test_a_refusal_is_for_every_deal_and_every_trainer(store, tmp_path):
-    """What check_memory lets through is enough for the hands of later assignments, however they fall."""
+def test_a_refusal_holds_for_every_assignment_and_every_trainer(store, tmp_path):
+    """A limit that check_memory accepts is enough for the shards of all later assignments."""
     for trainers in (1, 2, 7):
         with pytest.raises(UserError) as error:
             check_memory(config_of(store, tmp_path, memory_gb=0.1), store, trainers)

@@ -9,11 +9,11 @@ from hvdtma.core.train_config import parse_config
 from hvdtma.graph.builder import BuildOptions, build
 from hvdtma.partitioning.assignment import assign_blocks
 from hvdtma.runs import event_text
-from hvdtma.sampling.footprint import Footprint, bytes_of_sets, largest_set
+from hvdtma.sampling.budget import ShardFootprint, largest_set, resident_bytes
 from hvdtma.sampling.shard import load_shard
+from hvdtma.training.budget import reserved_bytes
 from hvdtma.training.callback import Callback
 from hvdtma.training.loop import announce_assignment, train_rounds
-from hvdtma.training.memory import beside_shard
 from hvdtma.training.set_up import make_averaging, make_trainer
 
 SETS = [1, 2, 4]  # of each trainer
@@ -40,22 +40,22 @@ def config_of(store, **changes):
     return parse_config(values | changes)
 
 
-def memory_for(config, store, hand, sets):
-    """The memory_gb that cuts this hand into so many sets."""
-    blocks = np.diff(store.block_offsets)[hand]
-    footprint = Footprint.of(store, first_hop=True, labels=config.task.name == "nodes")
-    shard = bytes_of_sets(store, largest_set(blocks, sets), sets, footprint)
-    return (beside_shard(config, store, int(blocks.sum())) + shard + 16) / 2**30
+def memory_for(config, store, blocks, sets):
+    """The memory_gb that cuts these blocks into so many sets."""
+    block_nodes = np.diff(store.block_offsets)[blocks]
+    footprint = ShardFootprint.of(store, first_hop=True, labels=config.task.name == "nodes")
+    shard = resident_bytes(store, largest_set(block_nodes, sets), sets, footprint)
+    return (reserved_bytes(config, store, int(block_nodes.sum())) + shard + 16) / 2**30
 
 
 class Notebook(Callback):
-    """Keeps each round's parameters before the average, and what the assignment and the rounds said."""
+    """Keeps assignments, outcomes of rounds, and each round's parameters before the average."""
 
     def __init__(self):
-        self.hands, self.before, self.outcomes = [], [], []
+        self.assignments, self.before, self.outcomes = [], [], []
 
-    def on_assignment(self, averaging, number, hands):
-        self.hands.append(hands)
+    def on_assignment(self, averaging, number, trainers):
+        self.assignments.append(trainers)
 
     def on_step(self, averaging):
         self.last = averaging.flat.read().double().clone()
@@ -68,11 +68,11 @@ class Notebook(Callback):
 
 def trained(store, **changes):
     """Trainers with memory for different numbers of sets: (notebook, trainer, theta) of each."""
-    hands = assign_blocks(store, len(SETS))
+    blocks_of = assign_blocks(store, len(SETS))
 
     def run(comm):
         config = config_of(store, **changes)
-        limit = memory_for(config, store, hands[comm.rank], SETS[comm.rank])
+        limit = memory_for(config, store, blocks_of[comm.rank], SETS[comm.rank])
         config = config.model_copy(update={"memory_gb": limit})
         trainer = make_trainer(config, store, comm, torch.device("cpu"))
         averaging, notes = make_averaging(trainer, comm), Notebook()
@@ -84,15 +84,16 @@ def trained(store, **changes):
 
 
 def examples_of(store):
-    """What each trainer's whole shard has to train on."""
+    """The number of examples in each trainer's whole shard."""
     name = config_of(store).task.name
     shards = [
-        load_shard(store, hand, labels=name == "nodes") for hand in assign_blocks(store, len(SETS))
+        load_shard(store, blocks, labels=name == "nodes")
+        for blocks in assign_blocks(store, len(SETS))
     ]
     return [s.num_train_nodes if name == "nodes" else s.num_edges // 2 for s in shards]
 
 
-def test_trainers_with_memory_for_different_numbers_of_sets_weigh_by_their_whole_hands(store):
+def test_trainers_with_memory_for_different_numbers_of_sets_weigh_by_their_whole_shards(store):
     found = trained(store)
     examples = examples_of(store)
     expected = [number / sum(examples) for number in examples]
@@ -114,18 +115,18 @@ def test_before_a_sweep_is_over_the_weight_is_near_what_it_will_be(store):
         assert notes.outcomes[0].weights == pytest.approx(examples / examples.sum(), rel=0.3)
 
 
-def test_a_deal_is_told_of_whole_hands_and_what_is_resident(store):
+def test_an_assignment_reports_whole_shards_and_resident_edges(store):
     (notes, *_), *_ = trained(store, rounds=1)
-    (hands,) = notes.hands
-    shards = [load_shard(store, hand) for hand in assign_blocks(store, len(SETS))]
-    assert [hand["sets"] for hand in hands] == SETS
-    assert [hand["nodes"] for hand in hands] == [shard.num_nodes for shard in shards]
-    edges = [hand["edges"] for hand in hands]
+    (trainers,) = notes.assignments
+    shards = [load_shard(store, blocks) for blocks in assign_blocks(store, len(SETS))]
+    assert [row["sets"] for row in trainers] == SETS
+    assert [row["nodes"] for row in trainers] == [shard.num_nodes for shard in shards]
+    edges = [row["edges"] for row in trainers]
     assert edges == pytest.approx([shard.num_edges for shard in shards], rel=0.3)
-    assert edges[0] == hands[0]["resident_edges"] == shards[0].num_edges
-    assert hands[2]["resident_edges"] < edges[2] / 8
-    said = event_text.assignment({"assignment": 0, "edges_kept": 0.3, "trainers": hands})
-    share = sum(hand["resident_edges"] for hand in hands) / sum(edges)
+    assert edges[0] == trainers[0]["resident_edges"] == shards[0].num_edges
+    assert trainers[2]["resident_edges"] < edges[2] / 8
+    said = event_text.assignment({"assignment": 0, "edges_kept": 0.3, "trainers": trainers})
+    share = sum(row["resident_edges"] for row in trainers) / sum(edges)
     assert f"30.0% of edges kept, {0.3 * share:.1%} at once in resident sets of 1/4" in said
 
 

@@ -1,10 +1,11 @@
-"""How trainers find one another without ssh or MPI, and who may: docs/clusters.md.
+"""How the trainers of a job find one another without ssh or MPI: docs/clusters.md.
 
-server.py    the job's store and membership, over HTTP, for those who know its secret
-signing.py   what a request is signed with
-client.py    a signed request
-relay.py     Horovod's own client, which signs nothing, is served by its own process
-members.py   who trains, generation by generation
+server.py       a key-value store and the job's members, over HTTP; requests must be signed
+signing.py      signatures of requests
+client.py       signed requests
+relay.py        lets Horovod, which cannot sign, use the store
+members.py      which trainers form the current generation
+worker_env.py   the environment variables of a trainer that a driver starts
 """
 
 from hvdtma.comm.rendezvous.client import RendezvousClient, RendezvousGone
@@ -12,4 +13,4 @@ from hvdtma.comm.rendezvous.members import Members, RankInfo
 from hvdtma.comm.rendezvous.relay import Relay
 from hvdtma.comm.rendezvous.server import RendezvousServer
 
-__all__ = ["RendezvousClient", "Members", "RankInfo", "Relay", "RendezvousGone", "RendezvousServer"]
+__all__ = ["Members", "RankInfo", "Relay", "RendezvousClient", "RendezvousGone", "RendezvousServer"]

@@ -1,4 +1,4 @@
-"""Signed requests to the job's rendezvous."""
+"""Signed requests to the rendezvous of a job."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ TIMEOUT_S = 10.0
 
 
 class RendezvousGone(TrainerError):
-    """The job's rendezvous does not answer any more."""
+    """The rendezvous of the job does not answer any more."""
 
 
 class RendezvousClient:
-    """Asks the rendezvous at `address`:`port`."""
+    """Sends signed requests to the rendezvous at `address`:`port`."""
 
     def __init__(self, address: str, port: int, secret: str):
         self.address, self.port, self.secret = address, port, secret
 
     def request(self, method: str, path: str, body: bytes = b"") -> tuple[int, bytes]:
-        """Status and content of the answer.
+        """Send a request; return the status and the content of the answer.
 
-        Raises RendezvousGone if there is none.
+        Raises RendezvousGone if there is no answer.
         """
         connection = HTTPConnection(self.address, self.port, timeout=TIMEOUT_S)
         try:
@@ -40,9 +40,9 @@ class RendezvousClient:
             connection.close()
 
     def ask(self, **question: Any) -> dict:
-        """The job's answer to a question.
+        """Ask the job's members a question (`Members.answer`); return the answer.
 
-        Raises RendezvousGone if there is none, or the secret is another job's.
+        Raises RendezvousGone if there is no answer, or the job has another secret.
         """
         status, content = self.request("POST", "/ask", json.dumps(question).encode())
         if status != 200:

@@ -1,10 +1,10 @@
-"""Who trains, generation by generation: pure bookkeeping, asked by many threads at once.
+"""The trainers of a job, generation by generation. Pure bookkeeping; many threads may call it.
 
-A generation is a set of trainers that call collectives together. When one is lost, or newcomers
-wait, every member of it comes to the door again; the next generation is formed of those who came.
-Members keep their order, so the first one is always a member that knows where training stands;
-newcomers follow in order of their names. When all members are lost at once, those who come next
-begin again, from what was saved.
+A generation is a set of trainers that call collectives together. When a trainer is lost, or
+newcomers wait, every trainer of the generation joins again, and those that joined form the next
+generation. Trainers keep their order, so rank 0 always knows the state of training, and newcomers
+follow in the order of their names. If all trainers are lost at once, newcomers form the next
+generation and go on from the newest checkpoint.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass
 
 @dataclass(frozen=True)
 class RankInfo:
-    """A trainer's place in a generation; the words are Horovod's."""
+    """A trainer's place in a generation, in Horovod's terms."""
 
     generation: int
     rank: int
@@ -29,165 +29,177 @@ class RankInfo:
     cross_size: int
 
     @property
-    def words(self) -> str:
-        """As Horovod wants to be told."""
+    def as_horovod(self) -> str:
+        """The numbers in the format of Horovod's elastic driver."""
         return ",".join(str(number) for number in list(asdict(self).values())[1:])
 
 
 def rank_infos(hosts: list[str], generation: int) -> list[RankInfo]:
-    """The rank_infos of trainers on `hosts`, one each, in order of rank."""
+    """The places of trainers, given each trainer's host in order of rank."""
     local_sizes, seen, found = Counter(hosts), Counter[str](), []
-    on_level: Counter[int] = Counter()  # how many hosts have a trainer of this local rank
+    cross_sizes: Counter[int] = Counter()  # number of hosts that have a trainer of a local rank
     for host in hosts:
-        found.append((host, seen[host], on_level[seen[host]]))
-        on_level[seen[host]] += 1
+        found.append((host, seen[host], cross_sizes[seen[host]]))
+        cross_sizes[seen[host]] += 1
         seen[host] += 1
     return [
-        RankInfo(generation, rank, len(hosts), local, local_sizes[host], cross, on_level[local])
+        RankInfo(generation, rank, len(hosts), local, local_sizes[host], cross, cross_sizes[local])
         for rank, (host, local, cross) in enumerate(found)
     ]
 
 
-class TooFewTrainers(Exception):
-    """Fewer than the minimum are left, or came, and nobody else did in time."""
+class TooFewMembers(Exception):
+    """Fewer trainers than the minimum are left, or came, and no others came in time."""
 
 
-class GivenUp(Exception):
-    """The others went on without this trainer."""
+class ExcludedMember(Exception):
+    """The other trainers went on without this one."""
 
 
 class Members:
     """Forms generations.
 
     Attributes:
-        finished: names of those who came to the end of training.
-        draining: the job is about to end: those who know where training stands do not wait for
-            the minimum, so that they can save.
+        current: the trainers of the current generation by name, in order of rank.
+        waiting: host of each trainer that has joined for the next generation, in order of arrival.
+        excluded: names of trainers that were lost or did not respond. They cannot join again.
+        finished: names of trainers that came to the end of training.
+        draining: whether the job is about to end. Trainers that know the state of training then
+            do not wait for the minimum, so that they can save.
 
     Args:
-        wanted: trainers that the first generation waits for, `start_timeout_s` long; may be set
-            later, too.
-        minimum: fewer do not train; they wait `rejoin_timeout_s` for others.
-        hang_limit_s: a member that has not come this long after the first one did, and has given
-            no sign of life either, is given up: it may be busy reading, or scoring.
-        dropped: is told the names of those given up.
+        expected: number of trainers that the first generation waits for, for `start_timeout_s`.
+            It may be changed later.
+        minimum: fewer trainers do not train; they wait `rejoin_timeout_s` for others.
+        hang_limit_s: a trainer is excluded when it has not joined so long after the first one
+            did, and has sent no heartbeat in that time. It may be busy reading or scoring.
+        on_exclude: called with the name of a trainer that is excluded for this reason.
     """
 
     def __init__(
         self,
         *,
-        wanted: int,
+        expected: int,
         minimum: int = 1,
         start_timeout_s: float = 600.0,
         rejoin_timeout_s: float = 600.0,
         hang_limit_s: float = 30.0,
-        dropped: Callable[[str], object] = lambda _: None,
+        on_exclude: Callable[[str], object] = lambda _: None,
         clock: Callable[[], float] = time.monotonic,
     ):
-        self.wanted, self.minimum, self.hang_limit_s = wanted, minimum, hang_limit_s
+        self.expected, self.minimum, self.hang_limit_s = expected, minimum, hang_limit_s
         self.start_timeout_s, self.rejoin_timeout_s = start_timeout_s, rejoin_timeout_s
-        self.dropped, self.clock = dropped, clock
+        self.on_exclude, self.clock = on_exclude, clock
         self.generation = 0
-        self.present: dict[str, RankInfo] = {}
-        self.waiting: dict[str, str] = {}  # name -> host, in order of arrival
-        self.gone: set[str] = set()
+        self.current: dict[str, RankInfo] = {}
+        self.waiting: dict[str, str] = {}
+        self.excluded: set[str] = set()
         self.finished: set[str] = set()
         self.draining = False
-        self.opened: float | None = None  # when the first member came to the door
-        self.alive: dict[str, float] = {}  # name -> last sign of life
+        self.forming_since: float | None = None  # when the first trainer joined the next generation
+        self.heartbeats: dict[str, float] = {}  # name -> time of the last one
         self._lock = threading.Lock()
 
     def join(self, name: str, host: str, generation: int = 0) -> RankInfo | None:
-        """Come to the door for a generation after `generation`; None while it is not formed.
+        """Join the generation after `generation`; None while it is not formed.
 
-        Raises TooFewTrainers if it will not be, GivenUp for one that came too late.
+        Raises TooFewMembers if it will not be formed, ExcludedMember for an excluded trainer.
         """
         with self._lock:
-            if name in self.gone:
-                raise GivenUp
-            if not self._placed(name, generation):
+            if name in self.excluded:
+                raise ExcludedMember
+            if not self._place_after(name, generation):
                 self.waiting.setdefault(name, host)
-                if self.opened is None and (name in self.present or not self.present):
-                    self.opened = self.clock()
+                if self.forming_since is None and (name in self.current or not self.current):
+                    self.forming_since = self.clock()
                 self._form_if_ready()
-            return self._placed(name, generation)
+            return self._place_after(name, generation)
 
-    def lost(self, name: str) -> None:
-        """A trainer's process ended, or its node is gone."""
+    def exclude(self, name: str) -> None:
+        """A trainer's process ended, or its node is out of service."""
         with self._lock:
-            self.gone.add(name)
+            self.excluded.add(name)
             self.waiting.pop(name, None)
 
     @property
     def newcomers(self) -> list[str]:
-        """Those at the door who are not of the present generation."""
+        """Names of waiting trainers that are not of the current generation."""
         with self._lock:
-            return [name for name in self.waiting if name not in self.present]
+            return [name for name in self.waiting if name not in self.current]
 
     @property
-    def eldest(self) -> str | None:
-        """The first of the present generation who is not lost."""
-        return next((name for name in self.present if name not in self.gone), None)
+    def first_survivor(self) -> str | None:
+        """The first trainer of the current generation that is not excluded."""
+        return next((name for name in self.current if name not in self.excluded), None)
 
-    def _placed(self, name: str, generation: int) -> RankInfo | None:
-        place = self.present.get(name)
-        return place if place and place.generation > generation else None
+    def _place_after(self, name: str, generation: int) -> RankInfo | None:
+        info = self.current.get(name)
+        return info if info and info.generation > generation else None
 
     def _form_if_ready(self) -> None:
-        expected = [name for name in self.present if name not in self.gone]
-        if self.present and not expected:  # what they knew went with them
-            self.present, self.opened = {}, self.clock()
-        waited_s = 0.0 if self.opened is None else self.clock() - self.opened
-        missing = [name for name in expected if name not in self.waiting]
-        if missing and self.opened is None:
+        survivors = [name for name in self.current if name not in self.excluded]
+        if self.current and not survivors:  # the state of training was lost with them
+            self.current, self.forming_since = {}, self.clock()
+        waited_s = 0.0 if self.forming_since is None else self.clock() - self.forming_since
+        missing = [name for name in survivors if name not in self.waiting]
+        if missing and (self.forming_since is None or any(map(self._may_come, missing))):
             return
         for name in missing:
-            if (
-                self.clock() - max(self.opened or 0.0, self.alive.get(name, 0.0))
-                < self.hang_limit_s
-            ):
-                return
-        for name in missing:
-            self.gone.add(name)
-            self.dropped(name)
-        starting = not self.present and waited_s < self.start_timeout_s
-        if starting and len(self.waiting) < self.wanted:
+            self.excluded.add(name)
+            self.on_exclude(name)
+        starting = not self.current and waited_s < self.start_timeout_s
+        if starting and len(self.waiting) < self.expected:
             return
-        if len(self.waiting) >= (1 if self.draining and expected else self.minimum):
+        if len(self.waiting) >= (1 if self.draining and survivors else self.minimum):
             self._form()
         elif waited_s >= self.rejoin_timeout_s:
-            raise TooFewTrainers
+            raise TooFewMembers
+
+    def _may_come(self, name: str) -> bool:
+        """Whether a missing trainer has time left to join, or gave a sign of life lately."""
+        last_sign = max(self.forming_since or 0.0, self.heartbeats.get(name, 0.0))
+        return self.clock() - last_sign < self.hang_limit_s
 
     def _form(self) -> None:
-        """Those at the door, members first, are the next generation.
+        """Make the waiting trainers the next generation, survivors first.
 
-        After a loss the others average first what they have: newcomers come in after that.
+        After a loss, survivors first average the updates that they have; newcomers join after
+        that.
         """
-        names = [name for name in self.present if name in self.waiting]
-        lost = any(name in self.gone for name in self.present)
+        names = [name for name in self.current if name in self.waiting]
+        lost = any(name in self.excluded for name in self.current)
         if not lost or len(names) < self.minimum:
-            names += sorted(name for name in self.waiting if name not in self.present)
+            names += sorted(name for name in self.waiting if name not in self.current)
         self.generation += 1
         hosts = [self.waiting[name] for name in names]
-        self.present = dict(zip(names, rank_infos(hosts, self.generation), strict=True))
+        self.current = dict(zip(names, rank_infos(hosts, self.generation), strict=True))
         self.waiting = {name: host for name, host in self.waiting.items() if name not in names}
-        self.opened = None
+        self.forming_since = None
 
     def answer(self, question: dict) -> dict:
-        """What a trainer that asks the job's rendezvous is told."""
+        """Answer a trainer's question to the rendezvous.
+
+        newcomers                       {"newcomers": names}
+        heartbeat name                  {}
+        leave name                      {}
+        join name host generation       {"rank_info": ...}, or {} while the generation is not
+                                        formed; {"too_few": message, "saves_for_all": bool};
+                                        {"excluded": message}
+        """
         if question["question"] == "newcomers":
             return {"newcomers": self.newcomers}
-        if question["question"] == "alive":
-            self.alive[question["name"]] = self.clock()
+        name = question["name"]
+        if question["question"] == "heartbeat":
+            self.heartbeats[name] = self.clock()
             return {}
         if question["question"] == "leave":
-            self.finished.add(question["name"])
+            self.finished.add(name)
             return {}
         try:
-            place = self.join(question["name"], question["host"], question["generation"])
-        except TooFewTrainers:
-            words = f"fewer than {self.minimum} trainers are left, or came in time"
-            return {"too_few": words, "saves_for_all": question["name"] == self.eldest}
-        except GivenUp:
-            return {"given_up": f"{question['name']} was given up: it did not answer in time"}
-        return {"place": asdict(place)} if place else {}
+            info = self.join(name, question["host"], question["generation"])
+        except TooFewMembers:
+            message = f"fewer than {self.minimum} trainers are left, or came in time"
+            return {"too_few": message, "saves_for_all": name == self.first_survivor}
+        except ExcludedMember:
+            return {"excluded": f"trainer {name} was excluded: it did not answer in time"}
+        return {"rank_info": asdict(info)} if info else {}

@@ -1,7 +1,8 @@
-"""Horovod's client of the store signs nothing; this lets it in by way of its own process.
+"""Horovod's own client signs no requests. The relay lets Horovod use the job's store.
 
-Horovod asks a loopback port that answers this very process only (another user of the machine may
-connect, and is turned away unheard); the relay signs each request and passes it on.
+Horovod sends its requests to a loopback port of its own process. The relay signs each request and
+passes it on to the rendezvous. The port serves this process only: another user of the machine may
+connect, but the connection is closed before anything is read.
 """
 
 from __future__ import annotations
@@ -14,23 +15,24 @@ from typing import Any
 import psutil
 
 from hvdtma.comm.rendezvous.client import RendezvousClient, RendezvousGone
+from hvdtma.comm.rendezvous.members import RankInfo
 
 LOOPBACK = "127.0.0.1"
-ADDRESS = ("HOROVOD_GLOO_RENDEZVOUS_ADDR", "HOROVOD_GLOO_RENDEZVOUS_PORT")
-OWN_PLACE = "/rank_and_size/"  # asked by Horovod's elastic mode when it starts again
+ADDRESS_VARIABLES = ("HOROVOD_GLOO_RENDEZVOUS_ADDR", "HOROVOD_GLOO_RENDEZVOUS_PORT")
+RANK_AND_SIZE = "/rank_and_size/"  # Horovod's elastic mode asks for its rank when it starts again
 
 
 class Relay:
-    """Between Horovod in this process and the rendezvous; a context manager.
+    """Passes Horovod's requests on to the rendezvous; a context manager.
 
     Args:
         client: of the rendezvous.
-        generation: whose values are read and written.
-        place: what Horovod is told of its rank and size when it asks.
+        info: this trainer's place. Values are stored under its generation, and the place answers
+            Horovod when it asks for its rank.
     """
 
-    def __init__(self, client: RendezvousClient, generation: int, place: str = ""):
-        self.client, self.generation, self.place = client, generation, place
+    def __init__(self, client: RendezvousClient, info: RankInfo):
+        self.client, self.info = client, info
         self._http = _RelayServer((LOOPBACK, 0), _RelayHandler)
         self._http.owner = self
         self.port = self._http.server_address[1]
@@ -38,11 +40,11 @@ class Relay:
 
     def __enter__(self) -> Relay:
         self._thread.start()
-        os.environ |= dict(zip(ADDRESS, (LOOPBACK, str(self.port)), strict=True))
+        os.environ |= dict(zip(ADDRESS_VARIABLES, (LOOPBACK, str(self.port)), strict=True))
         return self
 
     def __exit__(self, *error: object) -> None:
-        for name in ADDRESS:  # else what this process starts would ask here, too
+        for name in ADDRESS_VARIABLES:  # child processes must not use the relay
             os.environ.pop(name, None)
         self._http.shutdown()
         self._http.server_close()
@@ -61,7 +63,7 @@ class _RelayServer(ThreadingHTTPServer):
         return (tuple(client_address), tuple(self.server_address)) in ends
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """A peer that goes away in the middle is no news."""
+        """Ignore peers that disconnect during a request."""
 
 
 class _RelayHandler(BaseHTTPRequestHandler):
@@ -71,10 +73,11 @@ class _RelayHandler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         owner = self.server.owner
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        if self.path.startswith(OWN_PLACE):
-            return self._answer(200, owner.place.encode())
+        if self.path.startswith(RANK_AND_SIZE):
+            return self._answer(200, owner.info.as_horovod.encode())
+        path = f"/{owner.info.generation}{self.path}"
         try:
-            answer = owner.client.request(self.command, f"/{owner.generation}{self.path}", body)
+            answer = owner.client.request(self.command, path, body)
         except RendezvousGone:
             answer = (503, b"")
         self._answer(*answer)
@@ -88,4 +91,4 @@ class _RelayHandler(BaseHTTPRequestHandler):
         self.wfile.write(content)
 
     def log_message(self, format: str, *args: object) -> None:
-        """Requests are many and say nothing."""
+        """Do not log requests."""

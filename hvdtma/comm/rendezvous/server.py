@@ -1,10 +1,10 @@
-"""The job's rendezvous: a key-value store for Horovod, and who trains, over HTTP.
+"""The rendezvous of a job: a key-value store for Horovod, and the job's members, over HTTP.
 
-    GET, PUT, DELETE /GENERATION/SCOPE/KEY     what Horovod's Gloo asks of a store
-    POST /ASK                                  a question to the job (`ask`), JSON both ways
+    GET, PUT, DELETE /GENERATION/SCOPE/KEY     the requests of Horovod's Gloo to its store
+    POST /ask                                  a question to the job's members, JSON both ways
 
-Nothing of a request is read beyond its headers unless it is signed with the job's secret, and
-nothing is ever unpickled.
+A request must be signed with the job's secret; otherwise the server reads its headers only. The
+server never unpickles a value.
 """
 
 from __future__ import annotations
@@ -15,24 +15,24 @@ from collections.abc import Callable
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from hvdtma.comm.rendezvous.signing import DIGEST, SIGNATURE, is_body, is_signed
+from hvdtma.comm.rendezvous.signing import DIGEST, SIGNATURE, has_digest, is_valid_signature
 
 REQUEST_TIMEOUT_S = 10
 MAX_BODY = 1 << 20  # an address or a question is a few hundred bytes
-Ask = Callable[[dict], dict]
+Answer = Callable[[dict], dict]
 
 
 class RendezvousServer:
     """Serves until `close`; a context manager.
 
     Args:
-        address: to listen on; a free port is chosen.
-        secret: that requests must be signed with.
-        ask: answers questions; None if there are none to ask.
+        address: to listen on. The port is a free one.
+        secret: requests must be signed with it.
+        answer: answers questions (`Members.answer`); None: questions are refused.
     """
 
-    def __init__(self, address: str, secret: str, ask: Ask | None = None):
-        self.secret, self.ask = secret, ask
+    def __init__(self, address: str, secret: str, answer: Answer | None = None):
+        self.secret, self.answer = secret, answer
         self.values: dict[str, bytes] = {}
         self._http = _StoreServer((address, 0), _StoreHandler)
         self._http.owner = self
@@ -41,7 +41,7 @@ class RendezvousServer:
         self._thread.start()
 
     def close(self) -> None:
-        """Stop listening; may be called again."""
+        """Stop listening. Further calls do nothing."""
         self._http.shutdown()
         self._http.server_close()
         self._thread.join()
@@ -59,7 +59,7 @@ class _StoreServer(ThreadingHTTPServer):
     owner: RendezvousServer
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """A peer that goes away in the middle is no news."""
+        """Ignore peers that disconnect during a request."""
 
 
 class _StoreHandler(BaseHTTPRequestHandler):
@@ -79,22 +79,22 @@ class _StoreHandler(BaseHTTPRequestHandler):
 
     def do_DELETE(self) -> None:
         if self._body() is not None:
-            self._answer(HTTPStatus.OK)  # a generation's few addresses are not in anybody's way
+            self._answer(HTTPStatus.OK)  # the few addresses of a generation may stay
 
     def do_POST(self) -> None:
         body = self._body()
         if body is None:
             return
-        ask = self.server.owner.ask
-        if self.path != "/ask" or ask is None:
+        answer = self.server.owner.answer
+        if self.path != "/ask" or answer is None:
             return self._answer(HTTPStatus.NOT_FOUND)
-        self._answer(HTTPStatus.OK, json.dumps(ask(json.loads(body))).encode())
+        self._answer(HTTPStatus.OK, json.dumps(answer(json.loads(body))).encode())
 
     def _body(self) -> bytes | None:
-        """What was sent, if the request is the job's own; else None, and it is refused."""
+        """The body of a signed request; None if the request was refused."""
         headers, secret = self.headers, self.server.owner.secret
         signature, digest = headers.get(SIGNATURE, ""), headers.get(DIGEST, "")
-        if not is_signed(secret, self.command, self.path, signature, digest):
+        if not is_valid_signature(secret, self.command, self.path, signature, digest):
             self._refuse(HTTPStatus.FORBIDDEN)
             return None
         length = headers.get("Content-Length", "0")
@@ -102,7 +102,7 @@ class _StoreHandler(BaseHTTPRequestHandler):
             self._refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
             return None
         body = self.rfile.read(int(length))
-        if not is_body(body, digest):
+        if not has_digest(body, digest):
             self._refuse(HTTPStatus.FORBIDDEN)
             return None
         return body
@@ -118,4 +118,4 @@ class _StoreHandler(BaseHTTPRequestHandler):
         self.wfile.write(content)
 
     def log_message(self, format: str, *args: object) -> None:
-        """Requests are many and say nothing."""
+        """Do not log requests."""

@@ -1,6 +1,7 @@
-"""Requests signed with the job's secret (HMAC, RFC 2104): method, path and what is sent.
+"""Signatures of requests with the job's secret (HMAC, RFC 2104).
 
-The signature stands in the headers, so a request is refused before its body is read.
+A signature covers the method, the path and a digest of the body. It stands in the headers, so an
+unsigned request is refused before its body is read.
 """
 
 from __future__ import annotations
@@ -18,19 +19,19 @@ def new_secret() -> str:
 
 
 def signed_headers(secret: str, method: str, path: str, body: bytes) -> dict[str, str]:
-    """The headers that let a request in."""
+    """The headers of a signed request."""
     digest = hashlib.sha256(body).hexdigest()
     return {SIGNATURE: _signature(secret, method, path, digest), DIGEST: digest}
 
 
-def is_signed(secret: str, method: str, path: str, signature: str, digest: str) -> bool:
-    """Whether a request's headers were made by someone who knows the secret."""
+def is_valid_signature(secret: str, method: str, path: str, signature: str, digest: str) -> bool:
+    """Whether a request's headers were signed with the secret."""
     expected = _signature(secret, method, path, digest)
     return hmac.compare_digest(expected.encode(), signature.encode(errors="replace"))
 
 
-def is_body(body: bytes, digest: str) -> bool:
-    """Whether a body is the one that was signed."""
+def has_digest(body: bytes, digest: str) -> bool:
+    """Whether a body has the digest that was signed."""
     return hmac.compare_digest(hashlib.sha256(body).hexdigest(), digest)
 
 

@@ -1,4 +1,4 @@
-"""What a driver tells the trainers that it starts, in their environment."""
+"""The environment variables by which a driver tells a trainer where to find the rendezvous."""
 
 from __future__ import annotations
 
@@ -19,7 +19,14 @@ VARIABLES = (
 
 @dataclass(frozen=True)
 class WorkerEnv:
-    """Where the job's rendezvous is, its secret, and the trainer's name, host and slot there."""
+    """Where a trainer that a driver started finds the job's rendezvous.
+
+    Attributes:
+        address, port, secret: of the rendezvous.
+        name: of the trainer, unique in the job.
+        host: the node's name.
+        slot: the trainer's number on its node.
+    """
 
     address: str
     port: int
@@ -29,8 +36,8 @@ class WorkerEnv:
     slot: int
 
     @classmethod
-    def here(cls) -> WorkerEnv | None:
-        """The invitation of this process; None if no driver started it."""
+    def from_environ(cls) -> WorkerEnv | None:
+        """The variables of this process; None if no driver started it."""
         if any(key not in os.environ for key in VARIABLES):
             return None
         address, port, secret, name, host, slot = (os.environ[key] for key in VARIABLES)
@@ -38,7 +45,7 @@ class WorkerEnv:
 
     @property
     def variables(self) -> dict[str, str]:
-        """For the environment of the trainer."""
+        """The environment variables of the trainer."""
         return dict(zip(VARIABLES, map(str, vars(self).values()), strict=True))
 
     @property

@@ -1,6 +1,6 @@
-"""`hvdtma build`: a store from any source, within a memory limit."""
+"""`hvdtma build`: from a source to a store, within a memory limit."""
 
-from hvdtma.graph.builder.build import build, provenance
+from hvdtma.graph.builder.build_store import build, provenance
 from hvdtma.graph.builder.options import BuildOptions
 
 __all__ = ["BuildOptions", "build", "provenance"]

@@ -1,4 +1,4 @@
-"""What a build will take of the disk, before it begins."""
+"""The disk space that a build will use."""
 
 from __future__ import annotations
 
@@ -7,59 +7,59 @@ from pathlib import Path
 
 import numpy as np
 
-from hvdtma.core.disk import refuse_full_disk
+from hvdtma.core.disk import check_disk_space
 from hvdtma.core.memory import MemoryBudget
-from hvdtma.graph.builder.sizes import BuildSizes, room_for_keys
+from hvdtma.graph.builder.budget import BuildSizes, bytes_for_keys
 from hvdtma.graph.csc import index_dtype
-from hvdtma.graph.neighbour_means import waiting_bytes
+from hvdtma.graph.neighbour_means import group_file_bytes
 from hvdtma.graph.sort.edge_sorter import KEY_BYTES, EdgeSorter
 
-ID_BYTES = 8  # of an integer, or of a string's offset
+ID_BYTES = 8  # per node: an integer, or the offset of a string
 
 
-def refuse_too_large(path: Path, sizes: BuildSizes, memory: MemoryBudget) -> None:
-    """Raises UserError if the disk of `path` has not the bytes that building needs.
+def check_build_disk(path: Path, sizes: BuildSizes, memory: MemoryBudget) -> None:
+    """Raise UserError if the disk of `path` has too little space for the build.
 
-    Repeated edges, which are merged, and compression are not foreseen: less may be needed.
+    An upper bound: merged repeated edges and compression are not taken into account.
     """
-    remedy = "fewer --negatives, or --valid and --test as counts, may be what takes the most"
-    refuse_full_disk(path, peak_bytes(sizes, memory), "built", remedy)
+    remedy = "held-out links may need most of it: give fewer --negatives, or counts of links"
+    check_disk_space(path, peak_bytes(sizes, memory), "built", remedy)
 
 
 def peak_bytes(sizes: BuildSizes, memory: MemoryBudget) -> int:
-    """The most that stands on disk at any time: keys, the store, or the first hop as it is made.
+    """The peak disk usage of a build: keys, the complete store, or the first hop in progress.
 
-    Features that are put in order on disk take no more there than they and what is written after
-    them take in the store; their files are gone by then.
+    Files of shuffled features need no extra space: they are deleted before the arrays that follow
+    are written.
     """
     arrays = store_bytes(sizes)
-    before_ids = sum(arrays.values()) - arrays["node_id"] - arrays["label"]
+    with_first_hop = sum(arrays.values()) - arrays["node_id"] - arrays["label"]
     scratch = first_hop_scratch(sizes, memory)
-    return max(key_scratch(sizes, memory), sum(arrays.values()), before_ids + scratch)
+    return max(key_scratch(sizes, memory), sum(arrays.values()), with_first_hop + scratch)
 
 
-def scratch_beside(sizes: BuildSizes, memory: MemoryBudget) -> int:
-    """The most that stands on disk at any time and is no part of the store."""
+def build_scratch_bytes(sizes: BuildSizes, memory: MemoryBudget) -> int:
+    """The peak size of temporary files."""
     return max(key_scratch(sizes, memory), first_hop_scratch(sizes, memory))
 
 
 def key_scratch(sizes: BuildSizes, memory: MemoryBudget) -> int:
-    """Keys on disk while edges are sorted: none if they fit in memory."""
+    """The size of the keys on disk while edges are sorted; 0 if they fit in memory."""
     key_bytes = KEY_BYTES * sizes.num_keys
-    room = room_for_keys(sizes.room_to_sort(memory))
-    return key_bytes if key_bytes > EdgeSorter.bytes_of_keys(room) else 0
+    memory_bytes = bytes_for_keys(sizes.available_to_sort(memory))
+    return key_bytes if key_bytes > EdgeSorter.bytes_of_keys(memory_bytes) else 0
 
 
 def first_hop_scratch(sizes: BuildSizes, memory: MemoryBudget) -> int:
-    """Columns of the first hop that wait on disk for the last of them: none if all fit at once."""
+    """The size of the files with groups of columns of the first hop; 0 if there is one group."""
     if not sizes.options.first_hop:
         return 0
-    room, itemsize = sizes.room_for_first_hop(memory), sizes.feature_bytes
-    return waiting_bytes(sizes.num_nodes, sizes.feature_dim, itemsize, itemsize, room)
+    memory_bytes, itemsize = sizes.available_for_first_hop(memory), sizes.feature_bytes
+    return group_file_bytes(sizes.num_nodes, sizes.feature_dim, itemsize, itemsize, memory_bytes)
 
 
 def store_bytes(sizes: BuildSizes) -> dict[str, int]:
-    """The store's arrays, at most; of ids that are strings only where they begin."""
+    """The size of the store's arrays by name, an upper bound; without the text of string ids."""
     return array_bytes(
         num_nodes=sizes.num_nodes,
         num_edges=sizes.num_keys,
@@ -83,12 +83,12 @@ def array_bytes(
     labelled: bool = False,
     held_out: Mapping[str, tuple[int, int]],
 ) -> dict[str, int]:
-    """Bytes of a store's arrays by name, before they are compressed.
+    """The size of a store's arrays by name, before compression.
 
     Args:
-        num_edges: of the training graph, both directions of an undirected one.
-        feature_bytes: of one feature.
-        held_out: links by part, and the negatives of each.
+        num_edges: stored edges; an undirected link counts twice.
+        feature_bytes: the size of one feature.
+        held_out: for each part the number of links, and of negatives per link.
     """
     index_bytes = np.dtype(index_dtype(num_nodes)).itemsize
     links = sum(number for number, _ in held_out.values())

@@ -1,4 +1,4 @@
-"""The training graph, the held-out links and their negatives, written into a store.
+"""Write the training graph, the held-out links and their negatives.
 
 Legend: N nodes, E edges as given, H held-out pairs, K negatives per link.
 """
@@ -13,17 +13,17 @@ import numpy as np
 from hvdtma.core.console import progress, stage
 from hvdtma.core.errors import UserError
 from hvdtma.core.memory import MemoryBudget
+from hvdtma.core.split_parts import HELD_OUT_PARTS
+from hvdtma.graph.builder.budget import BuildSizes, bytes_for_keys, max_pairs
+from hvdtma.graph.builder.check import checked_batches
 from hvdtma.graph.builder.options import BuildOptions
-from hvdtma.graph.builder.sizes import BuildSizes, most_pairs, room_for_keys
 from hvdtma.graph.csc import index_dtype
-from hvdtma.graph.raw import Pairs, Source
 from hvdtma.graph.sort.edge_sorter import EdgeSorter, HeldOut
 from hvdtma.graph.sort.keys import SortedRows
+from hvdtma.graph.source import Pairs, Source
 from hvdtma.graph.splits import LinkPicker, draw_negatives
 from hvdtma.graph.write_csc import write_csc
 from hvdtma.storage.writer import StoreWriter
-
-PARTS = ("valid", "test")
 
 
 def write_edges(
@@ -34,15 +34,15 @@ def write_edges(
     memory: MemoryBudget,
     rng: np.random.Generator,
 ) -> dict[str, int]:
-    """Write the CSC and the held-out links of a source; what was dropped, and how often."""
+    """Write the CSC and the held-out links of a source; return counts of what was dropped."""
     rank_N = np.empty_like(order_N)
     rank_N[order_N] = np.arange(len(order_N), dtype=order_N.dtype)
-    room = BuildSizes.of(source, options).room_to_sort(memory)
+    available = BuildSizes.of(source, options).available_to_sort(memory)
     sorter = EdgeSorter(
         source.num_nodes,
         source.num_edges * (1 + source.undirected),
-        writer.scratch,
-        room_for_keys(room),
+        writer.scratch_folder(),
+        bytes_for_keys(available),
         num_types=len(source.edge_type_names),
         mirror=source.undirected,
         rank_N=rank_N,
@@ -51,27 +51,26 @@ def write_edges(
     picker = None
     if options.hold_out == "links" and source.link_split is None:
         seed = int(rng.integers(2**63))
-        picker = LinkPicker(options.valid, options.test, seed, most_pairs(room))
+        picker = LinkPicker(options.valid, options.test, seed, max_pairs(available))
     with progress("scattering edges", source.num_edges, "edges") as advance:
+        batches = checked_batches(source)
         if picker is None:
-            sorter.scatter(source.edge_pieces(), tell=advance)
+            sorter.scatter(batches, advance=advance)
         else:
-            sorter.scatter(source.edge_pieces(), look=picker.look, tell=advance)
-    links = _LinkSink.given(source, rank_N)
-    if picker is not None:
-        links = _LinkSink.picked(*picker.pairs(), rank_N)
+            sorter.scatter(batches, on_batch=picker.add, advance=advance)
+    links = _Links.given(source, rank_N) if picker is None else _Links.picked(picker, rank_N)
     with progress("sorting edges", int(sorter.buckets.counts.sum()), "edges") as advance:
         found = _write_csc(writer, sorter, links.held_out(source), advance)
     if not found.num_edges:
         raise UserError(
-            "the given train split is empty, or every pair of it is held out"
+            "the given train split is empty, or all of its pairs are held out"
             if picker is None
-            else "valid and test would take every link and leave none to train on"
+            else "valid and test would take all links and leave none to train on"
         )
     with stage("negatives"):
         _write_links(writer, source, links, found, options, rng)
-    times = 1 + source.undirected  # each was counted in both directions
-    dropped = len(found.held_pair) // times if source.link_split is not None else 0
+    times = 1 + source.undirected  # these were counted in both directions
+    dropped = len(found.held_out_pair) // times if source.link_split is not None else 0
     return {
         "self_loops": sorter.self_loops,
         "duplicate_edges": sorter.duplicates // times,
@@ -81,22 +80,24 @@ def write_edges(
 
 
 @dataclass
-class _LinkSink:
-    """Held-out links in the store's numbering; `part_H` is 0 for valid, 1 for test."""
+class _Links:
+    """The held-out links in the store's numbers; `part_H` is 0 for valid, 1 for test."""
 
     pairs: Pairs
     part_H: np.ndarray
     given_pairs: dict[str, Pairs] = field(default_factory=dict)
 
     @classmethod
-    def picked(cls, pairs: Pairs, part_H: np.ndarray, rank_N: np.ndarray) -> _LinkSink:
+    def picked(cls, picker: LinkPicker, rank_N: np.ndarray) -> _Links:
+        """The links that a picker chose."""
+        pairs, part_H = picker.pairs()
         return cls(renumbered(pairs, rank_N), part_H)
 
     @classmethod
-    def given(cls, source: Source, rank_N: np.ndarray) -> _LinkSink:
-        """The source's own split; none if it has none."""
+    def given(cls, source: Source, rank_N: np.ndarray) -> _Links:
+        """The links of the source's own split; empty without a split."""
         split = source.link_split or {}
-        given = {part: renumbered(split[part], rank_N) for part in PARTS if part in split}
+        given = {part: renumbered(split[part], rank_N) for part in HELD_OUT_PARTS if part in split}
         for part, pairs in given.items():
             if not len(pairs):
                 raise UserError(f"the given {part} split is empty")
@@ -106,58 +107,55 @@ class _LinkSink:
         return cls(Pairs(src, dst), np.zeros(len(src), np.int64), given)
 
     def held_out(self, source: Source) -> HeldOut:
-        """What the sorter is to take out, and whose edges the negatives need."""
+        """The pairs to remove, and the nodes whose edges the negatives must avoid."""
         marked_N = np.zeros(source.num_nodes if len(self.pairs) else 0, bool)
         marked_N[self.pairs.src] = True
         if not source.undirected and not self.given_pairs:
-            marked_N[self.pairs.dst] = True  # a pair may be linked the other way, or both
+            marked_N[self.pairs.dst] = True  # a pair may be linked in the other direction
         return HeldOut(self.pairs.src, self.pairs.dst, marked_N)
 
 
 @dataclass
 class _Found:
-    """What the sorter found; see `SortedRows`, with destinations in the store's numbering."""
+    """The edges that the sorter removed or listed; see `SortedRows`. Ends are store numbers."""
 
     num_edges: int
-    held_pair: np.ndarray
-    held_type: np.ndarray
-    held: Pairs
+    held_out_pair: np.ndarray
+    held_out_type: np.ndarray
+    held_out: Pairs
     known: Pairs
 
 
 def _write_csc(
     writer: StoreWriter, sorter: EdgeSorter, held_out: HeldOut, advance: Callable[[int], None]
 ) -> _Found:
-    taken: list[tuple[np.ndarray, ...]] = []
-    num_edges = write_csc(
-        writer, sorter, advance, held_out, look=lambda *found: taken.append(_taken(*found))
-    )
-    pair, src, dst, kind, known_src, known_dst = (
-        np.concatenate(c) for c in zip(*taken, strict=True)
-    )
-    kind = kind.astype(np.int16)
-    held, known = Pairs(src, dst, edge_type=kind), Pairs(known_src, known_dst)
-    return _Found(num_edges, pair, kind, held, known)
+    found: list[tuple[np.ndarray, ...]] = []
 
+    def collect(first: int, rows: SortedRows) -> None:
+        held_out_ends = rows.held_out_src, rows.held_out_dst + first
+        known_ends = rows.known_src, rows.known_dst + first
+        found.append((rows.held_out_pair, *held_out_ends, rows.held_out_type, *known_ends))
 
-def _taken(first: int, rows: SortedRows) -> tuple[np.ndarray, ...]:
-    held_dst, known_dst = rows.held_dst + first, rows.known_dst + first
-    return rows.held_pair, rows.held_src, held_dst, rows.held_type, rows.known_src, known_dst
+    num_edges = write_csc(writer, sorter, advance, held_out, on_rows=collect)
+    pair, src, dst, types, known_src, known_dst = map(np.concatenate, zip(*found, strict=True))
+    types = types.astype(np.int16)
+    removed, known = Pairs(src, dst, edge_type=types), Pairs(known_src, known_dst)
+    return _Found(num_edges, pair, types, removed, known)
 
 
 def _write_links(
     writer: StoreWriter,
     source: Source,
-    links: _LinkSink,
+    links: _Links,
     found: _Found,
     options: BuildOptions,
     rng: np.random.Generator,
 ) -> None:
-    """Write the held-out links by part, with negatives for those that came without."""
+    """Write the held-out links by part, and draw negatives for parts without any."""
     known = Pairs(np.r_[found.known.src, links.pairs.src], np.r_[found.known.dst, links.pairs.dst])
     if source.undirected:
         known = Pairs(np.r_[known.src, links.pairs.dst], np.r_[known.dst, links.pairs.src])
-    parts = links.given_pairs or _held_by_part(links, found, source)
+    parts = links.given_pairs or _by_part(links, found, source)
     dtype = index_dtype(source.num_nodes)
     for part, pairs in parts.items():
         for name, values in vars(pairs).items():
@@ -168,32 +166,32 @@ def _write_links(
         if pairs.neg is not None:
             continue
         shape = (len(pairs), (options.negatives,))
-        with writer.growing(f"split/{part}/neg", dtype, *shape) as neg:
+        with writer.create_array(f"split/{part}/neg", dtype, *shape) as neg:
             for drawn in draw_negatives(
                 pairs.src, known, source.num_nodes, options.negatives, rng=rng
             ):
                 neg.append(drawn)
 
 
-def _held_by_part(links: _LinkSink, found: _Found, source: Source) -> dict[str, Pairs]:
-    """The edges of the picked pairs, in the order they were picked."""
-    pair, held = found.held_pair, found.held
-    order = np.lexsort((found.held_type, held.src, pair))
-    if source.undirected:  # both directions are there; one was picked
-        order = order[held.src[order] == links.pairs.src[pair[order]]]
+def _by_part(links: _Links, found: _Found, source: Source) -> dict[str, Pairs]:
+    """The edges of the picked pairs by part, in the order of the pairs."""
+    pair, edges = found.held_out_pair, found.held_out
+    order = np.lexsort((found.held_out_type, edges.src, pair))
+    if source.undirected:  # of both directions, the one that was picked
+        order = order[edges.src[order] == links.pairs.src[pair[order]]]
     part = links.part_H[pair[order]]
     typed = bool(source.edge_type_names)
-    found_parts = {}
-    for number, name in enumerate(PARTS):
-        chosen = held.take(order[part == number])
+    by_part = {}
+    for number, name in enumerate(HELD_OUT_PARTS):
+        chosen = edges.take(order[part == number])
         if len(chosen):
             kind = chosen.edge_type if typed else None
-            found_parts[name] = Pairs(chosen.src, chosen.dst, edge_type=kind)
-    return found_parts
+            by_part[name] = Pairs(chosen.src, chosen.dst, edge_type=kind)
+    return by_part
 
 
 def renumbered(pairs: Pairs, rank_N: np.ndarray) -> Pairs:
-    """The same pairs, where node v is called rank[v]; as they are where rank is empty."""
+    """The pairs with node v renumbered to rank_N[v]; unchanged for an empty rank_N."""
     if not len(rank_N):
         return pairs
     src, dst = (rank_N[ends].astype(np.int64) for ends in (pairs.src, pairs.dst))

@@ -1,4 +1,4 @@
-"""How a store is made from a source."""
+"""The options of a build."""
 
 from __future__ import annotations
 
@@ -9,17 +9,18 @@ from hvdtma.core.errors import UserError, check_seed
 
 @dataclass(frozen=True)
 class BuildOptions:
-    """How a store is made from a source.
+    """The options of a build. Raises UserError for invalid values.
 
     Attributes:
-        order: `random` (RandomTMA) or `given` (the source's own order of nodes).
+        order: of the nodes: `random` (RandomTMA) or `given` (that of the source).
         hold_out: `links` for link prediction; `nodes` keeps every link in the training graph.
-        valid, test: share held out for each, or a count from 1 on.
-        negatives: destinations drawn for each held-out link.
-        seed: of the split, the order, the negatives and the reduction.
-        feature_dim: reduce features to so many (None: dense ones are kept, sparse become 128).
+        valid, test: the share to hold out for each part, or a count if 1 or more.
+        negatives: the number of destinations to draw for each held-out link.
+        seed: of the split, the order, the negatives and the SVD of features.
+        feature_dim: reduce features to this number of columns (None: dense features are kept,
+            sparse features are reduced to 128).
         feature_dtype: `float32` or `float16`, on disk.
-        first_hop: also store the mean of every node's in-neighbours' features, of their dtype.
+        first_hop: whether to store the mean of the features of each node's in-neighbours.
         block_nodes: nodes per block (None: about 8 MiB of features, and at least 256 blocks).
     """
 

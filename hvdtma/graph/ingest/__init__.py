@@ -1,4 +1,4 @@
-"""A graph from the user's own files: edges, features, labels, splits."""
+"""A source from the user's files: edges, features, labels, splits."""
 
 from hvdtma.graph.ingest.file_source import FileSource
 

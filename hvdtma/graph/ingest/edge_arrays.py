@@ -1,4 +1,4 @@
-"""Edges of NumPy arrays and SciPy matrices; arrays are read some rows at a time, matrices whole.
+"""Read edges from NumPy arrays, some rows at a time, and from SciPy matrices.
 
 Legend: E edges, N nodes, n edges of a piece.
 """
@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from hvdtma.core.errors import UserError
-from hvdtma.graph.ingest.edge_file import EdgeBatch, EdgeFile, EdgeOptions
+from hvdtma.graph.ingest.edge_file import EdgeFile, EdgeOptions, EdgeRows
 from hvdtma.tables.array_file import ArrayFile, npy_file, npz_files
 from hvdtma.tables.columns import Column, are_strings, ids_of, position_of
 from hvdtma.tables.opening import load_matrix
@@ -22,15 +22,15 @@ ROWS_PER_PIECE = 1 << 17
 def edges_of_npy(path: Path, options: EdgeOptions) -> EdgeFile:
     """Edges of a .npy file, integers [E, 2] or [2, E] ([2, 2] is read as two rows)."""
     if options.type_column is not None:
-        raise UserError(f"'{path}' is one array without column '{options.type_column}'; use NPZ")
+        raise UserError(f"'{path}' is one array and has no column '{options.type_column}'; use NPZ")
     return _of_pairs(npy_file(path), None)
 
 
 def edges_of_npz(path: Path, options: EdgeOptions) -> EdgeFile:
     """Edges of a .npz file.
 
-    It holds `src` and `dst` (or the named columns) [E], or one array [E, 2] or [2, E], or is a
-    square SciPy adjacency, whose rows are the nodes 0..N-1. A type column is an array [E].
+    The file holds `src` and `dst` (or the named columns) [E], or one array [E, 2] or [2, E], or a
+    square SciPy adjacency matrix, whose rows are the nodes 0..N-1. A type column is an array [E].
     """
     arrays = npz_files(path)
     if arrays is None:
@@ -45,7 +45,7 @@ def edges_of_npz(path: Path, options: EdgeOptions) -> EdgeFile:
         return _of_pairs(arrays[rest[0]], types)
     raise UserError(
         f"'{path}' holds {', '.join(rest) or 'nothing'}; valid: 'src' and 'dst', or one array "
-        "[E, 2] or [2, E], or a SciPy sparse adjacency"
+        "[E, 2] or [2, E], or a SciPy sparse adjacency matrix"
     )
 
 
@@ -59,15 +59,15 @@ def _column(arrays: dict[str, ArrayFile], name: str, path: Path) -> ArrayFile:
 
 
 def _of_columns(ends: list[ArrayFile], types: ArrayFile | None) -> EdgeFile:
-    """Edges of one array [E] for each column."""
+    """Edges of one array [E] per column."""
     arrays = [*ends, *([] if types is None else [types])]
     _check_lengths([array.shape[0] for array in arrays], arrays[0].path)
     kinds = [ids_of(np.zeros(0, array.dtype), _where(array)) for array in arrays]
 
-    def read() -> Iterator[EdgeBatch]:
+    def read() -> Iterator[EdgeRows]:
         columns = [array.pieces(ROWS_PER_PIECE) for array in arrays]
         for number, pieces in enumerate(zip(*columns, strict=True)):
-            yield EdgeBatch(*(_ids(a, p, number) for a, p in zip(arrays, pieces, strict=True)))
+            yield EdgeRows(*(_ids(a, p, number) for a, p in zip(arrays, pieces, strict=True)))
 
     return EdgeFile(ends[0].path, any(map(are_strings, kinds[:2])), types is not None, read)
 
@@ -81,20 +81,20 @@ def _of_pairs(array: ArrayFile, types: ArrayFile | None) -> EdgeFile:
     _check_lengths([num_edges, *([] if types is None else [types.shape[0]])], array.path)
     kind = ids_of(np.zeros(0, array.dtype), _where(array))
 
-    def read() -> Iterator[EdgeBatch]:
-        ends = _pair_pieces(array, interleaved=rows_are_edges != array.by_column)
+    def read() -> Iterator[EdgeRows]:
+        ends = _pair_pieces(array, interleaved=rows_are_edges != array.column_major)
         names = None if types is None else types.pieces(ROWS_PER_PIECE)
         for number, (src, dst) in enumerate(ends):
             columns = [_ids(array, end, number) for end in (src, dst)]
             if types is not None and names is not None:
                 columns.append(_ids(types, next(names), number))
-            yield EdgeBatch(*columns)
+            yield EdgeRows(*columns)
 
     return EdgeFile(array.path, are_strings(kind), types is not None, read)
 
 
 def _pair_pieces(array: ArrayFile, interleaved: bool) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Sources and destinations, in pieces [n]; they alternate in the file, or follow each other."""
+    """Sources and destinations in pieces [n]; interleaved in the file, or one after the other."""
     if interleaved:
         for piece in array.pieces(ROWS_PER_PIECE):
             yield piece[:, 0], piece[:, 1]
@@ -104,19 +104,19 @@ def _pair_pieces(array: ArrayFile, interleaved: bool) -> Iterator[tuple[np.ndarr
 
 
 def _of_adjacency(path: Path) -> EdgeFile:
-    """Edges of a SciPy matrix, which is held in memory."""
+    """Edges of a SciPy matrix, which is read into memory."""
     matrix = load_matrix(path)
     rows, columns = matrix.shape
     if rows != columns:
-        raise UserError(f"'{path}' is a matrix [{rows}, {columns}]; an adjacency is square")
+        raise UserError(f"'{path}' is a matrix [{rows}, {columns}]; an adjacency matrix is square")
     matrix.eliminate_zeros()
     entries = matrix.tocoo()
 
-    def read() -> Iterator[EdgeBatch]:
+    def read() -> Iterator[EdgeRows]:
         for start in range(0, entries.nnz, ROWS_PER_PIECE):
             rows = slice(start, start + ROWS_PER_PIECE)
             ends = (ids_of(end[rows], f"'{path}'") for end in (entries.row, entries.col))
-            yield EdgeBatch(*ends)
+            yield EdgeRows(*ends)
 
     return EdgeFile(path, False, False, read, num_rows=rows)
 

@@ -1,4 +1,4 @@
-"""A file of edges: its options, its batches in the user's ids, and whether it has a header.
+"""A file of edges: its options, its rows in the user's ids, and the check for a header.
 
 Legend: n edges of a batch.
 """
@@ -20,7 +20,7 @@ ID_TYPES = ("auto", "int", "str")
 
 @dataclass(frozen=True)
 class EdgeOptions:
-    """Which columns of an edge file are what; see `FileSource`."""
+    """The options for reading an edge file; see `FileSource`."""
 
     src_column: str | None = None
     dst_column: str | None = None
@@ -35,17 +35,16 @@ class EdgeOptions:
         if (self.src_column is None) != (self.dst_column is None):
             named = self.src_column or self.dst_column
             raise UserError(
-                f"only '{named}' is named: name both columns of ids, --src-column and "
-                "--dst-column, or neither"
+                f"only '{named}' is given; give both --src-column and --dst-column, or neither"
             )
 
 
-class EdgeBatch(NamedTuple):
-    """Some edges.
+class EdgeRows(NamedTuple):
+    """A batch of edges in the user's ids.
 
     Attributes:
         src, dst: ids [n], both int64 or both large_string.
-        edge_type: names of types [n], or None.
+        edge_type: the names of the types [n], or None.
     """
 
     src: Column
@@ -55,54 +54,54 @@ class EdgeBatch(NamedTuple):
 
 @dataclass(frozen=True)
 class EdgeFile:
-    """Edges on disk, which can be gone through any number of times.
+    """Edges on disk, which can be read any number of times.
 
     Attributes:
-        path: where they are.
+        path: the file.
         strings: whether ids are strings, not integers.
         typed: whether edges have types.
-        read: gives all edges in batches, in the file's order; raises UserError for a bad line.
-        num_rows: of an adjacency, whose nodes are 0 .. num_rows-1, with or without an edge.
-        header_unsure: whether the first edge may be a header; `HeaderCheck` decides.
+        read: yields all edges in the file's order; raises UserError for a bad line.
+        num_rows: the size of an adjacency matrix, whose nodes are 0 .. num_rows-1; else 0.
+        header_unsure: whether the first edge may be a header; see `HeaderCheck`.
     """
 
     path: Path
     strings: bool
     typed: bool
-    read: Callable[[], Iterator[EdgeBatch]]
+    read: Callable[[], Iterator[EdgeRows]]
     num_rows: int = 0
     header_unsure: bool = False
 
-    def batches(self) -> Iterator[EdgeBatch]:
-        """All edges, with ids of one kind."""
+    def batches(self) -> Iterator[EdgeRows]:
+        """All edges, with ids of the file's kind."""
         where = f"'{self.path}'"
         for src, dst, types in self.read():
             src, dst = (as_kind(ids, self.strings, where) for ids in (src, dst))
-            yield EdgeBatch(src, dst, types)
+            yield EdgeRows(src, dst, types)
 
 
 class HeaderCheck:
-    """Whether a first line of unusual names is a header: not if one comes again as a node."""
+    """Detects a header of unusual names: no header if one of the names appears again as a node."""
 
     def __init__(self, file: EdgeFile):
-        self.file, self.settled = file, not file.header_unsure
+        self.file, self.decided = file, not file.header_unsure
         self.names: tuple = ()
 
-    def look(self, batch: EdgeBatch) -> None:
-        """Note a batch, the first one first."""
-        if self.settled or not len(batch.src):
+    def add(self, batch: EdgeRows) -> None:
+        """Add a batch, in the file's order."""
+        if self.decided or not len(batch.src):
             return
         seen = 0
         if not self.names:
             self.names, seen = (batch.src[0], batch.dst[0]), 1
         for name in self.names:
             found = sum(pc.sum(pc.equal(ids, name)).as_py() for ids in (batch.src, batch.dst))
-            self.settled |= found > seen
+            self.decided |= found > seen
 
     def finish(self) -> None:
-        """Raises UserError if neither name of the first row stood in any other row."""
-        if not self.settled and self.names:
+        """Raise UserError if neither name of the first row appeared in another row."""
+        if not self.decided and self.names:
             raise UserError(
-                f"'{self.file.path}': its first line, '{self.names[0]}' and '{self.names[1]}', may "
-                "be a header or an edge; say which with --header yes or --header no"
+                f"'{self.file.path}': the first line, '{self.names[0]}' and '{self.names[1]}', may "
+                "be a header or an edge; give --header yes or --header no"
             )

@@ -1,7 +1,4 @@
-"""Edges of a file of any of the known kinds, some at a time and in the user's ids.
-
-Legend: E edges, N nodes, n edges of a piece.
-"""
+"""Read edges from a file of any supported format, some at a time and in the user's ids."""
 
 from __future__ import annotations
 
@@ -15,13 +12,8 @@ from rich.markup import escape
 from hvdtma.core.console import console
 from hvdtma.core.errors import UserError
 from hvdtma.graph.ingest.edge_arrays import edges_of_npy, edges_of_npz
-from hvdtma.graph.ingest.edge_file import EdgeBatch, EdgeFile, EdgeOptions
-from hvdtma.tables.columns import (
-    are_strings,
-    ids_of,
-    is_integer,
-    position_of,
-)
+from hvdtma.graph.ingest.edge_file import EdgeFile, EdgeOptions, EdgeRows
+from hvdtma.tables.columns import are_strings, ids_of, is_integer, position_of
 from hvdtma.tables.opening import TEXT, suffix_of
 from hvdtma.tables.parquet import open_parquet, parquet_pieces
 from hvdtma.tables.text_layout import Layout, find_layout, usual_columns
@@ -31,7 +23,7 @@ EDGE_FILES = [*TEXT, *(suffix + ".gz" for suffix in TEXT), ".parquet", ".npy", "
 
 
 def open_edges(path: Path, options: EdgeOptions) -> EdgeFile:
-    """Edges of a CSV/TSV, Parquet, NPY or NPZ file, of which little is read yet.
+    """Open the edges of a CSV/TSV, Parquet, NPY or NPZ file.
 
     Raises UserError for a missing file, an unknown ending or column, a wrong shape.
     """
@@ -56,16 +48,16 @@ def _from_text(path: Path, options: EdgeOptions) -> EdgeFile:
     integers = _first_are_integers(layout, ends)
     if options.id_type != "auto":
         integers = options.id_type == "int"
-    wanted = [ColumnRequest(end, integers=integers) for end in ends]
+    requests = [ColumnRequest(end, integers=integers) for end in ends]
     if options.type_column is not None:
-        wanted.append(ColumnRequest(position_of(options.type_column, layout.names, f"'{path}'")))
+        requests.append(ColumnRequest(position_of(options.type_column, layout.names, f"'{path}'")))
     names = " to ".join(f"'{layout.names[end]}'" for end in ends)
-    said = "in its header" if layout.has_header else "no header"
-    console.print(f"{escape(path.name)}: edges from {escape(names)} ({said})")
+    header = "from the header" if layout.has_header else "no header"
+    console.print(f"{escape(path.name)}: edges from {escape(names)} ({header})")
 
-    def read() -> Iterator[EdgeBatch]:
-        for columns in row_pieces(path, layout, wanted):
-            yield EdgeBatch(*columns)
+    def read() -> Iterator[EdgeRows]:
+        for columns in row_pieces(path, layout, requests):
+            yield EdgeRows(*columns)
 
     typed = options.type_column is not None
     return EdgeFile(path, not integers, typed, read, header_unsure=layout.header_unsure)
@@ -81,27 +73,27 @@ def _end_columns(names: list[str], options: EdgeOptions, where: str) -> tuple[in
         src, dst = (position_of(c, names, where) for c in (options.src_column, options.dst_column))
         return src, dst
     if len(names) < 2:
-        raise UserError(f"{where} has one column, '{names[0]}'; edges need two")
+        raise UserError(f"{where} has one column, '{names[0]}'; edges need two columns")
     return usual_columns(names) or (0, 1)
 
 
 def _from_parquet(path: Path, options: EdgeOptions) -> EdgeFile:
     schema = open_parquet(path).schema_arrow
     names = schema.names
-    wanted = [names[end] for end in _end_columns(names, options, f"'{path}'")]
+    columns = [names[end] for end in _end_columns(names, options, f"'{path}'")]
     typed = options.type_column is not None
     if options.type_column is not None:
-        wanted.append(names[position_of(options.type_column, names, f"'{path}'")])
-    where = [f"column '{name}' of '{path}'" for name in wanted]
+        columns.append(names[position_of(options.type_column, names, f"'{path}'")])
+    where = [f"column '{name}' of '{path}'" for name in columns]
     kinds = [
-        ids_of(pa.array([], schema.field(n).type), w) for n, w in zip(wanted, where, strict=True)
+        ids_of(pa.array([], schema.field(n).type), w) for n, w in zip(columns, where, strict=True)
     ]
 
-    def read() -> Iterator[EdgeBatch]:
+    def read() -> Iterator[EdgeRows]:
         first = 0
-        for batch in parquet_pieces(path, wanted):
-            columns = zip(wanted, where, strict=True)
-            yield EdgeBatch(*(ids_of(batch.column(n), w, first) for n, w in columns))
+        for batch in parquet_pieces(path, columns):
+            named = zip(columns, where, strict=True)
+            yield EdgeRows(*(ids_of(batch.column(n), w, first) for n, w in named))
             first += len(batch)
 
     return EdgeFile(path, any(map(are_strings, kinds[:2])), typed, read)

@@ -1,4 +1,4 @@
-"""Features of a file as rows that belong to nodes of the graph.
+"""Assign the rows of a feature file to the nodes of the graph.
 
 Legend: N nodes, R rows of the file, D features.
 """
@@ -14,19 +14,19 @@ import scipy.sparse as sp
 
 from hvdtma.core.errors import UserError
 from hvdtma.graph.csc import index_dtype
-from hvdtma.graph.ingest.ids.collector import IdCollector
-from hvdtma.graph.ingest.ids.table import IdTable
+from hvdtma.graph.ids.collector import IdCollector
+from hvdtma.graph.ids.table import IdTable
 from hvdtma.tables.features import PIECE_BYTES, FeatureFile
 
 
 @dataclass(frozen=True)
 class FileRows:
-    """Dense features of all nodes, read from a file from front to back: `SequentialRows`.
+    """Dense features of all nodes, read sequentially from a file; `SequentialRows`.
 
     Attributes:
-        file: with the rows of R nodes; the others have zeros and come last.
+        file: the rows of R nodes; the other nodes have zeros and come last.
         table: of the graph's ids.
-        nodes: the node of each row as they come, int [N]; None where row i is node i's.
+        nodes: int [N], the node of each row; None if row i belongs to node i.
     """
 
     file: FeatureFile
@@ -46,30 +46,21 @@ class FileRows:
     def pieces(self) -> Iterator[np.ndarray]:
         """Rows [n, D]; raises UserError for values that are not finite."""
         yield from self.file.pieces(self._node_of)
-        pa.default_memory_pool().release_unused()  # it would keep what it read files with
+        pa.default_memory_pool().release_unused()  # read buffers
         num_nodes, dim = self.shape
         step = max(1, PIECE_BYTES // (dim * self.dtype.itemsize))
         for start in range(self.file.shape[0], num_nodes, step):
             yield np.zeros((min(step, num_nodes - start), dim), self.dtype)
-
-    def gathered(self) -> np.ndarray:
-        """All rows [N, D] in the order of the nodes."""
-        feat_ND, start = np.empty(self.shape, self.dtype), 0
-        for rows in self.pieces():
-            places = slice(start, start + len(rows))
-            feat_ND[places if self.nodes is None else self.nodes[places]] = rows
-            start += len(rows)
-        return feat_ND
 
     def _node_of(self, row: int) -> object:
         return self.table.ids[row if self.nodes is None else self.nodes[row]]
 
 
 def add_ids(file: FeatureFile, collector: IdCollector, strings: bool) -> None:
-    """Give the ids of a file's rows to a collector that has all others.
+    """Add the ids of a file's rows to a collector that has all other ids.
 
-    Raises UserError where row i belongs to the integer id i but the graph's ids are strings,
-    negative, or larger than the last row, and where no node of the graph has a row.
+    Raises UserError if rows have no ids and the graph's ids are strings, negative, or larger than
+    the number of the last row, and if no id of the file is in the graph.
     """
     num_before, num_rows, where = collector.num, file.shape[0], f"'{file.path}'"
     if file.ids is None:
@@ -82,30 +73,30 @@ def add_ids(file: FeatureFile, collector: IdCollector, strings: bool) -> None:
         collector.add(ids)
     if collector.estimate is None and collector.num == num_before + num_rows:
         raise UserError(
-            f"{where}: none of its ids is in the graph: its first is '{first}', the graph's "
-            f"'{collector.first}'; see --id-column"
+            f"{where}: none of its ids is in the graph; its first id is '{first}', that of the "
+            f"graph '{collector.first}'; see --id-column"
         )
 
 
 def _check_numbers(num_rows: int, collector: IdCollector, strings: bool, where: str) -> None:
     if strings:
         raise UserError(
-            f"{where} gives row i to the integer id i, but the graph's ids are strings; use "
-            "Parquet, JSON or an NPZ of 'ids' and 'feat', which are keyed by id"
+            f"row i of {where} belongs to the integer id i, but the graph's ids are strings; use "
+            "Parquet, JSON, or an NPZ of 'ids' and 'feat'"
         )
     smallest, largest = collector.smallest, collector.largest
     if smallest < 0 or largest >= num_rows:
         raise UserError(
             f"features of the wrong length: {where} has {num_rows} rows, for the ids 0 to "
             f"{num_rows - 1}, but the graph's ids go from {smallest} to {largest}: give "
-            f"{largest + 1} rows, or features keyed by id (Parquet, JSON, NPZ of 'ids' and 'feat')"
+            f"{largest + 1} rows, or features with ids (Parquet, JSON, NPZ of 'ids' and 'feat')"
         )
 
 
 def nodes_of_rows(file: FeatureFile, table: IdTable) -> np.ndarray | None:
-    """The nodes int [N] of the file's rows, then those that have none; None where all are in order.
+    """Int [N]: the nodes of the file's rows, then the nodes without a row; None if in order.
 
-    Raises UserError for an id that comes twice.
+    Raises UserError for a repeated id.
     """
     if file.ids is None:
         return None
@@ -122,13 +113,13 @@ def nodes_of_rows(file: FeatureFile, table: IdTable) -> np.ndarray | None:
         counts = np.bincount(node_R, minlength=num_nodes)
         repeated = table.ids[node_R[np.argmax(counts[node_R] > 1)]]
         raise UserError(
-            f"'{file.path}' has several rows of features for the id '{repeated}'; keep one"
+            f"'{file.path}' has several rows of features for the id '{repeated}'; keep one of them"
         )
     return np.concatenate([node_R, missing])
 
 
 def placed_matrix(feat: sp.csr_matrix, nodes: np.ndarray | None) -> sp.csr_matrix:
-    """Sparse features [N, D] in the order of the nodes, empty rows where there are none.
+    """Sparse features [N, D] in the order of the nodes, with empty rows for nodes without a row.
 
     Args:
         nodes: see `nodes_of_rows`.

@@ -1,4 +1,4 @@
-"""A graph in files: edges, features, labels and splits, each in a format of the user's choice.
+"""Open a graph in files: edges, features, labels and splits.
 
 Legend: N nodes, E edges.
 """
@@ -16,6 +16,7 @@ from hvdtma.core.console import progress, stage
 from hvdtma.core.errors import UserError
 from hvdtma.core.memory import BASE_BYTES, MemoryBudget
 from hvdtma.graph.builder.options import BuildOptions
+from hvdtma.graph.ids.collector import IdCollector
 from hvdtma.graph.ingest.edge_file import EdgeFile, EdgeOptions, HeaderCheck
 from hvdtma.graph.ingest.edges import open_edges
 from hvdtma.graph.ingest.feature_rows import (
@@ -27,48 +28,45 @@ from hvdtma.graph.ingest.feature_rows import (
 from hvdtma.graph.ingest.file_graph import FileGraph, matrix_bytes
 from hvdtma.graph.ingest.given_splits import (
     GivenSplits,
+    check_types_match,
     read_splits,
-    refuse_types_of_one,
     take_splits,
 )
-from hvdtma.graph.ingest.ids.collector import IdCollector
 from hvdtma.graph.ingest.labels import place_labels, read_labels
 from hvdtma.graph.ingest.requirements import WHOLE_SHARE, IngestRequirement
-from hvdtma.graph.raw import RawGraph
-from hvdtma.tables.columns import Names, refuse_many_types
+from hvdtma.graph.raw import RawGraph, gather_rows, in_memory
+from hvdtma.tables.columns import Names, check_num_types
 from hvdtma.tables.features import FeatureFile, open_features
 
 
 @dataclass(frozen=True)
 class FileSource:
-    """Where the files of a graph are, and how to read them.
+    """The files of a graph, and how to read them.
 
     Attributes:
-        edges: CSV/TSV (plain or .gz), Parquet, NPY or NPZ; may be left out beside `splits`.
+        edges: CSV/TSV (plain or .gz), Parquet, NPY or NPZ; optional if `splits` is given.
         features: NPY, NPZ, Parquet or JSON.
         labels: CSV/TSV (plain or .gz).
         splits: NPZ, see `read_splits`.
-        undirected: an edge stands for both directions.
-        src_column, dst_column: columns of the edges' ends; without names the usual ones
-            (src, dst; source, target; ...), else the first two. Where a file has no header its
-            columns are called 1, 2, 3, ...
-        type_column: column of the edges' types.
-        id_column: of features in Parquet and of labels.
-        label_column: of labels; without a name the last.
-        header: whether text files have one: `auto`, `yes` or `no`.
-        delimiter: of text files; None finds out.
-        id_type: `int`, `str`, or `auto`: integers where the first edge's two ids are.
+        undirected: whether an edge stands for both directions.
+        src_column, dst_column: the columns of sources and destinations; None: those with usual
+            names (src, dst; source, target; ...), else the first two. Without a header the columns
+            are named 1, 2, 3, ...
+        type_column: the column of edge types.
+        id_column: the id column of features in Parquet and of labels.
+        label_column: the column of labels; None: the last.
+        header: whether text files have a header: `auto`, `yes` or `no`.
+        delimiter: of text files; None: detected.
+        id_type: `int`, `str`, or `auto`: integers if both ids of the first edge are.
 
-    Rules, each counted in `RawGraph.counts`:
-        The nodes are the ids in edges and the ids with features; a node need not have an edge
-        (`nodes_without_edges`), or features: then it gets zeros (`ids_without_features`).
-        Labels of ids that are no nodes are dropped (`labels_of_unknown_ids`); a node without a
-        label gets -1 (`nodes_without_label`); the same label given again is `labels_repeated`.
-        Columns of features that are not numbers are left out (`feature_columns_left_out`).
-        With given pairs the edges to train on are the train pairs and, of `edges`, those between
-        no pair of valid or test, in either direction (the others: `edges_held_out`). Valid and
-        test pairs that are also train pairs stay (`held_out_pairs_in_train`). Without `edges`
-        every id of the splits is a node.
+    The nodes are the ids with edges and the ids with features. With given pairs, the training edges
+    are the train pairs and the `edges` between no pair of valid or test, in either direction.
+    Without `edges`, all ids of the splits are nodes. The graph's `counts` have:
+
+        nodes_without_edges, ids_without_features (set to zeros), nodes_without_label (set to -1)
+        labels_of_unknown_ids (dropped), labels_repeated (the same label again)
+        feature_columns_left_out (not numbers)
+        edges_held_out (left out), held_out_pairs_in_train (kept in valid and test)
     """
 
     edges: str | Path | None = None
@@ -86,8 +84,8 @@ class FileSource:
     id_type: str = "auto"
 
     def load(self) -> RawGraph:
-        """The whole graph in memory; raises UserError for whatever is wrong with the files."""
-        return self.open().load()
+        """The whole graph in memory; raises UserError for bad files."""
+        return in_memory(self.open())
 
     def open(
         self,
@@ -95,15 +93,14 @@ class FileSource:
         folder: Path | None = None,
         options: BuildOptions | None = None,
     ) -> FileGraph:
-        """Read all but the edges, and of these the ids; what is large is read when it is needed.
+        """Read the ids, and open the files for reading edges and large features later.
 
         Args:
-            memory: to stay within (None: half of what is free).
-            folder: for what does not fit in it (None: the system's folder for such).
-            options: of the build that follows; what it needs of `memory` is then asked for too, as
-                soon as sizes are known.
+            memory: the limit (None: half of the free memory).
+            folder: for temporary files (None: the system's folder for temporary files).
+            options: of the build that follows; its memory is checked too, once sizes are known.
 
-        Raises UserError for whatever is wrong with the files, and for too little memory.
+        Raises UserError for bad files, and for too little memory.
         """
         memory = memory or MemoryBudget.limit(None)
         folder = folder or Path(tempfile.gettempdir())
@@ -111,7 +108,7 @@ class FileSource:
         features = self._features()
         if features is not None and features.sparse is not None:
             memory = memory.reserve(matrix_bytes(features.sparse))
-        needs = IngestRequirement(
+        requirement = IngestRequirement(
             self.undirected,
             self.type_column is not None,
             self.labels is not None,
@@ -120,7 +117,7 @@ class FileSource:
             options,
         )
         known = features.shape[0] if features is not None else 0
-        memory.available(needs.of(known), "building a store of these files")
+        memory.available(requirement.required_bytes(known), "building a store of these files")
         strings = (
             splits.are_strings
             if file is None and splits is not None
@@ -131,19 +128,19 @@ class FileSource:
         if features is not None:
             add_ids(features, collector, strings)
         with stage("sorting ids"):
-            table = collector.finish(lambda num: needs.of(num, num_edges))
+            table = collector.finish(lambda num: requirement.required_bytes(num, num_edges))
         pa.default_memory_pool().release_unused()
         type_names, _ = names.sorted()
-        refuse_many_types(len(type_names))
+        check_num_types(len(type_names))
         none = np.zeros(0, np.int64)
         graph = FileGraph(
             none,
             none,
             table.ids,
-            self.undirected,
             none.astype(np.int16) if type_names else None,
-            type_names,
-            source=self._given(),
+            undirected=self.undirected,
+            edge_type_names=type_names,
+            origin=self._origin(),
             table=table,
             file=file,
             num_file_edges=num_edges,
@@ -151,7 +148,7 @@ class FileSource:
         if splits is not None:
             graph.held_out_key = take_splits(graph, splits, table, type_names)
         if features is not None:
-            self._place_features(graph, features, memory, needs)
+            self._place_features(graph, features, memory, requirement)
         self._place_labels(graph)
         return graph
 
@@ -159,7 +156,7 @@ class FileSource:
         return None if self.features is None else open_features(Path(self.features), self.id_column)
 
     def _edges_and_splits(self) -> tuple[EdgeFile | None, GivenSplits | None]:
-        """Both with ids of one kind: as `id_type` says, else as the edges', else the splits'."""
+        """Both with ids of one kind: that of `id_type`, else of the edges, else of the splits."""
         if self.edges is None and self.splits is None:
             raise UserError("a graph needs --edges, or --splits with train, valid and test pairs")
         options = EdgeOptions(**{f.name: getattr(self, f.name) for f in fields(EdgeOptions)})
@@ -168,9 +165,9 @@ class FileSource:
             return file, None
         splits = read_splits(Path(self.splits))
         if file is None and not splits.num_pairs:
-            raise UserError(f"'{self.splits}' holds a split of nodes only; give --edges beside it")
+            raise UserError(f"'{self.splits}' holds a split of nodes only; give --edges too")
         if file is not None and splits.num_pairs:
-            refuse_types_of_one(splits.path, file.typed, bool(splits.types))
+            check_types_match(splits.path, file.typed, bool(splits.types))
         strings = splits.are_strings if file is None else file.strings
         if self.id_type != "auto":
             strings = self.id_type == "str"
@@ -183,17 +180,17 @@ class FileSource:
         collector: IdCollector,
         names: Names,
     ) -> int:
-        """Collect every id but those only features have, and the names of types; counts edges."""
+        """Collect the ids and type names of edges and splits; return the number of edges."""
         for types in splits.types.values() if splits is not None else ():
             names.add(types)
         if file is None:
             for ids in splits.ids.values() if splits is not None else ():
                 collector.add(ids)
             return 0
-        doubt, num_edges = HeaderCheck(file), 0
+        header, num_edges = HeaderCheck(file), 0
         with progress(f"reading ids of {file.path.name}", None, "edges") as advance:
             for batch in file.batches():
-                doubt.look(batch)
+                header.add(batch)
                 collector.add(batch.src)
                 collector.add(batch.dst)
                 if batch.edge_type is not None:
@@ -202,7 +199,7 @@ class FileSource:
                 advance(len(batch.src))
         if not num_edges:
             raise UserError(f"'{self.edges}' holds no edge")
-        doubt.finish()
+        header.finish()
         collector.add_range(file.num_rows)
         return num_edges
 
@@ -211,9 +208,9 @@ class FileSource:
         graph: FileGraph,
         features: FeatureFile,
         memory: MemoryBudget,
-        needs: IngestRequirement,
+        requirement: IngestRequirement,
     ) -> None:
-        """Give the graph its features: in memory where they take less than a quarter of it."""
+        """Set the features; in memory if they need less than a quarter of it."""
         nodes = nodes_of_rows(features, graph.table)
         graph.counts["ids_without_features"] = graph.num_nodes - features.shape[0]
         graph.counts["feature_columns_left_out"] = features.columns_left_out
@@ -223,15 +220,15 @@ class FileSource:
         rows = FileRows(features, graph.table, nodes)
         graph.feat = rows
         num_bytes = graph.num_nodes * rows.shape[1] * rows.dtype.itemsize
-        small = num_bytes <= (memory.num_bytes - BASE_BYTES - graph.held_bytes) // WHOLE_SHARE
-        later = needs.of(graph.num_nodes, graph.num_edges)
+        small = num_bytes <= (memory.num_bytes - BASE_BYTES - graph.reserved_bytes) // WHOLE_SHARE
+        later = requirement.required_bytes(graph.num_nodes, graph.num_edges)
         if small and memory.fits(graph.table.num_bytes + num_bytes + later):
-            graph.feat = rows.gathered()
-        elif features.by_column:
+            graph.feat = gather_rows(rows)
+        elif features.column_major:
             raise UserError(
-                f"'{self.features}' goes column by column, so it must fit in memory, but has "
-                f"{num_bytes / 2**30:.1f} GiB; save it by row (np.ascontiguousarray), or give more "
-                "--memory-gb"
+                f"'{self.features}' is in column-major order, so it must fit in memory, but has "
+                f"{num_bytes / 2**30:.1f} GiB; save it in row-major order (np.ascontiguousarray), "
+                "or give a larger --memory-gb"
             )
 
     def _place_labels(self, graph: FileGraph) -> None:
@@ -248,8 +245,8 @@ class FileSource:
         graph.label, graph.label_names, counts = place_labels(pieces, graph.table, where)
         graph.counts |= counts
 
-    def _given(self) -> dict[str, object]:
-        """For the provenance: what was not left at its default."""
+    def _origin(self) -> dict[str, object]:
+        """The settings that differ from their defaults, for the provenance."""
         given = {f.name: getattr(self, f.name) for f in fields(self)}
         changed = {f.name for f in fields(self) if given[f.name] != f.default}
         as_json = {

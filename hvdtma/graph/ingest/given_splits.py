@@ -1,4 +1,4 @@
-"""Splits that a user brings along: read, checked, looked up, and kept out of the edges.
+"""Splits that the user gives: read, check and look up their ids, and leave their edges out.
 
 Legend: N nodes, E edges, n pairs of a part, K negatives per pair.
 """
@@ -13,9 +13,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from hvdtma.core.errors import UserError, nearest
-from hvdtma.core.split_parts import PARTS
-from hvdtma.graph.ingest.ids.table import IdTable
-from hvdtma.graph.raw import Pairs, RawGraph
+from hvdtma.core.split_parts import HELD_OUT_PARTS, PARTS
+from hvdtma.graph.ids.table import IdTable
+from hvdtma.graph.raw import RawGraph
+from hvdtma.graph.source import Pairs
 from hvdtma.graph.splits import pair_key
 from hvdtma.tables.columns import Column, are_strings, as_kind, ids_of
 from hvdtma.tables.opening import load_npz, suffix_of
@@ -23,14 +24,14 @@ from hvdtma.tables.opening import load_npz, suffix_of
 
 @dataclass(frozen=True)
 class GivenSplits:
-    """The arrays of a splits file, checked, not yet looked up.
+    """The checked arrays of a splits file, in the user's ids.
 
     Attributes:
-        path: the file, for errors.
+        path: the file.
         ids: by key (`train`, `valid`, `test`: src then dst [2n]; `valid_neg`, `test_neg` [n*K];
             `train_node`, ... [n]) ids, all int64 or all large_string.
-        num_pairs: n by part; empty where the file holds a node split only.
-        types: names of edge types [n] by part, or empty.
+        num_pairs: n by part; empty if the file has a node split only.
+        types: the names of edge types [n] by part, or empty.
     """
 
     path: Path
@@ -44,12 +45,12 @@ class GivenSplits:
         return any(are_strings(ids) for ids in self.ids.values())
 
     def as_kind(self, strings: bool) -> GivenSplits:
-        """The same with ids as strings or integers; raises UserError where they are not."""
+        """The splits with ids as strings or as integers; raises UserError if they cannot be."""
         ids = {k: as_kind(v, strings, f"'{k}' of '{self.path}'") for k, v in self.ids.items()}
         return GivenSplits(self.path, ids, self.num_pairs, self.types)
 
     def link_split(self, table: IdTable) -> dict[str, Pairs] | None:
-        """Pairs by part, as positions, without types; raises UserError for an unknown id."""
+        """Pairs of node numbers by part, without types; raises UserError for an unknown id."""
         if not self.num_pairs:
             return None
         split = {}
@@ -61,14 +62,14 @@ class GivenSplits:
         return split
 
     def node_split(self, table: IdTable) -> dict[str, np.ndarray] | None:
-        """Nodes by part, ascending positions; raises UserError for an unknown or repeated id."""
+        """Node numbers by part, ascending; raises UserError for an unknown or repeated id."""
         if "train_node" not in self.ids:
             return None
         split = {part: np.sort(self._positions(f"{part}_node", table)) for part in PARTS}
         nodes, count = np.unique(np.concatenate(list(split.values())), return_counts=True)
         if np.any(count > 1):
             node = table.ids[nodes[np.argmax(count > 1)]]
-            raise UserError(f"'{self.path}': node '{node}' is twice in the split of nodes")
+            raise UserError(f"'{self.path}': node '{node}' is in the split of nodes twice")
         return split
 
     def _positions(self, key: str, table: IdTable) -> np.ndarray:
@@ -77,7 +78,7 @@ class GivenSplits:
         if len(unknown):
             raise UserError(
                 f"'{self.path}': '{key}' has the id '{self.ids[key][int(unknown[0])]}', which is "
-                "in no edge and has no features (without --edges, every id of a split is a node)"
+                "in no edge and has no features (without --edges, all ids of the splits are nodes)"
             )
         return positions
 
@@ -89,13 +90,13 @@ SPLIT_KEYS = [*PARTS, *_NEG_KEYS, *_TYPE_KEYS, *_NODE_KEYS]
 
 
 def read_splits(path: Path) -> GivenSplits:
-    """The splits of a .npz file.
+    """Read the splits of a .npz file: of links, of nodes, or both.
 
-    For links `train`, `valid`, `test` are ids [n, 2]; `valid_neg`, `test_neg` (optional) [n, K];
-    `train_type`, `valid_type`, `test_type` (all or none) [n]. For nodes `train_node`,
-    `valid_node`, `test_node` are ids [n]. Either or both.
+    Links: ids `train`, `valid`, `test` [n, 2]; optional `valid_neg`, `test_neg` [n, K]; all or none
+    of `train_type`, `valid_type`, `test_type` [n]. Nodes: ids `train_node`, `valid_node`,
+    `test_node` [n].
 
-    Raises UserError for missing and unknown keys, empty parts, wrong shapes and types, differing K.
+    Raises UserError for missing and unknown keys, empty parts, wrong shapes and types, and two K.
     """
     suffix_of(path, [".npz"], "splits")
     arrays = load_npz(path)
@@ -127,10 +128,10 @@ def _check_keys(arrays: dict[str, np.ndarray], path: Path) -> None:
     for key in arrays:
         if key not in SPLIT_KEYS:
             raise UserError(f"'{path}' has the unknown key '{key}'; {nearest(key, SPLIT_KEYS)}")
-    wanted = [keys for keys in (PARTS, _NODE_KEYS, _TYPE_KEYS) if set(keys) & set(arrays)]
-    if any(key in arrays for key in (*_NEG_KEYS, *_TYPE_KEYS)) or not wanted:
-        wanted.append(PARTS)
-    missing = [key for keys in wanted for key in keys if key not in arrays]
+    required = [keys for keys in (PARTS, _NODE_KEYS, _TYPE_KEYS) if set(keys) & set(arrays)]
+    if any(key in arrays for key in (*_NEG_KEYS, *_TYPE_KEYS)) or not required:
+        required.append(PARTS)
+    missing = [key for keys in required for key in keys if key not in arrays]
     if missing:
         raise UserError(
             f"'{path}' lacks {', '.join(dict.fromkeys(missing))}; a splits file holds "
@@ -149,26 +150,25 @@ def _check_shape(key: str, array: np.ndarray, arrays: dict[str, np.ndarray], pat
     if not fits:
         raise UserError(f"'{path}': '{key}' has shape {list(array.shape)}; it must be {valid}")
     if not len(array):
-        raise UserError(f"'{path}': '{key}' is empty; every part needs at least one")
+        raise UserError(f"'{path}': '{key}' is empty; every part needs at least one row")
 
 
-def refuse_types_of_one(path: Path, edges_are_typed: bool, pairs_are_typed: bool) -> None:
-    """Raises UserError where only one of edges and pairs has types."""
+def check_types_match(path: Path, edges_are_typed: bool, pairs_are_typed: bool) -> None:
+    """Raise UserError if only one of edges and pairs has types."""
     if edges_are_typed == pairs_are_typed:
         return
     has, lacks = ("the edges", "the pairs") if edges_are_typed else ("the pairs", "the edges")
     raise UserError(
-        f"'{path}': {has} have types but {lacks} do not; types come from --type-column "
-        "and from train_type, valid_type, test_type, give both or neither"
+        f"'{path}': {has} have types but {lacks} do not; give both --type-column and "
+        "train_type, valid_type and test_type in the splits, or neither"
     )
 
 
 def take_splits(raw: RawGraph, splits: GivenSplits, table: IdTable, names: list[str]) -> np.ndarray:
-    """Put given splits into `raw`: its edges become the train pairs.
+    """Set the splits of `raw`, and its edges to the train pairs; `names` are the edge types.
 
-    Returns keys int64 of the valid and test pairs, ascending: an edge between such a pair, in
-    either direction and whatever its type, is no edge to train on. Raises UserError for ids that
-    are no nodes. `names` are those of edge types.
+    Returns the keys of valid and test pairs, int64, ascending. Edges between such pairs, in either
+    direction and of any type, are left out of training. Raises UserError for an unknown id.
     """
     raw.node_split = splits.node_split(table)
     links = splits.link_split(table)
@@ -180,7 +180,7 @@ def take_splits(raw: RawGraph, splits: GivenSplits, table: IdTable, names: list[
         links[part].edge_type = codes.to_numpy().astype(np.int16)
     train = links["train"]
     held_out_key = np.concatenate(
-        [pair_key(links[part].src, links[part].dst, raw.num_nodes) for part in ("valid", "test")]
+        [pair_key(links[part].src, links[part].dst, raw.num_nodes) for part in HELD_OUT_PARTS]
     )
     train_key = pair_key(train.src, train.dst, raw.num_nodes)
     raw.counts["held_out_pairs_in_train"] = int(np.isin(held_out_key, train_key).sum())

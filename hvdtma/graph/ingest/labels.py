@@ -1,4 +1,4 @@
-"""Labels from a table of text, and classes as whole numbers.
+"""Read labels from a text table.
 
 Legend: N nodes, n rows of a piece.
 """
@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from hvdtma.core.errors import UserError
-from hvdtma.graph.ingest.ids.table import IdTable
+from hvdtma.graph.ids.table import IdTable
 from hvdtma.tables.columns import Column, Names, as_kind, position_of
 from hvdtma.tables.opening import suffix_of
 from hvdtma.tables.text_layout import find_layout
@@ -23,7 +23,7 @@ LABEL_FILES = [".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz"]
 
 
 class LabelPiece(NamedTuple):
-    """Labels of some ids of a file: ids and label both large_string [n], a label may be null."""
+    """Some rows of a label file: ids and labels, large_string [n]; a label may be null."""
 
     ids: Column
     label: Column
@@ -37,13 +37,12 @@ def read_labels(
     header: str = "auto",
     delimiter: str | None = None,
 ) -> Iterator[LabelPiece]:
-    """Ids and labels of a CSV/TSV file, some rows at a time.
+    """Read the ids and labels of a CSV/TSV file, some rows at a time.
 
-    Quoted fields may hold anything, line breaks too.
-
-    The id column is `id_column`, else the first; the label is `label_column`, else the last. With
-    `header="auto"` there is a header where a named column is in the first line or the first
-    line's id is not an integer while the second's is; where all ids are text, say which it is.
+    Quoted fields may have line breaks. The id column is `id_column`, else the first; the label
+    column is `label_column`, else the last. With `header="auto"` the first line is a header if it
+    has a named column, or if its id is not an integer while that of the second line is. If all ids
+    are text, `header` must be given.
 
     Raises UserError for a missing file, an unknown column, a bad line.
     """
@@ -59,18 +58,18 @@ def read_labels(
     id_position = 0 if id_column is None else position_of(id_column, layout.names, where)
     last = len(layout.names) - 1
     position = last if label_column is None else position_of(label_column, layout.names, where)
-    wanted = [ColumnRequest(id_position), ColumnRequest(position, may_be_empty=True)]
-    for columns in row_pieces(path, layout, wanted, multiline=True):
+    requests = [ColumnRequest(id_position), ColumnRequest(position, may_be_empty=True)]
+    for columns in row_pieces(path, layout, requests, multiline=True):
         yield LabelPiece(*columns)
 
 
 def place_labels(
     pieces: Iterable[LabelPiece], table: IdTable, where: str
 ) -> tuple[np.ndarray, list[str], dict[str, int]]:
-    """Labels int64 [N] (-1: none), their names sorted, and counts.
+    """Labels int64 [N] (-1: none), their sorted names, and counts.
 
-    Labels of unknown ids are dropped, repeated ones merged. Raises UserError where an id has two
-    different labels, and where no id is known.
+    Labels of unknown ids are dropped, repeated labels merged. Raises UserError if an id has two
+    different labels, and if all ids are unknown.
     """
     label_N = np.full(len(table.ids), -1, np.int64)
     found = Names()
@@ -91,7 +90,7 @@ def place_labels(
         raise UserError(f"{where}: none of its ids is in the graph ({first}); see --id-column")
     names, place = found.sorted()
     without = int((label_N < 0).sum())
-    label_N = np.append(place, -1)[label_N]  # -1, the last, stays what it is
+    label_N = np.append(place, -1)[label_N]  # -1 indexes the last value, -1
     counts = {
         "labels_of_unknown_ids": num_rows - num_known,
         "labels_repeated": num_labelled - (len(label_N) - without),
@@ -108,7 +107,7 @@ def _set_labels(
     names: list[str],
     where: str,
 ) -> None:
-    """Write codes where they belong; raises UserError where another one is or comes too."""
+    """Set the labels of nodes; raises UserError for a node with two different labels."""
     before_n = label_N[position_n]
     label_N[position_n] = code_n
     for other_n in (before_n, label_N[position_n]):
@@ -118,27 +117,5 @@ def _set_labels(
             raise UserError(
                 f"{where}: node '{table.ids[position_n[row]]}' has the labels "
                 f"'{names[int(code_n[row])]}' and '{names[int(other_n[row])]}'; "
-                "a node has one label"
+                "keep one of them"
             )
-
-
-def classes(values: np.ndarray, where: str) -> tuple[np.ndarray, list[str]]:
-    """Labels int64 [N] and names from an array [N] or [N, 1] of classes; NaN and negatives: none.
-
-    Raises UserError for several labels per node and for labels that are not whole numbers.
-    """
-    values = np.asarray(values)
-    if values.ndim == 2 and values.shape[1] == 1:
-        values = values[:, 0]
-    if values.ndim != 1 or values.dtype.kind not in "iufb":
-        raise UserError(
-            f"{where} has labels of shape {list(values.shape)} and type {values.dtype}; "
-            "a node has one class, a whole number"
-        )
-    known = np.isfinite(values) & (values >= 0)
-    if np.any(values[known] != np.floor(values[known])):
-        raise UserError(f"{where} has labels that are not whole numbers")
-    distinct, code = np.unique(values[known].astype(np.int64), return_inverse=True)
-    label_N = np.full(len(values), -1, np.int64)
-    label_N[known] = code
-    return label_N, [str(name) for name in distinct]

@@ -1,4 +1,4 @@
-"""What a graph in files, and the build that follows, take of memory beside the table of ids.
+"""The memory that a graph in files and its build require besides the table of ids.
 
 Legend: N nodes, E edges, D features, n pairs of a part, K negatives per pair.
 """
@@ -9,32 +9,32 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hvdtma.graph.builder.options import BuildOptions
-from hvdtma.graph.builder.sizes import (
-    HELD_OUT,
+from hvdtma.core.split_parts import HELD_OUT_PARTS
+from hvdtma.graph.builder.budget import (
     LABEL_BYTES,
     BuildSizes,
     features_in_store,
     held_out_links,
 )
+from hvdtma.graph.builder.options import BuildOptions
 from hvdtma.graph.csc import index_dtype
+from hvdtma.graph.ids.collector import ORDER_BYTES
 from hvdtma.graph.ingest.given_splits import GivenSplits
-from hvdtma.graph.ingest.ids.collector import ORDER_BYTES
 from hvdtma.tables.features import FeatureFile
 
-WHOLE_SHARE = 4  # dense features are held whole where they take less than one part in so many
-MARK_BYTES = 1  # of a node: whether it has an edge
-POSITION_BYTES = 8  # of an id in a split
+WHOLE_SHARE = 4  # dense features are read into memory if they need less than one part in 4 of it
+MARK_BYTES = 1  # per node: whether it has an edge
+POSITION_BYTES = 8  # per id in a split
 
 
 @dataclass(frozen=True)
 class IngestRequirement:
-    """Counts bytes from the sizes that are known so far.
+    """Calculates the required memory from the sizes known so far.
 
     Attributes:
         undirected, typed, labelled: of the graph.
-        features, splits: files of them, opened.
-        options: of the build; None where none follows.
+        features, splits: the opened files.
+        options: of the build; None if no build follows.
     """
 
     undirected: bool
@@ -44,31 +44,34 @@ class IngestRequirement:
     splits: GivenSplits | None
     options: BuildOptions | None
 
-    def of(self, num_nodes: int, num_edges: int = 0) -> int:
-        """Bytes for N, and E in a file, beside the table of ids and sparse features."""
+    def required_bytes(self, num_nodes: int, num_edges: int = 0) -> int:
+        """The memory besides the table of ids and sparse features.
+
+        Args:
+            num_edges: E in the file of edges.
+        """
         if self.options is None:
             return ORDER_BYTES * num_nodes
         labels = LABEL_BYTES * num_nodes * self.labelled
-        build = self._build(num_nodes, num_edges, self.options).least_bytes()
-        return self._held(num_nodes) + labels + max(labels, build)  # read in two copies
+        build = self._build_sizes(num_nodes, num_edges, self.options).least_bytes()
+        return self._reserved_bytes(num_nodes) + labels + max(labels, build)  # two copies, once
 
-    def _held(self, num_nodes: int) -> int:
-        """What is held all the time, but labels."""
-        keyed = self.features is not None and self.features.ids is not None
-        each = MARK_BYTES + np.dtype(index_dtype(num_nodes)).itemsize * keyed
-        ids = self.splits.ids.values() if self.splits is not None else ()
-        whole = 0
+    def _reserved_bytes(self, num_nodes: int) -> int:
+        """The memory in use throughout, without labels."""
+        has_ids = self.features is not None and self.features.ids is not None
+        per_node = MARK_BYTES + np.dtype(index_dtype(num_nodes)).itemsize * has_ids
         if self._reduces and self.features is not None:
-            whole = WHOLE_SHARE * self.features.shape[1] * self.features.kept_dtype.itemsize
-        return (each + whole) * num_nodes + POSITION_BYTES * sum(map(len, ids))
+            per_node += WHOLE_SHARE * self.features.shape[1] * self.features.kept_dtype.itemsize
+        ids = self.splits.ids.values() if self.splits is not None else ()
+        return per_node * num_nodes + POSITION_BYTES * sum(map(len, ids))
 
     @property
     def _reduces(self) -> bool:
-        """Whether dense features are made fewer, in memory."""
+        """Whether dense features are reduced, in memory."""
         file, dim = self.features, self.options.feature_dim if self.options else None
         return bool(file and dim and file.sparse is None and dim < file.shape[1])
 
-    def _build(self, num_nodes: int, num_edges: int, options: BuildOptions) -> BuildSizes:
+    def _build_sizes(self, num_nodes: int, num_edges: int, options: BuildOptions) -> BuildSizes:
         file = self.features
         if file is None or file.sparse is not None:
             dim, kind = features_in_store(None if file is None else file.sparse, options)
@@ -86,19 +89,19 @@ class IngestRequirement:
             dim,
             kind,
             self.labelled,
-            self._given(options) if pairs else held_out_links(options, num_edges),
+            self._given_links(options) if pairs else held_out_links(options, num_edges),
             options,
-            not pairs or any(not self._negatives(part) for part in HELD_OUT),
+            not pairs or any(not self._num_negatives(part) for part in HELD_OUT_PARTS),
         )
 
-    def _given(self, options: BuildOptions) -> dict[str, tuple[int, int]]:
+    def _given_links(self, options: BuildOptions) -> dict[str, tuple[int, int]]:
         """N and K of the parts of a given split."""
         pairs = self.splits.num_pairs if self.splits is not None else {}
         return {
-            part: (pairs[part], self._negatives(part) // pairs[part] or options.negatives)
-            for part in HELD_OUT
+            part: (pairs[part], self._num_negatives(part) // pairs[part] or options.negatives)
+            for part in HELD_OUT_PARTS
         }
 
-    def _negatives(self, part: str) -> int:
-        """Negatives that are given for a part, n * K."""
+    def _num_negatives(self, part: str) -> int:
+        """The number of given negatives of a part, n * K."""
         return len(self.splits.ids.get(f"{part}_neg", ())) if self.splits is not None else 0

@@ -1,1 +1,1 @@
-"""The external sort of edges and rows: graphs larger than memory pass through it."""
+"""External sort of edges, rows and strings within a memory limit."""

@@ -1,8 +1,8 @@
-"""Sorting edges into the rows of a CSC within a memory limit: scatter to buckets, sort each.
+"""Sort edges into the rows of a CSC within a memory limit.
 
-Two passes over the edges, whatever their number: one that gives each edge to the bucket of its
-destination (8 bytes an edge on disk, once they no longer fit in memory), one that sorts a bucket
-at a time and merges what stands there twice. Both use all cores.
+Two passes over the edges, whatever their number. The first scatters edges to the buckets of their
+destinations, in files of 8 bytes per edge if they do not fit in memory. The second sorts the
+buckets one by one and merges repeated edges. Both use all cores.
 
 Legend: E edges, N nodes, B buckets, H held-out pairs.
 """
@@ -15,24 +15,24 @@ from pathlib import Path
 
 import numpy as np
 
-from hvdtma.core.threads import in_order, num_workers
+from hvdtma.core.threads import map_in_order, num_workers
 from hvdtma.graph.csc import index_dtype
+from hvdtma.graph.sort.batches import LazyEdgeBatch, materialize
 from hvdtma.graph.sort.buckets import Buckets
 from hvdtma.graph.sort.keys import KeyLayout, SortedRows, group_edges, rows_of_keys
-from hvdtma.graph.sort.pieces import EdgePiece
 
 KEY_BYTES = 8
-SORT_BYTES = 24  # per edge of a bucket while it is sorted and decoded
-MAX_BUCKETS = 512  # files that are appended to
+SORT_BYTES = 24  # per edge of a bucket that is sorted and decoded
+MAX_BUCKETS = 512  # open files
 
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Pairs that are taken out of the training graph, in the CSC's numbering.
+    """Pairs to remove from the training graph, in the CSC's node numbers.
 
     Attributes:
-        src, dst: int64 [H]; both directions of a pair are taken out.
-        marked_N: bool [N] nodes whose edges are also to be listed, or empty.
+        src, dst: int64 [H]; both directions of a pair are removed.
+        marked_N: bool [N], the nodes whose out-edges are to be listed as known; or empty.
     """
 
     src: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
@@ -42,18 +42,18 @@ class HeldOut:
 
 @dataclass
 class EdgeSorter:
-    """Takes edges in any order and gives back the rows of their CSC.
+    """Takes edges in any order and returns the rows of their CSC.
 
     Attributes:
         num_nodes: N.
-        num_edges: E as they come, mirrored ones twice; more is allowed, less wastes buckets.
-        folder: for what does not fit in memory.
-        memory_bytes: for keys and their sorting.
-        num_types: of edge types, 0 without.
-        mirror: an edge stands for both directions.
-        rank_N: a node's number in the CSC; empty where nodes keep theirs.
-        merge_types: parallel edges of different types are one, of the lowest type.
-        keep_repeats: an edge that comes twice stays twice.
+        num_edges: about E, mirrored edges twice; determines the number of buckets.
+        folder: for the files of the buckets.
+        memory_bytes: the memory for keys and for sorting.
+        num_types: the number of edge types; 0 for edges without types.
+        mirror: whether an edge stands for both directions.
+        rank_N: the number of each node in the CSC; empty if it does not change.
+        merge_types: whether to merge parallel edges of different types, into the lowest type.
+        keep_repeats: whether to keep repeated edges.
     """
 
     num_nodes: int
@@ -70,9 +70,9 @@ class EdgeSorter:
 
     def __post_init__(self) -> None:
         self.workers = num_workers()
-        fitting = max(1, self.memory_bytes // 2 // self.in_flight_bytes())  # keys of a bucket
-        wanted = min(max(-(-2 * self.num_edges // fitting), 1), MAX_BUCKETS)
-        shift = max(-(-self.num_nodes // wanted) - 1, 0).bit_length()
+        max_keys = max(1, self.memory_bytes // 2 // self.in_flight_bytes())  # of a bucket
+        target = min(max(-(-2 * self.num_edges // max_keys), 1), MAX_BUCKETS)  # buckets
+        shift = max(-(-self.num_nodes // target) - 1, 0).bit_length()
         self.layout = KeyLayout.of(self.num_nodes, self.num_types, shift)
         self.bucket_nodes = 1 << shift
         num_buckets = -(-self.num_nodes // self.bucket_nodes)
@@ -80,35 +80,35 @@ class EdgeSorter:
 
     @staticmethod
     def bytes_of_keys(memory_bytes: int) -> int:
-        """Of `memory_bytes`, those for keys that wait; more of them go to files."""
+        """The share of `memory_bytes` for keys in memory; more keys go to files."""
         return memory_bytes // 2
 
     @staticmethod
     def in_flight_bytes() -> int:
-        """MemoryBudget for each key that the largest bucket may hold, as all workers sort one."""
+        """The memory per key of the largest bucket, as every worker sorts a bucket."""
         return (num_workers() + 1) * SORT_BYTES
 
     @classmethod
     def least_bytes(cls, num_edges: int) -> int:
-        """The least `memory_bytes` in which so many edges can be sorted."""
+        """The least `memory_bytes` for sorting `num_edges` edges."""
         return 2 * cls.in_flight_bytes() * (2 * num_edges // MAX_BUCKETS)
 
     def scatter(
         self,
-        pieces: Iterable[Callable[[], EdgePiece]],
-        look: Callable[[np.ndarray, np.ndarray], object] = lambda *_: None,
-        tell: Callable[[int], object] = lambda _: None,
+        batches: Iterable[LazyEdgeBatch],
+        on_batch: Callable[[np.ndarray, np.ndarray], object] = lambda *_: None,
+        advance: Callable[[int], object] = lambda _: None,
     ) -> None:
-        """Take edges, given as functions that make a piece of them, in threads.
+        """Scatter edges to buckets, in threads.
 
         Args:
-            look: called with every piece's src and dst, in the numbering they came in.
-            tell: called with the number of edges of every piece that is done, in order.
+            on_batch: called in a thread with the src and dst of each batch, as they were given.
+            advance: called with the number of edges of each completed batch.
         """
 
-        def group(make: Callable[[], EdgePiece]) -> tuple[int, int]:
-            src, dst, types = make()
-            look(src, dst)
+        def group(batch: LazyEdgeBatch) -> tuple[int, int]:
+            src, dst, types = materialize(batch)
+            on_batch(src, dst)
             none = np.zeros(0, np.int16)
             keys, start_B, loops = group_edges(
                 src,
@@ -124,13 +124,13 @@ class EdgeSorter:
             self.buckets.add(keys, start_B)
             return len(src), loops
 
-        for num_edges, loops in in_order(group, pieces, self.workers):
+        for num_edges, loops in map_in_order(group, batches, self.workers):
             self.self_loops += loops
-            tell(num_edges)
+            advance(num_edges)
 
     def rows(self, held_out: HeldOut | None = None) -> Iterator[tuple[int, SortedRows]]:
-        """Each bucket's first node and its rows, in order; to be gone through once."""
-        held_by_bucket = self._held_by_bucket(held_out or HeldOut())
+        """Yield each bucket's first node and its rows, in order; possible once."""
+        held_out_by_bucket = self._held_out_by_bucket(held_out or HeldOut())
         marked_N = (held_out or HeldOut()).marked_N
 
         def sort(bucket: int) -> tuple[int, SortedRows]:
@@ -138,7 +138,7 @@ class EdgeSorter:
             num_rows = min(self.bucket_nodes, self.num_nodes - first)
             keys = self.buckets.take(bucket)
             keys.sort()
-            held_H, pair_H = held_by_bucket[bucket]
+            key_H, pair_H = held_out_by_bucket[bucket]
             typed = len(keys) if self.num_types else 0
             found = rows_of_keys(
                 keys,
@@ -147,7 +147,7 @@ class EdgeSorter:
                 self.layout.type_bits,
                 self.merge_types,
                 self.keep_repeats,
-                held_H,
+                key_H,
                 pair_H,
                 marked_N,
                 np.empty(len(keys), index_dtype(self.num_nodes)),
@@ -155,17 +155,17 @@ class EdgeSorter:
             )
             return first, SortedRows(*found)
 
-        for first, rows in in_order(sort, range(len(self.buckets)), self.workers):
+        for first, rows in map_in_order(sort, range(len(self.buckets)), self.workers):
             self.duplicates += rows.duplicates
             yield first, rows
 
-    def _held_by_bucket(self, held_out: HeldOut) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Of each bucket: the keys of held-out pairs, both ways, ascending; and their numbers."""
+    def _held_out_by_bucket(self, held_out: HeldOut) -> list[tuple[np.ndarray, np.ndarray]]:
+        """For each bucket the keys of held-out pairs, ascending, and the numbers of the pairs."""
         src = np.concatenate([held_out.src, held_out.dst])
         dst = np.concatenate([held_out.dst, held_out.src])
         pair = np.tile(np.arange(len(held_out.src)), 2)
         keys = self.layout.keys(src, dst & (self.bucket_nodes - 1))
         bucket = dst >> self.layout.shift
-        order = np.lexsort((pair, keys, bucket))  # a pair given twice counts as its first
+        order = np.lexsort((pair, keys, bucket))  # the first of repeated pairs counts
         cuts = np.searchsorted(bucket[order], np.arange(1, len(self.buckets)))
         return list(zip(np.split(keys[order], cuts), np.split(pair[order], cuts), strict=True))

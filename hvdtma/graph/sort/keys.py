@@ -1,9 +1,9 @@
-"""An edge as one uint64, so that sorting edges is sorting numbers; the compiled loops on them.
+"""Encode edges as uint64 keys, so that sorting edges is sorting integers.
 
     key = destination within its bucket | source | type        from the highest bits to the lowest
 
-A bucket is a range of 2^shift destinations. Sorted keys of a bucket are its rows of the CSC:
-destinations ascending, sources ascending within one, parallel edges by type.
+A bucket is a range of 2^shift destinations. The sorted keys of a bucket are its rows of the CSC:
+ascending destinations, ascending sources within a destination, parallel edges by type.
 
 Legend: E edges, n nodes of a bucket, B buckets, H held-out pairs of a bucket.
 """
@@ -21,13 +21,13 @@ from hvdtma.core.errors import UserError
 
 @dataclass(frozen=True)
 class KeyLayout:
-    """Where the parts of a key are.
+    """The layout of a key.
 
     Attributes:
         shift: a bucket is 2^shift consecutive destinations.
-        src_bits, type_bits: width of source and type.
+        src_bits, type_bits: the widths of source and type.
 
-    Raises UserError if they need more than 64 bits together.
+    Raises UserError if a key needs more than 64 bits.
     """
 
     shift: int
@@ -36,40 +36,15 @@ class KeyLayout:
 
     def __post_init__(self) -> None:
         if self.shift + self.src_bits + self.type_bits > 64:
-            raise UserError("too many nodes and edge types to sort; give more memory")
+            raise UserError("too many nodes and edge types to sort; give a larger --memory-gb")
 
     @classmethod
     def of(cls, num_nodes: int, num_types: int, shift: int) -> KeyLayout:
         return cls(shift, max(num_nodes - 1, 1).bit_length(), max(num_types - 1, 0).bit_length())
 
     def keys(self, src: np.ndarray, dst_in_bucket: np.ndarray) -> np.ndarray:
-        """Keys uint64 of pairs, without types."""
+        """The keys of pairs without types, uint64."""
         return (dst_in_bucket.astype(np.uint64) << np.uint64(self.src_bits)) | src.astype(np.uint64)
-
-
-@njit(nogil=True)
-def pair_hash(src: int, dst: int, seed: int) -> np.uint64:
-    """The same for both directions: two rounds of SplitMix64 (Steele et al., 2014)."""
-    low, high = np.uint64(min(src, dst)), np.uint64(max(src, dst))
-    return mix(mix(low + np.uint64(seed) * np.uint64(0x9E3779B97F4A7C15)) ^ high)
-
-
-@njit(nogil=True)
-def mix(value: np.uint64) -> np.uint64:
-    """One step of SplitMix64: every bit of the value reaches every bit of the result."""
-    x = value + np.uint64(0x9E3779B97F4A7C15)
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return x ^ (x >> np.uint64(31))
-
-
-@njit(nogil=True)
-def pair_hashes(src_E: np.ndarray, dst_E: np.ndarray, seed: int) -> np.ndarray:
-    """`pair_hash` of every edge, uint64 [E]."""
-    hash_E = np.empty(len(src_E), np.uint64)
-    for edge in range(len(src_E)):
-        hash_E[edge] = pair_hash(src_E[edge], dst_E[edge], seed)
-    return hash_E
 
 
 @njit(nogil=True)
@@ -84,21 +59,21 @@ def group_edges(
     type_bits: int,
     mirror: bool,
 ) -> tuple[np.ndarray, np.ndarray, int]:
-    """Keys of edges, grouped by bucket.
+    """The keys of edges, grouped by bucket.
 
     Args:
-        type_E: empty where edges have no types.
-        rank_N: a node's new number; empty where nodes keep theirs.
+        type_E: empty for edges without types.
+        rank_N: the new number of each node; empty if it does not change.
         mirror: whether an edge stands for both directions.
 
-    Returns the keys uint64, where each bucket begins int64 [B+1], and how many self-loops were
-    left out.
+    Returns the keys uint64, the start of each bucket int64 [B+1], and the number of self-loops,
+    which are left out.
     """
     renumber, typed = len(rank_N) > 0, len(type_E) > 0
     start_B = np.zeros(num_buckets + 1, np.int64)
     new_src, new_dst = np.empty(len(src_E), np.int64), np.empty(len(src_E), np.int64)
     loops = 0
-    for edge in range(len(src_E)):  # ranks are read from anywhere in memory: once is enough
+    for edge in range(len(src_E)):  # ranks are random reads: one pass only
         if src_E[edge] == dst_E[edge]:
             loops += 1
             new_dst[edge] = -1
@@ -130,25 +105,27 @@ def group_edges(
 
 
 class SortedRows(NamedTuple):
-    """The rows of the CSC that a bucket holds, and what was taken out of them.
+    """The rows of the CSC in one bucket, and the edges removed from them.
 
     Attributes:
-        degree: int64 [n] edges of each destination.
-        indices: sources of the edges that stay.
-        types: int16, empty without types.
-        held_pair: int64, for every held-out edge the number of its pair.
-        held_src, held_dst, held_type: int64, its ends (dst within the bucket) and its type.
-        known_src, known_dst: int64 edges, held out or not, whose source is marked.
-        duplicates: edges that were merged with another.
+        degree: int64 [n], the number of edges of each destination.
+        indices: the sources of the edges that stay.
+        types: int16; empty without types.
+        held_out_pair: int64, for every held-out edge the number of its pair.
+        held_out_src, held_out_dst, held_out_type: int64, its ends and its type.
+        known_src, known_dst: int64, the edges from marked sources, held out or not.
+        duplicates: the number of edges that were merged with another one.
+
+    Destinations held_out_dst and known_dst are counted from the bucket's first node.
     """
 
     degree: np.ndarray
     indices: np.ndarray
     types: np.ndarray
-    held_pair: np.ndarray
-    held_src: np.ndarray
-    held_dst: np.ndarray
-    held_type: np.ndarray
+    held_out_pair: np.ndarray
+    held_out_src: np.ndarray
+    held_out_dst: np.ndarray
+    held_out_type: np.ndarray
     known_src: np.ndarray
     known_dst: np.ndarray
     duplicates: int
@@ -162,30 +139,31 @@ def rows_of_keys(
     type_bits: int,
     merge_types: bool,
     keep_repeats: bool,
-    held_H: np.ndarray,
+    key_H: np.ndarray,
     pair_H: np.ndarray,
     marked_N: np.ndarray,
     indices: np.ndarray,
     types: np.ndarray,
 ) -> tuple:
-    """Decode a bucket's sorted keys; see `SortedRows` for what is returned, in its order.
+    """Decode a bucket's sorted keys to the fields of `SortedRows`, in their order.
 
     Args:
-        merge_types: parallel edges of different types are one, of the lowest type.
-        keep_repeats: an edge that stands there twice stays twice.
-        held_H: keys without type of the held-out pairs, both ways, ascending; pair_H their numbers.
-        marked_N: bool; edges from marked sources are also listed as known. Empty: none is.
-        indices, types: room for as many as there are keys (types: for none, without types).
+        merge_types: whether to merge parallel edges of different types, into the lowest type.
+        keep_repeats: whether to keep repeated edges.
+        key_H, pair_H: the keys without types of held-out pairs in both directions, ascending, and
+            the numbers of the pairs.
+        marked_N: bool [N], the nodes whose out-edges are listed as known; or empty.
+        indices, types: buffers of the number of keys (types: empty without types).
     """
     degree = np.zeros(num_rows, np.int64)
     src_mask = (np.uint64(1) << np.uint64(src_bits)) - np.uint64(1)
     type_mask = (np.uint64(1) << np.uint64(type_bits)) - np.uint64(1)
     width, source_width = np.uint64(type_bits), np.uint64(src_bits)
-    num_held = num_known = 0
+    num_held_out = num_known = 0
     for filling in range(2):
-        held = np.empty((4, num_held), np.int64)
+        held_out = np.empty((4, num_held_out), np.int64)
         known = np.empty((2, num_known), np.int64)
-        num_held = num_known = num_kept = duplicates = at = 0
+        num_held_out = num_known = num_kept = duplicates = at = 0
         for place in range(len(keys)):
             key = keys[place]
             pair = key >> width
@@ -201,15 +179,15 @@ def rows_of_keys(
                     known[0, num_known] = src
                     known[1, num_known] = row
                 num_known += 1
-            while at < len(held_H) and held_H[at] < pair:
+            while at < len(key_H) and key_H[at] < pair:
                 at += 1
-            if at < len(held_H) and held_H[at] == pair:
+            if at < len(key_H) and key_H[at] == pair:
                 if filling:
-                    held[0, num_held] = pair_H[at]
-                    held[1, num_held] = src
-                    held[2, num_held] = row
-                    held[3, num_held] = np.int64(key & type_mask)
-                num_held += 1
+                    held_out[0, num_held_out] = pair_H[at]
+                    held_out[1, num_held_out] = src
+                    held_out[2, num_held_out] = row
+                    held_out[3, num_held_out] = np.int64(key & type_mask)
+                num_held_out += 1
                 continue
             if filling:
                 degree[row] += 1
@@ -221,10 +199,10 @@ def rows_of_keys(
         degree,
         indices[:num_kept],
         types[:num_kept],
-        held[0],
-        held[1],
-        held[2],
-        held[3],
+        held_out[0],
+        held_out[1],
+        held_out[2],
+        held_out[3],
         known[0],
         known[1],
         duplicates,

@@ -1,7 +1,9 @@
-"""SortedRows of an array put in another order, when they do not fit in memory.
+"""Put the rows of an array in another order when they do not fit in memory.
 
-Two sequential passes: each row is appended to the file of the range that it will be in, then one
-range at a time is put in order. Legend: R rows, n rows of a piece, B ranges.
+Two sequential passes: the first appends each row to the file of its range in the new order, the
+second puts the ranges in order one by one.
+
+Legend: R rows, n rows of a piece.
 """
 
 from __future__ import annotations
@@ -11,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from hvdtma.core.threads import in_order, num_workers
+from hvdtma.core.threads import map_in_order, num_workers
 
-MAX_RANGES = 512  # files that are appended to
+MAX_RANGES = 512  # open files
 
 
 def shuffled_rows(
@@ -23,14 +25,14 @@ def shuffled_rows(
     memory_bytes: int,
     row_bytes: int,
 ) -> Iterator[np.ndarray]:
-    """Every row once, in a new order and in pieces; to be gone through once.
+    """Yield the rows in a new order, in pieces.
 
     Args:
-        pieces: the rows in their old order, [n, ...] each.
-        rank_R: where each row goes, a permutation.
-        folder: for what does not fit; made if needed, and emptied of what was written.
-        memory_bytes: that a range and what is made of it may take.
-        row_bytes: of one row; where all fit in memory, nothing is written.
+        pieces: the rows in the old order, [n, ...] each.
+        rank_R: the new position of each row, a permutation.
+        folder: for files, which are deleted again; not used if all rows fit in memory.
+        memory_bytes: the memory for the ranges in work.
+        row_bytes: the size of a row.
     """
     num_rows = len(rank_R)
     range_rows = rows_per_range(rank_R, memory_bytes, row_bytes)
@@ -49,29 +51,29 @@ def shuffled_rows(
         rank_file.unlink()
         return _placed([rows], [rank])
 
-    yield from in_order(take, range(num_ranges), num_workers())
+    yield from map_in_order(take, range(num_ranges), num_workers())
 
 
 def rows_per_range(rank_R: np.ndarray, memory_bytes: int, row_bytes: int) -> int:
-    """How many rows are put in order at once."""
-    fitting = memory_bytes // in_flight_bytes(row_bytes + rank_R.itemsize)
-    return max(fitting, -(-len(rank_R) // MAX_RANGES), 1)
+    """The number of rows of a range."""
+    max_rows = memory_bytes // in_flight_bytes(row_bytes + rank_R.itemsize)
+    return max(max_rows, -(-len(rank_R) // MAX_RANGES), 1)
 
 
 def least_bytes(num_rows: int, row_bytes: int) -> int:
-    """The least `memory_bytes` in which so many rows can be shuffled."""
+    """The least `memory_bytes` for shuffling `num_rows` rows."""
     return in_flight_bytes(row_bytes + 8) * -(-num_rows // MAX_RANGES)
 
 
 def in_flight_bytes(row_bytes: int) -> int:
-    """MemoryBudget for each row of a range: as it was written and in order, for all workers."""
+    """The memory per row of a range: a copy as read and a copy in order, for every worker."""
     return 2 * (num_workers() + 1) * max(row_bytes, 1)
 
 
 def _scatter(
     pieces: Iterable[np.ndarray], rank_R: np.ndarray, folder: Path, range_rows: int
 ) -> tuple[np.dtype, tuple[int, ...]]:
-    """Append every row, and its place within its range, to that range's files."""
+    """Append every row and its position within its range to the files of the range."""
     start, kind, row_shape = 0, np.dtype(np.uint8), ()
     for piece in pieces:
         if not len(piece):
@@ -89,7 +91,7 @@ def _scatter(
 
 
 def by_range(rank_n: np.ndarray, range_rows: int) -> Iterator[tuple[int, np.ndarray]]:
-    """The ranges that some rows go to, and which rows go to each."""
+    """For each range among the new positions rank_n: its number, and the rows that belong to it."""
     range_n = rank_n // range_rows
     order_n = np.argsort(range_n, kind="stable")
     present, first = np.unique(range_n[order_n], return_index=True)

@@ -1,4 +1,4 @@
-"""Node ids put in another order when they do not fit in memory: `shuffled_rows` for strings.
+"""Put string ids in another order when they do not fit in memory: `shuffled_rows` for strings.
 
 Legend: N nodes, n nodes of a piece.
 """
@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from hvdtma.core.threads import in_order, num_workers
+from hvdtma.core.threads import map_in_order, num_workers
 from hvdtma.graph.sort.shuffle import by_range, rows_per_range
 from hvdtma.storage.node_ids import NodeIds
 
-ROW_BYTES = 16  # of an id beside its text: its offset, as it was written and in order
+ROW_BYTES = 16  # per id besides its text: the offset, as read and in order
 
 
 def shuffled_ids(
@@ -25,14 +25,14 @@ def shuffled_ids(
     memory_bytes: int,
     id_bytes: int,
 ) -> Iterator[NodeIds]:
-    """Every id once, in a new order and in pieces; to be gone through once.
+    """Yield the ids in a new order, in pieces.
 
     Args:
-        pieces: ids that are strings, in their old order, n at a time.
-        rank_N: where each goes, a permutation.
-        folder: for what does not fit; made if needed, and emptied of what was written.
-        memory_bytes: that a range and what is made of it may take.
-        id_bytes: UTF-8 bytes of an id, on average.
+        pieces: string ids in the old order, n at a time.
+        rank_N: the new position of each id, a permutation.
+        folder: for files, which are deleted again; not used if all ids fit in memory.
+        memory_bytes: the memory for the ranges in work.
+        id_bytes: the mean number of UTF-8 bytes of an id.
     """
     range_rows = rows_per_range(rank_N, memory_bytes, id_bytes + ROW_BYTES)
     if len(rank_N) <= range_rows:
@@ -61,7 +61,7 @@ def shuffled_ids(
         offsets = np.append(0, np.cumsum(length_n))
         return _placed(NodeIds.from_arrays({"offsets": offsets, "utf8": utf8}), within)
 
-    yield from in_order(take, range(-(-len(rank_N) // range_rows)), num_workers())
+    yield from map_in_order(take, range(-(-len(rank_N) // range_rows)), num_workers())
 
 
 def _files(folder: Path, number: int) -> tuple[Path, Path, Path]:

@@ -25,7 +25,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from hvdtma.core.errors import UserError, nearest
-from hvdtma.tables.debian_packages import (
+from hvdtma.tables.debian import (
     MIN_PACKAGES,
     Package,
     edges_of,

@@ -1,0 +1,30 @@
+"""The two transports between processes, and whether Horovod is installed.
+
+Only `hvdtma.comm.horovod` and `hvdtma.comm.groups` import Horovod. They are imported when a
+communicator of Horovod is made, so everything else works without it.
+"""
+
+from __future__ import annotations
+
+from hvdtma.core.errors import UserError
+
+TRANSPORTS = ("auto", "horovod", "torch")
+
+
+def has_horovod() -> bool:
+    """Whether Horovod is installed with its PyTorch part."""
+    try:
+        import horovod.torch  # noqa: F401
+    except ImportError:  # Horovod raises it too if it was built without PyTorch
+        return False
+    return True
+
+
+def require_horovod(reason: str) -> None:
+    """Raises UserError, beginning with `reason`, if Horovod's PyTorch part is not installed."""
+    if not has_horovod():
+        raise UserError(
+            f"{reason}, but Horovod's PyTorch part is not installed here. Install it with "
+            "`make setup` in a clone of hvdtma; or use torch.distributed: start with torchrun, or "
+            "with --comm torch under srun"
+        )

@@ -1,0 +1,100 @@
+"""Build a store from a source: edges, held-out links, features, first hop, ids and labels.
+
+Every step processes the graph in pieces, so memory is bounded whatever the number of edges. For a
+graph that fits in memory no temporary files are written.
+
+Self-loops are dropped. Repeated edges are merged: in an undirected graph to one per unordered pair,
+of the type that comes first in `edge_type_names`; in a directed graph to one per (source,
+destination, type). Dropped and merged edges are counted and reported.
+
+Legend: N nodes, E edges as given, D features.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from hvdtma.core.memory import MemoryBudget
+from hvdtma.core.version import __version__
+from hvdtma.graph.blocks import default_block_size, equal_blocks
+from hvdtma.graph.builder.budget import BuildSizes
+from hvdtma.graph.builder.disk import check_build_disk
+from hvdtma.graph.builder.edges import write_edges
+from hvdtma.graph.builder.features import features_of, write_features
+from hvdtma.graph.builder.nodes import write_nodes
+from hvdtma.graph.builder.options import BuildOptions
+from hvdtma.graph.csc import index_dtype
+from hvdtma.graph.first_hop import write_first_hop
+from hvdtma.graph.source import Source
+from hvdtma.graph.store import GraphStore
+from hvdtma.storage.writer import StoreWriter, refuse_existing
+
+
+def build(
+    path: str | Path,
+    source: Source,
+    options: BuildOptions | None = None,
+    *,
+    overwrite: bool = False,
+    memory_gb: float | None = None,
+) -> GraphStore:
+    """Write the graph of a source as a store at `path`, and open the store.
+
+    Args:
+        memory_gb: memory limit of this process in GiB (None: half of the free memory). The store
+            does not depend on it.
+
+    Raises UserError for arrays of wrong lengths or values, an empty split, features that are not
+    finite, an existing `path` (unless `overwrite`), a full disk, and too little memory.
+    """
+    options = options or BuildOptions()
+    refuse_existing(Path(path), overwrite)
+    source.check()
+    memory = MemoryBudget.limit(memory_gb).reserve(source.reserved_bytes)
+    sizes = BuildSizes.of(source, options)
+    sizes.check_memory(memory)
+    check_build_disk(Path(path), sizes, memory)
+    random = np.random.default_rng(options.seed)
+    streams = random.spawn(4)  # independent of one another
+    order_N = _order(source.num_nodes, options, streams[0])
+    with StoreWriter(Path(path), overwrite) as writer:
+        counts = write_edges(writer, source, order_N, options, memory, streams[1])
+        rows, order_of_rows = features_of(writer, source, options, order_N, memory)
+        dim, dtype = rows.shape[1], np.dtype(options.feature_dtype)
+        size = options.block_nodes or default_block_size(source.num_nodes, dim * dtype.itemsize)
+        writer.put("block_offsets", equal_blocks(source.num_nodes, size))
+        write_features(writer, rows, order_of_rows, source.node_id, dtype, size, memory)
+        del rows  # to free features in memory
+        if options.first_hop:
+            write_first_hop(writer, memory.reserve(order_N.nbytes), size)
+        write_nodes(writer, source, order_N, options, size, streams[2])
+        given = source.link_split or {}
+        writer.attrs |= {
+            "num_nodes": source.num_nodes,
+            "undirected": source.undirected,
+            "feature_dim": dim,
+            "order": {"method": options.order, "seed": options.seed},
+            "label_names": source.label_names,
+            "edge_type_names": source.edge_type_names,
+            "negatives_given": [part for part in given if given[part].neg is not None],
+            "counts": {name: int(count) for name, count in counts.items() if count},
+            "provenance": [provenance("build", source=source.origin, options=asdict(options))],
+        }
+    return GraphStore(path)
+
+
+def provenance(command: str, **details: object) -> dict:
+    """An entry of a store's provenance: the command, the version, and details."""
+    return {"command": command, "hvdtma": __version__, **details}
+
+
+def _order(num_nodes: int, options: BuildOptions, rng: np.random.Generator) -> np.ndarray:
+    """The source's node at each position of the store; empty to keep the source's order."""
+    if options.order == "given":
+        return np.zeros(0, index_dtype(num_nodes))
+    order_N: np.ndarray = np.arange(num_nodes, dtype=index_dtype(num_nodes))
+    rng.shuffle(order_N)
+    return order_N

@@ -1,0 +1,1 @@
+"""From the user's ids to node numbers, within a memory limit."""

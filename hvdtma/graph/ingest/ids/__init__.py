@@ -1,1 +1,0 @@
-"""From ids as people write them to node numbers, within a memory limit."""
