@@ -14,7 +14,10 @@ import hvdtma
 
 ROOT = Path(__file__).parent.parent
 HEAVY = ("torch", "dgl", "sklearn", "numba", "pyarrow")
-COMMANDS = ("build", "info", "verify", "partition", "plan", "train", "evaluate", "embed", "report")
+COMMANDS = (
+    *("build", "info", "verify", "partition", "plan", "train", "evaluate", "embed", "report"),
+    *("submit", "drive"),
+)
 
 # Runs a command as the console script does, then prints which of the heavy modules are loaded.
 LOADED = """
@@ -49,6 +52,12 @@ def loaded_by(*arguments: object) -> list[str]:
 def test_importing_hvdtma_loads_nothing_heavy():
     said = run_python(f"import hvdtma, sys; print([m for m in {HEAVY} if m in sys.modules])")
     assert said == "[]\n"
+
+
+@pytest.mark.parametrize("module", ["slurm.job", "slurm.driver"])
+def test_drivers_and_tasks_of_a_job_handle_signals_before_pytorch_is_loaded(module):
+    printed = run_python(f"import {module}, sys; print('torch' in sys.modules)")
+    assert printed == "False\n"
 
 
 @pytest.mark.parametrize(

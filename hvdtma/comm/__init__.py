@@ -9,10 +9,35 @@ torch_distributed.py   torch.distributed: Gloo and NCCL
 launch.py              the choice by launcher: `join_trainers`
 rendezvous/            how the ranks of Horovod find one another
 slurm_meeting.py       how the tasks of one srun find one another
+
+Names are loaded when they are first used (PEP 562): the driver of elastic trainers and the tasks of
+a Slurm job use parts of this package that need no PyTorch.
 """
 
-from hvdtma.comm.communicator import Communicator
-from hvdtma.comm.in_process import InProcessGroup
-from hvdtma.comm.single_process import SingleProcess
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hvdtma.comm.communicator import Communicator
+    from hvdtma.comm.in_process import InProcessGroup
+    from hvdtma.comm.single_process import SingleProcess
 
 __all__ = ["Communicator", "InProcessGroup", "SingleProcess"]
+
+_HOMES = {
+    "Communicator": "hvdtma.comm.communicator",
+    "InProcessGroup": "hvdtma.comm.in_process",
+    "SingleProcess": "hvdtma.comm.single_process",
+}
+
+if not TYPE_CHECKING:  # a type checker would take any name for an export
+
+    def __getattr__(name: str) -> Any:
+        """Load an exported name when it is first used."""
+        if name not in _HOMES:
+            raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+        value = getattr(import_module(_HOMES[name]), name)
+        globals()[name] = value
+        return value

@@ -20,7 +20,6 @@ from hvdtma.core.errors import TrainerError, UserError
 from hvdtma.core.launcher import launched_as
 from hvdtma.core.train_config import TrainConfig
 from hvdtma.runs.folder import Folder, StartMode
-from hvdtma.runs.run_folder import RunFolder
 
 C = TypeVar("C", bound=Component)
 
@@ -43,7 +42,7 @@ def train_request(
     """The training run that is asked for; see `run_request`."""
     return run_request(
         TrainConfig,
-        RunFolder,
+        Folder,
         config,
         overrides,
         resume=resume,

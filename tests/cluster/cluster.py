@@ -1,4 +1,4 @@
-"""Bring a cluster up, use it and take it down: every file of it lies in one directory."""
+"""Start a cluster, use it and remove it. All its files are in one directory."""
 
 import os
 import re
@@ -19,31 +19,31 @@ ENDED = {"COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "BOOT_FAIL"
 
 
 def missing_programs() -> list[str]:
-    """What a cluster needs and this machine lacks; in Debian, packages slurm-wlm and munge."""
+    """Programs of a cluster that are not installed (Debian: packages slurm-wlm and munge)."""
     return [name for name in PROGRAMS if shutil.which(name, path=PATH) is None]
 
 
 class Cluster:
     """A Slurm cluster on this machine, run by the calling user, in a directory of its own.
 
-    Its nodes are daemons; every task sees the same host name. SLURMD_NODENAME tells them apart.
+    Its nodes are daemons. Every task sees the same host name; SLURMD_NODENAME is the node's name.
     """
 
     def __init__(self, directory: str | Path):
         self.directory = Path(directory).resolve()
         self.conf = self.directory / "slurm.conf"
         self.log_dir = self.directory / "log"
-        # Without what tells a job about the cluster that this process may itself be a job of.
+        # Without the variables of an enclosing job, if this process is a task of one.
         outer = {key: value for key, value in os.environ.items() if not key.startswith("SLURM")}
         self.env = outer | {"SLURM_CONF": str(self.conf), "PATH": PATH}
 
     @property
     def nodes(self) -> list[str]:
-        """The names of its nodes: n1, n2, ..."""
+        """Names of the nodes: n1, n2, ..."""
         return re.findall(r"^NodeName=(n\d+)", self.conf.read_text(), re.MULTILINE)
 
     def up(self, nodes: int = 4, cpus: int = 8, **options: int | str) -> None:
-        """Write its files, start it and wait until every node is idle.
+        """Write the files, start the daemons and wait until every node is idle.
 
         `options`: of `slurm_conf`. Raises RuntimeError with the last lines of the logs if it
         fails, and leaves nothing running then.
@@ -76,10 +76,12 @@ class Cluster:
             raise RuntimeError(f"the cluster did not start: {error}\n{logs}") from error
 
     def down(self) -> None:
-        """Kill whatever is left of it, however far it came, and remove its directory."""
+        """Kill all processes of the cluster, even after a failed start; remove its directory."""
         its_own = self.conf.exists() and f"={self.directory}/state\n" in self.conf.read_text()
         if not its_own and self.directory.exists() and any(self.directory.iterdir()):
-            raise RuntimeError(f"{self.directory} is not such a cluster's: nothing removed")
+            raise RuntimeError(
+                f"{self.directory} is not the directory of a cluster: nothing removed"
+            )
         processes.kill(lambda: processes.of_cluster(self.directory))
         shutil.rmtree(self.directory, ignore_errors=True)
 
@@ -90,37 +92,37 @@ class Cluster:
         return done.stdout.strip()
 
     def job(self, job: object) -> dict[str, str]:
-        """What `scontrol show job` says of a job, ended ones too: JobState, Restarts, ..."""
+        """Fields of `scontrol show job`, also of an ended job: JobState, Restarts, ..."""
         pairs = self.run("scontrol", "-o", "show", "job", job).split()
         return dict(pair.split("=", 1) for pair in pairs if "=" in pair)
 
     def wait_for_job(self, job: object, *states: str, timeout_s: float = 60) -> str:
-        """Wait until a job is in one of `states`, or until it has ended; the state it is in."""
+        """Wait until a job is in one of `states`; without states, until it has ended. Its state."""
         wanted = set(states) or ENDED
         wait_for(lambda: self.job(job)["JobState"] in wanted, timeout_s, poll_s=0.2)
         return self.job(job)["JobState"]
 
     def nodes_of(self, job: object) -> list[str]:
-        """The names of a job's nodes."""
+        """Names of a job's nodes."""
         return self.run("scontrol", "show", "hostnames", self.job(job)["NodeList"]).split()
 
     def node_state(self, node: str) -> str:
-        """`idle`, `mixed`, `allocated`, `down` ...; further words (`+drain`), `*` if it is silent.
+        """State of a node: `idle`, `mixed`, `allocated`, `down` ..., with `+drain` or `*` (silent).
 
-        Not sinfo's word for it: that may be of a job that has ended.
+        From scontrol: sinfo may still count a job that has ended.
         """
         words = self.run("scontrol", "-o", "show", "node", node).split()
         return next(word[6:].lower() for word in words if word.startswith("State="))
 
     def set_node(self, node: str, state: str) -> None:
-        """Set a node `down`, as if it had failed (its jobs are requeued), or `resume` it."""
+        """Set a node `down`, like a failed node (its jobs are requeued), or `resume` it."""
         if state == "resume" and not self._is_out(node):
-            return  # one that answers may have come back by itself
+            return  # a node that answers may be back already
         reason = ["reason=test"] if state != "resume" else []
         self.run("scontrol", "update", f"nodename={node}", f"state={state}", *reason)
 
     def crash_node(self, node: str) -> None:
-        """Kill a node's daemon and all that it runs; `start_node` starts it again."""
+        """Kill a node's daemon and its tasks; `start_node` starts it again."""
         processes.kill(lambda: processes.of_cluster(self.directory, node))
 
     def start_node(self, node: str) -> None:
@@ -128,14 +130,14 @@ class Cluster:
         self._start("slurmd", "-f", self.conf, "-N", node)
 
     def tidy(self) -> None:
-        """End all jobs and bring all nodes back, for the next test."""
+        """End all jobs and bring back all nodes, for the next test."""
         if self.run("squeue", "-h"):
             self.run("scancel", "--quiet", "--me")
             processes.kill(lambda: processes.of_jobs(self.directory))  # instead of after KillWait
         running = processes.words(processes.of_cluster(self.directory))
         for node in self.nodes:
             if node not in running:
-                self.start_node(node)  # which brings it back
+                self.start_node(node)  # it comes back by itself
             elif self._is_out(node):
                 self.set_node(node, "resume")
         wait_for(lambda: not self.run("squeue", "-h"))
@@ -154,11 +156,11 @@ class Cluster:
         files = {"key-file": key.name, "socket": "munge.s", "pid-file": "munged.pid"}
         files |= {"seed-file": "munged.seed", "log-file": "log/munged.log"}
         options = [f"--{option}={self.directory / name}" for option, name in files.items()]
-        # By force: the socket is where no other user reaches it, which is what munged warns of.
+        # By force: munged warns of the directory, although no other user can enter it.
         self._start("munged", "--force", *options)
 
     def _start(self, *command: object) -> None:
-        """Run a daemon's program, which goes to the background by itself."""
+        """Start a daemon; it goes to the background by itself."""
         words = list(map(str, command))
         env = {"PATH": PATH, "SLURM_CONF": str(self.conf)}
         with (self.log_dir / "start.log").open("a") as log:

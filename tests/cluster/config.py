@@ -6,7 +6,7 @@ import random
 import socket
 from pathlib import Path
 
-# Below the ports that the system gives out by itself, which srun and others take meanwhile.
+# Below the ports that the system assigns to srun and other programs.
 PORTS = range(10_000, 32_000)
 
 TEMPLATE = """\
@@ -16,8 +16,8 @@ SlurmctldPort={ports[0]}
 SlurmUser={user}
 SlurmdUser={user}
 
-# Nothing outside this directory, nothing that other machines can reach. A requeued job starts again
-# after cred_expire (5 is the shortest); the default is two minutes.
+# No file outside of this directory, no port that other machines can reach. A requeued job starts
+# again after cred_expire (at least 5 s); the default is two minutes.
 AuthType=auth/munge
 AuthInfo=socket={directory}/munge.s,cred_expire=5
 CommunicationParameters=NoCtldInAddrAny,NoInAddrAny
@@ -29,7 +29,7 @@ SlurmctldLogFile={directory}/log/slurmctld.log
 SlurmdLogFile={directory}/log/%n.log
 MailProg=/bin/true
 
-# No cgroups and no accounting: these need a set-up of the system.
+# No cgroups and no accounting: both need a set-up of the system.
 ProctrackType=proctrack/linuxproc
 TaskPlugin={task_plugin}
 JobAcctGatherType=jobacct_gather/none
@@ -42,7 +42,7 @@ SelectType=select/cons_tres
 SelectTypeParameters=CR_CPU
 NodeName=DEFAULT CPUs={cpus} RealMemory=65536
 
-# Jobs that can start, start at once; what is gone is noticed soon; ended jobs stay on show.
+# Jobs start as soon as they can, lost nodes are noticed soon, and ended jobs stay listed.
 SchedulerParameters=bf_interval=1,sched_interval=1,sched_min_interval=0
 JobRequeue=1
 KillWait={kill_wait_s}
@@ -51,7 +51,7 @@ SlurmdTimeout={node_timeout_s}
 ReturnToService=2
 MinJobAge=3600
 
-# A job of `debug` that needs the room sends a job of `low` back into the queue.
+# A job of `debug` that needs the nodes makes Slurm requeue a job of `low`.
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
 PartitionName=debug Nodes=ALL Default=YES PriorityTier=2 DefaultTime=60 MaxTime=1-0 PreemptMode=OFF
@@ -90,7 +90,7 @@ def slurm_conf(
 
 
 def free_ports(count: int) -> list[int]:
-    """`count` ports that nobody listens on; at random, so that two clusters seldom agree."""
+    """`count` free ports, at random, so that two clusters seldom choose the same ones."""
     found: list[int] = []
     for port in random.sample(PORTS, len(PORTS)):
         if len(found) == count:

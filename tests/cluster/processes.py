@@ -1,4 +1,4 @@
-"""The processes of a cluster: found by what they are and where they work, never by a bare name."""
+"""The processes of a cluster: found by their directories, not only by their names."""
 
 import contextlib
 import time
@@ -11,15 +11,15 @@ DAEMONS = {"munged", "slurmctld", "slurmscriptd", "slurmd", "slurmstepd"}
 
 
 def of_cluster(directory: Path, node: str | None = None) -> list[psutil.Process]:
-    """The daemons that work in `directory` and what their jobs run; all, or those of one node."""
+    """The daemons of a cluster and its jobs' processes; of one node, or of all."""
     daemons = _running(lambda process: _is_daemon(process, directory, node))
     return daemons + of_jobs(directory, node)
 
 
 def of_jobs(directory: Path, node: str | None = None) -> list[psutil.Process]:
-    """What jobs run, even if it has left its job's process tree, where Slurm does not find it.
+    """Processes of jobs, also those that left the job's process tree, where Slurm loses them.
 
-    Unlike the shell of the cluster's user, Slurm has named a node to it.
+    Slurm sets SLURMD_NODENAME for them; the shell of the cluster's user does not have it.
     """
 
     def is_of_job(process: psutil.Process) -> bool:
@@ -34,7 +34,7 @@ def of_jobs(directory: Path, node: str | None = None) -> list[psutil.Process]:
 
 
 def kill(find: Callable[[], list[psutil.Process]], timeout_s: float = 10) -> None:
-    """SIGKILL until nothing is left: one may be starting another while it is killed."""
+    """Send SIGKILL until no process is left: a process may start another one meanwhile."""
     deadline = time.monotonic() + timeout_s
     while left := find():
         if time.monotonic() > deadline:
@@ -46,7 +46,7 @@ def kill(find: Callable[[], list[psutil.Process]], timeout_s: float = 10) -> Non
 
 
 def words(found: list[psutil.Process]) -> set[str]:
-    """All words of their command lines; of those that have ended meanwhile, none."""
+    """All words of the command lines of processes that still run."""
     seen: set[str] = set()
     for process in found:
         with contextlib.suppress(psutil.Error):
@@ -66,7 +66,7 @@ def _running(matches: Callable[[psutil.Process], bool]) -> list[psutil.Process]:
 def _is_daemon(process: psutil.Process, directory: Path, node: str | None) -> bool:
     if process.name() not in DAEMONS:
         return False
-    if node is not None:  # of a node's daemons only the log tells whose they are
+    if node is not None:  # only the log file tells the nodes' daemons apart
         log = str(directory / "log" / f"{node}.log")
         return any(file.path == log for file in process.open_files())
     # A slurmstepd has overwritten its command line, but works where slurmd logs; munged works in /.
