@@ -57,7 +57,7 @@ def write_reference(text: str, out: Path | None, *, overwrite: bool) -> None:
 
 
 def _yaml(kind: type[BaseModel], examples: Mapping[str, Any], prefix: str) -> Iterator[str]:
-    """The lines of a component, not indented; keys come in parts with an empty line between."""
+    """The lines of a component, without indentation; an empty line is between its keys."""
     for at, (name, info) in enumerate(_fields(kind)):
         key, component = f"{prefix}{name}", component_of(info.annotation)
         if at:
