@@ -87,7 +87,7 @@ def test_the_example_of_a_collection_runs(tmp_path):
     done = subprocess.run(
         [sys.executable, str(ROOT / "docs/own_collection.py")],
         cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
     )
