@@ -101,7 +101,7 @@ def test_a_run_that_ends_early_says_why_in_its_report(store, tmp_path, monkeypat
     if isinstance(failure, OSError):
         monkeypatch.setattr("hvdtma.runs.run_folder.write_model", fails)
     else:
-        monkeypatch.setattr(Recorder, "round", fails)
+        monkeypatch.setattr(Recorder, "on_round", fails)
     config, reported = config_of(store, tmp_path), []
     with pytest.raises((KeyboardInterrupt, UserError)):
         train(config, SingleProcess(), report=reported.append)
@@ -121,7 +121,7 @@ def test_an_event_that_is_half_written_on_a_full_disk_ends_the_run_with_one_mess
             raise OSError(28, "No space left on device")
         append_json(path, value)
 
-    monkeypatch.setattr("hvdtma.training.recorder.append_json", half)
+    monkeypatch.setattr("hvdtma.runs.event_log.append_json", half)
     config, reported = config_of(store, tmp_path), []
     with pytest.raises(UserError, match=r"metrics\.jsonl: No space left on device"):
         train(config, SingleProcess(), report=reported.append)
@@ -159,7 +159,7 @@ def test_curves_that_cannot_be_closed_hide_no_error_and_leave_no_lock(store, tmp
 
     config = config_of(store, tmp_path)
     with monkeypatch.context() as patch, pytest.raises(UserError, match="not finite"):
-        patch.setattr(Recorder, "round", fails)
+        patch.setattr(Recorder, "on_round", fails)
         patch.setattr("torch.utils.tensorboard.SummaryWriter.close", full)
         train(config, SingleProcess())
     run = RunFolder.open(config.run)
