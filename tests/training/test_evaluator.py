@@ -175,7 +175,7 @@ def test_a_fixed_sample_of_validation_is_scored_and_all_of_test(community_store,
     first, again, whole = scorer(20), scorer(20), scorer(0)
     assert len(first.held_out["valid"]) == 20
     assert (first.held_out["valid"].src == again.held_out["valid"].src).all()
-    assert len(first.held_out["test"]) == len(whole.parts["test"]) > 20
+    assert len(first.held_out["test"]) == len(whole.held_out["test"]) > 20
 
 
 def test_node_classification_learns_the_communities(community_store, tmp_path):
