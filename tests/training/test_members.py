@@ -20,8 +20,8 @@ from hvdtma.training.membership import regroup
 from hvdtma.training.set_up import make_averaging, new_trainer
 from hvdtma.training.trainer import NextShard, Trainer, trainer_weight
 
-SEATS = 3  # of which one is lost
-ROUNDS, REDEAL = 5, 2
+NUM_SHARDS = 3  # one trainer is lost
+ROUNDS, REASSIGN = 5, 2
 COLLECTIVES = ("all_reduce", "all_gather_object", "all_gather", "broadcast_object")
 # For each of the two survivors, the collective that it is in when the third trainer is lost: its
 # name, its number among those of this name, and whether it completed for the others. Assignments
@@ -88,7 +88,7 @@ def config_of(store, on_loss):
             "run": "unused",
             "interval_steps": 2,
             "rounds": ROUNDS,
-            "reassign_rounds": REDEAL,
+            "reassign_rounds": REASSIGN,
             "elastic": True,
             "on_loss": on_loss,
             "model": {"hidden": 8},
@@ -104,13 +104,13 @@ def trained(store, on_loss, losses):
     def train(comm):
         comm = Failing(comm, losses[comm.rank])
         trainer = new_trainer(config, store, comm, torch.device("cpu"))
-        trainer.num_shards = SEATS
+        trainer.num_shards = NUM_SHARDS
         trainer.take_assignment(0)
         averaging, notes, lost = make_averaging(trainer, comm), Notebook(), False
         while True:
             try:
                 if lost:
-                    regroup(trainer, averaging, Path("unused"), lost=True, before=SEATS)
+                    regroup(trainer, averaging, Path("unused"), lost=True, before=NUM_SHARDS)
                 else:
                     announce_assignment(trainer, averaging, notes)
                 train_rounds(trainer, averaging, notes)
@@ -128,7 +128,7 @@ def test_the_remaining_trainers_have_the_same_assignment_parameters_and_rounds(
 ):
     left = trained(community_store, on_loss, losses)
     (first, theta), (second, other) = [(trainer, a.theta_P) for trainer, a, _ in left]
-    num_shards = SEATS if on_loss == "continue" else len(left)
+    num_shards = NUM_SHARDS if on_loss == "continue" else len(left)
     assert (first.num_shards, first.assignment, first.assigned_at) == (
         second.num_shards,
         second.assignment,
@@ -148,7 +148,7 @@ def test_the_remaining_trainers_have_the_same_assignment_parameters_and_rounds(
 def test_every_assignment_that_is_trained_on_was_announced(community_store, losses):
     for trainer, _, notes in trained(community_store, "continue", losses):
         assert notes.assignments[trainer.assignment] == trainer.assigned_at
-        assert {REDEAL, 2 * REDEAL} <= set(notes.assignments.values())
+        assert {REASSIGN, 2 * REASSIGN} <= set(notes.assignments.values())
 
 
 def test_blocks_that_one_could_not_read_when_another_was_lost_are_read_again(
@@ -166,7 +166,7 @@ def test_blocks_that_one_could_not_read_when_another_was_lost_are_read_again(
     monkeypatch.setattr(Trainer, "take_assignment", take)
     left = trained(community_store, "continue", LOSSES["an assignment"])
     assert len(failed) == 1
-    blocks_of = assign_blocks(community_store, SEATS, seed=0, number=left[0][0].assignment)
+    blocks_of = assign_blocks(community_store, NUM_SHARDS, seed=0, number=left[0][0].assignment)
     for trainer, _, _ in left:
         assert np.array_equal(trainer.blocks, blocks_of[trainer.shard_index])
 
@@ -182,7 +182,7 @@ def test_a_reassignment_that_one_trainer_missed_is_made_by_all(community_store, 
         averaging = make_averaging(trainer, comm)
         if comm.rank == 1:
             trainer.next_shard = NextShard(1, 3, 0)
-        regroup(trainer, averaging, Path("unused"), lost=True, before=SEATS)
+        regroup(trainer, averaging, Path("unused"), lost=True, before=NUM_SHARDS)
         next_shard = trainer.next_shard
         train_rounds(trainer, averaging, Callback())
         return next_shard, trainer.assignment
