@@ -124,7 +124,7 @@ def test_a_sweep_is_a_job_array_and_an_elastic_job_starts_one_task(config):
         (["model.hiden=3"], "unknown key 'model.hiden'; valid: encoder"),
         (["store=nowhere.zarr"], "nowhere.zarr"),
         (["trainers=3"], "the config asks for 3 trainers, --nodes and --tasks-per-node for 1 x 1"),
-        (["--nodes", 61], "61 trainers, but there are only 60 blocks"),
+        (["--nodes", 61], "61 trainers, but the store has only 60 blocks"),
         (["elastic=true", "min_trainers=2"], "min_trainers is 2, but only 1 would start"),
         (["device=cpu", "--gpus-per-node", 1], "GPUs are requested, but device is cpu"),
         (["device=cuda"], "device is cuda, but no GPU is requested"),
