@@ -42,7 +42,7 @@ def main(
     trainers: Annotated[int, typer.Option()] = 3,
     time_limit_s: Annotated[float, typer.Option(help="Training time of every run.")] = 240,
     interval_s: Annotated[float, typer.Option(help="Between aggregations.")] = 1,
-    redeal_s: Annotated[float, typer.Option(help="Between assignments (recommended).")] = 10,
+    reassign_s: Annotated[float, typer.Option(help="Between assignments (recommended).")] = 10,
     score_s: Annotated[float, typer.Option(help="Between validation scores, at least.")] = 10,
     work: Annotated[Path, typer.Option(help="Where stores and runs go.")] = Path("runs/methods"),
     config: Annotated[Path, typer.Option()] = Path("configs/facebook.yaml"),
@@ -79,7 +79,7 @@ def main(
         f"evaluate.every={max(1, round(score_s / interval_s))}",
         *set_,
     ]
-    rounds = max(1, round(redeal_s / interval_s))
+    rounds = max(1, round(reassign_s / interval_s))
     for setting in settings:
         first_hop = f"first_hop={str(setting != 'paper').lower()}"
         reassign = f"reassign_rounds={rounds if setting == 'recommended' else 0}"

@@ -26,7 +26,7 @@ from hvdtma.comm import SingleProcess
 from hvdtma.core.train_config import parse_config
 from hvdtma.graph.store import GraphStore, open_store
 from hvdtma.models.decoders import HadamardMLPDecoder
-from hvdtma.models.encoder import Encoder
+from hvdtma.models.encoder import make_encoder
 from hvdtma.sampling.dgl_backend import Block, dgl
 from hvdtma.training.set_up import make_trainer, set_up_device
 
@@ -99,7 +99,7 @@ def peer(store: GraphStore, batch_size: int, hidden: int) -> Iterator[int]:
     config = parse_config(
         {"store": "s", "run": "r", "rounds": 1, "model": {"hidden": hidden}}
     ).model
-    encoder = Encoder(config, store.feature_dim, first_hop=False)
+    encoder = make_encoder(config, store.feature_dim)
     decoder = HadamardMLPDecoder(hidden)
     parameters = [*encoder.parameters(), *decoder.parameters()]
     optimizer = torch.optim.Adam(parameters)

@@ -79,9 +79,9 @@ def test_the_product_has_a_gradient_to_the_dense_side(graph):
 @pytest.mark.parametrize(
     ("edges", "weight", "message"),
     [
-        ([[0, 3]], None, "edges has the index 3; .*valid: 0 to 2"),
+        ([[0, 3]], None, "edges has the index 3; .*valid are 0 to 2"),
         ([[0, 1, 2]], None, r"must be \[E, 2\]"),
-        ([[0, 1]], [1.0, 2.0], "give one for each"),
+        ([[0, 1]], [1.0, 2.0], "give one per edge"),
         ([[0, 1], [1, 2]], [1.0, -2.0], "edge 1 has the weight -2.0"),
         ([[0, 1]], [float("nan")], "finite and not negative"),
         ([[0, 1]], [float("inf")], "finite and not negative"),

@@ -97,7 +97,7 @@ def test_a_run_on_gpus_with_types_is_planned_on_a_machine_without(hvdtma, config
         ({}, (), "--nodes N --edges E --features D"),
         ({}, ("--nodes", 100), "--edges, --features"),
         ({"modle": {}}, SIZES, "unknown key 'modle'"),
-        ({}, (*SIZES, "--trainers", 5000), "5000 trainers, but there are only"),
+        ({}, (*SIZES, "--trainers", 5000), "5000 trainers, but the store has only"),
         ({}, (*SIZES, "--bandwidth-gbps", 0), "--bandwidth-gbps is 0"),
         ({}, (*SIZES, "--latency-us", -1, "--bandwidth-gbps", 1), "--latency-us is -1"),
         ({}, (*SIZES, "--latency-us", 10), "--latency-us is given without --bandwidth-gbps"),
