@@ -56,7 +56,10 @@ def test_what_layers_need_is_made_once():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Incidence.from_hyperedges([[0, 5]], 3), "item has the index 5; .*valid are 0 to 2"),
+        (
+            lambda: Incidence.from_hyperedges([[0, 5]], 3),
+            "item has the index 5; .*valid are 0 to 2",
+        ),
         (lambda: Incidence.from_hyperedges([[-1]], 3), "item has the index -1"),
         (lambda: Incidence(torch.tensor([0]), torch.tensor([1]), 1, 1), "hyperedge has the index"),
         (lambda: Incidence(torch.tensor([0]), torch.tensor([0, 0]), 1, 1), "both must be"),

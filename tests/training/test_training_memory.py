@@ -51,12 +51,12 @@ def test_training_scoring_and_embedding_stay_under_the_limit(store, tmp_path):
     config = config_of(store, tmp_path)
     footprint = ShardFootprint.of(store, first_hop=True)
     assert footprint.num_bytes(store.num_nodes, store.num_edges) > 0.55 * 2**30
-    assert resident_sets(config, store, np.arange(store.num_blocks)) > 2
+    assert resident_sets(config, store, np.diff(store.block_offsets)) > 2
     assert peak_gib("train", written(config, tmp_path)) < LIMIT_GB
     summary = json.loads((config.run / "summary.json").read_text())
     assert summary["per_trainer"][0]["peak_rss_bytes"] < LIMIT_GB * 2**30
     assert summary["per_trainer"][0]["bytes_read"] > 0
-    assert peak_gib("embed", config.run, "--out", tmp_path / "e.zarr", "--memory-gb", 0.8) < 0.8
+    assert peak_gib("embed", config.run, "--out", tmp_path / "e.zarr", "--memory-gb", 0.85) < 0.85
 
 
 WIDE = {"model": {"hidden": 256}, "task": {"batch_size": 1024}}
@@ -96,8 +96,8 @@ def test_a_refusal_holds_for_every_assignment_and_every_trainer(store, tmp_path)
         config = config_of(store, tmp_path, memory_gb=least)
         check_memory(config, store, trainers)
         for number in range(20):
-            for hand in assign_blocks(store, trainers, number=number):
-                assert resident_sets(config, store, hand) >= 1
+            for blocks in assign_blocks(store, trainers, number=number):
+                assert resident_sets(config, store, np.diff(store.block_offsets)[blocks]) >= 1
 
 
 def test_global_negatives_count_the_features_of_all_nodes(store, tmp_path):
@@ -109,8 +109,9 @@ def test_global_negatives_count_the_features_of_all_nodes(store, tmp_path):
     least = float(re.search(r"memory_gb=(\d+\.\d+)", str(error.value))[1])
     assert least > 0.7 + features
     enough, less = (wanted.model_copy(update={"memory_gb": gb}) for gb in (least, least - 0.3))
-    for hand in assign_blocks(store, 2):
-        assert resident_sets(enough, store, hand) == 1
-        assert resident_sets(less.model_copy(update={"task": local.task}), store, hand) == 1
+    for blocks in assign_blocks(store, 2):
+        block_nodes = np.diff(store.block_offsets)[blocks]
+        assert resident_sets(enough, store, block_nodes) == 1
+        assert resident_sets(less.model_copy(update={"task": local.task}), store, block_nodes) == 1
         with pytest.raises(UserError, match="negatives=global"):
-            resident_sets(less, store, hand)
+            resident_sets(less, store, block_nodes)
