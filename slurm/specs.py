@@ -68,7 +68,7 @@ def job_specs(
     for config, point in zip(configs, sweep, strict=True):
         run = base / folder_name(point) if point else base
         # Absolute paths: the job runs in another directory than the checks.
-        config = config.model_copy(update={"run": run, "store": config.store.absolute()})
+        config = config.resolved.model_copy(update={"run": run})
         specs.append(JobSpec(relative_path(run), None, config))
     if len({spec.name for spec in specs}) < len(specs):
         raise UserError(f"several runs of {' '.join(array)} would have the same folder")

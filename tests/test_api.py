@@ -26,7 +26,7 @@ class Rounds(hvdtma.Callback):
 def test_the_whole_job(tmp_path):
     source = "synthetic:nodes=600,edges=4000,features=8,communities=6"
     store = hvdtma.build(tmp_path / "g.zarr", source, negatives=20, seed=3)
-    grouped = hvdtma.partition(store, tmp_path / "super.zarr", super_nodes=30)
+    grouped = hvdtma.partition(store, tmp_path / "super.zarr", "super", super_nodes=30)
     assert grouped.attrs["order"]["method"] == "super"
     rounds = Rounds()
     run = hvdtma.train(

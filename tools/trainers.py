@@ -18,7 +18,7 @@ import psutil
 
 # Variables that a launcher sets for each trainer, most specific first. Slurm sets SLURM_PROCID for
 # every task, so it counts only for `hvdtma train`, started directly or by submitit.
-RANKS = ("HVDTMA_NAME", "HOROVOD_RANK", "OMPI_COMM_WORLD_RANK", "SLURM_PROCID")
+RANKS = ("HVDTMA_NAME", "HOROVOD_RANK", "OMPI_COMM_WORLD_RANK", "RANK", "SLURM_PROCID")
 INIT = 1
 
 

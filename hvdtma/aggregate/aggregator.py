@@ -91,7 +91,7 @@ class Aggregator(Protocol):
         exchange: "sum": contributions are summed over all trainers, and all trainers have the same
             parameters after each round.
         exact_alone: whether a single trainer keeps its parameters exactly as it trained them; then
-            `contribute` and `combine` are not called.
+            `contribute` and `combine` are not called. False if an aggregator does not have it.
     """
 
     exchange: ClassVar[str]

@@ -351,7 +351,7 @@ class TimedAveraging:
 
     def _average(self, share: float, weights_M: torch.Tensor) -> None:
         """Replace the parameters and, if configured, the optimizer's state."""
-        alone = self.comm.size == 1 and self.aggregator.exact_alone
+        alone = self.comm.size == 1 and getattr(self.aggregator, "exact_alone", False)
         if not float(weights_M.sum()):
             self.flat.write(self.theta_P)  # 0/0: no trainer took a step
         elif not alone:

@@ -15,7 +15,7 @@ from hvdtma.partitioning import partition as partition_store
 def partition(
     store: GraphStore | FilePath,
     path: FilePath,
-    method: str = "super",
+    method: str = "random",
     *,
     seed: int = 0,
     block_nodes: int | None = None,

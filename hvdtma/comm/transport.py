@@ -25,6 +25,7 @@ def require_horovod(reason: str) -> None:
     if not has_horovod():
         raise UserError(
             f"{reason}, but Horovod's PyTorch part is not installed here. Install it with "
-            "`make setup` in a clone of hvdtma; or use torch.distributed: start with torchrun, or "
-            "with --comm torch under srun"
+            "`make setup` in a clone of hvdtma (`pip install hvdtma[horovod]` may build it without "
+            "PyTorch). Without elastic training, torch.distributed does too: start with torchrun, "
+            "or with --comm torch under srun"
         )

@@ -43,8 +43,8 @@ def register(kind: str, name: str, target: Any = None) -> Any:
         target: the object, or its import path `package.module:Name`, which is imported when it is
             first used. None: return a decorator that registers what it decorates.
 
-    Returns the target. Raises UserError for an unknown kind, a name with a colon, and a name that
-    stands for another target already.
+    Returns the target. Raises UserError for an unknown kind, a name with a colon, a target that
+    cannot be called, and a name that stands for another target already.
     """
     _check_kind(kind)
     if target is None:
@@ -56,6 +56,11 @@ def register(kind: str, name: str, target: Any = None) -> Any:
         return decorate
     if not name or ":" in name:
         raise UserError(f"the name '{name}' cannot be registered: it is empty or has a colon")
+    if not callable(target) and not isinstance(target, str):
+        raise UserError(
+            f"the {LABELS[kind]} '{name}' is {target!r}; register a class, a function or an import "
+            "path"
+        )
     known = _targets[kind].get(name)
     if known is not None and import_path(known) != import_path(target):
         raise UserError(
@@ -98,7 +103,9 @@ def resolve(kind: str, name: str) -> Any:
 
 def import_path(target: Any) -> str:
     """The import path of a registered object: `package.module:Name`."""
-    return target if isinstance(target, str) else f"{target.__module__}:{target.__qualname__}"
+    if isinstance(target, str):
+        return target
+    return f"{target.__module__}:{getattr(target, '__qualname__', repr(target))}"
 
 
 def portable_name(kind: str, name: str) -> str:
@@ -107,11 +114,11 @@ def portable_name(kind: str, name: str) -> str:
     Raises UserError if the object cannot be imported elsewhere: it was defined in the main script
     or inside a function.
     """
-    if name in _BUILT_IN.get(kind, {}) or ":" in name:
+    if name in _BUILT_IN.get(kind, {}):
         return name
     target = resolve(kind, name)
-    path = import_path(target)
-    if target.__module__ == "__main__" or "<locals>" in path:
+    path = name if ":" in name else import_path(target)
+    if path.startswith("__main__:") or "<locals>" in path:
         raise UserError(
             f"the {LABELS[kind]} '{name}' is {path}: other processes (the evaluator, other "
             "trainers) cannot import it; move it to a module of its own"
@@ -141,7 +148,7 @@ def _import(kind: str, path: str) -> Any:
         sys.path.append(here)  # as `python -m` does; console scripts do not
     try:
         found: Any = importlib.import_module(module_name)
-    except Exception as error:  # a module may fail with anything
+    except (Exception, SystemExit) as error:  # a module may fail with anything
         raise UserError(
             f"the {LABELS[kind]} '{path}' cannot be imported: {type(error).__name__}: {error}. "
             f"Modules are looked for in PYTHONPATH and in the working directory {here}"

@@ -99,9 +99,12 @@ def test_every_contract_has_an_example_of_less_than_40_lines():
 def test_it_trains_is_scored_by_the_evaluator_resumes_elsewhere_and_embeds(
     name, folder, community_store, monkeypatch
 ):
+    check_all_uses(folder, community_store, monkeypatch, **PLUGGED_IN[name])
+
+
+def check_all_uses(folder, store, monkeypatch, **changes):
     """Two trainers and an evaluator process, cut short; three go on; a command embeds."""
-    path = config_file(folder, community_store, **PLUGGED_IN[name])
-    config = load_config(path)
+    config = load_config(config_file(folder, store, **changes))
     with monkeypatch.context() as patched, pytest.raises(Interrupted):
         shutdown = interrupted_in_mid_round(patched)
         InProcessGroup(2).run(lambda comm: train(config, comm, shutdown=shutdown))
@@ -116,7 +119,7 @@ def test_it_trains_is_scored_by_the_evaluator_resumes_elsewhere_and_embeds(
         command("embed", "run", "--out", "e.parquet"), capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
-    assert pq.read_table("e.parquet").num_rows == community_store.num_nodes
+    assert pq.read_table("e.parquet").num_rows == store.num_nodes
     scored_again = subprocess.run(command("evaluate", "run"), capture_output=True, text=True)
     assert json.loads(scored_again.stdout)["mrr"] == pytest.approx(summary["test"]["mrr"], abs=1e-6)
 
@@ -139,10 +142,12 @@ def test_it_trains_under_a_launcher_and_is_planned(folder, community_store):
     assert json.loads(planned.stdout)
 
 
-def test_a_partition_method_orders_a_store_by_command(folder, community_store, hvdtma):
+def test_a_partition_method_orders_a_store_by_command_and_trainers_learn_on_it(
+    folder, community_store, hvdtma, monkeypatch
+):
     status, _, said = hvdtma(
         *("partition", community_store.path, "out.zarr"),
-        *("--method", "my_partition:ByDegree", "--option", "ascending=true", "--trainers", 2),
+        *("--method", "my_partition:ByDegree", "--option", "ascending=true", "--trainers", 3),
     )
     assert status == 0, said
     made = open_store("out.zarr")
@@ -150,6 +155,7 @@ def test_a_partition_method_orders_a_store_by_command(folder, community_store, h
     assert (degree[1:] >= degree[:-1]).all()
     assert sorted(made.node_ids().to_list()) == sorted(community_store.node_ids().to_list())
     assert made.attrs["order"]["method"] == "my_partition:ByDegree"
+    check_all_uses(folder, made, monkeypatch)
 
 
 def test_a_data_source_is_built_by_command(folder, hvdtma):
@@ -237,5 +243,10 @@ def test_a_name_stands_for_one_thing_and_the_main_script_is_not_importable(folde
 
     with pytest.raises(UserError, match="cannot import it; move it to a module of its own"):
         registry.portable_name("encoder", "inside")
+    monkeypatch.setattr("__main__.Main", my_encoder.MyEncoder, raising=False)
+    with pytest.raises(UserError, match="cannot import it; move it to a module of its own"):
+        registry.portable_name("encoder", "__main__:Main")
+    with pytest.raises(UserError, match="'five' is 5; register a class"):
+        registry.register("encoder", "five", 5)
     with pytest.raises(UserError, match=r"unknown kind 'encodre'.*did you mean 'encoder'"):
         registry.register("encodre", "x", my_encoder.MyEncoder)
