@@ -1,5 +1,6 @@
 """Graphs and stores that many tests read and none changes."""
 
+import signal
 import sys
 
 import pytest
@@ -17,6 +18,15 @@ def pytest_addoption(parser):
         default="try",
         help="where Slurm is not installed, skip the tests on a cluster (try) or fail them",
     )
+
+
+@pytest.fixture(autouse=True)
+def restored_signals():
+    """A run that was told to stop leaves signals ignored; processes of later tests inherit that."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGUSR2)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture(scope="session")

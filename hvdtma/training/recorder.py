@@ -24,6 +24,7 @@ from hvdtma.training.evaluator import REFUSED, RoundScorer, best_score
 from hvdtma.training.trainer import Trainer
 
 MAX_RESTARTS = 3  # of the evaluator, in one run
+TERMINATE_S = 5.0  # from SIGTERM to SIGKILL for the evaluator
 
 
 class Scores:
@@ -125,7 +126,11 @@ class Scores:
         """End the evaluator process at once."""
         if self.process and self.process.poll() is None:
             self.process.terminate()
-            self.process.wait()
+            try:
+                self.process.wait(timeout=TERMINATE_S)
+            except subprocess.TimeoutExpired:  # it inherits SIGTERM ignored from this process
+                self.process.kill()
+                self.process.wait()
 
 
 class Recorder(Callback):

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import signal
 import subprocess
 
 import pytest
@@ -15,6 +16,7 @@ from hvdtma.evaluation.best_model import load_best
 from hvdtma.evaluation.score import Scorer
 from hvdtma.runs.folder import StartMode, read_lines
 from hvdtma.runs.run_folder import RunFolder, round_of, write_model
+from hvdtma.training import recorder
 from hvdtma.training.evaluator import RoundScorer, follow
 from hvdtma.training.recorder import MAX_RESTARTS, Scores
 from hvdtma.training.session import train
@@ -247,3 +249,20 @@ def test_an_evaluator_ends_when_its_trainer_is_gone(community_store, tmp_path):
     run = RunFolder.open(config.run)
     run.done.unlink()
     follow(run, parent=-1)  # nobody's child: returns instead of waiting for ever
+
+
+def test_an_evaluator_that_inherited_an_ignored_sigterm_is_ended(
+    community_store, tmp_path, monkeypatch
+):
+    """A process that was told to stop ignores a second SIGTERM, and so do those it starts."""
+    monkeypatch.setattr(recorder, "TERMINATE_S", 1.0)
+    train(config_for(community_store, tmp_path / "run", "final"), SingleProcess())
+    run = RunFolder.open(tmp_path / "run")
+    run.done.unlink(missing_ok=True)
+    handler = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        scores = Scores(config_for(community_store, tmp_path / "run", "follow"), run)
+    finally:
+        signal.signal(signal.SIGTERM, handler)
+    scores.stop()
+    assert scores.process.returncode == -signal.SIGKILL
