@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import TypeAlias
 
 import numpy as np
@@ -12,6 +13,20 @@ import pyarrow.compute as pc
 from hvdtma.core.errors import UserError, nearest
 
 ID_NAMES = ("id", "node", "node_id")  # usual names of an id column
+USUAL_ENDS = (
+    ("src", "dst"),
+    ("source", "target"),
+    ("from", "to"),
+    ("head", "tail"),
+    ("u", "v"),
+    ("id_1", "id_2"),
+    ("id1", "id2"),
+    ("node_1", "node_2"),
+    ("node1", "node2"),
+    ("source_node", "target_node"),
+    ("fromnodeid", "tonodeid"),
+)
+MISSING_WORDS = ("", "na", "n/a", "nan", "null", "none", "nil", "?", "-", "missing", "<na>", "\\n")
 Column: TypeAlias = pa.Array | pa.ChunkedArray
 _INTEGER = re.compile(r"-?(0|[1-9][0-9]*)", re.ASCII)
 _INT64 = np.iinfo(np.int64)
@@ -53,30 +68,6 @@ def ids_of(values: Column | np.ndarray, where: str, first: int = 0) -> Column:
         raise UserError(f"{where}: an id does not fit 64 bits with a sign ({error})") from None
 
 
-def are_strings(ids: Column) -> bool:
-    """Whether a column from `ids_of` holds strings, not integers."""
-    return pa.types.is_large_string(ids.type)
-
-
-def as_kind(ids: Column, strings: bool, where: str) -> Column:
-    """Ids as strings or as integers, so that all files of one graph have the same kind.
-
-    Raises UserError, naming the first id that is not an integer, if integers are required.
-    """
-    if are_strings(ids) == strings:
-        return ids
-    if strings:
-        return ids.cast(pa.large_string())
-    try:
-        return ids.cast(pa.int64())
-    except pa.ArrowInvalid:
-        odd = next((i.as_py() for i in ids if not is_integer(i.as_py())), "out of range")
-        raise UserError(
-            f"{where} has the id '{odd}', but the graph's ids are integers; "
-            "if the ids are strings, give --id-type str"
-        ) from None
-
-
 class Names:
     """The distinct names in columns of types or labels, numbered in the order of appearance."""
 
@@ -93,15 +84,17 @@ class Names:
         return np.array(numbers, np.int64)[coded.indices.to_numpy()]
 
     def sorted(self) -> tuple[list[str], np.ndarray]:
-        """The sorted names, and for each number the position of its name, int64.
-
-        Names that are all integers are sorted as numbers, others as text.
-        """
-        integers = all(map(is_integer, self.number))
-        names = sorted(self.number, key=int if integers else str)
+        """The sorted names, and for each number the position of its name, int64."""
+        names = sorted_names(self.number)
         place = np.empty(len(names), np.int64)
         place[[self.number[name] for name in names]] = np.arange(len(names))
         return names, place
+
+
+def sorted_names(names: Iterable[str]) -> list[str]:
+    """Names in order: as numbers if all are integers, else as text."""
+    integers = all(map(is_integer, names))
+    return sorted(names, key=int if integers else str)
 
 
 def encode(columns: list[Column]) -> tuple[list[str], list[np.ndarray]]:
@@ -153,3 +146,12 @@ def position_of(name: str, names: list[str], where: str) -> int:
     if name not in names:
         raise UserError(f"{where} has no column '{name}'; {nearest(name, names)}")
     return names.index(name)
+
+
+def usual_ends(names: list[str]) -> tuple[str, str] | None:
+    """The columns with a usual pair of names for the ends of an edge, or None."""
+    known = {name.strip().lower(): name for name in names}
+    for src, dst in USUAL_ENDS:
+        if src in known and dst in known:
+            return known[src], known[dst]
+    return None

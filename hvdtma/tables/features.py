@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
@@ -18,9 +17,10 @@ import scipy.sparse as sp
 
 from hvdtma.core.errors import UserError
 from hvdtma.tables.array_file import ArrayFile, npy_file, npz_files
-from hvdtma.tables.columns import Column, as_kind, ids_of
-from hvdtma.tables.feature_formats import open_feature_parquet, read_lists
-from hvdtma.tables.opening import load_matrix, suffix_of
+from hvdtma.tables.columns import Column, ids_of
+from hvdtma.tables.feature_lists import read_lists
+from hvdtma.tables.inputs import ending_of
+from hvdtma.tables.opening import load_matrix
 
 FEATURE_FILES = [".npy", ".npz", ".parquet", ".json", ".json.gz"]
 PIECE_BYTES = 8 << 20
@@ -40,8 +40,6 @@ class FeatureFile:
         read: yields the dense rows [n, D] in order; unused for sparse features.
         ids: yields the ids [n] of all rows; None if row i belongs to the integer id i.
         sparse: CSR float32 or float16 [R, D], or None.
-        names: the names of the D columns, or None.
-        columns_left_out: the number of columns that hold no numbers.
         column_major: whether the file is in Fortran order and must be read as a whole.
     """
 
@@ -51,8 +49,6 @@ class FeatureFile:
     read: Callable[[], Iterator[np.ndarray]] = lambda: iter(())
     ids: Callable[[], Iterator[Column]] | None = None
     sparse: sp.csr_matrix | None = None
-    names: list[str] | None = None
-    columns_left_out: int = 0
     column_major: bool = False
 
     def __post_init__(self) -> None:
@@ -63,57 +59,23 @@ class FeatureFile:
         """The dtype in memory: float16 stays, any other becomes float32."""
         return np.dtype(np.float16 if self.dtype == np.float16 else np.float32)
 
-    def ids_as(self, strings: bool) -> Iterator[Column]:
-        """The ids of all rows as strings or as integers; raises UserError if they cannot be."""
-        where = f"'{self.path}'"
-        for ids in self.ids() if self.ids is not None else ():
-            yield as_kind(ids, strings, where)
 
-    def pieces(self, node_of: Callable[[int], object]) -> Iterator[np.ndarray]:
-        """The dense rows [n, D] in order, checked; `node_of` returns the id of a row, for messages.
-
-        Raises UserError for a value that is not finite.
-        """
-        first = 0
-        for rows in self.read():
-            name = partial(_name_from, first, node_of)
-            yield checked_features(rows, f"'{self.path}'", name, self.names)
-            first += len(rows)
-
-
-def _name_from(first: int, node_of: Callable[[int], object], row: int) -> object:
-    """The id of row `row` of a piece that begins at row `first`."""
-    return node_of(first + row)
-
-
-def open_features(path: Path, id_column: str | None = None) -> FeatureFile:
-    """Open the features of an NPY, NPZ, Parquet or JSON file.
+def open_feature_file(path: Path) -> FeatureFile:
+    """Open the features of an NPY, NPZ or JSON file.
 
     NPY and NPZ (dense [R, D] or a SciPy matrix): row i belongs to the integer id i. NPZ with `ids`
-    [R] and `feat` [R, D]: rows belong to these ids. Parquet: see `open_feature_parquet`. JSON: see
-    `read_lists`.
+    [R] and `feat` [R, D]: rows belong to these ids. JSON: see `read_lists`.
 
-    Raises UserError for a missing file, an unknown ending, a wrong shape or type, and for sparse
-    features with values that are not finite.
+    Raises UserError for a wrong shape or type, and for sparse features with values that are not
+    finite.
     """
-    suffix = suffix_of(path, FEATURE_FILES, "features")
-    if suffix == ".npy":
+    ending = ending_of(path)
+    if ending == ".npy":
         return _of_array(npy_file(path))
-    if suffix == ".npz":
+    if ending == ".npz":
         return _from_npz(path)
-    if suffix == ".json":
-        ids, feat = read_lists(path)
-        return _of_matrix(path, feat, ids)
-    table = open_feature_parquet(path, id_column)
-    return FeatureFile(
-        path,
-        (table.num_rows, table.dim),
-        np.dtype(np.float32),
-        lambda: table.rows(_rows_per_piece(table.dim, 4)),
-        table.ids,
-        names=table.numeric or None,
-        columns_left_out=table.columns_left_out,
-    )
+    ids, feat = read_lists(path)
+    return _of_matrix(path, feat, ids)
 
 
 def _from_npz(path: Path) -> FeatureFile:

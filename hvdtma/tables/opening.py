@@ -1,49 +1,17 @@
-"""Open the user's files: endings, gzip, and NumPy's formats without pickles."""
+"""Read NumPy's and SciPy's formats without pickles."""
 
 from __future__ import annotations
 
-import gzip
 import zipfile
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
 
 import numpy as np
 import scipy.sparse as sp
 
 from hvdtma.core.errors import UserError
 
-TEXT = (".csv", ".tsv", ".txt", ".edges", ".edgelist")
 UNREADABLE = (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error)
-
-
-def suffix_of(path: Path, valid: list[str], content: str) -> str:
-    """The suffix of `path` without `.gz`.
-
-    Raises UserError for a missing file and for a suffix that is not in `valid`; `content` is a word
-    for messages, such as "edges".
-    """
-    suffixes = [s.lower() for s in path.suffixes]
-    zipped = bool(suffixes) and suffixes[-1] == ".gz"
-    suffix = "".join(suffixes[-2:-1] if zipped else suffixes[-1:])
-    if suffix + ".gz" * zipped not in valid:
-        raise UserError(f"{content} file '{path}' has an unknown ending; valid: {', '.join(valid)}")
-    if not path.is_file():
-        raise UserError(f"there is no {content} file '{path}'")
-    return suffix
-
-
-@contextmanager
-def open_text(path: Path) -> Iterator[TextIO]:
-    """Open a text file, gzipped or not; bytes that are not UTF-8 are read as lone surrogates."""
-    opener = gzip.open if path.suffix.lower() == ".gz" else open
-    try:
-        with opener(path, "rt", encoding="utf-8-sig", errors="surrogateescape", newline="") as f:
-            yield f
-    except (OSError, EOFError, zlib.error) as error:
-        raise UserError(f"'{path}' cannot be read: {error}") from None
 
 
 def load_npz(path: Path) -> dict[str, np.ndarray] | sp.csr_matrix:

@@ -1,1 +1,1 @@
-"""From the user's ids to node numbers, within a memory limit."""
+"""From the user's ids to node numbers: a bitmap for dense integers, DuckDB for all others."""

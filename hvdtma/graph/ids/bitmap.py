@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from hvdtma.core.compiled import njit
-from hvdtma.graph.ids.table import Column, pieces_of
+from hvdtma.tables.columns import Column
 from hvdtma.storage.node_ids import NodeIds
 
 WORDS_PER_RANK = 8
@@ -117,8 +117,7 @@ class BitmapTable:
 
     def lookup(self, column: Column) -> np.ndarray:
         """Node numbers int64 [n]; -1 for an unknown id."""
-        found = [_find(self.word_W, self.rank, piece.to_numpy()) for piece in pieces_of(column)]
-        return np.concatenate([np.zeros(0, np.int64), *found])
+        return _find(self.word_W, self.rank, np.asarray(column))
 
     @property
     def num_bytes(self) -> int:

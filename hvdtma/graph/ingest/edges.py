@@ -1,99 +1,217 @@
-"""Read edges from a file of any supported format, some at a time and in the user's ids."""
+"""Edges of any input: the columns of their ends, types, weights and times; checked rows.
+
+Legend: E edges.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import pyarrow as pa
 from rich.markup import escape
 
 from hvdtma.core.console import console
 from hvdtma.core.errors import UserError
-from hvdtma.graph.ingest.edge_arrays import edges_of_npy, edges_of_npz
-from hvdtma.graph.ingest.edge_file import EdgeFile, EdgeOptions, EdgeRows
-from hvdtma.tables.columns import are_strings, ids_of, is_integer, position_of
-from hvdtma.tables.opening import TEXT, suffix_of
-from hvdtma.tables.parquet import open_parquet, parquet_pieces
-from hvdtma.tables.text_layout import Layout, find_layout, usual_columns
-from hvdtma.tables.text_table import ColumnRequest, row_pieces
+from hvdtma.graph.ids.kind import IdColumn, check_id_kind, id_expression
+from hvdtma.graph.ingest.edge_arrays import ARRAYS, edge_arrays
+from hvdtma.graph.ingest.options import ReadOptions
+from hvdtma.tables.columns import usual_ends
+from hvdtma.tables.database import Database, name
+from hvdtma.tables.inputs import TABLE_FILES
+from hvdtma.tables.rejects import BadRows
+from hvdtma.tables.table import Check, Staged, Table, open_table
 
-EDGE_FILES = [*TEXT, *(suffix + ".gz" for suffix in TEXT), ".parquet", ".npy", ".npz"]
+_TIME_KINDS = ("DATE", "TIMESTAMP")
+_NUMBER = "isfinite(TRY_CAST({0} AS DOUBLE)) AND TRY_CAST({0} AS DOUBLE) > 0"
 
 
-def open_edges(path: Path, options: EdgeOptions) -> EdgeFile:
-    """Open the edges of a CSV/TSV, Parquet, NPY or NPZ file.
+@dataclass(frozen=True)
+class EdgeColumns:
+    """The columns of edges in a table; None for those that edges do not have."""
 
-    Raises UserError for a missing file, an unknown ending or column, a wrong shape.
+    table: Table
+    src: str
+    dst: str
+    edge_type: str | None = None
+    weight: str | None = None
+    time: str | None = None
+
+    @property
+    def chosen(self) -> list[str]:
+        return [c for c in (self.src, self.dst, self.edge_type, self.weight, self.time) if c]
+
+    @property
+    def left_out(self) -> list[str]:
+        """The columns that are not read."""
+        return [column for column in self.table.names if column not in self.chosen]
+
+
+@dataclass(frozen=True)
+class EdgeRows:
+    """Checked edges.
+
+    Attributes:
+        columns: where they come from.
+        staged: the good rows.
+        num_rows: the size of an adjacency matrix, whose nodes are 0 .. num_rows-1; else 0.
     """
-    suffix = suffix_of(path, EDGE_FILES, "edges")
-    if suffix == ".parquet":
-        file = _from_parquet(path, options)
-    elif suffix == ".npy":
-        file = edges_of_npy(path, options)
-    elif suffix == ".npz":
-        file = edges_of_npz(path, options)
-    else:
-        return _from_text(path, options)
-    if options.id_type == "auto":
-        return file
-    return replace(file, strings=options.id_type == "str")
+
+    columns: EdgeColumns
+    staged: Staged
+    num_rows: int = 0
+
+    @property
+    def ends(self) -> list[IdColumn]:
+        """Both ends, as columns of ids."""
+        table = self.columns.table
+        return [
+            IdColumn(self.staged.sql, end, table.types[end], table.where)
+            for end in (self.columns.src, self.columns.dst)
+        ]
+
+    def type_names(self) -> set[str]:
+        """The names of the edge types."""
+        column = self.columns.edge_type
+        if column is None:
+            return set()
+        db, quoted = self.columns.table.db, name(column)
+        kinds = f"SELECT DISTINCT CAST({quoted} AS VARCHAR) FROM {self.staged.sql}"
+        return {kind for (kind,) in db.run(kinds)}
+
+    def expressions(self, strings: bool) -> tuple[tuple[str, str], dict[str, str]]:
+        """SQL of both ids, and of what else edges have: `edge_type`, `weight`, `time`."""
+        table = self.columns.table
+        src, dst = (
+            id_expression(f"e.{name(end)}", table.types[end], strings)
+            for end in (self.columns.src, self.columns.dst)
+        )
+        others = {}
+        if self.columns.edge_type is not None:
+            others["edge_type"] = f"CAST(e.{name(self.columns.edge_type)} AS VARCHAR)"
+        if self.columns.weight is not None:
+            others["weight"] = f"CAST(e.{name(self.columns.weight)} AS DOUBLE)"
+        if self.columns.time is not None:
+            others["time"] = time_expression(
+                f"e.{name(self.columns.time)}", table.types[self.columns.time]
+            )
+        return (src, dst), others
 
 
-def _from_text(path: Path, options: EdgeOptions) -> EdgeFile:
-    named = (options.src_column, options.dst_column, options.type_column)
-    layout = find_layout(path, named=named, header=options.header, delimiter=options.delimiter)
-    ends = _end_columns(layout.names, options, f"'{path}'")
-    integers = _first_are_integers(layout, ends)
-    if options.id_type != "auto":
-        integers = options.id_type == "int"
-    requests = [ColumnRequest(end, integers=integers) for end in ends]
-    if options.type_column is not None:
-        requests.append(ColumnRequest(position_of(options.type_column, layout.names, f"'{path}'")))
-    names = " to ".join(f"'{layout.names[end]}'" for end in ends)
-    header = "from the header" if layout.has_header else "no header"
-    console.print(f"{escape(path.name)}: edges from {escape(names)} ({header})")
+def open_edges(db: Database, given: Any, options: ReadOptions) -> tuple[EdgeColumns, int]:
+    """Open the edges of an argument and choose their columns; rows are not read yet.
 
-    def read() -> Iterator[EdgeRows]:
-        for columns in row_pieces(path, layout, requests):
-            yield EdgeRows(*columns)
+    Returns the columns, and the size of an adjacency matrix or 0.
 
-    typed = options.type_column is not None
-    return EdgeFile(path, not integers, typed, read, header_unsure=layout.header_unsure)
+    Raises UserError for a missing file, an unknown ending or column, and a wrong shape or type.
+    """
+    named = (options.src_column, options.dst_column, options.type_column, options.weight_column,
+             options.time_column)  # fmt: skip
+    sizes: list[int] = []
+    readers: dict[str, Callable[[Path], Any]] = {
+        ending: lambda path: edge_arrays(path, sizes) for ending in ARRAYS
+    }
+    table = open_table(
+        db,
+        given,
+        "edges",
+        options.text,
+        endings=[*TABLE_FILES, *ARRAYS],
+        named=named,
+        readers=readers,
+    )
+    src, dst = _ends(table, options)
+    kind, weight = (None if c is None else table.column(c) for c in named[2:4])
+    time = options.time_column if options.time_column in table.names else None
+    columns = EdgeColumns(table, src, dst, kind, weight, time)
+    for column in (src, dst, columns.edge_type):
+        if column is not None:
+            id_type = options.id_type if column in (src, dst) else "auto"
+            check_id_kind(table.where, column, table.types[column], id_type)
+    left_out = f"; not read: {', '.join(columns.left_out)}" if columns.left_out else ""
+    console.print(escape(f"{table.where}: edges from '{src}' to '{dst}'{left_out}"))
+    return columns, max(sizes, default=0)
 
 
-def _first_are_integers(layout: Layout, ends: tuple[int, int]) -> bool:
-    first_ids = [layout.first_row[end : end + 1] for end in ends]
-    return all(field and is_integer(field[0].strip()) for field in first_ids)
+def read_edges(columns: EdgeColumns, options: ReadOptions, bad: BadRows, num_rows: int) -> EdgeRows:
+    """Read and check the rows.
+
+    Raises UserError for a bad row, unless bad rows are skipped: a missing id or type, a weight that
+    is not positive and finite, a time that is none.
+    """
+    table, checks = columns.table, []
+    for end in (columns.src, columns.dst, columns.edge_type):
+        if end is None:
+            continue
+        column, kind = name(end), table.types[end]
+        empty = f"{column} IS NULL" + (f" OR {column} = ''" if kind == "VARCHAR" else "")
+        words = f"column '{end}' is empty" if table.is_text else f"has no id in column '{end}'"
+        checks.append(Check(empty, words))
+        if options.id_type == "int" and end != columns.edge_type:
+            checks.append(
+                Check(
+                    f"{id_expression(column, kind, False)} IS NULL",
+                    f"column '{end}' is not an integer of 64 bits; "
+                    "if the ids are text, give --id-type str",
+                )
+            )
+    if columns.weight is not None:
+        column = f"CAST({name(columns.weight)} AS VARCHAR)"
+        good = _NUMBER.format(column)
+        checks.append(
+            Check(f"({good}) IS NOT TRUE", f"weight '{columns.weight}' is not positive and finite")
+        )
+    if columns.time is not None:
+        value = time_expression(name(columns.time), table.types[columns.time])
+        checks.append(
+            Check(f"{value} IS NULL", f"column '{columns.time}' is no time: an integer or a date")
+        )
+    staged = table.stage(columns.chosen, checks, bad, multiline=False)
+    if not staged.num_rows:
+        raise UserError(f"{table.where} holds no edge")
+    rows = EdgeRows(columns, staged, num_rows)
+    if table.header_unsure:
+        _check_header(rows)
+    return rows
 
 
-def _end_columns(names: list[str], options: EdgeOptions, where: str) -> tuple[int, int]:
+def time_expression(column: str, kind: str) -> str:
+    """A time as BIGINT: an integer as it is, a date or timestamp in seconds since 1970 (UTC)."""
+    if kind.startswith(_TIME_KINDS):
+        return f"CAST(epoch({column}) AS BIGINT)"
+    if kind in ("DOUBLE", "FLOAT"):
+        return f"CASE WHEN isfinite({column}) THEN TRY_CAST(floor({column}) AS BIGINT) END"
+    if kind != "VARCHAR":
+        return f"TRY_CAST({column} AS BIGINT)"
+    number = f"CASE WHEN regexp_full_match({column}, '-?[0-9]+(\\.[0-9]*)?') "
+    seconds = f"CAST(epoch(TRY_CAST({column} AS TIMESTAMP)) AS BIGINT)"
+    return f"({number} THEN TRY_CAST(floor(TRY_CAST({column} AS DOUBLE)) AS BIGINT) ELSE {seconds} END)"
+
+
+def _ends(table: Table, options: ReadOptions) -> tuple[str, str]:
     if options.src_column is not None and options.dst_column is not None:
-        src, dst = (position_of(c, names, where) for c in (options.src_column, options.dst_column))
-        return src, dst
-    if len(names) < 2:
-        raise UserError(f"{where} has one column, '{names[0]}'; edges need two columns")
-    return usual_columns(names) or (0, 1)
+        return table.column(options.src_column), table.column(options.dst_column)
+    if len(table.names) < 2:
+        raise UserError(f"{table.where} has one column, '{table.names[0]}'; edges need two columns")
+    return usual_ends(table.names) or (table.names[0], table.names[1])
 
 
-def _from_parquet(path: Path, options: EdgeOptions) -> EdgeFile:
-    schema = open_parquet(path).schema_arrow
-    names = schema.names
-    columns = [names[end] for end in _end_columns(names, options, f"'{path}'")]
-    typed = options.type_column is not None
-    if options.type_column is not None:
-        columns.append(names[position_of(options.type_column, names, f"'{path}'")])
-    where = [f"column '{name}' of '{path}'" for name in columns]
-    kinds = [
-        ids_of(pa.array([], schema.field(n).type), w) for n, w in zip(columns, where, strict=True)
-    ]
-
-    def read() -> Iterator[EdgeRows]:
-        first = 0
-        for batch in parquet_pieces(path, columns):
-            named = zip(columns, where, strict=True)
-            yield EdgeRows(*(ids_of(batch.column(n), w, first) for n, w in named))
-            first += len(batch)
-
-    return EdgeFile(path, any(map(are_strings, kinds[:2])), typed, read)
+def _check_header(rows: EdgeRows) -> None:
+    """Raise UserError if the first line may be a header: none of its names is a node elsewhere."""
+    table, (src, dst) = rows.columns.table, (rows.columns.src, rows.columns.dst)
+    first = table.first_row
+    names = [first[table.names.index(end)] for end in (src, dst)]
+    db = table.db
+    for one in set(names):
+        quoted = "'" + one.replace("'", "''") + "'"
+        found = db.value(
+            f"SELECT sum(({name(src)} = {quoted})::INT + ({name(dst)} = {quoted})::INT) "
+            f"FROM {rows.staged.sql}"
+        )
+        if found > names.count(one):
+            return
+    raise UserError(
+        f"{table.where}: the first line, '{names[0]}' and '{names[1]}', may be a header or an "
+        "edge; give --header yes or --header no"
+    )

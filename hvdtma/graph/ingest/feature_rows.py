@@ -13,10 +13,9 @@ import pyarrow as pa
 import scipy.sparse as sp
 
 from hvdtma.core.errors import UserError
-from hvdtma.graph.csc import index_dtype
-from hvdtma.graph.ids.collector import IdCollector
-from hvdtma.graph.ids.table import IdTable
-from hvdtma.tables.features import PIECE_BYTES, FeatureFile
+from hvdtma.graph.ids.node_table import NodeTable
+from hvdtma.graph.ingest.features import FeatureInput
+from hvdtma.tables.features import PIECE_BYTES
 
 
 @dataclass(frozen=True)
@@ -25,18 +24,18 @@ class FileRows:
 
     Attributes:
         file: the rows of R nodes; the other nodes have zeros and come last.
-        table: of the graph's ids.
+        table: the nodes of the graph.
         nodes: int [N], the node of each row; None if row i belongs to node i.
     """
 
-    file: FeatureFile
-    table: IdTable
+    file: FeatureInput
+    table: NodeTable
     nodes: np.ndarray | None
 
     @property
     def shape(self) -> tuple[int, int]:
         """[N, D]."""
-        return len(self.table.ids), self.file.shape[1]
+        return len(self.table), self.file.shape[1]
 
     @property
     def dtype(self) -> np.dtype:
@@ -56,64 +55,40 @@ class FileRows:
         return self.table.ids[row if self.nodes is None else self.nodes[row]]
 
 
-def add_ids(file: FeatureFile, collector: IdCollector, strings: bool) -> None:
-    """Add the ids of a file's rows to a collector that has all other ids.
-
-    Raises UserError if rows have no ids and the graph's ids are strings, negative, or larger than
-    the number of the last row, and if no id of the file is in the graph.
-    """
-    num_before, num_rows, where = collector.num, file.shape[0], f"'{file.path}'"
-    if file.ids is None:
-        _check_numbers(num_rows, collector, strings, where)
-        collector.add_range(num_rows)
-        return
-    first = None
-    for ids in file.ids_as(strings):
-        first = ids[0] if first is None and len(ids) else first
-        collector.add(ids)
-    if collector.estimate is None and collector.num == num_before + num_rows:
-        raise UserError(
-            f"{where}: none of its ids is in the graph; its first id is '{first}', that of the "
-            f"graph '{collector.first}'; see --id-column"
-        )
-
-
-def _check_numbers(num_rows: int, collector: IdCollector, strings: bool, where: str) -> None:
+def check_numbered(file: FeatureInput, strings: bool, least: int, largest: int) -> None:
+    """Raise UserError if rows have no ids and the graph's ids are no numbers of rows."""
+    num_rows, where = file.shape[0], file.where
     if strings:
         raise UserError(
             f"row i of {where} belongs to the integer id i, but the graph's ids are strings; use "
-            "Parquet, JSON, or an NPZ of 'ids' and 'feat'"
+            "Parquet, CSV, JSON, or an NPZ of 'ids' and 'feat'"
         )
-    smallest, largest = collector.smallest, collector.largest
-    if smallest < 0 or largest >= num_rows:
+    if least < 0 or largest >= num_rows:
         raise UserError(
             f"features of the wrong length: {where} has {num_rows} rows, for the ids 0 to "
-            f"{num_rows - 1}, but the graph's ids go from {smallest} to {largest}: give "
-            f"{largest + 1} rows, or features with ids (Parquet, JSON, NPZ of 'ids' and 'feat')"
+            f"{num_rows - 1}, but the graph's ids go from {least} to {largest}: give "
+            f"{largest + 1} rows, or features with ids (Parquet, CSV, JSON, NPZ of 'ids' and "
+            "'feat')"
         )
 
 
-def nodes_of_rows(file: FeatureFile, table: IdTable) -> np.ndarray | None:
+def nodes_of_rows(file: FeatureInput, nodes: NodeTable) -> np.ndarray | None:
     """Int [N]: the nodes of the file's rows, then the nodes without a row; None if in order.
 
     Raises UserError for a repeated id.
     """
     if file.ids is None:
         return None
-    num_nodes, num_rows = len(table.ids), file.shape[0]
-    kind = index_dtype(num_nodes)
-    found: list[np.ndarray] = [
-        table.lookup(ids).astype(kind) for ids in file.ids_as(table.ids.are_strings)
-    ]
-    node_R = np.concatenate([np.zeros(0, kind), *found])
+    num_nodes, num_rows = len(nodes), file.shape[0]
+    node_R = nodes.positions(file.ids)
     missing_N = np.ones(num_nodes, bool)
     missing_N[node_R] = False
-    missing: np.ndarray = np.flatnonzero(missing_N).astype(kind)
+    missing: np.ndarray = np.flatnonzero(missing_N).astype(node_R.dtype)
     if len(missing) + num_rows != num_nodes:
         counts = np.bincount(node_R, minlength=num_nodes)
-        repeated = table.ids[node_R[np.argmax(counts[node_R] > 1)]]
+        repeated = nodes.ids[node_R[np.argmax(counts[node_R] > 1)]]
         raise UserError(
-            f"'{file.path}' has several rows of features for the id '{repeated}'; keep one of them"
+            f"{file.where} has several rows of features for the id '{repeated}'; keep one of them"
         )
     return np.concatenate([node_R, missing])
 

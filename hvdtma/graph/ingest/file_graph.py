@@ -1,4 +1,4 @@
-"""A graph in files: edges are read in batches, ids, labels and splits are in memory.
+"""A graph in tables: edges are read in batches, ids, labels and splits are in memory.
 
 Legend: N nodes, E edges, n edges of a piece.
 """
@@ -13,50 +13,55 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import scipy.sparse as sp
 
 from hvdtma.core.compiled import njit
-from hvdtma.core.errors import UserError
-from hvdtma.graph.ids.table import IdTable
-from hvdtma.graph.ingest.edge_file import EdgeFile, EdgeRows
+from hvdtma.graph.ids.node_table import NodeTable
+from hvdtma.graph.ingest.edges import EdgeRows
 from hvdtma.graph.ingest.feature_rows import FileRows
 from hvdtma.graph.raw import RawGraph
-from hvdtma.graph.sort.batches import EdgeBatch, LazyEdgeBatch, materialize
+from hvdtma.graph.sort.batches import EDGES_PER_BATCH, EdgeBatch, LazyEdgeBatch, materialize
 from hvdtma.graph.splits import pair_key
 
 
 @dataclass
 class FileGraph(RawGraph):
-    """A `Source` with the given train pairs as edges in memory, and the edges of a file.
+    """A `Source` with the given train pairs as edges in memory, and the edges of a table.
 
     Attributes:
-        table: from the user's ids to node numbers.
-        file: the file of edges, or None.
-        num_file_edges: the number of edges in the file.
+        nodes: from the user's ids to node numbers.
+        rows: the edges of the table, or None.
         held_out_key: int64, ascending, the `pair_key` of pairs whose edges are left out.
+        database_bytes: the memory that the database may use while edges are read.
 
     `counts` are complete once all batches have been read.
     """
 
-    table: IdTable = field(kw_only=True)
-    file: EdgeFile | None = None
-    num_file_edges: int = 0
+    nodes: NodeTable = field(kw_only=True)
+    rows: EdgeRows | None = None
     held_out_key: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+    database_bytes: int = 0
 
     def __post_init__(self) -> None:
         self.lock = threading.Lock()
         self.has_edge_N = np.zeros(0, bool)
-        self.known_types = pa.array(self.edge_type_names, pa.large_string())
+
+    @property
+    def weighted(self) -> bool:
+        return self.rows is not None and self.rows.columns.weight is not None
+
+    @property
+    def timed(self) -> bool:
+        return self.rows is not None and self.rows.columns.time is not None
 
     @property
     def num_edges(self) -> int:
         """E, with edges that are left out as held out."""
-        return len(self.src) + self.num_file_edges
+        return len(self.src) + (0 if self.rows is None else self.rows.staged.num_rows)
 
     @property
     def reserved_bytes(self) -> int:
-        """The memory of ids, table, features, splits and marks of nodes."""
+        """The memory of ids, features, splits, marks of nodes and the database."""
         arrays = [self.src, self.dst, self.label, self.held_out_key]
         if isinstance(self.feat, FileRows):
             arrays.append(self.feat.nodes)
@@ -66,49 +71,73 @@ class FileGraph(RawGraph):
             arrays += [pairs.src, pairs.dst, pairs.neg]
         total = sum(array.nbytes for array in arrays if array is not None)
         total += matrix_bytes(self.feat) if isinstance(self.feat, sp.csr_matrix) else 0
-        return total + self.table.num_bytes + self.num_nodes
+        return total + self.nodes.num_bytes + self.num_nodes + self.database_bytes
 
     def edge_batches(self) -> Iterator[LazyEdgeBatch]:
-        """The edges in memory, then those of the file."""
+        """The edges in memory, then those of the table."""
         self.has_edge_N = np.zeros(self.num_nodes, bool)
         self.counts["nodes_without_edges"] = self.num_nodes
         if self.link_split is not None:
             self.counts["edges_held_out"] = 0
         for batch in super().edge_batches():
             yield partial(self._counted, batch)
-        if self.file is not None:
-            for rows in self.file.batches():
-                yield partial(self._mapped, rows)
+        if self.rows is not None:
+            for read in self._table_batches(self.rows):
+                yield partial(self._without_held_out, read)
             pa.default_memory_pool().release_unused()  # read buffers
 
-    def _counted(self, batch: LazyEdgeBatch) -> EdgeBatch:
-        src, dst, types = materialize(batch)
-        self._count(src, dst, 0)
-        return src, dst, types
+    def _table_batches(self, rows: EdgeRows) -> Iterator[pa.RecordBatch]:
+        """Both ends as ids (bitmap) or node numbers, then what else edges have, by name."""
+        db = self.nodes.db
+        ends, others = rows.expressions(self.nodes.strings)
+        joins = ""
+        if "edge_type" in others:
+            types = pa.table({"kind": self.edge_type_names, "number": range(len(self.edge_type_names))})
+            stored = db.new_name("types")
+            db.run(f"CREATE TABLE {stored} AS SELECT * FROM given", {"given": types})
+            joins = f" JOIN {stored} AS k ON k.kind = {others['edge_type']}"
+            others["edge_type"] = "CAST(k.number AS SMALLINT)"
+        if self.nodes.table is not None:
+            for at, end in enumerate(ends):
+                joins += f" JOIN {self.nodes.table} AS t{at} ON {end} = t{at}.id"
+            ends = ("t0.rowid", "t1.rowid")
+        chosen = [*ends, *(f"{sql} AS {key}" for key, sql in others.items())]
+        query = f"SELECT {', '.join(chosen)} FROM {rows.staged.sql} AS e{joins}"
+        yield from db.batches(query, EDGES_PER_BATCH)
 
-    def _mapped(self, rows: EdgeRows) -> EdgeBatch:
+    def _counted(self, batch: LazyEdgeBatch) -> EdgeBatch:
+        edges = materialize(batch)
+        self._count(edges, 0)
+        return edges
+
+    def _without_held_out(self, read: pa.RecordBatch) -> EdgeBatch:
         """Edges in node numbers, without held-out edges."""
-        src, dst = self.table.lookup(rows.src), self.table.lookup(rows.dst)
-        types = None
-        if rows.edge_type is not None:
-            names = rows.edge_type.cast(pa.large_string())
-            types = pc.index_in(names, value_set=self.known_types).fill_null(-1).to_numpy()
-        if min(end.min() for end in (src, dst, types) if end is not None) < 0:
-            raise UserError("the file of edges was changed while it was read; build again")
+        columns = {key: read.column(at) for at, key in enumerate(read.schema.names) if at > 1}
+        ends = [read.column(at) for at in range(2)]
+        if self.nodes.bitmap is None:
+            src, dst = (end.to_numpy() for end in ends)
+        else:
+            src, dst = map(self.nodes.bitmap.lookup, ends)
+        edges = EdgeBatch(
+            src,
+            dst,
+            *(
+                columns[key].to_numpy() if key in columns else None
+                for key in ("edge_type", "weight", "time")
+            ),
+        )
         num_read = len(src)
         if len(self.held_out_key):
             key = pair_key(src, dst, self.num_nodes)
             at = np.searchsorted(self.held_out_key, key)
             at[at == len(self.held_out_key)] = 0
-            kept = self.held_out_key[at] != key
-            src, dst = src[kept], dst[kept]
-            types = None if types is None else types[kept]
-        self._count(src, dst, num_read - len(src))
-        return src, dst, None if types is None else types.astype(np.int16)
+            edges = edges.take(self.held_out_key[at] != key)
+        self._count(edges, num_read - len(edges.src))
+        return edges
 
-    def _count(self, src: np.ndarray, dst: np.ndarray, num_held_out: int) -> None:
+    def _count(self, edges: EdgeBatch, num_held_out: int) -> None:
         with self.lock:
-            self.counts["nodes_without_edges"] -= _mark(self.has_edge_N, src, dst)
+            self.counts["nodes_without_edges"] -= _mark(self.has_edge_N, edges.src, edges.dst)
             if num_held_out:
                 self.counts["edges_held_out"] += num_held_out
 

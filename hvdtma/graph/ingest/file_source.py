@@ -1,4 +1,4 @@
-"""Open a graph in files: edges, features, labels and splits.
+"""Open a graph in tables: edges, features, labels and splits.
 
 Legend: N nodes, E edges.
 """
@@ -6,25 +6,29 @@ Legend: N nodes, E edges.
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from rich.markup import escape
 
-from hvdtma.core.console import progress, stage
+from hvdtma.core.console import console, stage
 from hvdtma.core.errors import UserError
 from hvdtma.core.memory import BASE_BYTES, MemoryBudget
 from hvdtma.graph.builder.options import BuildOptions
-from hvdtma.graph.ids.collector import IdCollector
-from hvdtma.graph.ingest.edge_file import EdgeFile, EdgeOptions, HeaderCheck
-from hvdtma.graph.ingest.edges import open_edges
+from hvdtma.graph.ids.kind import IdColumn, are_strings
+from hvdtma.graph.ids.node_table import NodeTable
+from hvdtma.graph.ingest.edges import EdgeColumns, EdgeRows, open_edges, read_edges
 from hvdtma.graph.ingest.feature_rows import (
     FileRows,
-    add_ids,
+    check_numbered,
     nodes_of_rows,
     placed_matrix,
 )
+from hvdtma.graph.ingest.features import FeatureInput, open_features, read_features
 from hvdtma.graph.ingest.file_graph import FileGraph, matrix_bytes
 from hvdtma.graph.ingest.given_splits import (
     GivenSplits,
@@ -32,59 +36,64 @@ from hvdtma.graph.ingest.given_splits import (
     read_splits,
     take_splits,
 )
-from hvdtma.graph.ingest.labels import place_labels, read_labels
+from hvdtma.graph.ingest.labels import LabelTable, open_labels, read_labels
+from hvdtma.graph.ingest.options import ReadOptions
 from hvdtma.graph.ingest.requirements import WHOLE_SHARE, IngestRequirement
 from hvdtma.graph.raw import RawGraph, gather_rows, in_memory
-from hvdtma.tables.columns import Names, check_num_types
-from hvdtma.tables.features import FeatureFile, open_features
+from hvdtma.tables.columns import check_num_types, sorted_names
+from hvdtma.tables.database import LEAST_BYTES, Database
+from hvdtma.tables.rejects import BadRows
+from hvdtma.tables.table import Table
+
+DATABASE_SHARE = 4  # one part in 4 of the memory is the database's while edges are sorted
+OVERSHOOT = 5 / 4  # DuckDB takes up to a quarter more than its limit; measured
 
 
 @dataclass(frozen=True)
-class FileSource:
-    """The files of a graph, and how to read them.
+class FileSource(ReadOptions):
+    """The inputs of a graph, and how to read them.
+
+    Each input is a file, a folder of parts, a glob, a query `sql:SELECT ...`, an object with
+    columns (an Arrow table, a pandas or Polars frame, a DuckDB relation), or a list of these.
 
     Attributes:
-        edges: CSV/TSV (plain or .gz), Parquet, NPY or NPZ; optional if `splits` is given.
-        features: NPY, NPZ, Parquet or JSON.
-        labels: CSV/TSV (plain or .gz).
-        splits: NPZ, see `read_splits`.
+        edges: CSV or TSV (plain, .gz or .zst), Parquet, JSON lines, NPY or NPZ; optional if
+            `splits` is given.
+        features: Parquet, CSV or TSV, JSON lines, NPY, NPZ, or JSON lists of feature ids.
+        labels: CSV or TSV, Parquet, JSON lines.
+        splits: NPZ, or a table with a column `split`; see `read_splits`.
         undirected: whether an edge stands for both directions.
         src_column, dst_column: the columns of sources and destinations; None: those with usual
             names (src, dst; source, target; ...), else the first two. Without a header the columns
             are named 1, 2, 3, ...
         type_column: the column of edge types.
-        id_column: the id column of features in Parquet and of labels.
-        label_column: the column of labels; None: the last.
-        header: whether text files have a header: `auto`, `yes` or `no`.
-        delimiter: of text files; None: detected.
-        id_type: `int`, `str`, or `auto`: integers if both ids of the first edge are.
+        weight_column: the column of edge weights, positive and finite.
+        time_column: the column of times of edges, or of nodes in the labels: integers, dates.
+        id_column: the id column of features, labels and splits of nodes.
+        label_column: the column of labels; None: the one with a usual name, else the only one.
+            Several columns are several labels (0 and 1) or several targets.
+        label_kind: class, multi, real, or auto: numbers with fractions are targets of regression.
+        missing_labels: whether words such as NA and negative numbers are no label.
+        feature_columns, drop_columns: the columns of features to take, or to leave out.
+        fill_missing: missing features are an `error`, become `zero` or their column's `mean`.
+        header, delimiter, quote, comment: of text files, see `TextOptions`.
+        id_type: `int`, `str`, or `auto`: integers if every id is written as one.
+        bad_rows: a bad row is an `error`, or bad rows are left out (`skip`), counted and shown.
+        bad_rows_file: where to write the rows that were skipped, as CSV.
 
     The nodes are the ids with edges and the ids with features. With given pairs, the training edges
     are the train pairs and the `edges` between no pair of valid or test, in either direction.
-    Without `edges`, all ids of the splits are nodes. The graph's `counts` have:
-
-        nodes_without_edges, ids_without_features (set to zeros), nodes_without_label (set to -1)
-        labels_of_unknown_ids (dropped), labels_repeated (the same label again)
-        feature_columns_left_out (not numbers)
-        edges_held_out (left out), held_out_pairs_in_train (kept in valid and test)
+    Without `edges`, all ids of the splits are nodes.
     """
 
-    edges: str | Path | None = None
-    features: str | Path | None = None
-    labels: str | Path | None = None
-    splits: str | Path | None = None
+    edges: Any = None
+    features: Any = None
+    labels: Any = None
+    splits: Any = None
     undirected: bool = False
-    src_column: str | None = None
-    dst_column: str | None = None
-    type_column: str | None = None
-    id_column: str | None = None
-    label_column: str | None = None
-    header: str = "auto"
-    delimiter: str | None = None
-    id_type: str = "auto"
 
     def load(self) -> RawGraph:
-        """The whole graph in memory; raises UserError for bad files."""
+        """The whole graph in memory; raises UserError for bad inputs."""
         return in_memory(self.open())
 
     def open(
@@ -93,163 +102,256 @@ class FileSource:
         folder: Path | None = None,
         options: BuildOptions | None = None,
     ) -> FileGraph:
-        """Read the ids, and open the files for reading edges and large features later.
+        """Read the ids, and open the inputs for reading edges and large features later.
+
+        All headers and schemas are read before the rows of any input.
 
         Args:
             memory: the limit (None: half of the free memory).
             folder: for temporary files (None: the system's folder for temporary files).
             options: of the build that follows; its memory is checked too, once sizes are known.
 
-        Raises UserError for bad files, and for too little memory.
+        Raises UserError for bad inputs, and for too little memory.
         """
         memory = memory or MemoryBudget.limit(None)
-        folder = folder or Path(tempfile.gettempdir())
-        file, splits = self._edges_and_splits()
-        features = self._features()
-        if features is not None and features.sparse is not None:
-            memory = memory.reserve(matrix_bytes(features.sparse))
+        available = memory.available(LEAST_BYTES, "reading tables")
+        db = Database(int((LEAST_BYTES + available) / OVERSHOOT), folder or Path(tempfile.gettempdir()))
+        try:
+            return _Opening(self, db, memory, options).graph()
+        except BaseException:
+            db.close()
+            raise
+
+    def origin(self) -> dict[str, object]:
+        """The settings that differ from their defaults, for the provenance."""
+        given = {f.name: getattr(self, f.name) for f in fields(self)}
+        changed = {f.name for f in fields(self) if given[f.name] is not f.default}
+        return {"kind": "files"} | {k: _as_json(v) for k, v in given.items() if k in changed}
+
+
+class _Opening:
+    """The steps of `FileSource.open`."""
+
+    def __init__(
+        self,
+        source: FileSource,
+        db: Database,
+        memory: MemoryBudget,
+        build: BuildOptions | None,
+    ):
+        self.source, self.db, self.memory, self.build = source, db, memory, build
+        file = source.bad_rows_file
+        self.bad = BadRows(source.bad_rows, None if file is None else Path(file).expanduser())
+        self.counts: dict[str, int] = {}
+
+    def graph(self) -> FileGraph:
+        source = self.source
+        if source.edges is None and source.splits is None:
+            raise UserError("a graph needs --edges, or --splits with train, valid and test pairs")
+        opened = None if source.edges is None else open_edges(self.db, source.edges, source)
+        features = None
+        if source.features is not None:
+            features = open_features(self.db, source.features, source)
+        labels = None if source.labels is None else open_labels(self.db, source.labels, source)
+        self._check_times(opened, labels)
+        splits = self._splits(opened)
+        read = None if features is None else self._read_features(features)
         requirement = IngestRequirement(
-            self.undirected,
-            self.type_column is not None,
-            self.labels is not None,
-            features,
+            source.undirected,
+            source.type_column is not None,
+            source.labels is not None,
+            read,
             splits,
-            options,
+            self.build,
         )
-        known = features.shape[0] if features is not None else 0
-        memory.available(requirement.required_bytes(known), "building a store of these files")
-        strings = (
-            splits.are_strings
-            if file is None and splits is not None
-            else bool(file and file.strings)
+        known = read.shape[0] if read is not None else 0
+        self.memory.available(requirement.required_bytes(known), "building a store of these files")
+        rows = None
+        if opened is not None:
+            with stage(f"reading {opened[0].table.where}"):
+                rows = read_edges(opened[0], source, self.bad, opened[1])
+            self._count(rows.staged.counts)
+        nodes = self._nodes(rows, splits, read)
+        num_edges = 0 if rows is None else rows.staged.num_rows
+        later = requirement.required_bytes(len(nodes), num_edges)
+        self.memory.available(nodes.num_bytes + later, f"a graph of {len(nodes):,} nodes")
+        graph = self._graph(nodes, rows, splits)
+        if read is not None:
+            self._place_features(graph, read, requirement)
+        if labels is not None:
+            found = read_labels(labels, nodes, source, self.bad)
+            graph.label, graph.label_names = found.label, found.names
+            graph.label_kind = found.kind
+            graph.node_time = found.time
+            self._count(found.counts)
+        self.bad.write()
+        graph.counts |= self.counts
+        graph.database_bytes = self._shrink_database()
+        return graph
+
+    def _check_times(
+        self, opened: tuple[EdgeColumns, int] | None, labels: LabelTable | None
+    ) -> None:
+        column = self.source.time_column
+        tables = [] if opened is None else [opened[0].table]
+        tables += [] if labels is None else [labels.table]
+        if column is not None and tables and not any(column in t.names for t in tables):
+            tables[0].column(column)
+
+    def _splits(self, opened: tuple[EdgeColumns, int] | None) -> GivenSplits | None:
+        if self.source.splits is None:
+            return None
+        splits = read_splits(self.db, self.source.splits, self.source, self.bad)
+        if opened is None and not splits.num_pairs:
+            raise UserError(f"{splits.where} holds a split of nodes only; give --edges too")
+        if opened is not None and splits.num_pairs:
+            typed = opened[0].edge_type is not None
+            check_types_match(splits.where, typed, bool(splits.types))
+        return splits
+
+    def _read_features(self, opened: Table | Path) -> FeatureInput:
+        read = read_features(self.db, opened, self.source, self.bad)
+        if read.sparse is not None:
+            self.memory = self.memory.reserve(matrix_bytes(read.sparse))
+        self._count(read.counts)
+        return read
+
+    def _nodes(
+        self, rows: EdgeRows | None, splits: GivenSplits | None, read: FeatureInput | None
+    ) -> NodeTable:
+        """Collect the ids of all inputs."""
+        columns = [] if rows is None else rows.ends
+        given = list(splits.ids.values()) if splits is not None else []
+        keyed = [] if read is None or read.ids is None else [read.ids]
+        numbered = read is not None and read.ids is None
+        strings = are_strings(self.db, [*columns, *given, *keyed], self.source.id_type)
+        if rows is None:
+            columns = given
+        if read is not None and numbered:
+            check_numbered(read, strings, *self._range(columns, strings))
+        sizes = [rows.num_rows if rows is not None else 0]
+        sizes += [read.shape[0]] if read is not None and numbered else []
+        for size in filter(None, sizes):
+            columns = [*columns, IdColumn(f"(SELECT range AS id FROM range({size}))", "id", "BIGINT", "")]
+        available = self.memory.available(0, "reading ids")
+        if read is not None and read.ids is not None:
+            self._check_shared(columns, read.ids, strings, read.where)
+        nodes = NodeTable(self.db, [*columns, *keyed], strings, available // 8)
+        self._warn_of_near_ids(nodes)
+        return nodes
+
+    def _range(self, columns: Sequence[IdColumn], strings: bool) -> tuple[int, int]:
+        if strings:
+            return 0, 0
+        found = [
+            self.db.run(f"SELECT min(id), max(id) FROM (SELECT {c.as_ids(False)} AS id FROM {c.sql})")[0]
+            for c in columns
+        ]
+        return min(low for low, _ in found), max(high for _, high in found)
+
+    def _check_shared(
+        self, columns: Sequence[IdColumn], keyed: IdColumn, strings: bool, where: str
+    ) -> None:
+        """Raise UserError if no id with features has an edge."""
+        every = " UNION ALL ".join(f"SELECT {c.as_ids(strings)} AS id FROM {c.sql}" for c in columns)
+        own = f"SELECT {keyed.as_ids(strings)} AS id FROM {keyed.sql}"
+        if self.db.run(f"SELECT 1 FROM ({own}) AS a SEMI JOIN ({every}) AS b ON a.id = b.id LIMIT 1"):
+            return
+        first, other = (self.db.value(f"SELECT id FROM ({sql}) LIMIT 1") for sql in (own, every))
+        raise UserError(
+            f"{where}: none of its ids is in the graph; its first id is '{first}', that of the "
+            f"graph '{other}'; see --id-column"
         )
-        collector, names = IdCollector(strings, memory, folder), Names()
-        num_edges = self._read_ids(file, splits, collector, names)
-        if features is not None:
-            add_ids(features, collector, strings)
-        with stage("sorting ids"):
-            table = collector.finish(lambda num: requirement.required_bytes(num, num_edges))
-        pa.default_memory_pool().release_unused()
-        type_names, _ = names.sorted()
+
+    def _warn_of_near_ids(self, nodes: NodeTable) -> None:
+        for way, (one, other) in nodes.nearly_equal().items():
+            if way == "a decimal point" and self.source.id_type == "auto":
+                raise UserError(
+                    f"the ids '{one}' and '{other}' differ only by a decimal point, as pandas "
+                    "writes integers of a column with missing values. Give --id-type int to read "
+                    "them as one integer, or --id-type str to keep them as two nodes"
+                )
+            console.print(
+                escape(f"warning: ids such as {one!r} and {other!r} differ only by {way}; they are "
+                       "different nodes"),
+                style="yellow",
+            )  # fmt: skip
+
+    def _graph(
+        self, nodes: NodeTable, rows: EdgeRows | None, splits: GivenSplits | None
+    ) -> FileGraph:
+        names: set[str] = set() if rows is None else rows.type_names()
+        for types in splits.types.values() if splits is not None else ():
+            names |= set(types.to_pylist())
+        type_names = sorted_names(names)
         check_num_types(len(type_names))
         none = np.zeros(0, np.int64)
         graph = FileGraph(
             none,
             none,
-            table.ids,
+            nodes.ids,
             none.astype(np.int16) if type_names else None,
-            undirected=self.undirected,
+            undirected=self.source.undirected,
             edge_type_names=type_names,
-            origin=self._origin(),
-            table=table,
-            file=file,
-            num_file_edges=num_edges,
+            origin=self.source.origin(),
+            nodes=nodes,
+            rows=rows,
         )
         if splits is not None:
-            graph.held_out_key = take_splits(graph, splits, table, type_names)
-        if features is not None:
-            self._place_features(graph, features, memory, requirement)
-        self._place_labels(graph)
+            graph.held_out_key = take_splits(graph, splits, nodes, type_names)
         return graph
 
-    def _features(self) -> FeatureFile | None:
-        return None if self.features is None else open_features(Path(self.features), self.id_column)
-
-    def _edges_and_splits(self) -> tuple[EdgeFile | None, GivenSplits | None]:
-        """Both with ids of one kind: that of `id_type`, else of the edges, else of the splits."""
-        if self.edges is None and self.splits is None:
-            raise UserError("a graph needs --edges, or --splits with train, valid and test pairs")
-        options = EdgeOptions(**{f.name: getattr(self, f.name) for f in fields(EdgeOptions)})
-        file = None if self.edges is None else open_edges(Path(self.edges), options)
-        if self.splits is None:
-            return file, None
-        splits = read_splits(Path(self.splits))
-        if file is None and not splits.num_pairs:
-            raise UserError(f"'{self.splits}' holds a split of nodes only; give --edges too")
-        if file is not None and splits.num_pairs:
-            check_types_match(splits.path, file.typed, bool(splits.types))
-        strings = splits.are_strings if file is None else file.strings
-        if self.id_type != "auto":
-            strings = self.id_type == "str"
-        return file, splits.as_kind(strings)
-
-    def _read_ids(
-        self,
-        file: EdgeFile | None,
-        splits: GivenSplits | None,
-        collector: IdCollector,
-        names: Names,
-    ) -> int:
-        """Collect the ids and type names of edges and splits; return the number of edges."""
-        for types in splits.types.values() if splits is not None else ():
-            names.add(types)
-        if file is None:
-            for ids in splits.ids.values() if splits is not None else ():
-                collector.add(ids)
-            return 0
-        header, num_edges = HeaderCheck(file), 0
-        with progress(f"reading ids of {file.path.name}", None, "edges") as advance:
-            for batch in file.batches():
-                header.add(batch)
-                collector.add(batch.src)
-                collector.add(batch.dst)
-                if batch.edge_type is not None:
-                    names.add(batch.edge_type)
-                num_edges += len(batch.src)
-                advance(len(batch.src))
-        if not num_edges:
-            raise UserError(f"'{self.edges}' holds no edge")
-        header.finish()
-        collector.add_range(file.num_rows)
-        return num_edges
-
     def _place_features(
-        self,
-        graph: FileGraph,
-        features: FeatureFile,
-        memory: MemoryBudget,
-        requirement: IngestRequirement,
+        self, graph: FileGraph, read: FeatureInput, requirement: IngestRequirement
     ) -> None:
         """Set the features; in memory if they need less than a quarter of it."""
-        nodes = nodes_of_rows(features, graph.table)
-        graph.counts["ids_without_features"] = graph.num_nodes - features.shape[0]
-        graph.counts["feature_columns_left_out"] = features.columns_left_out
-        if features.sparse is not None:
-            graph.feat = placed_matrix(features.sparse, nodes)
+        nodes = nodes_of_rows(read, graph.nodes)
+        graph.counts["ids_without_features"] = graph.num_nodes - read.shape[0]
+        share = 1 - read.shape[0] / graph.num_nodes
+        if share > 0.2:
+            console.print(
+                escape(f"warning: {share:.0%} of the nodes have no features in {read.where}; "
+                       "they get zeros"),
+                style="yellow",
+            )  # fmt: skip
+        if read.columns is not None:
+            graph.counts["feature_columns_left_out"] = len(read.columns.left_out)
+        if read.sparse is not None:
+            graph.feat = placed_matrix(read.sparse, nodes)
             return
-        rows = FileRows(features, graph.table, nodes)
+        rows = FileRows(read, graph.nodes, nodes)
         graph.feat = rows
+        memory = self.memory
         num_bytes = graph.num_nodes * rows.shape[1] * rows.dtype.itemsize
         small = num_bytes <= (memory.num_bytes - BASE_BYTES - graph.reserved_bytes) // WHOLE_SHARE
         later = requirement.required_bytes(graph.num_nodes, graph.num_edges)
-        if small and memory.fits(graph.table.num_bytes + num_bytes + later):
+        if small and memory.fits(graph.nodes.num_bytes + num_bytes + later):
             graph.feat = gather_rows(rows)
-        elif features.column_major:
+        elif read.column_major:
             raise UserError(
-                f"'{self.features}' is in column-major order, so it must fit in memory, but has "
+                f"{read.where} is in column-major order, so it must fit in memory, but has "
                 f"{num_bytes / 2**30:.1f} GiB; save it in row-major order (np.ascontiguousarray), "
                 "or give a larger --memory-gb"
             )
 
-    def _place_labels(self, graph: FileGraph) -> None:
-        if self.labels is None:
-            return
-        pieces = read_labels(
-            Path(self.labels),
-            id_column=self.id_column,
-            label_column=self.label_column,
-            header=self.header,
-            delimiter=self.delimiter,
-        )
-        where = f"'{self.labels}'"
-        graph.label, graph.label_names, counts = place_labels(pieces, graph.table, where)
-        graph.counts |= counts
+    def _shrink_database(self) -> int:
+        """Give the database a share of the memory for the passes that follow; return it."""
+        pa.default_memory_pool().release_unused()
+        share = (self.memory.num_bytes - BASE_BYTES) // DATABASE_SHARE
+        limit = int(max(LEAST_BYTES, share / OVERSHOOT))
+        self.db.run(f"SET memory_limit = '{limit >> 10}KiB'")
+        return int(limit * OVERSHOOT)
 
-    def _origin(self) -> dict[str, object]:
-        """The settings that differ from their defaults, for the provenance."""
-        given = {f.name: getattr(self, f.name) for f in fields(self)}
-        changed = {f.name for f in fields(self) if given[f.name] != f.default}
-        as_json = {
-            k: str(v) if isinstance(v, Path) else v for k, v in given.items() if k in changed
-        }
-        return {"kind": "files"} | as_json
+    def _count(self, counts: dict[str, int]) -> None:
+        for key, number in counts.items():
+            self.counts[key] = self.counts.get(key, 0) + number
+
+
+def _as_json(value: Any) -> object:
+    if isinstance(value, str | int | float | bool) or value is None:
+        return value
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, list | tuple):
+        return [_as_json(item) for item in value]
+    return f"a {type(value).__name__}"

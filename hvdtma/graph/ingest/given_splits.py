@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -14,71 +15,77 @@ import pyarrow.compute as pc
 
 from hvdtma.core.errors import UserError, nearest
 from hvdtma.core.split_parts import HELD_OUT_PARTS, PARTS
-from hvdtma.graph.ids.table import IdTable
+from hvdtma.graph.ids.kind import IdColumn, check_id_kind
+from hvdtma.graph.ids.node_table import NodeTable
+from hvdtma.graph.ingest.options import ReadOptions
 from hvdtma.graph.raw import RawGraph
 from hvdtma.graph.source import Pairs
 from hvdtma.graph.splits import pair_key
-from hvdtma.tables.columns import Column, are_strings, as_kind, ids_of
-from hvdtma.tables.opening import load_npz, suffix_of
+from hvdtma.tables.columns import ids_of, usual_ends
+from hvdtma.tables.database import Database, name
+from hvdtma.tables.inputs import TABLE_FILES
+from hvdtma.tables.opening import load_npz
+from hvdtma.tables.rejects import BadRows
+from hvdtma.tables.table import Check, Table, open_table
+
+_WORDS = {"train": "train", "training": "train", "valid": "valid", "val": "valid",
+          "validation": "valid", "dev": "valid", "test": "test"}  # fmt: skip
+_SPLIT_COLUMNS = ("split", "part", "set", "fold", "subset")
 
 
 @dataclass(frozen=True)
 class GivenSplits:
-    """The checked arrays of a splits file, in the user's ids.
+    """The splits in the user's ids.
 
     Attributes:
-        path: the file.
+        where: for messages.
         ids: by key (`train`, `valid`, `test`: src then dst [2n]; `valid_neg`, `test_neg` [n*K];
-            `train_node`, ... [n]) ids, all int64 or all large_string.
-        num_pairs: n by part; empty if the file has a node split only.
+            `train_node`, ... [n]) the columns of ids.
+        lengths: by key the number of ids.
+        num_pairs: n by part; empty if there is a node split only.
         types: the names of edge types [n] by part, or empty.
     """
 
-    path: Path
-    ids: dict[str, Column]
+    where: str
+    ids: dict[str, IdColumn]
+    lengths: dict[str, int]
     num_pairs: dict[str, int]
-    types: dict[str, Column] = field(default_factory=dict)
+    types: dict[str, pa.Array] = field(default_factory=dict)
 
-    @property
-    def are_strings(self) -> bool:
-        """Whether the ids are strings, not integers."""
-        return any(are_strings(ids) for ids in self.ids.values())
-
-    def as_kind(self, strings: bool) -> GivenSplits:
-        """The splits with ids as strings or as integers; raises UserError if they cannot be."""
-        ids = {k: as_kind(v, strings, f"'{k}' of '{self.path}'") for k, v in self.ids.items()}
-        return GivenSplits(self.path, ids, self.num_pairs, self.types)
-
-    def link_split(self, table: IdTable) -> dict[str, Pairs] | None:
+    def link_split(self, nodes: NodeTable) -> dict[str, Pairs] | None:
         """Pairs of node numbers by part, without types; raises UserError for an unknown id."""
         if not self.num_pairs:
             return None
         split = {}
         for part, num in self.num_pairs.items():
-            src, dst = self._positions(part, table).reshape(2, num)
+            src, dst = self._positions(part, nodes).reshape(2, num)
             has_neg = f"{part}_neg" in self.ids
-            neg = self._positions(f"{part}_neg", table).reshape(num, -1) if has_neg else None
+            neg = self._positions(f"{part}_neg", nodes).reshape(num, -1) if has_neg else None
             split[part] = Pairs(src, dst, neg)
         return split
 
-    def node_split(self, table: IdTable) -> dict[str, np.ndarray] | None:
+    def node_split(self, nodes: NodeTable) -> dict[str, np.ndarray] | None:
         """Node numbers by part, ascending; raises UserError for an unknown or repeated id."""
         if "train_node" not in self.ids:
             return None
-        split = {part: np.sort(self._positions(f"{part}_node", table)) for part in PARTS}
-        nodes, count = np.unique(np.concatenate(list(split.values())), return_counts=True)
+        split = {part: np.sort(self._positions(f"{part}_node", nodes)) for part in PARTS}
+        numbers, count = np.unique(np.concatenate(list(split.values())), return_counts=True)
         if np.any(count > 1):
-            node = table.ids[nodes[np.argmax(count > 1)]]
-            raise UserError(f"'{self.path}': node '{node}' is in the split of nodes twice")
+            node = nodes.ids[numbers[np.argmax(count > 1)]]
+            raise UserError(f"{self.where}: node '{node}' is in the split of nodes twice")
         return split
 
-    def _positions(self, key: str, table: IdTable) -> np.ndarray:
-        positions = table.lookup(self.ids[key])
+    def _positions(self, key: str, nodes: NodeTable) -> np.ndarray:
+        positions = nodes.positions(self.ids[key]).astype(np.int64)
         unknown = np.flatnonzero(positions < 0)
         if len(unknown):
+            column = self.ids[key]
+            first = nodes.db.value(
+                f"SELECT {name(column.column)} FROM {column.sql} LIMIT 1 OFFSET {unknown[0]}"
+            )
             raise UserError(
-                f"'{self.path}': '{key}' has the id '{self.ids[key][int(unknown[0])]}', which is "
-                "in no edge and has no features (without --edges, all ids of the splits are nodes)"
+                f"{self.where}: '{key}' has the id '{first}', which is in no edge and has no "
+                "features (without --edges, all ids of the splits are nodes)"
             )
         return positions
 
@@ -89,8 +96,70 @@ _NEG_KEYS = ("valid_neg", "test_neg")
 SPLIT_KEYS = [*PARTS, *_NEG_KEYS, *_TYPE_KEYS, *_NODE_KEYS]
 
 
-def read_splits(path: Path) -> GivenSplits:
-    """Read the splits of a .npz file: of links, of nodes, or both.
+def read_splits(db: Database, given: Any, options: ReadOptions, bad: BadRows) -> GivenSplits:
+    """Read the splits of links, of nodes, or both.
+
+    NPZ: see `_of_arrays`. Tables: a column `split` with the words train, valid and test, and the
+    columns of an edge (and `--type-column`), or an id column.
+    """
+    is_npz = isinstance(given, str | Path) and str(given).lower().endswith(".npz")
+    if is_npz:
+        return _of_arrays(db, Path(given).expanduser())
+    named = (options.src_column, options.dst_column, options.id_column, "split")
+    endings = [".npz", *TABLE_FILES]
+    table = open_table(db, given, "splits", options.text, endings=endings, named=named, id_fields=1)
+    return _of_table(table, options, bad)
+
+
+def _of_table(table: Table, options: ReadOptions, bad: BadRows) -> GivenSplits:
+    db, where = table.db, table.where
+    known = {column.lower(): column for column in table.names}
+    split = next((known[word] for word in _SPLIT_COLUMNS if word in known), None)
+    if split is None:
+        raise UserError(
+            f"{where} has the columns {', '.join(table.names)}; a table of splits has a column "
+            "'split' with the words train, valid and test"
+        )
+    ends: tuple[str, ...]
+    if options.src_column in table.names and options.dst_column in table.names:
+        ends = (str(options.src_column), str(options.dst_column))
+    else:
+        ends = usual_ends(table.names) or ()
+    if not ends:
+        rest = [column for column in table.names if column != split]
+        if not rest:
+            raise UserError(f"{where} has only the column '{split}'; add ids, or pairs of ids")
+        ends = (options.id_column if options.id_column in rest else rest[0],)
+    typed = options.type_column if options.type_column in table.names and len(ends) == 2 else None
+    words = ", ".join(f"'{word}'" for word in _WORDS)
+    checks = [Check(f"lower({name(split)}) NOT IN ({words}) OR {name(split)} IS NULL",
+                    f"column '{split}' is none of train, valid, test")]  # fmt: skip
+    for end in ends:
+        check_id_kind(where, end, table.types[end], options.id_type)
+        checks.append(Check(f"CAST({name(end)} AS VARCHAR) IN ('') OR {name(end)} IS NULL",
+                            f"column '{end}' is empty"))  # fmt: skip
+    staged = table.stage([split, *ends, *([typed] if typed else [])], checks, bad, multiline=False)
+    ids, lengths, num_pairs, types = {}, {}, {}, {}
+    for part in PARTS:
+        chosen = ", ".join(f"'{word}'" for word, of in _WORDS.items() if of == part)
+        rows = f"(SELECT * FROM {staged.sql} WHERE lower({name(split)}) IN ({chosen}))"
+        number = db.value(f"SELECT count(*) FROM {rows}")
+        if not number:
+            raise UserError(f"{where} has no row of the part '{part}'")
+        both = " UNION ALL ".join(f"SELECT {name(end)} AS id FROM {rows}" for end in ends)
+        key = part if len(ends) == 2 else f"{part}_node"
+        ids[key] = IdColumn(f"({both})", "id", table.types[ends[0]], where)
+        lengths[key] = number * len(ends)
+        if len(ends) == 2:
+            num_pairs[part] = number
+        if typed:
+            kind = f"SELECT CAST({name(typed)} AS VARCHAR) AS kind FROM {rows}"
+            types[part] = pa.concat_arrays([b.column(0) for b in db.batches(kind)])
+    return GivenSplits(where, ids, lengths, num_pairs, types)
+
+
+def _of_arrays(db: Database, path: Path) -> GivenSplits:
+    """The splits of a .npz file: of links, of nodes, or both.
 
     Links: ids `train`, `valid`, `test` [n, 2]; optional `valid_neg`, `test_neg` [n, K]; all or none
     of `train_type`, `valid_type`, `test_type` [n]. Nodes: ids `train_node`, `valid_node`,
@@ -98,7 +167,8 @@ def read_splits(path: Path) -> GivenSplits:
 
     Raises UserError for missing and unknown keys, empty parts, wrong shapes and types, and two K.
     """
-    suffix_of(path, [".npz"], "splits")
+    if not path.is_file():
+        raise UserError(f"there is no splits file '{path}'")
     arrays = load_npz(path)
     if not isinstance(arrays, dict):
         raise UserError(f"'{path}' is a SciPy matrix; a splits file holds {', '.join(SPLIT_KEYS)}")
@@ -109,19 +179,24 @@ def read_splits(path: Path) -> GivenSplits:
     if len({arrays[key].shape[1] for key in _NEG_KEYS if key in arrays}) > 1:
         shapes = " and ".join(f"{key} {list(arrays[key].shape)}" for key in _NEG_KEYS)
         raise UserError(f"'{path}': {shapes}: both must have the same number of columns")
-    ids = {
-        key: ids_of(array.ravel(order="F" if key in PARTS else "C"), f"'{key}' of '{path}'")
-        for key, array in arrays.items()
-        if key not in _TYPE_KEYS
-    }
-    strings = any(are_strings(column) for column in ids.values())
+    ids, lengths = {}, {}
+    for key, array in arrays.items():
+        if key in _TYPE_KEYS:
+            continue
+        where = f"'{key}' of '{path}'"
+        column = ids_of(array.ravel(order="F" if key in PARTS else "C"), where)
+        stored = db.new_name("split")
+        db.run(f"CREATE TABLE {stored} AS SELECT * FROM given", {"given": pa.table({"id": column})})
+        kind = "VARCHAR" if pa.types.is_large_string(column.type) else "BIGINT"
+        ids[key] = IdColumn(stored, "id", kind, where)
+        lengths[key] = len(column)
     types = {
-        key.removesuffix("_type"): ids_of(arrays[key], f"'{key}' of '{path}'")
+        key.removesuffix("_type"): ids_of(arrays[key], f"'{key}' of '{path}'").cast(pa.string())
         for key in _TYPE_KEYS
         if key in arrays
     }
     num_pairs = {part: len(arrays[part]) for part in PARTS if part in arrays}
-    return GivenSplits(path, ids, num_pairs, types).as_kind(strings)
+    return GivenSplits(f"'{path}'", ids, lengths, num_pairs, types)
 
 
 def _check_keys(arrays: dict[str, np.ndarray], path: Path) -> None:
@@ -153,30 +228,32 @@ def _check_shape(key: str, array: np.ndarray, arrays: dict[str, np.ndarray], pat
         raise UserError(f"'{path}': '{key}' is empty; every part needs at least one row")
 
 
-def check_types_match(path: Path, edges_are_typed: bool, pairs_are_typed: bool) -> None:
+def check_types_match(where: str, edges_are_typed: bool, pairs_are_typed: bool) -> None:
     """Raise UserError if only one of edges and pairs has types."""
     if edges_are_typed == pairs_are_typed:
         return
     has, lacks = ("the edges", "the pairs") if edges_are_typed else ("the pairs", "the edges")
     raise UserError(
-        f"'{path}': {has} have types but {lacks} do not; give both --type-column and "
+        f"{where}: {has} have types but {lacks} do not; give both --type-column and "
         "train_type, valid_type and test_type in the splits, or neither"
     )
 
 
-def take_splits(raw: RawGraph, splits: GivenSplits, table: IdTable, names: list[str]) -> np.ndarray:
+def take_splits(
+    raw: RawGraph, splits: GivenSplits, nodes: NodeTable, names: list[str]
+) -> np.ndarray:
     """Set the splits of `raw`, and its edges to the train pairs; `names` are the edge types.
 
     Returns the keys of valid and test pairs, int64, ascending. Edges between such pairs, in either
     direction and of any type, are left out of training. Raises UserError for an unknown id.
     """
-    raw.node_split = splits.node_split(table)
-    links = splits.link_split(table)
+    raw.node_split = splits.node_split(nodes)
+    links = splits.link_split(nodes)
     if links is None:
         return np.zeros(0, np.int64)
-    known = pa.array(names, pa.large_string())
+    known = pa.array(names, pa.string())
     for part, types in splits.types.items():
-        codes = pc.index_in(types.cast(pa.large_string()), value_set=known)
+        codes = pc.index_in(types.cast(pa.string()), value_set=known)
         links[part].edge_type = codes.to_numpy().astype(np.int16)
     train = links["train"]
     held_out_key = np.concatenate(

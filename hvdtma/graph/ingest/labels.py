@@ -1,121 +1,214 @@
-"""Read labels from a text table.
+"""Labels from tables: classes, several labels per node, or real targets.
 
-Legend: N nodes, n rows of a piece.
+Legend: N nodes, R rows, C labels, T targets.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from pathlib import Path
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-import pyarrow as pa
+from rich.markup import escape
 
+from hvdtma.core.console import console
 from hvdtma.core.errors import UserError
-from hvdtma.graph.ids.table import IdTable
-from hvdtma.tables.columns import Column, Names, as_kind, position_of
-from hvdtma.tables.opening import suffix_of
-from hvdtma.tables.text_layout import find_layout
-from hvdtma.tables.text_table import ColumnRequest, row_pieces
+from hvdtma.graph.ids.kind import IdColumn, check_id_kind
+from hvdtma.graph.ids.node_table import NodeTable
+from hvdtma.graph.ingest.edges import time_expression
+from hvdtma.graph.ingest.label_columns import (
+    LabelColumn,
+    inspect,
+    kind_of_labels,
+    label_columns,
+)
+from hvdtma.graph.ingest.options import ReadOptions
+from hvdtma.graph.source import NO_TIME
+from hvdtma.graph.targets import UNKNOWN
+from hvdtma.tables.columns import ID_NAMES, Names
+from hvdtma.tables.database import Database, name
+from hvdtma.tables.rejects import BadRows
+from hvdtma.tables.table import Check, Staged, Table, open_table
 
-LABEL_FILES = [".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz"]
+SHOWN_CLASSES = 12
 
 
-class LabelPiece(NamedTuple):
-    """Some rows of a label file: ids and labels, large_string [n]; a label may be null."""
+@dataclass(frozen=True)
+class Labels:
+    """The labels of the nodes; see `Source`.
 
-    ids: Column
-    label: Column
-
-
-def read_labels(
-    path: Path,
-    *,
-    id_column: str | None = None,
-    label_column: str | None = None,
-    header: str = "auto",
-    delimiter: str | None = None,
-) -> Iterator[LabelPiece]:
-    """Read the ids and labels of a CSV/TSV file, some rows at a time.
-
-    Quoted fields may have line breaks. The id column is `id_column`, else the first; the label
-    column is `label_column`, else the last. With `header="auto"` the first line is a header if it
-    has a named column, or if its id is not an integer while that of the second line is. If all ids
-    are text, `header` must be given.
-
-    Raises UserError for a missing file, an unknown column, a bad line.
+    Attributes:
+        label: [N] or [N, C], by kind.
+        names: of the classes, labels or targets.
+        kind: class, multi or real.
+        counts: notes for the build's report.
+        time: int64 [N] times of the nodes, `NO_TIME` where there is none; or None.
     """
-    suffix_of(path, LABEL_FILES, "labels")
-    layout = find_layout(
-        path, named=(id_column, label_column), header=header, delimiter=delimiter, id_fields=1
-    )
-    if len(layout.names) < 2:
-        raise UserError(
-            f"'{path}' has one column, '{layout.names[0]}'; labels need an id column too"
-        )
-    where = f"'{path}'"
-    id_position = 0 if id_column is None else position_of(id_column, layout.names, where)
-    last = len(layout.names) - 1
-    position = last if label_column is None else position_of(label_column, layout.names, where)
-    requests = [ColumnRequest(id_position), ColumnRequest(position, may_be_empty=True)]
-    for columns in row_pieces(path, layout, requests, multiline=True):
-        yield LabelPiece(*columns)
+
+    label: np.ndarray
+    names: list[str]
+    kind: str
+    counts: dict[str, int]
+    time: np.ndarray | None = None
 
 
-def place_labels(
-    pieces: Iterable[LabelPiece], table: IdTable, where: str
-) -> tuple[np.ndarray, list[str], dict[str, int]]:
-    """Labels int64 [N] (-1: none), their sorted names, and counts.
+@dataclass(frozen=True)
+class LabelTable:
+    """An opened table of labels, with its columns chosen; rows are not read yet."""
 
-    Labels of unknown ids are dropped, repeated labels merged. Raises UserError if an id has two
+    table: Table
+    id_column: str
+    columns: list[str]
+
+
+def open_labels(db: Database, given: Any, options: ReadOptions) -> LabelTable:
+    """Open the labels of an argument and choose the columns.
+
+    The id column is `id_column`, else one with a usual name, else the first.
+    """
+    named = (options.id_column, *options.label_columns)
+    table = open_table(db, given, "labels", options.text, named=named, id_fields=1)
+    id_column = options.id_column
+    if id_column is None:
+        usual = (column for column in table.names if column.lower() in ID_NAMES)
+        id_column = next(usual, table.names[0])
+    table.column(id_column)
+    check_id_kind(table.where, id_column, table.types[id_column], options.id_type)
+    columns = label_columns(table, id_column, options)
+    shown = ", ".join(f"'{column}'" for column in columns)
+    console.print(escape(f"{table.where}: labels from {shown} by '{id_column}'"))
+    return LabelTable(table, id_column, columns)
+
+
+def read_labels(opened: LabelTable, nodes: NodeTable, options: ReadOptions, bad: BadRows) -> Labels:
+    """Read labels and place them at their nodes.
+
+    Labels of unknown ids are dropped, repeated ones merged. Raises UserError if an id has two
     different labels, and if all ids are unknown.
     """
-    label_N = np.full(len(table.ids), -1, np.int64)
-    found = Names()
-    num_rows = num_known = num_labelled = 0
-    first = "it has no rows"
-    for ids, label in pieces:
-        first = first if num_rows else f"its first id is '{ids[0]}'"
-        position_n = table.lookup(as_kind(ids, table.ids.are_strings, where))
-        known_n = position_n >= 0
-        labelled_n = known_n & label.is_valid().to_numpy()
-        code = found.add(label.filter(pa.array(labelled_n)))
-        position = position_n[labelled_n]
-        _set_labels(label_N, position, code, table, list(found.number), where)
-        num_rows += len(ids)
-        num_known += int(known_n.sum())
-        num_labelled += len(position)
-    if not num_known:
-        raise UserError(f"{where}: none of its ids is in the graph ({first}); see --id-column")
-    names, place = found.sorted()
-    without = int((label_N < 0).sum())
-    label_N = np.append(place, -1)[label_N]  # -1 indexes the last value, -1
+    table, db = opened.table, opened.table.db
+    quoted = name(opened.id_column)
+    empty = f"{quoted} IS NULL OR CAST({quoted} AS VARCHAR) = ''"
+    words = f"column '{opened.id_column}' is empty" if table.is_text else "has no id"
+    time = options.time_column if options.time_column in table.names else None
+    chosen = [opened.id_column, *opened.columns, *([time] if time else [])]
+    staged = table.stage(chosen, [Check(empty, words)], bad, multiline=True)
+    if not staged.num_rows:
+        raise UserError(
+            f"{table.where}: none of its ids is in the graph (it has no rows); see --id-column"
+        )
+    columns = [inspect(db, table, staged, column, options) for column in opened.columns]
+    kind = kind_of_labels(columns, table.where, options)
+    ids = IdColumn(staged.sql, opened.id_column, table.types[opened.id_column], table.where)
+    position_R = nodes.positions(ids).astype(np.int64)
+    if not (position_R >= 0).any():
+        first = db.value(f"SELECT {quoted} FROM {staged.sql} LIMIT 1")
+        raise UserError(
+            f"{table.where}: none of its ids is in the graph (its first id is '{first}', that of "
+            f"the graph '{nodes.ids[0]}'); see --id-column"
+        )
+    values = _Values(db, staged, columns)
+    if kind == "class":
+        label_R, names = values.classes()
+        row_RC, missing = label_R[:, None], -1
+    else:
+        names = opened.columns
+        row_RC, missing = values.numbers(kind), UNKNOWN if kind == "multi" else np.nan
+    label, repeated = _placed(row_RC, position_R, missing, nodes, names, kind, table.where)
+    labelled = _known(label, missing).any(1)
     counts = {
-        "labels_of_unknown_ids": num_rows - num_known,
-        "labels_repeated": num_labelled - (len(label_N) - without),
-        "nodes_without_label": without,
+        **staged.counts,
+        "labels_of_unknown_ids": int((position_R < 0).sum()),
+        "labels_repeated": repeated,
+        "nodes_without_label": int((~labelled).sum()),
     }
-    return label_N, names, counts
+    time_N = None if time is None else _times(table, staged, time, position_R, len(nodes))
+    if kind == "class":
+        label = label[:, 0]
+        _say_classes(label, names, table.where)
+    return Labels(label, names, kind, counts, time_N)
 
 
-def _set_labels(
-    label_N: np.ndarray,
-    position_n: np.ndarray,
-    code_n: np.ndarray,
-    table: IdTable,
+def _times(
+    table: Table, staged: Staged, column: str, position_R: np.ndarray, num_nodes: int
+) -> np.ndarray:
+    """The times of the nodes, int64 [N]."""
+    value = time_expression(name(column), table.types[column])
+    pieces = [np.zeros(0, np.int64)]
+    for batch in table.db.batches(f"SELECT coalesce({value}, {NO_TIME}) FROM {staged.sql}"):
+        pieces.append(batch.column(0).to_numpy())
+    time_N = np.full(num_nodes, NO_TIME, np.int64)
+    known_R = position_R >= 0
+    time_N[position_R[known_R]] = np.concatenate(pieces)[known_R]
+    return time_N
+
+
+@dataclass(frozen=True)
+class _Values:
+    """Reads the values of columns of labels, in the order of the rows."""
+
+    db: Database
+    staged: Staged
+    columns: list[LabelColumn]
+
+    def classes(self) -> tuple[np.ndarray, list[str]]:
+        """The classes int64 [R], -1 for none, and their sorted names."""
+        found, codes = Names(), [np.zeros(0, np.int64)]
+        for batch in self.db.batches(f"SELECT {self.columns[0].known} FROM {self.staged.sql}"):
+            column = batch.column(0)
+            known = column.is_valid().to_numpy(zero_copy_only=False)
+            code = np.full(len(column), -1, np.int64)
+            code[known] = found.add(column.drop_null())
+            codes.append(code)
+        names, place = found.sorted()
+        return np.append(place, -1)[np.concatenate(codes)], names
+
+    def numbers(self, kind: str) -> np.ndarray:
+        """uint8 [R, C] or float64 [R, T], the missing ones as `UNKNOWN` or NaN."""
+        sql = ", ".join(f"{column.number} AS v{at}" for at, column in enumerate(self.columns))
+        pieces = [np.zeros((0, len(self.columns)))]
+        for batch in self.db.batches(f"SELECT {sql} FROM {self.staged.sql}"):
+            pieces.append(np.stack([c.to_numpy(zero_copy_only=False) for c in batch.columns], 1))
+        values = np.concatenate(pieces).astype(np.float64)
+        if kind == "real":
+            return values
+        return np.where(np.isnan(values), UNKNOWN, values).astype(np.uint8)
+
+
+def _known(values: np.ndarray, missing: float) -> np.ndarray:
+    return ~np.isnan(values) if np.isnan(missing) else values != missing
+
+
+def _placed(
+    row_RC: np.ndarray,
+    position_R: np.ndarray,
+    missing: float,
+    nodes: NodeTable,
     names: list[str],
+    kind: str,
     where: str,
-) -> None:
-    """Set the labels of nodes; raises UserError for a node with two different labels."""
-    before_n = label_N[position_n]
-    label_N[position_n] = code_n
-    for other_n in (before_n, label_N[position_n]):
-        conflict = np.flatnonzero((other_n >= 0) & (other_n != code_n))
-        if len(conflict):
-            row = int(conflict[0])
-            raise UserError(
-                f"{where}: node '{table.ids[position_n[row]]}' has the labels "
-                f"'{names[int(code_n[row])]}' and '{names[int(other_n[row])]}'; "
-                "keep one of them"
-            )
+) -> tuple[np.ndarray, int]:
+    """Labels [N, C] and the number of repeated ones; raises UserError for two labels of a node."""
+    label_NC = np.full((len(nodes), row_RC.shape[1]), missing, row_RC.dtype)
+    rows = np.flatnonzero((position_R >= 0) & _known(row_RC, missing).any(1))
+    position, value = position_R[rows], row_RC[rows]
+    label_NC[position] = value
+    kept = label_NC[position]
+    differs = ((kept != value) & ~(np.isnan(kept) & np.isnan(value))).any(1)
+    if differs.any():
+        at = int(np.argmax(differs))
+        pair = [names[int(v[0])] if kind == "class" else v.tolist() for v in (value[at], kept[at])]
+        raise UserError(
+            f"{where}: node '{nodes.ids[position[at]]}' has the labels '{pair[0]}' and "
+            f"'{pair[1]}'; keep one of them"
+        )
+    return label_NC, len(rows) - len(np.unique(position))
+
+
+def _say_classes(label_N: np.ndarray, names: list[str], where: str) -> None:
+    """Print the classes with their sizes, the largest first."""
+    sizes = np.bincount(label_N[label_N >= 0], minlength=len(names))
+    order = np.argsort(-sizes, kind="stable")[:SHOWN_CLASSES]
+    shown = ", ".join(f"{names[code]} {sizes[code]:,}" for code in order)
+    more = f" and {len(names) - len(order)} more" if len(names) > len(order) else ""
+    console.print(escape(f"{where}: {len(names)} classes: {shown}{more}"))

@@ -18,11 +18,11 @@ from hvdtma.graph.builder.budget import (
 )
 from hvdtma.graph.builder.options import BuildOptions
 from hvdtma.graph.csc import index_dtype
-from hvdtma.graph.ids.collector import ORDER_BYTES
 from hvdtma.graph.ingest.given_splits import GivenSplits
-from hvdtma.tables.features import FeatureFile
+from hvdtma.graph.ingest.features import FeatureInput
 
 WHOLE_SHARE = 4  # dense features are read into memory if they need less than one part in 4 of it
+ORDER_BYTES = 9  # per node: the order of the store and its inverse
 MARK_BYTES = 1  # per node: whether it has an edge
 POSITION_BYTES = 8  # per id in a split
 
@@ -40,7 +40,7 @@ class IngestRequirement:
     undirected: bool
     typed: bool
     labelled: bool
-    features: FeatureFile | None
+    features: FeatureInput | None
     splits: GivenSplits | None
     options: BuildOptions | None
 
@@ -62,8 +62,8 @@ class IngestRequirement:
         per_node = MARK_BYTES + np.dtype(index_dtype(num_nodes)).itemsize * has_ids
         if self._reduces and self.features is not None:
             per_node += WHOLE_SHARE * self.features.shape[1] * self.features.kept_dtype.itemsize
-        ids = self.splits.ids.values() if self.splits is not None else ()
-        return per_node * num_nodes + POSITION_BYTES * sum(map(len, ids))
+        lengths = self.splits.lengths.values() if self.splits is not None else ()
+        return per_node * num_nodes + POSITION_BYTES * sum(lengths)
 
     @property
     def _reduces(self) -> bool:
@@ -104,4 +104,4 @@ class IngestRequirement:
 
     def _num_negatives(self, part: str) -> int:
         """The number of given negatives of a part, n * K."""
-        return len(self.splits.ids.get(f"{part}_neg", ())) if self.splits is not None else 0
+        return self.splits.lengths.get(f"{part}_neg", 0) if self.splits is not None else 0

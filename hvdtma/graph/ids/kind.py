@@ -1,0 +1,110 @@
+"""Whether ids are integers or strings: integers only if every id is written as one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hvdtma.core.errors import UserError, nearest
+from hvdtma.tables.database import Database, name
+
+ID_TYPES = ("auto", "int", "str")
+INTEGER_KINDS = (
+    "TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER",
+    "UBIGINT", "HUGEINT", "UHUGEINT",
+)  # fmt: skip
+_WITH_POINT = r"[+-]?[0-9]+\.0*"
+_LOOSE = r"[+-]?[0-9]+(\.0*)?"  # what `id_type=int` accepts
+
+
+@dataclass(frozen=True)
+class IdColumn:
+    """A column of ids.
+
+    Attributes:
+        sql: a table or a subquery.
+        column: the name.
+        kind: DuckDB's type.
+        where: for messages.
+    """
+
+    sql: str
+    column: str
+    kind: str
+    where: str
+
+    @property
+    def is_integer(self) -> bool:
+        """Whether the type is an integer."""
+        return self.kind in INTEGER_KINDS
+
+    def as_ids(self, strings: bool) -> str:
+        """The ids as VARCHAR or BIGINT, as an SQL expression."""
+        return id_expression(name(self.column), self.kind, strings)
+
+
+def id_expression(column: str, kind: str, strings: bool) -> str:
+    """A column as ids: VARCHAR, or BIGINT (null if it is none), as an SQL expression."""
+    if strings:
+        return f"CAST({column} AS VARCHAR)"
+    if kind in INTEGER_KINDS:
+        return f"TRY_CAST({column} AS BIGINT)"
+    if kind in ("DOUBLE", "FLOAT"):
+        whole = f"{column} = floor({column}) AND abs({column}) < 9007199254740992"
+        return f"CASE WHEN {whole} THEN TRY_CAST({column} AS BIGINT) END"
+    digits = f"regexp_extract({column}, '^([+-]?[0-9]+)(\\.0*)?$', 1)"
+    return f"TRY_CAST(NULLIF({digits}, '') AS BIGINT)"
+
+
+def check_id_kind(where: str, column: str, kind: str, id_type: str) -> None:
+    """Raise UserError for a type that holds no ids."""
+    if id_type not in ID_TYPES:
+        raise UserError(f"id_type is '{id_type}'; {nearest(id_type, list(ID_TYPES))}")
+    if kind in ("DOUBLE", "FLOAT"):
+        if id_type == "int":
+            return
+        raise UserError(
+            f"column '{column}' of {where} holds {kind}; ids and types are integers or strings. "
+            "If the numbers are whole, as pandas writes integers of a column with missing values, "
+            "give --id-type int"
+        )
+    if kind not in INTEGER_KINDS and kind not in ("VARCHAR", "UUID") and "ENUM" not in kind:
+        raise UserError(
+            f"column '{column}' of {where} holds {kind}; ids and types are integers or strings"
+        )
+
+
+def are_strings(db: Database, columns: list[IdColumn], id_type: str) -> bool:
+    """Whether the ids of these columns are strings.
+
+    Raises UserError if all ids are whole numbers but some are written with a decimal point: `1`
+    and `1.0` would be two nodes.
+    """
+    if id_type != "auto":
+        return id_type == "str"
+    strings = False
+    for one in columns:
+        id_ = name(one.column)
+        if one.is_integer:
+            if one.kind in ("UBIGINT", "HUGEINT", "UHUGEINT"):
+                strings |= bool(
+                    db.value(
+                        f"SELECT count(*) FROM {one.sql} WHERE {id_} IS NOT NULL AND "
+                        f"TRY_CAST({id_} AS BIGINT) IS NULL"
+                    )
+                )
+            continue
+        usual = f"CAST(TRY_CAST({id_} AS BIGINT) AS VARCHAR) IS NOT DISTINCT FROM {id_}"
+        point = f"regexp_full_match({id_}, '{_WITH_POINT}')"
+        odd, with_point, first = db.run(
+            f"SELECT count(*) FILTER (NOT ({usual})), count(*) FILTER ({point}), "
+            f"min({id_}) FILTER ({point}) FROM {one.sql}"
+        )[0]
+        if with_point and odd == with_point:
+            raise UserError(
+                f"{one.where}: {with_point:,} ids of column '{one.column}' are written with a "
+                f"decimal point, such as '{first}', as pandas writes integers of a column with "
+                "missing values. Give --id-type int to read them as integers, or --id-type str to "
+                "keep them as they are written"
+            )
+        strings |= odd > 0
+    return strings

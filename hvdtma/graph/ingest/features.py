@@ -1,0 +1,237 @@
+"""Features of any input: tables, NumPy arrays, SciPy matrices, JSON lists.
+
+Legend: R rows, D features, n rows of a piece.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import scipy.sparse as sp
+from rich.markup import escape
+
+from hvdtma.core.console import console
+from hvdtma.core.errors import UserError
+from hvdtma.graph.ids.kind import IdColumn, check_id_kind
+from hvdtma.graph.ingest.feature_columns import (
+    SUSPICIOUS,
+    ChosenColumns,
+    FeatureColumn,
+    candidates,
+    choose,
+)
+from hvdtma.graph.ingest.options import ReadOptions
+from hvdtma.tables.columns import ID_NAMES
+from hvdtma.tables.database import Database, name
+from hvdtma.tables.features import FEATURE_FILES, PIECE_BYTES, checked_features, open_feature_file
+from hvdtma.tables.inputs import TABLE_FILES, resolve
+from hvdtma.tables.rejects import BadRows
+from hvdtma.tables.table import Check, Staged, Table, open_table
+
+ARRAYS = (".npy", ".npz", ".json")
+
+
+@dataclass
+class FeatureInput:
+    """Features in the order of the input.
+
+    Attributes:
+        where: for messages.
+        shape: [R, D].
+        kept_dtype: in memory: float32, or float16 if the input has it.
+        read: yields the dense rows [n, D] in order, not yet checked; unused for sparse features.
+        ids: the ids of all rows; None if row i belongs to the integer id i.
+        sparse: CSR [R, D], or None.
+        names: of the D columns, or None.
+        column_major: whether the file is in Fortran order and must be read as a whole.
+        columns: the columns that were chosen, or None.
+        staged, table: the rows of a table.
+    """
+
+    where: str
+    shape: tuple[int, int]
+    kept_dtype: np.dtype
+    read: Callable[[], Iterator[np.ndarray]] = lambda: iter(())
+    ids: IdColumn | None = None
+    sparse: sp.csr_matrix | None = None
+    names: list[str] | None = None
+    column_major: bool = False
+    columns: ChosenColumns | None = None
+    counts: dict[str, int] = field(default_factory=dict)
+
+    def pieces(self, node_of: Callable[[int], object]) -> Iterator[np.ndarray]:
+        """The dense rows [n, D] in order, checked; `node_of` returns the id of a row, for messages.
+
+        Raises UserError for a value that is not finite.
+        """
+        first = 0
+        for rows in self.read():
+            start = first
+            yield checked_features(rows, self.where, lambda row: node_of(start + row), self.names)  # noqa: B023
+            first += len(rows)
+
+
+def open_features(db: Database, given: Any, options: ReadOptions) -> Table | Path:
+    """Open what was given for `features`; rows are not read yet.
+
+    Returns a table, or the path of a file of arrays.
+    """
+    endings = [*FEATURE_FILES, *(ending for ending in TABLE_FILES if ending not in FEATURE_FILES)]
+    inputs = resolve(given, "features", endings)
+    if inputs[0].kind in ARRAYS and inputs[0].path is not None:
+        if len(inputs) > 1:
+            raise UserError(f"features are {len(inputs)} files; several must be tables with ids")
+        return inputs[0].path
+    named = (options.id_column, *(options.feature_columns or ()))
+    table = open_table(
+        db, given, "features", options.text, endings=endings, named=named, id_fields=1
+    )
+    id_column = _id_column(table, options)
+    check_id_kind(table.where, id_column, table.types[id_column], options.id_type)
+    candidates(table, id_column, options.feature_columns, options.drop_columns)
+    return table
+
+
+def read_features(
+    db: Database, opened: Table | Path, options: ReadOptions, bad: BadRows
+) -> FeatureInput:
+    """Choose the columns and check the rows; raises UserError for what cannot be features."""
+    if isinstance(opened, Path):
+        return _of_arrays(db, opened)
+    table, id_column = opened, _id_column(opened, options)
+    chosen = candidates(table, id_column, options.feature_columns, options.drop_columns)
+    empty = f"{name(id_column)} IS NULL OR CAST({name(id_column)} AS VARCHAR) = ''"
+    words = f"column '{id_column}' is empty" if table.is_text else "has no id"
+    staged = table.stage([id_column, *chosen], [Check(empty, words)], bad, multiline=True)
+    if not staged.num_rows:
+        raise UserError(f"{table.where} has no rows")
+    columns = choose(
+        db, table, staged, chosen, options.feature_columns is not None, options.fill_missing
+    )
+    _say(table, columns, options)
+    ids = IdColumn(staged.sql, id_column, table.types[id_column], table.where)
+    widths = [_width(db, staged, column) for column in columns.taken]
+    names = [n for c, width in zip(columns.taken, widths, strict=True) for n in _names(c, width)]
+    source = _Rows(db, staged, columns.taken, widths, ids, table.where)
+    return FeatureInput(
+        table.where,
+        (staged.num_rows, sum(widths)),
+        np.dtype(np.float32),
+        source.read,
+        ids,
+        names=names if any(c.names for c in columns.taken) else None,
+        columns=columns,
+        counts=staged.counts | {"feature_values_filled": sum(columns.filled.values())},
+    )
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Reads the chosen columns as arrays."""
+
+    db: Database
+    staged: Staged
+    columns: list[FeatureColumn]
+    widths: list[int]
+    ids: IdColumn
+    where: str
+
+    def read(self) -> Iterator[np.ndarray]:
+        """Features float32 [n, D], missing ones as NaN; raises UserError for ragged lists."""
+        dim = sum(self.widths)
+        values = [sql for column in self.columns for sql in column.values]
+        named = [f"{sql} AS v{at}" for at, sql in enumerate(values)]
+        sql = f"SELECT {name(self.ids.column)}, {', '.join(named)} FROM {self.staged.sql}"
+        first_id = None
+        for batch in self.db.batches(sql, max(1, PIECE_BYTES // (8 * dim))):
+            feat = np.empty((len(batch), dim), np.float32)
+            first_id = batch.column(0)[0] if first_id is None else first_id
+            source, start = 1, 0
+            for column, width in zip(self.columns, self.widths, strict=True):
+                place = slice(start, start + width)
+                if column.is_list:
+                    where = f"column '{column.column}' of {self.where}"
+                    arrays = (batch.column(source), batch.column(0), first_id)
+                    feat[:, place] = _of_lists(*arrays, width, where)
+                    source += 1
+                else:
+                    for at in range(width):
+                        feat[:, start + at] = _single(batch.column(source + at))
+                    source += width
+                start += width
+            yield feat
+
+
+def _of_lists(
+    column: pa.Array, ids: pa.Array, first_id: pa.Scalar, dim: int, where: str
+) -> np.ndarray:
+    lengths = pc.fill_null(pc.list_value_length(column), -1).to_numpy()
+    odd = np.flatnonzero(lengths != dim)
+    if len(odd):
+        row = int(odd[0])
+        raise UserError(
+            f"{where}: ragged lists: {dim} values for '{first_id}', "
+            f"{max(lengths[row], 0)} for '{ids[row]}'"
+        )
+    return _single(pc.list_flatten(column)).reshape(len(lengths), -1)
+
+
+def _single(values: pa.Array) -> np.ndarray:
+    with np.errstate(over="ignore"):  # an overflow becomes infinite, which is refused later
+        return values.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False).astype(np.float32)
+
+
+def _width(db: Database, staged: Staged, column: FeatureColumn) -> int:
+    if not column.is_list:
+        return len(column.values)
+    return int(db.value(f"SELECT len({column.values[0]}) FROM {staged.sql} LIMIT 1") or 0)
+
+
+def _names(column: FeatureColumn, width: int) -> list[str]:
+    return column.names or [f"{column.column}[{at}]" for at in range(width)]
+
+
+def _id_column(table: Table, options: ReadOptions) -> str:
+    if options.id_column is not None:
+        return table.column(options.id_column)
+    return next((column for column in table.names if column.lower() in ID_NAMES), table.names[0])
+
+
+def _say(table: Table, columns: ChosenColumns, options: ReadOptions) -> None:
+    """Print the columns that are taken and not taken, by name and type."""
+    taken = ", ".join(f"{c.column} {c.kind.lower()}" for c in columns.taken[:20])
+    more = f" and {len(columns.taken) - 20} more" if len(columns.taken) > 20 else ""
+    console.print(escape(f"{table.where}: features from {taken}{more}"))
+    if columns.left_out:
+        left_out = ", ".join(f"{column} ({why})" for column, why in columns.left_out.items())
+        console.print(escape(f"{table.where}: columns not taken: {left_out}"))
+    odd = [c.column for c in columns.taken if c.column.lower() in SUSPICIOUS]
+    if odd and options.feature_columns is None:
+        console.print(
+            escape(
+                f"warning: {', '.join(odd)} became features of {table.where}; if they tell the "
+                "answer, leave them out with --drop-columns"
+            ),
+            style="yellow",
+        )
+
+
+def _of_arrays(db: Database, path: Path) -> FeatureInput:
+    file = open_feature_file(path)
+    ids = None
+    if file.ids is not None:
+        stored = db.new_name("feature_ids")
+        pieces = [pa.table({"id": piece}) for piece in file.ids()]
+        db.run(f"CREATE TABLE {stored} AS SELECT * FROM given", {"given": pa.concat_tables(pieces)})
+        kind = "VARCHAR" if pa.types.is_large_string(pieces[0].column(0).type) else "BIGINT"
+        ids = IdColumn(stored, "id", kind, f"'{path}'")
+    shape = (file.shape[0], file.shape[1])
+    return FeatureInput(
+        f"'{path}'", shape, file.kept_dtype, file.read, ids, file.sparse, None, file.column_major
+    )

@@ -1,0 +1,114 @@
+"""DuckDB within a memory limit: it reads the user's tables, and joins and sorts ids.
+
+Data that does not fit goes to a temporary folder. Errors of DuckDB become `UserError`.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from hvdtma.core.errors import UserError
+from hvdtma.core.files import REMOVED, FullDisk
+from hvdtma.core.threads import num_workers
+
+ROWS_PER_BATCH = 1 << 17
+LEAST_BYTES = 192 << 20  # DuckDB reads text with two threads in less
+_FULL = ("No space left", "could not write", "Failed to write")
+
+
+class Database:
+    """A DuckDB database in temporary files.
+
+    Args:
+        memory_bytes: DuckDB's own limit. It is a soft one: see `OVERSHOOT` in the ingest budget.
+        folder: the folder for temporary files; a subfolder is made, and removed by `close`.
+    """
+
+    def __init__(self, memory_bytes: int, folder: Path):
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = Path(tempfile.mkdtemp(prefix=f".hvdtma-tables-{os.getpid()}-", dir=folder))
+        self.connection = duckdb.connect(
+            str(self.folder / "tables.duckdb"),
+            config={
+                "memory_limit": f"{max(memory_bytes, LEAST_BYTES) >> 10}KiB",
+                "temp_directory": str(self.folder / "spill"),
+                "threads": num_workers(),
+                "autoinstall_known_extensions": False,
+            },
+        )
+        self._count = 0
+
+    def run(self, sql: str, frames: Mapping[str, Any] | None = None) -> list[tuple]:
+        """Run a statement; return its rows.
+
+        Args:
+            frames: Arrow tables or readers by the name under which the statement finds them.
+        """
+        with _Errors(self.folder), self.connection.cursor() as cursor:
+            for name, frame in (frames or {}).items():
+                cursor.register(name, frame)
+            return cursor.execute(sql).fetchall()
+
+    def value(self, sql: str) -> Any:
+        """The single value of a statement."""
+        return self.run(sql)[0][0]
+
+    def batches(self, sql: str, rows: int = ROWS_PER_BATCH) -> Iterator[pa.RecordBatch]:
+        """The rows of a statement, at most `rows` at a time, in order."""
+        with _Errors(self.folder), self.connection.cursor() as cursor:
+            yield from cursor.execute(sql).to_arrow_reader(rows)
+
+    def columns(self, sql: str) -> dict[str, str]:
+        """Names and DuckDB types of the columns of a SELECT, which is not run."""
+        return {name: kind for name, kind, *_ in self.run(f"DESCRIBE {sql}")}
+
+    def new_name(self, stem: str) -> str:
+        """A name for a table that no other table has."""
+        self._count += 1
+        return f"{stem}_{self._count}"
+
+    def close(self) -> None:
+        """Close the database and remove its files."""
+        self.connection.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class _Errors:
+    """Raises errors of DuckDB as UserError."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if isinstance(error, duckdb.Error):
+            text = str(error)
+            if any(word in text for word in _FULL):
+                raise FullDisk.of(self.folder, REMOVED) from error
+            raise UserError(text.split("\n\n", 1)[0].strip()) from error
+
+
+def text(value: str | Path) -> str:
+    """A string as an SQL literal."""
+    return "'" + str(value).replace("'", "''") + "'"
+
+
+def name(value: str) -> str:
+    """A column or table name as an SQL identifier."""
+    return '"' + value.replace('"', '""') + '"'

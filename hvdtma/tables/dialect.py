@@ -1,0 +1,198 @@
+"""The dialect of a text table: delimiter, quotes, comment lines, header.
+
+The dialect is detected from the first lines, printed, and can be given.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import itertools
+import re
+import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
+
+from hvdtma.core.errors import UserError, nearest
+from hvdtma.tables.columns import ID_NAMES, USUAL_ENDS, is_integer
+
+WHITESPACE = "whitespace"
+WORDS = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "space": " ", "pipe": "|"}
+NAMED = {"\t": "tab", ",": "comma", ";": "semicolon", "|": "pipe", " ": "space"}
+CANDIDATES = "\t,;|"
+HEADERS = ("auto", "yes", "no")
+COMMENTS = "#%"
+SAMPLE_LINES = 200
+_QUOTED = re.compile(r'"(?:[^"]|"")*"')
+_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", re.ASCII)
+
+
+@dataclass(frozen=True)
+class TextOptions:
+    """What the user says of text tables; the rest is detected.
+
+    Attributes:
+        delimiter: 1 to 4 characters, or tab | comma | semicolon | space | pipe | whitespace (any
+            number of blanks and tabs); None: detected.
+        quote: the quote character, or `none`: quotes are part of the text.
+        header: whether the first line is a header: auto | yes | no.
+        comment: the characters that begin a comment line, `none`, or `auto`: # and %.
+    """
+
+    delimiter: str | None = None
+    quote: str = '"'
+    header: str = "auto"
+    comment: str = "auto"
+
+    def __post_init__(self) -> None:
+        if self.header not in HEADERS:
+            raise UserError(f"header is '{self.header}'; {nearest(self.header, list(HEADERS))}")
+        if self.delimiter is not None and not 1 <= len(self._delimiter or "") <= 4:
+            raise UserError(
+                f"delimiter is {self.delimiter!r}; valid: 1 to 4 characters, {', '.join(WORDS)} or "
+                f"{WHITESPACE}"
+            )
+        if self.quote != "none" and len(self.quote) != 1:
+            raise UserError(f"quote is {self.quote!r}; valid: one character, or none")
+
+    @property
+    def _delimiter(self) -> str | None:
+        if self.delimiter == WHITESPACE:
+            return " "
+        return WORDS.get(self.delimiter or "", self.delimiter)
+
+    def delimiter_for(self, lines: list[str], path: Path) -> str:
+        """The delimiter given, or that of the first lines."""
+        if self.delimiter is None:
+            return _detect(lines, path)
+        return WHITESPACE if self.delimiter == WHITESPACE else str(self._delimiter)
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """The dialect of a text table.
+
+    Attributes:
+        delimiter: 1 to 4 characters, or `WHITESPACE`.
+        quote: one character, or empty.
+        comment: the characters that begin a comment line.
+        leading: those of them that begin a line before the table.
+        names: the column names; `1`, `2`, ... without a header.
+        skip_lines: the number of lines before the first row.
+        header: the header line; empty without one.
+        first_row: the fields of the first row of data; empty without data.
+        header_unsure: whether the first row of data may be a header of unusual names.
+    """
+
+    delimiter: str
+    quote: str
+    comment: str
+    leading: str
+    names: list[str]
+    skip_lines: int
+    header: str
+    first_row: list[str]
+    header_unsure: bool = False
+
+    def __str__(self) -> str:
+        name = NAMED.get(self.delimiter, self.delimiter)
+        quotes = f"quotes {self.quote}" if self.quote else "no quotes"
+        return f"{name}, {quotes}, {'header' if self.header else 'no header'}"
+
+    def fields(self, line: str) -> list[str]:
+        """The fields of a line, without blanks around them."""
+        if self.delimiter == WHITESPACE:
+            return line.split()
+        if len(self.delimiter) > 1 or not self.quote:
+            return [field.strip(" \t") for field in line.rstrip("\r\n").split(self.delimiter)]
+        reader = csv.reader(
+            [line], delimiter=self.delimiter, quotechar=self.quote, skipinitialspace=True
+        )
+        try:
+            return [field.strip(" \t") for field in next(reader, [])]
+        except csv.Error:
+            return line.split(self.delimiter)
+
+
+def find_dialect(
+    path: Path, options: TextOptions, named: Iterable[str | None] = (), id_fields: int = 2
+) -> Dialect:
+    """Detect the dialect of a text file.
+
+    With `header="auto"` the first line is a header if it has a column of `named`, or usual names,
+    or if none of its first `id_fields` fields is an integer while all of those of the following
+    line are.
+
+    Raises UserError for an empty file, and if no delimiter is found.
+    """
+    comment = {"auto": COMMENTS, "none": ""}.get(options.comment, options.comment)
+    with open_text(path) as file:
+        numbered = [(number, line) for number, line in enumerate(itertools.islice(file, 10_000))]
+    rows = [(n, line) for n, line in numbered if line.strip() and line.lstrip()[0] not in comment]
+    if not rows:
+        raise UserError(f"'{path}' is empty")
+    before = {line.lstrip()[:1] for number, line in numbered if number < rows[0][0]} & set(comment)
+    sample = [line for _, line in rows[:SAMPLE_LINES]]
+    quote = "" if options.quote == "none" else options.quote
+    delimiter = options.delimiter_for(sample, path)
+    dialect = Dialect(
+        delimiter, quote, comment, "".join(sorted(before)), [], rows[0][0], "", []
+    )
+    first, second = ([*map(dialect.fields, sample[:2]), []])[:2]
+    looks_like_header = _is_header(first, second, named, id_fields)
+    if options.header == "yes" or (options.header == "auto" and looks_like_header):
+        return Dialect(
+            delimiter, quote, comment, dialect.leading, first, rows[0][0] + 1,
+            sample[0].rstrip("\r\n"), second,
+        )  # fmt: skip
+    unsure = options.header == "auto" and not any(map(is_integer, first[:id_fields]))
+    numbers = [str(number) for number in range(1, len(first) + 1)]
+    return Dialect(
+        delimiter, quote, comment, dialect.leading, numbers, rows[0][0], "", first, unsure
+    )
+
+
+@contextmanager
+def open_text(path: Path) -> Iterator[TextIO]:
+    """Open a text file, gzipped or not; bytes that are not UTF-8 are read as lone surrogates."""
+    opener = gzip.open if path.suffix.lower() == ".gz" else open
+    try:
+        with opener(path, "rt", encoding="utf-8-sig", errors="surrogateescape", newline="") as f:
+            yield f
+    except (OSError, EOFError, zlib.error) as error:
+        raise UserError(f"'{path}' cannot be read: {error}") from None
+
+
+def _detect(lines: list[str], path: Path) -> str:
+    """The first candidate in the first line; whitespace if that makes every field a number."""
+    plain = [_QUOTED.sub("", line).strip() for line in lines]
+    found = next((d for d in CANDIDATES if d in plain[0]), None)
+    if found in (None, "\t") and len(plain[0].split()) > 1:
+        tokens = [line.split() for line in plain[1:] or plain]
+        by_tab = max(line.count("\t") for line in plain) + 1
+        numbers = all(_NUMBER.fullmatch(token) for row in tokens for token in row)
+        if found is None or (numbers and min(map(len, tokens)) > by_tab):
+            return WHITESPACE
+    if found is None:
+        raise UserError(
+            f"'{path}': no tab, comma, semicolon, pipe or blank in '{lines[0].strip()[:80]}'; "
+            "a table needs two or more columns; for another delimiter give --delimiter"
+        )
+    return found
+
+
+def _is_header(
+    first: list[str], second: list[str], named: Iterable[str | None], id_fields: int
+) -> bool:
+    if any(name in first and not is_integer(name) for name in named if name is not None):
+        return True
+    lowered = [field.lower() for field in first]
+    if any(set(pair) <= set(lowered) for pair in USUAL_ENDS) or lowered[0] in ID_NAMES:
+        return True
+    first_integers, second_integers = (
+        [is_integer(field) for field in row[:id_fields]] for row in (first, second)
+    )
+    return bool(second_integers) and all(second_integers) and not any(first_integers)

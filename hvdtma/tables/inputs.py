@@ -1,0 +1,146 @@
+"""From an argument such as `--edges` to files, a query or a frame.
+
+An argument is a file, a folder of parts (as Spark writes it), a glob, a query `sql:SELECT ...`, an
+object with columns (Arrow, pandas, Polars, DuckDB), or a list of these.
+"""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from hvdtma.core.errors import UserError
+
+TEXT = (".csv", ".tsv", ".txt", ".edges", ".edgelist")
+ZIPPED = (".gz", ".zst")
+PARQUET = (".parquet", ".pq")
+LINES = (".jsonl", ".ndjson")
+QUERY = "sql:"
+_GLOB = frozenset("*?[")
+TABLE_FILES = [*TEXT, *(f"{t}.gz" for t in TEXT), *PARQUET, *LINES, *(f"{x}.gz" for x in LINES)]
+
+
+@dataclass(frozen=True)
+class Input:
+    """One part of what was given for an argument.
+
+    Attributes:
+        kind: the ending of a file, without compression; "query" or "frame".
+        path: the file; None for queries and frames.
+        query: the SQL text.
+        frame: the object.
+    """
+
+    kind: str
+    path: Path | None = None
+    query: str = ""
+    frame: Any = None
+
+    @property
+    def where(self) -> str:
+        """The origin, for messages."""
+        if self.path is not None:
+            return f"'{self.path}'"
+        return f"the query '{self.query[:60]}'" if self.query else f"the {_type_of(self.frame)}"
+
+
+def resolve(given: Any, content: str, endings: Sequence[str] = TABLE_FILES) -> list[Input]:
+    """The files, queries and frames that an argument names; files of a folder or glob in order.
+
+    Args:
+        content: the plural for messages, such as "edges".
+        endings: the valid endings of files.
+
+    Raises UserError for a missing file, an unknown ending, a folder or glob without files, and an
+    object that has no columns.
+    """
+    if isinstance(given, str) and given.startswith(QUERY):
+        return [Input("query", query=given.removeprefix(QUERY).strip().rstrip(";"))]
+    if isinstance(given, str | Path):
+        return [_file(path, content, endings) for path in _paths(given, content, endings)]
+    if _has_columns(given):
+        return [Input("frame", frame=given)]
+    if isinstance(given, Sequence) and given and all(_is_input(item) for item in given):
+        return [found for item in given for found in resolve(item, content, endings)]
+    raise UserError(
+        f"{content} are a {_type_of(given)}; valid: a file, a folder, a glob, 'sql:SELECT ...', an "
+        "Arrow table, a pandas or Polars frame, a DuckDB relation, or a list of these"
+    )
+
+
+def ending_of(path: Path) -> str:
+    """The ending of a file in lower case, without compression: `.csv` for `x.CSV.gz`."""
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    if len(suffixes) > 1 and suffixes[-1] in ZIPPED:
+        return suffixes[-2]
+    return suffixes[-1] if suffixes else ""
+
+
+def as_arrow(frame: Any) -> pa.Table:
+    """The columns of a frame."""
+    if isinstance(frame, pa.RecordBatch):
+        return pa.Table.from_batches([frame])
+    if hasattr(frame, "to_arrow_table"):
+        return frame.to_arrow_table()
+    try:
+        if type(frame).__module__.startswith("pandas"):
+            return pa.Table.from_pandas(frame, preserve_index=False)
+        return pa.table(frame)
+    except (pa.ArrowException, TypeError, ValueError) as error:
+        raise UserError(f"the {_type_of(frame)} cannot be read as a table: {error}") from None
+
+
+def _paths(given: str | Path, content: str, endings: Sequence[str]) -> list[Path]:
+    path = Path(given).expanduser()
+    if path.is_dir():
+        valid = {ending_of(Path("x" + ending)) for ending in endings}
+        found = sorted(p for p in path.rglob("*") if _is_part(p, path) and ending_of(p) in valid)
+        if not found:
+            raise UserError(f"the folder '{path}' has no {content} file; {_valid(endings)}")
+        return found
+    if not path.exists() and _GLOB & set(str(path)):
+        found = [Path(match) for match in sorted(glob.glob(str(path), recursive=True))]
+        if not found:
+            raise UserError(f"no {content} file matches '{path}'")
+        return [part for match in found for part in _paths(match, content, endings)]
+    return [path]
+
+
+def _is_part(path: Path, folder: Path) -> bool:
+    """Whether a file holds data; Spark's and the system's own files begin with `_` or `.`."""
+    names = path.relative_to(folder).parts
+    return path.is_file() and not any(name.startswith(("_", ".")) for name in names)
+
+
+def _file(path: Path, content: str, endings: Sequence[str]) -> Input:
+    ending = ending_of(path)
+    zipped = path.suffix.lower() if path.suffix.lower() in ZIPPED else ""
+    known = ending + zipped in endings or (zipped == ".zst" and ending + ".gz" in endings)
+    if not known:
+        raise UserError(f"{content} file '{path}' has an unknown ending; {_valid(endings)}")
+    if not path.is_file():
+        raise UserError(f"there is no {content} file '{path}'")
+    return Input(ending, path)
+
+
+def _valid(endings: Sequence[str]) -> str:
+    return f"valid: {', '.join(endings)}"
+
+
+def _is_input(item: Any) -> bool:
+    return isinstance(item, str | Path) or _has_columns(item)
+
+
+def _has_columns(given: Any) -> bool:
+    if isinstance(given, pa.Table | pa.RecordBatch) or hasattr(given, "__arrow_c_stream__"):
+        return True
+    return type(given).__module__.startswith("pandas") or hasattr(given, "to_arrow_table")
+
+
+def _type_of(given: Any) -> str:
+    return type(given).__name__

@@ -1,0 +1,308 @@
+"""Tables: rows with named columns, from files, queries and frames alike.
+
+Legend: R rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from rich.markup import escape
+
+from hvdtma.core.console import console
+from hvdtma.core.errors import UserError
+from hvdtma.tables.columns import position_of
+from hvdtma.tables.database import Database, name, text
+from hvdtma.tables.dialect import TextOptions, find_dialect
+from hvdtma.tables.inputs import LINES, PARQUET, TABLE_FILES, TEXT, Input, as_arrow, resolve
+from hvdtma.tables.rejects import BadRow, BadRows
+from hvdtma.tables.text import (
+    COMMENT,
+    FIELDS,
+    HEADER_AGAIN,
+    PROBLEM,
+    QUOTES,
+    REASONS,
+    SKIPPED,
+    TRIMMED,
+    TextFile,
+    open_text_file,
+)
+
+_FIRST_CHECK = 10  # codes of checks follow those of text
+
+
+@dataclass(frozen=True)
+class Check:
+    """A condition that no good row meets: SQL over the columns, and the words for messages."""
+
+    condition: str
+    words: str
+
+
+@dataclass(frozen=True)
+class Part:
+    """One input of a table.
+
+    Attributes:
+        where: for messages.
+        types: DuckDB's type of each column.
+        sql: a SELECT of all columns; for text files it is made on demand.
+        text: the text file, or None.
+    """
+
+    where: str
+    types: dict[str, str]
+    sql: str = ""
+    text: TextFile | None = None
+
+    def rows(self, columns: Sequence[str], multiline: bool, skip_bad: bool) -> str:
+        """A SELECT of some columns with `PROBLEM`, `TRIMMED` and the `line`."""
+        if self.text is not None:
+            read = self.text.parsed if multiline else self.text.rows
+            return read(list(columns), skip_bad)
+        chosen = ", ".join(map(name, columns))
+        return (
+            f"SELECT {chosen}, 0::TINYINT AS {PROBLEM}, false AS {TRIMMED}, NULL::VARCHAR AS line "
+            f"FROM ({self.sql})"
+        )
+
+
+@dataclass
+class Staged:
+    """The good rows of some columns of a table.
+
+    Attributes:
+        sql: a table or a subquery, to select from.
+        counts: notes by name: `bad_rows_skipped`, `comment_lines`, `repeated_headers`,
+            `rows_with_blanks_around_ids`.
+    """
+
+    sql: str
+    num_rows: int
+    counts: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass
+class Table:
+    """Rows with named columns; several inputs have the same columns.
+
+    Attributes:
+        where: for messages.
+        types: DuckDB's type of each column; VARCHAR for text.
+        parts: the inputs.
+        is_text: whether all columns are text because the format has no types.
+        header_unsure: whether the first line may be a header; see `Dialect`.
+    """
+
+    db: Database
+    where: str
+    types: dict[str, str]
+    parts: list[Part]
+
+    @property
+    def names(self) -> list[str]:
+        return list(self.types)
+
+    @property
+    def is_text(self) -> bool:
+        return any(part.text is not None for part in self.parts)
+
+    @property
+    def header_unsure(self) -> bool:
+        return any(p.text is not None and p.text.dialect.header_unsure for p in self.parts)
+
+    @property
+    def first_row(self) -> list[str]:
+        """The fields of the first row of the first text file."""
+        return next((p.text.dialect.first_row for p in self.parts if p.text is not None), [])
+
+    def column(self, column: str) -> str:
+        """The name of a column; raises UserError, listing the names, if there is none."""
+        return self.names[position_of(column, self.names, self.where)]
+
+    def stage(
+        self, columns: Sequence[str], checks: Sequence[Check], bad: BadRows, *, multiline: bool
+    ) -> Staged:
+        """Read some columns and check the rows.
+
+        Args:
+            checks: rows that meet a condition are bad.
+            bad: told of bad rows; raises UserError for the first one unless they are skipped.
+            multiline: whether quoted fields may have line breaks.
+        """
+        columns = list(dict.fromkeys(columns))
+        code = self._code(checks)
+        if not self.is_text and all(part.sql.startswith("SELECT * FROM read_") for part in self.parts):
+            staged = f"({self._union(columns, False, False)})"
+        else:
+            staged = self._stored(columns, code, multiline, bad.skip)
+        if multiline and self._has_open_quotes(staged):
+            self.db.run(f"DROP TABLE {staged}")
+            staged = self._stored(columns, code, True, bad.skip, parsed=True)
+        found = self.db.run(
+            f"SELECT code, count(*), count(*) FILTER ({TRIMMED}) "
+            f"FROM (SELECT {code} AS code, {TRIMMED} FROM {staged}) GROUP BY 1"
+        )
+        number = {key: count for key, count, _ in found}
+        wrong = {key for key in number if key and key not in SKIPPED}
+        if wrong:
+            bad.add(self._bad_rows(columns, code, checks, bad.limit), sum(map(number.get, wrong)))
+        counts = {
+            "comment_lines": number.get(COMMENT, 0),
+            "repeated_headers": number.get(HEADER_AGAIN, 0),
+            "bad_rows_skipped": sum(number[key] for key in wrong),
+            "rows_with_blanks_around_ids": sum(t for key, _, t in found if not key),
+        }
+        chosen = ", ".join(map(name, columns))
+        good = f"(SELECT {chosen} FROM {staged} WHERE ({code}) = 0)"
+        return Staged(good, number.get(0, 0), {k: n for k, n in counts.items() if n})
+
+    def _code(self, checks: Sequence[Check]) -> str:
+        cases = [f"WHEN {PROBLEM} <> 0 THEN {PROBLEM}"]
+        cases += [f"WHEN {c.condition} THEN {n}" for n, c in enumerate(checks, _FIRST_CHECK)]
+        return f"CASE {' '.join(cases)} ELSE 0 END"
+
+    def _union(self, columns: Sequence[str], multiline: bool, skip_bad: bool) -> str:
+        return " UNION ALL ".join(part.rows(columns, multiline, skip_bad) for part in self.parts)
+
+    def _stored(
+        self, columns: list[str], code: str, multiline: bool, skip: bool, parsed: bool = False
+    ) -> str:
+        """The rows as a table of the database, without those that are no data."""
+        staged = self.db.new_name("rows")
+        chosen = ", ".join(map(name, columns))
+        self.db.run(
+            f"CREATE TABLE {staged} AS SELECT {chosen}, {PROBLEM}, {TRIMMED} "
+            f"FROM ({self._union(columns, parsed, skip)})"
+        )
+        return staged
+
+    def _has_open_quotes(self, staged: str) -> bool:
+        if not self.is_text:
+            return False
+        return bool(self.db.value(f"SELECT count(*) FROM {staged} WHERE {PROBLEM} = {QUOTES}"))
+
+    def _bad_rows(
+        self, columns: list[str], code: str, checks: Sequence[Check], limit: int
+    ) -> Iterable[BadRow]:
+        """Bad rows, in order, with the numbers of their lines."""
+        chosen = ", ".join(map(name, columns))
+        for part in self.parts:
+            skipped = part.text.dialect.skip_lines if part.text is not None else 0
+            rows = part.rows(columns, False, False)
+            found = self.db.run(
+                f"SELECT n, code, line FROM (SELECT row_number() OVER () + {skipped} AS n, "
+                f"{code} AS code, line FROM (SELECT {chosen}, {PROBLEM}, line FROM ({rows}))) "
+                f"WHERE code > 0 AND code NOT IN {SKIPPED} LIMIT {limit}"
+            )
+            for number, key, line in found:
+                yield BadRow(part.where, number, self._words(key, line, part, checks), line)
+            limit -= len(found)
+
+    @staticmethod
+    def _words(key: int, line: str, part: Part, checks: Sequence[Check]) -> str:
+        if key >= _FIRST_CHECK:
+            return checks[key - _FIRST_CHECK].words
+        if key == FIELDS and part.text is not None:
+            dialect = part.text.dialect
+            return (
+                f"{len(dialect.fields(line))} fields, but the lines before have "
+                f"{len(dialect.names)}"
+            )
+        return REASONS[key]
+
+
+def open_table(
+    db: Database,
+    given: Any,
+    content: str,
+    options: TextOptions,
+    *,
+    endings: Sequence[str] = TABLE_FILES,
+    named: Iterable[str | None] = (),
+    id_fields: int = 2,
+    readers: Mapping[str, Callable[[Path], pa.RecordBatchReader]] | None = None,
+) -> Table:
+    """Open what was given for an argument; only headers and schemas are read.
+
+    Args:
+        content: the plural for messages, such as "edges".
+        options: of text files.
+        named: columns that the user names; they help to detect a header.
+        id_fields: the number of id columns at the start of a row.
+        readers: further endings of files, and functions that read them.
+
+    Raises UserError for inputs that cannot be opened or have different columns.
+    """
+    inputs = resolve(given, content, endings)
+    parts = [
+        _stored(db, readers[one.kind](one.path), one.where)
+        if readers and one.path is not None and one.kind in readers
+        else _part(db, one, options, list(named), id_fields)
+        for one in inputs
+    ]
+    first = parts[0]
+    for part in parts[1:]:
+        if list(part.types) != list(first.types) and set(part.types) != set(first.types):
+            raise UserError(
+                f"{part.where} has the columns {', '.join(part.types)}, but {first.where} has "
+                f"{', '.join(first.types)}; the parts of {content} have the same columns"
+            )
+    for part in parts[:1]:
+        if part.text is not None:
+            console.print(f"{escape(part.where)}: {escape(str(part.text.dialect))}", style="dim")
+    where = first.where if len(parts) == 1 else f"{first.where} and {len(parts) - 1} more"
+    types = {
+        column: kind if all(p.types[column] == kind for p in parts) else _common(parts, column)
+        for column, kind in first.types.items()
+    }
+    return Table(db, where, types, parts)
+
+
+def _part(
+    db: Database, given: Input, options: TextOptions, named: list[str | None], id_fields: int
+) -> Part:
+    if given.kind in TEXT and given.path is not None:
+        dialect = find_dialect(given.path, options, named, id_fields)
+        file = open_text_file(given.path, dialect, db.folder)
+        _check_names(dialect.names, given.where)
+        return Part(given.where, dict.fromkeys(dialect.names, "VARCHAR"), text=file)
+    if given.kind == "frame":
+        return _stored(db, as_arrow(given.frame), given.where)
+    if given.kind == "query":
+        table = db.new_name("query")
+        db.run(f"CREATE TABLE {table} AS {given.query}")
+        sql = f"SELECT * FROM {table}"
+    elif given.kind in PARQUET:
+        sql = f"SELECT * FROM read_parquet([{text(str(given.path))}])"
+    elif given.kind in LINES:
+        sql = f"SELECT * FROM read_json([{text(str(given.path))}], format='newline_delimited')"
+    try:
+        return Part(given.where, db.columns(sql), sql)
+    except UserError as error:
+        raise UserError(f"{given.where} cannot be read: {error}") from None
+
+
+def _stored(db: Database, frame: pa.Table | pa.RecordBatchReader, where: str) -> Part:
+    """A frame, or record batches that can be read once, as a table of the database."""
+    _check_names(frame.schema.names, where)
+    table = db.new_name("stored")
+    db.run(f"CREATE TABLE {table} AS SELECT * FROM given", {"given": frame})
+    sql = f"SELECT * FROM {table}"
+    return Part(where, db.columns(sql), sql)
+
+
+def _check_names(names: Sequence[str], where: str) -> None:
+    repeated = sorted({n for n in names if list(names).count(n) > 1})
+    if repeated:
+        raise UserError(f"{where} has several columns '{repeated[0]}'; give each its own name")
+
+
+def _common(parts: list[Part], column: str) -> str:
+    kinds = {part.types[column] for part in parts}
+    return "VARCHAR" if "VARCHAR" in kinds else max(kinds)
