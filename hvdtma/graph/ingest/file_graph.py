@@ -82,9 +82,9 @@ class FileGraph(RawGraph):
             pa.default_memory_pool().release_unused()  # read buffers
 
     def _counted(self, batch: LazyEdgeBatch) -> EdgeBatch:
-        src, dst, types = materialize(batch)
-        self._count(src, dst, 0)
-        return src, dst, types
+        edges = materialize(batch)
+        self._count(edges.src, edges.dst, 0)
+        return edges
 
     def _mapped(self, rows: EdgeRows) -> EdgeBatch:
         """Edges in node numbers, without held-out edges."""
@@ -104,7 +104,7 @@ class FileGraph(RawGraph):
             src, dst = src[kept], dst[kept]
             types = None if types is None else types[kept]
         self._count(src, dst, num_read - len(src))
-        return src, dst, None if types is None else types.astype(np.int16)
+        return EdgeBatch(src, dst, None if types is None else types.astype(np.int16))
 
     def _count(self, src: np.ndarray, dst: np.ndarray, num_held_out: int) -> None:
         with self.lock:
