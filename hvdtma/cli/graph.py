@@ -68,6 +68,10 @@ def build(
     hold_out: Annotated[
         str, typer.Option(help="Held-out items of the split: links | nodes.")
     ] = "links",
+    split: Annotated[
+        str,
+        typer.Option(help="Held-out items are: random | time (the latest ones; needs times)."),
+    ] = "random",
     valid: Annotated[
         float, typer.Option(help="Validation items: a share below 1, or a number from 1.")
     ] = 0.05,
@@ -119,6 +123,7 @@ def build(
         id_type=id_type,
         order=order,
         hold_out=hold_out,
+        split=split,
         valid=valid,
         test=test,
         negatives=negatives,

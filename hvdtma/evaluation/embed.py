@@ -150,7 +150,7 @@ def _layer_inputs(
     if number == 0 and model.first_hop:
         for start, stop in _ranges(store.num_nodes):
             mean_nD = store.read("first_hop", start, stop).astype(np.float32, copy=False)
-            yield start, stop, _hop(mean_nD, indptr_N1[start : stop + 1]), h[start:stop]
+            yield start, stop, _hop(store, mean_nD, indptr_N1, start, stop), h[start:stop]
     elif encoder.first_layer == "none":
         for start, stop in _ranges(store.num_nodes):
             yield start, stop, None, h[start:stop]
@@ -160,12 +160,17 @@ def _layer_inputs(
         width, itemsize = h.shape[1], np.dtype(h.dtype).itemsize
         reserved = reserved_for_means(store.num_nodes, width, itemsize, encoder.out_dim)
         means = neighbour_means(
-            indptr_N1, indices, h, memory_bytes=work.num_bytes - reserved, folder=work.folder
+            indptr_N1,
+            indices,
+            h,
+            memory_bytes=work.num_bytes - reserved,
+            weights=StoredRows(store, "weight") if store.weighted else None,
+            folder=work.folder,
         )
         for mean_nD in means:
             for first, last in _ranges(len(mean_nD)):
                 start, stop = offset + first, offset + last
-                hop = _hop(mean_nD[first:last], indptr_N1[start : stop + 1])
+                hop = _hop(store, mean_nD[first:last], indptr_N1, start, stop)
                 yield start, stop, hop, h[start:stop]
             offset += len(mean_nD)
     else:
@@ -176,13 +181,18 @@ def _layer_inputs(
                 torch.from_numpy(rows.indptr),
                 torch.from_numpy(rows.indices.astype(np.int64)),
                 start,
+                None if rows.weight is None else torch.from_numpy(rows.weight),
             )
             yield start, stop, block, gather(h, sources.numpy())
 
 
-def _hop(mean_nD: np.ndarray, indptr_n1: np.ndarray) -> FirstHop:
-    degree = np.diff(indptr_n1).astype(np.float32)
-    return FirstHop(torch.from_numpy(mean_nD), torch.from_numpy(degree))
+def _hop(
+    store: GraphStore, mean_nD: np.ndarray, indptr_N1: np.ndarray, start: int, stop: int
+) -> FirstHop:
+    """Means, degrees and weights of the rows start:stop."""
+    degree = np.diff(indptr_N1[start : stop + 1]).astype(np.float32)
+    weight = torch.from_numpy(store.read("in_weight", start, stop)) if store.weighted else None
+    return FirstHop(torch.from_numpy(mean_nD), torch.from_numpy(degree), weight)
 
 
 def _ranges(num_rows: int) -> Iterator[tuple[int, int]]:

@@ -21,11 +21,13 @@ from hvdtma.graph.stored_rows import StoredRows, gather
 from hvdtma.models import sampled_fanouts
 from hvdtma.sampling.dgl_backend import Block, block_of_edges
 from hvdtma.sampling.first_hop import FirstHop
+from hvdtma.sampling.weighted import sample_rows_by_weight
 from hvdtma.tasks import Model
 
 COPIES = 2  # of the inputs, and of each layer's output
 SAMPLED_NODE_BYTES = 32  # node number and position, while a block is made
 SAMPLED_EDGE_BYTES = 56  # both ends: as sampled, renumbered, and in DGL's formats
+WEIGHT_BYTES = 12  # per edge: its weight as sampled and joined, and relative to others
 
 
 class NeighbourhoodTooLarge(Exception):
@@ -67,7 +69,8 @@ def embed_sampled(
     for fanout in reversed(fanouts):
         max_edges = _max_edges(store, nodes, fanout)
         max_hops = [*hops, min(hops[-1] + max_edges, store.num_nodes)]
-        needed = sample_bytes(max_hops, edges + max_edges, input_dim, encoder.out_dim)
+        sizes = max_hops, edges + max_edges, input_dim, encoder.out_dim
+        needed = sample_bytes(*sizes, weighted=store.weighted)
         if needed > limit_bytes:
             raise NeighbourhoodTooLarge(needed)
         block, nodes = _sample(store, nodes, fanout, rng)
@@ -78,13 +81,20 @@ def embed_sampled(
     first_hop = None
     if model.first_hop:
         mean_nD = torch.from_numpy(gather(StoredRows(store, "first_hop"), nodes)).float()
-        first_hop = FirstHop(mean_nD, torch.from_numpy(_degrees(store, nodes))).to(device)
+        weight = gather(StoredRows(store, "in_weight"), nodes) if store.weighted else None
+        first_hop = FirstHop(
+            mean_nD,
+            torch.from_numpy(_degrees(store, nodes)),
+            None if weight is None else torch.from_numpy(weight),
+        ).to(device)
     h_QH = encoder(blocks, x_nD, first_hop)
     encoder.train(was_training)
     return h_QH.float().cpu().numpy()
 
 
-def sample_bytes(hops: list[int], num_edges: int, input_dim: int, hidden: int) -> int:
+def sample_bytes(
+    hops: list[int], num_edges: int, input_dim: int, hidden: int, *, weighted: bool = False
+) -> int:
     """Bytes of a sample.
 
     Args:
@@ -92,7 +102,8 @@ def sample_bytes(hops: list[int], num_edges: int, input_dim: int, hidden: int) -
         num_edges: edges of all layers.
     """
     values = hops[-1] * input_dim + sum(hops) * hidden
-    return 4 * COPIES * values + SAMPLED_NODE_BYTES * sum(hops) + SAMPLED_EDGE_BYTES * num_edges
+    edge_bytes = SAMPLED_EDGE_BYTES + WEIGHT_BYTES * weighted
+    return 4 * COPIES * values + SAMPLED_NODE_BYTES * sum(hops) + edge_bytes * num_edges
 
 
 def neighbourhood_bytes(
@@ -112,7 +123,7 @@ def neighbourhood_bytes(
         edges += hops[-1] * each
         hops.append(min(hops[-1] * (1 + each), store.num_nodes))
     input_dim = store.feature_dim * (1 + config.first_hop)
-    return sample_bytes(hops, edges, input_dim, config.model.hidden)
+    return sample_bytes(hops, edges, input_dim, config.model.hidden, weighted="weight" in store)
 
 
 def _max_edges(store: GraphStore, nodes_n: np.ndarray, fanout: int) -> int:
@@ -129,13 +140,20 @@ def _sample(
     order = np.argsort(nodes_n)
     ascending = nodes_n[order]
     counts, sources = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+    weights = [np.zeros(0, np.float32)]
     for start, stop in itertools.pairwise(store.block_offsets.tolist()):
         first, last = np.searchsorted(ascending, [start, stop])
         if last > first:
             rows = store.rows(start, stop)
             row = ascending[first:last] - start
             draws = rng.random(int(np.diff(rows.indptr)[row].sum()))
-            count, source = _sample_rows(rows.indptr, rows.indices, row, fanout, draws)
+            if rows.weight is None:
+                count, source = _sample_rows(rows.indptr, rows.indices, row, fanout, draws)
+            else:
+                count, source, weight = sample_rows_by_weight(
+                    rows.indptr, rows.indices, rows.weight, row, fanout, draws
+                )
+                weights.append(weight)
             counts.append(count)
             sources.append(source)
     source_e = np.concatenate(sources)
@@ -144,7 +162,8 @@ def _sample(
     src_e = by_number[np.searchsorted(inputs[by_number], source_e)]
     dst_e = np.repeat(order, np.concatenate(counts))
     edges = torch.from_numpy(src_e), torch.from_numpy(dst_e)
-    return block_of_edges(*edges, len(inputs), len(nodes_n)), inputs
+    weight_e = torch.from_numpy(np.concatenate(weights)) if store.weighted else None
+    return block_of_edges(*edges, len(inputs), len(nodes_n), weight_e), inputs
 
 
 def _degrees(store: GraphStore, nodes_n: np.ndarray) -> np.ndarray:

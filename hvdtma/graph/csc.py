@@ -23,11 +23,13 @@ class CSC:
         indptr: int64 [N+1].
         indices: int32 or int64 [E], sources, ascending within a destination.
         edge_type: int16 [E], or None.
+        weight: float32 [E], or None if every edge counts 1.
     """
 
     indptr: np.ndarray
     indices: np.ndarray
     edge_type: np.ndarray | None = None
+    weight: np.ndarray | None = None
 
     @property
     def num_nodes(self) -> int:
@@ -48,7 +50,15 @@ class CSC:
 
     def count_edges(self, src_Q: np.ndarray, dst_Q: np.ndarray) -> np.ndarray:
         """int64 [Q]: the number of parallel edges from each src to dst."""
-        return _count_edges(self.indptr, self.indices, src_Q, dst_Q)
+        return self._lookup(src_Q, dst_Q)[0]
+
+    def edge_weights(self, src_Q: np.ndarray, dst_Q: np.ndarray) -> np.ndarray:
+        """float64 [Q]: the sum of the weights of all parallel edges from each src to dst."""
+        return self._lookup(src_Q, dst_Q)[1]
+
+    def _lookup(self, src_Q: np.ndarray, dst_Q: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        weight = np.zeros(0, np.float32) if self.weight is None else self.weight
+        return _find_edges(self.indptr, self.indices, weight, src_Q, dst_Q)
 
 
 def index_dtype(num_nodes: int) -> type:
@@ -57,7 +67,11 @@ def index_dtype(num_nodes: int) -> type:
 
 
 def build_csc(
-    src_E: np.ndarray, dst_E: np.ndarray, num_nodes: int, edge_type_E: np.ndarray | None = None
+    src_E: np.ndarray,
+    dst_E: np.ndarray,
+    num_nodes: int,
+    edge_type_E: np.ndarray | None = None,
+    weight_E: np.ndarray | None = None,
 ) -> CSC:
     """Sort edges by (destination, source) with two stable counting sorts, O(N + E)."""
     by_src = _counting_order(src_E, np.arange(len(src_E)), num_nodes)[1]
@@ -66,6 +80,7 @@ def build_csc(
         indptr,
         src_E[order].astype(index_dtype(num_nodes)),
         None if edge_type_E is None else edge_type_E[order].astype(np.int16),
+        None if weight_E is None else weight_E[order].astype(np.float32),
     )
 
 
@@ -89,10 +104,16 @@ def _counting_order(
 
 
 @njit(parallel=True)
-def _count_edges(
-    indptr: np.ndarray, indices: np.ndarray, src_Q: np.ndarray, dst_Q: np.ndarray
-) -> np.ndarray:
-    count = np.zeros(len(src_Q), np.int64)
+def _find_edges(
+    indptr: np.ndarray,
+    indices: np.ndarray,
+    weight: np.ndarray,
+    src_Q: np.ndarray,
+    dst_Q: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """The number of parallel edges from each src to dst, and the sum of their weights."""
+    count, total = np.zeros(len(src_Q), np.int64), np.zeros(len(src_Q), np.float64)
+    weighted = len(weight) > 0
     for query in prange(len(src_Q)):
         src, end = src_Q[query], indptr[dst_Q[query] + 1]
         low, high = indptr[dst_Q[query]], end
@@ -104,5 +125,6 @@ def _count_edges(
                 high = middle
         while low < end and indices[low] == src:
             count[query] += 1
+            total[query] += weight[low] if weighted else np.float32(1)
             low += 1
-    return count
+    return count, total

@@ -19,6 +19,8 @@ from hvdtma.graph.stream import array_pieces, indptr_pieces
 def description(store: GraphStore) -> dict[str, str]:
     """The description of a store: texts by label."""
     kind = "undirected (each link stored both ways)" if store.undirected else "directed"
+    if store.attrs.get("message_order") == "time":
+        kind = "directed: messages go from earlier to later nodes"
     sizes = np.diff(store.block_offsets)
     rows = {
         "store": str(store.path),
@@ -37,6 +39,11 @@ def description(store: GraphStore) -> dict[str, str]:
             number_of += np.bincount(piece, minlength=len(number_of))
         named = zip(store.edge_type_names, number_of, strict=True)
         rows["edge types"] = ", ".join(f"{name} {number:,}" for name, number in named)
+    if "weights" in store.attrs:
+        least, median, largest = (store.attrs["weights"][key] for key in ("min", "median", "max"))
+        rows["edge weights"] = f"{least:.4g} to {largest:.4g}, median {median:.4g}"
+    if "times" in store.attrs:
+        rows["times"] = _times(store.attrs["times"])
     if store.label_names:
         rows["labels"] = f"{len(store.label_names)} classes"
     for part in PARTS:
@@ -63,6 +70,14 @@ def print_description(store: GraphStore) -> None:
     for label, text in description(store).items():
         table.add_row(f"[bold]{label}", escape(text))
     console.print(table)
+
+
+def _times(times: dict) -> str:
+    """The range of times, and the cuts of a split by time."""
+    text = f"{times['first']} to {times['last']} ({times['of']})"
+    if "test_from" in times:
+        text += f"; valid from {times['valid_from']}, test from {times['test_from']}"
+    return text
 
 
 def _degrees(store: GraphStore) -> str:

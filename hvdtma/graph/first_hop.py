@@ -1,5 +1,7 @@
 """The first hop: the mean of the features of each node's in-neighbours in the training graph.
 
+With edge weights it is the weighted mean, sum(w x) / sum(w).
+
 It is constant, so it is computed once and stored. With it, each trainer has the complete first
 neighbourhood of its nodes. `hvdtma.sampling.first_hop` removes a batch's own links from it.
 
@@ -19,8 +21,10 @@ from hvdtma.storage.writer import StoreWriter
 
 
 def first_hop(csc: CSC, feat_ND: np.ndarray) -> np.ndarray:
-    """float32 [N, D]: row v is the mean of feat over v's in-edges; 0 without in-edges."""
-    bands = neighbour_means(csc.indptr, csc.indices, feat_ND, memory_bytes=1 << 62)
+    """float32 [N, D]: row v is the weighted mean of feat over v's in-edges; 0 without in-edges."""
+    bands = neighbour_means(
+        csc.indptr, csc.indices, feat_ND, memory_bytes=1 << 62, weights=csc.weight
+    )
     return np.concatenate([np.zeros((0, feat_ND.shape[1]), np.float32), *bands])
 
 
@@ -52,6 +56,7 @@ def write_first_hop(writer: StoreWriter, memory: MemoryBudget, block_nodes: int)
             indices,
             feat,
             memory_bytes=memory_bytes,
+            weights=writer.reader("weight") if "weight" in writer.attrs["checksums"] else None,
             folder=writer.scratch_folder(),
             dtype=feat.dtype,
             advance=advance,

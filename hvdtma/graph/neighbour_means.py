@@ -27,6 +27,7 @@ BAND_BYTES = 32 << 20  # the size of a band, a range of destinations
 BANDS = 4  # buffers of this size in memory: edges, sums, yielded means, means read from files
 READ_ROWS = 1 << 16  # rows per read
 ROWS_AT_ONCE = 1 << 10  # rows of a band per thread
+WEIGHT_BYTES = 4  # per edge
 
 
 def neighbour_means(
@@ -35,29 +36,35 @@ def neighbour_means(
     rows: Any,
     *,
     memory_bytes: int,
+    weights: Any = None,
     folder: Path | None = None,
     dtype: np.dtype | type = np.float32,
     advance: Callable[[int], object] = lambda _: None,
 ) -> Iterator[np.ndarray]:
     """Yield means [n, D], band by band; 0 for a node without in-edges.
 
-    Sums are in float32 and in the order of the sources, so they do not depend on the memory.
+    Sums are in float32 and in the order of the sources, so they do not depend on the memory. A
+    weighted mean is sum(w x) / sum(w), with the weights relative to the largest one of the row: no
+    sum overflows, and equal weights give exactly the mean without weights.
 
     Args:
         indptr_N1: int64 [N+1].
         indices, rows: [E] and [N, D] of float16 or float32; arrays, or readers of row ranges.
         memory_bytes: the memory to use, besides arguments in memory; at least `least_bytes` is
             used in any case.
+        weights: float32 [E] of the edges, in the form of `indices`; None: every edge counts 1.
         folder: for scratch files (None: the system's folder for temporary files).
         dtype: of the means.
         advance: called with the number of edges x columns that were summed.
     """
     num_nodes, dim = rows.shape
-    bands = list(_bands(indptr_N1, dim * 4, np.dtype(indices.dtype).itemsize))
+    edge_bytes = np.dtype(indices.dtype).itemsize + (0 if weights is None else WEIGHT_BYTES)
+    bands = list(_bands(indptr_N1, dim * 4, edge_bytes))
     files: list[RowFile] = []
 
-    def read_sources(band: tuple[int, int]) -> np.ndarray:
-        return indices[int(indptr_N1[band[0]]) : int(indptr_N1[band[1]])]
+    def read_edges(band: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+        edges = slice(int(indptr_N1[band[0]]), int(indptr_N1[band[1]]))
+        return indices[edges], np.zeros(0, np.float32) if weights is None else weights[edges]
 
     itemsize = np.dtype(rows.dtype).itemsize
     in_memory = isinstance(rows, np.ndarray)
@@ -68,9 +75,14 @@ def neighbour_means(
         last = number == len(groups) - 1
         if not last:
             files.append(RowFile(num_nodes, right - left, folder, dtype))
-        for (start, stop), sources in zip(bands, map_in_order(read_sources, bands, 1), strict=True):
+        for (start, stop), edges in zip(bands, map_in_order(read_edges, bands, 1), strict=True):
+            sources, weight_e = edges
             mean_nc = np.zeros((stop - start, right - left), np.float32)
-            _add_neighbours(indptr_N1[start : stop + 1], sources, *bits, mean_nc)
+            indptr_n1 = indptr_N1[start : stop + 1]
+            if weights is None:
+                _add_neighbours(indptr_n1, sources, *bits, mean_nc)
+            else:
+                _add_weighted(indptr_n1, sources, weight_e, *bits, mean_nc)
             mean_nc = mean_nc.astype(dtype, copy=False)
             advance(len(sources) * (right - left))
             if last:
@@ -193,3 +205,35 @@ def _add_neighbours(
             if degree:
                 for c in range(columns):
                     mean_nc[row, c] /= np.float32(degree)
+
+
+@njit(parallel=True, nogil=True)
+def _add_weighted(
+    indptr_n1: np.ndarray,
+    indices: np.ndarray,
+    weight_e: np.ndarray,
+    half_Nc: np.ndarray,
+    single_Nc: np.ndarray,
+    mean_nc: np.ndarray,
+) -> None:
+    """`_add_neighbours` with weights float32 [e], relative to the largest one of each row."""
+    columns, halves = mean_nc.shape[1], len(half_Nc) > 0
+    for piece in prange(-(-len(mean_nc) // ROWS_AT_ONCE)):
+        for row in range(piece * ROWS_AT_ONCE, min((piece + 1) * ROWS_AT_ONCE, len(mean_nc))):
+            first, last = indptr_n1[row] - indptr_n1[0], indptr_n1[row + 1] - indptr_n1[0]
+            largest = np.float32(0)
+            for edge in range(first, last):
+                largest = max(largest, weight_e[edge])
+            total = 0.0
+            for edge in range(first, last):
+                source, weight = indices[edge], weight_e[edge] / largest
+                total += weight
+                if halves:
+                    for c in range(columns):
+                        mean_nc[row, c] += weight * _single(half_Nc[source, c])  # type: ignore[call-arg]
+                else:
+                    for c in range(columns):
+                        mean_nc[row, c] += weight * single_Nc[source, c]
+            if last > first:
+                for c in range(columns):
+                    mean_nc[row, c] /= np.float32(total)

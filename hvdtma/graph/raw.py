@@ -14,8 +14,17 @@ import pyarrow as pa
 import scipy.sparse as sp
 
 from hvdtma.core.errors import UserError
-from hvdtma.graph.sort.batches import EDGES_PER_BATCH, LazyEdgeBatch, materialize
-from hvdtma.graph.source import NodeRows, Pairs, SequentialRows, Source
+from hvdtma.graph.sort.batches import EDGES_PER_BATCH, EdgeBatch, LazyEdgeBatch, materialize
+from hvdtma.graph.source import (
+    NodeRows,
+    Pairs,
+    SequentialRows,
+    Source,
+    check_node_time,
+    is_timed,
+    is_weighted,
+    node_time_of,
+)
 from hvdtma.storage.node_ids import NodeIds
 
 
@@ -30,6 +39,7 @@ class GraphData:
     label_names: list[str] = field(default_factory=list)
     link_split: dict[str, Pairs] | None = None
     node_split: dict[str, np.ndarray] | None = None
+    node_time: np.ndarray | None = None
     counts: dict[str, int] = field(default_factory=dict)
     origin: dict[str, object] = field(default_factory=dict)
 
@@ -41,6 +51,8 @@ class GraphData:
     def check_data(self, num_nodes: int) -> None:
         """Raise UserError for attributes that do not fit a graph of `num_nodes` nodes."""
         _check("label", self.label, num_nodes, "nodes", len(self.label_names), least=-1)
+        if self.node_time is not None:
+            check_node_time(self.node_time, num_nodes)
         if self.feat is not None and self.feat.shape[0] != num_nodes:
             raise UserError(f"feat has {self.feat.shape[0]} rows; the graph has {num_nodes} nodes")
         num_types = len(self.edge_type_names)
@@ -64,12 +76,15 @@ class EdgeStream(GraphData):
         batches: called without arguments, returns the batches; see `Source.edge_batches`.
         num_nodes, num_edges: N and E.
         ids: the nodes' ids, integers or strings; None: 0 .. N-1.
+        weighted, timed: whether the batches have weights and times.
     """
 
     batches: Callable[[], Iterable[LazyEdgeBatch]]
     num_nodes: int
     num_edges: int
     ids: Sequence | np.ndarray | pa.Array | None = None
+    weighted: bool = field(default=False, kw_only=True)
+    timed: bool = field(default=False, kw_only=True)
 
     @cached_property
     def node_id(self) -> NodeIds:
@@ -93,12 +108,24 @@ class RawGraph(GraphData):
         src, dst: int64 [E] node numbers of every edge, self-loops and repeated edges included.
         node_id: the ids of the N nodes.
         edge_type: int16 [E] indices into `edge_type_names`, or None.
+        weight: float [E] positive weights of the edges, or None.
+        time: int64 [E] times of the edges, or None.
     """
 
     src: np.ndarray
     dst: np.ndarray
     node_id: NodeIds
     edge_type: np.ndarray | None = None
+    weight: np.ndarray | None = None
+    time: np.ndarray | None = None
+
+    @property
+    def weighted(self) -> bool:
+        return self.weight is not None
+
+    @property
+    def timed(self) -> bool:
+        return self.time is not None
 
     @property
     def num_nodes(self) -> int:
@@ -110,30 +137,39 @@ class RawGraph(GraphData):
 
     def edge_batches(self) -> Iterator[LazyEdgeBatch]:
         """The edges in batches of `EDGES_PER_BATCH`."""
+        edges = EdgeBatch(self.src, self.dst, self.edge_type, self.weight, self.time)
         for start in range(0, len(self.src), EDGES_PER_BATCH):
-            rows = slice(start, start + EDGES_PER_BATCH)
-            types = None if self.edge_type is None else self.edge_type[rows]
-            yield self.src[rows], self.dst[rows], types
+            yield edges.take(slice(start, start + EDGES_PER_BATCH))
 
     def check(self) -> None:
         num_nodes, num_edges = self.num_nodes, len(self.src)
         _check("dst", self.dst, num_edges, "edges", num_nodes)
         _check("src", self.src, num_edges, "edges", num_nodes)
         _check("edge_type", self.edge_type, num_edges, "edges", len(self.edge_type_names))
+        for name in ("weight", "time"):
+            values = getattr(self, name)
+            if values is not None and len(values) != num_edges:
+                raise UserError(f"{name} has {len(values)} rows; there are {num_edges} edges")
         self.check_data(num_nodes)
 
 
 def in_memory(source: Source) -> RawGraph:
     """The whole graph of a source in memory."""
     batches = [materialize(batch) for batch in source.edge_batches()]
+
+    def gathered(name: str, dtype: type, present: bool) -> np.ndarray | None:
+        if not present:
+            return None
+        return np.concatenate([np.zeros(0, dtype), *(getattr(each, name) for each in batches)])
+
     none = np.zeros(0, np.int64)
-    typed = bool(source.edge_type_names)
-    types = [batch[2] for batch in batches if batch[2] is not None] if typed else []
     return RawGraph(
-        src=np.concatenate([none, *(src for src, _, _ in batches)]),
-        dst=np.concatenate([none, *(dst for _, dst, _ in batches)]),
+        src=np.concatenate([none, *(batch.src for batch in batches)]),
+        dst=np.concatenate([none, *(batch.dst for batch in batches)]),
         node_id=source.node_id,
-        edge_type=np.concatenate([np.zeros(0, np.int16), *types]) if typed else None,
+        edge_type=gathered("types", np.int16, bool(source.edge_type_names)),
+        weight=gathered("weight", np.float32, is_weighted(source)),
+        time=gathered("time", np.int64, is_timed(source)),
         undirected=source.undirected,
         edge_type_names=source.edge_type_names,
         feat=_dense(source.feat),
@@ -141,6 +177,7 @@ def in_memory(source: Source) -> RawGraph:
         label_names=source.label_names,
         link_split=source.link_split,
         node_split=source.node_split,
+        node_time=node_time_of(source),
         counts=source.counts,
         origin=source.origin,
     )

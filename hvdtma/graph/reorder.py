@@ -19,7 +19,7 @@ from hvdtma.core.memory import MemoryBudget
 from hvdtma.core.split_parts import HELD_OUT_PARTS, PARTS
 from hvdtma.graph.blocks import SMALL_CHUNK_BYTES, rows_per_chunk
 from hvdtma.graph.csc import index_dtype
-from hvdtma.graph.sort.edge_sorter import KEY_BYTES, EdgeSorter
+from hvdtma.graph.sort.edge_sorter import KEY_BYTES, EdgeSorter, value_bytes
 from hvdtma.graph.sort.shuffle import least_bytes, shuffled_rows
 from hvdtma.graph.sort.strings import shuffled_ids
 from hvdtma.graph.store import GraphStore
@@ -35,6 +35,9 @@ KEPT_ATTRS = (
     "edge_type_names",
     "negatives_given",
     "counts",
+    "weights",
+    "times",
+    "message_order",
     "provenance",
 )
 MARK_BYTES = 1  # per node
@@ -89,7 +92,8 @@ def write_reordered(
 def reorder_work_bytes(store: GraphStore) -> int:
     """The least memory to work in: one of 512 buckets, of edges or of rows."""
     row_bytes = max(_row_bytes(store, name) for name in ("feat", "first_hop") if name in store)
-    least = max(EdgeSorter.least_bytes(store.num_edges), least_bytes(store.num_nodes, row_bytes))
+    sorting = EdgeSorter.least_bytes(store.num_edges, value_bytes(_value(store)))
+    least = max(sorting, least_bytes(store.num_nodes, row_bytes))
     return least * 4 // 3
 
 
@@ -97,7 +101,13 @@ def reorder_disk_bytes(store: GraphStore) -> int:
     """The peak disk usage: that of the new store, or of the keys of its edges before."""
     arrays = sum(store.array(name).nbytes for name in store.array_names)
     ranks = 8 * store.num_nodes
-    return max(arrays + ranks, KEY_BYTES * store.num_edges + 8 * store.num_nodes)
+    key_bytes = KEY_BYTES + value_bytes(_value(store))
+    return max(arrays + ranks, key_bytes * store.num_edges + 8 * store.num_nodes)
+
+
+def _value(store: GraphStore) -> str | None:
+    """The field of a batch that is sorted with the edges."""
+    return "weight" if store.weighted else None
 
 
 def _row_bytes(store: GraphStore, name: str) -> int:
@@ -116,9 +126,11 @@ def _write_edges(
         num_types=len(store.edge_type_names) if "edge_type" in store else 0,
         rank_N=rank_N,
         keep_repeats=True,
+        value=_value(store),
     )
     with progress("scattering edges", store.num_edges, "edges") as advance:
-        sorter.scatter(edge_batches(store, edges_per_batch(memory_bytes // 8)), advance=advance)
+        batches = edge_batches(store, edges_per_batch(memory_bytes // 8), weights=True)
+        sorter.scatter(batches, advance=advance)
     if sorter.self_loops:
         raise UserError(f"{store.path} has self-loops; build it again")
     with progress("sorting edges", store.num_edges, "edges") as advance:

@@ -50,7 +50,7 @@ class GraphFacts(Protocol):
         ...
 
     def __contains__(self, name: object) -> bool:
-        """Whether there is an array of this name (`label`, `first_hop`)."""
+        """Whether there is an array of this name (`label`, `first_hop`, `weight`)."""
         ...
 
 
@@ -59,7 +59,7 @@ class GraphSizes:
     """The sizes of a graph that need not exist yet; see `GraphFacts`.
 
     Attributes:
-        arrays: the optional arrays: `first_hop`, `label`.
+        arrays: the optional arrays: `first_hop`, `label`, `weight`.
         num_units: the number of units of assignment: blocks, or whole parts.
         largest_unit: the number of nodes of the largest unit.
     """
@@ -95,7 +95,7 @@ class GraphSizes:
             store.num_blocks,
             len(units) - 1,
             int(np.diff(units).max(initial=0)),
-            frozenset(name for name in ("first_hop", "label") if name in store),
+            frozenset(name for name in ("first_hop", "label", "weight") if name in store),
             tuple(store.edge_type_names),
             tuple(store.label_names),
             store.edges_inside,

@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 
+from hvdtma.core.errors import UserError
 from hvdtma.graph.sort.batches import LazyEdgeBatch
 from hvdtma.storage.node_ids import NodeIds
 
 if TYPE_CHECKING:
     import scipy.sparse as sp
+
+NO_TIME = int(np.iinfo(np.int64).min)  # as NumPy stores "not a time"
 
 
 @dataclass
@@ -117,6 +120,13 @@ class Source(Protocol):
         counts: notes for the build's report, such as the number of edges left out, by name.
         origin: a description for the store's provenance; JSON values.
         reserved_bytes: the memory that the source occupies during the build.
+
+    These attributes may be missing:
+
+    Attributes:
+        weighted: whether the batches have weights; else every edge counts 1.
+        timed: whether the batches have times.
+        node_time: int64 [N] times of the nodes, `NO_TIME` for a node without; or None.
     """
 
     @property
@@ -147,14 +157,42 @@ class Source(Protocol):
     def reserved_bytes(self) -> int: ...
 
     def edge_batches(self) -> Iterable[LazyEdgeBatch]:
-        """Yield every edge once, in batches.
+        """Yield every edge once, in batches; called again by each pass over the edges.
 
-        A batch is (src, dst, types): node numbers int64 [n] and int16 [n] or None; self-loops and
-        repeated edges are allowed. About a million edges per batch is a good size. A function in
-        place of a batch is called in one of several threads and returns the batch.
+        A batch is an `EdgeBatch` or a tuple of its first fields, such as (src, dst, types): node
+        numbers int64 [n] and types int16 [n] or None. Self-loops and repeated edges are allowed.
+        About a million edges per batch is a good size. A function in place of a batch is called in
+        one of several threads and returns the batch.
         """
         ...
 
     def check(self) -> None:
         """Raise UserError for arrays of the wrong length, and for numbers out of range."""
         ...
+
+
+def is_weighted(source: Source) -> bool:
+    """Whether the edges of a source have weights."""
+    return bool(getattr(source, "weighted", False))
+
+
+def is_timed(source: Source) -> bool:
+    """Whether the edges of a source have times."""
+    return bool(getattr(source, "timed", False))
+
+
+def node_time_of(source: Source) -> np.ndarray | None:
+    """The times of a source's nodes, int64 [N] with `NO_TIME` for a node without; or None."""
+    return getattr(source, "node_time", None)
+
+
+def check_node_time(time_N: np.ndarray, num_nodes: int) -> None:
+    """Raise UserError unless the times of nodes are `num_nodes` integers."""
+    if not isinstance(time_N, np.ndarray) or time_N.dtype != np.int64:
+        kind = getattr(time_N, "dtype", type(time_N).__name__)
+        raise UserError(
+            f"node_time is {kind}; it must be int64, such as years or seconds since 1970 "
+            f"({NO_TIME} for a node without a time)"
+        )
+    if len(time_N) != num_nodes:
+        raise UserError(f"node_time has {len(time_N)} rows; the graph has {num_nodes} nodes")

@@ -9,6 +9,7 @@ Legend: N nodes, E stored edges, D features, B blocks, P parts.
     part_offsets int64 [P+1]                      first block of each min-cut part (optional)
     node_id/{values | offsets,utf8}               the user's ids
     label int64 [N], edge_type int16 [E]          optional
+    weight float32 [E], in_weight float64 [N]     of each edge, and summed over in-edges (optional)
     split/{valid,test}/{src,dst,neg,edge_type}    held-out links; the training links are the graph
     split/{train,valid,test}/node                 labelled nodes by part
 
@@ -61,6 +62,11 @@ class GraphStore:
     @property
     def undirected(self) -> bool:
         return self.attrs["undirected"]
+
+    @property
+    def weighted(self) -> bool:
+        """Whether edges have weights."""
+        return "weight" in self
 
     @property
     def feature_dim(self) -> int:
@@ -151,7 +157,8 @@ class GraphStore:
         indptr = self.read("indptr", start, stop + 1)
         first, last = int(indptr[0]), int(indptr[-1])
         types = self.read("edge_type", first, last) if "edge_type" in self else None
-        return CSC(indptr - indptr[0], self.read("indices", first, last), types)
+        weight = self.read("weight", first, last) if self.weighted else None
+        return CSC(indptr - indptr[0], self.read("indices", first, last), types, weight)
 
     def node_ids(self, start: int = 0, stop: int | None = None) -> NodeIds:
         """The ids of nodes start:stop."""

@@ -45,17 +45,21 @@ def edges_per_batch(memory_bytes: int) -> int:
 
 
 def edge_batches(
-    store: GraphStore, max_edges: int = EDGES_PER_BATCH
+    store: GraphStore, max_edges: int = EDGES_PER_BATCH, *, weights: bool = False
 ) -> Iterator[Callable[[], EdgeBatch]]:
-    """Every stored edge once, by destination: functions that each read a batch, in any thread."""
+    """Every stored edge once, by destination: functions that each read a batch, in any thread.
+
+    Args:
+        weights: whether to read the weights too, if the store has them.
+    """
     for start, indptr in indptr_pieces(store):
         for first in range(int(indptr[0]), int(indptr[-1]), max_edges):
             last = min(first + max_edges, int(indptr[-1]))
-            yield partial(_read_edges, store, start, indptr, first, last)
+            yield partial(_read_edges, store, start, indptr, first, last, weights)
 
 
 def _read_edges(
-    store: GraphStore, start: int, indptr: np.ndarray, first: int, last: int
+    store: GraphStore, start: int, indptr: np.ndarray, first: int, last: int, weights: bool
 ) -> EdgeBatch:
     """Read edges first:last; `indptr` is that of the rows from `start` on."""
     low = int(np.searchsorted(indptr, first, "right")) - 1
@@ -63,7 +67,8 @@ def _read_edges(
     nodes: np.ndarray = np.arange(start + low, start + high, dtype=index_dtype(store.num_nodes))
     dst = np.repeat(nodes, np.diff(np.clip(indptr[low : high + 1], first, last)))
     types = store.read("edge_type", first, last) if "edge_type" in store else None
-    return store.read("indices", first, last), dst, types
+    weight = store.read("weight", first, last) if weights and "weight" in store else None
+    return EdgeBatch(store.read("indices", first, last), dst, types, weight)
 
 
 def row_pieces(

@@ -28,6 +28,7 @@ from hvdtma.graph.source import Pairs
 from hvdtma.graph.splits import pair_key
 from hvdtma.graph.store import GraphStore
 from hvdtma.graph.stream import array_pieces, row_pieces
+from hvdtma.graph.write_csc import sums_of_rows
 
 ROUNDING = 1e-5
 IDS_AT_ONCE = 1 << 18
@@ -110,6 +111,8 @@ def _lengths_agree(store: GraphStore, memory: MemoryBudget) -> str | None:
         ("indptr", num_nodes + 1),
         ("indices", num_edges),
         ("edge_type", num_edges),
+        ("weight", num_edges),
+        ("in_weight", num_nodes),
         ("feat", num_nodes),
         ("first_hop", num_nodes),
         ("label", num_nodes),
@@ -182,26 +185,40 @@ def _mirrored(store: GraphStore, memory: MemoryBudget) -> str | None:
     """Compare a fingerprint of all edges with one of all reversed edges."""
     if not store.undirected:
         return None
-    difference = 0
+    difference = first = 0
     for read in row_pieces(store):
         rows = read()
-        there, back = _fingerprints(rows.first, rows.indptr, rows.indices)
+        bits = np.zeros(0, np.int32)
+        if store.weighted:
+            bits = store.read("weight", first, first + len(rows.indices)).view(np.int32)
+        first += len(rows.indices)
+        there, back = _fingerprints(rows.first, rows.indptr, rows.indices, bits)
         difference += int(there) - int(back)
-    return None if difference % 2**64 == 0 else "an undirected link is stored in one direction only"
+    if difference % 2**64 == 0:
+        return None
+    weight = " or has two weights" if store.weighted else ""
+    return f"an undirected link is stored in one direction only{weight}"
 
 
 @njit()
 def _fingerprints(
-    first: int, indptr: np.ndarray, indices: np.ndarray
+    first: int, indptr: np.ndarray, indices: np.ndarray, bits: np.ndarray
 ) -> tuple[np.uint64, np.uint64]:
-    """Sums modulo 2^64 of the hashes of (source, destination) and of (destination, source)."""
+    """Sums modulo 2^64 of the hashes of (source, destination) and of (destination, source).
+
+    Args:
+        bits: of the weights int32, which are hashed too; empty without weights.
+    """
     there = back = np.uint64(0)
+    weight, weighted = np.uint64(0), len(bits) > 0
     for row in range(len(indptr) - 1):
         dst = np.uint64(first + row)
         for edge in range(indptr[row], indptr[row + 1]):
             src = np.uint64(indices[edge])
-            there += mix(mix(src) ^ dst)
-            back += mix(mix(dst) ^ src)
+            if weighted:
+                weight = mix(np.uint64(bits[edge]))
+            there += mix(mix(src) ^ dst ^ weight)
+            back += mix(mix(dst) ^ src ^ weight)
     return there, back
 
 
@@ -300,13 +317,34 @@ def _first_hop_is_the_mean(store: GraphStore, memory: MemoryBudget) -> str | Non
     memory_bytes = available_for_first_hop(store.num_nodes, store.feature_dtype.itemsize, memory)
     indptr, indices, feat = store.read("indptr"), store.reader("indices"), store.reader("feat")
     gap, largest, start = 0.0, 1.0, 0
-    for mean_nD in neighbour_means(indptr, indices, feat, memory_bytes=memory_bytes):
+    weights = store.reader("weight") if store.weighted else None
+    means = neighbour_means(indptr, indices, feat, memory_bytes=memory_bytes, weights=weights)
+    for mean_nD in means:
         found = store.read("first_hop", start, start + len(mean_nD))
         start += len(mean_nD)
         gap = float(np.maximum(gap, np.abs(found - mean_nD).max(initial=0)))  # NaN stays
         largest = float(np.maximum(largest, np.abs(mean_nD).max(initial=0)))
     rounding = ROUNDING + np.finfo(store.array("first_hop").dtype).eps
     return None if gap <= rounding * largest else f"first_hop is off by up to {gap:.2g}"
+
+
+def _weights_are_positive(store: GraphStore, memory: MemoryBudget) -> str | None:
+    """Weights are positive and finite, and add up to those of the nodes."""
+    if not store.weighted:
+        return None
+    for weight in array_pieces(store, "weight"):
+        if not (np.isfinite(weight) & (weight > 0)).all():
+            return "a weight is not above 0 and finite"
+    first = 0
+    for read in row_pieces(store):
+        rows = read()
+        weight = store.read("weight", first, first + len(rows.indices))
+        first += len(rows.indices)
+        total = sums_of_rows(np.diff(rows.indptr), weight)
+        found = store.read("in_weight", rows.first, rows.first + len(total))
+        if not np.allclose(found, total, rtol=1e-9, atol=0):
+            return "in_weight is not the sum of the weights of each node's in-edges"
+    return None
 
 
 Check = Callable[[GraphStore, MemoryBudget], str | None]
@@ -316,6 +354,7 @@ STRUCTURE: dict[str, Check] = {
     "in-edges are sorted and in range": _csc_is_sound,
     "blocks cover the nodes": _blocks_cover,
     "labels, types and splits are in range": _numbers_are_in_range,
+    "weights are positive and finite": _weights_are_positive,
 }
 GUARANTEES: dict[str, Check] = {
     "ids are distinct": _ids_are_distinct,

@@ -41,9 +41,12 @@ class GCNLayer(nn.Module):
         self.linear = nn.Linear(in_dim, out_dim)
 
     def combine(self, x_sD: torch.Tensor, hop: FirstHop) -> torch.Tensor:
-        """Outputs [s, H] from the nodes' own rows, and their neighbours' mean and number."""
-        degree_s1 = hop.degree[:, None]
-        return self.linear((hop.mean * degree_s1 + x_sD) / (degree_s1 + 1))
+        """Outputs [s, H] from the nodes' own rows, and their neighbours' mean and weight.
+
+        A node counts as a neighbour of weight 1; without weights, all neighbours have weight 1.
+        """
+        weight_s1 = hop.total_weight[:, None]
+        return self.linear((hop.mean * weight_s1 + x_sD) / (weight_s1 + 1))
 
     def forward(self, block: Block, h_nD: torch.Tensor) -> torch.Tensor:
         return self.combine(h_nD[: block.num_dst], sampled_hop(block, h_nD))
@@ -52,7 +55,8 @@ class GCNLayer(nn.Module):
 class GATLayer(nn.Module):
     """Graph attention (Velickovic et al., ICLR 2018) plus a linear map of the node itself.
 
-    The linear map keeps the features of a node without sampled neighbours.
+    The linear map keeps the features of a node without sampled neighbours. An edge of weight w gets
+    the attention of w edges.
     """
 
     def __init__(self, in_dim: int, out_dim: int, heads: int):
@@ -85,5 +89,5 @@ class LinearLayer(nn.Module):
 
 
 def sampled_hop(block: Block, h_nD: torch.Tensor) -> FirstHop:
-    """The mean over each seed's sampled neighbours, and their number."""
-    return FirstHop(block.mean(h_nD), block.in_degrees.to(h_nD.dtype))
+    """The mean over each seed's sampled neighbours, their number and their weight."""
+    return FirstHop(block.mean(h_nD), block.in_degrees.to(h_nD.dtype), block.in_weight)

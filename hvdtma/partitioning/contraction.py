@@ -154,8 +154,9 @@ def _edges_between_clusters(
     store: GraphStore, cluster_N: np.ndarray, max_edges: int
 ) -> Iterator[Callable[[], EdgeBatch]]:
     def read(read_edges: Callable[[], EdgeBatch]) -> EdgeBatch:
-        src, dst, _ = read_edges()
-        return (cluster_N[src], cluster_N[dst], None) if len(cluster_N) else (src, dst, None)
+        edges = read_edges()
+        ends = edges.src, edges.dst
+        return EdgeBatch(*(cluster_N[end] for end in ends) if len(cluster_N) else ends)
 
     for read_edges in edge_batches(store, max_edges):
         yield partial(read, read_edges)

@@ -81,9 +81,9 @@ def share_of_edges_within(store: GraphStore, group_N: np.ndarray) -> float:
     within = 0
     with progress("counting edges in groups", store.num_edges, "edges") as advance:
         pieces = edge_batches(store, EDGES_PER_BATCH // 4)
-        for src, dst, _ in map_in_order(lambda make: make(), pieces, num_workers()):
-            within += _within(src, dst, group_N)
-            advance(len(src))
+        for edges in map_in_order(lambda make: make(), pieces, num_workers()):
+            within += _within(edges.src, edges.dst, group_N)
+            advance(len(edges.src))
     return within / store.num_edges if store.num_edges else 1.0
 
 

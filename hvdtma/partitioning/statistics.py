@@ -121,9 +121,9 @@ def _count_edges(
     into_M, kept_M = np.zeros(trainers, np.int64), np.zeros(trainers, np.int64)
     with progress("counting edges kept", store.num_edges, "edges") as advance:
         pieces = edge_batches(store, EDGES_PER_BATCH // 4)
-        for src, dst, _ in map_in_order(lambda make: make(), pieces, num_workers()):
-            _add_edges(src, dst, trainer_N, into_M, kept_M)
-            advance(len(src))
+        for edges in map_in_order(lambda make: make(), pieces, num_workers()):
+            _add_edges(edges.src, edges.dst, trainer_N, into_M, kept_M)
+            advance(len(edges.src))
     return into_M, kept_M
 
 

@@ -29,6 +29,7 @@ def bytes_on_disk(sizes: GraphSizes) -> int:
         feature_bytes=sizes.feature_dtype.itemsize,
         first_hop="first_hop" in sizes,
         typed=bool(sizes.edge_type_names),
+        weighted="weight" in sizes,
         labelled="label" in sizes,
         held_out=sizes.held_out,
     )

@@ -76,10 +76,10 @@ class _TypedGraph(SyntheticGraph):
         return [str(number) for number in range(self.num_types)]
 
     def edge_batch(self, piece: int) -> EdgeBatch:
-        src, dst, _ = super().edge_batch(piece)
+        edges = super().edge_batch(piece)
         if not self.num_types:
-            return src, dst, None
-        return src, dst, (np.arange(len(src)) % self.num_types).astype(np.int16)
+            return edges
+        return edges._replace(types=(np.arange(len(edges.src)) % self.num_types).astype(np.int16))
 
 
 def measure_rates(config: TrainConfig, sizes: GraphSizes, folder: Path) -> Rates:

@@ -14,6 +14,8 @@ from hvdtma.graph.sizes import GraphFacts
 
 READING_BYTES = 128 << 20  # chunks in flight, of two threads whatever the number of cores
 NODE_BYTES = 8 + 8 + 8 + 4 + 4 + 4 + 4  # number, rows of CSC and links, DGL's rows, degrees
+WEIGHT_BYTES = 4  # per edge
+IN_WEIGHT_BYTES = 8  # per node, with the first hop
 LABEL_BYTES = 8 + 8 + 8  # label, position among the training nodes, position in an epoch
 
 
@@ -33,12 +35,14 @@ class ShardFootprint:
             labels: whether nodes are trained on; if not, links are.
         """
         row = store.feature_dtype.itemsize * store.feature_dim * (1 + first_hop)
+        row += IN_WEIGHT_BYTES * (first_hop and "weight" in store)
         index = np.dtype(index_dtype(store.num_nodes)).itemsize
         epoch_order = index * (0.5 if store.undirected else 1)  # an undirected link counts once
         types = 2 if store.edge_type_names else 0
+        weights = WEIGHT_BYTES if "weight" in store else 0
         if labels:
-            return cls(NODE_BYTES + row + LABEL_BYTES, index + types)
-        return cls(NODE_BYTES + row, index + epoch_order + types)
+            return cls(NODE_BYTES + row + LABEL_BYTES, index + types + weights)
+        return cls(NODE_BYTES + row, index + epoch_order + types + weights)
 
     def num_bytes(self, num_nodes: float, num_edges: float) -> int:
         """The memory of a shard of n nodes and e edges."""

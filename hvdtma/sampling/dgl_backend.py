@@ -13,6 +13,7 @@ import sys
 import types
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 
 import torch
 
@@ -28,11 +29,22 @@ with warnings.catch_warnings():
 
 
 class Block:
-    """A bipartite graph from n sources to S seeds; the seeds are the first S of the sources."""
+    """A bipartite graph from n sources to S seeds; the seeds are the first S of the sources.
 
-    def __init__(self, graph: dgl.DGLGraph, device: torch.device | None = None):
+    Attributes:
+        in_degrees: int [S], the number of each seed's neighbours.
+        edge_weight: float32 [E], or None if every edge counts 1; in the order of `edge_index`.
+    """
+
+    def __init__(
+        self,
+        graph: dgl.DGLGraph,
+        device: torch.device | None = None,
+        edge_weight: torch.Tensor | None = None,
+    ):
         self.graph = graph
         self.device = device or torch.device("cpu")
+        self.edge_weight = None if edge_weight is None else edge_weight.to(self.device)
         self.num_src: int = graph.num_src_nodes()
         self.num_dst: int = graph.num_dst_nodes()
         self.in_degrees = graph.in_degrees().to(self.device)
@@ -40,7 +52,7 @@ class Block:
             self.src_E, self.dst_E = (e.long().to(self.device) for e in graph.edges())
 
     def to(self, device: torch.device) -> Block:
-        return self if device == self.device else Block(self.graph, device)
+        return self if device == self.device else Block(self.graph, device, self.edge_weight)
 
     @property
     def edge_index(self) -> torch.Tensor:
@@ -49,19 +61,35 @@ class Block:
             return torch.stack([self.src_E, self.dst_E])
         return torch.stack([end.long() for end in self.graph.edges()])
 
+    @cached_property
+    def in_weight(self) -> torch.Tensor | None:
+        """float64 [S]: the sum of the weights of each seed's edges; None without weights."""
+        if self.edge_weight is None:
+            return None
+        zeros = self.edge_weight.new_zeros(self.num_dst, dtype=torch.float64)
+        return zeros.index_add_(0, self.edge_index[1], self.edge_weight.double())
+
     def mean(self, h_nD: torch.Tensor) -> torch.Tensor:
-        """Mean of the neighbours' rows for every seed [S, D]; 0 for a seed without neighbours."""
+        """(Weighted) mean of the neighbours' rows of every seed [S, D]; 0 without neighbours."""
+        if self.edge_weight is not None:
+            weight_E = self._relative_weight.to(h_nD.dtype)
+            total_SD = self.weighted_sum(h_nD[:, None], weight_E[:, None])[:, 0]
+            weight_S = weight_E.new_zeros(self.num_dst).index_add_(0, self.edge_index[1], weight_E)
+            return total_SD / torch.where(weight_S > 0, weight_S, 1.0)[:, None].to(h_nD.dtype)
         if self.device.type == "cpu":
             return dgl.ops.copy_u_mean(self.graph, h_nD)
         return self._sum(h_nD[self.src_E]) / self.in_degrees.clamp(min=1)[:, None]
 
     def softmax(self, left_nA: torch.Tensor, right_SA: torch.Tensor) -> torch.Tensor:
-        """Softmax over each seed's edges of leaky_relu(left[src] + right[dst]), [E, A]."""
+        """Softmax over each seed's edges of leaky_relu(left[src] + right[dst]), [E, A].
+
+        An edge of weight w counts as w edges.
+        """
         leaky = torch.nn.functional.leaky_relu
         if self.device.type == "cpu":
             logits = leaky(dgl.ops.u_add_v(self.graph, left_nA, right_SA), 0.2)
-            return dgl.ops.edge_softmax(self.graph, logits)
-        logits = leaky(left_nA[self.src_E] + right_SA[self.dst_E], 0.2)
+            return dgl.ops.edge_softmax(self.graph, self._repeated(logits))
+        logits = self._repeated(leaky(left_nA[self.src_E] + right_SA[self.dst_E], 0.2))
         index = self.dst_E[:, None].expand_as(logits)
         max_SA = logits.new_full((self.num_dst, logits.shape[1]), -torch.inf)
         max_SA = max_SA.scatter_reduce(0, index, logits.detach(), "amax")
@@ -73,6 +101,21 @@ class Block:
         if self.device.type == "cpu":
             return dgl.ops.u_mul_e_sum(self.graph, h_nAD, weight_EA[..., None])
         return self._sum(h_nAD[self.src_E] * weight_EA[..., None])
+
+    @cached_property
+    def _relative_weight(self) -> torch.Tensor:
+        """Weights relative to the largest one of each seed, float32 [E]: equal ones are 1."""
+        assert self.edge_weight is not None
+        dst_E = self.edge_index[1]
+        largest_S = self.edge_weight.new_zeros(self.num_dst)
+        largest_S.scatter_reduce_(0, dst_E, self.edge_weight, "amax")
+        return self.edge_weight / largest_S[dst_E]
+
+    def _repeated(self, logits_EA: torch.Tensor) -> torch.Tensor:
+        """Logits with which a softmax counts an edge of weight w as w edges."""
+        if self.edge_weight is None:
+            return logits_EA
+        return logits_EA + self._relative_weight.log().to(logits_EA.dtype)[:, None]
 
     def _sum(self, values_E: torch.Tensor) -> torch.Tensor:
         zeros = values_E.new_zeros(self.num_dst, *values_E.shape[1:])
@@ -157,13 +200,23 @@ def pair_keys(src_E: torch.Tensor, dst_E: torch.Tensor, num_nodes: int) -> torch
     return torch.minimum(src_E, dst_E) * num_nodes + torch.maximum(src_E, dst_E)
 
 
-def block_of_edges(src_E: torch.Tensor, dst_E: torch.Tensor, num_src: int, num_dst: int) -> Block:
+def block_of_edges(
+    src_E: torch.Tensor,
+    dst_E: torch.Tensor,
+    num_src: int,
+    num_dst: int,
+    weight_E: torch.Tensor | None = None,
+) -> Block:
     """A block from edges, given as int64 positions among its sources and its seeds."""
-    return Block(dgl.create_block((src_E, dst_E), num_src_nodes=num_src, num_dst_nodes=num_dst))
+    graph = dgl.create_block((src_E, dst_E), num_src_nodes=num_src, num_dst_nodes=num_dst)
+    return Block(graph, edge_weight=weight_E)
 
 
 def block_between(
-    src_E: torch.Tensor, dst_E: torch.Tensor, seeds_S: torch.Tensor
+    src_E: torch.Tensor,
+    dst_E: torch.Tensor,
+    seeds_S: torch.Tensor,
+    weight_E: torch.Tensor | None = None,
 ) -> tuple[Block, torch.Tensor]:
     """A block from edges into distinct seeds, and its source nodes [n], which begin with the seeds.
 
@@ -171,16 +224,20 @@ def block_between(
         src_E: int64 node numbers.
         dst_E: int64 positions among the seeds.
         seeds_S: int64 node numbers.
+        weight_E: float32 weights of the edges; None: every edge counts 1.
     """
     others = torch.unique(src_E[~torch.isin(src_E, seeds_S)])
     sources_n = torch.cat([seeds_S, others])
     ascending, order = torch.sort(sources_n)
     local_E = order[torch.searchsorted(ascending, src_E)]
-    return block_of_edges(local_E, dst_E, len(sources_n), len(seeds_S)), sources_n
+    return block_of_edges(local_E, dst_E, len(sources_n), len(seeds_S), weight_E), sources_n
 
 
 def block_of_rows(
-    indptr: torch.Tensor, indices: torch.Tensor, first_row: int
+    indptr: torch.Tensor,
+    indices: torch.Tensor,
+    first_row: int,
+    weight_E: torch.Tensor | None = None,
 ) -> tuple[Block, torch.Tensor]:
     """A block from all in-edges of consecutive nodes, and its source nodes [n].
 
@@ -188,6 +245,7 @@ def block_of_rows(
         indptr: int64 [S+1], starts at 0.
         indices: int64 [E] node numbers.
         first_row: node number of row 0.
+        weight_E: float32 weights of the edges; None: every edge counts 1.
     """
     num_rows = len(indptr) - 1
     inside = (indices >= first_row) & (indices < first_row + num_rows)
@@ -200,4 +258,4 @@ def block_of_rows(
     block = dgl.create_block(
         ("csc", (indptr, local_E, edge_ids)), num_src_nodes=len(sources_n), num_dst_nodes=num_rows
     )
-    return Block(block), sources_n
+    return Block(block, edge_weight=weight_E), sources_n

@@ -33,6 +33,7 @@ class _Kept(NamedTuple):
         row_counts: number of kept edges of each row.
         sources: local numbers of the kept edges' sources.
         types: types of the kept edges, or None.
+        weights: weights of the kept edges, or None.
         elsewhere: number of edges from blocks that are `ELSEWHERE`.
     """
 
@@ -40,6 +41,7 @@ class _Kept(NamedTuple):
     row_counts: np.ndarray
     sources: np.ndarray
     types: np.ndarray | None
+    weights: np.ndarray | None
     elsewhere: int
 
 
@@ -76,6 +78,7 @@ def induced_graph(
     # Pages of an array that are never written take no memory.
     indices: np.ndarray = np.empty(max_edges, index_dtype(len(degree_n)))
     edge_type = np.empty(max_edges, np.int16) if "edge_type" in store else None
+    weight = np.empty(max_edges, np.float32) if store.weighted else None
     kept_n = np.empty(len(degree_n), np.int32)
 
     shift = max(store.num_nodes // (CELLS_PER_BLOCK * store.num_blocks), 1).bit_length() - 1
@@ -86,11 +89,13 @@ def induced_graph(
         base, end = window[0].first, window[-1].last
         sources = reader.read("indices", base, end)
         types = None if edge_type is None else reader.read("edge_type", base, end)
+        weights = None if weight is None else reader.read("weight", base, end)
+        with_positions = types is not None or weights is not None
         results = []
         for block in window:
             block_sources = sources[block.first - base : block.last - base]
             local = np.empty(len(block_sources), indices.dtype)
-            position = np.empty(0 if types is None else len(local), np.int64)
+            position = np.empty(len(local) if with_positions else 0, np.int64)
             count, num_kept, num_elsewhere = _keep_own(
                 degree_n[block.begin : block.end],
                 block_sources,
@@ -101,25 +106,31 @@ def induced_graph(
                 local,
                 position,
             )
-            kept_types = None
-            if types is not None:
-                kept_types = types[block.first - base :][position[:num_kept]]
-            results.append(_Kept(block, count, local[:num_kept], kept_types, num_elsewhere))
+            kept_types, kept_weights = (
+                None if values is None else values[block.first - base :][position[:num_kept]]
+                for values in (types, weights)
+            )
+            results.append(
+                _Kept(block, count, local[:num_kept], kept_types, kept_weights, num_elsewhere)
+            )
         return results
 
     chunk = store.array("indices").chunks[0]
     kept = elsewhere = 0
     for results in reader.map(read, merge_ranges(rows, 2 * chunk, chunk)):
-        for block, count, local, types, num_elsewhere in results:
+        for block, count, local, types, weights, num_elsewhere in results:
             kept_n[block.begin : block.end] = count
             indices[kept : kept + len(local)] = local
             if edge_type is not None and types is not None:
                 edge_type[kept : kept + len(local)] = types
+            if weight is not None and weights is not None:
+                weight[kept : kept + len(local)] = weights
             kept += len(local)
             elsewhere += num_elsewhere
     indptr = np.concatenate([[0], np.cumsum(kept_n, dtype=np.int64)])
     types = None if edge_type is None else edge_type[:kept]
-    return CSC(indptr, indices[:kept], types), degree_n, kept + elsewhere
+    weights = None if weight is None else weight[:kept]
+    return CSC(indptr, indices[:kept], types, weights), degree_n, kept + elsewhere
 
 
 def degrees(reader: BlockReader, ranges: list[Range]) -> tuple[np.ndarray, list[int]]:

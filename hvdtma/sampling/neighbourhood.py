@@ -90,4 +90,10 @@ def _without_targets(
     src_row_Q, dst_row_Q = (
         order[torch.searchsorted(ascending, torch.from_numpy(ends))] for ends in (src_Q, dst_Q)
     )
-    return subtract_edges(hop, x_nD, src_row_Q, dst_row_Q, torch.from_numpy(count_Q))
+    weights = None
+    if shard.csc.weight is not None:
+        weights = torch.from_numpy(shard.csc.edge_weights(src_Q, dst_Q))
+    assert shard.hop is not None  # `hop` was taken from it
+    rounding = torch.finfo(shard.hop.mean.dtype).eps
+    counts = torch.from_numpy(count_Q)
+    return subtract_edges(hop, x_nD, src_row_Q, dst_row_Q, counts, weights, rounding)

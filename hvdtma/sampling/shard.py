@@ -78,7 +78,7 @@ class Shard:
         """The first hop of local nodes, or None."""
         if self.hop is None:
             return None
-        return FirstHop(self.hop.mean[nodes].float(), self.hop.degree[nodes])
+        return self.hop.take(nodes)
 
 
 def load_shard(
@@ -113,13 +113,17 @@ def load_shard(
 
     with ThreadPoolExecutor(1) as thread:  # edges keep the processor busy, rows keep the disk busy
         names = ["feat", *["first_hop"] * first_hop, *["label"] * labels]
+        names += ["in_weight"] * (first_hop and store.weighted)
         futures = {name: thread.submit(read_rows, name) for name in names}
         csc, degree_n, assigned_edges = induced_graph(reader, blocks, own_ranges, assigned)
         arrays = {name: future.result() for name, future in futures.items()}
     if remote:
         csc.indptr = np.append(csc.indptr, np.full(len(nodes) - csc.num_nodes, csc.num_edges))
         degree_n = np.append(degree_n, degrees(reader, other_ranges)[0])
-    hop = FirstHop(arrays["first_hop"], torch.from_numpy(degree_n).float()) if first_hop else None
+    hop = None
+    if first_hop:
+        degree = torch.from_numpy(degree_n).float()
+        hop = FirstHop(arrays["first_hop"], degree, arrays.get("in_weight"))
     return Shard(
         nodes=nodes,
         csc=csc,

@@ -23,9 +23,9 @@ from hvdtma.graph.builder.svd import spectral_bytes, svd_bytes
 from hvdtma.graph.csc import index_dtype
 from hvdtma.graph.first_hop import available_for_first_hop, first_hop_bytes
 from hvdtma.graph.sort.batches import EDGES_PER_BATCH
-from hvdtma.graph.sort.edge_sorter import EdgeSorter
+from hvdtma.graph.sort.edge_sorter import EdgeSorter, value_bytes
 from hvdtma.graph.sort.shuffle import least_bytes as least_to_shuffle
-from hvdtma.graph.source import SequentialRows, Source
+from hvdtma.graph.source import SequentialRows, Source, is_timed, is_weighted
 from hvdtma.graph.splits import drawing_bytes
 
 DEFAULT_DIM = 128  # columns of features that are made or reduced, without --feature-dim
@@ -51,6 +51,7 @@ class BuildSizes:
         held_out: for each part about the number of links, and the number of negatives per link.
         options: of the build.
         draws: whether negatives are drawn; if not, they are given.
+        weighted, timed: whether edges have weights and times.
     """
 
     num_nodes: int
@@ -63,6 +64,8 @@ class BuildSizes:
     held_out: Mapping[str, tuple[int, int]]
     options: BuildOptions
     draws: bool = True
+    weighted: bool = False
+    timed: bool = False
 
     @classmethod
     def of(cls, source: Source, options: BuildOptions) -> BuildSizes:
@@ -79,12 +82,24 @@ class BuildSizes:
             held_out_of(source, options),
             options,
             _draws(source),
+            is_weighted(source),
+            is_timed(source),
         )
 
     @property
     def num_keys(self) -> int:
         """The number of keys to sort: one per direction of an edge."""
         return self.num_edges * (1 + self.undirected)
+
+    @property
+    def weight_bytes(self) -> int:
+        """The size of a weight beside a key; 0 without weights."""
+        return value_bytes("weight" if self.weighted else None)
+
+    @property
+    def links_by_time(self) -> bool:
+        """Whether links are held out by time, which takes another pass."""
+        return self.options.split == "time" and self.options.hold_out == "links"
 
     @property
     def index_bytes(self) -> int:
@@ -139,7 +154,13 @@ class BuildSizes:
 
         Order, ranks and marks of nodes, and either the batches in work or the known edges.
         """
-        edge_bytes = 16 + 2 * self.typed + 8 * (1 + self.undirected)
+        given = 16 + 2 * self.typed + 4 * self.weighted + 8 * self.timed
+        if self.options.split == "time" and not self.links_by_time:
+            given *= 1 + self.undirected  # single directions
+        keys = 8 if not self.weighted else 16 + 2 * self.weight_bytes  # and records of both
+        edge_bytes = given + keys * (1 + self.undirected)
+        if self.links_by_time:  # lower and higher ends, keys, times, and records of both
+            edge_bytes = max(edge_bytes, given + 16 + 32)
         batches = min(num_workers() + 1, -(-self.num_edges // EDGES_PER_BATCH))
         in_flight = batches * min(self.num_edges, EDGES_PER_BATCH) * edge_bytes
         found = FOUND_BYTES * self.num_known
@@ -169,8 +190,10 @@ class BuildSizes:
 
     def _sort_bytes(self) -> int:
         pairs = PAIR_SHARE * PAIR_BYTES * self.num_pairs if self.num_pairs > LEAST_PAIRS else 0
-        least = EdgeSorter.least_bytes(self.num_keys) * PAIR_SHARE // (PAIR_SHARE - 1)
-        return self.reserved_to_sort() + max(least, pairs)
+        least = EdgeSorter.least_bytes(self.num_keys, self.weight_bytes)
+        if self.links_by_time:
+            least = max(least, EdgeSorter.least_bytes(self.num_edges, value_bytes("time")))
+        return self.reserved_to_sort() + max(least * PAIR_SHARE // (PAIR_SHARE - 1), pairs)
 
     def _feature_stage_bytes(self) -> int:
         if self.features == "graph":

@@ -5,7 +5,8 @@ graph that fits in memory no temporary files are written.
 
 Self-loops are dropped. Repeated edges are merged: in an undirected graph to one per unordered pair,
 of the type that comes first in `edge_type_names`; in a directed graph to one per (source,
-destination, type). Dropped and merged edges are counted and reported.
+destination, type). The weights of merged edges are added. Dropped and merged edges are counted and
+reported.
 
 Legend: N nodes, E edges as given, D features.
 """
@@ -26,9 +27,11 @@ from hvdtma.graph.builder.edges import write_edges
 from hvdtma.graph.builder.features import features_of, write_features
 from hvdtma.graph.builder.nodes import write_nodes
 from hvdtma.graph.builder.options import BuildOptions
+from hvdtma.graph.builder.times import check_times, forward_messages
+from hvdtma.graph.builder.weights import weight_range
 from hvdtma.graph.csc import index_dtype
 from hvdtma.graph.first_hop import write_first_hop
-from hvdtma.graph.source import Source
+from hvdtma.graph.source import Source, is_weighted
 from hvdtma.graph.store import GraphStore
 from hvdtma.storage.writer import StoreWriter, refuse_existing
 
@@ -53,6 +56,7 @@ def build(
     options = options or BuildOptions()
     refuse_existing(Path(path), overwrite)
     source.check()
+    check_times(source, options)
     memory = MemoryBudget.limit(memory_gb).reserve(source.reserved_bytes)
     sizes = BuildSizes.of(source, options)
     sizes.check_memory(memory)
@@ -70,11 +74,16 @@ def build(
         del rows  # to free features in memory
         if options.first_hop:
             write_first_hop(writer, memory.reserve(order_N.nbytes), size)
-        write_nodes(writer, source, order_N, options, size, streams[2])
+        counts |= write_nodes(writer, source, order_N, options, size, streams[2])
+        if is_weighted(source):
+            writer.attrs["weights"] = weight_range(writer)
+        forward = forward_messages(source, options) is not None
+        if forward:
+            writer.attrs["message_order"] = "time"
         given = source.link_split or {}
         writer.attrs |= {
             "num_nodes": source.num_nodes,
-            "undirected": source.undirected,
+            "undirected": source.undirected and not forward,
             "feature_dim": dim,
             "order": {"method": options.order, "seed": options.seed},
             "label_names": source.label_names,

@@ -9,24 +9,25 @@ import numpy as np
 
 from hvdtma.core.errors import UserError
 from hvdtma.graph.sort.batches import EdgeBatch, LazyEdgeBatch, materialize
-from hvdtma.graph.source import Source
+from hvdtma.graph.source import Source, is_timed, is_weighted
 
 
 def checked_batches(source: Source) -> Iterator[Callable[[], EdgeBatch]]:
     """The source's batches as functions that raise UserError for bad arrays."""
-    num_nodes, num_types = source.num_nodes, len(source.edge_type_names)
     for batch in source.edge_batches():
-        yield partial(_checked, batch, num_nodes, num_types)
+        yield partial(_checked, batch, source)
 
 
-def _checked(batch: LazyEdgeBatch, num_nodes: int, num_types: int) -> EdgeBatch:
-    src, dst, types = materialize(batch)
+def _checked(batch: LazyEdgeBatch, source: Source) -> EdgeBatch:
+    edges = materialize(batch)
+    src, types = edges.src, edges.types
+    num_nodes, num_types = source.num_nodes, len(source.edge_type_names)
     if (types is not None) != (num_types > 0):
         raise UserError(
             f"a batch of edges has {'no types' if types is None else 'types'}, but the source has "
             f"{num_types} edge_type_names"
         )
-    arrays = {"src": (src, num_nodes), "dst": (dst, num_nodes)}
+    arrays = {"src": (src, num_nodes), "dst": (edges.dst, num_nodes)}
     if types is not None:
         arrays["types"] = (types, num_types)
     for name, (values, end) in arrays.items():
@@ -39,4 +40,46 @@ def _checked(batch: LazyEdgeBatch, num_nodes: int, num_types: int) -> EdgeBatch:
                 f"{name} of a batch of edges holds {values.min()} to {values.max()}; "
                 f"valid: 0 to {end - 1}"
             )
-    return src, dst, types
+    for name, expected in (("weight", is_weighted(source)), ("time", is_timed(source))):
+        if (getattr(edges, name) is not None) != expected:
+            has, says = ("no", "has") if expected else ("a", "has none")
+            raise UserError(
+                f"a batch of edges has {has} {name}, but the source says that it {says}"
+            )
+    weight = None if edges.weight is None else _checked_weights(edges, source)
+    time = None if edges.time is None else _checked_times(edges)
+    return EdgeBatch(src, edges.dst, types, weight, time)
+
+
+def _checked_weights(edges: EdgeBatch, source: Source) -> np.ndarray:
+    """The weights in single precision; the error for a bad one names its edge."""
+    given = _values(edges, "weight", "iuf", "numbers")
+    with np.errstate(over="ignore"):
+        weight = given.astype(np.float32)
+    bad = np.flatnonzero(~(np.isfinite(weight) & (weight > 0)))
+    if len(bad):
+        ids = source.node_id
+        src, dst = (ids[end[bad[0]]] for end in (edges.src, edges.dst))
+        raise UserError(
+            f"the edge from {src!r} to {dst!r} has the weight {given[bad[0]]}; a weight must be "
+            "above 0 and finite, in single precision. Remove such edges, or change their weights"
+        )
+    return weight
+
+
+def _checked_times(edges: EdgeBatch) -> np.ndarray:
+    time = _values(edges, "time", "iu", "integers, such as years or seconds since 1970")
+    if len(time) and time.max() > np.iinfo(np.int64).max:
+        raise UserError(f"a time of an edge is {time.max()}; times must fit 64 bits with a sign")
+    return time.astype(np.int64, copy=False)
+
+
+def _values(edges: EdgeBatch, name: str, kinds: str, valid: str) -> np.ndarray:
+    """The weights or times of a batch. Raises UserError for a wrong type or length."""
+    values = getattr(edges, name)
+    if not isinstance(values, np.ndarray) or values.dtype.kind not in kinds:
+        kind = getattr(values, "dtype", type(values).__name__)
+        raise UserError(f"{name} of a batch of edges is {kind}; valid: {valid}")
+    if values.shape != (len(edges.src),):
+        raise UserError(f"{name} of a batch of {len(edges.src)} edges has shape {values.shape}")
+    return values

@@ -12,7 +12,7 @@ from hvdtma.core.memory import MemoryBudget
 from hvdtma.graph.builder.budget import BuildSizes, bytes_for_keys
 from hvdtma.graph.csc import index_dtype
 from hvdtma.graph.neighbour_means import group_file_bytes
-from hvdtma.graph.sort.edge_sorter import KEY_BYTES, EdgeSorter
+from hvdtma.graph.sort.edge_sorter import KEY_BYTES, EdgeSorter, value_bytes
 
 ID_BYTES = 8  # per node: an integer, or the offset of a string
 
@@ -44,10 +44,15 @@ def build_scratch_bytes(sizes: BuildSizes, memory: MemoryBudget) -> int:
 
 
 def key_scratch(sizes: BuildSizes, memory: MemoryBudget) -> int:
-    """The size of the keys on disk while edges are sorted; 0 if they fit in memory."""
-    key_bytes = KEY_BYTES * sizes.num_keys
+    """The size of the keys on disk while edges are sorted; 0 if they fit in memory.
+
+    Before, a split by time writes the pairs with their times.
+    """
+    key_bytes = (KEY_BYTES + sizes.weight_bytes) * sizes.num_keys
     memory_bytes = bytes_for_keys(sizes.available_to_sort(memory))
-    return key_bytes if key_bytes > EdgeSorter.bytes_of_keys(memory_bytes) else 0
+    keys = key_bytes if key_bytes > EdgeSorter.bytes_of_keys(memory_bytes) else 0
+    pairs = (KEY_BYTES + value_bytes("time")) * sizes.num_edges * sizes.links_by_time
+    return max(keys, pairs)
 
 
 def first_hop_scratch(sizes: BuildSizes, memory: MemoryBudget) -> int:
@@ -67,6 +72,7 @@ def store_bytes(sizes: BuildSizes) -> dict[str, int]:
         feature_bytes=sizes.feature_bytes,
         first_hop=sizes.options.first_hop,
         typed=sizes.typed,
+        weighted=sizes.weighted,
         labelled=sizes.labelled,
         held_out=sizes.held_out,
     )
@@ -80,6 +86,7 @@ def array_bytes(
     feature_bytes: int,
     first_hop: bool = True,
     typed: bool = False,
+    weighted: bool = False,
     labelled: bool = False,
     held_out: Mapping[str, tuple[int, int]],
 ) -> dict[str, int]:
@@ -96,6 +103,8 @@ def array_bytes(
         "indptr": 8 * (num_nodes + 1),
         "indices": index_bytes * num_edges,
         "edge_type": 2 * num_edges * typed,
+        "weight": 4 * num_edges * weighted,
+        "in_weight": 8 * num_nodes * weighted,
         "feat": feature_bytes * num_nodes * feature_dim,
         "first_hop": feature_bytes * num_nodes * feature_dim * first_hop,
         "label": 8 * num_nodes * labelled,

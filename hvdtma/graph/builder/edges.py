@@ -17,11 +17,14 @@ from hvdtma.core.split_parts import HELD_OUT_PARTS
 from hvdtma.graph.builder.budget import BuildSizes, bytes_for_keys, max_pairs
 from hvdtma.graph.builder.check import checked_batches
 from hvdtma.graph.builder.options import BuildOptions
+from hvdtma.graph.builder.times import TimeRange, forward_messages, latest_links
 from hvdtma.graph.csc import index_dtype
+from hvdtma.graph.message_order import ForwardMessages
 from hvdtma.graph.sort.edge_sorter import EdgeSorter, HeldOut
 from hvdtma.graph.sort.keys import SortedRows
-from hvdtma.graph.source import Pairs, Source
+from hvdtma.graph.source import Pairs, Source, is_timed, is_weighted
 from hvdtma.graph.splits import LinkPicker, draw_negatives
+from hvdtma.graph.time_split import LinksByTime
 from hvdtma.graph.write_csc import write_csc
 from hvdtma.storage.writer import StoreWriter
 
@@ -38,54 +41,102 @@ def write_edges(
     rank_N = np.empty_like(order_N)
     rank_N[order_N] = np.arange(len(order_N), dtype=order_N.dtype)
     available = BuildSizes.of(source, options).available_to_sort(memory)
+    draws = options.hold_out == "links" and source.link_split is None
+    seed = int(rng.integers(2**63)) if draws else 0
+    folder, times = writer.scratch_folder(), TimeRange()
+    forward = forward_messages(source, options)
+    by_time = latest_links(source, options, folder / "times", available, seed)
     sorter = EdgeSorter(
         source.num_nodes,
         source.num_edges * (1 + source.undirected),
-        writer.scratch_folder(),
+        folder,
         bytes_for_keys(available),
         num_types=len(source.edge_type_names),
-        mirror=source.undirected,
+        mirror=source.undirected and forward is None,
         rank_N=rank_N,
         merge_types=source.undirected,
+        value="weight" if is_weighted(source) else None,
     )
     picker = None
-    if options.hold_out == "links" and source.link_split is None:
-        seed = int(rng.integers(2**63))
+    if draws and by_time is None:
         picker = LinkPicker(options.valid, options.test, seed, max_pairs(available))
     with progress("scattering edges", source.num_edges, "edges") as advance:
         batches = checked_batches(source)
+        for step in (times if is_timed(source) else None, by_time, forward):
+            batches = batches if step is None else step.kept(batches)
         if picker is None:
             sorter.scatter(batches, advance=advance)
         else:
             sorter.scatter(batches, on_batch=picker.add, advance=advance)
-    links = _Links.given(source, rank_N) if picker is None else _Links.picked(picker, rank_N)
+    links = _Links.of(source, picker or by_time, rank_N)
     with progress("sorting edges", int(sorter.buckets.counts.sum()), "edges") as advance:
         found = _write_csc(writer, sorter, links.held_out(source), advance)
     if not found.num_edges:
-        raise UserError(
-            "the given train split is empty, or all of its pairs are held out"
-            if picker is None
-            else "valid and test would take all links and leave none to train on"
-        )
+        raise UserError(_nothing_left(source, forward))
     with stage("negatives"):
         _write_links(writer, source, links, found, options, rng)
-    times = 1 + source.undirected  # these were counted in both directions
-    dropped = len(found.held_out_pair) // times if source.link_split is not None else 0
+    time_range = by_time.cuts.as_attribute("edges") if by_time else times.as_attribute()
+    if time_range:
+        writer.attrs["times"] = time_range
+    return _counts(source, sorter, found, by_time, forward)
+
+
+def _counts(
+    source: Source,
+    sorter: EdgeSorter,
+    found: _Found,
+    by_time: LinksByTime | None,
+    forward: ForwardMessages | None,
+) -> dict[str, int]:
+    """The edges that were dropped or merged, by reason."""
+    directions = 1 + sorter.mirror  # these were counted in both directions
+    given = source.link_split is not None
+    merged = "duplicate_messages" if forward and source.undirected else "duplicate_edges"
+    added = "_with_weights_added" if sorter.value else ""
     return {
         "self_loops": sorter.self_loops,
-        "duplicate_edges": sorter.duplicates // times,
-        "edges_dropped_as_held_out": dropped,
+        merged + added: sorter.duplicates // directions,
+        "edges_dropped_as_held_out": len(found.held_out_pair) // directions if given else 0,
+        "later_edges_of_earlier_links_dropped": by_time.num_dropped if by_time else 0,
+        "held_out_links_added_for_equal_times": by_time.cuts.num_tied if by_time else 0,
+        "messages_from_the_future_dropped": forward.num_dropped if forward else 0,
         **source.counts,
     }
 
 
+def _nothing_left(source: Source, forward: ForwardMessages | None) -> str:
+    if source.link_split is not None:
+        return "the given train split is empty, or all of its pairs are held out"
+    if forward is not None and forward.num_dropped:
+        return "no edge goes from an earlier node to a later one: no message is left"
+    return "valid and test would take all links and leave none to train on"
+
+
 @dataclass
 class _Links:
-    """The held-out links in the store's numbers; `part_H` is 0 for valid, 1 for test."""
+    """The held-out links in the store's numbers.
+
+    Attributes:
+        part_H: 0 for valid, 1 for test.
+        known: further edges that no negative may be.
+    """
 
     pairs: Pairs
     part_H: np.ndarray
     given_pairs: dict[str, Pairs] = field(default_factory=dict)
+    known: Pairs = field(default_factory=lambda: Pairs(*np.zeros((2, 0), np.int64)))
+
+    @classmethod
+    def of(
+        cls, source: Source, chosen: LinkPicker | LinksByTime | None, rank_N: np.ndarray
+    ) -> _Links:
+        """The links that were chosen at random or by time, or else the given ones."""
+        if isinstance(chosen, LinkPicker):
+            return cls.picked(chosen, rank_N)
+        if chosen is None:
+            return cls.given(source, rank_N)
+        known = renumbered(chosen.dropped_edges(), rank_N)
+        return cls(renumbered(chosen.pairs, rank_N), chosen.part_H, known=known)
 
     @classmethod
     def picked(cls, picker: LinkPicker, rank_N: np.ndarray) -> _Links:
@@ -152,7 +203,8 @@ def _write_links(
     rng: np.random.Generator,
 ) -> None:
     """Write the held-out links by part, and draw negatives for parts without any."""
-    known = Pairs(np.r_[found.known.src, links.pairs.src], np.r_[found.known.dst, links.pairs.dst])
+    every = (found.known, links.known, links.pairs)
+    known = Pairs(*(np.concatenate([getattr(p, end) for p in every]) for end in ("src", "dst")))
     if source.undirected:
         known = Pairs(np.r_[known.src, links.pairs.dst], np.r_[known.dst, links.pairs.src])
     parts = links.given_pairs or _by_part(links, found, source)

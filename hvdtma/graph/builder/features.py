@@ -178,5 +178,7 @@ def _from_graph(writer: StoreWriter, options: BuildOptions, memory: MemoryBudget
     indptr, indices = writer.array("indptr"), writer.array("indices")
     needed = spectral_bytes(indptr.shape[0] - 1, indices.shape[0], dim)
     memory.available(needed, "making features from the graph (or give --features)")
-    csc = CSC(np.asarray(indptr[:]), np.asarray(indices[:]))
+    weighted = "weight" in writer.attrs["checksums"]
+    weight = np.asarray(writer.array("weight")[:]) if weighted else None
+    csc = CSC(np.asarray(indptr[:]), np.asarray(indices[:]), weight=weight)
     return ArrayRows(spectral_features(csc, dim, options.seed))

@@ -13,8 +13,9 @@ from hvdtma.core.console import stage
 from hvdtma.core.errors import UserError
 from hvdtma.graph.blocks import rows_per_chunk
 from hvdtma.graph.builder.options import BuildOptions
-from hvdtma.graph.source import Source
+from hvdtma.graph.source import Source, node_time_of
 from hvdtma.graph.splits import hold_out_nodes
+from hvdtma.graph.time_cuts import nodes_by_time
 from hvdtma.storage.node_ids import NodeIds
 from hvdtma.storage.writer import StoreWriter
 
@@ -28,8 +29,8 @@ def write_nodes(
     options: BuildOptions,
     block_nodes: int,
     rng: np.random.Generator,
-) -> None:
-    """Write ids, labels and the split of labelled nodes."""
+) -> dict[str, int]:
+    """Write ids, labels and the split of labelled nodes; return counts of its exceptions."""
     num_nodes = source.num_nodes
     with stage("ids and labels"):
         write_ids(writer, source.node_id, order_N)
@@ -41,12 +42,17 @@ def write_nodes(
             with writer.create_array("label", np.int64, num_nodes, chunk_rows=chunk_rows) as array:
                 for nodes in in_store_order(num_nodes, order_N, IDS_PER_PIECE):
                     array.append(label[nodes])
-        for part, nodes in _node_split(source, label, options, rng).items():
+        if options.split == "time":
+            parts, counts = _split_by_time(writer, source, label, options)
+        else:
+            parts, counts = _node_split(source, label, options, rng), {}
+        for part, nodes in parts.items():
             if len(order_N):
                 mask_N = np.zeros(num_nodes, bool)
                 mask_N[nodes] = True
                 nodes = np.flatnonzero(mask_N[order_N])
             writer.put(f"split/{part}/node", nodes)
+    return counts
 
 
 def write_ids(writer: StoreWriter, ids: NodeIds, order_N: np.ndarray) -> None:
@@ -74,6 +80,23 @@ def in_store_order(num_nodes: int, order_N: np.ndarray, step: int) -> Iterator[n
     for start in range(0, num_nodes, step):
         stop = min(start + step, num_nodes)
         yield order_N[start:stop] if len(order_N) else np.arange(start, stop)
+
+
+def _split_by_time(
+    writer: StoreWriter, source: Source, label: np.ndarray | None, options: BuildOptions
+) -> tuple[dict[str, np.ndarray], dict[str, int]]:
+    """The labelled nodes by part, and counts; no nodes are held out beside links."""
+    time_N = node_time_of(source)
+    if options.hold_out == "links" or label is None or time_N is None:
+        return {}, {}
+    labelled = np.flatnonzero(label >= 0)
+    parts, cuts = nodes_by_time(labelled, time_N, options.valid, options.test)
+    writer.attrs["times"] = cuts.as_attribute("labelled nodes")
+    without = len(labelled) - sum(map(len, parts.values()))
+    return parts, {
+        "labelled_nodes_without_time_in_no_part": without,
+        "held_out_nodes_added_for_equal_times": cuts.num_tied,
+    }
 
 
 def _node_split(

@@ -14,6 +14,8 @@ class BuildOptions:
     Attributes:
         order: of the nodes: `random` (RandomTMA) or `given` (that of the source).
         hold_out: `links` for link prediction; `nodes` keeps every link in the training graph.
+        split: `random`, or `time`: the latest items are held out for test, those before them for
+            validation, and no message comes from a later time than the item that it helps to score.
         valid, test: the share to hold out for each part, or a count if 1 or more.
         negatives: the number of destinations to draw for each held-out link.
         seed: of the split, the order, the negatives and the SVD of features.
@@ -26,6 +28,7 @@ class BuildOptions:
 
     order: str = "random"
     hold_out: str = "links"
+    split: str = "random"
     valid: float = 0.05
     test: float = 0.05
     negatives: int = 1000
@@ -39,6 +42,7 @@ class BuildOptions:
         for name, valid in (
             ("order", ("random", "given")),
             ("hold_out", ("links", "nodes")),
+            ("split", ("random", "time")),
             ("feature_dtype", ("float32", "float16")),
         ):
             if getattr(self, name) not in valid:

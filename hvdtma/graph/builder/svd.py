@@ -57,14 +57,14 @@ def reduce_features(feat_ND: np.ndarray | sp.csr_matrix, dim: int, seed: int) ->
 def spectral_features(csc: CSC, dim: int, seed: int) -> np.ndarray:
     """float32 [N, dim]: left singular vectors of D^-1/2 (A + I) D^-1/2, scaled by sqrt(S).
 
-    A has the training edges only, so the features do not depend on held-out links. The root mean
-    square over the matrix is 1.
+    A has the weights of the training edges (1 without) and no others, so the features do not depend
+    on held-out links. The root mean square over the matrix is 1.
     """
     from sklearn.utils.extmath import randomized_svd  # slow to import
 
     num_nodes = csc.num_nodes
-    ones = np.ones(csc.num_edges, np.float32)
-    adjacency = sp.csr_matrix((ones, csc.indices, csc.indptr), shape=(num_nodes, num_nodes))
+    weight_E = np.ones(csc.num_edges, np.float32) if csc.weight is None else csc.weight
+    adjacency = sp.csr_matrix((weight_E, csc.indices, csc.indptr), shape=(num_nodes, num_nodes))
     adjacency = adjacency + sp.identity(num_nodes, dtype=np.float32, format="csr")
     scale = sp.diags(1 / np.sqrt(np.asarray(adjacency.sum(1)).ravel()).astype(np.float32))
     left, singular, _ = randomized_svd(

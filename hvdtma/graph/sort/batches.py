@@ -3,17 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
 EDGES_PER_BATCH = 1 << 20
-EdgeBatch: TypeAlias = tuple[np.ndarray, np.ndarray, np.ndarray | None]
-"""Sources and destinations int64 [n], and types int16 [n] or None."""
-LazyEdgeBatch: TypeAlias = EdgeBatch | Callable[[], EdgeBatch]
+
+
+class EdgeBatch(NamedTuple):
+    """Some edges.
+
+    Attributes:
+        src, dst: int64 [n], node numbers.
+        types: int16 [n], or None.
+        weight: float32 or float64 [n], positive and finite; or None.
+        time: int64 [n], any number that grows with time (seconds since 1970, a year); or None.
+    """
+
+    src: np.ndarray
+    dst: np.ndarray
+    types: np.ndarray | None = None
+    weight: np.ndarray | None = None
+    time: np.ndarray | None = None
+
+    def take(self, rows: np.ndarray | slice) -> EdgeBatch:
+        """Some of the edges, by number, mask or range."""
+        return EdgeBatch(*(None if values is None else values[rows] for values in self))
+
+
+AnyBatch: TypeAlias = EdgeBatch | tuple[Any, ...]
+"""A batch; a plain tuple holds the first fields of one, such as (src, dst, types)."""
+LazyEdgeBatch: TypeAlias = AnyBatch | Callable[[], AnyBatch]
 """A batch, or a function that returns it and is called in any thread."""
 
 
 def materialize(batch: LazyEdgeBatch) -> EdgeBatch:
     """The batch itself."""
-    return batch() if callable(batch) else batch
+    found = batch() if callable(batch) else batch
+    return found if isinstance(found, EdgeBatch) else EdgeBatch(*found)

@@ -2,7 +2,8 @@
 
 Two passes over the edges, whatever their number. The first scatters edges to the buckets of their
 destinations, in files of 8 bytes per edge if they do not fit in memory. The second sorts the
-buckets one by one and merges repeated edges. Both use all cores.
+buckets one by one and merges repeated edges. Both use all cores. A weight takes 4 bytes more per
+edge, a time 8.
 
 Legend: E edges, N nodes, B buckets, H held-out pairs.
 """
@@ -15,15 +16,24 @@ from pathlib import Path
 
 import numpy as np
 
+from hvdtma.core.errors import UserError
 from hvdtma.core.threads import map_in_order, num_workers
 from hvdtma.graph.csc import index_dtype
-from hvdtma.graph.sort.batches import LazyEdgeBatch, materialize
-from hvdtma.graph.sort.buckets import Buckets
-from hvdtma.graph.sort.keys import KeyLayout, SortedRows, group_edges, rows_of_keys
+from hvdtma.graph.sort.batches import EdgeBatch, LazyEdgeBatch, materialize
+from hvdtma.graph.sort.buckets import Buckets, keyed_dtype
+from hvdtma.graph.sort.keys import (
+    KeyLayout,
+    SortedRows,
+    group_edges,
+    merge_weights,
+    rows_of_keys,
+)
 
 KEY_BYTES = 8
 SORT_BYTES = 24  # per edge of a bucket that is sorted and decoded
+ORDER_BYTES = 16  # per edge of a bucket with values: the order of the keys, and a copy of them
 MAX_BUCKETS = 512  # open files
+VALUE_DTYPES = {"weight": np.float32, "time": np.int64}
 
 
 @dataclass(frozen=True)
@@ -54,6 +64,8 @@ class EdgeSorter:
         rank_N: the number of each node in the CSC; empty if it does not change.
         merge_types: whether to merge parallel edges of different types, into the lowest type.
         keep_repeats: whether to keep repeated edges.
+        value: the field of a batch that goes with each edge: `weight`, `time` or None. `rows` adds
+            up the weights of merged edges; times are for `sorted_keys`.
     """
 
     num_nodes: int
@@ -65,18 +77,22 @@ class EdgeSorter:
     rank_N: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int32))
     merge_types: bool = False
     keep_repeats: bool = False
+    value: str | None = None
     self_loops: int = 0
     duplicates: int = 0
 
     def __post_init__(self) -> None:
         self.workers = num_workers()
-        max_keys = max(1, self.memory_bytes // 2 // self.in_flight_bytes())  # of a bucket
+        in_flight = self.in_flight_bytes(value_bytes(self.value))
+        max_keys = max(1, self.memory_bytes // 2 // in_flight)  # of a bucket
         target = min(max(-(-2 * self.num_edges // max_keys), 1), MAX_BUCKETS)  # buckets
         shift = max(-(-self.num_nodes // target) - 1, 0).bit_length()
         self.layout = KeyLayout.of(self.num_nodes, self.num_types, shift)
         self.bucket_nodes = 1 << shift
         num_buckets = -(-self.num_nodes // self.bucket_nodes)
-        self.buckets = Buckets(self.folder, num_buckets, self.bytes_of_keys(self.memory_bytes))
+        dtype = keyed_dtype(VALUE_DTYPES[self.value]) if self.value else np.dtype(np.uint64)
+        limit_bytes = self.bytes_of_keys(self.memory_bytes)
+        self.buckets = Buckets(self.folder, num_buckets, limit_bytes, dtype)
 
     @staticmethod
     def bytes_of_keys(memory_bytes: int) -> int:
@@ -84,14 +100,15 @@ class EdgeSorter:
         return memory_bytes // 2
 
     @staticmethod
-    def in_flight_bytes() -> int:
+    def in_flight_bytes(value_bytes: int = 0) -> int:
         """The memory per key of the largest bucket, as every worker sorts a bucket."""
-        return (num_workers() + 1) * SORT_BYTES
+        values = 3 * value_bytes + ORDER_BYTES if value_bytes else 0
+        return (num_workers() + 1) * (SORT_BYTES + values)
 
     @classmethod
-    def least_bytes(cls, num_edges: int) -> int:
+    def least_bytes(cls, num_edges: int, value_bytes: int = 0) -> int:
         """The least `memory_bytes` for sorting `num_edges` edges."""
-        return 2 * cls.in_flight_bytes() * (2 * num_edges // MAX_BUCKETS)
+        return 2 * cls.in_flight_bytes(value_bytes) * (2 * num_edges // MAX_BUCKETS)
 
     def scatter(
         self,
@@ -107,13 +124,13 @@ class EdgeSorter:
         """
 
         def group(batch: LazyEdgeBatch) -> tuple[int, int]:
-            src, dst, types = materialize(batch)
-            on_batch(src, dst)
-            none = np.zeros(0, np.int16)
-            keys, start_B, loops = group_edges(
-                src,
-                dst,
-                none if types is None else types,
+            edges = materialize(batch)
+            on_batch(edges.src, edges.dst)
+            keys, values, start_B, loops = group_edges(
+                edges.src,
+                edges.dst,
+                np.zeros(0, np.int16) if edges.types is None else edges.types,
+                self._values(edges),
                 self.rank_N,
                 len(self.buckets),
                 self.layout.shift,
@@ -121,8 +138,8 @@ class EdgeSorter:
                 self.layout.type_bits,
                 self.mirror,
             )
-            self.buckets.add(keys, start_B)
-            return len(src), loops
+            self.buckets.add(self._as_rows(keys, values), start_B)
+            return len(edges.src), loops
 
         for num_edges, loops in map_in_order(group, batches, self.workers):
             self.self_loops += loops
@@ -136,28 +153,63 @@ class EdgeSorter:
         def sort(bucket: int) -> tuple[int, SortedRows]:
             first = bucket * self.bucket_nodes
             num_rows = min(self.bucket_nodes, self.num_nodes - first)
-            keys = self.buckets.take(bucket)
-            keys.sort()
+            keys, weights = self.sorted_keys(bucket)
+            merged = 0
+            if self.value:
+                kept = merge_weights(
+                    keys, weights, self.layout.type_bits, self.merge_types, self.keep_repeats
+                )
+                merged = len(keys) - kept
+                keys, weights = keys[:kept], weights[:kept]
+                _check_sums(weights)
             key_H, pair_H = held_out_by_bucket[bucket]
             typed = len(keys) if self.num_types else 0
             found = rows_of_keys(
                 keys,
+                weights,
                 num_rows,
                 self.layout.src_bits,
                 self.layout.type_bits,
                 self.merge_types,
-                self.keep_repeats,
+                self.keep_repeats or bool(self.value),  # with weights, repeats are merged by now
                 key_H,
                 pair_H,
                 marked_N,
                 np.empty(len(keys), index_dtype(self.num_nodes)),
                 np.empty(typed, np.int16),
             )
-            return first, SortedRows(*found)
+            rows = SortedRows(*found)
+            return first, rows._replace(duplicates=rows.duplicates + merged)
 
         for first, rows in map_in_order(sort, range(len(self.buckets)), self.workers):
             self.duplicates += rows.duplicates
             yield first, rows
+
+    def sorted_keys(self, bucket: int) -> tuple[np.ndarray, np.ndarray]:
+        """The ascending keys of a bucket and their values (empty without); possible once.
+
+        The values of equal keys are in any order.
+        """
+        rows = self.buckets.take(bucket)
+        if self.value is None:
+            rows.sort()
+            return rows, np.zeros(0, np.float32)
+        order = np.argsort(rows["key"])
+        return rows["key"][order], rows["value"][order]
+
+    def _values(self, edges: EdgeBatch) -> np.ndarray:
+        """The values of a batch, as they are kept beside the keys; empty without values."""
+        if self.value is None:
+            return np.zeros(0, np.float32)
+        return getattr(edges, self.value).astype(VALUE_DTYPES[self.value], copy=False)
+
+    def _as_rows(self, keys: np.ndarray, values: np.ndarray) -> np.ndarray:
+        """The rows of the buckets: the keys, or records of a key and its value."""
+        if self.value is None:
+            return keys
+        rows = np.empty(len(keys), self.buckets.dtype)
+        rows["key"], rows["value"] = keys, values
+        return rows
 
     def _held_out_by_bucket(self, held_out: HeldOut) -> list[tuple[np.ndarray, np.ndarray]]:
         """For each bucket the keys of held-out pairs, ascending, and the numbers of the pairs."""
@@ -169,3 +221,17 @@ class EdgeSorter:
         order = np.lexsort((pair, keys, bucket))  # the first of repeated pairs counts
         cuts = np.searchsorted(bucket[order], np.arange(1, len(self.buckets)))
         return list(zip(np.split(keys[order], cuts), np.split(pair[order], cuts), strict=True))
+
+
+def value_bytes(value: str | None) -> int:
+    """The size of a value beside a key: that of `EdgeSorter.value`."""
+    return np.dtype(VALUE_DTYPES[value]).itemsize if value else 0
+
+
+def _check_sums(weights: np.ndarray) -> None:
+    if not np.isfinite(weights).all():
+        raise UserError(
+            "the weights of a repeated edge add up to more than single precision holds "
+            f"({np.finfo(np.float32).max:.2g}); give smaller weights, such as all of them divided "
+            "by the largest"
+        )

@@ -5,6 +5,8 @@
 A bucket is a range of 2^shift destinations. The sorted keys of a bucket are its rows of the CSC:
 ascending destinations, ascending sources within a destination, parallel edges by type.
 
+A value may go with each key: the weight or the time of the edge.
+
 Legend: E edges, n nodes of a bucket, B buckets, H held-out pairs of a bucket.
 """
 
@@ -46,30 +48,37 @@ class KeyLayout:
         """The keys of pairs without types, uint64."""
         return (dst_in_bucket.astype(np.uint64) << np.uint64(self.src_bits)) | src.astype(np.uint64)
 
+    def ends(self, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The inverse of `keys`, for keys without types: src and dst in the bucket, int64."""
+        mask = (np.uint64(1) << np.uint64(self.src_bits)) - np.uint64(1)
+        return (keys & mask).astype(np.int64), (keys >> np.uint64(self.src_bits)).astype(np.int64)
+
 
 @njit(nogil=True)
 def group_edges(
     src_E: np.ndarray,
     dst_E: np.ndarray,
     type_E: np.ndarray,
+    value_E: np.ndarray,
     rank_N: np.ndarray,
     num_buckets: int,
     shift: int,
     src_bits: int,
     type_bits: int,
     mirror: bool,
-) -> tuple[np.ndarray, np.ndarray, int]:
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
     """The keys of edges, grouped by bucket.
 
     Args:
         type_E: empty for edges without types.
+        value_E: a number that goes with each edge's key; empty without any.
         rank_N: the new number of each node; empty if it does not change.
         mirror: whether an edge stands for both directions.
 
-    Returns the keys uint64, the start of each bucket int64 [B+1], and the number of self-loops,
-    which are left out.
+    Returns the keys uint64, their values, the start of each bucket int64 [B+1], and the number of
+    self-loops, which are left out.
     """
-    renumber, typed = len(rank_N) > 0, len(type_E) > 0
+    renumber, typed, valued = len(rank_N) > 0, len(type_E) > 0, len(value_E) > 0
     start_B = np.zeros(num_buckets + 1, np.int64)
     new_src, new_dst = np.empty(len(src_E), np.int64), np.empty(len(src_E), np.int64)
     loops = 0
@@ -88,6 +97,7 @@ def group_edges(
         start_B[bucket + 1] += start_B[bucket]
     free_B = start_B[:-1].copy()
     keys = np.empty(start_B[-1], np.uint64)
+    values = np.empty(start_B[-1] if valued else 0, value_E.dtype)
     mask = (np.int64(1) << shift) - 1
     for edge in range(len(src_E)):
         src, dst = new_src[edge], new_dst[edge]
@@ -96,12 +106,46 @@ def group_edges(
         kind = int(type_E[edge]) if typed else 0
         bucket = dst >> shift
         keys[free_B[bucket]] = ((((dst & mask) << src_bits) | src) << type_bits) | kind
+        if valued:
+            values[free_B[bucket]] = value_E[edge]
         free_B[bucket] += 1
         if mirror:
             bucket = src >> shift
             keys[free_B[bucket]] = ((((src & mask) << src_bits) | dst) << type_bits) | kind
+            if valued:
+                values[free_B[bucket]] = value_E[edge]
             free_B[bucket] += 1
-    return keys, start_B, loops
+    return keys, values, start_B, loops
+
+
+@njit(nogil=True)
+def merge_weights(
+    keys: np.ndarray, weights: np.ndarray, type_bits: int, merge_types: bool, keep_repeats: bool
+) -> int:
+    """Merge the repeats among sorted keys in place, with the sum of their weights; how many stay.
+
+    The weights of one key are added in float64 and in ascending order, so the sum depends on
+    neither the order of the edges nor the memory. With `keep_repeats`, they are only put in order.
+    """
+    width = np.uint64(type_bits if merge_types and not keep_repeats else 0)
+    kept = start = 0
+    while start < len(keys):
+        end = start + 1
+        while end < len(keys) and keys[end] >> width == keys[start] >> width:
+            end += 1
+        if keep_repeats:
+            weights[start:end] = np.sort(weights[start:end])
+            kept = end
+        else:
+            total = np.float64(weights[start])
+            if end - start > 1:
+                total = 0.0
+                for weight in np.sort(weights[start:end]):
+                    total += weight
+            keys[kept], weights[kept] = keys[start], total
+            kept += 1
+        start = end
+    return kept
 
 
 class SortedRows(NamedTuple):
@@ -111,6 +155,7 @@ class SortedRows(NamedTuple):
         degree: int64 [n], the number of edges of each destination.
         indices: the sources of the edges that stay.
         types: int16; empty without types.
+        weights: float32; empty without weights.
         held_out_pair: int64, for every held-out edge the number of its pair.
         held_out_src, held_out_dst, held_out_type: int64, its ends and its type.
         known_src, known_dst: int64, the edges from marked sources, held out or not.
@@ -122,6 +167,7 @@ class SortedRows(NamedTuple):
     degree: np.ndarray
     indices: np.ndarray
     types: np.ndarray
+    weights: np.ndarray
     held_out_pair: np.ndarray
     held_out_src: np.ndarray
     held_out_dst: np.ndarray
@@ -134,6 +180,7 @@ class SortedRows(NamedTuple):
 @njit(nogil=True)
 def rows_of_keys(
     keys: np.ndarray,
+    weights: np.ndarray,
     num_rows: int,
     src_bits: int,
     type_bits: int,
@@ -148,6 +195,7 @@ def rows_of_keys(
     """Decode a bucket's sorted keys to the fields of `SortedRows`, in their order.
 
     Args:
+        weights: float32, the weight of each key; empty without weights. Overwritten.
         merge_types: whether to merge parallel edges of different types, into the lowest type.
         keep_repeats: whether to keep repeated edges.
         key_H, pair_H: the keys without types of held-out pairs in both directions, ascending, and
@@ -194,11 +242,14 @@ def rows_of_keys(
                 indices[num_kept] = src
                 if len(types):
                     types[num_kept] = np.int64(key & type_mask)
+                if len(weights):
+                    weights[num_kept] = weights[place]
             num_kept += 1
     return (
         degree,
         indices[:num_kept],
         types[:num_kept],
+        weights[:num_kept],
         held_out[0],
         held_out[1],
         held_out[2],

@@ -168,7 +168,7 @@ class SyntheticGraph:
             limits**power,
             1 / power,
         )
-        return src, dst, None
+        return EdgeBatch(src, dst)
 
     def take(self, nodes: np.ndarray) -> np.ndarray:
         """Features float32 [n, D] of the given nodes."""
