@@ -11,10 +11,11 @@ import numpy as np
 
 from hvdtma.graph.csc import index_dtype
 from hvdtma.graph.sizes import GraphFacts
+from hvdtma.graph.targets import label_row_bytes
 
 READING_BYTES = 128 << 20  # chunks in flight, of two threads whatever the number of cores
 NODE_BYTES = 8 + 8 + 8 + 4 + 4 + 4 + 4  # number, rows of CSC and links, DGL's rows, degrees
-LABEL_BYTES = 8 + 8 + 8  # label, position among the training nodes, position in an epoch
+TRAIN_NODE_BYTES = 8 + 8  # position among the training nodes, position in an epoch
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,8 @@ class ShardFootprint:
         epoch_order = index * (0.5 if store.undirected else 1)  # an undirected link counts once
         types = 2 if store.edge_type_names else 0
         if labels:
-            return cls(NODE_BYTES + row + LABEL_BYTES, index + types)
+            label = label_row_bytes(store.label_kind, len(store.label_names))
+            return cls(NODE_BYTES + row + label + TRAIN_NODE_BYTES, index + types)
         return cls(NODE_BYTES + row, index + epoch_order + types)
 
     def num_bytes(self, num_nodes: float, num_edges: float) -> int:
