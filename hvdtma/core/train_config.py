@@ -155,10 +155,10 @@ class EvaluateConfig(Component):
     """`follow`: a process of its own scores beside the trainers; `inline`: trainer 0 scores
     between rounds; `final`: only the last round is scored."""
     metric: str | None = None
-    """The metric that chooses the best round. Links: `mrr` (default), `hits@1`, `hits@10`,
-    `hits@50`, `hits@100`, `auc`. Nodes with classes: `accuracy` (default), `macro_f1`; with several
-    labels each: `micro_f1` (default), `macro_f1`, `auc`, `average_precision`; with real targets:
-    `r2` (default), `rmse`, `mae`, of which the lowest are the best."""
+    """The metric that chooses the best round. None: `mrr` for links; for nodes `accuracy` of
+    classes, `micro_f1` of several labels, `r2` of real targets. Others of links: `hits@1`,
+    `hits@10`, `hits@50`, `hits@100`, `auc`; of classes: `macro_f1`; of several labels: `macro_f1`,
+    `auc`, `average_precision`; of real targets: `rmse` and `mae`, whose lowest value is the best."""
     max_links: Count = 0
     """Validation links scored after a round, a fixed sample; 0 scores all. Test takes all."""
     sample: Count = 0

@@ -73,7 +73,8 @@ def known_entries(label_n: np.ndarray, kind: str) -> np.ndarray:
 def has_label(label_n: np.ndarray, kind: str) -> np.ndarray:
     """Bool [n]: whether each node has a label."""
     known = known_entries(label_n, kind)
-    return known if known.ndim == 1 else known.any(1)
+    labelled: np.ndarray = known if known.ndim == 1 else known.any(1)
+    return labelled
 
 
 def check_targets(

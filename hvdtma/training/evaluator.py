@@ -76,7 +76,8 @@ class RoundScorer:
         if not self.active():
             return
         number = int(facts["round"])
-        if self.metric.order(metrics) > self.best:
+        first = not self.run.best.is_file()  # saved even if its score is not a number
+        if first or self.metric.order(metrics) > self.best:
             self.best = self.metric.order(metrics)
             write_model(self.run.best, self.model, **facts)
         append_json(
