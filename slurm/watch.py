@@ -15,6 +15,7 @@ from rich.table import Table
 
 from hvdtma.core.console import console
 from hvdtma.runs import event_text
+from hvdtma.runs.best_metric import BestMetric
 from hvdtma.runs.run_folder import RunFolder
 from slurm.specs import JobSpec
 from slurm.states import ACTIVE, COMPLETED, job_states
@@ -31,6 +32,7 @@ class JobProgress:
     state: str = ""
     reason: str = ""
     rounds: int = 0
+    start: dict = field(default_factory=dict)
     score: dict | None = None
     best: dict | None = None
     reported: set[tuple] = field(default_factory=set)
@@ -60,12 +62,17 @@ class JobProgress:
 
     def _line(self, event: dict) -> str:
         match event:
+            case {"kind": "start"}:
+                self.start = event
             case {"kind": "round"}:
                 self.rounds = event["round"]
                 return ""
             case {"kind": "score", "part": "valid"}:
                 self.score = event
-                if self.best is None or self._value(event) > self._value(self.best):
+                metric = self._metric(event)
+                if self.best is None or metric.order(event["metrics"]) > metric.order(
+                    self.best["metrics"]
+                ):
                     self.best = event
                     return f"{event_text.line(event)} (best)"
                 return event_text.line(event)
@@ -75,17 +82,20 @@ class JobProgress:
                 return str(event["why"])
         return ""
 
-    def _value(self, event: dict) -> float:
+    def _metric(self, score: dict) -> BestMetric:
+        """The metric that chooses the best round."""
         assert self.spec.config is not None
-        value = event["metrics"].get(self.spec.config.metric)
-        return value if event_text.is_number(value) else float("-inf")
+        facts = self.start or {"metric": self.spec.config.evaluate.metric}
+        return BestMetric.of_run(facts, score["metrics"])
 
     def cells(self) -> list[str]:
         """The job's row in the table."""
         best = ""
         if self.best and self.spec.config:
-            metric = self.spec.config.metric
-            best = f"{metric} {self._value(self.best):.4f}, round {self.best['round']}"
+            metric = self._metric(self.best)
+            value = metric.value(self.best["metrics"])
+            text = "not a number" if value is None else event_text.number_text(value)
+            best = f"{metric.name} {text}, round {self.best['round']}"
         score = event_text.metrics(self.score) if self.score else ""
         state = f"{self.state} {self.reason}".strip()
         return [self.spec.id, state, str(self.rounds or ""), score, best, self.spec.name]

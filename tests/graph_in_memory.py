@@ -27,7 +27,7 @@ class Graph:
         node_id: the user's ids of the N nodes.
         feat: float16 or float32 [N, D].
         first_hop: float16 or float32 [N, D] mean of the in-neighbours' features, or None.
-        label: int64 [N], -1 where unknown, or None.
+        label: as in a store (`hvdtma.graph.targets`), or None.
         links: held-out links of `valid` and `test`.
         nodes: labelled nodes of `train`, `valid` and `test`.
         attrs: what the store says of itself beyond the arrays (counts, provenance, names).
@@ -106,7 +106,16 @@ def read_graph(store: GraphStore) -> Graph:
     )
 
 
-KEPT_ATTRS = ("graph", "label_names", "edge_type_names", "negatives_given", "counts", "provenance")
+KEPT_ATTRS = (
+    "graph",
+    "label_names",
+    "label_kind",
+    "training_labels",
+    "edge_type_names",
+    "negatives_given",
+    "counts",
+    "provenance",
+)
 
 
 def write_graph(

@@ -32,7 +32,13 @@ def plan(
         bool,
         typer.Option("--undirected/--directed", help="Whether an edge stands for both directions."),
     ] = False,
-    classes: Annotated[int, typer.Option(help="Classes of the labels; 0: no labels.")] = 0,
+    classes: Annotated[
+        int, typer.Option(help="Classes (or targets) of the labels; 0: no labels.")
+    ] = 0,
+    label_kind: Annotated[
+        str,
+        typer.Option(help="Labels: class | multi (several per node) | real (regression)."),
+    ] = "class",
     edge_types: Annotated[int, typer.Option(help="Types of the edges; 0: no types.")] = 0,
     hold_out: Annotated[
         str, typer.Option(help="Held-out items of the split: links | nodes.")
@@ -94,6 +100,7 @@ def plan(
             features,
             undirected=undirected,
             classes=classes,
+            label_kind=label_kind,
             edge_types=edge_types,
             options=options,
             memory_gb=memory_gb,

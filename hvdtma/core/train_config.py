@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ModelWrapValidatorHandler, model_validator
+from pydantic import Field, ModelWrapValidatorHandler, field_validator, model_validator
 
 from hvdtma.core.config import (
     Component,
@@ -82,8 +82,8 @@ class TaskConfig(Component):
     """The task: the loss, the batches, and how held-out links or nodes are scored."""
 
     name: str = "links"
-    """`links` (link prediction), `nodes` (node classification), another registered name, or an
-    import path."""
+    """`links` (link prediction), `nodes` (classes, several labels or real targets of nodes,
+    whatever the store has), another registered name, or an import path."""
     options: dict[str, Any] = Field(default_factory=dict)
     """Keyword arguments of the task."""
     decoder: str = "mlp"
@@ -97,10 +97,20 @@ class TaskConfig(Component):
     other links (`in-batch`). A link that the trainer knows is never a negative."""
     num_negatives: Positive = 1
     """Links: negatives per positive; for `joint`, the size of the shared set."""
+    class_weights: Literal["none", "balanced"] | dict[str, NotNegative] = "none"
+    """Nodes: weights of classes in the loss: `none`, `balanced` (training nodes / (classes x nodes
+    of the class)), or weights by the class's name; others have 1. With several labels per node, the
+    weights of nodes that have the label; `balanced` is (nodes without / nodes with it)."""
     exclude_targets: bool = True
     """Links: keep a batch's links out of message passing."""
     batch_size: Positive = 1024
     """Links or nodes per step."""
+
+    @field_validator("class_weights", mode="before")
+    @classmethod
+    def _classes_are_named_by_text(cls, value: Any) -> Any:
+        """Names of classes that are numbers in YAML."""
+        return {str(k): v for k, v in value.items()} if isinstance(value, Mapping) else value
 
 
 class OptimizerConfig(Component):
@@ -145,8 +155,10 @@ class EvaluateConfig(Component):
     """`follow`: a process of its own scores beside the trainers; `inline`: trainer 0 scores
     between rounds; `final`: only the last round is scored."""
     metric: str | None = None
-    """The metric that chooses the best round. None: the task's first one (`mrr` for links,
-    `accuracy` for nodes)."""
+    """The metric that chooses the best round. None: `mrr` for links; for nodes `accuracy` of
+    classes, `micro_f1` of several labels, `r2` of real targets. Others of links: `hits@1`,
+    `hits@10`, `hits@50`, `hits@100`, `auc`; of classes: `macro_f1`; of several labels: `macro_f1`,
+    `auc`, `average_precision`; of real targets: `rmse` and `mae`, whose lowest value is the best."""
     max_links: Count = 0
     """Validation links scored after a round, a fixed sample; 0 scores all. Test takes all."""
     sample: Count = 0
@@ -269,11 +281,11 @@ class TrainConfig(Component):
                 f"first_hop serves encoders whose first layer reads a mean (sage, gcn), not "
                 f"{self.model.encoder}; set first_hop=false"
             )
-        metrics = list(resolve("task", self.task.name).metrics)
-        if self.metric not in metrics:
+        metric, metrics = self.evaluate.metric, list(resolve("task", self.task.name).metrics)
+        if metric is not None and metric not in metrics:
             raise UserError(
-                f"evaluate.metric '{self.metric}' is none of the task '{self.task.name}'; "
-                + nearest(self.metric, metrics)
+                f"evaluate.metric '{metric}' is none of the task '{self.task.name}'; "
+                + nearest(metric, metrics)
             )
 
     @property
@@ -305,11 +317,6 @@ class TrainConfig(Component):
             "aggregate": self.aggregate.model_copy(update={"name": aggregator}),
         }
         return self.model_copy(update=changes)
-
-    @property
-    def metric(self) -> str:
-        """The metric that chooses the best round."""
-        return self.evaluate.metric or resolve("task", self.task.name).metrics[0]
 
 
 def load_config(

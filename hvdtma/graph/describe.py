@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +12,11 @@ from rich.table import Table
 
 from hvdtma.core.console import console
 from hvdtma.core.split_parts import PARTS
+from hvdtma.graph.label_statistics import LabelStatistics, stored_labels
 from hvdtma.graph.store import GraphStore
 from hvdtma.graph.stream import array_pieces, indptr_pieces
+
+SHOWN_NAMES = 20  # of classes or targets
 
 
 def description(store: GraphStore) -> dict[str, str]:
@@ -45,7 +48,7 @@ def description(store: GraphStore) -> dict[str, str]:
     if "times" in store.attrs:
         rows["times"] = _times(store.attrs["times"])
     if store.label_names:
-        rows["labels"] = f"{len(store.label_names)} classes"
+        rows["labels"] = label_text(stored_labels(store), store.label_names)
     for part in PARTS:
         rows |= _split_row(store, part)
     if store.attrs["counts"]:
@@ -56,6 +59,35 @@ def description(store: GraphStore) -> dict[str, str]:
         f"{entry['command']} (hvdtma {entry['hvdtma']})" for entry in store.attrs["provenance"]
     )
     return rows
+
+
+def label_text(statistics: LabelStatistics, names: Sequence[str]) -> str:
+    """The classes with their sizes, or the targets with their means and ranges."""
+    labelled, number = f"{statistics.labelled:,} labelled nodes", len(names)
+    shown: np.ndarray = np.arange(number)
+    if number > SHOWN_NAMES:  # the largest ones
+        size_C = statistics.known_C if statistics.kind == "real" else statistics.count_C
+        shown = np.argsort(-size_C, kind="stable")[:SHOWN_NAMES]
+    if statistics.kind == "real":
+        kind = f"{number} target{'s' * (number != 1)} of regression"
+        texts = [_target_text(statistics, column, names[column]) for column in shown]
+    else:
+        kind = "1 class" if number == 1 else f"{number:,} classes"
+        if statistics.kind == "multi":
+            kind = f"{number:,} labels, several per node"
+        texts = [f"{names[column]} {statistics.count_C[column]:,}" for column in shown]
+    more = f" and {number - SHOWN_NAMES:,} more" if number > SHOWN_NAMES else ""
+    return f"{kind}; {labelled}: {', '.join(texts)}{more}"
+
+
+def _target_text(statistics: LabelStatistics, column: int, name: str) -> str:
+    known = statistics.known_C[column]
+    if not known:
+        return f"{name} unknown"
+    mean, deviation = statistics.mean_C[column], statistics.deviation[column]
+    least, most = statistics.least_C[column], statistics.most_C[column]
+    of_some = f" of {known:,} nodes" if known < statistics.labelled else ""
+    return f"{name}{of_some} {least:g} to {most:g}, mean {mean:g}, deviation {deviation:g}"
 
 
 def order_text(store: GraphStore) -> str:

@@ -25,6 +25,7 @@ from hvdtma.graph.source import (
     is_weighted,
     node_time_of,
 )
+from hvdtma.graph.targets import check_targets, has_label, kind_of
 from hvdtma.storage.node_ids import NodeIds
 
 
@@ -37,6 +38,7 @@ class GraphData:
     feat: np.ndarray | sp.csr_matrix | NodeRows | SequentialRows | None = None
     label: np.ndarray | None = None
     label_names: list[str] = field(default_factory=list)
+    label_kind: str = "class"
     link_split: dict[str, Pairs] | None = None
     node_split: dict[str, np.ndarray] | None = None
     node_time: np.ndarray | None = None
@@ -50,7 +52,7 @@ class GraphData:
 
     def check_data(self, num_nodes: int) -> None:
         """Raise UserError for attributes that do not fit a graph of `num_nodes` nodes."""
-        _check("label", self.label, num_nodes, "nodes", len(self.label_names), least=-1)
+        check_targets(self.label, self.label_kind, self.label_names, num_nodes)
         if self.node_time is not None:
             check_node_time(self.node_time, num_nodes)
         if self.feat is not None and self.feat.shape[0] != num_nodes:
@@ -63,7 +65,9 @@ class GraphData:
             _check(f"edge_type of the {part} split", types, len(pairs), "pairs", num_types)
         for part, nodes in (self.node_split or {}).items():
             _check(f"the {part} split", nodes, len(nodes), "nodes", num_nodes)
-            unlabelled = 0 if self.label is None else int((self.label[nodes] < 0).sum())
+            if self.label is None:
+                continue
+            unlabelled = int((~has_label(self.label[nodes], self.label_kind)).sum())
             if unlabelled:
                 raise UserError(f"the {part} split has {unlabelled} nodes that have no label")
 
@@ -175,6 +179,7 @@ def in_memory(source: Source) -> RawGraph:
         feat=_dense(source.feat),
         label=source.label,
         label_names=source.label_names,
+        label_kind=kind_of(source),
         link_split=source.link_split,
         node_split=source.node_split,
         node_time=node_time_of(source),
@@ -203,15 +208,11 @@ def _dense(
     return feat.take(np.arange(feat.shape[0]))
 
 
-def _check(
-    name: str, values: np.ndarray | None, length: int, unit: str, end: int, least: int = 0
-) -> None:
-    """Raise UserError unless `values` are `length` rows of numbers in least .. end-1, or None."""
+def _check(name: str, values: np.ndarray | None, length: int, unit: str, end: int) -> None:
+    """Raise UserError unless `values` are `length` rows of numbers in 0 .. end-1, or None."""
     if values is None:
         return
     if len(values) != length:
         raise UserError(f"{name} has {len(values)} rows; there are {length} {unit}")
-    if len(values) and not least <= values.min() <= values.max() < end:
-        raise UserError(
-            f"{name} holds {values.min()} to {values.max()}; valid: {least} to {end - 1}"
-        )
+    if len(values) and not 0 <= values.min() <= values.max() < end:
+        raise UserError(f"{name} holds {values.min()} to {values.max()}; valid: 0 to {end - 1}")

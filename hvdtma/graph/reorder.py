@@ -32,6 +32,8 @@ from hvdtma.storage.writer import StoreWriter
 KEPT_ATTRS = (
     "graph",
     "label_names",
+    "label_kind",
+    "training_labels",
     "edge_type_names",
     "negatives_given",
     "counts",
@@ -40,6 +42,7 @@ KEPT_ATTRS = (
     "message_order",
     "provenance",
 )
+NODE_ARRAYS = ("feat", "first_hop", "label")
 MARK_BYTES = 1  # per node
 IDS_PER_PIECE = 1 << 18
 
@@ -73,7 +76,7 @@ def write_reordered(
     memory.available(reserved_bytes + reorder_work_bytes(store), purpose)
     memory_bytes = memory.available(reserved_bytes, purpose) * 3 // 4  # the rest: reads and writes
     _write_edges(writer, store, rank_N, memory_bytes)
-    for name in ("feat", "first_hop", "label"):
+    for name in NODE_ARRAYS:
         if name in store:
             _write_rows(writer, store, name, rank_N, memory_bytes, block_nodes)
     with stage("ids and splits"):
@@ -91,7 +94,7 @@ def write_reordered(
 
 def reorder_work_bytes(store: GraphStore) -> int:
     """The least memory to work in: one of 512 buckets, of edges or of rows."""
-    row_bytes = max(_row_bytes(store, name) for name in ("feat", "first_hop") if name in store)
+    row_bytes = max(_row_bytes(store, name) for name in NODE_ARRAYS if name in store)
     sorting = EdgeSorter.least_bytes(store.num_edges, value_bytes(_value(store)))
     least = max(sorting, least_bytes(store.num_nodes, row_bytes))
     return least * 4 // 3

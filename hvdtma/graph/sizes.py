@@ -13,6 +13,7 @@ from typing import Protocol
 import numpy as np
 
 from hvdtma.graph.store import GraphStore
+from hvdtma.graph.targets import label_row_bytes
 
 
 class GraphFacts(Protocol):
@@ -38,6 +39,8 @@ class GraphFacts(Protocol):
     @property
     def label_names(self) -> Sequence[str]: ...
     @property
+    def label_kind(self) -> str: ...
+    @property
     def num_blocks(self) -> int: ...
     @property
     def edges_inside(self) -> float:
@@ -47,6 +50,11 @@ class GraphFacts(Protocol):
     @property
     def held_out(self) -> Mapping[str, tuple[int, int]]:
         """For `valid` and `test`: the number of links, and of negatives per link."""
+        ...
+
+    @property
+    def held_out_nodes(self) -> Mapping[str, int]:
+        """For `valid` and `test`: the number of labelled nodes."""
         ...
 
     def __contains__(self, name: object) -> bool:
@@ -78,6 +86,8 @@ class GraphSizes:
     label_names: Sequence[str] = ()
     edges_inside: float = 0.0
     held_out: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    label_kind: str = "class"
+    held_out_nodes: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
     def of(cls, store: GraphStore) -> GraphSizes:
@@ -100,10 +110,18 @@ class GraphSizes:
             tuple(store.label_names),
             store.edges_inside,
             store.held_out,
+            store.label_kind,
+            store.held_out_nodes,
         )
 
     def __contains__(self, name: object) -> bool:
         return name in self.arrays
+
+    @property
+    def label_row_bytes(self) -> int:
+        """The size of a node's label; 0 without labels."""
+        row_bytes = label_row_bytes(self.label_kind, len(self.label_names))
+        return row_bytes * ("label" in self)
 
     @property
     def mean_degree(self) -> float:

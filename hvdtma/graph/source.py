@@ -112,8 +112,11 @@ class Source(Protocol):
         num_nodes, num_edges: N and E. Memory and disk are planned with E; an estimate will do.
         node_id: the user's ids of the nodes. A node need not have an edge.
         feat: features [N, D], dense, in CSR format or read on demand; None: `build` makes them.
-        label: int64 [N] indices into `label_names`, -1 for no label; or None.
+        label: of the nodes; or None. Classes are int64 [N] indices into `label_names`, -1 for no
+            label; other kinds are in `hvdtma.graph.targets`.
         undirected: whether an edge stands for both directions.
+        label_kind: `class`, `multi` (several labels per node) or `real` (regression); a source
+            without this attribute has classes.
         edge_type_names: the names of the edge types; empty for edges without types.
         link_split: the pairs of `train`, `valid` and `test`, which are kept as given; or None.
         node_split: int64 node numbers of `train`, `valid` and `test`; or None.

@@ -149,10 +149,10 @@ def _as_hash(share: float) -> np.uint64:
 
 
 def hold_out_nodes(
-    label_N: np.ndarray, valid: float, test: float, rng: np.random.Generator
+    labelled_N: np.ndarray, valid: float, test: float, rng: np.random.Generator
 ) -> dict[str, np.ndarray]:
-    """Labelled nodes by part, each ascending."""
-    labelled = rng.permutation(np.flatnonzero(label_N >= 0))
+    """Labelled nodes (bool [N]) by part, each ascending."""
+    labelled = rng.permutation(np.flatnonzero(labelled_N))
     sizes = part_sizes(len(labelled), valid, test, "labelled nodes")
     pieces = np.split(labelled, [len(labelled) - sum(sizes), len(labelled) - sizes[1]])
     return {part: np.sort(nodes) for part, nodes in zip(PARTS, pieces, strict=True)}

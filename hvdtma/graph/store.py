@@ -8,7 +8,8 @@ Legend: N nodes, E stored edges, D features, B blocks, P parts.
     block_offsets int64 [B+1]                     first node of each block
     part_offsets int64 [P+1]                      first block of each min-cut part (optional)
     node_id/{values | offsets,utf8}               the user's ids
-    label int64 [N], edge_type int16 [E]          optional
+    label int64 [N] | uint8 [N,C] | float64 [N,T] optional; see `hvdtma.graph.targets`
+    edge_type int16 [E]                           optional
     weight float32 [E], in_weight float64 [N]     of each edge, and summed over in-edges (optional)
     split/{valid,test}/{src,dst,neg,edge_type}    held-out links; the training links are the graph
     split/{train,valid,test}/node                 labelled nodes by part
@@ -101,6 +102,17 @@ class GraphStore:
     @property
     def label_names(self) -> list[str]:
         return self.attrs["label_names"]
+
+    @property
+    def label_kind(self) -> str:
+        """`class`, `multi` or `real`; see `hvdtma.graph.targets`."""
+        return self.attrs.get("label_kind", "class")  # old stores have classes only
+
+    @property
+    def held_out_nodes(self) -> dict[str, int]:
+        """For `valid` and `test`: the number of labelled nodes."""
+        names = {part: f"split/{part}/node" for part in HELD_OUT_PARTS}
+        return {part: self.array(name).shape[0] for part, name in names.items() if name in self}
 
     @property
     def edge_type_names(self) -> list[str]:

@@ -28,6 +28,7 @@ from hvdtma.graph.source import Pairs
 from hvdtma.graph.splits import pair_key
 from hvdtma.graph.store import GraphStore
 from hvdtma.graph.stream import array_pieces, row_pieces
+from hvdtma.graph.targets import range_problem, row_shape
 from hvdtma.graph.write_csc import sums_of_rows
 
 ROUNDING = 1e-5
@@ -154,15 +155,21 @@ def _is_cover(offsets: np.ndarray, end: int) -> bool:
 
 
 def _numbers_are_in_range(store: GraphStore, memory: MemoryBudget) -> str | None:
-    ends = {"label": len(store.label_names), "edge_type": len(store.edge_type_names)}
+    names = len(store.label_names)
+    for labels in array_pieces(store, "label") if "label" in store else ():
+        if labels.shape[1:] != row_shape(store.label_kind, names):
+            return f"label has rows of shape {list(labels.shape[1:])} for {names} names"
+        if problem := range_problem(labels, store.label_kind, names):
+            return f"label {problem}"
+    ends = {"edge_type": len(store.edge_type_names)}
     for name in store.array_names:
         part, _, kind = name.rpartition("/")
         if kind not in ends and not part.startswith("split/"):
             continue
-        least, end = -1 if kind == "label" else 0, ends.get(kind, store.num_nodes)
+        end = ends.get(kind, store.num_nodes)
         for values in array_pieces(store, name):
-            if values.size and not least <= values.min() <= values.max() < end:
-                return f"{name} holds {values.min()} to {values.max()}, not {least} to {end - 1}"
+            if values.size and not 0 <= values.min() <= values.max() < end:
+                return f"{name} holds {values.min()} to {values.max()}, not 0 to {end - 1}"
     return None
 
 

@@ -19,6 +19,7 @@ from hvdtma.core.compiled import njit
 from hvdtma.core.console import progress
 from hvdtma.core.memory import MemoryBudget
 from hvdtma.core.threads import map_in_order, num_workers
+from hvdtma.graph.label_statistics import stored_labels
 from hvdtma.graph.sort.batches import EDGES_PER_BATCH
 from hvdtma.graph.store import GraphStore
 from hvdtma.graph.stream import array_pieces, edge_batches
@@ -145,9 +146,10 @@ def _count_groups(
     store: GraphStore, trainer_N: np.ndarray, trainers: int, seed: int, memory: MemoryBudget
 ) -> tuple[np.ndarray, str]:
     """Each trainer's nodes by label or community, int64 [M, C]; and the name of the grouping."""
+    if "label" in store and store.label_kind == "multi":
+        return _count_labels(store, trainer_N, trainers), "labels"
     if "label" in store:
-        num_groups = len(store.label_names) + 1  # unknown labels (-1) are group 0
-        pieces: Iterable[np.ndarray] = (label_n + 1 for label_n in array_pieces(store, "label"))
+        num_groups, pieces = _label_groups(store)
         name = "labels"
     elif metis_fits(store, memory):
         num_groups = min(COMMUNITIES, store.num_nodes)
@@ -163,12 +165,39 @@ def _count_groups(
     return counts_MC.reshape(trainers, num_groups), name
 
 
+def _label_groups(store: GraphStore) -> tuple[int, Iterable[np.ndarray]]:
+    """The number of groups by label, and the group of each node in pieces; group 0: no label.
+
+    Real numbers are grouped by the first target: in halves of a standard deviation.
+    """
+    labels = array_pieces(store, "label")
+    if store.label_kind == "class":
+        return len(store.label_names) + 1, (label_n + 1 for label_n in labels)
+    whole = stored_labels(store)
+    edges = whole.mean_C[0] + whole.deviation[0] * np.arange(-2, 2.5, 0.5)
+    groups = (np.digitize(label_nT[:, 0], edges) + 1 for label_nT in labels)
+    known = (~np.isnan(label_nT[:, 0]) for label_nT in array_pieces(store, "label"))
+    return len(edges) + 2, (g * k for g, k in zip(groups, known, strict=True))
+
+
+def _count_labels(store: GraphStore, trainer_N: np.ndarray, trainers: int) -> np.ndarray:
+    """How often each label occurs among each trainer's nodes, int64 [M, C]."""
+    counts_MC = np.zeros((trainers, len(store.label_names)), np.int64)
+    start = 0
+    for label_nC in array_pieces(store, "label", PIECE_BYTES):
+        nodes = np.arange(len(label_nC))
+        ones_at = (np.ones(len(nodes), np.int64), (trainer_N[start + nodes], nodes))
+        counts_MC += sp.csr_array(ones_at, shape=(trainers, len(nodes))) @ (label_nC == 1)
+        start += len(nodes)
+    return counts_MC
+
+
 def _total_variation(counts_MC: np.ndarray) -> np.ndarray:
     """Distances [M] from the distribution in the whole graph; NaN without groups."""
     if not counts_MC.size:
         return np.full(len(counts_MC), np.nan)
-    whole_C = counts_MC.sum(0) / counts_MC.sum()
-    share_MC = counts_MC / counts_MC.sum(1, keepdims=True)
+    whole_C = counts_MC.sum(0) / max(counts_MC.sum(), 1)
+    share_MC = counts_MC / np.maximum(counts_MC.sum(1, keepdims=True), 1)
     return np.abs(share_MC - whole_C).sum(1) / 2
 
 

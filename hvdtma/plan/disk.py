@@ -13,6 +13,7 @@ from hvdtma.graph.builder.disk import array_bytes
 from hvdtma.graph.csc import index_dtype
 from hvdtma.graph.describe import disk_bytes
 from hvdtma.graph.sizes import GraphSizes
+from hvdtma.graph.targets import stored_dtype
 from hvdtma.storage.array_writer import codecs_of
 
 SAMPLE = 1 << 18  # values; a chunk of edges
@@ -30,7 +31,7 @@ def bytes_on_disk(sizes: GraphSizes) -> int:
         first_hop="first_hop" in sizes,
         typed=bool(sizes.edge_type_names),
         weighted="weight" in sizes,
-        labelled="label" in sizes,
+        label_row_bytes=sizes.label_row_bytes,
         held_out=sizes.held_out,
     )
     ratios = compression_ratios(sizes)
@@ -49,12 +50,20 @@ def compression_ratios(sizes: GraphSizes) -> dict[str, float]:
     samples = {
         "indptr": np.cumsum(degree),
         "indices": sources[np.lexsort((sources, row))].astype(kind),
-        "label": rng.integers(0, max(len(sizes.label_names), 1), SAMPLE),
+        "label": _labels(sizes, rng),
         "node_id": ends,
         "split ends": ends,
         "split negatives": ends.astype(kind),
     }
     return {name: _compression_ratio(values) for name, values in samples.items()}
+
+
+def _labels(sizes: GraphSizes, rng: np.random.Generator) -> np.ndarray:
+    """Labels of the kind, as if every class were as frequent; real numbers hardly shrink."""
+    if sizes.label_kind == "real":
+        return rng.random(SAMPLE)
+    most = 2 if sizes.label_kind == "multi" else max(len(sizes.label_names), 1)
+    return rng.integers(0, most, SAMPLE).astype(stored_dtype(sizes.label_kind))
 
 
 def _compression_ratio(values: np.ndarray) -> float:

@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from hvdtma.core.errors import UserError
+from hvdtma.core.errors import UserError, nearest
 from hvdtma.core.train_config import TrainConfig
 from hvdtma.graph.blocks import default_block_size, equal_blocks
 from hvdtma.graph.builder import BuildOptions
 from hvdtma.graph.builder.budget import BuildSizes, held_out_links
 from hvdtma.graph.sizes import GraphSizes
+from hvdtma.graph.targets import KINDS, label_row_bytes
 from hvdtma.tables.columns import check_num_types
 
 LEAST = (("nodes", 2), ("edges", 1), ("features", 1), ("classes", 0), ("edge_types", 0))
@@ -28,10 +29,11 @@ class PlannedGraph:
         nodes, edges: N and E; an undirected edge counts once.
         features: D of the source.
         undirected: whether an edge stands for both directions.
-        classes: of the labels; 0: no labels.
+        classes: of the labels, or their number of targets; 0: no labels.
         options: of the build.
         memory_gb: memory limit of the build in GiB (None: half of the free memory).
         edge_types: of the edges; 0: no types.
+        label_kind: `class`, `multi` (several labels per node) or `real` (regression).
     """
 
     nodes: int
@@ -42,6 +44,7 @@ class PlannedGraph:
     options: BuildOptions = field(default_factory=BuildOptions)
     memory_gb: float | None = None
     edge_types: int = 0
+    label_kind: str = "class"
 
     def __post_init__(self) -> None:
         for name, least in LEAST:
@@ -49,6 +52,10 @@ class PlannedGraph:
                 option = f"--{name.replace('_', '-')}"
                 raise UserError(f"{option} is {getattr(self, name)}; it must be at least {least}")
         check_num_types(self.edge_types)
+        if self.label_kind not in KINDS:
+            raise UserError(
+                f"--label-kind is '{self.label_kind}'; {nearest(self.label_kind, list(KINDS))}"
+            )
         if self.memory_gb is not None and not self.memory_gb > 0:
             raise UserError(f"--memory-gb is {self.memory_gb:g}; it must be above 0")
 
@@ -65,7 +72,18 @@ class PlannedGraph:
             labelled=bool(self.classes),
             held_out=held_out_links(self.options, self.edges),
             options=self.options,
+            label_row_bytes=label_row_bytes(self.label_kind, self.classes),
         )
+
+    @property
+    def held_out_nodes(self) -> dict[str, int]:
+        """For `valid` and `test`: the number of labelled nodes, if every node has a label."""
+        sizes = {"valid": self.options.valid, "test": self.options.test}
+        return {
+            part: int(size * self.nodes if size < 1 else size)
+            for part, size in sizes.items()
+            if self.classes
+        }
 
     @property
     def dim(self) -> int:
@@ -107,4 +125,6 @@ class PlannedGraph:
             edge_type_names=tuple(map(str, range(self.edge_types))),
             label_names=tuple(map(str, range(self.classes))),
             held_out=held,
+            label_kind=self.label_kind,
+            held_out_nodes=self.held_out_nodes,
         )

@@ -106,7 +106,16 @@ def measure_rates(config: TrainConfig, sizes: GraphSizes, folder: Path) -> Rates
 
 
 def _runnable(config: TrainConfig) -> tuple[TrainConfig, str]:
-    """The config as far as this machine can run it, and a note on the difference."""
+    """The config as far as the probe and this machine can run it, and a note on the difference.
+
+    The probe has classes of its own, as many as the planned graph has classes or targets.
+    """
+    config = config.model_copy(
+        update={
+            "task": config.task.model_copy(update={"class_weights": "none"}),
+            "evaluate": config.evaluate.model_copy(update={"metric": None}),
+        }
+    )
     needs_gpu = config.device == "cuda" or config.precision != "float32"
     if not needs_gpu or torch.cuda.is_available():
         return config, ""

@@ -199,7 +199,7 @@ def _read_bytes(sizes: GraphSizes, nodes: float, edges: float, *, first_hop: boo
         feature_bytes=sizes.feature_dtype.itemsize,
         first_hop=first_hop,
         typed=bool(sizes.edge_type_names),
-        labelled="label" in sizes,
+        label_row_bytes=sizes.label_row_bytes,
         held_out={},
     )
     return sum(size for name, size in arrays.items() if name != "node_id")

@@ -97,7 +97,13 @@ def score(event: dict) -> str:
 def metrics(event: dict) -> str:
     """Write the metrics of a score."""
     known = {name: value for name, value in event["metrics"].items() if is_number(value)}
-    return ", ".join(f"{name} {value:.4f}" for name, value in known.items())
+    return ", ".join(f"{name} {number_text(value)}" for name, value in known.items())
+
+
+def number_text(value: float) -> str:
+    """Write a metric: four decimals, or four digits for large and small numbers."""
+    usual = value == 0 or 0.001 <= abs(value) < 100_000
+    return f"{value:.4f}" if usual else f"{value:.4g}"
 
 
 def mean_loss(round_event: dict) -> str:

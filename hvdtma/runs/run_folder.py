@@ -42,6 +42,8 @@ class TrainedGraph(Protocol):
     @property
     def label_names(self) -> list[str]: ...
     @property
+    def label_kind(self) -> str: ...
+    @property
     def edge_type_names(self) -> list[str]: ...
 
 
@@ -96,10 +98,16 @@ class RunFolder(Folder):
     def check_store(self, store: TrainedGraph) -> bool:
         """Whether a store holds the graph and split that the run is trained on.
 
-        Raises UserError if its classes or edge types differ: the model's outputs would have
+        Raises UserError if its labels or edge types differ: the model's outputs would have
         another meaning.
         """
         then, now = json.loads(self.graph.read_text()), _graph_of(store)
+        kind = then.get("label_kind", "class")  # older runs have classes
+        if kind != now["label_kind"]:
+            raise UserError(
+                f"{store.path} has labels of kind '{now['label_kind']}', the graph of {self.path} "
+                f"of kind '{kind}'"
+            )
         for names in ("label_names", "edge_type_names"):
             if then[names] != now[names]:
                 raise UserError(
@@ -142,6 +150,7 @@ def _graph_of(store: TrainedGraph) -> dict:
     return {
         "graph": store.graph,
         "label_names": store.label_names,
+        "label_kind": store.label_kind,
         "edge_type_names": store.edge_type_names,
     }
 

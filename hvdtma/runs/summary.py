@@ -7,11 +7,12 @@ from pathlib import Path
 from rich.markup import escape
 
 from hvdtma.core.console import console
+from hvdtma.runs.event_text import number_text
 
 
 def print_summary(run: Path, summary: dict) -> None:
     """Print the result of a run in a few lines, and where its files are."""
-    test = "  ".join(f"{name} {value:.4f}" for name, value in summary["test"].items())
+    test = "  ".join(f"{name} {number_text(value)}" for name, value in summary["test"].items())
     rate = sum(row["positives_per_s"] for row in summary["per_trainer"])
     size = summary["scored_sample"]
     sample = f" (a sample of {size:,}, from sampled neighbours)" if size else ""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import NamedTuple, Self
 
-from hvdtma.runs.event_text import is_number
+from hvdtma.runs.best_metric import BestMetric
+from hvdtma.runs.event_text import number_text
 
 
 class Tick(NamedTuple):
@@ -58,8 +60,8 @@ class RunView:
             case {"kind": "score"}:
                 if event["round"] >= self.valid.get("round", 0):
                     self.valid = event
-                value = event["metrics"].get(self.metric(event))
-                if is_number(value) and value > self.best_value:
+                order = self.metric(event).order(event["metrics"])
+                if order > (self.metric(event).order(self.best["metrics"]) if self.best else -inf):
                     self.best = event
 
     def update(self, event: dict) -> None:
@@ -72,16 +74,12 @@ class RunView:
     def phase(self, text: str) -> None:
         """Show what is done instead of training, until the next step."""
 
-    def metric(self, score: dict) -> str:
+    def metric(self, score: dict) -> BestMetric:
         """The metric that chooses the best round: the run's own, or else the first one."""
-        return self.start.get("metric") or next(iter(score["metrics"]))
-
-    @property
-    def best_value(self) -> float:
-        """The best round's value of that metric; -inf before there is one."""
-        return self.best["metrics"][self.metric(self.best)] if self.best else float("-inf")
+        return BestMetric.of_run(self.start, score["metrics"])
 
     @property
     def best_text(self) -> str:
         """The best round and its score in words."""
-        return f"round {self.best['round']}: {self.metric(self.best)} {self.best_value:.4f}"
+        name = self.metric(self.best).name
+        return f"round {self.best['round']}: {name} {number_text(self.best['metrics'][name])}"

@@ -11,12 +11,13 @@ import numpy as np
 
 from hvdtma.graph.csc import index_dtype
 from hvdtma.graph.sizes import GraphFacts
+from hvdtma.graph.targets import label_row_bytes
 
 READING_BYTES = 128 << 20  # chunks in flight, of two threads whatever the number of cores
 NODE_BYTES = 8 + 8 + 8 + 4 + 4 + 4 + 4  # number, rows of CSC and links, DGL's rows, degrees
 WEIGHT_BYTES = 4  # per edge
 IN_WEIGHT_BYTES = 8  # per node, with the first hop
-LABEL_BYTES = 8 + 8 + 8  # label, position among the training nodes, position in an epoch
+TRAIN_NODE_BYTES = 8 + 8  # position among the training nodes, position in an epoch
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,8 @@ class ShardFootprint:
         types = 2 if store.edge_type_names else 0
         weights = WEIGHT_BYTES if "weight" in store else 0
         if labels:
-            return cls(NODE_BYTES + row + LABEL_BYTES, index + types + weights)
+            label = label_row_bytes(store.label_kind, len(store.label_names))
+            return cls(NODE_BYTES + row + label + TRAIN_NODE_BYTES, index + types + weights)
         return cls(NODE_BYTES + row, index + epoch_order + types + weights)
 
     def num_bytes(self, num_nodes: float, num_edges: float) -> int:

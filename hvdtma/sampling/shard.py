@@ -34,7 +34,7 @@ class Shard:
         hop: the first hop over the whole training graph, or None.
         num_own: local nodes below this number are in the trainer's blocks. Nodes from this number
             on belong to other trainers; they have no edges and serve as global negatives.
-        label: int64 [n], -1 if unknown; or None.
+        label: the labels of the nodes as the store has them (`hvdtma.graph.targets`); or None.
         train_nodes: int64 local numbers of the labelled training nodes.
         assigned_edges: number of edges into these nodes from any block assigned to the trainer:
             the edges of `csc`, and edges that begin in another resident set.

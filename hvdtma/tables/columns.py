@@ -112,28 +112,6 @@ def encode_types(columns: list[Column]) -> tuple[list[str], list[np.ndarray]]:
     return names, [code.astype(np.int16) for code in codes]
 
 
-def classes(values: np.ndarray, where: str) -> tuple[np.ndarray, list[str]]:
-    """Labels int64 [N] and their names, from class numbers [N] or [N, 1]; NaN and < 0: no label.
-
-    Raises UserError for several labels per node, and for labels that are not whole numbers.
-    """
-    values = np.asarray(values)
-    if values.ndim == 2 and values.shape[1] == 1:
-        values = values[:, 0]
-    if values.ndim != 1 or values.dtype.kind not in "iufb":
-        raise UserError(
-            f"{where} has labels of shape {list(values.shape)} and type {values.dtype}; "
-            "a node has one class, a whole number"
-        )
-    known = np.isfinite(values) & (values >= 0)
-    if np.any(values[known] != np.floor(values[known])):
-        raise UserError(f"{where} has labels that are not whole numbers")
-    distinct, code = np.unique(values[known].astype(np.int64), return_inverse=True)
-    label_N = np.full(len(values), -1, np.int64)
-    label_N[known] = code
-    return label_N, [str(name) for name in distinct]
-
-
 def check_num_types(num_types: int) -> None:
     """Raise UserError for more edge types than an int16 can number."""
     limit = np.iinfo(np.int16).max

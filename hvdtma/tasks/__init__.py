@@ -1,10 +1,20 @@
-"""Learning tasks: link prediction and node classification.
+"""Learning tasks: link prediction, and classification or regression of nodes.
 
 A task owns its batches, loss, metrics and scoring (`hvdtma.tasks.task`).
 """
 
 from hvdtma.tasks.epochs import ENDLESS
 from hvdtma.tasks.make import make_model, make_task
-from hvdtma.tasks.task import Batch, Embeddings, Model, Task
+from hvdtma.tasks.task import Batch, Embeddings, Model, Task, best_metric, metric_facts
 
-__all__ = ["ENDLESS", "Batch", "Embeddings", "Model", "Task", "make_model", "make_task"]
+__all__ = [
+    "ENDLESS",
+    "Batch",
+    "Embeddings",
+    "Model",
+    "Task",
+    "best_metric",
+    "make_model",
+    "make_task",
+    "metric_facts",
+]

@@ -107,6 +107,7 @@ class LinkTask:
     """Link prediction on one store. See `hvdtma.tasks.task.Task`."""
 
     metrics = ("mrr", *(f"hits@{k}" for k in HITS), "auc")
+    least_is_best = ()
     unit = "links"
     needs_labels = False
 

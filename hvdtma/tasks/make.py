@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from hvdtma.core.errors import UserError
+from hvdtma.core.errors import UserError, nearest
 from hvdtma.core.options import call_with_options
 from hvdtma.core.train_config import TrainConfig
 from hvdtma.graph.sizes import GraphFacts
@@ -19,7 +19,14 @@ def make_task(config: TrainConfig, store: GraphFacts) -> Task:
             f"first_hop is on, but {store.path} was built without it; "
             "set first_hop=false, or build it again with --first-hop"
         )
-    return call_with_options("task", config.task.name, config.task.options, config, store)
+    task: Task = call_with_options("task", config.task.name, config.task.options, config, store)
+    metric = config.evaluate.metric
+    if metric is not None and metric not in task.metrics:
+        raise UserError(
+            f"evaluate.metric is '{metric}', which the task '{config.task.name}' does not have on "
+            f"{store.path}; {nearest(metric, list(task.metrics))}"
+        )
+    return task
 
 
 def make_model(config: TrainConfig, store: GraphFacts, task: Task) -> Model:

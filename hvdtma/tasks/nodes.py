@@ -1,17 +1,18 @@
-"""Node classification: labelled nodes of the shard, with cross-entropy.
+"""Labels of nodes: classification, several labels per node, or regression.
 
-Legend: B nodes of a batch, C classes, H hidden.
+The kind of the store's labels chooses loss, head and metrics (`hvdtma.tasks.target_kinds`).
+
+Legend: B nodes of a batch, Q held-out nodes, H hidden.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import nn
-from torch.nn.functional import cross_entropy
 
 from hvdtma.core.errors import UserError
 from hvdtma.core.train_config import TrainConfig
@@ -22,13 +23,15 @@ from hvdtma.sampling.neighbourhood import Neighbourhood
 from hvdtma.sampling.sampler import make_sampler
 from hvdtma.sampling.shard import Shard
 from hvdtma.tasks.epochs import ENDLESS, shuffled_batches
-from hvdtma.tasks.metrics import class_metrics
+from hvdtma.tasks.target_kinds import TARGETS
 from hvdtma.tasks.task import Embeddings, Model, TrainingSize, max_of_sample
+
+NODES_AT_ONCE = 1 << 14  # held-out nodes in the head
 
 
 @dataclass
 class NodeBatch:
-    """Labelled nodes (the seeds) with their neighbourhood, and their labels int64 [B]."""
+    """Labelled nodes (the seeds) with their neighbourhood, and their labels [B, ...]."""
 
     neighbourhood: Neighbourhood
     label: torch.Tensor
@@ -42,12 +45,15 @@ class NodeBatch:
 
 
 class NodeTask:
-    """Node classification on one store. See `hvdtma.tasks.task.Task`.
+    """Learning the labels of nodes on one store. See `hvdtma.tasks.task.Task`.
 
-    Raises UserError if the store has no labels.
+    The class attribute `metrics` has those of all kinds of labels, an instance's those of the
+    store's kind.
+
+    Raises UserError if the store has no labels, and for weights of classes that it does not have.
     """
 
-    metrics = ("accuracy", "macro_f1")
+    metrics: Sequence[str] = tuple(name for kind in TARGETS.values() for name in kind.metrics)
     unit = "nodes"
     needs_remote = False
     needs_labels = True
@@ -58,13 +64,16 @@ class NodeTask:
             raise UserError(
                 f"{store.path} has no labels; build it with --labels, or set task.name=links"
             )
+        if not store.label_names:
+            raise UserError(f"no node of {store.path} has a label; set task.name=links")
         self.config, self.store = config, store
+        self.target = TARGETS[store.label_kind](store, config.task.class_weights)
+        self.metrics, self.least_is_best = self.target.metrics, self.target.least_is_best
         self.sampler = make_sampler(config.sampler, sampled_fanouts(config))
-        self.num_classes = len(store.label_names)
         self.seeds_per_step = config.task.batch_size
 
     def make_head(self, dim: int) -> nn.Module:
-        return nn.Linear(dim, self.num_classes)
+        return self.target.make_head(dim)
 
     def num_examples(self, size: TrainingSize) -> int:
         return size.num_train_nodes
@@ -94,20 +103,20 @@ class NodeTask:
             yield NodeBatch(neighbourhood, labels[nodes])
 
     def loss(self, model: Model, batch: NodeBatch) -> torch.Tensor:
-        """Mean cross-entropy."""
+        """The loss of the kind of labels."""
         hood = batch.neighbourhood
         h_BH = model.encoder(hood.blocks, hood.x, hood.first_hop)
-        return cross_entropy(model.head(h_BH), batch.label)
+        return self.target.loss(model.head, h_BH, batch.label)
 
     def num_held_out(self, part: str) -> int:
-        name = f"split/{part}/node"
-        return stored(self.store).array(name).shape[0] if name in self.store else 0
+        return self.store.held_out_nodes.get(part, 0)
 
     def max_scored(self, part: str) -> int:
         return max_of_sample(self.config)
 
     def held_out_bytes(self) -> int:
-        return 8 * self.store.num_nodes  # at most all nodes are held out
+        scored = [self.max_scored(part) or n for part, n in self.store.held_out_nodes.items()]
+        return 8 * sum(scored) + self.target.scored_bytes * max(scored, default=0)
 
     def read_held_out(self, part: str, chosen: np.ndarray | None) -> np.ndarray:
         return read_rows(stored(self.store), f"split/{part}/node", chosen)
@@ -115,9 +124,10 @@ class NodeTask:
     @torch.no_grad()
     def score(self, model: Model, held_out: np.ndarray, embeddings: Embeddings) -> dict[str, float]:
         predicted = []
-        step = embeddings.max_nodes or len(held_out)
+        step = embeddings.max_nodes or NODES_AT_ONCE
         for h in embeddings.in_pieces(len(held_out), step, lambda rows: embeddings(held_out[rows])):
-            logits = model.head(torch.from_numpy(h).to(embeddings.device))
-            predicted.append(logits.argmax(1).cpu().numpy())
+            for start in range(0, len(h), NODES_AT_ONCE):
+                h_BH = torch.from_numpy(h[start : start + NODES_AT_ONCE]).to(embeddings.device)
+                predicted.append(self.target.predicted(model.head, h_BH))
         label = read_rows(stored(self.store), "label", held_out)
-        return class_metrics(np.concatenate(predicted), label)
+        return self.target.score(np.concatenate(predicted), label)

@@ -14,6 +14,7 @@ from torch import nn
 
 from hvdtma.core.errors import UserError
 from hvdtma.core.train_config import TrainConfig
+from hvdtma.runs.best_metric import BestMetric
 from hvdtma.sampling.shard import Shard
 from hvdtma.tasks.epochs import ENDLESS
 
@@ -84,7 +85,9 @@ class Task(Protocol):
     `task.options`. It raises UserError if the store lacks something that the task needs.
 
     Attributes:
-        metrics: class attribute; names of the metrics. The first one chooses the best round.
+        metrics: class attribute; names of the metrics. The first one chooses the best round. An
+            instance may have fewer, those that fit its store.
+        least_is_best: the metrics whose lowest value is the best; optional.
         unit: class attribute; the plural name of held-out items, such as "links".
         needs_remote: whether batches use features of other trainers' nodes.
         needs_labels: whether batches use labels.
@@ -92,7 +95,8 @@ class Task(Protocol):
         nodes_per_item: the largest number of nodes that must be embedded to score one item.
     """
 
-    metrics: ClassVar[Sequence[str]]
+    metrics: Sequence[str]
+    least_is_best: Sequence[str]
     unit: ClassVar[str]
     needs_remote: bool
     needs_labels: bool
@@ -152,6 +156,17 @@ def check_task(name: str, target: Any) -> None:
         raise UserError(f"{name} is not a task: it has no `{missing[0]}` (docs/extending.md)")
     if not getattr(target, "metrics", None):
         raise UserError(f"{name} is not a task: its class attribute `metrics` names no metric")
+
+
+def best_metric(config: TrainConfig, task: Task) -> BestMetric:
+    """The metric that chooses the best round."""
+    return BestMetric.of_run(metric_facts(config, task))
+
+
+def metric_facts(config: TrainConfig, task: Task) -> dict[str, Any]:
+    """The metric that chooses the best round, and those whose lowest value is the best."""
+    least = list(getattr(task, "least_is_best", ()))  # a task of before may not say
+    return {"metric": config.evaluate.metric or task.metrics[0], "least_is_best": least}
 
 
 def max_of_sample(config: TrainConfig, limit: int = 0) -> int:

@@ -19,20 +19,21 @@ from hvdtma.core.errors import UserError
 from hvdtma.core.files import append_json
 from hvdtma.evaluation.score import Scorer
 from hvdtma.graph.store import open_store
+from hvdtma.runs.best_metric import BestMetric
 from hvdtma.runs.folder import read_lines
 from hvdtma.runs.run_folder import RunFolder, read_model, round_of, write_model
-from hvdtma.tasks import make_model, make_task
+from hvdtma.tasks import best_metric, make_model, make_task
 
 POLL_S = 0.1
 REFUSED = 2  # exit status after a UserError: a restart would fail in the same way
 
 
-def best_score(run: RunFolder, metric: str, scored: list[dict]) -> tuple[float, int]:
-    """The score that a round must exceed to become the best, and the number of scores since then.
+def best_score(run: RunFolder, metric: BestMetric, scored: list[dict]) -> tuple[float, int]:
+    """The best score so far by `BestMetric.order`, and the number of scores since then.
 
-    It is the score of the round whose parameters are saved as the best. That round may have been
-    chosen by another metric, but the parameters of other rounds may be deleted. Without scores,
-    it is -inf.
+    A round must exceed it to become the best. It is the score of the round whose parameters are
+    saved as the best. That round may have been chosen by another metric, but the parameters of
+    other rounds may be deleted. Without scores, it is -inf.
 
     Args:
         scored: the score events so far.
@@ -40,7 +41,7 @@ def best_score(run: RunFolder, metric: str, scored: list[dict]) -> tuple[float, 
     kept = round_of(run.best)
     indices = range(len(scored) if kept else 0)
     of_kept = [index for index in indices if scored[index]["round"] == kept] or indices
-    scores = [event["metrics"][metric] for event in scored]
+    scores = [metric.order(event["metrics"]) for event in scored]
     best = max(of_kept, key=scores.__getitem__, default=None)
     return (float("-inf"), 0) if best is None else (scores[best], len(scored) - 1 - best)
 
@@ -59,8 +60,9 @@ class RoundScorer:
         task = make_task(self.config, store)
         self.model = make_model(self.config, store, task)
         self.scorer = Scorer(self.config, store)
+        self.metric = best_metric(self.config, task)
         scored = read_lines(run.scores)  # by an evaluator that died, or before a resumption
-        self.best = best_score(run, self.config.metric, scored)[0]
+        self.best = best_score(run, self.metric, scored)[0]
         self.last_round = max((event["round"] for event in scored), default=0)
 
     def score(self, path: Path) -> None:
@@ -74,8 +76,9 @@ class RoundScorer:
         if not self.active():
             return
         number = int(facts["round"])
-        if metrics[self.config.metric] > self.best:
-            self.best = metrics[self.config.metric]
+        first = not self.run.best.is_file()  # saved even if its score is not a number
+        if first or self.metric.order(metrics) > self.best:
+            self.best = self.metric.order(metrics)
             write_model(self.run.best, self.model, **facts)
         append_json(
             self.run.scores,

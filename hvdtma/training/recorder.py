@@ -15,10 +15,12 @@ from hvdtma.aggregate import Aggregation, TimedAveraging
 from hvdtma.core.console import console
 from hvdtma.core.signals import blocked_signals
 from hvdtma.core.train_config import TrainConfig
+from hvdtma.runs.best_metric import BestMetric
 from hvdtma.runs.event_log import EventLog
 from hvdtma.runs.folder import read_lines
 from hvdtma.runs.run_folder import RunFolder
 from hvdtma.runs.view import RunView, Tick
+from hvdtma.tasks import best_metric, metric_facts
 from hvdtma.training.callback import Callback
 from hvdtma.training.evaluator import REFUSED, RoundScorer, best_score
 from hvdtma.training.trainer import Trainer
@@ -34,11 +36,11 @@ class Scores:
     scores in this process, and `final` scores at the end only.
     """
 
-    def __init__(self, config: TrainConfig, run: RunFolder):
-        self.config, self.run = config, run
+    def __init__(self, config: TrainConfig, run: RunFolder, metric: BestMetric):
+        self.config, self.run, self.metric = config, run, metric
         self.seen = sum(e["kind"] == "score" and e["part"] == "valid" for e in run.events())
         seen = read_lines(run.scores)[: self.seen]
-        self.best, self.since_best = best_score(run, config.metric, seen)
+        self.best, self.since_best = best_score(run, metric, seen)
         self.restarts_left = MAX_RESTARTS
         self.scorer = RoundScorer(run) if config.evaluate.mode == "inline" else None
         self.process = self._start_evaluator() if config.evaluate.mode == "follow" else None
@@ -86,7 +88,7 @@ class Scores:
         self.seen += len(events)
         for event in events:
             self.since_best += 1
-            score = event["metrics"][self.config.metric]
+            score = self.metric.order(event["metrics"])
             if score > self.best:
                 self.best, self.since_best = score, 0
         return events
@@ -142,7 +144,7 @@ class Recorder(Callback):
         events = run.events()
         rounds = [event["round"] for event in events if event["kind"] == "round"]
         self.log = EventLog(run, view.update, first_step=max(rounds) + 1 if rounds else None)
-        self.scores = Scores(self.config, run)
+        self.scores = Scores(self.config, run, best_metric(self.config, trainer.task))
         if not events:
             self.event(start_event(trainer, trainers))
         for event in events:  # of a resumed run
@@ -224,7 +226,7 @@ def start_event(trainer: Trainer, trainers: int) -> dict:
         "time_s": 0.0,
         "trainers": trainers,
         "method": store.attrs["order"]["method"],
-        "metric": config.metric,
+        **metric_facts(config, trainer.task),
         "store": str(store.path),
         "num_nodes": store.num_nodes,
         "num_edges": store.num_edges,

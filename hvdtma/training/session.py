@@ -28,6 +28,7 @@ from hvdtma.core.train_config import TrainConfig
 from hvdtma.evaluation.score import Scorer
 from hvdtma.runs.event_log import end_event
 from hvdtma.runs.run_folder import RunFolder, read_model
+from hvdtma.tasks import metric_facts
 from hvdtma.training.callback import Callback, Callbacks
 from hvdtma.training.checkpoint import is_saved, write_checkpoint
 from hvdtma.training.loop import announce_assignment, train_rounds
@@ -287,7 +288,7 @@ def _score_and_summarize(
         "rounds": rounds,
         "stopped": averaging.stopped.words,
         "time_s": averaging.elapsed_s,
-        "metric": config.metric,
+        **metric_facts(config, trainer.task),
         "best_round": test["round"],
         "valid": _validation_scores(run, test["round"]),
         "test": test["metrics"],

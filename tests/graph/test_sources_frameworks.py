@@ -117,7 +117,7 @@ def test_a_column_of_labels_and_half_precision_are_taken(torch):
         ({"x": np.ones((3, 2))}, "'x' in PyG data has 3 rows; the graph has 4 nodes"),
         ({"x": np.ones(4)}, r"\[nodes, features\]"),
         ({"x": np.array([[0], [1], [np.nan], [3]])}, "feature 0 of node 2 is NaN"),
-        ({"y": np.zeros((4, 3), int)}, "one class, a whole number"),
+        ({"y": np.full((4, 3), 7)}, "one class per node, an integer"),
         ({"y": np.zeros(3, int)}, "'y' in PyG data has 3 rows"),
         ({"edge_type": np.zeros(3, int)}, r"edge types of shape \[3\]"),
         ({"edge_type": np.zeros(4)}, "edge types"),

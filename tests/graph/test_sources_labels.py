@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from hvdtma.core.errors import UserError
 from hvdtma.graph.ingest import FileSource
 from hvdtma.graph.raw import RawGraph
-from hvdtma.tables.columns import classes
 
 
 def load(folder, text: str, edges: str = "0,1\n2,1\n", name="labels.csv", **columns) -> RawGraph:
@@ -119,12 +118,3 @@ def test_any_text_beside_a_label_and_in_it_is_read_as_written(tmp_path_factory, 
         writer.writerows([i, text, label] for i, (text, label) in enumerate(rows))
     raw = FileSource(folder / "edges.csv", labels=folder / "labels.csv").load()
     assert labels(raw) == {i: label for i, (_, label) in enumerate(rows)}
-
-
-def test_classes_are_whole_numbers_and_negatives_and_nan_are_none():
-    label, names = classes(np.array([[5.0], [np.nan], [-1.0], [2.0]]), "here")
-    assert label.tolist() == [1, -1, -1, 0]
-    assert names == ["2", "5"]
-    for wrong in (np.array([0.5]), np.zeros((2, 3)), np.array(["a"])):
-        with pytest.raises(UserError, match="whole number"):
-            classes(wrong, "here")

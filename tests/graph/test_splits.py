@@ -116,7 +116,7 @@ def test_labelled_nodes_are_each_in_one_part(labels, seed):
     label = np.array(labels)
     if (label >= 0).sum() < 6:
         return
-    split = hold_out_nodes(label, 2, 3, np.random.default_rng(seed))
+    split = hold_out_nodes(label >= 0, 2, 3, np.random.default_rng(seed))
     assert list(split) == ["train", "valid", "test"]
     assert [len(split["valid"]), len(split["test"])] == [2, 3]
     assert np.sort(np.concatenate(list(split.values()))).tolist() == (

@@ -14,12 +14,15 @@ from hvdtma.core.files import append_json
 from hvdtma.core.train_config import parse_config
 from hvdtma.evaluation.best_model import load_best
 from hvdtma.evaluation.score import Scorer
+from hvdtma.runs.best_metric import BestMetric
 from hvdtma.runs.folder import StartMode, read_lines
 from hvdtma.runs.run_folder import RunFolder, round_of, write_model
 from hvdtma.training import recorder
 from hvdtma.training.evaluator import RoundScorer, follow
 from hvdtma.training.recorder import MAX_RESTARTS, Scores
 from hvdtma.training.session import train
+
+MRR = BestMetric("mrr")
 
 
 def config_for(store, run, mode: str, **changes):
@@ -97,7 +100,7 @@ def test_what_beats_the_best_round_by_another_metric_is_the_best(community_store
     run.metrics.unlink()
     for event in events:
         append_json(run.metrics, event | {"kind": "score", "part": "valid"})
-    scores = Scores(config, run)  # early stopping counts from the very round
+    scores = Scores(config, run, scorer.metric)  # early stopping counts from the very round
     assert (scores.best, scores.since_best) == (0.1, 2)
     scorer.scorer = lambda model, part: {"mrr": 0.1, "auc": 0.5}
     assert scorer.score_newest()
@@ -261,7 +264,7 @@ def test_an_evaluator_that_inherited_an_ignored_sigterm_is_ended(
     run.done.unlink(missing_ok=True)
     handler = signal.signal(signal.SIGTERM, signal.SIG_IGN)
     try:
-        scores = Scores(config_for(community_store, tmp_path / "run", "follow"), run)
+        scores = Scores(config_for(community_store, tmp_path / "run", "follow"), run, MRR)
     finally:
         signal.signal(signal.SIGTERM, handler)
     scores.stop()

@@ -12,6 +12,7 @@ from hvdtma.comm import SingleProcess
 from hvdtma.core.errors import UserError
 from hvdtma.core.train_config import parse_config
 from hvdtma.evaluation.budget import ScoringBudget, scoring_requirement, scratch_bytes
+from hvdtma.runs.best_metric import BestMetric
 from hvdtma.runs.folder import read_lines
 from hvdtma.runs.run_folder import RunFolder
 from hvdtma.tasks import make_model, make_task
@@ -101,7 +102,7 @@ def test_an_evaluator_that_says_why_it_cannot_go_on_is_not_started_again(
     run = RunFolder.create(config, community_store)
     model = make_model(config, community_store, make_task(config, community_store))
     config.scratch_dir.rmdir()
-    scores = Scores(config, run)
+    scores = Scores(config, run, BestMetric("mrr"))
     try:
         run.write_round(1, 1.0, model, keep=5)
         assert scores.process.wait() == REFUSED

@@ -27,6 +27,7 @@ from hvdtma.graph.sort.edge_sorter import EdgeSorter, value_bytes
 from hvdtma.graph.sort.shuffle import least_bytes as least_to_shuffle
 from hvdtma.graph.source import SequentialRows, Source, is_timed, is_weighted
 from hvdtma.graph.splits import drawing_bytes
+from hvdtma.graph.targets import kind_of, label_row_bytes
 
 DEFAULT_DIM = 128  # columns of features that are made or reduced, without --feature-dim
 PAIR_BYTES = 64  # per held-out pair
@@ -34,7 +35,7 @@ PAIR_SHARE = 4  # one part in 4 of the memory to sort in is for held-out pairs
 LEAST_PAIRS = 10_000  # whatever the memory
 SHUFFLE_SHARE = 4  # one part in 4 of the available memory is for shuffled rows
 FOUND_BYTES = 32  # per known edge, which no negative may be, while they are collected
-LABEL_BYTES = 8  # per node
+LABEL_BYTES = 8  # per node, of a class
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,7 @@ class BuildSizes:
         options: of the build.
         draws: whether negatives are drawn; if not, they are given.
         weighted, timed: whether edges have weights and times.
+        label_row_bytes: the size of a node's label.
     """
 
     num_nodes: int
@@ -66,6 +68,7 @@ class BuildSizes:
     draws: bool = True
     weighted: bool = False
     timed: bool = False
+    label_row_bytes: int = LABEL_BYTES
 
     @classmethod
     def of(cls, source: Source, options: BuildOptions) -> BuildSizes:
@@ -82,8 +85,9 @@ class BuildSizes:
             held_out_of(source, options),
             options,
             _draws(source),
-            is_weighted(source),
-            is_timed(source),
+            weighted=is_weighted(source),
+            timed=is_timed(source),
+            label_row_bytes=label_row_bytes(kind_of(source), len(source.label_names)),
         )
 
     @property
@@ -186,7 +190,7 @@ class BuildSizes:
 
     def label_bytes(self) -> int:
         """The memory for labels while they are written."""
-        return LABEL_BYTES * self.num_nodes * self.labelled
+        return self.label_row_bytes * self.num_nodes * self.labelled
 
     def _sort_bytes(self) -> int:
         pairs = PAIR_SHARE * PAIR_BYTES * self.num_pairs if self.num_pairs > LEAST_PAIRS else 0

@@ -33,6 +33,7 @@ from hvdtma.graph.csc import index_dtype
 from hvdtma.graph.first_hop import write_first_hop
 from hvdtma.graph.source import Source, is_weighted
 from hvdtma.graph.store import GraphStore
+from hvdtma.graph.targets import kind_of
 from hvdtma.storage.writer import StoreWriter, refuse_existing
 
 
@@ -87,6 +88,7 @@ def build(
             "feature_dim": dim,
             "order": {"method": options.order, "seed": options.seed},
             "label_names": source.label_names,
+            "label_kind": kind_of(source),
             "edge_type_names": source.edge_type_names,
             "negatives_given": [part for part in given if given[part].neg is not None],
             "counts": {name: int(count) for name, count in counts.items() if count},

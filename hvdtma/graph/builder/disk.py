@@ -73,7 +73,7 @@ def store_bytes(sizes: BuildSizes) -> dict[str, int]:
         first_hop=sizes.options.first_hop,
         typed=sizes.typed,
         weighted=sizes.weighted,
-        labelled=sizes.labelled,
+        label_row_bytes=sizes.label_row_bytes * sizes.labelled,
         held_out=sizes.held_out,
     )
 
@@ -87,7 +87,7 @@ def array_bytes(
     first_hop: bool = True,
     typed: bool = False,
     weighted: bool = False,
-    labelled: bool = False,
+    label_row_bytes: int = 0,
     held_out: Mapping[str, tuple[int, int]],
 ) -> dict[str, int]:
     """The size of a store's arrays by name, before compression.
@@ -95,6 +95,7 @@ def array_bytes(
     Args:
         num_edges: stored edges; an undirected link counts twice.
         feature_bytes: the size of one feature.
+        label_row_bytes: the size of a node's label; 0 without labels.
         held_out: for each part the number of links, and of negatives per link.
     """
     index_bytes = np.dtype(index_dtype(num_nodes)).itemsize
@@ -107,7 +108,7 @@ def array_bytes(
         "in_weight": 8 * num_nodes * weighted,
         "feat": feature_bytes * num_nodes * feature_dim,
         "first_hop": feature_bytes * num_nodes * feature_dim * first_hop,
-        "label": 8 * num_nodes * labelled,
+        "label": label_row_bytes * num_nodes,
         "node_id": ID_BYTES * num_nodes,
         "split ends": 16 * links,
         "split negatives": index_bytes * sum(n * each for n, each in held_out.values()),

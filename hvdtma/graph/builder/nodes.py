@@ -5,16 +5,28 @@ Legend: N nodes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
+from rich.markup import escape
 
-from hvdtma.core.console import stage
+from hvdtma.core.console import console, stage
 from hvdtma.core.errors import UserError
+from hvdtma.core.split_parts import PARTS
 from hvdtma.graph.blocks import rows_per_chunk
 from hvdtma.graph.builder.options import BuildOptions
+from hvdtma.graph.label_statistics import LabelStatistics
 from hvdtma.graph.source import Source, node_time_of
 from hvdtma.graph.splits import hold_out_nodes
+from hvdtma.graph.targets import (
+    check_targets,
+    has_label,
+    kind_of,
+    label_row_bytes,
+    row_shape,
+    stored_dtype,
+    stored_form,
+)
 from hvdtma.graph.time_cuts import nodes_by_time
 from hvdtma.storage.node_ids import NodeIds
 from hvdtma.storage.writer import StoreWriter
@@ -34,25 +46,54 @@ def write_nodes(
     num_nodes = source.num_nodes
     with stage("ids and labels"):
         write_ids(writer, source.node_id, order_N)
-        label = source.label
+        label, kind = source.label, kind_of(source)
         if label is None and options.hold_out == "nodes":
             raise UserError("holding out nodes needs labels: give --labels")
         if label is not None:
-            chunk_rows = rows_per_chunk(block_nodes, label.itemsize)
-            with writer.create_array("label", np.int64, num_nodes, chunk_rows=chunk_rows) as array:
-                for nodes in in_store_order(num_nodes, order_N, IDS_PER_PIECE):
-                    array.append(label[nodes])
+            check_targets(label, kind, source.label_names, num_nodes)
+            _write_labels(writer, label, kind, source.label_names, order_N, block_nodes)
         if options.split == "time":
-            parts, counts = _split_by_time(writer, source, label, options)
+            parts, counts = _split_by_time(writer, source, label, kind, options)
         else:
-            parts, counts = _node_split(source, label, options, rng), {}
+            parts, counts = _node_split(source, label, kind, options, rng), {}
         for part, nodes in parts.items():
+            if part == PARTS[0] and label is not None:
+                statistics = _statistics(label, kind, nodes, len(source.label_names))
+                writer.attrs["training_labels"] = statistics.as_attribute()
             if len(order_N):
                 mask_N = np.zeros(num_nodes, bool)
                 mask_N[nodes] = True
                 nodes = np.flatnonzero(mask_N[order_N])
             writer.put(f"split/{part}/node", nodes)
     return counts
+
+
+def _write_labels(
+    writer: StoreWriter,
+    label: np.ndarray,
+    kind: str,
+    names: Sequence[str],
+    order_N: np.ndarray,
+    block_nodes: int,
+) -> None:
+    """Write labels, and print what looks wrong with them."""
+    num_nodes, statistics = len(label), LabelStatistics(kind, len(names))
+    chunk_rows = rows_per_chunk(block_nodes, label_row_bytes(kind, len(names)))
+    dtype, shape = stored_dtype(kind), row_shape(kind, len(names))
+    with writer.create_array("label", dtype, num_nodes, shape, chunk_rows=chunk_rows) as array:
+        for nodes in in_store_order(num_nodes, order_N, IDS_PER_PIECE):
+            label_n = stored_form(label[nodes], kind)
+            statistics.add(label_n)
+            array.append(label_n)
+    for warning in statistics.warnings(names):
+        console.print(f"[yellow]labels: {escape(warning)}", soft_wrap=True)
+
+
+def _statistics(label: np.ndarray, kind: str, nodes: np.ndarray, num_names: int) -> LabelStatistics:
+    """The statistics of some nodes' labels, in pieces."""
+    pieces = range(0, len(nodes), IDS_PER_PIECE)
+    labels = (label[nodes[start : start + IDS_PER_PIECE]] for start in pieces)
+    return LabelStatistics.of(labels, kind, num_names)
 
 
 def write_ids(writer: StoreWriter, ids: NodeIds, order_N: np.ndarray) -> None:
@@ -83,13 +124,17 @@ def in_store_order(num_nodes: int, order_N: np.ndarray, step: int) -> Iterator[n
 
 
 def _split_by_time(
-    writer: StoreWriter, source: Source, label: np.ndarray | None, options: BuildOptions
+    writer: StoreWriter,
+    source: Source,
+    label: np.ndarray | None,
+    kind: str,
+    options: BuildOptions,
 ) -> tuple[dict[str, np.ndarray], dict[str, int]]:
     """The labelled nodes by part, and counts; no nodes are held out beside links."""
     time_N = node_time_of(source)
     if options.hold_out == "links" or label is None or time_N is None:
         return {}, {}
-    labelled = np.flatnonzero(label >= 0)
+    labelled = np.flatnonzero(has_label(label, kind))
     parts, cuts = nodes_by_time(labelled, time_N, options.valid, options.test)
     writer.attrs["times"] = cuts.as_attribute("labelled nodes")
     without = len(labelled) - sum(map(len, parts.values()))
@@ -100,14 +145,19 @@ def _split_by_time(
 
 
 def _node_split(
-    source: Source, label: np.ndarray | None, options: BuildOptions, rng: np.random.Generator
+    source: Source,
+    label: np.ndarray | None,
+    kind: str,
+    options: BuildOptions,
+    rng: np.random.Generator,
 ) -> dict[str, np.ndarray]:
     if source.node_split is not None:
         return source.node_split
     if label is None:
         return {}
+    labelled_N = has_label(label, kind)
     if options.hold_out == "links":  # labelled nodes are split as well, if each part gets some
         smallest = min(options.valid, options.test)
-        if max(options.valid, options.test) >= 1 or smallest * (label >= 0).sum() < 1:
+        if max(options.valid, options.test) >= 1 or smallest * labelled_N.sum() < 1:
             return {}
-    return hold_out_nodes(label, options.valid, options.test, rng)
+    return hold_out_nodes(labelled_N, options.valid, options.test, rng)

@@ -20,15 +20,17 @@ import pyarrow as pa
 
 from hvdtma.core.errors import UserError, nearest
 from hvdtma.core.split_parts import PARTS
+from hvdtma.graph.label_values import targets_of
 from hvdtma.graph.raw import RawGraph
 from hvdtma.graph.source import Pairs
 from hvdtma.graph.sources.ogb_pickles import arrays_only
+from hvdtma.graph.targets import has_label
 from hvdtma.storage.node_ids import NodeIds
-from hvdtma.tables.columns import classes, encode_types
+from hvdtma.tables.columns import encode_types
 from hvdtma.tables.features import checked_features
 
 LINK_SETS = [f"ogbl-{name}" for name in ("citation2", "collab", "ddi", "ppa", "vessel", "wikikg2")]
-NODE_SETS = [f"ogbn-{name}" for name in ("arxiv", "papers100M", "products")]
+NODE_SETS = [f"ogbn-{name}" for name in ("arxiv", "papers100M", "products", "proteins")]
 _ENDS = (("source_node", "target_node", "target_node_neg"), ("head", "tail", "tail_neg"))
 
 Split = dict[str, dict[str, Any]]
@@ -37,7 +39,7 @@ Split = dict[str, dict[str, Any]]
 def load_ogb(name: str = "", root: str | Path = "dataset") -> RawGraph:
     """A data set by its OGB name; downloaded to the folder `root` if it is not there yet.
 
-    Raises UserError for a name that is not of a homogeneous graph with one class per node, if the
+    Raises UserError for a name that is not of a homogeneous graph of links or nodes, if the
     package `ogb` is missing, and if the data cannot be read or downloaded.
     """
     if name not in LINK_SETS + NODE_SETS:
@@ -94,12 +96,14 @@ def node_graph(graph: dict[str, Any], labels: Any, split: dict[str, Any]) -> Raw
 
     Args:
         graph: `edge_index` [2, E], `num_nodes`, and `node_feat` [N, D] or None.
-        labels: [N, 1]; NaN is no label.
+        labels: [N, 1], classes; or [N, C] of 0 and 1, several labels per node. NaN is no label.
         split: the nodes of each part.
     """
     raw = _graph(graph, *np.asarray(graph["edge_index"]).astype(np.int64))
-    raw.label, raw.label_names = classes(np.asarray(labels), "ogb")
-    raw.counts["nodes_without_label"] = int((raw.label < 0).sum())
+    values = np.asarray(labels)
+    kind = "class" if values.shape[1] == 1 else "multi"
+    raw.label, raw.label_names, raw.label_kind = targets_of(values, "ogb", kind=kind)
+    raw.counts["nodes_without_label"] = int((~has_label(raw.label, kind)).sum())
     raw.node_split = {part: np.sort(np.asarray(split[part]).astype(np.int64)) for part in PARTS}
     return raw
 

@@ -40,6 +40,7 @@ def score_plot(log: RunLog) -> Plot | None:
         metric=log.metric,
         best=rounds.index(log.best["round"]) if log.best else None,
         test=log.test,
+        least_is_best=log.least_is_best,
     )
     return curve.plot("Each point is an aggregated model, scored on validation by the evaluator.")
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from hvdtma.runs.best_metric import BestMetric
 from hvdtma.runs.report.record import RunRecord
 from hvdtma.runs.run_folder import RunFolder
 
@@ -64,12 +65,18 @@ class RunLog(RunRecord):
         return named or next((m for event in self.scores for m in event["metrics"]), None)
 
     @cached_property
+    def least_is_best(self) -> list[str]:
+        """The metrics whose lowest value is the best."""
+        return self.summary.get("least_is_best") or self.start.get("least_is_best") or []
+
+    @cached_property
     def best(self) -> dict | None:
-        """The validation score of the best round: the summary's, else the highest so far."""
+        """The validation score of the best round: the summary's, else the best so far."""
         by_round = {event["round"]: event for event in self.valid}
-        scored = [e for e in self.valid if e["metrics"].get(self.metric) is not None]
-        highest = max(scored, key=lambda event: event["metrics"][self.metric], default=None)
-        return by_round.get(self.summary.get("best_round"), highest)
+        metric = BestMetric(self.metric or "", self.metric in self.least_is_best)
+        scored = [e for e in self.valid if metric.value(e["metrics"]) is not None]
+        best = max(scored, key=lambda event: metric.order(event["metrics"]), default=None)
+        return by_round.get(self.summary.get("best_round"), best)
 
     @cached_property
     def test(self) -> dict:

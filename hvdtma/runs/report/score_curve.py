@@ -73,7 +73,7 @@ class ScoreCurve:
             traces += _test_line(times, test, named_first=late)
         best = None if self.best is None else self.valid[self.best].get(metric)
         if self.best is not None and best is not None:
-            label = f"best, {self.counted} {self.numbers[self.best]}: {best:.4f}"
+            label = f"best, {self.counted} {self.numbers[self.best]}: {words.score(best)}"
             where = "bottom" if metric in self.least_is_best else "top"
             traces.append(
                 _best_mark(best_at, best, label, f"{where} {'left' if late else 'right'}")
@@ -83,7 +83,8 @@ class ScoreCurve:
 
 def _test_line(times: list[float], test: float, *, named_first: bool) -> list[go.Scatter]:
     """A dashed line with a label at its start or its end, away from the label of the best score."""
-    looks = {"hovertemplate": f"test: {test:.4f}<extra></extra>", "cliponaxis": False}
+    label = f"test: {words.score(test)}"
+    looks = {"hovertemplate": f"{label}<extra></extra>", "cliponaxis": False}
     line = go.Scatter(
         x=[times[0], times[-1]],
         y=[test, test],
@@ -94,7 +95,7 @@ def _test_line(times: list[float], test: float, *, named_first: bool) -> list[go
     text = go.Scatter(
         x=[times[0 if named_first else -1]],
         y=[test],
-        text=[f"test: {test:.4f}"],
+        text=[label],
         mode="markers+text",
         # An invisible marker keeps the text off the line, and off a curve near it.
         marker={"size": 6 if named_first else 24, "opacity": 0},

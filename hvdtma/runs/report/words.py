@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+from hvdtma.runs.event_text import number_text
+
 DASH = "—"
 METRIC_NAMES = {
-    "mrr": "MRR", "auc": "AUC", "macro_f1": "Macro-F1",
+    "mrr": "MRR", "auc": "AUC", "macro_f1": "Macro-F1", "micro_f1": "Micro-F1", "r2": "R²",
     "rmse": "RMSE", "mae": "MAE", "average_precision": "Average precision",
 }  # fmt: skip
 METHOD_NAMES = {"random": "RandomTMA", "super": "SuperTMA", "min-cut": "Min-cut (PSGD-PA)"}
@@ -30,8 +32,8 @@ def _or_dash(write: Callable[[float], str]) -> Callable[[Number], str]:
 
 @_or_dash
 def score(value: float) -> str:
-    """Write a metric in [0, 1], or a loss: `0.4123`."""
-    return f"{value:.4f}"
+    """Write a metric or a loss: `0.4123`."""
+    return number_text(value)
 
 
 @_or_dash

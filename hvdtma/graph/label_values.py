@@ -1,0 +1,201 @@
+"""From the values that a person has to labels of a kind: classes, several labels, real numbers.
+
+Without a given kind:
+
+- one column of integers or booleans are classes; negative integers are no label;
+- one column of floats are real numbers. They are classes only if all of them are whole numbers
+  from 0 on, or -1, at most `MAX_CLASSES_IN_FLOATS` different ones, and at most half as many as
+  there are labelled nodes (class numbers become floats where some are missing);
+- several columns of 0 and 1 are labels of which a node may have several; -1 and NaN are unknown;
+- several columns of floats are targets of regression.
+
+Everything else is an error. NaN is no label. Several columns of 0 and 1 beside columns of other
+numbers are an error too: they may be one or the other.
+
+Legend: N nodes, C classes or columns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import scipy.sparse as sp
+
+from hvdtma.core.console import console
+from hvdtma.core.errors import UserError, nearest
+from hvdtma.graph.targets import KINDS, NO_CLASS, UNKNOWN
+
+MAX_CLASSES_IN_FLOATS = 1000  # the largest public data sets of nodes have some hundred classes
+LAST_EXACT = 2.0**53  # floats hold whole numbers exactly up to here
+SMALL_GRAPH = 10  # labelled nodes; in a graph of a few nodes each may have a class of its own
+ONE_TARGET = "target"  # the name of a single column of real numbers
+
+
+class NodeLabels(NamedTuple):
+    """Labels of nodes, in the form of their kind (`hvdtma.graph.targets`), and their names."""
+
+    label: np.ndarray
+    names: list[str]
+    kind: str
+
+
+def targets_of(
+    values: np.ndarray | sp.spmatrix | sp.sparray,
+    where: str,
+    *,
+    kind: str | None = None,
+    names: Sequence[str] | None = None,
+) -> NodeLabels:
+    """The labels in an array of values [N] or [N, C]; see above for the choice of the kind.
+
+    Args:
+        where: the place of the values, for messages.
+        kind: `class`, `multi` or `real`; None: chosen by the values.
+        names: of the columns, for the kinds `multi` and `real`; None: their numbers.
+
+    Raises UserError for values of no kind or not of the given one, and for infinite values.
+    """
+    if kind is not None and kind not in KINDS:
+        raise UserError(f"label_kind is '{kind}'; {nearest(kind, list(KINDS))}")
+    values = values.toarray() if sp.issparse(values) else np.asarray(values)  # type: ignore[union-attr]
+    if values.ndim == 2 and values.shape[1] == 1:
+        values = values[:, 0]
+    if values.ndim not in (1, 2) or values.dtype.kind not in "iufb" or 0 in values.shape[1:]:
+        raise _of_no_kind(values, where)
+    if values.dtype.kind == "f" and np.isinf(values).any():
+        raise UserError(f"{where} has infinite values; a label is finite, NaN is no label")
+    chosen = kind or _guess(values, where)
+    if values.ndim == 1 and chosen == "multi":
+        raise UserError(f"{where} has one column; several labels need one column of 0 and 1 each")
+    if chosen == "class":
+        return _classes(values, where)
+    columns = values[:, None] if values.ndim == 1 else values
+    of_columns = list(names) if names else _numbered(columns.shape[1])
+    if chosen == "multi":
+        return NodeLabels(_several(columns, where, of_columns), of_columns, "multi")
+    return NodeLabels(_real(columns, where), of_columns, "real")
+
+
+def _numbered(columns: int) -> list[str]:
+    return [ONE_TARGET] if columns == 1 else [str(column) for column in range(columns)]
+
+
+def _of_no_kind(values: np.ndarray, where: str) -> UserError:
+    return UserError(
+        f"{where} has labels of shape {list(values.shape)} and type {values.dtype}; valid: one "
+        "class per node, an integer [nodes]; several labels per node, 0 and 1 [nodes, labels]; "
+        "targets of regression, floats [nodes] or [nodes, targets]"
+    )
+
+
+def _guess(values: np.ndarray, where: str) -> str:
+    if values.ndim == 1:
+        return (
+            "real"
+            if values.dtype.kind == "f" and not _are_class_numbers(values, where)
+            else "class"
+        )
+    binary_C = _binary(values)
+    if binary_C.all():
+        return "multi"
+    if values.dtype.kind != "f":
+        raise _of_no_kind(values, where)
+    if binary_C.any():
+        shown = ", ".join(map(str, np.flatnonzero(binary_C)[:5]))
+        raise UserError(
+            f"{where} has columns of 0 and 1 ({shown}) beside columns of other numbers; give the "
+            "columns of one kind, or label_kind='real' if all are targets of regression"
+        )
+    return "real"
+
+
+def _are_class_numbers(values_N: np.ndarray, where: str) -> bool:
+    """Whether floats are the numbers of a few classes, as written with missing values."""
+    known = values_N[~np.isnan(values_N)]
+    if (known < NO_CLASS).any() or (known != np.floor(known)).any() or (known > LAST_EXACT).any():
+        return False
+    number, labelled = len(np.unique(known[known >= 0])), int((known >= 0).sum())
+    few = number <= MAX_CLASSES_IN_FLOATS and 2 * number <= labelled
+    if few:
+        console.print(
+            f"{where}: whole numbers in floats are taken as {number} classes; for regression give "
+            "label_kind='real'",
+            markup=False,
+            soft_wrap=True,
+        )
+    return few or not labelled
+
+
+def _classes(values: np.ndarray, where: str) -> NodeLabels:
+    """One class per node: of a column of numbers, or of columns of which one is 1."""
+    if values.ndim == 2:
+        values = _position_of_one(values, where)
+    known_N = values >= 0  # NaN is not
+    if values.dtype.kind == "f":
+        odd_N = known_N & ((values != np.floor(values)) | (values > LAST_EXACT))
+        if odd_N.any():
+            raise UserError(
+                f"{where} holds {values[odd_N][0]:g}, which is no class: classes are whole numbers"
+            )
+    known = values[known_N].astype(np.int64)
+    distinct, code = np.unique(known, return_inverse=True)
+    if len(distinct) == len(known) >= SMALL_GRAPH:
+        raise UserError(
+            f"{where} has {len(distinct)} classes for {len(known)} labelled nodes, one each; for "
+            "regression give label_kind='real' or floats"
+        )
+    label_N = np.full(len(values), NO_CLASS, np.int64)
+    label_N[known_N] = code
+    return NodeLabels(label_N, [str(name) for name in distinct], "class")
+
+
+def _position_of_one(values_NC: np.ndarray, where: str) -> np.ndarray:
+    """The column with the 1 of each row, -1 for rows of zeros and for unknown rows."""
+    one_NC = values_NC == 1
+    if not _binary(values_NC).all() or (one_NC.sum(1) > 1).any():
+        raise UserError(
+            f"{where} has {values_NC.shape[1]} columns and is no one-hot matrix; a class is one "
+            "column of integers, or a single 1 in each row"
+        )
+    return np.where(one_NC.any(1), one_NC.argmax(1), NO_CLASS)
+
+
+def _binary(values_NC: np.ndarray) -> np.ndarray:
+    """Bool [C]: whether the known values of each column are 0 and 1. NaN and -1 are unknown."""
+    if values_NC.dtype.kind == "b":
+        return np.ones(values_NC.shape[1], bool)
+    known = (values_NC == 0) | (values_NC == 1) | _is_unknown(values_NC)
+    return known.all(0)
+
+
+def _is_unknown(values_NC: np.ndarray) -> np.ndarray:
+    missing = np.isnan(values_NC) if values_NC.dtype.kind == "f" else np.zeros((), bool)
+    return missing | (values_NC == NO_CLASS)
+
+
+def _several(values_NC: np.ndarray, where: str, names: list[str]) -> np.ndarray:
+    """Labels uint8 [N, C] from 0 and 1."""
+    if not _binary(values_NC).all():
+        raise UserError(f"{where} holds other values than 0 and 1; each column is a label or not")
+    label_NC = np.where(_is_unknown(values_NC), UNKNOWN, values_NC == 1).astype(np.uint8)
+    partly = (values_NC == NO_CLASS).any(1) & (label_NC != UNKNOWN).any(1)
+    if partly.any() and not (label_NC == 0).any():
+        raise UserError(f"{where} has labels of 1 and -1; give 1 and 0 (-1 stands for unknown)")
+    ones_N = (label_NC == 1).sum(1)[(label_NC != UNKNOWN).any(1)]
+    if len(ones_N) >= SMALL_GRAPH and (ones_N == 1).all():
+        console.print(
+            f"{where}: every node has exactly one of {len(names)} labels; if they exclude one "
+            "another, give label_kind='class'",
+            markup=False,
+            soft_wrap=True,
+        )
+    return label_NC
+
+
+def _real(values_NC: np.ndarray, where: str) -> np.ndarray:
+    """Targets float [N, T]."""
+    if values_NC.dtype.kind not in "fiu":
+        raise UserError(f"{where} holds {values_NC.dtype}; targets of regression are numbers")
+    return values_NC.astype(np.float64)
