@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -24,10 +25,10 @@ def build(
     path: FilePath,
     source: str | Source | None = None,
     *,
-    edges: FilePath | None = None,
-    features: FilePath | None = None,
-    labels: FilePath | None = None,
-    splits: FilePath | None = None,
+    edges: Any = None,
+    features: Any = None,
+    labels: Any = None,
+    splits: Any = None,
     overwrite: bool = False,
     memory_gb: float | None = None,
     **options: Any,
@@ -43,7 +44,9 @@ def build(
         source: `synthetic:...`, `debian:`, `ogb:NAME`, another registered data source or its import
             path `package.module:function:settings`; or a graph: `EdgeStream`, `RawGraph`,
             `from_dgl(graph)`, `from_pyg(data)`.
-        edges, features, labels, splits: files of a graph, in place of `source`.
+        edges, features, labels, splits: inputs of a graph, in place of `source`: a file, a folder, a
+            glob, `sql:SELECT ...`, an Arrow table, a pandas or Polars frame, a DuckDB relation, or
+            a list of these.
         overwrite: replace a store that is there.
         memory_gb: memory limit of this process in GiB; None: half of the free memory. The store
             does not depend on it.
@@ -59,10 +62,11 @@ def build(
     check_keywords("build", set(options), valid)
     how = BuildOptions(**{name: options.pop(name) for name in of_build if name in options})
     files = {"edges": edges, "features": features, "labels": labels, "splits": splits}
-    given = FileSource(**files, **options)  # type: ignore[arg-type]
-    refuse_existing(Path(path), overwrite)
+    path = Path(path).expanduser()
+    refuse_existing(path, overwrite)
     memory = MemoryBudget.limit(memory_gb)
-    if source is not None and given != FileSource():
+    given = FileSource(**files, **options)
+    if source is not None and _describes_files(given):
         raise UserError(
             f"{_named(source)} comes with its own edges and features; leave out the files and what "
             "describes files (columns, header, delimiter, id type, undirected)"
@@ -71,17 +75,22 @@ def build(
         raise UserError(
             "nothing to build from; give a source (such as synthetic:nodes=1000) or --edges FILE"
         )
-    if source is None:
-        graph: Source = given.open(memory, Path(path).absolute().parent, how)
-    else:
+    if source is not None:
         graph = _as_source(source, how.seed)
-    return build_store(Path(path), graph, how, overwrite=overwrite, memory_gb=memory.memory_gb)
+        return build_store(path, graph, how, overwrite=overwrite, memory_gb=memory.memory_gb)
+    with closing(given.open(memory, path.absolute().parent, how)) as tables:
+        return build_store(path, tables, how, overwrite=overwrite, memory_gb=memory.memory_gb)
 
 
 @names_arguments
 def open_store(path: FilePath) -> GraphStore:
     """Open a store for reading; raises UserError if there is none."""
     return open_graph_store(Path(path))
+
+
+def _describes_files(given: FileSource) -> bool:
+    """Whether an input or an option for reading inputs was given."""
+    return any(getattr(given, field.name) is not field.default for field in fields(given))
 
 
 def _as_source(source: str | Source, seed: int) -> Source:

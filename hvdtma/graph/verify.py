@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import numpy as np
+import pyarrow as pa
 import xxhash
 from rich.markup import escape
 
@@ -22,7 +23,6 @@ from hvdtma.core.split_parts import PARTS
 from hvdtma.graph.csc import CSC
 from hvdtma.graph.first_hop import available_for_first_hop, first_hop_bytes
 from hvdtma.graph.hashing import mix
-from hvdtma.graph.ids.sets import StringSet
 from hvdtma.graph.neighbour_means import neighbour_means
 from hvdtma.graph.source import Pairs
 from hvdtma.graph.splits import pair_key
@@ -30,6 +30,7 @@ from hvdtma.graph.store import GraphStore
 from hvdtma.graph.stream import array_pieces, row_pieces
 from hvdtma.graph.targets import range_problem, row_shape
 from hvdtma.graph.write_csc import sums_of_rows
+from hvdtma.tables.database import temporary_database
 
 ROUNDING = 1e-5
 IDS_AT_ONCE = 1 << 18
@@ -179,13 +180,23 @@ def _ids_are_distinct(store: GraphStore, memory: MemoryBudget) -> str | None:
         values.sort()
         num, distinct = len(values), int((values[1:] != values[:-1]).sum()) + (len(values) > 0)
     else:
-        num, known = store.array("node_id/offsets").shape[0] - 1, StringSet()
-        for start in range(0, num, IDS_AT_ONCE):
-            known.add(store.node_ids(start, min(start + IDS_AT_ONCE, num)).values)
-        distinct = known.num
+        num = store.array("node_id/offsets").shape[0] - 1
+        distinct = _num_distinct(store, num, memory)
     if num == distinct == store.num_nodes:
         return None
     return f"{distinct} distinct ids in {num}, for {store.num_nodes} nodes"
+
+
+def _num_distinct(store: GraphStore, num: int, memory: MemoryBudget) -> int:
+    """The number of different string ids, which need not fit in memory."""
+    schema = pa.schema([("id", pa.large_string())])
+    starts = range(0, num, IDS_AT_ONCE)
+    pieces = (store.node_ids(start, min(start + IDS_AT_ONCE, num)).values for start in starts)
+    batches = (pa.RecordBatch.from_arrays([piece], schema=schema) for piece in pieces)
+    with temporary_database(memory.available(0, "comparing ids")) as db:
+        reader = pa.RecordBatchReader.from_batches(schema, batches)
+        ((distinct,),) = db.run("SELECT count(DISTINCT id) FROM given", {"given": reader})
+    return int(distinct)
 
 
 def _mirrored(store: GraphStore, memory: MemoryBudget) -> str | None:

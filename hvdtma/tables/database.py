@@ -9,11 +9,13 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import duckdb
+import psutil
 import pyarrow as pa
 
 from hvdtma.core.errors import UserError
@@ -53,10 +55,14 @@ class Database:
         Args:
             frames: Arrow tables or readers by the name under which the statement finds them.
         """
-        with _Errors(self.folder), self.connection.cursor() as cursor:
-            for name, frame in (frames or {}).items():
-                cursor.register(name, frame)
-            return cursor.execute(sql).fetchall()
+        with _Errors(self.folder):
+            for view, frame in (frames or {}).items():
+                self.connection.register(view, frame)
+            try:
+                return self.connection.execute(sql).fetchall()
+            finally:
+                for view in frames or {}:
+                    self.connection.unregister(view)
 
     def value(self, sql: str) -> Any:
         """The single value of a statement."""
@@ -65,7 +71,7 @@ class Database:
     def batches(self, sql: str, rows: int = ROWS_PER_BATCH) -> Iterator[pa.RecordBatch]:
         """The rows of a statement, at most `rows` at a time, in order."""
         with _Errors(self.folder), self.connection.cursor() as cursor:
-            yield from cursor.execute(sql).to_arrow_reader(rows)
+            yield from cursor.sql(sql).to_arrow_reader(rows)
 
     def columns(self, sql: str) -> dict[str, str]:
         """Names and DuckDB types of the columns of a SELECT, which is not run."""
@@ -80,6 +86,18 @@ class Database:
         """Close the database and remove its files."""
         self.connection.close()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+@contextmanager
+def temporary_database(memory_bytes: int | None = None) -> Iterator[Database]:
+    """A database in the system's folder for temporary files; None: half of the free memory."""
+    if memory_bytes is None:
+        memory_bytes = psutil.virtual_memory().available // 2
+    db = Database(memory_bytes, Path(tempfile.gettempdir()))
+    try:
+        yield db
+    finally:
+        db.close()
 
 
 class _Errors:

@@ -166,6 +166,30 @@ def open_text(path: Path) -> Iterator[TextIO]:
         raise UserError(f"'{path}' cannot be read: {error}") from None
 
 
+def line_of(path: Path, number: int) -> str:
+    """A line, counted from 1; bytes that are not UTF-8 as escapes."""
+    with open_text(path) as lines:
+        line = next(itertools.islice(lines, number - 1, None), "").rstrip("\r\n")
+    return line.encode(errors="surrogateescape").decode(errors="backslashreplace")
+
+
+def first_odd_row(path: Path, dialect: Dialect, default: int) -> tuple[int, int]:
+    """The line at which the first row of another number of fields begins, and that number."""
+    with open_text(path) as lines:
+        rows = csv.reader(
+            itertools.islice(lines, dialect.skip_lines, None),
+            delimiter=dialect.delimiter,
+            quotechar=dialect.quote or None,
+            quoting=csv.QUOTE_MINIMAL if dialect.quote else csv.QUOTE_NONE,
+        )
+        line = dialect.skip_lines + 1
+        for row in rows:
+            if row and len(row) != len(dialect.names):
+                return line, len(row)
+            line = dialect.skip_lines + rows.line_num + 1
+    return default, len(dialect.names)
+
+
 def _detect(lines: list[str], path: Path) -> str:
     """The first candidate in the first line; whitespace if that makes every field a number."""
     plain = [_QUOTED.sub("", line).strip() for line in lines]

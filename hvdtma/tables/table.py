@@ -5,7 +5,8 @@ Legend: R rows.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from hvdtma.core.console import console
 from hvdtma.core.errors import UserError
 from hvdtma.tables.columns import position_of
 from hvdtma.tables.database import Database, name, text
-from hvdtma.tables.dialect import TextOptions, find_dialect
+from hvdtma.tables.dialect import TextOptions, find_dialect, first_odd_row, line_of
 from hvdtma.tables.inputs import LINES, PARQUET, TABLE_FILES, TEXT, Input, as_arrow, resolve
 from hvdtma.tables.rejects import BadRow, BadRows
 from hvdtma.tables.text import (
@@ -33,6 +34,7 @@ from hvdtma.tables.text import (
     open_text_file,
 )
 
+_PARQUET = "SELECT * FROM read_parquet("
 _FIRST_CHECK = 10  # codes of checks follow those of text
 
 
@@ -60,11 +62,11 @@ class Part:
     sql: str = ""
     text: TextFile | None = None
 
-    def rows(self, columns: Sequence[str], multiline: bool, skip_bad: bool) -> str:
+    def rows(self, columns: Sequence[str], parsed: bool = False, rejects: str = "") -> str:
         """A SELECT of some columns with `PROBLEM`, `TRIMMED` and the `line`."""
         if self.text is not None:
-            read = self.text.parsed if multiline else self.text.rows
-            return read(list(columns), skip_bad)
+            read = self.text.parsed if parsed else self.text.rows
+            return read(list(columns), rejects)
         chosen = ", ".join(map(name, columns))
         return (
             f"SELECT {chosen}, 0::TINYINT AS {PROBLEM}, false AS {TRIMMED}, NULL::VARCHAR AS line "
@@ -137,26 +139,28 @@ class Table:
         """
         columns = list(dict.fromkeys(columns))
         code = self._code(checks)
-        if not self.is_text and all(part.sql.startswith("SELECT * FROM read_") for part in self.parts):
-            staged = f"({self._union(columns, False, False)})"
+        rejected: list[BadRow] = []
+        if all(part.sql.startswith(_PARQUET) for part in self.parts):
+            staged = f"({' UNION ALL '.join(part.rows(columns) for part in self.parts)})"
         else:
-            staged = self._stored(columns, code, multiline, bad.skip)
-        if multiline and self._has_open_quotes(staged):
-            self.db.run(f"DROP TABLE {staged}")
-            staged = self._stored(columns, code, True, bad.skip, parsed=True)
+            staged = self._stored(columns, False, bad, rejected)
+            if multiline and self._has_open_quotes(staged):
+                self.db.run(f"DROP TABLE {staged}")
+                staged = self._stored(columns, True, bad, rejected)
         found = self.db.run(
             f"SELECT code, count(*), count(*) FILTER ({TRIMMED}) "
             f"FROM (SELECT {code} AS code, {TRIMMED} FROM {staged}) GROUP BY 1"
         )
         number = {key: count for key, count, _ in found}
-        wrong = {key for key in number if key and key not in SKIPPED}
-        if wrong:
-            bad.add(self._bad_rows(columns, code, checks, bad.limit), sum(map(number.get, wrong)))
+        num_wrong = sum(n for key, n in number.items() if key and key not in SKIPPED)
+        if num_wrong or rejected:
+            located = self._bad_rows(columns, code, checks, bad.limit, rejected)
+            bad.add(located, num_wrong + len(rejected))
         counts = {
             "comment_lines": number.get(COMMENT, 0),
             "repeated_headers": number.get(HEADER_AGAIN, 0),
-            "bad_rows_skipped": sum(number[key] for key in wrong),
-            "rows_with_blanks_around_ids": sum(t for key, _, t in found if not key),
+            "bad_rows_skipped": num_wrong + len(rejected),
+            "rows_with_blanks_around_fields": sum(t for key, _, t in found if not key),
         }
         chosen = ", ".join(map(name, columns))
         good = f"(SELECT {chosen} FROM {staged} WHERE ({code}) = 0)"
@@ -167,19 +171,26 @@ class Table:
         cases += [f"WHEN {c.condition} THEN {n}" for n, c in enumerate(checks, _FIRST_CHECK)]
         return f"CASE {' '.join(cases)} ELSE 0 END"
 
-    def _union(self, columns: Sequence[str], multiline: bool, skip_bad: bool) -> str:
-        return " UNION ALL ".join(part.rows(columns, multiline, skip_bad) for part in self.parts)
-
     def _stored(
-        self, columns: list[str], code: str, multiline: bool, skip: bool, parsed: bool = False
+        self, columns: list[str], parsed: bool, bad: BadRows, rejected: list[BadRow]
     ) -> str:
-        """The rows as a table of the database, without those that are no data."""
-        staged = self.db.new_name("rows")
-        chosen = ", ".join(map(name, columns))
-        self.db.run(
-            f"CREATE TABLE {staged} AS SELECT {chosen}, {PROBLEM}, {TRIMMED} "
-            f"FROM ({self._union(columns, parsed, skip)})"
-        )
+        """The rows of all parts as a table of the database."""
+        staged, chosen = self.db.new_name("rows"), ", ".join(map(name, columns))
+        rejected.clear()
+        for at, part in enumerate(self.parts):
+            target = f"INSERT INTO {staged}" if at else f"CREATE TABLE {staged} AS"
+            rejects = self.db.new_name("rejects") if bad.skip and part.text is not None else ""
+            rows = part.rows(columns, parsed, rejects)
+            try:
+                self.db.run(f"{target} SELECT {chosen}, {PROBLEM}, {TRIMMED} FROM ({rows})")
+            except UserError as error:
+                raise _located(error, part) from None
+            if rejects:
+                lines = f"SELECT line, error_message, csv_line FROM {rejects} ORDER BY line"
+                rejected += [
+                    BadRow(part.where, number, _reason(why), line.lstrip("\n"))
+                    for number, why, line in self.db.run(lines)
+                ]
         return staged
 
     def _has_open_quotes(self, staged: str) -> bool:
@@ -188,20 +199,30 @@ class Table:
         return bool(self.db.value(f"SELECT count(*) FROM {staged} WHERE {PROBLEM} = {QUOTES}"))
 
     def _bad_rows(
-        self, columns: list[str], code: str, checks: Sequence[Check], limit: int
-    ) -> Iterable[BadRow]:
+        self,
+        columns: list[str],
+        code: str,
+        checks: Sequence[Check],
+        limit: int,
+        rejected: list[BadRow],
+    ) -> Iterator[BadRow]:
         """Bad rows, in order, with the numbers of their lines."""
         chosen = ", ".join(map(name, columns))
         for part in self.parts:
+            unread = [row for row in rejected if row.where == part.where]
+            rejects = self.db.new_name("rejects") if unread else ""
             skipped = part.text.dialect.skip_lines if part.text is not None else 0
-            rows = part.rows(columns, False, False)
             found = self.db.run(
                 f"SELECT n, code, line FROM (SELECT row_number() OVER () + {skipped} AS n, "
-                f"{code} AS code, line FROM (SELECT {chosen}, {PROBLEM}, line FROM ({rows}))) "
+                f"{code} AS code, line FROM (SELECT {chosen}, {PROBLEM}, line "
+                f"FROM ({part.rows(columns, rejects=rejects)}))) "
                 f"WHERE code > 0 AND code NOT IN {SKIPPED} LIMIT {limit}"
             )
             for number, key, line in found:
+                for row in unread:  # lines that were not read have no number here
+                    number += row.number <= number
                 yield BadRow(part.where, number, self._words(key, line, part, checks), line)
+            yield from unread
             limit -= len(found)
 
     @staticmethod
@@ -279,7 +300,7 @@ def _part(
         db.run(f"CREATE TABLE {table} AS {given.query}")
         sql = f"SELECT * FROM {table}"
     elif given.kind in PARQUET:
-        sql = f"SELECT * FROM read_parquet([{text(str(given.path))}])"
+        sql = f"{_PARQUET}[{text(str(given.path))}])"
     elif given.kind in LINES:
         sql = f"SELECT * FROM read_json([{text(str(given.path))}], format='newline_delimited')"
     try:
@@ -301,6 +322,28 @@ def _check_names(names: Sequence[str], where: str) -> None:
     repeated = sorted({n for n in names if list(names).count(n) > 1})
     if repeated:
         raise UserError(f"{where} has several columns '{repeated[0]}'; give each its own name")
+
+
+_LINE = re.compile(r"CSV Error on Line: (\d+)\s+Original Line:\s*(.*)", re.DOTALL)
+
+
+def _located(error: UserError, part: Part) -> UserError:
+    """An error of DuckDB's reader with the file, the line and its text."""
+    found = _LINE.search(str(error))
+    if found is None or part.text is None:
+        return UserError(f"{part.where} cannot be read: {error}")
+    number, reason = int(found[1]), "it is not UTF-8; convert the file first"
+    if "unicode" not in str(error):  # DuckDB counts rows, not lines, where fields have line breaks
+        number, fields = first_odd_row(part.text.path, part.text.dialect, number)
+        reason = f"{fields} fields, but the lines before have {len(part.types)}"
+    return UserError(str(BadRow(part.where, number, reason, line_of(part.text.path, number))))
+
+
+def _reason(message: str) -> str:
+    """The reason that DuckDB gives, in our words if it is the usual one."""
+    if "unicode" in message:
+        return "it is not UTF-8; convert the file first"
+    return message.split(". ", 1)[0].rstrip(".")
 
 
 def _common(parts: list[Part], column: str) -> str:

@@ -38,16 +38,19 @@ class TextFile:
     dialect: Dialect
     copy: Path | None = None
 
-    def lines(self, skip_bad: bool = False) -> str:
-        """The lines after the header, as SQL: one column `line`, null for empty lines."""
-        bad = ", ignore_errors=true, store_rejects=true" if skip_bad else ""
+    def lines(self, rejects: str = "") -> str:
+        """The lines after the header, as SQL: one column `line`, null for empty lines.
+
+        Args:
+            rejects: the name of a table for lines that are not UTF-8; empty: they are an error.
+        """
         return (
             f"read_csv([{text(self.copy or self.path)}], auto_detect=false, header=false, "
             f"skip={self.dialect.skip_lines}, delim={text(_NO_DELIMITER)}, quote='', escape='', "
-            f"max_line_size={_MAX_LINE_BYTES}, columns={{'line': 'VARCHAR'}}{bad})"
+            f"max_line_size={_MAX_LINE_BYTES}, columns={{'line': 'VARCHAR'}}{_rejected(rejects)})"
         )
 
-    def rows(self, columns: list[str], skip_bad: bool = False) -> str:
+    def rows(self, columns: list[str], rejects: str = "") -> str:
         """A SELECT of some columns as text, with `PROBLEM`, `TRIMMED` and the `line`."""
         names = self.dialect.names
         fields = [f"f[{names.index(column) + 1}]" for column in columns]
@@ -58,21 +61,20 @@ class TextFile:
         return (
             f"SELECT {', '.join(values)}, {_problem(self.dialect, len(names))} AS {PROBLEM}, "
             f"{_trimmed(fields, self.dialect)} AS {TRIMMED}, line "
-            f"FROM (SELECT line, {_fields(self.dialect)} AS f FROM {self.lines(skip_bad)})"
+            f"FROM (SELECT line, {_fields(self.dialect)} AS f FROM {self.lines(rejects)})"
         )
 
-    def parsed(self, columns: list[str], skip_bad: bool = False) -> str:
+    def parsed(self, columns: list[str], rejects: str = "") -> str:
         """As `rows`, through DuckDB's CSV parser: quoted fields may have line breaks."""
         kinds = ", ".join(f"{text(column)}: 'VARCHAR'" for column in self.dialect.names)
         values = [f"trim({name(c)}, {_blanks(self.dialect)}) AS {name(c)}" for c in columns]
-        bad = ", ignore_errors=true, store_rejects=true" if skip_bad else ""
         quote = text(self.dialect.quote)
         return (
             f"SELECT {', '.join(values)}, {GOOD}::TINYINT AS {PROBLEM}, false AS {TRIMMED}, "
             f"NULL::VARCHAR AS line FROM read_csv([{text(self.path)}], auto_detect=false, "
             f"header=false, skip={self.dialect.skip_lines}, delim={text(self.dialect.delimiter)}, "
             f"quote={quote}, escape={quote}, nullstr={text(_NO_DELIMITER)}, "
-            f"max_line_size={_MAX_LINE_BYTES}, columns={{{kinds}}}{bad})"
+            f"max_line_size={_MAX_LINE_BYTES}, columns={{{kinds}}}{_rejected(rejects)})"
         )
 
 
@@ -105,6 +107,15 @@ def _line_ends(path: Path) -> set[bytes]:
         raise UserError(f"'{path}' cannot be read: {error}") from None
     found = {b"\r\n": both, b"\n": feeds - both, b"\r": returns - both}
     return {kind for kind, count in found.items() if count}
+
+
+def _rejected(table: str) -> str:
+    if not table:
+        return ""
+    return (
+        f", ignore_errors=true, store_rejects=true, rejects_table={text(table)}, "
+        f"rejects_scan={text(table + '_scan')}"
+    )
 
 
 def _fields(dialect: Dialect) -> str:

@@ -23,8 +23,12 @@ def write(folder, name: str, text: str | bytes) -> str:
 
 
 def pairs(raw: RawGraph) -> list[tuple]:
-    """The edges in the user's ids."""
-    return [(raw.node_id[s], raw.node_id[d]) for s, d in zip(raw.src, raw.dst, strict=True)]
+    """The edges in the user's ids, in an order of their own."""
+    return ordered((raw.node_id[s], raw.node_id[d]) for s, d in zip(raw.src, raw.dst, strict=True))
+
+
+def ordered(edges) -> list[tuple]:
+    return sorted(edges, key=str)
 
 
 def load_text(folder, text: str | bytes, name: str = "edges.csv", **columns) -> RawGraph:
@@ -61,15 +65,13 @@ def test_text_files_of_every_usual_layout_give_the_same_edges(tmp_path, name, te
 
 def test_ids_may_be_strings_with_commas_quotes_and_any_letters(tmp_path):
     raw = load_text(tmp_path, 'src,dst\n"Smith, J.",中国\n"say ""hi""","Smith, J."\n')
-    assert pairs(raw) == [("Smith, J.", "中国"), ('say "hi"', "Smith, J.")]
+    assert pairs(raw) == ordered([("Smith, J.", "中国"), ('say "hi"', "Smith, J.")])
 
 
 def test_integers_beyond_32_bits_come_back(tmp_path):
     large = 2**31 + 5, 2**63 - 1
-    assert pairs(load_text(tmp_path, f"{large[0]},{large[1]}\n-7,{large[0]}\n")) == [
-        large,
-        (-7, large[0]),
-    ]
+    raw = load_text(tmp_path, f"{large[0]},{large[1]}\n-7,{large[0]}\n")
+    assert pairs(raw) == ordered([large, (-7, large[0])])
 
 
 def test_integers_beyond_64_bits_are_strings(tmp_path):
@@ -82,14 +84,15 @@ def test_ids_with_leading_zeros_are_strings(tmp_path):
 
 def test_id_type_str_keeps_integers_as_text(tmp_path):
     raw = load_text(tmp_path, "1,2\nx,1\n", id_type="str")
-    assert pairs(raw) == [("1", "2"), ("x", "1")]
+    assert pairs(raw) == ordered([("1", "2"), ("x", "1")])
 
 
 def test_columns_are_chosen_by_name(tmp_path):
     text = "when,a,b,kind\n9,1,2,likes\n9,3,1,knows\n"
     raw = load_text(tmp_path, text, src_column="b", dst_column="a", type_column="kind")
-    assert pairs(raw) == [(2, 1), (1, 3)]
-    assert [raw.edge_type_names[t] for t in raw.edge_type] == ["likes", "knows"]
+    assert pairs(raw) == [(1, 3), (2, 1)]
+    kinds = {raw.node_id[s]: raw.edge_type_names[t] for s, t in zip(raw.src, raw.edge_type)}
+    assert kinds == {2: "likes", 1: "knows"}
     assert raw.edge_type_names == ["knows", "likes"]
 
 
@@ -99,7 +102,7 @@ def test_columns_without_header_are_called_by_number(tmp_path):
 
 
 def test_a_first_line_with_one_integer_is_no_header(tmp_path):
-    assert pairs(load_text(tmp_path, "seven,8\n9,8\n")) == [("seven", "8"), ("9", "8")]
+    assert pairs(load_text(tmp_path, "seven,8\n9,8\n")) == [("9", "8"), ("seven", "8")]
 
 
 def test_header_can_be_said(tmp_path):
@@ -110,7 +113,7 @@ def test_header_can_be_said(tmp_path):
 
 
 def test_a_first_line_of_text_is_an_edge_if_a_node_of_it_comes_again(tmp_path):
-    assert pairs(load_text(tmp_path, "a,b\nc,a\n")) == [("a", "b"), ("c", "a")]
+    assert pairs(load_text(tmp_path, "a,b\nc,a\n")) == ordered([("a", "b"), ("c", "a")])
 
 
 def test_a_first_line_that_may_be_a_header_is_not_guessed_at(tmp_path):
@@ -129,9 +132,7 @@ def test_delimiter_can_be_said(tmp_path):
         ("1,2\n3\n", 2, "1 fields"),
         ("1,2\n3,4,5\n", 2, "3 fields"),
         ("src,dst\n1,2\n3,\n", 3, "'dst' is empty"),
-        ("# a comment\n\nsrc,dst\n1,2\n\nx,4\n", 6, "--id-type str"),
-        ("1,2\n3,4.5\n", 2, "--id-type str"),
-        (f"1,2\n3,{2**63}\n", 2, "--id-type str"),
+        ("# a comment\n\nsrc,dst\n1,2\n\nx,4,5\n", 6, "3 fields"),
         ("a,b\n,c\n", 2, "'1' is empty"),
         (b"a,b\nc,\xff\n", 2, "UTF-8"),
         ('a,b\n"c,d\ne,f\n', 2, "quotes"),
@@ -151,12 +152,12 @@ def test_a_bad_line_is_named_with_its_number_and_text(tmp_path, name, text, line
 def test_a_bad_line_far_down_is_named(tmp_path):
     good = "".join(f"{i},{i + 1}\n" for i in range(300_000))
     with pytest.raises(UserError, match="line 300001: "):
-        load_text(tmp_path, good + "one,two\n" + good)
+        load_text(tmp_path, good + "one,two,three\n" + good)
 
 
 def test_a_long_bad_line_is_cut(tmp_path):
     with pytest.raises(UserError) as caught:
-        load_text(tmp_path, "1,2\n3," + "x" * 10_000 + "\n")
+        load_text(tmp_path, "1,2\n3,4," + "x" * 10_000 + "\n")
     assert len(str(caught.value)) < 600
 
 
@@ -168,7 +169,7 @@ def test_a_long_bad_line_is_cut(tmp_path):
         ("src,dst\n", {}, "no edge"),
         ("alone\n", {}, "--delimiter"),
         ("a|b\n", {"delimiter": ";"}, "one column"),
-        ("a,b\n", {"delimiter": "||"}, "one character"),
+        ("a,b\n", {"delimiter": "|||||"}, "1 to 4 characters"),
         ("a,b\n", {"header": "maybe"}, "valid: auto, yes, no"),
         ("a,b\n", {"id_type": "float"}, "valid: auto, int, str"),
         ("src,dst\n1,2\n", {"src_column": "from", "dst_column": "dst"}, "valid: src, dst"),
@@ -208,7 +209,7 @@ def test_numpy_arrays_of_pairs_give_their_edges(tmp_path, shape):
     np.save(tmp_path / "e.npy", array)
     np.savez(tmp_path / "e.npz", array)
     for name in ("e.npy", "e.npz"):
-        assert pairs(FileSource(tmp_path / name).load()) == [(1, 2), (3, 1), (2, 2)]
+        assert pairs(FileSource(tmp_path / name).load()) == [(1, 2), (2, 2), (3, 1)]
 
 
 def test_arrays_of_either_byte_order_give_their_edges(tmp_path):
@@ -240,11 +241,10 @@ def test_rows_of_an_adjacency_are_nodes_even_without_edges(tmp_path):
         ({"a": np.zeros((3, 3), int)}, r"\[E, 2\] or \[2, E\]"),
         ({"a": np.zeros(4, int)}, r"\[E, 2\] or \[2, E\]"),
         ({"a": np.zeros((3, 2))}, "integers or strings"),
-        ({"a": np.zeros((3, 2), int), "b": np.zeros(1)}, "holds a, b"),
-        ({"src": np.zeros(3, int)}, "no column 'dst'"),
+        ({"a": np.zeros((3, 2), int), "b": np.zeros((3, 2), int)}, "holds a, b"),
+        ({"src": np.zeros(3, int)}, "holds src"),
         ({"src": np.zeros(3, int), "dst": np.zeros(2, int)}, "different lengths"),
-        ({"src": np.zeros((3, 1), int), "dst": np.zeros((3, 1), int)}, "must be"),
-        ({"src": np.array([2**64 - 1], np.uint64), "dst": np.zeros(1, int)}, "64 bits"),
+        ({"src": np.zeros((3, 1), int), "dst": np.zeros((3, 1), int)}, "arrays .E. by name"),
     ],
 )
 def test_arrays_that_are_no_edges_say_what_is_valid(tmp_path, arrays, words):
@@ -296,7 +296,7 @@ def test_any_text_is_an_id_and_comes_back(tmp_path_factory, edges):
     quoted = [",".join('"' + end.replace('"', '""') + '"' for end in edge) for edge in edges]
     path = tmp_path_factory.mktemp("ids") / "edges.csv"
     path.write_text("src,dst\n" + "\n".join(quoted) + "\n", encoding="utf-8")
-    assert pairs(FileSource(path, id_type="str").load()) == edges
+    assert pairs(FileSource(path, id_type="str").load()) == ordered(edges)
 
 
 @settings(max_examples=40, deadline=None)
@@ -306,4 +306,4 @@ def test_node_positions_do_not_depend_on_the_order_of_edges(tmp_path_factory, ed
     np.save(path, np.array(edges))
     raw = FileSource(path).load()
     assert raw.node_id.to_list() == [-1, 5, 7, 9, 2**40]
-    assert pairs(raw) == edges
+    assert pairs(raw) == ordered(edges)

@@ -84,7 +84,6 @@ def test_string_ids_keep_their_labels(tmp_path):
         ("0,a\n1\n", {}, "line 2: 1 fields"),
         ('id,t,label\n0,"x\ny",a\n1,b\n', {}, "line 4: 2 fields"),
         ("id,label\n0,a\n,b\n", {}, "line 3: column 'id' is empty"),
-        ("0,a\nx1,b\n", {}, "has the id 'x1', but the graph's ids are integers"),
         ("id,label\n0,a\n", {"label_column": "labl"}, "valid: id, label; did you mean 'label'"),
         ("id,label\n0,a\n", {"id_column": "page"}, "valid: id, label"),
         ("0\n1\n", {}, "two or more columns"),
@@ -101,7 +100,7 @@ def test_missing_and_unknown_files_are_user_errors(tmp_path):
     with pytest.raises(UserError, match="there is no labels file"):
         FileSource(tmp_path / "edges.csv", labels=tmp_path / "absent.csv").load()
     with pytest.raises(UserError, match=r"unknown ending; valid: \.csv"):
-        FileSource(tmp_path / "edges.csv", labels=tmp_path / "labels.parquet").load()
+        FileSource(tmp_path / "edges.csv", labels=tmp_path / "labels.docx").load()
 
 
 ANY_TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=12)

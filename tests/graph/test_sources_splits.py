@@ -79,7 +79,7 @@ def test_types_of_edges_and_pairs_have_one_set_of_names(tmp_path):
     assert raw.edge_type.tolist() == [1, 0, 0]
     raw = load(tmp_path, SPLIT | types, "src,dst,t\n2,3,d\n1,4,a\n1,3,a\n5,1,a\n", type_column="t")
     assert raw.edge_type_names == ["a", "b", "c", "d"]
-    assert [raw.edge_type_names[code] for code in raw.edge_type] == ["b", "a", "a", "d", "a"]
+    assert [raw.edge_type_names[code] for code in raw.edge_type] == ["b", "a", "a", "a", "d"]
     assert raw.link_split["valid"].edge_type.tolist() == [2]
     assert raw.link_split["test"].edge_type.dtype == np.int16
 
@@ -149,7 +149,7 @@ def test_ids_that_are_no_nodes_are_named(tmp_path):
     with pytest.raises(UserError, match="'test_neg' has the id '6'"):
         load(tmp_path, SPLIT | {"test_neg": np.array([[1], [6]])}, "1,2\n3,4\n5,1\n")
     words = {part: np.array([["a", "b"]]) for part in SPLIT}
-    with pytest.raises(UserError, match="has the id 'a', but the graph's ids are integers"):
+    with pytest.raises(UserError, match="'train' has the id 'a', which is in no edge"):
         load(tmp_path, words, "1,2\n")
 
 
@@ -160,7 +160,7 @@ def test_what_is_no_splits_file_is_refused(tmp_path):
     with pytest.raises(UserError, match="cannot be read"):
         FileSource(splits=tmp_path / "objects.npz").load()
     with pytest.raises(UserError, match=r"valid: \.npz"):
-        FileSource(splits=tmp_path / "splits.csv").load()
+        FileSource(splits=tmp_path / "splits.docx").load()
     with pytest.raises(UserError, match="there is no splits file"):
         FileSource(splits=tmp_path / "absent.npz").load()
 

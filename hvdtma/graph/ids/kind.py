@@ -25,12 +25,14 @@ class IdColumn:
         column: the name.
         kind: DuckDB's type.
         where: for messages.
+        is_typed: whether text is text because the input says so, as Parquet does and CSV does not.
     """
 
     sql: str
     column: str
     kind: str
     where: str
+    is_typed: bool = False
 
     @property
     def is_integer(self) -> bool:
@@ -92,6 +94,9 @@ def are_strings(db: Database, columns: list[IdColumn], id_type: str) -> bool:
                         f"TRY_CAST({id_} AS BIGINT) IS NULL"
                     )
                 )
+            continue
+        if one.is_typed:
+            strings = True
             continue
         usual = f"CAST(TRY_CAST({id_} AS BIGINT) AS VARCHAR) IS NOT DISTINCT FROM {id_}"
         point = f"regexp_full_match({id_}, '{_WITH_POINT}')"

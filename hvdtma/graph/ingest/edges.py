@@ -67,7 +67,7 @@ class EdgeRows:
         """Both ends, as columns of ids."""
         table = self.columns.table
         return [
-            IdColumn(self.staged.sql, end, table.types[end], table.where)
+            IdColumn(self.staged.sql, end, table.types[end], table.where, not table.is_text)
             for end in (self.columns.src, self.columns.dst)
         ]
 

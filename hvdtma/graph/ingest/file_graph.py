@@ -73,6 +73,10 @@ class FileGraph(RawGraph):
         total += matrix_bytes(self.feat) if isinstance(self.feat, sp.csr_matrix) else 0
         return total + self.nodes.num_bytes + self.num_nodes + self.database_bytes
 
+    def close(self) -> None:
+        """Close the database and remove its files; edges cannot be read any more."""
+        self.nodes.db.close()
+
     def edge_batches(self) -> Iterator[LazyEdgeBatch]:
         """The edges in memory, then those of the table."""
         self.has_edge_N = np.zeros(self.num_nodes, bool)

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from contextlib import closing
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +95,8 @@ class FileSource(ReadOptions):
 
     def load(self) -> RawGraph:
         """The whole graph in memory; raises UserError for bad inputs."""
-        return in_memory(self.open())
+        with closing(self.open()) as graph:
+            return in_memory(graph)
 
     def open(
         self,
@@ -222,6 +224,8 @@ class _Opening:
         """Collect the ids of all inputs."""
         columns = [] if rows is None else rows.ends
         given = list(splits.ids.values()) if splits is not None else []
+        if rows is None:  # their kind is that of the graph
+            given = [replace(one, is_typed=one.kind == "VARCHAR") for one in given]
         keyed = [] if read is None or read.ids is None else [read.ids]
         numbered = read is not None and read.ids is None
         strings = are_strings(self.db, [*columns, *given, *keyed], self.source.id_type)

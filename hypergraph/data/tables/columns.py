@@ -1,4 +1,4 @@
-"""Columns of a CSV, TSV or Parquet table, gzipped or not: ids, numbers, words.
+"""Columns of a table: ids, numbers, words.
 
 Legend: n rows.
 """
@@ -13,13 +13,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from hvdtma.core.errors import UserError
-from hvdtma.tables.columns import Column, ids_of, position_of
-from hvdtma.tables.opening import TEXT, suffix_of
-from hvdtma.tables.parquet import open_parquet, parquet_pieces
-from hvdtma.tables.text_layout import Layout, find_layout
-from hvdtma.tables.text_table import ColumnRequest, row_pieces
+from hvdtma.tables.columns import Column, ids_of
+from hvdtma.tables.database import Database, temporary_database
+from hvdtma.tables.database import name as sql_name
+from hvdtma.tables.dialect import TextOptions
+from hvdtma.tables.rejects import BadRows
+from hvdtma.tables.table import Check, Table, open_table
 
-TABLE_FILES = [*TEXT, *(suffix + ".gz" for suffix in TEXT), ".parquet"]
 
 
 def column_names(path: Path, named: Sequence[str] = ()) -> list[str]:
@@ -31,16 +31,15 @@ def column_names(path: Path, named: Sequence[str] = ()) -> list[str]:
     Raises UserError for a missing or unreadable file, and if it is unclear whether the first line
     of a text table is a header.
     """
-    if suffix_of(path, TABLE_FILES, "table") == ".parquet":
-        return open_parquet(path).schema_arrow.names
-    layout = _layout(path, named)
-    if layout.header_unsure:
+    with temporary_database() as db:
+        table = _open(db, path, named)
+    if table.header_unsure:
         raise UserError(
-            f"'{path}': its first line, {', '.join(layout.first_row)}, may be a header or a row; "
+            f"'{path}': its first line, {', '.join(table.first_row)}, may be a header or a row; "
             "name the id columns (edge_columns, or the features' id): by the names in the header, "
             "or by the numbers 1, 2 if the line is a row"
         )
-    return layout.names
+    return table.names
 
 
 def read_columns(
@@ -54,28 +53,27 @@ def read_columns(
 
     Raises UserError for a missing file or column, and for a line that cannot be read.
     """
-    if suffix_of(path, TABLE_FILES, "table") == ".parquet":
-        known = open_parquet(path).schema_arrow
+    with temporary_database() as db:
+        table = _open(db, path, names)
         for name in names:
-            position_of(name, known.names, f"'{path}'")
-        kinds = pa.schema([known.field(name) for name in names])
-        table = pa.Table.from_batches(parquet_pieces(path, list(names)), None).select(list(names))
-        return table.cast(kinds).columns
-    layout = _layout(path, names)
-    wanted = [
-        ColumnRequest(position_of(name, layout.names, f"'{path}'"), may_be_empty=may_be_empty)
-        for name in names
-    ]
-    pieces = [list(columns) for columns in row_pieces(path, layout, wanted, multiline=multiline)]
-    if not pieces:
-        raise UserError(f"'{path}' has no rows below its header")
-    return [pa.chunked_array([c for p in pieces for c in p[at].chunks]) for at in range(len(names))]
+            table.column(name)
+        checks = []
+        if table.is_text and not may_be_empty:
+            checks = [Check(f"{sql_name(n)} = ''", f"column '{n}' is empty") for n in names]
+        staged = table.stage(names, checks, BadRows(), multiline=multiline)
+        if not staged.num_rows:
+            raise UserError(f"'{path}' has no rows below its header")
+        values = [
+            f"NULLIF({sql_name(name)}, '')" if table.is_text else sql_name(name) for name in names
+        ]
+        batches = list(db.batches(f"SELECT {', '.join(values)} FROM {staged.sql}"))
+    return pa.Table.from_batches(batches).columns
 
 
-def _layout(path: Path, named: Sequence[str]) -> Layout:
-    """The layout of a text table; named columns need a header, numbered ones do not."""
+def _open(db: Database, path: Path, named: Sequence[str]) -> Table:
+    """Open a table; named columns need a header, numbered ones do not."""
     header = "auto" if all(name.isdigit() for name in named) else "yes"
-    return find_layout(path, named=named, header=header, delimiter=None)
+    return open_table(db, path, "table", TextOptions(header=header), named=named)
 
 
 def as_ids(column: Column, where: str) -> Column:

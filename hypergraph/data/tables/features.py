@@ -14,10 +14,13 @@ import pyarrow as pa
 from hvdtma.core.errors import UserError
 from hvdtma.storage.node_ids import NodeIds
 from hvdtma.tables.columns import ID_NAMES, position_of
-from hvdtma.tables.features import open_features
-from hvdtma.tables.opening import TEXT
+from hvdtma.tables.features import checked_features, open_feature_file
+from hvdtma.tables.inputs import TEXT, ending_of
 from hypergraph.data.modality import Features
 from hypergraph.data.tables.columns import as_ids, as_numbers, column_names, read_columns
+
+
+ARRAYS = (".npy", ".npz", ".json")
 
 
 @dataclass(frozen=True)
@@ -44,9 +47,11 @@ def read_feature_table(path: Path, id_column: str | None) -> FeatureTable:
     Raises UserError for a missing file, an unknown ending or column, and values that are not
     numbers.
     """
-    if path.name.lower().removesuffix(".gz").endswith(TEXT):
-        return _from_text(path, id_column)
-    file = open_features(path, id_column)
+    if ending_of(path) not in ARRAYS:
+        return _from_table(path, id_column)
+    if not path.is_file():
+        raise UserError(f"there is no features file '{path}'")
+    file = open_feature_file(path)
     if file.ids is None:
         ids = NodeIds.counted(file.shape[0])
     else:
@@ -54,11 +59,12 @@ def read_feature_table(path: Path, id_column: str | None) -> FeatureTable:
         ids = NodeIds.of(pa.chunked_array(columns))
     features = file.sparse
     if features is None:
-        features = np.concatenate(list(file.pieces(int)))
+        features = checked_features(np.concatenate(list(file.read())), f"'{path}'")
     return FeatureTable(features, ids, file.ids is None)
 
 
-def _from_text(path: Path, id_column: str | None) -> FeatureTable:
+def _from_table(path: Path, id_column: str | None) -> FeatureTable:
+    """Columns of numbers, or lists of numbers of one length; text of typed tables is left out."""
     names = column_names(path, () if id_column is None else (id_column,))
     if id_column is None:
         id_column = next((name for name in names if name.lower() in ID_NAMES), names[0])
@@ -67,13 +73,26 @@ def _from_text(path: Path, id_column: str | None) -> FeatureTable:
     if not others:
         raise UserError(f"'{path}' has only the id column '{id_column}'; add columns of numbers")
     ids, *columns = read_columns(path, [id_column, *others])
-    numbers = [
-        as_numbers(column, f"column '{name}' of '{path}'")
-        for name, column in zip(others, columns, strict=True)
-    ]
-    return FeatureTable(
-        np.stack(numbers, 1), NodeIds.of(as_ids(ids, f"column '{id_column}' of '{path}'"))
-    )
+    typed = ending_of(path) not in TEXT
+    numbers = []
+    for name, column in zip(others, columns, strict=True):
+        where = f"column '{name}' of '{path}'"
+        if pa.types.is_list(column.type) or pa.types.is_fixed_size_list(column.type):
+            numbers.append(_lists(column, where))
+        elif not (typed and pa.types.is_string(column.type)):
+            numbers.append(as_numbers(column, where)[:, None])
+    if not numbers:
+        raise UserError(f"'{path}' has no columns of numbers or of lists of numbers")
+    features = np.concatenate(numbers, 1)
+    return FeatureTable(features, NodeIds.of(as_ids(ids, f"column '{id_column}' of '{path}'")))
+
+
+def _lists(column: pa.ChunkedArray, where: str) -> np.ndarray:
+    rows = column.to_pylist()
+    lengths = {0 if row is None else len(row) for row in rows}
+    if len(lengths) > 1:
+        raise UserError(f"{where} has ragged lists, of {min(lengths)} to {max(lengths)} values")
+    return np.array(rows, np.float64)
 
 
 def _chunks(column: pa.Array | pa.ChunkedArray) -> list[pa.Array]:

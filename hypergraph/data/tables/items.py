@@ -15,8 +15,7 @@ import pyarrow.compute as pc
 
 from hvdtma.core.errors import UserError
 from hvdtma.storage.node_ids import NodeIds
-from hvdtma.tables.columns import Column
-from hvdtma.tables.text_layout import usual_columns
+from hvdtma.tables.columns import Column, usual_ends
 from hypergraph.data.intra import Intra
 from hypergraph.data.modality import Features, Modality
 from hypergraph.data.tables.columns import (
@@ -144,7 +143,7 @@ def _read_edges(name: str, spec: ModalityTables) -> tuple[list[IdColumn], np.nda
     more = [] if spec.weight is None else [spec.weight]
     if not ends:
         names = column_names(path, more)
-        ends = [names[at] for at in usual_columns(names) or (0, 1)]
+        ends = list(usual_ends(names) or names[:2])
     if len(ends) != 2:
         raise UserError(f"edge_columns of modality '{name}' are {ends}; give two columns")
     columns = read_columns(path, [*ends, *more])
