@@ -44,9 +44,9 @@ def build(
         source: `synthetic:...`, `debian:`, `ogb:NAME`, another registered data source or its import
             path `package.module:function:settings`; or a graph: `EdgeStream`, `RawGraph`,
             `from_dgl(graph)`, `from_pyg(data)`.
-        edges, features, labels, splits: inputs of a graph, in place of `source`: a file, a folder, a
-            glob, `sql:SELECT ...`, an Arrow table, a pandas or Polars frame, a DuckDB relation, or
-            a list of these.
+        edges, features, labels, splits: inputs of a graph, in place of `source`: a file, a
+            folder, a glob, `sql:SELECT ...`, an Arrow table, a pandas or Polars frame, a DuckDB
+            relation, or a list of these.
         overwrite: replace a store that is there.
         memory_gb: memory limit of this process in GiB; None: half of the free memory. The store
             does not depend on it.

@@ -138,9 +138,7 @@ def find_dialect(
     sample = [line for _, line in rows[:SAMPLE_LINES]]
     quote = "" if options.quote == "none" else options.quote
     delimiter = options.delimiter_for(sample, path)
-    dialect = Dialect(
-        delimiter, quote, comment, "".join(sorted(before)), [], rows[0][0], "", []
-    )
+    dialect = Dialect(delimiter, quote, comment, "".join(sorted(before)), [], rows[0][0], "", [])
     first, second = ([*map(dialect.fields, sample[:2]), []])[:2]
     looks_like_header = _is_header(first, second, named, id_fields)
     if options.header == "yes" or (options.header == "auto" and looks_like_header):

@@ -137,6 +137,7 @@ def checked_features(
     where: str,
     node_of: Callable[[int], object] = int,
     names: list[str] | None = None,
+    remedy: str = "replace such values first",
 ) -> Matrix:
     """Features as float32 (float16 stays), with every value checked.
 
@@ -144,6 +145,7 @@ def checked_features(
         where: the origin of the features, for messages.
         node_of: returns the id of a row, for messages.
         names: the names of the columns.
+        remedy: the end of a message about such a value.
 
     Raises UserError for a wrong shape or type, and for NaN and infinity, naming node and column.
     """
@@ -157,7 +159,7 @@ def checked_features(
         name = f"'{names[column]}'" if names else column
         raise UserError(
             f"{where}: feature {name} of node {node_of(row)} is NaN, infinite or too large for "
-            "float32; replace such values first"
+            f"float32; {remedy}"
         )
     return feat
 

@@ -34,18 +34,20 @@ class Input:
         path: the file; None for queries and frames.
         query: the SQL text.
         frame: the object.
+        more: further files that are read together with the first one.
     """
 
     kind: str
     path: Path | None = None
     query: str = ""
     frame: Any = None
+    more: tuple[Path, ...] = ()
 
     @property
     def where(self) -> str:
         """The origin, for messages."""
         if self.path is not None:
-            return f"'{self.path}'"
+            return f"'{self.path}'" + (f" and {len(self.more)} more" if self.more else "")
         return f"the query '{self.query[:60]}'" if self.query else f"the {_type_of(self.frame)}"
 
 
@@ -104,11 +106,15 @@ def _paths(given: str | Path, content: str, endings: Sequence[str]) -> list[Path
             raise UserError(f"the folder '{path}' has no {content} file; {_valid(endings)}")
         return found
     if not path.exists() and _GLOB & set(str(path)):
-        found = [Path(match) for match in sorted(glob.glob(str(path), recursive=True))]
+        found = [Path(match) for match in sorted(_matches(path))]
         if not found:
             raise UserError(f"no {content} file matches '{path}'")
         return [part for match in found for part in _paths(match, content, endings)]
     return [path]
+
+
+def _matches(path: Path) -> list[str]:
+    return glob.glob(str(path), recursive=True)  # noqa: PTH207 - the path may be absolute
 
 
 def _is_part(path: Path, folder: Path) -> bool:

@@ -74,12 +74,12 @@ class BadRows:
         shown = 0
         for row in rows:
             if shown < SHOWN:
-                console.print(f"skipped: {escape(str(row))}")
+                console.print(f"skipped: {escape(str(row))}", soft_wrap=True)
                 shown += 1
             if self.file is not None:
                 self.rows.append(row)
         if number > shown:
-            console.print(f"skipped: {number - shown:,} more bad rows")
+            console.print(f"skipped: {number - shown:,} more bad rows", soft_wrap=True)
 
     def write(self) -> None:
         """Write the skipped rows to `file`."""

@@ -218,11 +218,13 @@ class Table:
                 f"FROM ({part.rows(columns, rejects=rejects)}))) "
                 f"WHERE code > 0 AND code NOT IN {SKIPPED} LIMIT {limit}"
             )
+            wrong = list(unread)
             for number, key, line in found:
                 for row in unread:  # lines that were not read have no number here
                     number += row.number <= number
-                yield BadRow(part.where, number, self._words(key, line, part, checks), line)
-            yield from unread
+                words = self._words(key, line, part, checks)
+                wrong.append(BadRow(part.where, number, words, line))
+            yield from sorted(wrong, key=lambda row: row.number)
             limit -= len(found)
 
     @staticmethod
@@ -260,7 +262,7 @@ def open_table(
 
     Raises UserError for inputs that cannot be opened or have different columns.
     """
-    inputs = resolve(given, content, endings)
+    inputs = _together(resolve(given, content, endings))
     parts = [
         _stored(db, readers[one.kind](one.path), one.where)
         if readers and one.path is not None and one.kind in readers
@@ -276,13 +278,25 @@ def open_table(
             )
     for part in parts[:1]:
         if part.text is not None:
-            console.print(f"{escape(part.where)}: {escape(str(part.text.dialect))}", style="dim")
+            console.print(
+                f"{escape(part.where)}: {escape(str(part.text.dialect))}",
+                style="dim",
+                soft_wrap=True,
+            )
     where = first.where if len(parts) == 1 else f"{first.where} and {len(parts) - 1} more"
     types = {
         column: kind if all(p.types[column] == kind for p in parts) else _common(parts, column)
         for column, kind in first.types.items()
     }
     return Table(db, where, types, parts)
+
+
+def _together(inputs: list[Input]) -> list[Input]:
+    """Parquet files of one folder or glob as one input, for DuckDB reads them together."""
+    files = [one.path for one in inputs if one.kind in PARQUET and one.path is not None]
+    if len(files) < 2 or len(files) < len(inputs):
+        return inputs
+    return [Input(inputs[0].kind, files[0], more=tuple(files[1:]))]
 
 
 def _part(
@@ -300,7 +314,8 @@ def _part(
         db.run(f"CREATE TABLE {table} AS {given.query}")
         sql = f"SELECT * FROM {table}"
     elif given.kind in PARQUET:
-        sql = f"{_PARQUET}[{text(str(given.path))}])"
+        files = ", ".join(text(str(path)) for path in (given.path, *given.more))
+        sql = f"{_PARQUET}[{files}])"
     elif given.kind in LINES:
         sql = f"SELECT * FROM read_json([{text(str(given.path))}], format='newline_delimited')"
     try:

@@ -127,7 +127,7 @@ def _fields(dialect: Dialect) -> str:
     if not dialect.quote:
         return split
     quote, end = _regex(dialect.quote), _regex(dialect.delimiter)
-    other = f"[^{end}]*" if len(dialect.delimiter) == 1 else f"(?s:.*?)"
+    other = f"[^{end}]*" if len(dialect.delimiter) == 1 else "(?s:.*?)"
     blank = " " if dialect.delimiter == "\t" else r"[ \t]"
     field = f"({blank}*{quote}(?:[^{quote}]|{quote}{quote})*{quote}{blank}*|{other}){end}"
     return (
@@ -147,14 +147,12 @@ def _value(field: str, dialect: Dialect) -> str:
 
 
 def _problem(dialect: Dialect, count: int) -> str:
-    start = f"ltrim(line, ' ' || chr(9))[1]"
+    start = "ltrim(line, ' ' || chr(9))[1]"
     cases = [f"WHEN line IS NULL OR trim(line, ' ' || chr(9) || chr(13)) = '' THEN {BLANK}"]
     if dialect.comment:
         characters = f"contains({text(dialect.comment)}, {start})"
         sure = f"contains({text(dialect.leading)}, {start})" if dialect.leading else "false"
-        cases.append(
-            f"WHEN {characters} AND ({sure} OR len(f) <> {count}) THEN {COMMENT}"
-        )
+        cases.append(f"WHEN {characters} AND ({sure} OR len(f) <> {count}) THEN {COMMENT}")
     if dialect.header:
         cases.append(f"WHEN line = {text(dialect.header)} THEN {HEADER_AGAIN}")
     if dialect.quote and dialect.delimiter != WHITESPACE:

@@ -91,7 +91,8 @@ def test_columns_are_chosen_by_name(tmp_path):
     text = "when,a,b,kind\n9,1,2,likes\n9,3,1,knows\n"
     raw = load_text(tmp_path, text, src_column="b", dst_column="a", type_column="kind")
     assert pairs(raw) == [(1, 3), (2, 1)]
-    kinds = {raw.node_id[s]: raw.edge_type_names[t] for s, t in zip(raw.src, raw.edge_type)}
+    typed = zip(raw.src, raw.edge_type, strict=True)
+    kinds = {raw.node_id[s]: raw.edge_type_names[t] for s, t in typed}
     assert kinds == {2: "likes", 1: "knows"}
     assert raw.edge_type_names == ["knows", "likes"]
 

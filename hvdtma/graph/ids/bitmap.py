@@ -12,8 +12,8 @@ import numpy as np
 import pyarrow as pa
 
 from hvdtma.core.compiled import njit
-from hvdtma.tables.columns import Column
 from hvdtma.storage.node_ids import NodeIds
+from hvdtma.tables.columns import Column
 
 WORDS_PER_RANK = 8
 

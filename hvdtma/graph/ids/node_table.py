@@ -100,7 +100,10 @@ class NodeTable:
         found = {}
         for way, key in ways.items():
             odd = f"(SELECT id, {key} AS k FROM {self.table} WHERE {key} <> id)"
-            same = f"SELECT id, id AS k FROM {self.table} SEMI JOIN {odd} AS o ON {self.table}.id = o.k"
+            same = (
+                f"SELECT id, id AS k FROM {self.table} SEMI JOIN {odd} AS o "
+                f"ON {self.table}.id = o.k"
+            )
             pair = self.db.run(
                 f"SELECT min(id), max(id) FROM (SELECT * FROM {odd} UNION ALL {same}) "
                 "GROUP BY k HAVING count(*) > 1 ORDER BY 1 LIMIT 1"

@@ -69,7 +69,9 @@ class _Column:
     @property
     def kind(self) -> pa.DataType:
         dtype = self.array.dtype
-        return pa.large_string() if dtype.kind == "U" else pa.from_numpy_dtype(dtype.newbyteorder("="))
+        return (
+            pa.large_string() if dtype.kind == "U" else pa.from_numpy_dtype(dtype.newbyteorder("="))
+        )
 
     def pieces(self) -> Iterator[pa.Array]:
         if self.end is None:

@@ -130,7 +130,7 @@ def open_edges(db: Database, given: Any, options: ReadOptions) -> tuple[EdgeColu
             id_type = options.id_type if column in (src, dst) else "auto"
             check_id_kind(table.where, column, table.types[column], id_type)
     left_out = f"; not read: {', '.join(columns.left_out)}" if columns.left_out else ""
-    console.print(escape(f"{table.where}: edges from '{src}' to '{dst}'{left_out}"))
+    console.print(escape(f"{table.where}: edges from '{src}' to '{dst}'{left_out}"), soft_wrap=True)
     return columns, max(sizes, default=0)
 
 
@@ -186,7 +186,8 @@ def time_expression(column: str, kind: str) -> str:
         return f"TRY_CAST({column} AS BIGINT)"
     number = f"CASE WHEN regexp_full_match({column}, '-?[0-9]+(\\.[0-9]*)?') "
     seconds = f"CAST(epoch(TRY_CAST({column} AS TIMESTAMP)) AS BIGINT)"
-    return f"({number} THEN TRY_CAST(floor(TRY_CAST({column} AS DOUBLE)) AS BIGINT) ELSE {seconds} END)"
+    whole = f"TRY_CAST(floor(TRY_CAST({column} AS DOUBLE)) AS BIGINT)"
+    return f"({number} THEN {whole} ELSE {seconds} END)"
 
 
 def _ends(table: Table, options: ReadOptions) -> tuple[str, str]:

@@ -19,7 +19,6 @@ from hvdtma.tables.table import Staged, Table
 MAX_CATEGORIES = 64
 SUSPICIOUS = ("label", "labels", "y", "target", "class", "time", "timestamp", "date", "split")
 _NUMBERS = (*INTEGER_KINDS, "DOUBLE", "FLOAT", "BOOLEAN")
-_BOOLEANS = "'true', 'false'"
 
 
 @dataclass(frozen=True)
@@ -106,14 +105,13 @@ def _numbers(
             return f"lists of {inner.lower()}"
         return FeatureColumn(column, kind, [quoted], [], True)
     if kind in _NUMBERS or kind.startswith("DECIMAL"):
-        if kind in INTEGER_KINDS and _numbers_rows(db, staged, quoted):
-            return "it numbers the rows"
         value = f"CAST({quoted} AS DOUBLE)"
     elif kind == "VARCHAR" or kind.startswith("ENUM"):
         words = ", ".join(map(text, MISSING_WORDS))
         known = f"NULLIF(CASE WHEN lower({quoted}) NOT IN ({words}) THEN {quoted} END, '')"
         parsed = f"TRY_CAST({known} AS DOUBLE)"
-        number = f"CASE WHEN lower({known}) = 'true' THEN 1 WHEN lower({known}) = 'false' THEN 0 ELSE {parsed} END"
+        truth = f"CASE lower({known}) WHEN 'true' THEN 1 WHEN 'false' THEN 0"
+        number = f"{truth} ELSE {parsed} END"
         rows, not_numbers, distinct = db.run(
             f"SELECT count({known}), count(*) FILTER ({known} IS NOT NULL AND ({number}) IS NULL), "
             f"approx_count_distinct({known}) FROM {staged.sql}"
@@ -125,6 +123,8 @@ def _numbers(
         value = number
     else:
         return "no numbers"
+    if _numbers_rows(db, staged, value):
+        return "it numbers the rows"
     return FeatureColumn(column, kind, [_filled(db, staged, column, value, fill, found)], [column])
 
 
@@ -141,13 +141,15 @@ def _category(
     return f"about {distinct:,} different texts; at most {MAX_CATEGORIES} are a category"
 
 
-def _numbers_rows(db: Database, staged: Staged, quoted: str) -> bool:
+def _numbers_rows(db: Database, staged: Staged, value: str) -> bool:
     """Whether a column counts the rows from 0 or 1."""
-    least, largest, rows = db.run(f"SELECT min({quoted}), max({quoted}), count(*) FROM {staged.sql}")[0]
+    least, largest, rows = db.run(f"SELECT min({value}), max({value}), count(*) FROM {staged.sql}")[
+        0
+    ]
     if rows < 10 or least not in (0, 1) or largest - least != rows - 1:
         return False
     wrong = db.value(
-        f"SELECT count(*) FROM (SELECT {quoted} AS v, row_number() OVER () AS n FROM {staged.sql}) "
+        f"SELECT count(*) FROM (SELECT {value} AS v, row_number() OVER () AS n FROM {staged.sql}) "
         f"WHERE v IS DISTINCT FROM n - 1 + {least}"
     )
     return not wrong

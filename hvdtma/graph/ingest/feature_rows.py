@@ -51,6 +51,14 @@ class FileRows:
         for start in range(self.file.shape[0], num_nodes, step):
             yield np.zeros((min(step, num_nodes - start), dim), self.dtype)
 
+    def placed_pieces(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Node numbers [n] and rows [n, D] of the file."""
+        start = 0
+        for values in self.file.pieces(self._node_of):
+            places = np.arange(start, start + len(values))
+            start += len(values)
+            yield places if self.nodes is None else self.nodes[places], values
+
     def _node_of(self, row: int) -> object:
         return self.table.ids[row if self.nodes is None else self.nodes[row]]
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -72,9 +73,21 @@ class FeatureInput:
         """
         first = 0
         for rows in self.read():
-            start = first
-            yield checked_features(rows, self.where, lambda row: node_of(start + row), self.names)  # noqa: B023
+            named = partial(_node_from, first, node_of)
+            yield checked_features(rows, self.where, named, self.names, self.remedy)
             first += len(rows)
+
+    @property
+    def remedy(self) -> str:
+        """What to do about a value that is missing."""
+        if self.columns is None:
+            return "replace such values first"
+        return "fill missing values with --fill-missing mean or zero, or --drop-columns NAME"
+
+
+def _node_from(first: int, node_of: Callable[[int], object], row: int) -> object:
+    """The id of row `row` of a piece that begins at row `first`."""
+    return node_of(first + row)
 
 
 def open_features(db: Database, given: Any, options: ReadOptions) -> Table | Path:
@@ -184,7 +197,9 @@ def _of_lists(
 
 def _single(values: pa.Array) -> np.ndarray:
     with np.errstate(over="ignore"):  # an overflow becomes infinite, which is refused later
-        return values.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False).astype(np.float32)
+        return (
+            values.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False).astype(np.float32)
+        )
 
 
 def _width(db: Database, staged: Staged, column: FeatureColumn) -> int:
@@ -207,10 +222,10 @@ def _say(table: Table, columns: ChosenColumns, options: ReadOptions) -> None:
     """Print the columns that are taken and not taken, by name and type."""
     taken = ", ".join(f"{c.column} {c.kind.lower()}" for c in columns.taken[:20])
     more = f" and {len(columns.taken) - 20} more" if len(columns.taken) > 20 else ""
-    console.print(escape(f"{table.where}: features from {taken}{more}"))
+    console.print(escape(f"{table.where}: features from {taken}{more}"), soft_wrap=True)
     if columns.left_out:
         left_out = ", ".join(f"{column} ({why})" for column, why in columns.left_out.items())
-        console.print(escape(f"{table.where}: columns not taken: {left_out}"))
+        console.print(escape(f"{table.where}: columns not taken: {left_out}"), soft_wrap=True)
     odd = [c.column for c in columns.taken if c.column.lower() in SUSPICIOUS]
     if odd and options.feature_columns is None:
         console.print(
@@ -219,6 +234,7 @@ def _say(table: Table, columns: ChosenColumns, options: ReadOptions) -> None:
                 "answer, leave them out with --drop-columns"
             ),
             style="yellow",
+            soft_wrap=True,
         )
 
 

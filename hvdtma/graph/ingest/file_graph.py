@@ -96,7 +96,9 @@ class FileGraph(RawGraph):
         ends, others = rows.expressions(self.nodes.strings)
         joins = ""
         if "edge_type" in others:
-            types = pa.table({"kind": self.edge_type_names, "number": range(len(self.edge_type_names))})
+            types = pa.table(
+                {"kind": self.edge_type_names, "number": range(len(self.edge_type_names))}
+            )
             stored = db.new_name("types")
             db.run(f"CREATE TABLE {stored} AS SELECT * FROM given", {"given": types})
             joins = f" JOIN {stored} AS k ON k.kind = {others['edge_type']}"

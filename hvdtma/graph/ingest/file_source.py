@@ -38,6 +38,7 @@ from hvdtma.graph.ingest.given_splits import (
     take_splits,
 )
 from hvdtma.graph.ingest.labels import LabelTable, open_labels, read_labels
+from hvdtma.graph.ingest.leaks import check_leaks
 from hvdtma.graph.ingest.options import ReadOptions
 from hvdtma.graph.ingest.requirements import WHOLE_SHARE, IngestRequirement
 from hvdtma.graph.raw import RawGraph, gather_rows, in_memory
@@ -117,7 +118,9 @@ class FileSource(ReadOptions):
         """
         memory = memory or MemoryBudget.limit(None)
         available = memory.available(LEAST_BYTES, "reading tables")
-        db = Database(int((LEAST_BYTES + available) / OVERSHOOT), folder or Path(tempfile.gettempdir()))
+        db = Database(
+            int((LEAST_BYTES + available) / OVERSHOOT), folder or Path(tempfile.gettempdir())
+        )
         try:
             return _Opening(self, db, memory, options).graph()
         except BaseException:
@@ -186,6 +189,7 @@ class _Opening:
             graph.label_kind = found.kind
             graph.node_time = found.time
             self._count(found.counts)
+            self._check_leaks(graph, read)
         self.bad.write()
         graph.counts |= self.counts
         graph.database_bytes = self._shrink_database()
@@ -236,7 +240,10 @@ class _Opening:
         sizes = [rows.num_rows if rows is not None else 0]
         sizes += [read.shape[0]] if read is not None and numbered else []
         for size in filter(None, sizes):
-            columns = [*columns, IdColumn(f"(SELECT range AS id FROM range({size}))", "id", "BIGINT", "")]
+            columns = [
+                *columns,
+                IdColumn(f"(SELECT range AS id FROM range({size}))", "id", "BIGINT", ""),
+            ]
         available = self.memory.available(0, "reading ids")
         if read is not None and read.ids is not None:
             self._check_shared(columns, read.ids, strings, read.where)
@@ -248,7 +255,9 @@ class _Opening:
         if strings:
             return 0, 0
         found = [
-            self.db.run(f"SELECT min(id), max(id) FROM (SELECT {c.as_ids(False)} AS id FROM {c.sql})")[0]
+            self.db.run(
+                f"SELECT min(id), max(id) FROM (SELECT {c.as_ids(False)} AS id FROM {c.sql})"
+            )[0]
             for c in columns
         ]
         return min(low for low, _ in found), max(high for _, high in found)
@@ -257,9 +266,13 @@ class _Opening:
         self, columns: Sequence[IdColumn], keyed: IdColumn, strings: bool, where: str
     ) -> None:
         """Raise UserError if no id with features has an edge."""
-        every = " UNION ALL ".join(f"SELECT {c.as_ids(strings)} AS id FROM {c.sql}" for c in columns)
+        every = " UNION ALL ".join(
+            f"SELECT {c.as_ids(strings)} AS id FROM {c.sql}" for c in columns
+        )
         own = f"SELECT {keyed.as_ids(strings)} AS id FROM {keyed.sql}"
-        if self.db.run(f"SELECT 1 FROM ({own}) AS a SEMI JOIN ({every}) AS b ON a.id = b.id LIMIT 1"):
+        if self.db.run(
+            f"SELECT 1 FROM ({own}) AS a SEMI JOIN ({every}) AS b ON a.id = b.id LIMIT 1"
+        ):
             return
         first, other = (self.db.value(f"SELECT id FROM ({sql}) LIMIT 1") for sql in (own, every))
         raise UserError(
@@ -279,6 +292,7 @@ class _Opening:
                 escape(f"warning: ids such as {one!r} and {other!r} differ only by {way}; they are "
                        "different nodes"),
                 style="yellow",
+                soft_wrap=True,
             )  # fmt: skip
 
     def _graph(
@@ -317,6 +331,7 @@ class _Opening:
                 escape(f"warning: {share:.0%} of the nodes have no features in {read.where}; "
                        "they get zeros"),
                 style="yellow",
+                soft_wrap=True,
             )  # fmt: skip
         if read.columns is not None:
             graph.counts["feature_columns_left_out"] = len(read.columns.left_out)
@@ -337,6 +352,17 @@ class _Opening:
                 f"{num_bytes / 2**30:.1f} GiB; save it in row-major order (np.ascontiguousarray), "
                 "or give a larger --memory-gb"
             )
+
+    def _check_leaks(self, graph: FileGraph, read: FeatureInput | None) -> None:
+        """Raise UserError for a dense feature that equals the label."""
+        feat, label = graph.feat, graph.label
+        if read is None or label is None or not isinstance(feat, np.ndarray | FileRows):
+            return
+        if isinstance(feat, np.ndarray):
+            pieces = iter([(np.arange(len(feat)), feat)])
+        else:
+            pieces = feat.placed_pieces()
+        check_leaks(pieces, label, graph.label_kind, read.names)
 
     def _shrink_database(self) -> int:
         """Give the database a share of the memory for the passes that follow; return it."""

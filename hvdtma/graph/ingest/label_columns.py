@@ -87,7 +87,8 @@ def inspect(
         f"FROM {staged.sql}"
     )[0]
     if kind in _REAL or (numbers == rows == whole and distinct < rows):
-        known = f"CASE WHEN {number} = floor({number}) THEN CAST(CAST({number} AS BIGINT) AS VARCHAR) ELSE {known} END"
+        whole_text = f"CAST(CAST({number} AS BIGINT) AS VARCHAR)"
+        known = f"CASE WHEN {number} = floor({number}) THEN {whole_text} ELSE {known} END"
         distinct = db.value(f"SELECT count(DISTINCT {known}) FROM {staged.sql}")
     return LabelColumn(
         column, known, number, rows, distinct, numbers == rows, whole == rows, binary == rows,
@@ -132,8 +133,5 @@ def kind_of_labels(columns: list[LabelColumn], where: str, options: ReadOptions)
 
 def _has_fractions(db: Database, staged: Staged, value: str) -> bool:
     number = f"TRY_CAST({value} AS DOUBLE)"
-    odd, other = db.run(
-        f"SELECT count(*) FILTER ({number} <> floor({number}) AND isfinite({number})), "
-        f"0 FROM {staged.sql}"
-    )[0]
-    return bool(odd)
+    fraction = f"{number} <> floor({number}) AND isfinite({number})"
+    return bool(db.value(f"SELECT count(*) FILTER ({fraction}) FROM {staged.sql}"))

@@ -76,7 +76,7 @@ def open_labels(db: Database, given: Any, options: ReadOptions) -> LabelTable:
     check_id_kind(table.where, id_column, table.types[id_column], options.id_type)
     columns = label_columns(table, id_column, options)
     shown = ", ".join(f"'{column}'" for column in columns)
-    console.print(escape(f"{table.where}: labels from {shown} by '{id_column}'"))
+    console.print(escape(f"{table.where}: labels from {shown} by '{id_column}'"), soft_wrap=True)
     return LabelTable(table, id_column, columns)
 
 
@@ -211,4 +211,4 @@ def _say_classes(label_N: np.ndarray, names: list[str], where: str) -> None:
     order = np.argsort(-sizes, kind="stable")[:SHOWN_CLASSES]
     shown = ", ".join(f"{names[code]} {sizes[code]:,}" for code in order)
     more = f" and {len(names) - len(order)} more" if len(names) > len(order) else ""
-    console.print(escape(f"{where}: {len(names)} classes: {shown}{more}"))
+    console.print(escape(f"{where}: {len(names)} classes: {shown}{more}"), soft_wrap=True)

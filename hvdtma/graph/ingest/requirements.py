@@ -18,8 +18,8 @@ from hvdtma.graph.builder.budget import (
 )
 from hvdtma.graph.builder.options import BuildOptions
 from hvdtma.graph.csc import index_dtype
-from hvdtma.graph.ingest.given_splits import GivenSplits
 from hvdtma.graph.ingest.features import FeatureInput
+from hvdtma.graph.ingest.given_splits import GivenSplits
 
 WHOLE_SHARE = 4  # dense features are read into memory if they need less than one part in 4 of it
 ORDER_BYTES = 9  # per node: the order of the store and its inverse

@@ -21,7 +21,6 @@ from hvdtma.tables.rejects import BadRows
 from hvdtma.tables.table import Check, Table, open_table
 
 
-
 def column_names(path: Path, named: Sequence[str] = ()) -> list[str]:
     """The names of a table's columns; `1`, `2`, ... without a header.
 

@@ -19,7 +19,6 @@ from hvdtma.tables.inputs import TEXT, ending_of
 from hypergraph.data.modality import Features
 from hypergraph.data.tables.columns import as_ids, as_numbers, column_names, read_columns
 
-
 ARRAYS = (".npy", ".npz", ".json")
 
 
