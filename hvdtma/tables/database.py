@@ -23,7 +23,9 @@ from hvdtma.core.files import REMOVED, FullDisk
 from hvdtma.core.threads import num_workers
 
 ROWS_PER_BATCH = 1 << 17
-LEAST_BYTES = 192 << 20  # DuckDB reads text with two threads in less
+DATABASE_BYTES = 160 << 20  # the least memory for a database
+LEAST_BYTES = 128 << 20  # of DuckDB's limit
+OVERSHOOT = 5 / 4  # DuckDB takes up to a quarter more than its limit; measured
 _FULL = ("No space left", "could not write", "Failed to write")
 
 
@@ -31,7 +33,8 @@ class Database:
     """A DuckDB database in temporary files.
 
     Args:
-        memory_bytes: DuckDB's own limit. It is a soft one: see `OVERSHOOT` in the ingest budget.
+        memory_bytes: the memory that it may take. DuckDB's own limit is softer, so it gets
+            `1 / OVERSHOOT` of this, and at least `LEAST_BYTES`.
         folder: the folder for temporary files; a subfolder is made, and removed by `close`.
     """
 
@@ -41,13 +44,17 @@ class Database:
         self.connection = duckdb.connect(
             str(self.folder / "tables.duckdb"),
             config={
-                "memory_limit": f"{max(memory_bytes, LEAST_BYTES) >> 10}KiB",
+                "memory_limit": _limit(memory_bytes),
                 "temp_directory": str(self.folder / "spill"),
                 "threads": num_workers(),
                 "autoinstall_known_extensions": False,
             },
         )
         self._count = 0
+
+    def limit_memory(self, memory_bytes: int) -> None:
+        """Change the memory that the database may take."""
+        self.run(f"SET memory_limit = '{_limit(memory_bytes)}'")
 
     def run(self, sql: str, frames: Mapping[str, Any] | None = None) -> list[tuple]:
         """Run a statement; return its rows.
@@ -86,6 +93,10 @@ class Database:
         """Close the database and remove its files."""
         self.connection.close()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _limit(memory_bytes: int) -> str:
+    return f"{max(int(memory_bytes / OVERSHOOT), LEAST_BYTES) >> 10}KiB"
 
 
 @contextmanager

@@ -26,7 +26,8 @@ REASONS = {
     "--quote none",
 }
 _NO_DELIMITER = "\x01\x02\x01\x1f"  # lines are read as fields; more than one field is an error
-_MAX_LINE_BYTES = 16 << 20
+_MAX_LINE_BYTES = 4 << 20
+_LIMITS = f"max_line_size={_MAX_LINE_BYTES}, buffer_size={2 * _MAX_LINE_BYTES}"
 _BLOCK_BYTES = 4 << 20
 
 
@@ -47,7 +48,7 @@ class TextFile:
         return (
             f"read_csv([{text(self.copy or self.path)}], auto_detect=false, header=false, "
             f"skip={self.dialect.skip_lines}, delim={text(_NO_DELIMITER)}, quote='', escape='', "
-            f"max_line_size={_MAX_LINE_BYTES}, columns={{'line': 'VARCHAR'}}{_rejected(rejects)})"
+            f"{_LIMITS}, columns={{'line': 'VARCHAR'}}{_rejected(rejects)})"
         )
 
     def rows(self, columns: list[str], rejects: str = "") -> str:
@@ -74,7 +75,7 @@ class TextFile:
             f"NULL::VARCHAR AS line FROM read_csv([{text(self.path)}], auto_detect=false, "
             f"header=false, skip={self.dialect.skip_lines}, delim={text(self.dialect.delimiter)}, "
             f"quote={quote}, escape={quote}, nullstr={text(_NO_DELIMITER)}, "
-            f"max_line_size={_MAX_LINE_BYTES}, columns={{{kinds}}}{_rejected(rejects)})"
+            f"{_LIMITS}, columns={{{kinds}}}{_rejected(rejects)})"
         )
 
 

@@ -18,7 +18,7 @@ from rich.markup import escape
 
 from hvdtma.core.console import console, stage
 from hvdtma.core.errors import UserError
-from hvdtma.core.memory import BASE_BYTES, MemoryBudget
+from hvdtma.core.memory import BASE_BYTES, LEAST_WORK_BYTES, MemoryBudget
 from hvdtma.graph.builder.options import BuildOptions
 from hvdtma.graph.ids.kind import IdColumn, are_strings
 from hvdtma.graph.ids.node_table import NodeTable
@@ -43,12 +43,11 @@ from hvdtma.graph.ingest.options import ReadOptions
 from hvdtma.graph.ingest.requirements import WHOLE_SHARE, IngestRequirement
 from hvdtma.graph.raw import RawGraph, gather_rows, in_memory
 from hvdtma.tables.columns import check_num_types, sorted_names
-from hvdtma.tables.database import LEAST_BYTES, Database
+from hvdtma.tables.database import DATABASE_BYTES, Database
 from hvdtma.tables.rejects import BadRows
 from hvdtma.tables.table import Table
 
-DATABASE_SHARE = 4  # one part in 4 of the memory is the database's while edges are sorted
-OVERSHOOT = 5 / 4  # DuckDB takes up to a quarter more than its limit; measured
+DATABASE_SHARE = 4  # the database gets at most one part in 4 of the memory while edges are sorted
 
 
 @dataclass(frozen=True)
@@ -117,10 +116,8 @@ class FileSource(ReadOptions):
         Raises UserError for bad inputs, and for too little memory.
         """
         memory = memory or MemoryBudget.limit(None)
-        available = memory.available(LEAST_BYTES, "reading tables")
-        db = Database(
-            int((LEAST_BYTES + available) / OVERSHOOT), folder or Path(tempfile.gettempdir())
-        )
+        folder = folder or Path(tempfile.gettempdir())
+        db = Database(memory.num_bytes - BASE_BYTES - LEAST_WORK_BYTES, folder)
         try:
             return _Opening(self, db, memory, options).graph()
         except BaseException:
@@ -170,7 +167,9 @@ class _Opening:
             self.build,
         )
         known = read.shape[0] if read is not None else 0
-        self.memory.available(requirement.required_bytes(known), "building a store of these files")
+        self.memory.available(
+            DATABASE_BYTES + requirement.required_bytes(known), "building a store of these files"
+        )
         rows = None
         if opened is not None:
             with stage(f"reading {opened[0].table.where}"):
@@ -179,6 +178,7 @@ class _Opening:
         nodes = self._nodes(rows, splits, read)
         num_edges = 0 if rows is None else rows.staged.num_rows
         later = requirement.required_bytes(len(nodes), num_edges)
+        later += DATABASE_BYTES
         self.memory.available(nodes.num_bytes + later, f"a graph of {len(nodes):,} nodes")
         graph = self._graph(nodes, rows, splits)
         if read is not None:
@@ -192,7 +192,7 @@ class _Opening:
             self._check_leaks(graph, read)
         self.bad.write()
         graph.counts |= self.counts
-        graph.database_bytes = self._shrink_database()
+        graph.database_bytes = self._shrink_database(graph, requirement)
         return graph
 
     def _check_times(
@@ -343,7 +343,7 @@ class _Opening:
         memory = self.memory
         num_bytes = graph.num_nodes * rows.shape[1] * rows.dtype.itemsize
         small = num_bytes <= (memory.num_bytes - BASE_BYTES - graph.reserved_bytes) // WHOLE_SHARE
-        later = requirement.required_bytes(graph.num_nodes, graph.num_edges)
+        later = requirement.required_bytes(graph.num_nodes, graph.num_edges) + DATABASE_BYTES
         if small and memory.fits(graph.nodes.num_bytes + num_bytes + later):
             graph.feat = gather_rows(rows)
         elif read.column_major:
@@ -364,13 +364,16 @@ class _Opening:
             pieces = feat.placed_pieces()
         check_leaks(pieces, label, graph.label_kind, read.names)
 
-    def _shrink_database(self) -> int:
+    def _shrink_database(self, graph: FileGraph, requirement: IngestRequirement) -> int:
         """Give the database a share of the memory for the passes that follow; return it."""
         pa.default_memory_pool().release_unused()
-        share = (self.memory.num_bytes - BASE_BYTES) // DATABASE_SHARE
-        limit = int(max(LEAST_BYTES, share / OVERSHOOT))
-        self.db.run(f"SET memory_limit = '{limit >> 10}KiB'")
-        return int(limit * OVERSHOOT)
+        memory = self.memory.reserve(graph.reserved_bytes)
+        later = requirement.required_bytes(graph.num_nodes, graph.num_edges)
+        spare = memory.num_bytes - memory.requirement(later, "").total_bytes
+        share = (memory.num_bytes - BASE_BYTES) // DATABASE_SHARE
+        num_bytes = max(min(spare, share), DATABASE_BYTES)
+        self.db.limit_memory(num_bytes)
+        return num_bytes
 
     def _count(self, counts: dict[str, int]) -> None:
         for key, number in counts.items():
