@@ -7,8 +7,8 @@ Builds the store, makes its super-node order, and trains under horovodrun: one t
 `--trainers` on the random and on the super-node order, in each of the `--settings`:
 
     recommended  the stored first hop, and a new assignment every `--reassign-s` seconds
-    paper        neighbours sampled inside the shard, one assignment for good
-    one-assignment     the stored first hop, one assignment for good
+    paper        neighbours sampled inside the shard, one assignment for the whole run
+    one-assignment     the stored first hop, one assignment for the whole run
 
 Further `--set key=value` go to every run. Prints a Markdown table with the ratio of each test MRR
 to the one trainer's in the same setting, and what the last third of the time still brought (a run

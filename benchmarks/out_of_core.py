@@ -86,15 +86,15 @@ def train(
         measured(*launcher, *command, log=run.with_suffix(".log"))
     summary = json.loads((run / "summary.json").read_text())
     events = (json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines())
-    deal_event = next(event for event in events if event["kind"] == "assignment")
-    return summary | {"memory_gb": limit_gb, "sets": deal_event["trainers"][0]["sets"]}
+    assignment = next(event for event in events if event["kind"] == "assignment")
+    return summary | {"memory_gb": limit_gb, "sets": assignment["trainers"][0]["sets"]}
 
 
 def memory_gb(store: GraphStore, values: dict, share: float, trainers: int) -> float:
     """The limit that leaves room for a share of the first trainer's shard, in GiB."""
     config = parse_config(values)
-    hand = assign_blocks(store, trainers, seed=config.seed, number=0)[0]
-    nodes = int((store.block_offsets[hand + 1] - store.block_offsets[hand]).sum())
+    blocks = assign_blocks(store, trainers, seed=config.seed, number=0)[0]
+    nodes = int((store.block_offsets[blocks + 1] - store.block_offsets[blocks]).sum())
     footprint = ShardFootprint.of(store, first_hop=config.first_hop)
     whole = footprint.num_bytes(nodes, expected_edges(store, nodes))
     return (reserved_bytes(config, store, nodes) + 1.001 * share * whole) / 2**30

@@ -69,7 +69,7 @@ class TorchDistributedComm(ProcessCommunicator):
 
     def all_to_all(self, pieces: list[torch.Tensor]) -> list[torch.Tensor]:
         lengths = [len(piece) for piece in pieces]
-        received_lengths = self._swap_rows(torch.tensor(lengths)[:, None]).flatten().tolist()
+        received_lengths = self._all_to_all_rows(torch.tensor(lengths)[:, None]).flatten().tolist()
         received = pieces[0].new_empty(sum(received_lengths))
         sent = torch.cat(pieces)
         self._wait(
@@ -79,14 +79,14 @@ class TorchDistributedComm(ProcessCommunicator):
         )
         return list(received.split(received_lengths))
 
-    def _swap_rows(self, rows_MC: torch.Tensor) -> torch.Tensor:
+    def _all_to_all_rows(self, rows_MC: torch.Tensor) -> torch.Tensor:
         received_MC = torch.empty_like(rows_MC)
         self._wait(
             lambda: dist.all_to_all_single(received_MC, rows_MC, group=self._group, async_op=True)
         )
         return received_MC
 
-    def _gather_rows(self, row_S: torch.Tensor) -> torch.Tensor:
+    def _all_gather_rows(self, row_S: torch.Tensor) -> torch.Tensor:
         rows_MS = row_S.new_empty(self.size, len(row_S))
         rows = list(rows_MS.unbind())
         self._wait(lambda: dist.all_gather(rows, row_S, group=self._group, async_op=True))

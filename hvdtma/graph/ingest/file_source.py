@@ -34,7 +34,7 @@ from hvdtma.graph.ingest.given_splits import (
 )
 from hvdtma.graph.ingest.labels import place_labels, read_labels
 from hvdtma.graph.ingest.requirements import WHOLE_SHARE, IngestRequirement
-from hvdtma.graph.raw import RawGraph, gather_rows, in_memory
+from hvdtma.graph.raw import RawGraph, read_all_rows, in_memory
 from hvdtma.tables.columns import Names, check_num_types
 from hvdtma.tables.features import FeatureFile, open_features
 
@@ -223,7 +223,7 @@ class FileSource:
         small = num_bytes <= (memory.num_bytes - BASE_BYTES - graph.reserved_bytes) // WHOLE_SHARE
         later = requirement.required_bytes(graph.num_nodes, graph.num_edges)
         if small and memory.fits(graph.table.num_bytes + num_bytes + later):
-            graph.feat = gather_rows(rows)
+            graph.feat = read_all_rows(rows)
         elif features.column_major:
             raise UserError(
                 f"'{self.features}' is in column-major order, so it must fit in memory, but has "
