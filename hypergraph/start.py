@@ -9,7 +9,7 @@ from typing import NamedTuple
 from hvdtma.comm.communicator import Communicator, run_on_all, run_on_rank0
 from hvdtma.core.errors import UserError
 from hvdtma.runs.folder import StartMode
-from hvdtma.runs.start import StartRules, lock_and_resolve
+from hvdtma.runs.start_rules import StartRules, lock_and_resolve
 from hypergraph.config import RunConfig
 from hypergraph.data import Split
 from hypergraph.learn import HyperLearn

@@ -20,7 +20,7 @@ from hvdtma.comm.rendezvous.worker_env import WorkerEnv
 from hvdtma.core.console import console
 from hvdtma.core.errors import INTERRUPTED, UserError
 from hvdtma.core.signals import ShutdownSignal
-from hvdtma.runs.folder import Folder
+from hvdtma.runs.folder import BaseRunFolder
 from hvdtma.runs.request import train_request
 from slurm.resources import check_trainer_count
 from slurm.workers import LocalWorkers, Slot, SrunWorkers, WorkerProcess, Workers, trainer_command
@@ -78,7 +78,7 @@ def drive(
         )
     workers: Workers = LocalWorkers(local) if local else SrunWorkers(tasks_per_node)
     check_trainer_count(loaded, len(workers.slots()))
-    Folder(loaded.run).prepare(request.mode, loaded.store)
+    BaseRunFolder(loaded.run).prepare(request.mode, loaded.store)
     # A trainer that is started again must resume.
     command = trainer_command([str(config), *overrides, "--or-resume"])
     round_s = loaded.interval_s or loaded.hang_limit_s

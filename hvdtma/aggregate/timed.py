@@ -37,7 +37,7 @@ from hvdtma.aggregate.round import (
 )
 from hvdtma.aggregate.state import COUNTERS, GlobalState, RankState
 from hvdtma.comm.communicator import Communicator
-from hvdtma.comm.launch import join_trainers
+from hvdtma.comm.join import join_trainers
 from hvdtma.core.errors import UserError
 
 LOSS_CHECK_STEPS = 64  # reading a loss waits for the GPU, so many losses are read together
@@ -69,7 +69,7 @@ class TimedAveraging:
         optimizer_state: after an aggregation, `keep` the optimizer's state, `reset` it, or
             `average` it between trainers.
         aggregator: combines the updates; None: `Average()`, their weighted mean.
-        comm: None: the communicator of this process's launcher (`hvdtma.comm.launch`): Horovod,
+        comm: None: the communicator of this process's launcher (`hvdtma.comm.join`): Horovod,
             torch.distributed, or a single process.
 
     Raises UserError for intervals that are not positive and unknown choices; TrainerError where

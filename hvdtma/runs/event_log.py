@@ -10,7 +10,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from hvdtma.core.errors import Interrupted, UserError, explain
 from hvdtma.core.files import append_json
-from hvdtma.runs.folder import Folder
+from hvdtma.runs.folder import BaseRunFolder
 
 
 class EventLog:
@@ -24,7 +24,7 @@ class EventLog:
     """
 
     def __init__(
-        self, run: Folder, show: Callable[[dict], object], *, first_step: int | None = None
+        self, run: BaseRunFolder, show: Callable[[dict], object], *, first_step: int | None = None
     ):
         self.run, self.show = run, show
         self._board = SummaryWriter(str(run.path / "tensorboard"), purge_step=first_step)

@@ -1,4 +1,4 @@
-"""What the folders of all kinds of runs share: common files, the lock, creation and removal.
+"""The base class of run folders: common files, the lock, creation and removal.
 
 config.yaml      the whole config               versions.json   versions, git, command
 metrics.jsonl    one event per line             summary.json    scores and totals at the end
@@ -31,7 +31,7 @@ ENDS = ("failed", "interrupted")  # the events that a run may end with before it
 
 
 class StartMode(Enum):
-    """What to do with the run folder that a config names."""
+    """The start of a run: its folder is created, overwritten or resumed."""
 
     NEW = auto()
     """Create the folder; an error if it exists."""
@@ -43,11 +43,14 @@ class StartMode(Enum):
     """Resume the run if the folder holds one, overwrite it if it has no checkpoint yet, create it
     if there is none."""
     DONE = auto()
-    """Nothing: the run is finished. Only `resolve_start_mode` returns it."""
+    """Do nothing: the run is finished. Only `resolve_start_mode` returns it."""
 
 
-class Folder:
-    """A run's folder, which may not exist yet.
+class BaseRunFolder:
+    """The folder of a run of any kind, which may not exist yet.
+
+    `RunFolder` is the folder of a training run, `hypergraph.run_folder.FitFolder` that of a run of
+    HyperLearn.
 
     Attributes:
         command: the command that starts such a run.
@@ -77,9 +80,9 @@ class Folder:
 
     @contextmanager
     def making(self, config: Component) -> Iterator[Path]:
-        """A new folder with the config and the versions, for the block to add files to.
+        """Make the folder with the config and the versions; the block adds further files.
 
-        It has a temporary name and is renamed when the block ends without an error.
+        Yields its temporary path. The folder is renamed when the block ends without an error.
         """
         beside = self.path.with_name(f".{self.path.name}.partial")
         shutil.rmtree(beside, ignore_errors=True)
@@ -132,7 +135,7 @@ class Folder:
         self._locked = None
 
     def prepare(self, mode: StartMode, *needed: Path) -> None:
-        """Do what `mode` asks of an earlier run, before any trainer starts.
+        """Check or remove an earlier run as `mode` says, before any trainer starts.
 
         Afterwards every trainer can start with `StartMode.AUTO`. Raises UserError if the earlier
         run may not be removed, or another process trains it.
@@ -141,23 +144,22 @@ class Folder:
             return
         self.lock()
         try:
-            self.make_room(*needed, overwrite=mode is StartMode.OVERWRITE)
+            self.remove_existing(*needed, overwrite=mode is StartMode.OVERWRITE)
         finally:
             self.unlock()
 
-    def make_room(self, *needed: Path, overwrite: bool) -> None:
-        """Remove the run that is there, if `overwrite` says so; raises as `check_room`."""
-        if self.check_room(*needed, overwrite=overwrite):
+    def remove_existing(self, *needed: Path, overwrite: bool) -> None:
+        """Remove the folder's run, if there is one; raises UserError as `check_removable` does."""
+        if self.check_removable(*needed, overwrite=overwrite):
             shutil.rmtree(self.path)
 
-    def check_room(self, *needed: Path, overwrite: bool) -> bool:
-        """Whether the folder holds something, which may be removed.
+    def check_removable(self, *needed: Path, overwrite: bool) -> bool:
+        """Whether there is something to remove; raises UserError if it may not be removed.
+
+        It may not be removed without `overwrite`, if it is no run, or if it holds a needed file.
 
         Args:
             needed: files and folders that the new run reads.
-
-        Raises UserError if it may not be removed: without `overwrite`, if it is no run, or if
-        something that is needed lies inside.
         """
         if not self.path.exists() or not any(self.path.iterdir()):
             return False

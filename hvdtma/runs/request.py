@@ -19,7 +19,7 @@ from hvdtma.core.config import (
 from hvdtma.core.errors import TrainerError, UserError
 from hvdtma.core.launcher import launched_as
 from hvdtma.core.train_config import TrainConfig
-from hvdtma.runs.folder import Folder, StartMode
+from hvdtma.runs.folder import BaseRunFolder, StartMode
 
 C = TypeVar("C", bound=Component)
 
@@ -42,7 +42,7 @@ def train_request(
     """The training run that is asked for; see `run_request`."""
     return run_request(
         TrainConfig,
-        Folder,
+        BaseRunFolder,
         config,
         overrides,
         resume=resume,
@@ -53,7 +53,7 @@ def train_request(
 
 def run_request(
     kind: type[C],
-    folder: type[Folder],
+    folder: type[BaseRunFolder],
     config: Given,
     overrides: Overrides | None,
     *,

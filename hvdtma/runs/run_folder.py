@@ -4,7 +4,7 @@ config.yaml            the resolved config          versions.json   versions, gi
 graph.json             the identity of the graph
 metrics.jsonl          one event per line           scores.jsonl    the evaluator's scores
 rounds/000012.safetensors   parameters after round 12 (the last few)
-checkpoints/0007/      what a run is resumed from (the last few)
+checkpoints/0007/      the states that a run can be resumed from (the last few)
 best.safetensors       the best round so far        summary.json, report.html, tensorboard/
 
 The process that trains the run locks `.NAME.lock` beside the folder (`hvdtma.runs.folder`).
@@ -24,13 +24,13 @@ from hvdtma.core.config import dump_config
 from hvdtma.core.errors import UserError
 from hvdtma.core.files import replacing, write_json
 from hvdtma.core.train_config import TrainConfig, load_config
-from hvdtma.runs.folder import ENDS, Folder, keep_lines
+from hvdtma.runs.folder import ENDS, BaseRunFolder, keep_lines
 
 OUTDATED = (*ENDS, "skipped")  # events that are dropped when a run is resumed
 
 
 class TrainedGraph(Protocol):
-    """The identity of a graph: what a `GraphStore` says of itself."""
+    """The identity of a graph, as a `GraphStore` has it."""
 
     @property
     def path(self) -> Path: ...
@@ -45,8 +45,8 @@ class TrainedGraph(Protocol):
     def edge_type_names(self) -> list[str]: ...
 
 
-class RunFolder(Folder):
-    """The folder of a training run, which may not exist yet."""
+class RunFolder(BaseRunFolder):
+    """The folder of a training run (`hvdtma train`), which may not exist yet."""
 
     def __init__(self, path: str | Path):
         super().__init__(path)
@@ -66,7 +66,7 @@ class RunFolder(Folder):
         Raises UserError if the folder holds something that may not be replaced.
         """
         run = cls(config.run)
-        run.make_room(config.store, overwrite=overwrite)
+        run.remove_existing(config.store, overwrite=overwrite)
         with run.making(config.resolved) as beside:
             (beside / run.rounds.name).mkdir()
             write_json(beside / run.graph.name, _graph_of(store))

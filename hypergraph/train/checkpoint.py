@@ -20,7 +20,7 @@ from pathlib import Path
 from hvdtma.comm.communicator import run_on_rank0
 from hvdtma.core.errors import UserError
 from hvdtma.core.files import replacing, sync_folder, write_through
-from hvdtma.runs.start import no_checkpoint
+from hvdtma.runs.start_rules import no_checkpoint
 from hypergraph.history import TrainingHistory
 from hypergraph.tensor_file import DamagedFile, from_bytes, to_bytes
 from hypergraph.train.fit import FitProgress

@@ -15,7 +15,7 @@ from rich.console import Console
 import slurm.states
 import slurm.watch
 from hvdtma.comm.communicator import TooFewTrainers
-from hvdtma.comm.launch import join_unless_interrupted
+from hvdtma.comm.join import join_unless_interrupted
 from hvdtma.core.config import dump_config
 from hvdtma.core.errors import INTERRUPTED, Interrupted, UserError
 from hvdtma.core.files import append_json
@@ -253,7 +253,7 @@ def test_too_few_trainers_at_the_start_requeue_an_elastic_job_only(
     def too_few(*args, **options):
         raise TooFewTrainers("1 of 2 trainers came", saves_for_all=True)
 
-    monkeypatch.setattr("hvdtma.comm.launch.join_trainers", too_few)
+    monkeypatch.setattr("hvdtma.comm.join.join_trainers", too_few)
     with ShutdownSignal() as shutdown, pytest.raises(error, match="1 of 2 trainers came"):
         join_unless_interrupted(shutdown, tmp_path, elastic=elastic)
 

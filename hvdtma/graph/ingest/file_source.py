@@ -34,7 +34,7 @@ from hvdtma.graph.ingest.given_splits import (
 )
 from hvdtma.graph.ingest.labels import place_labels, read_labels
 from hvdtma.graph.ingest.requirements import WHOLE_SHARE, IngestRequirement
-from hvdtma.graph.raw import RawGraph, read_all_rows, in_memory
+from hvdtma.graph.raw import RawGraph, in_memory, read_all_rows
 from hvdtma.tables.columns import Names, check_num_types
 from hvdtma.tables.features import FeatureFile, open_features
 

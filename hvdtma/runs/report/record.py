@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Self
 
-from hvdtma.runs.folder import ENDS, Folder
+from hvdtma.runs.folder import ENDS, BaseRunFolder
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class RunRecord:
     damaged_lines: int = 0
 
     @classmethod
-    def read(cls, run: Folder) -> Self:
+    def read(cls, run: BaseRunFolder) -> Self:
         """Read a run's folder; raises UserError if there is no run."""
         run.check_there()
         events, damaged = read_events(run.metrics)

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from hvdtma.comm import SingleProcess
-from hvdtma.comm.launch import join_trainers
+from hvdtma.comm.join import join_trainers
 from hvdtma.core.errors import UserError
 from hvdtma.core.launcher import LAUNCHERS, launched_as, launcher_name
 
@@ -97,7 +97,7 @@ import hvdtma.comm
 for module in pkgutil.walk_packages(hvdtma.comm.__path__, "hvdtma.comm."):
     if module.name not in ("hvdtma.comm.horovod", "hvdtma.comm.groups"):
         importlib.import_module(module.name)
-assert "hvdtma.comm.launch" in sys.modules
+assert "hvdtma.comm.join" in sys.modules
 assert "horovod" not in sys.modules
 """
 

@@ -1,4 +1,4 @@
-"""Which communicator this process uses: the choice follows from its launcher."""
+"""Join the other trainers: choose the communicator that fits this process's launcher."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def join_unless_interrupted(
     elastic: bool = False,
     transport: str = "auto",
 ) -> Communicator:
-    """As `join_trainers`; raises Interrupted if a signal comes before all trainers have met.
+    """Call `join_trainers`; raise Interrupted if a signal comes before all trainers have met.
 
     It also raises Interrupted if too few trainers come and trainers are elastic: the job may run
     again later. If they are not elastic, TooFewTrainers is an error.
