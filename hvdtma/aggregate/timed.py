@@ -109,7 +109,7 @@ class TimedAveraging:
         self.model = model
         self.aggregator: Aggregator = aggregator or Average()
         self.rounds_done = 0
-        self.next_grid = 1  # the round ends this many intervals after the start
+        self.deadline_intervals = 1  # from the common start to the round's deadline
         self.steps_done = self.examples_done = 0
         self.train_s = self.wait_s = self.aggregate_s = 0.0
         self.stopped = Stop.NOT
@@ -190,7 +190,7 @@ class TimedAveraging:
         if self.interval_s is None or self.interval_steps is not None:
             return float("inf")
         limit_s = float("inf") if self.time_limit_s is None else self.time_limit_s
-        return self.began + min(self.next_grid * self.interval_s, limit_s)
+        return self.began + min(self.deadline_intervals * self.interval_s, limit_s)
 
     @property
     def elapsed_s(self) -> float:
@@ -226,7 +226,7 @@ class TimedAveraging:
                 for k, v in self.aggregator.state_dict().items()
             },
             self.rounds_done,
-            self.next_grid,
+            self.deadline_intervals,
             self.comm.clock() - self.began,
             self.elapsed_s,
             self.last,
@@ -247,7 +247,7 @@ class TimedAveraging:
         self.aggregator.load_state_dict(
             {k: v.to(device) if torch.is_tensor(v) else v for k, v in state.aggregator.items()}
         )
-        self.rounds_done, self.next_grid = state.rounds_done, state.next_grid
+        self.rounds_done, self.deadline_intervals = state.rounds_done, state.deadline_intervals
         self.began = now - state.clock_s
         self.ended = self.began + state.elapsed_s
         self.last, self.stopped, self.started = state.last, state.stopped, state.started
@@ -315,7 +315,7 @@ class TimedAveraging:
         self.aggregate_s += finished - announced
         self._decide_stop(rows_MS)
         if self.interval_s is not None:  # skips intervals that a slow trainer missed
-            self.next_grid = int(float(rows_MS[:, ARRIVED].max()) // self.interval_s) + 1
+            self.deadline_intervals = int(float(rows_MS[:, ARRIVED].max()) // self.interval_s) + 1
         self.newcomers = bool(rows_MS[:, NEWCOMERS].any())
         self.last = Aggregation.of(rows_MS, weights_M, self.rounds_done, finished - announced)
         self.begin_round(finished)
