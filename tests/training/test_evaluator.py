@@ -18,7 +18,7 @@ from hvdtma.runs.folder import StartMode, read_lines
 from hvdtma.runs.run_folder import RunFolder, round_of, write_model
 from hvdtma.training import recorder
 from hvdtma.training.evaluator import RoundScorer, follow
-from hvdtma.training.recorder import MAX_RESTARTS, Scores
+from hvdtma.training.scores import MAX_RESTARTS, Scores
 from hvdtma.training.session import train
 
 
