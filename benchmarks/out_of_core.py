@@ -31,10 +31,12 @@ SHARES = (1.0, 0.5, 0.25, 0.125)
 def main(
     edges: Annotated[float, typer.Option()] = 1e7,
     features: Annotated[int, typer.Option()] = 64,
-    seconds: Annotated[float, typer.Option(help="Of training, for each share.")] = 120,
+    seconds: Annotated[float, typer.Option(help="Seconds of training, for each share.")] = 120,
     interval_s: Annotated[float, typer.Option()] = 10,
     trainers: Annotated[int, typer.Option()] = 1,
-    work: Annotated[Path, typer.Option(help="Where the store and runs go.")] = Path("runs/ooc"),
+    work: Annotated[Path, typer.Option(help="Folder of the store and the runs.")] = Path(
+        "runs/ooc"
+    ),
 ) -> None:
     """Train with each share and print the table."""
     work.mkdir(parents=True, exist_ok=True)
@@ -55,7 +57,7 @@ def main(
 
 
 def make_store(path: Path, num_edges: int, features: int) -> GraphStore:
-    """The graph to train on, anew."""
+    """Build the store to train on."""
     nodes = int(num_edges / EDGES_PER_NODE)
     source = f"synthetic:nodes={nodes},edges={num_edges},features={features},communities=1000"
     options = ["--feature-dtype", "float16", "--valid", 10_000, "--test", 10_000]
@@ -67,7 +69,7 @@ def make_store(path: Path, num_edges: int, features: int) -> GraphStore:
 def train(
     store: GraphStore, run: Path, share: float, seconds: float, interval_s: float, trainers: int
 ) -> dict:
-    """Train with room for a share of the shard; the summary, with the limit and sets beside it."""
+    """Train with memory for a share of the shard; return the summary, with limit and sets."""
     values = {
         "store": str(store.path),
         "run": str(run),

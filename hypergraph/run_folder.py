@@ -38,8 +38,8 @@ class FitFolder(BaseRunFolder):
         Raises UserError if the folder holds something that may not be replaced.
         """
         self.remove_existing(*config.inputs, overwrite=overwrite)
-        with self.making(config.resolved) as beside:
-            (beside / self.metrics.name).touch()
+        with self.making(config.resolved) as temporary:
+            (temporary / self.metrics.name).touch()
 
     def check_learned(self) -> None:
         """Raises UserError if there is no run, or its training has not ended."""

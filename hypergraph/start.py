@@ -64,7 +64,7 @@ def start_run(config: RunConfig, comm: Communicator, mode: StartMode) -> FitCont
 
 
 def start_rules(run: FitFolder, config: RunConfig) -> StartRules[RunConfig]:
-    """How the start mode of a run is resolved."""
+    """The rules by which a run resolves its start mode."""
 
     def has_work_left() -> bool:
         checkpoint = read_checkpoint(run.checkpoint)

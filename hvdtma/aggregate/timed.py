@@ -186,7 +186,7 @@ class TimedAveraging:
 
     @property
     def deadline(self) -> float:
-        """When this round ends, on the communicator's clock; infinite with `interval_steps`."""
+        """The end of this round on the communicator's clock; infinite with `interval_steps`."""
         if self.interval_s is None or self.interval_steps is not None:
             return float("inf")
         limit_s = float("inf") if self.time_limit_s is None else self.time_limit_s

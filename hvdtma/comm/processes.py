@@ -1,4 +1,4 @@
-"""Trainers that are processes: what Horovod and torch.distributed have in common.
+"""The base class of communicators between processes: Horovod and torch.distributed.
 
 Legend: M trainers, P parameters in the flat buffer, C = ceil(P / M), S values in a row.
 """
@@ -18,7 +18,7 @@ POLL_S = 0.0005  # between looks at a collective that runs
 
 
 class ProcessCommunicator(ABC):
-    """The collectives of `Communicator` by four of a transport.
+    """Implements the collectives of `Communicator` with four collectives of a transport.
 
     A transport polls its collectives rather than block in them, so that Python's signal handlers
     run meanwhile, and raises TrainerLost if another trainer ends.

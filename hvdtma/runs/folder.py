@@ -84,13 +84,13 @@ class BaseRunFolder:
 
         Yields its temporary path. The folder is renamed when the block ends without an error.
         """
-        beside = self.path.with_name(f".{self.path.name}.partial")
-        shutil.rmtree(beside, ignore_errors=True)
-        beside.mkdir(parents=True)
-        dump_config(config, beside / self.config_file.name)
-        write_json(beside / self.versions.name, versions())
-        yield beside
-        beside.replace(self.path)
+        temporary = self.path.with_name(f".{self.path.name}.partial")
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True)
+        dump_config(config, temporary / self.config_file.name)
+        write_json(temporary / self.versions.name, versions())
+        yield temporary
+        temporary.replace(self.path)
 
     def lock(self, timeout_s: float = 0.0) -> None:
         """Keep other processes from training this run until `unlock`, or until this process ends.
@@ -188,8 +188,8 @@ def read_lines(path: Path) -> list[dict]:
 def keep_lines(path: Path, wanted: Callable[[dict], bool]) -> None:
     """Drop the lines of a JSON-lines file that are not wanted."""
     kept = [line for line in read_lines(path) if wanted(line)]
-    with replacing(path) as beside:
-        beside.write_text("".join(json.dumps(line) + "\n" for line in kept))
+    with replacing(path) as temporary:
+        temporary.write_text("".join(json.dumps(line) + "\n" for line in kept))
 
 
 def _try_lock(file: IO) -> bool:

@@ -67,9 +67,9 @@ class RunFolder(BaseRunFolder):
         """
         run = cls(config.run)
         run.remove_existing(config.store, overwrite=overwrite)
-        with run.making(config.resolved) as beside:
-            (beside / run.rounds.name).mkdir()
-            write_json(beside / run.graph.name, _graph_of(store))
+        with run.making(config.resolved) as temporary:
+            (temporary / run.rounds.name).mkdir()
+            write_json(temporary / run.graph.name, _graph_of(store))
         return run
 
     @classmethod
@@ -161,8 +161,8 @@ def write_model(path: Path, model: nn.Module, **facts: object) -> None:
         name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()
     }
     content = save(tensors, metadata={key: str(value) for key, value in facts.items()})
-    with replacing(path) as beside:  # safetensors' save_file hides a full disk, and sets mode 0600
-        beside.write_bytes(content)
+    with replacing(path) as temporary:  # safetensors' save_file hides full disks, sets mode 0600
+        temporary.write_bytes(content)
 
 
 def round_of(path: Path) -> int:

@@ -64,7 +64,7 @@ def run_request_here(
     shutdown: ShutdownSignal | None = None,
     callbacks: Sequence[Callback] = (),
 ) -> dict | None:
-    """As `train_here`, for a config that is loaded already.
+    """Train for a request whose config is loaded already; see `train_here`.
 
     Args:
         callbacks: called on rank 0.

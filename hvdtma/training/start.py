@@ -27,7 +27,7 @@ from hvdtma.training.trainer import Trainer, trainer_weight
 
 
 class RunContext(NamedTuple):
-    """The objects that a trainer trains with.
+    """The objects that a trainer needs to train.
 
     Attributes:
         joined: whether this trainer joined a run in progress.

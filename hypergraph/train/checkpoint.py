@@ -108,8 +108,8 @@ def _named(kind: str, every: Sequence[dict[str, State]]) -> State:
 
 
 def _write(path: Path, content: bytes) -> None:
-    with replacing(path) as beside:
-        write_through(beside, content)
+    with replacing(path) as temporary:
+        write_through(temporary, content)
     sync_folder(path.parent)
 
 
