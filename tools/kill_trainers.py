@@ -97,10 +97,11 @@ def main(
     pid: Annotated[int | None, typer.Option(help="Process id of a local launcher.")] = None,
     every: Annotated[float, typer.Option(help="Mean seconds between two kills, at random.")] = 60.0,
     count: Annotated[
-        int | None, typer.Option(help="Number of kills; default: until the job ends.")
+        int | None, typer.Option(help="Number of kills. Default: until the job ends.")
     ] = None,
     signal_name: Annotated[
-        Literal["KILL", "STOP", "TERM"], typer.Option("--signal", help="STOP makes a trainer hang.")
+        Literal["KILL", "STOP", "TERM"],
+        typer.Option("--signal", help="KILL, STOP (the trainer hangs) or TERM."),
     ] = "KILL",
     seed: Annotated[int | None, typer.Option(help="Seed of the times and choices.")] = None,
     dry_run: Annotated[bool, typer.Option(help="Only print the choices.")] = False,

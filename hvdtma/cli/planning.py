@@ -20,7 +20,8 @@ def plan(
         int | None, typer.Option(help="Nodes of a store that is not built yet.")
     ] = None,
     edges: Annotated[
-        int | None, typer.Option(help="Edges of this store as given; undirected ones count once.")
+        int | None,
+        typer.Option(help="Edges of this store as given. An undirected edge counts once."),
     ] = None,
     features: Annotated[
         int | None, typer.Option(help="Dimension of this store's features.")
@@ -30,7 +31,9 @@ def plan(
     ] = "float32",
     undirected: Annotated[
         bool,
-        typer.Option("--undirected/--directed", help="Whether an edge stands for both directions."),
+        typer.Option(
+            "--undirected/--directed", help="Whether each edge stands for both directions."
+        ),
     ] = False,
     classes: Annotated[int, typer.Option(help="Classes of the labels; 0: no labels.")] = 0,
     edge_types: Annotated[int, typer.Option(help="Types of the edges; 0: no types.")] = 0,
@@ -46,7 +49,9 @@ def plan(
     negatives: Annotated[int, typer.Option(help="Negatives per held-out link.")] = 1000,
     memory_gb: Annotated[
         float | None,
-        typer.Option(help="Memory limit of the build in GiB. (A trainer's is memory_gb=...)"),
+        typer.Option(
+            help="Memory limit of the build in GiB. A trainer's limit is the key memory_gb."
+        ),
     ] = None,
     latency_us: Annotated[
         float | None,
@@ -60,7 +65,8 @@ def plan(
         ),
     ] = None,
     quick: Annotated[
-        bool, typer.Option("--quick", help="Measure nothing; then no times are estimated.")
+        bool,
+        typer.Option("--quick", help="Do not measure this machine; no times are estimated then."),
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the plan as JSON.")] = False,
 ) -> None:

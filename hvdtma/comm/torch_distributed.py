@@ -5,7 +5,7 @@ store's port can change the addresses that the trainers connect to, and a proces
 trainer's port can pose as another trainer. Two things limit this. With a secret (under srun) every
 object is signed, so a stranger's pickle is not run; parameters are neither signed nor encrypted.
 And Gloo listens on one network interface only, the one towards the store. torchrun has no secret,
-and its own agents unpickle what the store holds: use torchrun on a network that you trust.
+and its own agents unpickle the values in the store: use torchrun on a network that you trust.
 
 Legend: M trainers, C values of a part, S values in a row.
 """

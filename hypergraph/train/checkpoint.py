@@ -36,7 +36,7 @@ class FitCheckpoint:
     Attributes:
         data: checksum of the hypergraph.
         counters: the counters of every rank.
-        history: what the models that the run started from were trained on.
+        history: of the models that the run started from.
     """
 
     path: Path

@@ -44,7 +44,7 @@ class RankTrainer:
         iterations: iterations of this rank.
         remote_factors: modality -> view, as other ranks sent it last (stale exchange).
         best: modality -> state at the best score.
-        history: what the models that this one started from were trained on.
+        history: of the models that this one started from.
         newcomers: modalities, of any rank, that those models were not trained on.
     """
 
