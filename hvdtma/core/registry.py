@@ -87,10 +87,8 @@ def resolve(kind: str, name: str) -> Any:
     target = _targets[kind].get(name)
     if target is None:
         if ":" not in name:
-            raise UserError(
-                f"unknown {LABELS[kind]} '{name}'; {nearest(name, names(kind))}, or an import path "
-                "package.module:Name"
-            )
+            valid = nearest(name, names(kind), "an import path package.module:Name")
+            raise UserError(f"unknown {LABELS[kind]} '{name}'; {valid}")
         target = name
     if isinstance(target, str):
         target = _import(kind, target)

@@ -184,7 +184,7 @@ def test_a_callback_may_stop_training(folder, community_store, capsys):
     [
         (
             {"model": {"encoder": "sgae"}},
-            "unknown encoder 'sgae'; valid: sage, gcn, gat, mlp.*'sage'",
+            "'sgae'; valid: sage, gcn, gat, mlp, or an import path .*; did you mean 'sage'",
         ),
         ({"task": {"name": "link"}}, "unknown task 'link'; valid: links, nodes.*'links'"),
         ({"sampler": {"name": "neighbor"}}, "unknown sampler 'neighbor'.*mean 'neighbour'"),

@@ -49,10 +49,8 @@ def _split(spec: str) -> tuple[str, str]:
         return name, rest
     function, _, settings = rest.partition(":")
     if not function.replace(".", "").isidentifier():
-        raise UserError(
-            f"unknown data source '{spec}'; {nearest(name, names('source'))}, or an import path "
-            "package.module:function; for files give --edges FILE"
-        )
+        others = "an import path package.module:function, or for files --edges FILE"
+        raise UserError(f"unknown data source '{spec}'; {nearest(name, names('source'), others)}")
     return f"{name}:{function}", settings
 
 
