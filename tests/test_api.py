@@ -1,6 +1,8 @@
 """The whole job from Python, and errors that name arguments."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
 
@@ -9,6 +11,8 @@ import pytest
 
 import hvdtma
 from hvdtma.api.arguments import as_arguments
+from hvdtma.core.errors import Interrupted
+from hvdtma.core.signals import SHUTDOWN_SIGNALS
 
 SMALL = {"interval_steps": 2, "rounds": 2, "model": {"hidden": 8}, "evaluate.mode": "final"}
 
@@ -50,6 +54,22 @@ def test_the_whole_job(tmp_path):
 
     longer = hvdtma.train(resume=run, rounds=3)
     assert (longer.summary["rounds"], longer.path) == (3, run.path)
+
+
+class SaveAndEnd(hvdtma.Callback):
+    """Sends this process SIGTERM in the first round, as a cluster does."""
+
+    def on_step(self, averaging):
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_after_an_interruption_the_callers_signal_handlers_are_back(tmp_path, community_store):
+    before = {number: signal.getsignal(number) for number in SHUTDOWN_SIGNALS}
+    with pytest.raises(Interrupted):
+        hvdtma.train(
+            store=community_store.path, run=tmp_path / "run", callbacks=[SaveAndEnd()], **SMALL
+        )
+    assert {number: signal.getsignal(number) for number in SHUTDOWN_SIGNALS} == before
 
 
 SCRIPT = """

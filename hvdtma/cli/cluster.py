@@ -106,7 +106,7 @@ def drive(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run.")] = False,
 ) -> None:
     """Start elastic trainers, inside sbatch or salloc, and start lost ones again."""
-    with ShutdownSignal() as shutdown:  # before the imports, which take seconds
+    with ShutdownSignal(process_ends=True) as shutdown:  # before the imports, which take seconds
         from slurm.driver import drive as drive_run
 
         status = drive_run(
