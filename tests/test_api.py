@@ -143,6 +143,12 @@ def test_configs_come_from_files_values_and_configs_with_overrides_on_top(tmp_pa
         (lambda: hvdtma.load_config("no.yaml"), ["no config at no.yaml; examples are in"]),
         (lambda: hvdtma.train(), ["give a config, or resume=RUN"]),
         (lambda: hvdtma.train(store="s", run="r", rounds=1, trainers=0), ["'trainers' is 0"]),
+        (lambda: hvdtma.train(overwite=True), ["no argument 'overwite'", "mean 'overwrite'?"]),
+        (lambda: hvdtma.train(callback=[]), ["no argument 'callback'", "mean 'callbacks'?"]),
+        (lambda: hvdtma.train(in_process=2), ["no argument 'in_process'", "mean 'trainers'?"]),
+        (lambda: hvdtma.train(rouns=3), ["no argument 'rouns'", "mean 'rounds'?"]),
+        (lambda: hvdtma.train(hidden=3), ["unknown key 'hidden'", "there is model.hidden"]),
+        (lambda: hvdtma.train(**{"model.hiden": 3}), ["'model.hiden'", "mean 'hidden'?"]),
         (
             lambda: hvdtma.train(resume="no", overwrite=True),
             ["overwrite=True replaces", "resume continues"],
