@@ -7,7 +7,7 @@ rounds/000012.safetensors   parameters after round 12 (the last few)
 checkpoints/0007/      what a run is resumed from (the last few)
 best.safetensors       the best round so far        summary.json, report.html, tensorboard/
 
-The process that trains the run locks `.NAME.lock` beside the folder (`hvdtma.runs.folder`).
+The process that trains the run locks `.NAME.lock` beside the folder (`hvdtma.runs.lock`).
 """
 
 from __future__ import annotations
