@@ -38,6 +38,7 @@ from hvdtma.aggregate.round import (
 from hvdtma.aggregate.state import COUNTERS, GlobalState, RankState
 from hvdtma.comm.communicator import Communicator
 from hvdtma.comm.launch import join_trainers
+from hvdtma.core.bounds import check_not_negative, check_positive, check_whole
 from hvdtma.core.errors import UserError
 
 LOSS_CHECK_STEPS = 64  # reading a loss waits for the GPU, so many losses are read together
@@ -72,11 +73,11 @@ class TimedAveraging:
         comm: None: the communicator of this process's launcher (`hvdtma.comm.launch`): Horovod,
             torch.distributed, or a single process.
 
-    Raises UserError for intervals that are not positive and unknown choices; TrainerError where
-    the trainers that the launcher started cannot be reached. The calls that average raise
-    `NonFiniteLoss` on every trainer when one trainer's loss is not finite, UserError when
-    `optimizer_state` cannot be averaged, and TrainerLost when another trainer has ended. Steps
-    before the start raise UserError.
+    Raises UserError for numbers out of bounds, and unknown choices; TrainerError where the trainers
+    that the launcher started cannot be reached. The calls that average raise `NonFiniteLoss` on
+    every trainer when one trainer's loss is not finite, UserError when `optimizer_state` cannot be
+    averaged, and TrainerLost when another trainer has ended. Steps before the start raise
+    UserError.
     """
 
     def __init__(
@@ -93,11 +94,9 @@ class TimedAveraging:
         aggregator: Aggregator | None = None,
         comm: Communicator | None = None,
     ):
-        _check_interval(interval_s, interval_steps)
+        _check_numbers(interval_s, interval_steps, rounds, time_limit_s, weight)
         if optimizer_state not in ("keep", "reset", "average"):
             raise UserError(f"optimizer_state is '{optimizer_state}'; valid: keep, reset, average")
-        if not 0 <= weight < float("inf"):
-            raise UserError(f"weight is {weight}; it must be a finite number, not negative")
         if optimizer_state != "keep" and optimizer is None:
             raise UserError(f"optimizer_state '{optimizer_state}' needs the optimizer")
         self.comm, self.weight = comm or join_trainers(), weight
@@ -239,7 +238,10 @@ class TimedAveraging:
 
         Args:
             known_at: time on this trainer's clock at which the state was taken; None: now.
+
+        Raises UserError for the state of another model.
         """
+        self.flat.check_size(state.theta_P)
         now = self.comm.clock() if known_at is None else known_at
         device = self.theta_P.device
         self.theta_P = state.theta_P.to(device)
@@ -267,7 +269,11 @@ class TimedAveraging:
         )
 
     def load_rank_state(self, state: RankState) -> None:
-        """Restore this trainer's state, in mid-round. Call `load_global_state` first."""
+        """Restore this trainer's state, in mid-round. Call `load_global_state` first.
+
+        Raises UserError for the state of another model.
+        """
+        self.flat.check_size(state.local_P)
         self.flat.write(state.local_P.to(self.theta_P.device))
         began = self.comm.clock() - state.round_s
         self.round = Round(began, state.steps, state.examples, state.loss_sum)
@@ -282,9 +288,21 @@ class TimedAveraging:
         return {"global": self.global_state().as_dict(), "rank": vars(self.rank_state())}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore a `state_dict`. Each of the same number of trainers loads its own."""
-        self.load_global_state(GlobalState.from_dict(state["global"]))
-        self.load_rank_state(RankState(**state["rank"]))
+        """Restore a `state_dict`. Each of the same number of trainers loads its own.
+
+        Raises UserError for the state of another model, or of something else; then nothing has
+        changed.
+        """
+        if missing := {"global", "rank"} - state.keys():
+            raise UserError(
+                f"this is not a state of TimedAveraging: it has no '{min(missing)}'; its keys are "
+                f"{', '.join(map(str, state)) or 'none'}"
+            )
+        of_all, of_rank = GlobalState.from_dict(state["global"]), RankState(**state["rank"])
+        for values in (of_all.theta_P, of_rank.local_P):
+            self.flat.check_size(values)
+        self.load_global_state(of_all)
+        self.load_rank_state(of_rank)
 
     @torch.no_grad()
     def aggregate(self) -> Aggregation | None:
@@ -428,9 +446,20 @@ class TimedAveraging:
             self.stopped = Stop.TIME_LIMIT
 
 
-def _check_interval(interval_s: float | None, interval_steps: int | None) -> None:
+def _check_numbers(
+    interval_s: float | None,
+    interval_steps: int | None,
+    rounds: int | None,
+    time_limit_s: float | None,
+    weight: float,
+) -> None:
+    """Raise UserError for a number out of its bounds, and if there is no interval."""
     if interval_s is None and interval_steps is None:
         raise UserError("set interval_s (seconds) or interval_steps between aggregations")
-    for name, value in (("interval_s", interval_s), ("interval_steps", interval_steps)):
-        if value is not None and value <= 0:
-            raise UserError(f"{name} is {value}; it must be above 0")
+    for name, seconds in (("interval_s", interval_s), ("time_limit_s", time_limit_s)):
+        if seconds is not None:
+            check_positive(name, seconds)
+    for name, number in (("interval_steps", interval_steps), ("rounds", rounds)):
+        if number is not None:
+            check_whole(name, number, least=1)
+    check_not_negative("weight", weight)
