@@ -16,7 +16,15 @@ from typing import Any, Literal, NoReturn
 import torch
 from torch import nn
 
-from hvdtma.aggregate.aggregator import Aggregator, RoundState, Summed, shares
+from hvdtma.aggregate.aggregator import (
+    Aggregator,
+    RoundState,
+    Summed,
+    check_aggregator_object,
+    combined,
+    contribution_of,
+    shares,
+)
 from hvdtma.aggregate.average import Average
 from hvdtma.aggregate.flat import FlatModel, FlatOptimizer
 from hvdtma.aggregate.round import (
@@ -73,10 +81,11 @@ class TimedAveraging:
         comm: None: the communicator of this process's launcher (`hvdtma.comm.launch`): Horovod,
             torch.distributed, or a single process.
 
-    Raises UserError for numbers out of bounds, and unknown choices; TrainerError where the trainers
-    that the launcher started cannot be reached. The calls that average raise `NonFiniteLoss` on
-    every trainer when one trainer's loss is not finite, UserError when `optimizer_state` cannot be
-    averaged, and TrainerLost when another trainer has ended. Steps before the start raise
+    Raises UserError for numbers out of bounds, unknown choices, and an `aggregator` that does not
+    keep the contract; TrainerError where the trainers that the launcher started cannot be reached.
+    The calls that average raise `NonFiniteLoss` on every trainer when one trainer's loss is not
+    finite, UserError when `optimizer_state` cannot be averaged or the aggregator returns tensors of
+    wrong shapes, and TrainerLost when another trainer has ended. Steps before the start raise
     UserError.
     """
 
@@ -99,6 +108,8 @@ class TimedAveraging:
             raise UserError(f"optimizer_state is '{optimizer_state}'; valid: keep, reset, average")
         if optimizer_state != "keep" and optimizer is None:
             raise UserError(f"optimizer_state '{optimizer_state}' needs the optimizer")
+        if aggregator is not None:
+            check_aggregator_object(aggregator)
         self.comm, self.weight = comm or join_trainers(), weight
         self.interval_s, self.interval_steps = interval_s, interval_steps
         self.max_rounds, self.time_limit_s = rounds, time_limit_s
@@ -387,7 +398,7 @@ class TimedAveraging:
         update_P = torch.zeros_like(theta_P)
         if share:  # otherwise the parameters may not be finite
             update_P = self.flat.read() - theta_P
-        numerator_P, denominator = self.aggregator.contribute(update_P, share, state)
+        numerator_P, denominator = contribution_of(self.aggregator, update_P, share, state)
         optimizer = self._weighted_optimizer_state(share, weights_M)
         summed = self.comm.all_reduce(torch.cat([numerator_P, denominator, optimizer]))
         if not torch.isfinite(summed).all():  # the sum is the same on all ranks: all raise
@@ -395,7 +406,8 @@ class TimedAveraging:
         numerator_P, denominator, optimizer = summed.split(
             [len(numerator_P), len(denominator), len(optimizer)]
         )
-        self.flat.write(self.aggregator.combine(Summed(numerator_P, denominator), theta_P, state))
+        received = Summed(numerator_P, denominator)
+        self.flat.write(combined(self.aggregator, received, theta_P, state))
         if (
             0 < len(optimizer) == self.flat_optimizer.size
         ):  # a trainer without a step has no state yet

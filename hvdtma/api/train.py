@@ -16,7 +16,7 @@ from hvdtma.core.launcher import launched_as
 from hvdtma.core.signals import ShutdownSignal
 from hvdtma.core.train_config import TrainConfig
 from hvdtma.runs.request import check_here, train_request
-from hvdtma.training.callback import Callback
+from hvdtma.training.callback import Callback, check_callbacks
 from hvdtma.training.launch import run_request_here
 
 
@@ -50,13 +50,14 @@ def train(
         comm: transport between processes: `auto`, `horovod` or `torch`. `auto` is Horovod under
             horovodrun, mpirun and srun; torch.distributed under torchrun, and under srun where
             Horovod is not installed.
-        callbacks: objects that are told of rounds and steps, on the first trainer.
+        callbacks: a list of objects that are told of rounds and steps, on the first trainer.
         overrides: keys of the config, see `load_config`.
 
     Raises UserError for anything in the arguments, the config or the store that is wrong;
     NonFiniteLoss if training diverged; Interrupted after SIGTERM or SIGUSR2, once the run is saved.
     """
     _check_overrides(overrides)
+    check_callbacks(callbacks)
     if trainers is not None:
         overrides = overrides | {"trainers": trainers}
     from_run = None if resume is None else Path(resume)
