@@ -144,10 +144,11 @@ class Folder:
         """
         if not self.path.exists() or not any(self.path.iterdir()):
             return False
+        if not self.versions.is_file() or FORMAT not in self.versions.read_text():
+            remedy = "--overwrite will not remove it; " if overwrite else ""
+            raise UserError(f"{self.path} exists and is no run; {remedy}give run=ANOTHER")
         if not overwrite:
             raise UserError(f"{self.path} exists; give --overwrite to replace it, or run=ANOTHER")
-        if not self.versions.is_file() or FORMAT not in self.versions.read_text():
-            raise UserError(f"{self.path} exists and is no run; --overwrite will not remove it")
         for kept in (*needed, Path.cwd()):
             if kept.resolve().is_relative_to(self.path.resolve()):
                 raise UserError(f"{kept} is inside the run {self.path}; it will not be removed")
