@@ -52,7 +52,7 @@ def train(
 
     `srun` or `horovodrun -np K` starts K processes.
     """
-    with ShutdownSignal() as shutdown:  # before everything that takes long
+    with ShutdownSignal(process_ends=True) as shutdown:  # before everything that takes long
         from hvdtma.comm.join import join_unless_interrupted
         from hvdtma.runs.request import check_here, run_request
         from hypergraph.config import RunConfig

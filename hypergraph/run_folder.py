@@ -6,7 +6,7 @@ checkpoint.safetensors   the state that a run is resumed from
 model.safetensors        the learned model           summary.json    scores and placement
 items.json               the items that the report draws             report.html
 
-The process that trains the run locks `.NAME.lock` beside the folder (`hvdtma.runs.folder`).
+The process that trains the run locks `.NAME.lock` beside the folder (`hvdtma.runs.lock`).
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ import pytest
 
 import hvdtma
 from hvdtma.core.config import load_as
-from hvdtma.core.train_config import TrainConfig, load_config
+from hvdtma.core.train_config import TrainConfig, load_train_config
 from hypergraph.config import HyperLearnConfig, RunConfig
 from slurm.defaults import ClusterDefaults, read_defaults
 
@@ -33,7 +33,7 @@ def test_the_example_of_cluster_defaults_is_valid_and_names_every_key_but_qos():
 
 
 def test_the_papers_config_is_the_papers():
-    config = load_config(ROOT / "configs/paper.yaml")
+    config = load_train_config(ROOT / "configs/paper.yaml")
     assert (config.interval_s, config.model.hidden, config.optimizer.lr) == (120, 256, 1e-3)
     assert not config.first_hop
     assert config.reassign_rounds == 0

@@ -106,7 +106,7 @@ def drive(
     overwrite: OverwriteRun = False,
 ) -> None:
     """Start elastic trainers inside sbatch or salloc, and restart lost ones."""
-    with ShutdownSignal() as shutdown:  # before the imports, which take seconds
+    with ShutdownSignal(process_ends=True) as shutdown:  # before the imports, which take seconds
         from slurm.driver import drive as drive_run
 
         status = drive_run(

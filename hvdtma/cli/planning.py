@@ -74,13 +74,13 @@ def plan(
     import json
 
     from hvdtma.core.config import config_and_words
-    from hvdtma.core.train_config import load_config
+    from hvdtma.core.train_config import load_train_config
     from hvdtma.graph.builder import BuildOptions
     from hvdtma.plan import PlannedGraph
     from hvdtma.plan import plan as plan_run
     from hvdtma.plan.describe import print_plan
 
-    loaded = load_config(*config_and_words(config, overrides))
+    loaded = load_train_config(*config_and_words(config, overrides))
     options = BuildOptions(
         hold_out=hold_out,
         valid=valid,

@@ -56,7 +56,7 @@ def train(
     Under horovodrun, torchrun or srun, each process is a trainer. The config or the command line
     must set `store` and `run`, and an end: `rounds`, `time_limit_s` or `evaluate.patience`.
     """
-    with ShutdownSignal() as shutdown:  # before the imports, which take seconds
+    with ShutdownSignal(process_ends=True) as shutdown:  # before the imports, which take seconds
         from hvdtma.training.launch import train_here
 
         train_here(

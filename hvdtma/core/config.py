@@ -192,7 +192,7 @@ def _explain(kind: type[Component], detail: ErrorDetails) -> str:
     path = [str(part) for part in detail["loc"]]
     key = ".".join(path)
     if detail["type"] == "extra_forbidden":
-        elsewhere = [name for name in _all_keys(kind) if name.split(".")[-1] == path[-1]]
+        elsewhere = [name for name in all_keys(kind) if name.split(".")[-1] == path[-1]]
         hint = f" (there is {elsewhere[0]})" if elsewhere else ""
         return f"unknown key '{key}'; {nearest(path[-1], _keys_next_to(kind, path))}{hint}"
     if detail["type"] == "value_error":
@@ -213,9 +213,10 @@ def _keys_next_to(kind: type[Component], path: Sequence[str]) -> list[str]:
     return list(component.model_fields) if component else []
 
 
-def _all_keys(kind: type[BaseModel], prefix: str = "") -> list[str]:
+def all_keys(kind: type[BaseModel], prefix: str = "") -> list[str]:
+    """Every key of a config, those within groups with dots."""
     keys = []
     for name, info in kind.model_fields.items():
         inner = component_of(info.annotation)
-        keys += _all_keys(inner, f"{prefix}{name}.") if inner else [f"{prefix}{name}"]
+        keys += all_keys(inner, f"{prefix}{name}.") if inner else [f"{prefix}{name}"]
     return keys

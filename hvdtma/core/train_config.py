@@ -313,7 +313,7 @@ class TrainConfig(Component):
         return self.evaluate.metric or resolve("task", self.task.name).metrics[0]
 
 
-def load_config(
+def load_train_config(
     path: str | Path | None, overrides: Sequence[str] | Mapping[str, Any] | None = None
 ) -> TrainConfig:
     """A config from a YAML file, or the defaults, and overrides; see `load_as`.
@@ -325,5 +325,5 @@ def load_config(
 
 
 def parse_config(values: dict, *, source: str = "config") -> TrainConfig:
-    """A config from plain nested values; raises UserError as `load_config` does."""
+    """A config from plain nested values; raises UserError as `load_train_config` does."""
     return parse_as(TrainConfig, values, source=source)

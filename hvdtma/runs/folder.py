@@ -3,28 +3,25 @@
 config.yaml      the whole config               versions.json   versions, git, command
 metrics.jsonl    one event per line             summary.json    scores and totals at the end
 
-The process that trains the run locks `.NAME.lock` beside the folder.
+The process that trains the run locks `.NAME.lock` beside the folder (`hvdtma.runs.lock`).
 """
 
 from __future__ import annotations
 
-import fcntl
 import json
 import shutil
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import Enum, auto
 from pathlib import Path
-from typing import IO
 
 from hvdtma.core.config import Component, dump_config
 from hvdtma.core.console import console
 from hvdtma.core.errors import UserError
 from hvdtma.core.files import replacing, write_json
+from hvdtma.runs.lock import FileLock
 from hvdtma.runs.versions import FORMAT, versions
 
-POLL_S = 0.2
 LOCK_TIMEOUT_S = 2.0  # another process may be about to end
 STALE_LOCK_S = 120.0  # a lost machine's lock may last so long (NFS); its job resumes elsewhere
 ENDS = ("failed", "interrupted")  # the events that a run may end with before it is finished
@@ -64,8 +61,7 @@ class BaseRunFolder:
         self.summary = self.path / "summary.json"
         self.versions = self.path / "versions.json"
         self.config_file = self.path / "config.yaml"
-        self.lock_file = self.path.with_name(f".{self.path.name}.lock")
-        self._locked: IO | None = None
+        self._lock = FileLock(self.path.with_name(f".{self.path.name}.lock"))
 
     @property
     def resume_command(self) -> str:
@@ -97,22 +93,11 @@ class BaseRunFolder:
 
         Raises UserError if another process still holds the lock after `timeout_s`.
         """
-        if self._locked is not None:
-            return
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        file, deadline = self.lock_file.open("a"), time.monotonic() + timeout_s
-        try:
-            while not _try_lock(file):
-                if time.monotonic() > deadline:
-                    raise UserError(
-                        f"{self.path} is being trained by another process, which holds "
-                        f"{self.lock_file}; wait for it, or give run=ANOTHER"
-                    )
-                time.sleep(POLL_S)
-        except BaseException:
-            file.close()
-            raise
-        self._locked = file
+        if not (self._lock.held or self._lock.acquire(timeout_s)):
+            raise UserError(
+                f"{self.path} is being trained by another process, which holds {self._lock.path}; "
+                "wait for it, or give run=ANOTHER"
+            )
 
     def lock_for(self, mode: StartMode) -> None:
         """Lock the run to start it; `AUTO` waits for the lock of a lost machine to expire.
@@ -130,9 +115,7 @@ class BaseRunFolder:
 
     def unlock(self) -> None:
         """Let other processes train this run."""
-        if self._locked is not None:
-            self._locked.close()
-        self._locked = None
+        self._lock.release()
 
     def prepare(self, mode: StartMode, *needed: Path) -> None:
         """Check or remove an earlier run as `mode` says, before any trainer starts.
@@ -163,10 +146,11 @@ class BaseRunFolder:
         """
         if not self.path.exists() or not any(self.path.iterdir()):
             return False
+        if not self.versions.is_file() or FORMAT not in self.versions.read_text():
+            remedy = "--overwrite will not remove it; " if overwrite else ""
+            raise UserError(f"{self.path} exists and is no run; {remedy}give run=ANOTHER")
         if not overwrite:
             raise UserError(f"{self.path} exists; give --overwrite to replace it, or run=ANOTHER")
-        if not self.versions.is_file() or FORMAT not in self.versions.read_text():
-            raise UserError(f"{self.path} exists and is no run; --overwrite will not remove it")
         for kept in (*needed, Path.cwd()):
             if kept.resolve().is_relative_to(self.path.resolve()):
                 raise UserError(f"{kept} is inside the run {self.path}; it will not be removed")
@@ -190,14 +174,3 @@ def keep_lines(path: Path, wanted: Callable[[dict], bool]) -> None:
     kept = [line for line in read_lines(path) if wanted(line)]
     with replacing(path) as temporary:
         temporary.write_text("".join(json.dumps(line) + "\n" for line in kept))
-
-
-def _try_lock(file: IO) -> bool:
-    """Whether this process has the lock now; the lock ends with the process."""
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError as error:  # a file system without locks
-        console.print(f"[yellow]{file.name} cannot be locked: {error.strerror}", soft_wrap=True)
-    return True

@@ -7,7 +7,7 @@ rounds/000012.safetensors   parameters after round 12 (the last few)
 checkpoints/0007/      the states that a run can be resumed from (the last few)
 best.safetensors       the best round so far        summary.json, report.html, tensorboard/
 
-The process that trains the run locks `.NAME.lock` beside the folder (`hvdtma.runs.folder`).
+The process that trains the run locks `.NAME.lock` beside the folder (`hvdtma.runs.lock`).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from torch import nn
 from hvdtma.core.config import dump_config
 from hvdtma.core.errors import UserError
 from hvdtma.core.files import replacing, write_json
-from hvdtma.core.train_config import TrainConfig, load_config
+from hvdtma.core.train_config import TrainConfig, load_train_config
 from hvdtma.runs.folder import ENDS, BaseRunFolder, keep_lines
 
 OUTDATED = (*ENDS, "skipped")  # events that are dropped when a run is resumed
@@ -91,7 +91,7 @@ class RunFolder(BaseRunFolder):
             keep_lines(path, lambda event: _is_before(event, rounds_done, assignment))
 
     def config(self) -> TrainConfig:
-        return load_config(self.config_file)
+        return load_train_config(self.config_file)
 
     def check_store(self, store: TrainedGraph) -> bool:
         """Whether a store holds the graph and split that the run is trained on.

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import torch
+from torch import nn
 
+from hvdtma.core.contract import not_a
 from hvdtma.core.errors import UserError
 from hvdtma.core.options import call_with_options
 from hvdtma.core.train_config import TrainConfig
 from hvdtma.graph.sizes import GraphFacts
 from hvdtma.models import make_encoder, sampled_fanouts
-from hvdtma.tasks.task import Model, Task
+from hvdtma.tasks.task import Model, Task, check_task_attributes
 
 
 def make_task(config: TrainConfig, store: GraphFacts) -> Task:
@@ -19,17 +21,25 @@ def make_task(config: TrainConfig, store: GraphFacts) -> Task:
             f"first_hop is on, but {store.path} was built without it; "
             "set first_hop=false, or build it again with --first-hop"
         )
-    return call_with_options("task", config.task.name, config.task.options, config, store)
+    task = call_with_options("task", config.task.name, config.task.options, config, store)
+    check_task_attributes(config.task.name, task)
+    return task
 
 
 def make_model(config: TrainConfig, store: GraphFacts, task: Task) -> Model:
-    """Make a model. Its initial parameters are a pure function of the config's seed."""
+    """Make a model. Its initial parameters are a pure function of the config's seed.
+
+    Raises UserError if the encoder, the decoder or the task does not keep its contract.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         encoder = make_encoder(config.model, store.feature_dim)
+        head = task.make_head(encoder.out_dim)
+        if not isinstance(head, nn.Module):
+            raise not_a("task", config.task.name, f"its make_head returned {head!r}, no nn.Module")
         return Model(
             encoder,
-            task.make_head(encoder.out_dim),
+            head,
             first_hop=config.first_hop,
             num_blocks=len(sampled_fanouts(config)),
         )

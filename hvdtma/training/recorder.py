@@ -7,10 +7,8 @@ from hvdtma.runs.event_log import EventLog
 from hvdtma.runs.run_folder import RunFolder
 from hvdtma.runs.view import RunView, Tick
 from hvdtma.training.callback import Callback
-from hvdtma.training.scores import Scores, scoring_text, skipped_rounds
+from hvdtma.training.scores import Scores
 from hvdtma.training.trainer import Trainer
-
-__all__ = ["Recorder", "scoring_text", "skipped_rounds"]
 
 
 class Recorder(Callback):

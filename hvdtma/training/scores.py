@@ -101,8 +101,10 @@ class Scores:
         """
         self.run.done.touch()
         follows = self.config.evaluate.mode == "follow"
-        if follows and last_round not in self._scored_rounds():
-            say(scoring_text(last_round, "validation", left=1))
+        waiting = ""
+        if self.process and last_round not in self._scored_rounds():
+            waiting = scoring_text(last_round, "validation", left=1)
+            say(waiting)
         failed = follows and (self.process is None or self.process.wait() != 0)
         scored = self._scored_rounds()
         numbers = {int(path.stem): path for path in self.run.round_files()}
@@ -110,7 +112,9 @@ class Scores:
         if todo:
             scorer = self.scorer or RoundScorer(self.run)
             for at, number in enumerate(todo):
-                say(scoring_text(number, "validation", left=len(todo) - at))
+                text = scoring_text(number, "validation", left=len(todo) - at)
+                if text != waiting or at:  # the same text, if the evaluator failed on this round
+                    say(text)
                 scorer.score(numbers[number])
         return self.new_events()
 
