@@ -1,12 +1,12 @@
-"""What losing trainers costs: none, one and two of four, for good, in the middle of a run.
+"""The cost of lost trainers: none, one or two of four are killed in the middle of a run.
 
     python benchmarks/failures.py facebook.zarr
 
-Every run trains for the same time by `hvdtma drive --local 4 --max-restarts 0`; at `--lose-at` of
-it trainers are killed (SIGKILL). What is done with their blocks is `on_loss`: continue (without
-them, as in the paper's study of failures) or reassign. Prints a Markdown table: test MRR of the
-best round and its ratio to the undisturbed run's, rounds and steps taken, and the longest time from
-one aggregation to the next (with `interval_s` in it).
+Every run trains for the same time by `hvdtma drive --local 4 --max-restarts 0`. After the share
+`--lose-at` of this time, trainers are killed (SIGKILL) and not started again. `on_loss` says what
+happens to their blocks: continue (without them, as in the paper's study of failures) or reassign.
+Prints a Markdown table: test MRR of the best round and its ratio to the undisturbed run's, rounds
+and steps taken, and the longest time from one aggregation to the next, `interval_s` included.
 """
 
 from __future__ import annotations
@@ -28,16 +28,18 @@ HVDTMA = (sys.executable, "-m", "hvdtma")
 
 
 def main(
-    store: Annotated[Path, typer.Argument(help="Of `hvdtma build`.")],
+    store: Annotated[Path, typer.Argument(help="A store, from `hvdtma build`.")],
     trainers: Annotated[int, typer.Option()] = 4,
     time_limit_s: Annotated[float, typer.Option(help="Training time of every run.")] = 100,
-    interval_s: Annotated[float, typer.Option(help="Between aggregations.")] = 1,
-    lose_at: Annotated[float, typer.Option(help="Share of the time.")] = 0.25,
-    work: Annotated[Path, typer.Option(help="Where runs go.")] = Path("runs/failures"),
+    interval_s: Annotated[float, typer.Option(help="Seconds between aggregations.")] = 1,
+    lose_at: Annotated[
+        float, typer.Option(help="Share of the training time after which trainers are killed.")
+    ] = 0.25,
+    work: Annotated[Path, typer.Option(help="Folder of the runs.")] = Path("runs/failures"),
     config: Annotated[Path, typer.Option()] = Path("configs/facebook.yaml"),
     set_: Annotated[list[str], typer.Option("--set", help="key=value for every run.")] = [],  # noqa: B006
 ) -> None:
-    """Train five times, print the table."""
+    """Train five times and print the table."""
     print("| lost | on_loss | test MRR | ratio | rounds | steps | longest between aggregations |")
     print("|---|---|---|---|---|---|---|")
     reference = 0.0
@@ -65,7 +67,7 @@ def main(
 
 
 def train(run: Path, arguments: list[str], trainers: int, lost: int, lose_at_s: float) -> None:
-    """Train, and kill so many trainers when it has trained so long; the last first."""
+    """Train, and kill the last `lost` trainers after `lose_at_s` seconds of training."""
     subprocess.run(["rm", "-rf", run], check=True)
     drive = [*HVDTMA, "drive", *arguments, "--local", str(trainers), "--max-restarts", "0"]
     driver = subprocess.Popen(drive, stdout=sys.stderr)

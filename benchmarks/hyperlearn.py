@@ -1,28 +1,28 @@
-"""HyperLearn beside what knows less, after equal time, on held-out hyperedges.
+"""HyperLearn compared with simpler methods after equal training time.
 
     python benchmarks/hyperlearn.py run tate --artworks artworks.csv.gz
     python benchmarks/hyperlearn.py run tate --artworks artworks.csv.gz --subjects subjects.csv.gz
     python benchmarks/hyperlearn.py run debian
 
-For each seed (of the split, the initial values and the batches) HyperLearn, the same without graphs
-(no diffusion, no smoothness), plain CP (no features either) and a graph convolution network on the
-joined graph are trained in one process on one core, for the same CPU seconds, at the same width,
-loss and batches. Each is scored on the same validation hyperedges now
-and then, which does not count as training, and on all test hyperedges with the best of its states.
-Popularity needs no training. Prints a Markdown table: means over seeds and their spread.
+Methods: HyperLearn; HyperLearn without graphs (no diffusion, no smoothness); plain CP (no features
+either); a graph convolution network on the joined graph; popularity, which needs no training. For
+each seed (of the split, the initial values and the batches) they are trained in one process on one
+core, for the same CPU seconds, at the same width, loss and batches. Each is scored now and then on
+the same validation hyperedges, which does not count as training. The best state of each is scored
+on all test hyperedges. Prints a Markdown table: means over seeds and their standard deviations.
 
-Before, on a seed that is not reported, each is tuned alike, for `--tune-seconds` a setting: Adam at
-three learning rates, at lower and higher ones while those are better, at the best of them with
-decoupled weight decay, and, with `--row-dropout`, at the best so far with so many of the artworks'
-(packages') own rows dropped in each iteration. The setting of the best validation MRR is used for
-all seeds. The convolution network does without the edges of these items' hyperedges, too, as it
-has to for unseen ones.
+First, every method is tuned in the same way, on a seed that is not reported, for `--tune-seconds` a
+setting: Adam at three learning rates, at lower and higher ones while those are better, then the
+best rate with decoupled weight decay. With `--row-dropout`, the best setting so far is also tried
+with this share of the artworks' (packages') own rows dropped in each iteration; the convolution
+network then drops the edges of these items' hyperedges too, as it must for unseen items. The
+setting with the best validation MRR is used for all seeds.
 
-Items that are in no training hyperedge are usual here: an artwork has one, which may be held out.
-HyperLearn and the convolution network know them by features or neighbours; what would be learned of
-the item itself is, in all of them, the mean of its modality's trained items.
+Items without a training hyperedge are usual here: an artwork has one hyperedge, which may be held
+out. HyperLearn and the convolution network know such items by features or neighbours. In every
+method, the mean of the modality's trained items stands for the item's own parameters.
 
-The work can be shared by several processes, after one that only tunes:
+Several processes can share the work, after one that only tunes:
 
     python benchmarks/hyperlearn.py run debian --seeds 0 --out tuned.jsonl
     python benchmarks/hyperlearn.py run debian --tuned tuned.jsonl --seeds 3 --out a.jsonl
@@ -77,15 +77,15 @@ app = typer.Typer(add_completion=False)
 Metrics = dict[str, float]
 Trained = RankTrainer | JointGCN
 Method = Callable[[MultimodalHypergraph, HyperLearnConfig], Trained]
-"""A way to train, made of a hypergraph."""
+"""Makes a trainer from a hypergraph and a config."""
 Setting = dict[str, Any]
-"""Of the optimiser, and the share of rows that is dropped (`row_dropout`), if any."""
+"""Keys of the optimiser, and the share of dropped rows (`row_dropout`), if there is one."""
 Record = dict[str, Any]
 """A line of results."""
 
 
 class Source(StrEnum):
-    """What is learned from."""
+    """The data set."""
 
     tate = "tate"
     debian = "debian"
@@ -93,7 +93,7 @@ class Source(StrEnum):
 
 @dataclass(frozen=True)
 class Task:
-    """What all methods are given."""
+    """The data and the sizes, the same for every method."""
 
     graph: MultimodalHypergraph
     relation: str
@@ -102,7 +102,7 @@ class Task:
     row_dropout: float
 
     def config(self, seed: int, setting: Setting) -> HyperLearnConfig:
-        """For a seed."""
+        """The config for a seed and a setting."""
         optimizer = {key: value for key, value in setting.items() if key != "row_dropout"}
         about = self.graph.relation(self.relation).modalities[0]
         row_dropout = {about: setting.get("row_dropout", 0.0)}
@@ -116,7 +116,7 @@ class Task:
         )
 
     def parts(self, seed: int) -> tuple[MultimodalHypergraph, HeldOutHyperedges, HeldOutHyperedges]:
-        """What is trained on, a sample of the validation hyperedges, and the test hyperedges."""
+        """The training hypergraph, a sample of validation hyperedges, and the test hyperedges."""
         split = split_relation(self.graph, self.relation, seed=seed)
         train = split.train.relation(self.relation)
         valid = held_out(split.valid, train, split.test).sample(1000, seed)
@@ -126,21 +126,30 @@ class Task:
 @app.command()
 def run(
     source: Annotated[Source, typer.Argument()],
-    artworks: Annotated[Path | None, typer.Option(help="Tate's table.")] = None,
-    subjects: Annotated[Path | None, typer.Option(help="A fifth modality, if given.")] = None,
-    seeds: Annotated[int, typer.Option(help="How many; 0 only tunes.")] = 5,
-    first_seed: Annotated[int, typer.Option()] = 0,
-    seconds: Annotated[float, typer.Option(help="Of training, each; CPU time.")] = 80,
-    tune_seconds: Annotated[
-        float | None, typer.Option(help="Of each setting; half of those if not given, 0: no tuning")
+    artworks: Annotated[Path | None, typer.Option(help="Tate's table of artworks.")] = None,
+    subjects: Annotated[
+        Path | None, typer.Option(help="Tate's table of subjects, a fifth modality.")
     ] = None,
-    tuned: Annotated[Path | None, typer.Option(help="Results to take the settings from.")] = None,
+    seeds: Annotated[int, typer.Option(help="Number of seeds; 0 only tunes.")] = 5,
+    first_seed: Annotated[int, typer.Option()] = 0,
+    seconds: Annotated[
+        float, typer.Option(help="CPU seconds of training, for each method and seed.")
+    ] = 80,
+    tune_seconds: Annotated[
+        float | None,
+        typer.Option(help="CPU seconds for each setting; default: half of --seconds; 0: none."),
+    ] = None,
+    tuned: Annotated[
+        Path | None, typer.Option(help="File of results with the settings to use.")
+    ] = None,
     dim: Annotated[int, typer.Option(help="Width of the factors.")] = 32,
-    negatives: Annotated[int, typer.Option(help="Corrupted items.")] = 16,
-    row_dropout: Annotated[float, typer.Option(help="Tuned with and without; 0: without.")] = 0.0,
-    out: Annotated[Path | None, typer.Option(help="Results are appended as lines of JSON.")] = None,
+    negatives: Annotated[int, typer.Option(help="Number of corrupted items.")] = 16,
+    row_dropout: Annotated[
+        float, typer.Option(help="Share of dropped rows to try; 0: none.")
+    ] = 0.0,
+    out: Annotated[Path | None, typer.Option(help="File to which results are appended.")] = None,
 ) -> None:
-    """Tune, train each way for each seed, print the table."""
+    """Tune every method, train it with every seed, and print the table."""
     if TUNING_SEED in range(first_seed, first_seed + seeds):
         raise typer.BadParameter(f"seed {TUNING_SEED} is tuned on; report others")
     torch.set_num_threads(1)
@@ -170,7 +179,7 @@ def run(
 
 @app.command()
 def table(files: Annotated[list[Path], typer.Argument(help="Results of `run --out`.")]) -> None:
-    """Print the table of results that were kept, in whatever number of files."""
+    """Print the table of the results in one or more files."""
     found = [r for path in files for r in read(path) if r["kind"] == "scored"]
     if not found:
         raise typer.BadParameter("no seed was trained in any of them")
@@ -185,7 +194,7 @@ def table(files: Annotated[list[Path], typer.Argument(help="Results of `run --ou
 def load(
     source: Source, artworks: Path | None, subjects: Path | None
 ) -> tuple[MultimodalHypergraph, str]:
-    """The hypergraph, and the relation of which hyperedges are held out."""
+    """The hypergraph, and the relation whose hyperedges are held out."""
     if source is Source.debian:
         return from_debian(), "maintained"
     if artworks is None:
@@ -194,7 +203,7 @@ def load(
 
 
 def without_graphs(data: MultimodalHypergraph, config: HyperLearnConfig) -> RankTrainer:
-    """HyperLearn of features alone."""
+    """HyperLearn without the graphs inside modalities."""
     for name in data.modalities:
         data = data.with_intra(name, None)
     return HyperLearn(data, config).trainer
@@ -238,7 +247,7 @@ def tune(task: Task, name: str, seconds: float, tell: Callable[[Record], None]) 
 
 
 def best_rate(reached: Callable[[float], float]) -> tuple[float, float]:
-    """The best of the learning rates, and what it reached: none beside it is left untried."""
+    """The best learning rate and its score; the rates below and above it were tried too."""
     tried = {rate: reached(rate) for rate in FIRST_RATES}
     while True:
         best = max(tried, key=tried.__getitem__)
@@ -263,7 +272,7 @@ def scores(task: Task, seed: int, settings: dict[str, Setting], seconds: float) 
 
 @dataclass(frozen=True)
 class Course:
-    """How a training went; seconds are CPU time."""
+    """The course of a training; seconds are CPU time."""
 
     valid_mrr: float
     best_s: float
@@ -278,7 +287,7 @@ def trained(
     valid: HeldOutHyperedges,
     seconds: float,
 ) -> tuple[Factors, Course]:
-    """The best factors on validation of so many CPU seconds, and how they came about."""
+    """Train for some CPU seconds; return the best factors on validation, and the course."""
     trainer = method(train, config)
     best, best_s, kept = -1.0, 0.0, trainer.factors()
     for done in looks(trainer, seconds):
@@ -291,14 +300,14 @@ def trained(
 
 @dataclass(frozen=True)
 class Done:
-    """How long a trainer has trained."""
+    """The CPU seconds and iterations of a trainer so far."""
 
     used_s: float
     iterations: int
 
 
 def looks(trainer: Trained, seconds: float) -> Iterator[Done]:
-    """Train for so many CPU seconds; stops now and then to be scored, and at the end."""
+    """Train for some CPU seconds; yields now and then, and at the end, to score the factors."""
     used = 0.0
     iterations = seen = 0
     while used < seconds:
@@ -323,7 +332,7 @@ def settings_of(path: Path, of: Record) -> dict[str, Setting]:
 
 
 def keep(out: Path | None, of: Record, record: Record) -> None:
-    """Write a result at the end of a file, and say it at once."""
+    """Append a result to a file, if there is one, and print it."""
     if out is not None:
         with out.open("a") as file:
             file.write(json.dumps(of | record) + "\n")
@@ -337,7 +346,7 @@ def keep(out: Path | None, of: Record, record: Record) -> None:
 
 
 def read(path: Path) -> list[Record]:
-    """What was kept in a file."""
+    """The results in a file."""
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
@@ -349,7 +358,7 @@ def said(setting: Setting) -> str:
 
 
 def as_table(found: list[Record]) -> str:
-    """Markdown: mean and standard deviation over seeds."""
+    """The results as a Markdown table: mean and standard deviation over seeds."""
     names = found[0]["modalities"]
     columns = ["mrr", "hits@1", "hits@10", "average_precision", *(f"mrr/{n}" for n in names)]
     lines = ["| method | setting | seeds | " + " | ".join(columns) + " |"]

@@ -1,16 +1,18 @@
-"""What an iteration of HyperLearn costs: with more modalities, and beside the dense objective.
+"""The cost of an iteration of HyperLearn: with more modalities, and against the dense objective.
 
     python benchmarks/hyperlearn_cost.py modalities
     python benchmarks/hyperlearn_cost.py dense
 
-`modalities` trains K modalities of equal size on K processes under horovodrun: once in a ring, each
-modality in a relation with the next one, and once in a single relation of all K; every relation has
-as many hyperedges, every modality a graph. Compute is CPU time of a rank's training thread, which
-ranks that share cores do not change, packing and unpacking for the others included; what the call
-to Horovod, its threads and waiting take is not in it. `dense` compares iterations on the same loss
-(forward, backward, a step of Adam; all hyperedges, factors without graphs or features): through
-Gram matrices, and over the tensor of all N^K entries, in turn; that tensor and the weights of its
-entries are made beforehand. Both print Markdown tables of medians.
+`modalities` trains K modalities of equal size on K processes under horovodrun. In the ring, each
+modality is in a relation with the next one; otherwise all K are in a single relation. All relations
+have the same number of hyperedges, and every modality has a graph. Compute is the CPU time of a
+rank's training thread, which does not change when ranks share cores. It includes packing and
+unpacking for other ranks, but neither calls to Horovod, nor its threads, nor waiting.
+
+`dense` compares iterations on the same loss (forward, backward, a step of Adam; all hyperedges,
+factors without graphs or features): through Gram matrices, and over the tensor of all N^K entries,
+in turn. This tensor and the weights of its entries are made beforehand. Both commands print
+Markdown tables of medians.
 """
 
 from __future__ import annotations
@@ -40,7 +42,7 @@ app = typer.Typer(add_completion=False)
 
 
 class Shape(StrEnum):
-    """How modalities are joined."""
+    """The relations: a ring of pairs of modalities, or one relation of all modalities."""
 
     ring = "ring"
     one = "one"
@@ -48,12 +50,12 @@ class Shape(StrEnum):
 
 @app.command()
 def modalities(
-    counts: Annotated[list[int], typer.Option("--count", help="Of modalities.")] = [3, 4, 6, 8],  # noqa: B006
-    items: Annotated[int, typer.Option(help="Of each modality.")] = 5_000,
-    hyperedges: Annotated[int, typer.Option(help="Of each relation.")] = 50_000,
+    counts: Annotated[list[int], typer.Option("--count", help="Modalities.")] = [3, 4, 6, 8],  # noqa: B006
+    items: Annotated[int, typer.Option(help="Items of each modality.")] = 5_000,
+    hyperedges: Annotated[int, typer.Option(help="Hyperedges of each relation.")] = 50_000,
     iterations: Annotated[int, typer.Option()] = 40,
 ) -> None:
-    """One process per modality: compute, bytes and wall time of an iteration."""
+    """Measure compute, bytes and wall time of an iteration, with one process per modality."""
     print("| relations | K | compute of a rank, ms | ratio | sent by a rank, KiB | wall, ms |")
     print("|---|---|---|---|---|---|")
     for shape in Shape:
@@ -75,7 +77,7 @@ def modalities(
 def under_horovod(
     shape: Shape, count: int, items: int, hyperedges: int, iterations: int
 ) -> list[dict[str, float]]:
-    """What `rank` found on every rank."""
+    """The results of `rank` on every rank."""
     with TemporaryDirectory() as folder:
         command = ["horovodrun", "-np", str(count), sys.executable, __file__, "rank", shape]
         command += [str(part) for part in (count, items, hyperedges, iterations, folder)]
@@ -89,7 +91,7 @@ def under_horovod(
 def rank(
     shape: Shape, count: int, items: int, hyperedges: int, iterations: int, folder: Path
 ) -> None:
-    """A rank's part, started by `modalities`: writes medians over iterations."""
+    """Train one rank, started by `modalities`, and write medians over iterations."""
     from hvdtma.comm.groups import LaunchedGroup
     from hvdtma.comm.horovod import HorovodComm
 
@@ -134,7 +136,7 @@ def dense(
     hyperedges: Annotated[int, typer.Option()] = 20_000,
     repeats: Annotated[int, typer.Option()] = 10,
 ) -> None:
-    """An iteration through Gram matrices beside one over all entries."""
+    """Time an iteration through Gram matrices, and one over all entries."""
     print("| K | items of each | entries | through Gram matrices, ms | dense, ms | ratio |")
     print("|---|---|---|---|---|---|")
     for arity, items in [(2, 2000), (2, 5000), (3, 100), (3, 200), (3, 400), (4, 40), (4, 80)]:
@@ -180,9 +182,9 @@ def dense_loss(
 def seconds_of(
     losses: list[Callable[[], torch.Tensor]], factors: list[torch.Tensor], repeats: int
 ) -> list[float]:
-    """Of each loss, the median over repeats of one iteration: forward, backward, a step of Adam.
+    """The median seconds of an iteration with each loss: forward, backward, a step of Adam.
 
-    They take turns, so that whatever else the machine does slows both.
+    The losses take turns, so that other load on the machine slows both.
     """
     optimizer = torch.optim.Adam(factors, lr=0.01)
     found: list[list[float]] = [[] for _ in losses]

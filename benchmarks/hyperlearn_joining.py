@@ -1,23 +1,25 @@
-"""A modality that joins a trained model, beside learning all of them from the start.
+"""A modality that joins a trained model, compared with training all of them from the start.
 
     python benchmarks/hyperlearn_joining.py medium --artworks A.csv.gz
     python benchmarks/hyperlearn_joining.py subject --artworks A.csv.gz --subjects S.csv.gz
     python benchmarks/hyperlearn_joining.py subject --artworks A.csv.gz --subjects S.csv.gz \
         --relation subject
 
-Tate: the medium joins artwork, artist and century (their relation becomes one of four), or the
-subject joins those four (with a relation of its own). Held out are hyperedges of the relation of
-four, or of the subject's. For each seed the model without the newcomer is trained for `--seconds`
-of CPU time, on graphs inside modalities that are made without it too; then three are trained with
-it: from the start, from where the one without it stands (`warm_start`: alone at first, then all),
-and the same with artworks' rows reset.
+Data: the Tate collection. Either the medium joins artwork, artist and century (their relation
+becomes one of four), or the subject joins all four (with a relation of its own). Hyperedges of the
+relation of four, or of the subject's relation, are held out.
 
-Prints a Markdown table: the best validation MRR from the start, after how many seconds each had
-99 % of it (the maximum itself, of a noisy curve that has flattened, may come at any time), and what
-each scored on test, in its best state by validation. The joined ones' times count from when the
-newcomer joined; 0 is before any training with it. Their test scores are not of equal compute: they
-have had `--seconds` twice, before and after, where the other had them once. All have one learning
-rate, `--lr`.
+For each seed, a model without the new modality is trained for `--seconds` of CPU time. Graphs
+inside modalities are then made without the new modality too. Three models with the new modality
+follow: one is trained from the start; one starts from the trained model (`warm_start`: first the
+new modality alone, then all); one does the same with the artworks' rows reset.
+
+Prints a Markdown table: the best validation MRR of the model from the start; the seconds after
+which each model had 99 % of it (the maximum of a noisy, flat curve may come at any time); the test
+MRR of each model's best state by validation. Times of the joined models count from the moment of
+joining; 0 is before any training with the new modality. Test scores are not of equal compute: the
+joined models were trained for `--seconds` twice, before and after joining. All models have the
+learning rate `--lr`.
 """
 
 from __future__ import annotations
@@ -52,15 +54,19 @@ class Newcomer(Enum):
 
 def main(
     newcomer: Annotated[Newcomer, typer.Argument()],
-    artworks: Annotated[Path, typer.Option(help="Tate's table.")],
-    subjects: Annotated[Path | None, typer.Option(help="Its other one, for subjects.")] = None,
-    relation: Annotated[str, typer.Option(help="What is held out of.")] = "artwork",
+    artworks: Annotated[Path, typer.Option(help="Tate's table of artworks.")],
+    subjects: Annotated[Path | None, typer.Option(help="Tate's table of subjects.")] = None,
+    relation: Annotated[
+        str, typer.Option(help="The relation whose hyperedges are held out.")
+    ] = "artwork",
     seeds: Annotated[int, typer.Option()] = 3,
     first_seed: Annotated[int, typer.Option()] = 0,
-    seconds: Annotated[float, typer.Option(help="Of training, each; CPU time.")] = 60,
-    lr: Annotated[float, typer.Option(help="Learning rate of all.")] = FactorOptimizerConfig().lr,
+    seconds: Annotated[float, typer.Option(help="CPU seconds of training, for each model.")] = 60,
+    lr: Annotated[
+        float, typer.Option(help="Learning rate of all models.")
+    ] = FactorOptimizerConfig().lr,
 ) -> None:
-    """Train all ways for each seed, print the table."""
+    """Train in every way with every seed, and print the table."""
     torch.set_num_threads(1)
     graph = from_tate(artworks, subjects)
     ways = ("from the start", *JOINED)
@@ -90,7 +96,7 @@ def one(
     config: HyperLearnConfig,
     seconds: float,
 ) -> list[float]:
-    """Of one seed: the joined ones' times as shares of the other's; infinite if it never came."""
+    """Train with one seed; return the joined models' times as shares of the other's time."""
     split = split_relation(graph, relation, seed=config.seed)
     train = split.train.relation(relation)
     valid = held_out(split.valid, train, split.test).sample(1000, config.seed)
@@ -115,9 +121,9 @@ def one(
 
 
 def without(graph: MultimodalHypergraph, newcomer: str) -> MultimodalHypergraph:
-    """The hypergraph before a modality came: of its relations what is left, if that joins two.
+    """The hypergraph without a modality; relations keep their other modalities, if two are left.
 
-    Graphs that were made of hyperedges are made of these, so that nothing of it is in them.
+    Graphs that were made from hyperedges are made again from the remaining ones.
     """
     relations = []
     for relation in graph.relations.values():
@@ -136,7 +142,7 @@ def without(graph: MultimodalHypergraph, newcomer: str) -> MultimodalHypergraph:
 
 
 def curve(model: HyperLearn, valid: HeldOutHyperedges, seconds: float) -> tuple[Curve, Factors]:
-    """(CPU seconds trained, validation MRR) now and then, and the best factors of them."""
+    """Train; return pairs (CPU seconds, validation MRR), and the best factors."""
     kept = model.trainer.factors()
     found: Curve = [(0.0, score(kept, valid)["mrr"])]
     for done in looks(model.trainer, seconds):
@@ -148,7 +154,7 @@ def curve(model: HyperLearn, valid: HeldOutHyperedges, seconds: float) -> tuple[
 
 
 def reached(found: Curve, value: float) -> float:
-    """When a value was reached; infinite if it never was."""
+    """The time at which a value was reached; infinite if it was not reached."""
     return next((at for at, now in found if now >= value), np.inf)
 
 

@@ -1,4 +1,4 @@
-"""What the benchmarks ask of the machine: a process measured, files dropped from the page cache."""
+"""Measurements on this machine: a command's time and memory, and reads without the page cache."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ DROP_EVERY_S = 1.0
 
 
 def measured(*command: object, log: Path | None = None) -> tuple[float, int]:
-    """Seconds and peak resident bytes of a command, whose words go to `log` if it is given.
+    """Run a command; return its seconds and peak resident bytes.
 
-    Its failure is the benchmark's.
+    Its output goes to `log`, if one is given. Ends this process if the command fails.
     """
     start = time.monotonic()
     with (log or Path(os.devnull)).open("w") as file:
@@ -37,7 +37,7 @@ def disk_bytes(folder: Path) -> int:
 
 
 def drop_from_cache(files: list[Path]) -> None:
-    """Let the kernel forget what it holds of these files, so that they are read from the disk."""
+    """Drop files from the page cache, so that they are read from the disk."""
     for path in files:
         descriptor = os.open(path, os.O_RDONLY)
         try:
@@ -50,7 +50,7 @@ def drop_from_cache(files: list[Path]) -> None:
 def never_cached(folder: Path) -> Iterator[None]:
     """Keep dropping the files below a folder from the page cache, every second."""
     files = [path for path in folder.rglob("*") if path.is_file()]
-    os.sync()  # what is not yet written cannot be dropped
+    os.sync()  # pages that are not written yet cannot be dropped
     over = threading.Event()
 
     def keep_dropping() -> None:

@@ -1,4 +1,4 @@
-"""RandomTMA and SuperTMA beside one trainer on the whole graph, after equal time.
+"""RandomTMA and SuperTMA compared with one trainer on the whole graph, after equal time.
 
     python benchmarks/methods.py facebook --edges E.csv.gz --features F.json.gz
     python benchmarks/methods.py debian:
@@ -7,12 +7,12 @@ Builds the store, makes its super-node order, and trains under horovodrun: one t
 `--trainers` on the random and on the super-node order, in each of the `--settings`:
 
     recommended  the stored first hop, and a new assignment every `--reassign-s` seconds
-    paper        neighbours sampled inside the shard, one assignment for good
-    one-assignment     the stored first hop, one assignment for good
+    paper        neighbours sampled inside the shard, one assignment for the whole run
+    one-assignment     the stored first hop, one assignment for the whole run
 
 Further `--set key=value` go to every run. Prints a Markdown table with the ratio of each test MRR
-to the one trainer's in the same setting, and what the last third of the time still brought (a run
-that still gains has not converged).
+to the one trainer's in the same setting, and the gain in the last third of the time (a run that
+still gains has not converged).
 """
 
 from __future__ import annotations
@@ -41,15 +41,17 @@ def main(
     features: Annotated[Path | None, typer.Option()] = None,
     trainers: Annotated[int, typer.Option()] = 3,
     time_limit_s: Annotated[float, typer.Option(help="Training time of every run.")] = 240,
-    interval_s: Annotated[float, typer.Option(help="Between aggregations.")] = 1,
-    reassign_s: Annotated[float, typer.Option(help="Between assignments (recommended).")] = 10,
-    score_s: Annotated[float, typer.Option(help="Between validation scores, at least.")] = 10,
-    work: Annotated[Path, typer.Option(help="Where stores and runs go.")] = Path("runs/methods"),
+    interval_s: Annotated[float, typer.Option(help="Seconds between aggregations.")] = 1,
+    reassign_s: Annotated[
+        float, typer.Option(help="Seconds between assignments (recommended).")
+    ] = 10,
+    score_s: Annotated[float, typer.Option(help="Least seconds between validation scores.")] = 10,
+    work: Annotated[Path, typer.Option(help="Folder of stores and runs.")] = Path("runs/methods"),
     config: Annotated[Path, typer.Option()] = Path("configs/facebook.yaml"),
     settings: Annotated[list[str], typer.Option()] = SETTINGS[:2],
     set_: Annotated[list[str], typer.Option("--set", help="key=value for every run.")] = [],  # noqa: B006
 ) -> None:
-    """Build, partition, train six times, print the table."""
+    """Build, partition, train six times and print the table."""
     name = source.rstrip(":")
     random, grouped = work / f"{name}.zarr", work / f"{name}-super.zarr"
     origin = [source] if source.endswith(":") else ["--edges", edges, "--undirected"]
@@ -96,13 +98,13 @@ def main(
 
 
 def call(*command: object) -> None:
-    """Run a command of this environment; its failure is this script's."""
+    """Run a command of this environment; raises if it fails."""
     path = f"{BIN}{os.pathsep}{os.environ['PATH']}"
     subprocess.run([str(part) for part in command], check=True, env=os.environ | {"PATH": path})
 
 
 def print_table(name: str, rows: list, time_limit_s: float, interval_s: float) -> None:
-    """The table, ratios to the one trainer with the same first hop (stored or sampled)."""
+    """Print the table, with ratios to one trainer with the same first hop (stored or sampled)."""
     print(
         f"\n{name}: {time_limit_s:g} s of training each, aggregation every {interval_s:g} s, "
         f"{os.cpu_count()} cores, {platform.machine()}\n"

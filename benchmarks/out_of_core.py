@@ -31,10 +31,12 @@ SHARES = (1.0, 0.5, 0.25, 0.125)
 def main(
     edges: Annotated[float, typer.Option()] = 1e7,
     features: Annotated[int, typer.Option()] = 64,
-    seconds: Annotated[float, typer.Option(help="Of training, for each share.")] = 120,
+    seconds: Annotated[float, typer.Option(help="Seconds of training, for each share.")] = 120,
     interval_s: Annotated[float, typer.Option()] = 10,
     trainers: Annotated[int, typer.Option()] = 1,
-    work: Annotated[Path, typer.Option(help="Where the store and runs go.")] = Path("runs/ooc"),
+    work: Annotated[Path, typer.Option(help="Folder of the store and the runs.")] = Path(
+        "runs/ooc"
+    ),
 ) -> None:
     """Train with each share and print the table."""
     work.mkdir(parents=True, exist_ok=True)
@@ -55,7 +57,7 @@ def main(
 
 
 def make_store(path: Path, num_edges: int, features: int) -> GraphStore:
-    """The graph to train on, anew."""
+    """Build the store to train on."""
     nodes = int(num_edges / EDGES_PER_NODE)
     source = f"synthetic:nodes={nodes},edges={num_edges},features={features},communities=1000"
     options = ["--feature-dtype", "float16", "--valid", 10_000, "--test", 10_000]
@@ -67,7 +69,7 @@ def make_store(path: Path, num_edges: int, features: int) -> GraphStore:
 def train(
     store: GraphStore, run: Path, share: float, seconds: float, interval_s: float, trainers: int
 ) -> dict:
-    """Train with room for a share of the shard; the summary, with the limit and sets beside it."""
+    """Train with memory for a share of the shard; return the summary, with limit and sets."""
     values = {
         "store": str(store.path),
         "run": str(run),
@@ -86,15 +88,15 @@ def train(
         measured(*launcher, *command, log=run.with_suffix(".log"))
     summary = json.loads((run / "summary.json").read_text())
     events = (json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines())
-    deal_event = next(event for event in events if event["kind"] == "assignment")
-    return summary | {"memory_gb": limit_gb, "sets": deal_event["trainers"][0]["sets"]}
+    assignment = next(event for event in events if event["kind"] == "assignment")
+    return summary | {"memory_gb": limit_gb, "sets": assignment["trainers"][0]["sets"]}
 
 
 def memory_gb(store: GraphStore, values: dict, share: float, trainers: int) -> float:
     """The limit that leaves room for a share of the first trainer's shard, in GiB."""
     config = parse_config(values)
-    hand = assign_blocks(store, trainers, seed=config.seed, number=0)[0]
-    nodes = int((store.block_offsets[hand + 1] - store.block_offsets[hand]).sum())
+    blocks = assign_blocks(store, trainers, seed=config.seed, number=0)[0]
+    nodes = int((store.block_offsets[blocks + 1] - store.block_offsets[blocks]).sum())
     footprint = ShardFootprint.of(store, first_hop=config.first_hop)
     whole = footprint.num_bytes(nodes, expected_edges(store, nodes))
     return (reserved_bytes(config, store, nodes) + 1.001 * share * whole) / 2**30

@@ -30,10 +30,10 @@ GIB = 2**30
 
 
 def main(
-    edges: Annotated[list[float], typer.Option(help="Sizes.")] = [1e6, 1e7],  # noqa: B006
-    work: Annotated[Path, typer.Option(help="Where stores and runs go.")] = Path("runs/plan"),
+    edges: Annotated[list[float], typer.Option(help="Number of edges of a graph.")] = [1e6, 1e7],  # noqa: B006
+    work: Annotated[Path, typer.Option(help="Folder of stores and runs.")] = Path("runs/plan"),
 ) -> None:
-    """Plan, do and compare each size."""
+    """Plan, build and train at every size, and print the table."""
     work.mkdir(parents=True, exist_ok=True)
     print("| edges | figure | predicted | measured | ratio |\n|---|---|---|---|---|")
     for number, wanted in enumerate(edges):
@@ -93,7 +93,7 @@ def planned(config: Path, *arguments: object) -> dict:
 
 
 def of(plan: dict, stage: str, what: str = "peak_bytes") -> int:
-    """A number of a stage of a plan."""
+    """A figure of a stage of a plan."""
     return next(s[what] for s in plan["stages"] if s["name"] == stage)
 
 

@@ -1,10 +1,10 @@
-"""Whole-block reads against plain sequential reads of the same files, both from the disk.
+"""Whole-block reads compared with plain sequential reads of the same files, from the disk.
 
     python benchmarks/reading.py STORE [--share 0.5]
 
 A random share of the blocks is read as a trainer reads them (features, first hop, edges; decoded,
-checked and filtered), then the chunk files that this touched are read plainly, one after the other.
-The page cache is dropped before each. They take turns; medians are printed.
+checked and filtered). Then the same chunk files are read plainly, one after the other. The page
+cache is dropped before each. The two take turns; medians are printed.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ ARRAYS = ("feat", "first_hop", "indptr", "indices", "edge_type", "label")
 
 def main(
     store: Path,
-    share: Annotated[float, typer.Option(help="Of the blocks.")] = 0.5,
+    share: Annotated[float, typer.Option(help="Share of the blocks to read.")] = 0.5,
     turns: Annotated[int, typer.Option()] = 5,
 ) -> None:
-    """Time both and print the table."""
+    """Time both ways of reading and print the table."""
     opened = open_store(store)
     rng = np.random.default_rng(0)
     size = max(int(share * opened.num_blocks), 1)
@@ -82,7 +82,7 @@ def chunks_touched(store: GraphStore, blocks: np.ndarray) -> list[Path]:
 
 
 def shard_bytes(store: GraphStore, num_nodes: int) -> float:
-    """Bytes on disk of what was wanted: the blocks' own share of the arrays."""
+    """Bytes on disk of the blocks' share of the arrays."""
     total = sum(
         path.stat().st_size
         for name in ARRAYS

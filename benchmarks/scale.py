@@ -4,9 +4,9 @@
 
 Synthetic graphs with 10.7 edges a node, as in the citation graph of 121 million papers and 1.3
 billion links, 32 features in half precision, 10,000 links held out for validation and as many for
-test. Every build is a process of its own, whose peak memory the kernel tells; beside it the rate at
-which this disk takes plain sequential writes, in the same run. Two trainers then train for a while,
-each within `--trainer-gb`. What was made is removed.
+test. Every build is a process of its own, whose peak memory the kernel reports. The rate of plain
+sequential writes to this disk is measured in the same run. Two trainers then train for a while,
+each within `--trainer-gb`. Stores and runs are removed.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ TRAINED = "edges memory_gb sets rounds positives/s read_GB GB/s waited_s peak_Gi
 
 
 def main(
-    edges: Annotated[list[float], typer.Option(help="Sizes to build.")],
-    memory_gb: Annotated[float, typer.Option(help="Of a build, GiB.")] = 8,
-    trainer_gb: Annotated[float, typer.Option(help="Of each trainer, GiB.")] = 4,
-    seconds: Annotated[float, typer.Option(help="Of training; 0 does not train.")] = 180,
-    first_hop: Annotated[bool, typer.Option(help="Whether it is stored, and read.")] = True,
-    work: Annotated[Path, typer.Option(help="Where stores go.")] = Path("runs/scale"),
+    edges: Annotated[list[float], typer.Option(help="Number of edges of a graph.")],
+    memory_gb: Annotated[float, typer.Option(help="Memory limit of a build in GiB.")] = 8,
+    trainer_gb: Annotated[float, typer.Option(help="Memory limit of each trainer in GiB.")] = 4,
+    seconds: Annotated[float, typer.Option(help="Seconds of training; 0: none.")] = 180,
+    first_hop: Annotated[bool, typer.Option(help="Store and read the first hop.")] = True,
+    work: Annotated[Path, typer.Option(help="Folder of the stores.")] = Path("runs/scale"),
 ) -> None:
-    """Build each size, train on it, and print two tables."""
+    """Build every size, train on it, and print two tables."""
     work.mkdir(parents=True, exist_ok=True)
     print(
         f"{os.cpu_count()} cores, limit {memory_gb:g} GiB, "
@@ -62,7 +62,7 @@ def main(
 
 
 def build(store: Path, num_edges: int, memory_gb: float, log: Path, hop: str) -> list[str]:
-    """Build a graph; a row of the first table."""
+    """Build a graph; return a row of the first table."""
     num_nodes = int(num_edges / EDGES_PER_NODE)
     source = f"synthetic:nodes={num_nodes},edges={num_edges},{SHAPE}"
     options = ["--valid", 10_000, "--test", 10_000, "--negatives", 100, "--memory-gb", memory_gb]
@@ -85,7 +85,7 @@ def build(store: Path, num_edges: int, memory_gb: float, log: Path, hop: str) ->
 
 
 def train(store: Path, run: Path, num_edges: int, chosen: dict) -> list[str]:
-    """Train for a while with two trainers; a row of the second table."""
+    """Train for a while with two trainers; return a row of the second table."""
     values = chosen | {
         "store": str(store),
         "run": str(run),
@@ -120,7 +120,7 @@ def train(store: Path, run: Path, num_edges: int, chosen: dict) -> list[str]:
 
 
 def print_row(cells: list[str], *, heading: bool = False) -> None:
-    """One line of a table, with what belongs under a heading."""
+    """Print one line of a table: the value of each heading."""
     print("| " + " | ".join(cell.replace("_", " ") for cell in cells) + " |", flush=True)
     if heading:
         print("|---" * len(cells) + "|")

@@ -1,12 +1,12 @@
-"""Positives per second of one trainer, against DGL's own link-prediction pipeline.
+"""Positives per second of one trainer, compared with DGL's own link-prediction pipeline.
 
     python benchmarks/throughput.py STORE [--batch-size 1024] [--hidden 128]
 
 Both train the same two-layer GraphSAGE with an MLP decoder on the whole training graph, with one
 uniform negative per positive and the batch's links kept out of message passing. The peer is
 DGL's DataLoader over as_edge_prediction_sampler(NeighborSampler([10, 25]), exclude="reverse_id"),
-as its documentation shows it. Steps alternate (ours, peer, ours with first hop) so that all three
-meet the same machine; medians over `--steps` are printed.
+as in its documentation. Steps alternate (ours, peer, ours with first hop), so that other load on
+the machine slows all three; medians over `--steps` are printed.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def main(
     hidden: Annotated[int, typer.Option()] = 128,
     steps: Annotated[int, typer.Option()] = 40,
 ) -> None:
-    """Time both and print the table."""
+    """Time both pipelines and print the table."""
     opened = open_store(store)
     contenders: dict[str, Iterator[int]] = {
         "DGL's pipeline": peer(opened, batch_size, hidden),

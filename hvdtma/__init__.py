@@ -76,5 +76,5 @@ if not TYPE_CHECKING:  # a type checker would take any name for an export
 
 
 def __dir__() -> list[str]:
-    """The exported names beside what is loaded."""
+    """The exported names, and the names that are loaded already."""
     return sorted({*globals(), *__all__})

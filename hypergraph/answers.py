@@ -27,7 +27,7 @@ class Answers:
     Attributes:
         data: the hypergraph with the ids.
         learned: factors and biases.
-        history: what they were learned from; it has the means of values.
+        history: of the training; it has the means of values.
     """
 
     data: MultimodalHypergraph

@@ -1,6 +1,6 @@
 """The command line: `python -m hypergraph train | evaluate | complete | report | config | info`.
 
-Modules are imported inside the commands, so that `--help` loads none that takes long.
+The commands import modules when they run, so that --help is fast.
 """
 
 from __future__ import annotations
@@ -23,12 +23,15 @@ app = typer.Typer(
 )
 INTEGER = re.compile("-?[0-9]{1,19}")  # as many digits as an int64 may have
 Run = Annotated[Path, typer.Argument(help="The folder of a run.", show_default=False)]
-Config = Annotated[Path, typer.Argument(help="A YAML config.", show_default=False)]
+Config = Annotated[Path, typer.Argument(help="A YAML file.", show_default=False)]
 OptionalConfig = Annotated[
     Path | None,
-    typer.Argument(help="A YAML config; not needed with --resume.", show_default=False),
+    typer.Argument(help="A YAML file. Not needed with --resume.", show_default=False),
 ]
-Overrides = Annotated[list[str] | None, typer.Argument(help="key=value, e.g. model.dim=128")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Argument(help="Changes of the config: key=value, such as model.dim=128."),
+]
 
 
 @app.command()
@@ -45,12 +48,12 @@ def train(
         bool, typer.Option("--overwrite", help="Replace the config's run if it exists.")
     ] = False,
 ) -> None:
-    """Train: in one process, or with modalities divided among processes.
+    """Train in one process, or with modalities divided among processes.
 
     `srun` or `horovodrun -np K` starts K processes.
     """
-    with ShutdownSignal() as shutdown:  # before everything that takes long
-        from hvdtma.comm.launch import join_unless_interrupted
+    with ShutdownSignal(process_ends=True) as shutdown:  # before everything that takes long
+        from hvdtma.comm.join import join_unless_interrupted
         from hvdtma.runs.request import check_here, run_request
         from hypergraph.config import RunConfig
         from hypergraph.run import train_run
@@ -75,9 +78,11 @@ def train(
 @app.command()
 def evaluate(
     run: Run,
-    part: Annotated[str, typer.Option(help="valid | test")] = "test",
+    part: Annotated[
+        str, typer.Option(help="Part of the held-out hyperedges: valid | test.")
+    ] = "test",
 ) -> None:
-    """Score a run's held-out hyperedges; prints the metrics as JSON."""
+    """Score the held-out hyperedges of a run, and print the metrics as JSON."""
     from hypergraph.run import open_run
 
     typer.echo(json.dumps(open_run(run).evaluate(part), indent=2))
@@ -86,20 +91,23 @@ def evaluate(
 @app.command()
 def complete(
     run: Run,
-    missing: Annotated[str, typer.Option(help="The modality to complete by.", show_default=False)],
+    missing: Annotated[
+        str, typer.Option(help="The modality of the missing item.", show_default=False)
+    ],
     known: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Known items: modality=id, e.g. artist='William Blake'", show_default=False
+            help="Known items: modality=id, such as artist='William Blake'.", show_default=False
         ),
     ] = None,
     relation: Annotated[
         str | None,
         typer.Option(
-            help="Default: the relation whose hyperedges are held out.", show_default=False
+            help="Relation of the hyperedge. Default: the one with held-out hyperedges.",
+            show_default=False,
         ),
     ] = None,
-    top: Annotated[int, typer.Option(help="Number of items.", min=1)] = 10,
+    top: Annotated[int, typer.Option(help="Number of items to print.", min=1)] = 10,
 ) -> None:
     """Print the items most likely to complete a hyperedge, with their scores."""
     from hypergraph.run import open_run
@@ -121,7 +129,7 @@ def complete(
 
 @app.command()
 def report(run: Run) -> None:
-    """Write a run's report.html again, also while the run is training."""
+    """Write the report.html of a run, also while the run is training."""
     from hypergraph.report import write_report
 
     typer.echo(str(write_report(run)))
@@ -130,11 +138,13 @@ def report(run: Run) -> None:
 @app.command()
 def config(
     out: Annotated[
-        Path | None, typer.Option(help="Write to this file instead of stdout.", show_default=False)
+        Path | None, typer.Option(help="The file to write. Default: stdout.", show_default=False)
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the output if it exists.")
+    ] = False,
 ) -> None:
-    """Write a config with every key, its default, meaning and valid values."""
+    """Write a config with every key, its default, its meaning and its valid values."""
     from hvdtma.core.config_reference import commented_yaml, write_reference
     from hypergraph.config import RunConfig
 
@@ -151,7 +161,8 @@ def info(
     config: Config,
     overrides: Overrides = None,
     plot: Annotated[
-        Path | None, typer.Option(help="An HTML file to draw them in.", show_default=False)
+        Path | None,
+        typer.Option(help="An HTML file to write, with charts of the data.", show_default=False),
     ] = None,
 ) -> None:
     """Print the modalities, relations and degrees of a config's data."""

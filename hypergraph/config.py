@@ -54,7 +54,7 @@ class LossConfig(Component):
 
 
 class JoinConfig(Component):
-    """How training goes on when new modalities join a trained model."""
+    """Training after new modalities have joined a trained model."""
 
     alone: Count = 20
     """First iterations, in which only the new modalities are trained. They cost little: the other
@@ -64,7 +64,7 @@ class JoinConfig(Component):
 
 
 class ValidationConfig(Component):
-    """When and how validation hyperedges are scored."""
+    """Scoring of the validation hyperedges."""
 
     every: Positive = 100
     """Iterations between two scores (with stale factors: at the next exchange)."""
@@ -77,7 +77,7 @@ class ValidationConfig(Component):
 
 
 class FitCheckpointConfig(Component):
-    """When checkpoints are written; `python -m hypergraph train --resume RUN` reads them."""
+    """Checkpoints, from which `python -m hypergraph train --resume RUN` continues."""
 
     every: Count = 10
     """Scores between two checkpoints; 0: none. A checkpoint is also written at the end of training
@@ -92,7 +92,7 @@ class FactorOptimizerConfig(OptimizerConfig):
 
 
 class HyperLearnConfig(Component):
-    """How HyperLearn is trained."""
+    """Training of HyperLearn."""
 
     seed: Count = 0
     """Seed of initial factors, batches and corrupted items."""

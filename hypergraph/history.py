@@ -1,4 +1,4 @@
-"""What a model was trained on: held-out hyperedges must not be among it.
+"""The hyperedges that a model was trained on. None of them may be held out.
 
 Legend: n hyperedges, K arity.
 """

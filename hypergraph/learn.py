@@ -324,7 +324,7 @@ class HyperLearn:
 
     @property
     def history(self) -> TrainingHistory:
-        """What the model was trained on, here and before it was loaded or warm-started."""
+        """The hyperedges that the model was trained on, also before a load or a warm start."""
         here, before = self.data.relations.values(), self.trainer.history
         if not self.trainer.iterations:
             return before

@@ -115,8 +115,8 @@ def write_model(
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     content = to_bytes(tensors, facts)
-    with replacing(path) as beside:
-        beside.write_bytes(content)
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
 
 
 def read_model(path: Path) -> SavedModel:

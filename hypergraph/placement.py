@@ -1,4 +1,4 @@
-"""Which modality is trained on which device.
+"""The placement of modalities on devices, where they are trained.
 
 artwork   rank 0, cuda:0
 artist    rank 1, cuda:1

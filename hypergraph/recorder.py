@@ -1,4 +1,4 @@
-"""What rank 0 records while a run trains: events, curves, lines on the console, the report.
+"""Rank 0's record of a run: events, curves, lines on the console, and the report.
 
 kind         event of metrics.jsonl
 start        data, config and placement

@@ -2,11 +2,11 @@
 
 config.yaml              the whole config            versions.json   versions, git, command
 metrics.jsonl            one event per line          tensorboard/    the same as curves
-checkpoint.safetensors   what a run is resumed from
+checkpoint.safetensors   the state that a run is resumed from
 model.safetensors        the learned model           summary.json    scores and placement
 items.json               the items that the report draws             report.html
 
-The process that trains the run locks `.NAME.lock` beside the folder (`hvdtma.runs.folder`).
+The process that trains the run locks `.NAME.lock` beside the folder (`hvdtma.runs.lock`).
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from pathlib import Path
 
 from hvdtma.core.config import dump_config, load_as
 from hvdtma.core.errors import UserError
-from hvdtma.runs.folder import ENDS, Folder, keep_lines
+from hvdtma.runs.folder import ENDS, BaseRunFolder, keep_lines
 from hypergraph.config import RunConfig
 
 MODEL, CHECKPOINT, ITEMS = "model.safetensors", "checkpoint.safetensors", "items.json"
 
 
-class FitFolder(Folder):
-    """The folder of a run of HyperLearn, which may not exist yet."""
+class FitFolder(BaseRunFolder):
+    """The folder of a run of HyperLearn (`python -m hypergraph train`), which may not exist yet."""
 
     command = "python -m hypergraph train"
 
@@ -37,9 +37,9 @@ class FitFolder(Folder):
 
         Raises UserError if the folder holds something that may not be replaced.
         """
-        self.make_room(*config.inputs, overwrite=overwrite)
-        with self.making(config.resolved) as beside:
-            (beside / self.metrics.name).touch()
+        self.remove_existing(*config.inputs, overwrite=overwrite)
+        with self.making(config.resolved) as temporary:
+            (temporary / self.metrics.name).touch()
 
     def check_learned(self) -> None:
         """Raises UserError if there is no run, or its training has not ended."""

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from hvdtma.comm.communicator import Communicator, run_on_all, run_on_rank0
 from hvdtma.core.errors import UserError
 from hvdtma.runs.folder import StartMode
-from hvdtma.runs.start import StartRules, lock_and_resolve
+from hvdtma.runs.start_rules import StartRules, lock_and_resolve
 from hypergraph.config import RunConfig
 from hypergraph.data import Split
 from hypergraph.learn import HyperLearn
@@ -64,7 +64,7 @@ def start_run(config: RunConfig, comm: Communicator, mode: StartMode) -> FitCont
 
 
 def start_rules(run: FitFolder, config: RunConfig) -> StartRules[RunConfig]:
-    """How the start mode of a run is resolved."""
+    """The rules by which a run resolves its start mode."""
 
     def has_work_left() -> bool:
         checkpoint = read_checkpoint(run.checkpoint)

@@ -6,11 +6,11 @@ import unicodedata
 from pathlib import Path
 
 from hvdtma.comm.slurm_task import slurm
+from hvdtma.comm.transport import require_elastic_transport
 from hvdtma.core.errors import UserError
 from hvdtma.core.train_config import TrainConfig
-from hvdtma.runs.run_folder import RunFolder
-from hvdtma.training.checkpoint import folders
-from hvdtma.training.start import find_checkpoint
+from hvdtma.runs.folder import StartMode
+from hvdtma.training.check_start import check_start
 from slurm.defaults import ClusterDefaults
 from slurm.folder import JobFolder
 from slurm.resources import Resources, check_trainer_count
@@ -36,30 +36,39 @@ def check_name(kind: str, name: str, remedy: str) -> None:
 def check_run(config: TrainConfig, resources: Resources, defaults: ClusterDefaults) -> bool:
     """Check that a run can start, or resume, with a job's resources. True if it will resume.
 
-    Raises UserError if the run is complete, its folder holds something else, or the config and the
-    resources do not agree.
+    Raises UserError if the config and the resources do not agree, if the run is complete, and as
+    `check_start` does.
     """
     asked = f"{resources.nodes} x {resources.tasks_per_node} = {resources.tasks}"
-    if config.trainers not in (None, resources.tasks):
+    if not config.elastic and config.trainers not in (None, resources.tasks):
         raise UserError(
             f"the config asks for {config.trainers} trainers, --nodes and --tasks-per-node for "
             f"{asked}; each task is one trainer"
         )
+    if config.elastic:
+        require_elastic_transport()
     check_trainer_count(config, resources.tasks)
+    _check_gpus(config, resources, defaults)
+    mode = check_start(config, resources.tasks)
+    if mode is StartMode.DONE:
+        raise UserError(f"{config.run} is complete; give run=ANOTHER, or remove it to train again")
+    return mode is StartMode.RESUME
+
+
+def _check_gpus(config: TrainConfig, resources: Resources, defaults: ClusterDefaults) -> None:
+    """Raises UserError if GPUs are requested and not used, or needed and not requested."""
     if resources.gpus_per_node and config.device == "cpu":
         raise UserError("GPUs are requested, but device is cpu; use device=auto, or no GPUs")
-    gpus_in_defaults = any("gpu" in f"{key} {value}" for key, value in defaults.sbatch.items())
-    if config.device == "cuda" and not (resources.gpus_per_node or gpus_in_defaults):
+    in_defaults = any("gpu" in f"{key} {value}" for key, value in defaults.sbatch.items())
+    if resources.gpus_per_node or in_defaults:
+        return
+    if config.device == "cuda":
         raise UserError("device is cuda, but no GPU is requested; give --gpus-per-node")
-    run = RunFolder(config.run)
-    if run.summary.exists():
-        raise UserError(f"{run.path} is complete; give run=ANOTHER, or remove it to train again")
-    if not run.versions.exists() and run.path.exists() and any(run.path.iterdir()):
-        raise UserError(f"{run.path} exists and is not a run; give run=ANOTHER")
-    if run.versions.exists() and folders(run):
-        find_checkpoint(run, config)
-        return True
-    return False
+    if config.precision == "bfloat16":
+        raise UserError(
+            "precision bfloat16 needs a GPU, but no GPU is requested; give --gpus-per-node, or "
+            "precision=float32"
+        )
 
 
 def check_not_queued(folder: JobFolder, runs: list[Path]) -> None:

@@ -17,10 +17,11 @@ from pathlib import Path
 from hvdtma.comm.rendezvous import Members, RendezvousServer
 from hvdtma.comm.rendezvous.signing import new_secret
 from hvdtma.comm.rendezvous.worker_env import WorkerEnv
+from hvdtma.comm.transport import require_elastic_transport
 from hvdtma.core.console import console
 from hvdtma.core.errors import INTERRUPTED, UserError
 from hvdtma.core.signals import ShutdownSignal
-from hvdtma.runs.folder import Folder
+from hvdtma.runs.folder import BaseRunFolder
 from hvdtma.runs.request import train_request
 from slurm.resources import check_trainer_count
 from slurm.workers import LocalWorkers, Slot, SrunWorkers, WorkerProcess, Workers, trainer_command
@@ -64,8 +65,8 @@ def drive(
         overwrite: replace the config's run if it exists.
         shutdown: its signal makes all trainers save and end.
 
-    Raises UserError for a bad config, outside of a Slurm job without `local`, or if the run cannot
-    be trained.
+    Raises UserError for a bad config, outside of a Slurm job without `local`, without Horovod, or
+    if the run cannot be trained.
     """
     request = train_request(config, list(overrides), or_resume=or_resume, overwrite=overwrite)
     loaded = request.config
@@ -76,9 +77,10 @@ def drive(
             "this is not a Slurm job: use sbatch, salloc or hvdtma submit; or --local M to start "
             "M trainers here"
         )
+    require_elastic_transport()
     workers: Workers = LocalWorkers(local) if local else SrunWorkers(tasks_per_node)
     check_trainer_count(loaded, len(workers.slots()))
-    Folder(loaded.run).prepare(request.mode, loaded.store)
+    BaseRunFolder(loaded.run).prepare(request.mode, loaded.store)
     # A trainer that is started again must resume.
     command = trainer_command([str(config), *overrides, "--or-resume"])
     round_s = loaded.interval_s or loaded.hang_limit_s

@@ -1,4 +1,4 @@
-"""Environment variables that srun and sbatch must not inherit from an enclosing job.
+"""Environment variables of jobs: what they must not inherit from an enclosing job, and PYTHONPATH.
 
 srun and sbatch read their options from the environment as well. Slurm sets the same variables for
 the tasks of a job, so a command that a task starts would take the enclosing job's values for the
@@ -8,8 +8,12 @@ user's wishes: CPU masks of another node, sizes of another job, ranks of other p
 from __future__ import annotations
 
 import os
+import site
+import sys
+import sysconfig
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 
 from hvdtma.comm.rendezvous.worker_env import VARIABLES as WORKER_VARIABLES
 
@@ -38,12 +42,32 @@ def step_environment(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
     return {name: value for name, value in environ.items() if not name.startswith(hidden)}
 
 
+def python_path() -> str:
+    """PYTHONPATH of a job that imports the same modules as this process.
+
+    The folders of `sys.path` that Python does not search by itself, and the working directory.
+    """
+    names = ("stdlib", "platstdlib", "purelib", "platlib", "scripts")
+    own = [sysconfig.get_path(name) for name in names]
+    own += [*site.getsitepackages(), site.getusersitepackages()]
+    added = [Path(entry).absolute() for entry in [*sys.path, ""]]
+    kept = [entry for entry in added if entry.exists() and not _is_in(entry, own)]
+    return os.pathsep.join(dict.fromkeys(map(str, kept)))
+
+
+def _is_in(entry: Path, folders: list[str]) -> bool:
+    return any(entry.is_relative_to(folder) for folder in folders)
+
+
 @contextmanager
-def submission_environment() -> Iterator[None]:
+def submission_environment(**variables: str) -> Iterator[None]:
     """Hide the variables of an enclosing job from this process inside the block.
 
     For the submission of a new job. Outside of a job, variables like SBATCH_ACCOUNT are the user's
     own and stay.
+
+    Args:
+        variables: set inside the block.
     """
     hidden: tuple[str, ...] = LAUNCHER_VARIABLES
     if "SLURM_JOB_ID" in os.environ:
@@ -53,7 +77,13 @@ def submission_environment() -> Iterator[None]:
         for name in list(os.environ)
         if name.startswith(hidden) and name not in KEPT
     }
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
     try:
         yield
     finally:
         os.environ.update(removed)
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value

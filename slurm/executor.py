@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import signal
 import sys
@@ -31,6 +32,7 @@ class JobRequest:
         minutes: the time limit.
         elastic: only the driver is started as a task. It starts the trainers, and the job survives
             the loss of a node.
+        python_path: where the job looks for modules, before its own PYTHONPATH.
     """
 
     folder: Path
@@ -40,6 +42,7 @@ class JobRequest:
     partition: str | None
     defaults: ClusterDefaults
     elastic: bool
+    python_path: str
 
     @property
     def save_s(self) -> int:
@@ -75,13 +78,18 @@ def slurm_options(request: JobRequest) -> dict[str, Any]:
         "constraint": defaults.constraint,
         "cpus_per_task": defaults.cpus_per_task,
         "mem": f"{round(defaults.memory_gb * 1024)}M" if defaults.memory_gb else None,
-        "setup": defaults.setup_lines or None,
+        "setup": [*defaults.setup_lines, _python_path_line(request)],
         "signal_delay_s": request.save_s,
         "stderr_to_stdout": True,
         "additional_parameters": further | ({"no-kill": True} if request.elastic else {}),
         "srun_args": ONE_TASK if request.elastic else None,
     }
     return {key: value for key, value in options.items() if value is not None}
+
+
+def _python_path_line(request: JobRequest) -> str:
+    """Shell for PYTHONPATH: sbatch may be told not to export it, and modules may have set it."""
+    return f"export PYTHONPATH={shlex.quote(request.python_path)}${{PYTHONPATH:+:$PYTHONPATH}}"
 
 
 class _ScriptWriter(SlurmExecutor):
@@ -113,7 +121,8 @@ def slurm_executor(request: JobRequest) -> SlurmExecutor:
 def local_script(request: JobRequest, jobs: int) -> str:
     """The command that each task runs."""
     command = f"{sys.executable} -u -m submitit.core._submit {request.folder}"
-    return f"# on this machine, {request.tasks} x {jobs} times:\n{command}"
+    export = f"export PYTHONPATH={shlex.quote(request.python_path)}"
+    return f"# on this machine, {request.tasks} x {jobs} times:\n{export}\n{command}"
 
 
 def local_executor(request: JobRequest) -> LocalExecutor:

@@ -2,7 +2,7 @@
 
 1234_submission.sh   the batch script          1234_0_log.out   output of task 0
 1234_submitted.pkl   the code of every task    config-1.yaml    the config of a run
-jobs.jsonl           which job trains which run
+jobs.jsonl           the run of each job
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from hvdtma.runs.folder import read_lines
 
 
 class JobFolder:
-    """A folder that only its owner can enter (mode 0700)."""
+    """The folder of submitted jobs (not of a run); only its owner can enter it (mode 0700)."""
 
     def __init__(self, path: Path):
         self.path = path.expanduser().absolute()

@@ -98,7 +98,7 @@ def own_job_state() -> str | None:
 
 def train(config: Path) -> None:
     """Train as one task of the step; resume the run if it exists."""
-    with ShutdownSignal() as shutdown:
+    with ShutdownSignal(process_ends=True) as shutdown:
         from hvdtma.training.launch import train_here
 
         train_here(config, or_resume=True, shutdown=shutdown)
@@ -107,7 +107,7 @@ def train(config: Path) -> None:
 def drive(config: Path, nodes: int, tasks_per_node: int) -> None:
     """Start elastic trainers on the job's nodes; with the local executor, on this machine."""
     local = nodes * tasks_per_node if os.environ["SUBMITIT_EXECUTOR"] == "local" else None
-    with ShutdownSignal() as shutdown:
+    with ShutdownSignal(process_ends=True) as shutdown:
         from slurm import driver
 
         status = driver.drive(
@@ -136,7 +136,7 @@ def run_command(command: Sequence[str]) -> None:
         signalled_at.append(time.monotonic())
         process.send_signal(signal.SIGUSR2)
 
-    with ShutdownSignal() as shutdown:
+    with ShutdownSignal(process_ends=True) as shutdown:
         process, started_at = subprocess.Popen(command), time.monotonic()
         shutdown.on_signal(forward)
         status = process.wait()

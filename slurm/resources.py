@@ -12,7 +12,7 @@ from hvdtma.partitioning.assignment import assignment_units, check_trainers
 
 @dataclass(frozen=True)
 class Resources:
-    """What a job asks Slurm for. Raises UserError for a number below its minimum."""
+    """The nodes, tasks and GPUs of a job. Raises UserError for a number below its minimum."""
 
     nodes: int = 1
     tasks_per_node: int = 1

@@ -18,7 +18,7 @@ from hvdtma.core.errors import UserError
 from slurm import job
 from slurm.checks import check_name, check_not_queued, check_run
 from slurm.defaults import ClusterDefaults, find_defaults
-from slurm.environment import submission_environment
+from slurm.environment import python_path, submission_environment
 from slurm.executor import BACKENDS, JobRequest, ignored_terminal_signals
 from slurm.folder import JobFolder
 from slurm.job import Job
@@ -96,8 +96,11 @@ def submit(
         folder: for logs and pickles, made with mode 0700; None: RUN.jobs, beside the run.
         dry_run: submit nothing; the result holds the batch script.
 
-    Raises UserError if the config, the store, the resources or a name are not valid, and with
-    Slurm's own message if Slurm refuses the job. Then nothing is left behind.
+    Jobs find the modules of plug-ins where this process does: in the folders of `sys.path` and in
+    the working directory.
+
+    Raises UserError if the config, the store, a plug-in, the resources or a name are not valid, and
+    with Slurm's own message if Slurm refuses the job. Then nothing is left behind.
     """
     if cluster not in BACKENDS:
         raise UserError(f"cluster is '{cluster}'; valid: {', '.join(BACKENDS)}")
@@ -113,6 +116,7 @@ def submit(
         partition=partition,
         defaults=defaults,
         elastic=_all_elastic(specs),
+        python_path=python_path(),
     )
     _check_names(request, specs)
     for spec in specs:
@@ -128,7 +132,9 @@ def submit(
         _write_configs(specs, jobs, request.resources)
         signal_after_s = None if on_slurm else request.minutes * 60 - request.save_s
         work = [Job(spec.work, signal_after_s) for spec in specs if spec.work]
-        submitted = _submit_all(executor, work)
+        # A local job has no batch script that could set it.
+        variables = {} if on_slurm else {"PYTHONPATH": request.python_path}
+        submitted = _submit_all(executor, work, variables)
     for spec, submitted_job in zip(specs, submitted, strict=True):
         spec.job = submitted_job
         jobs.record(submitted_job.job_id, spec.config.run if spec.config else None)
@@ -167,11 +173,13 @@ def _write_configs(specs: list[JobSpec], folder: JobFolder, resources: Resources
             spec.work = partial(job.train, path)
 
 
-def _submit_all(executor: SlurmExecutor | LocalExecutor, work: list[Job]) -> list[submitit.Job]:
-    """Submit one job, or several as a job array."""
+def _submit_all(
+    executor: SlurmExecutor | LocalExecutor, work: list[Job], variables: dict[str, str]
+) -> list[submitit.Job]:
+    """Submit one job, or several as a job array, with environment variables."""
     try:
         with (
-            submission_environment(),
+            submission_environment(**variables),
             ignored_terminal_signals(),
             redirect_stderr(StringIO()),  # submitit prints Slurm's message as well
         ):

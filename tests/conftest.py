@@ -22,7 +22,7 @@ def pytest_addoption(parser):
 
 @pytest.fixture(autouse=True)
 def restored_signals():
-    """A run that was told to stop leaves signals ignored; processes of later tests inherit that."""
+    """A command that was told to stop leaves signals ignored; later tests would inherit that."""
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGUSR2)}
     yield
     for number, handler in before.items():

@@ -1,6 +1,8 @@
 """The whole job from Python, and errors that name arguments."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
 
@@ -9,6 +11,8 @@ import pytest
 
 import hvdtma
 from hvdtma.api.arguments import as_arguments
+from hvdtma.core.errors import Interrupted
+from hvdtma.core.signals import SHUTDOWN_SIGNALS
 
 SMALL = {"interval_steps": 2, "rounds": 2, "model": {"hidden": 8}, "evaluate.mode": "final"}
 
@@ -50,6 +54,22 @@ def test_the_whole_job(tmp_path):
 
     longer = hvdtma.train(resume=run, rounds=3)
     assert (longer.summary["rounds"], longer.path) == (3, run.path)
+
+
+class SaveAndEnd(hvdtma.Callback):
+    """Sends this process SIGTERM in the first round, as a cluster does."""
+
+    def on_step(self, averaging):
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_after_an_interruption_the_callers_signal_handlers_are_back(tmp_path, community_store):
+    before = {number: signal.getsignal(number) for number in SHUTDOWN_SIGNALS}
+    with pytest.raises(Interrupted):
+        hvdtma.train(
+            store=community_store.path, run=tmp_path / "run", callbacks=[SaveAndEnd()], **SMALL
+        )
+    assert {number: signal.getsignal(number) for number in SHUTDOWN_SIGNALS} == before
 
 
 SCRIPT = """
@@ -123,6 +143,12 @@ def test_configs_come_from_files_values_and_configs_with_overrides_on_top(tmp_pa
         (lambda: hvdtma.load_config("no.yaml"), ["no config at no.yaml; examples are in"]),
         (lambda: hvdtma.train(), ["give a config, or resume=RUN"]),
         (lambda: hvdtma.train(store="s", run="r", rounds=1, trainers=0), ["'trainers' is 0"]),
+        (lambda: hvdtma.train(overwite=True), ["no argument 'overwite'", "mean 'overwrite'?"]),
+        (lambda: hvdtma.train(callback=[]), ["no argument 'callback'", "mean 'callbacks'?"]),
+        (lambda: hvdtma.train(in_process=2), ["no argument 'in_process'", "mean 'trainers'?"]),
+        (lambda: hvdtma.train(rouns=3), ["no argument 'rouns'", "mean 'rounds'?"]),
+        (lambda: hvdtma.train(hidden=3), ["unknown key 'hidden'", "there is model.hidden"]),
+        (lambda: hvdtma.train(**{"model.hiden": 3}), ["'model.hiden'", "mean 'hidden'?"]),
         (
             lambda: hvdtma.train(resume="no", overwrite=True),
             ["overwrite=True replaces", "resume continues"],

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+import hvdtma
 from hvdtma.core.config import load_as
-from hvdtma.core.train_config import TrainConfig, load_config
+from hvdtma.core.train_config import TrainConfig, load_train_config
 from hypergraph.config import HyperLearnConfig, RunConfig
 from slurm.defaults import ClusterDefaults, read_defaults
 
@@ -32,7 +33,7 @@ def test_the_example_of_cluster_defaults_is_valid_and_names_every_key_but_qos():
 
 
 def test_the_papers_config_is_the_papers():
-    config = load_config(ROOT / "configs/paper.yaml")
+    config = load_train_config(ROOT / "configs/paper.yaml")
     assert (config.interval_s, config.model.hidden, config.optimizer.lr) == (120, 256, 1e-3)
     assert not config.first_hop
     assert config.reassign_rounds == 0
@@ -81,6 +82,33 @@ def made_up_artworks() -> str:
     for n in range(60):
         lines.append(f"{n},Boat,{n % 3},{artists[n % 3]},medium {n % 4},drawing,{1700 + 5 * n},7 8")
     return "\n".join(lines) + "\n"
+
+
+def test_every_example_of_the_python_page_runs_in_order(tmp_path):
+    """As a script of a stranger; a block that begins with a file's name is a module of theirs."""
+    text = (ROOT / "docs/python.md").read_text()
+    script = []
+    for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
+        module = re.match(r"# (\w+\.py)\n", block)
+        if module:
+            (tmp_path / module[1]).write_text(block)
+        else:
+            script.append(block)
+    (tmp_path / "script.py").write_text("\n".join(script))
+    done = subprocess.run(
+        [sys.executable, "script.py"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "did you mean 'optimizer'?" in done.stdout
+    assert (tmp_path / "embeddings.parquet").is_file()
+    used = set(re.findall(r"hvdtma\.(\w+)", "\n".join(script)))
+    assert {name for name in hvdtma.__all__ if name != "__version__"} <= used
+    titles = set(re.findall(r"^\| \[`(\w+)`\]", text, re.MULTILINE))
+    assert titles == {name for name in hvdtma.__all__ if name != "__version__"}
 
 
 def test_the_example_of_a_collection_runs(tmp_path):

@@ -14,7 +14,7 @@ from hvdtma.core.signals import ShutdownSignal, blocked_signals
 TWO_SIGNALS = """
 import os, signal, sys
 from hvdtma.core.signals import ShutdownSignal
-with ShutdownSignal() as shutdown:
+with ShutdownSignal(process_ends=True) as shutdown:
     os.kill(os.getpid(), signal.SIGUSR2)
 os.kill(os.getpid(), signal.SIGUSR2)
 sys.exit(75 if shutdown.received else 1)
@@ -45,9 +45,11 @@ def test_work_with_nothing_to_save_is_cut_short_at_once():
     assert len(called) == 2
 
 
-def test_handlers_are_restored_afterwards():
-    def before(*received): ...
+def before(*received): ...
 
+
+@pytest.mark.parametrize("before", [before, signal.SIG_DFL, signal.SIG_IGN])
+def test_handlers_are_restored_afterwards(before):
     original = signal.signal(signal.SIGUSR2, before)
     try:
         with ShutdownSignal() as shutdown:

@@ -109,7 +109,7 @@ class Nccl:
 
 @dataclass(frozen=True)
 class WheelRecipe:
-    """How a wheel is built: its target, its parts, and how many files are compiled at once."""
+    """The recipe of a wheel: its target, its parts, and the number of compilers at a time."""
 
     target: Target
     nccl: Nccl | None

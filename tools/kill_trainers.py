@@ -21,7 +21,7 @@ from typing import Annotated, Literal
 import psutil
 import typer
 
-from trainers import Trainer, of_tree
+from trainers import TrainerProcess, of_tree
 
 WAITING = {"PENDING", "CONFIGURING", "COMPLETING", "REQUEUED", "SUSPENDED", "STOPPED"}
 
@@ -37,7 +37,7 @@ class SlurmJob:
         state = self._query("%T")
         return "running" if state == "RUNNING" else "waiting" if state in WAITING else "over"
 
-    def trainers(self) -> list[Trainer]:
+    def trainers(self) -> list[TrainerProcess]:
         """All trainers; none while the job starts or ends."""
         nodes = self._query("%D")
         lister = [sys.executable, str(Path(__file__).with_name("trainers.py")), self.job]
@@ -45,16 +45,16 @@ class SlurmJob:
         done = subprocess.run(step, capture_output=True, text=True)
         if done.returncode and self.state() == "running":
             print(done.stderr.strip(), file=sys.stderr)
-        found: dict[tuple[str, int], Trainer] = {}
+        found: dict[tuple[str, int], TrainerProcess] = {}
         for line in done.stdout.splitlines():
-            trainer = Trainer(**json.loads(line))
+            trainer = TrainerProcess(**json.loads(line))
             key = trainer.host, trainer.pid
             # Nodes on one machine all list the same processes: the process's own node is right.
             if key not in found or trainer.node == trainer.own_node:
                 found[key] = trainer
         return sorted(found.values(), key=lambda trainer: (trainer.rank, trainer.host, trainer.pid))
 
-    def send(self, number: signal.Signals, trainer: Trainer) -> None:
+    def send(self, number: signal.Signals, trainer: TrainerProcess) -> None:
         """Send a signal to a trainer, on its node."""
         where = ["--nodes=1", "--ntasks=1", f"--nodelist={trainer.node}"]
         kill = ["sh", "-c", f"kill -{number.value} {trainer.pid}"]
@@ -83,11 +83,11 @@ class Tree:
             ended = True
         return "over" if ended else "running"
 
-    def trainers(self) -> list[Trainer]:
+    def trainers(self) -> list[TrainerProcess]:
         """All trainers."""
         return of_tree(self.pid)
 
-    def send(self, number: signal.Signals, trainer: Trainer) -> None:
+    def send(self, number: signal.Signals, trainer: TrainerProcess) -> None:
         """Send a signal to a trainer."""
         os.kill(trainer.pid, number)
 
@@ -97,10 +97,11 @@ def main(
     pid: Annotated[int | None, typer.Option(help="Process id of a local launcher.")] = None,
     every: Annotated[float, typer.Option(help="Mean seconds between two kills, at random.")] = 60.0,
     count: Annotated[
-        int | None, typer.Option(help="Number of kills; default: until the job ends.")
+        int | None, typer.Option(help="Number of kills. Default: until the job ends.")
     ] = None,
     signal_name: Annotated[
-        Literal["KILL", "STOP", "TERM"], typer.Option("--signal", help="STOP makes a trainer hang.")
+        Literal["KILL", "STOP", "TERM"],
+        typer.Option("--signal", help="KILL, STOP (the trainer hangs) or TERM."),
     ] = "KILL",
     seed: Annotated[int | None, typer.Option(help="Seed of the times and choices.")] = None,
     dry_run: Annotated[bool, typer.Option(help="Only print the choices.")] = False,

@@ -23,7 +23,7 @@ INIT = 1
 
 
 @dataclass(frozen=True)
-class Trainer:
+class TrainerProcess:
     """A trainer process, as a node sees it.
 
     `node` is Slurm's name of that node, or the host's name outside of Slurm. `own_node` is the node
@@ -41,19 +41,19 @@ class Trainer:
         return f"trainer {self.rank} on {self.node} (process {self.pid})"
 
 
-def of_tree(pid: int) -> list[Trainer]:
+def of_tree(pid: int) -> list[TrainerProcess]:
     """Trainers on this machine that a launcher started."""
     return trainers_among(psutil.Process(pid).children(recursive=True))
 
 
-def of_job(job: str) -> list[Trainer]:
+def of_job(job: str) -> list[TrainerProcess]:
     """Trainers on this machine of a Slurm job."""
     return trainers_among(
         process for process in psutil.process_iter() if _environ(process).get("SLURM_JOB_ID") == job
     )
 
 
-def trainers_among(processes: Iterable[psutil.Process]) -> list[Trainer]:
+def trainers_among(processes: Iterable[psutil.Process]) -> list[TrainerProcess]:
     """Trainers: Python processes with a rank that no trainer started."""
     ranked = {}
     for process in processes:
@@ -70,7 +70,7 @@ def trainers_among(processes: Iterable[psutil.Process]) -> list[Trainer]:
             helper = process.ppid() == INIT or process.ppid() in ranked
             if RANKS.index(variable) == level and not helper:
                 own_node = _environ(process).get("SLURMD_NODENAME", node)
-                trainers.append(Trainer(host, process.pid, rank, node, own_node))
+                trainers.append(TrainerProcess(host, process.pid, rank, node, own_node))
     return sorted(trainers, key=lambda trainer: (trainer.rank, trainer.pid))
 
 

@@ -33,7 +33,17 @@ import torch
 from torch import nn
 
 from hvdtma.comm.communicator import Communicator
+from hvdtma.core.contract import Call, check_methods, not_a
 from hvdtma.core.errors import UserError
+
+CALLS = {
+    "begin_round": Call(("model", "state")),
+    "contribute": Call(("update", "weight", "state")),
+    "combine": Call(("received", "base", "state")),
+    "after_round": Call(("model", "state")),
+    "state_dict": Call(),
+    "load_state_dict": Call(("state",)),
+}
 
 
 @dataclass(frozen=True)
@@ -137,18 +147,53 @@ class Aggregator(Protocol):
 
 
 def check_aggregator(name: str, target: Any) -> None:
-    """Raises UserError if a class is not an aggregator."""
-    methods = (
-        *("begin_round", "contribute", "combine", "after_round"),
-        *("state_dict", "load_state_dict"),
-    )
-    missing = [method for method in methods if not callable(getattr(target, method, None))]
-    if missing:
-        raise UserError(
-            f"{name} is not an aggregator: it has no `{missing[0]}` (docs/extending.md)"
-        )
+    """Raises UserError if a class, or an object, is not an aggregator."""
+    check_methods("aggregator", name, target, CALLS)
     if getattr(target, "exchange", None) != "sum":
-        raise UserError(f"{name} is not an aggregator: its class attribute exchange must be 'sum'")
+        raise not_a("aggregator", name, "its class attribute exchange must be 'sum'")
+
+
+def check_aggregator_object(aggregator: Any) -> None:
+    """Raises UserError if an object is not an aggregator."""
+    if isinstance(aggregator, type):
+        name = aggregator.__name__
+        raise UserError(f"aggregator is the class {name}; give an object of it: {name}()")
+    check_aggregator(f"a {type(aggregator).__name__}", aggregator)
+
+
+def contribution_of(
+    aggregator: Aggregator, update_P: torch.Tensor, weight: float, state: RoundState
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The result of `contribute`. Raises UserError for tensors of other shapes than [P]."""
+    found: Any = aggregator.contribute(update_P, weight, state)
+    num_values = len(update_P)
+    if not (isinstance(found, tuple) and len(found) == 2 and all(map(torch.is_tensor, found))):
+        raise _wrong_result(aggregator, "contribute", f"{found!r}", "two tensors")
+    numerator, denominator = found
+    if numerator.shape != (num_values,) or denominator.shape not in ((num_values,), (1,)):
+        shapes = f"tensors of shapes {list(numerator.shape)} and {list(denominator.shape)}"
+        valid = f"[{num_values}], and [{num_values}] or [1]"
+        raise _wrong_result(aggregator, "contribute", shapes, valid)
+    return numerator, denominator
+
+
+def combined(
+    aggregator: Aggregator, received: Summed, base_P: torch.Tensor, state: RoundState
+) -> torch.Tensor:
+    """The result of `combine`. Raises UserError for anything but a tensor [P]."""
+    found: Any = aggregator.combine(received, base_P, state)
+    if not torch.is_tensor(found):
+        raise _wrong_result(aggregator, "combine", f"{found!r}", "a tensor")
+    if found.shape != base_P.shape:
+        shape = f"a tensor of shape {list(found.shape)}"
+        raise _wrong_result(aggregator, "combine", shape, f"{list(base_P.shape)}")
+    return found
+
+
+def _wrong_result(aggregator: Aggregator, method: str, found: str, valid: str) -> UserError:
+    return UserError(
+        f"`{method}` of the aggregator {type(aggregator).__name__} returned {found}; valid: {valid}"
+    )
 
 
 def shares(weights_M: torch.Tensor) -> torch.Tensor:
@@ -172,9 +217,9 @@ def aggregate_updates(
     if not shares_M.any():
         return base_P
     summands = [
-        aggregator.contribute(update_P, float(share), replace(state, rank=rank))
+        contribution_of(aggregator, update_P, float(share), replace(state, rank=rank))
         for rank, (update_P, share) in enumerate(zip(updates, shares_M, strict=True))
     ]
     numerators, denominators = zip(*summands, strict=True)
     summed = Summed(torch.stack(numerators).sum(0), torch.stack(denominators).sum(0))
-    return aggregator.combine(summed, base_P, state)
+    return combined(aggregator, summed, base_P, state)

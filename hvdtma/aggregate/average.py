@@ -12,6 +12,7 @@ from torch import nn
 
 from hvdtma.aggregate.aggregator import RoundState, Summed
 from hvdtma.aggregate.optimizers import make_outer_optimizer
+from hvdtma.core.bounds import check_not_negative, check_positive
 from hvdtma.core.errors import UserError
 
 
@@ -24,7 +25,10 @@ class Average:
 
     Args:
         outer: `none`, `nesterov`, or a name in `hvdtma.aggregate.optimizers.OPTIMIZERS`.
-        outer_lr, outer_momentum: options of the outer optimizer.
+        outer_lr: learning rate of the outer optimizer, above 0.
+        outer_momentum: momentum of `nesterov` and `sgd`, at least 0 and less than 1.
+
+    Raises UserError for other values.
     """
 
     exchange: ClassVar[str] = "sum"
@@ -32,6 +36,8 @@ class Average:
     def __init__(self, outer: str = "none", outer_lr: float = 0.7, outer_momentum: float = 0.9):
         self._optimizer: torch.optim.Optimizer | None = None
         self._theta = nn.Parameter(torch.zeros(0))
+        check_positive("outer_lr", outer_lr)
+        check_not_negative("outer_momentum", outer_momentum, below=1)
         if outer != "none":
             self._optimizer = make_outer_optimizer(outer, [self._theta], outer_lr, outer_momentum)
 
@@ -59,6 +65,13 @@ class Average:
 
     def _outer_step(self, base: torch.Tensor, mean: torch.Tensor) -> torch.Tensor:
         assert self._optimizer is not None
+        for name, value in self.state_dict().items():
+            if torch.is_tensor(value) and value.dim() and value.shape != base.shape:
+                raise UserError(
+                    "the state of the outer optimizer is of another model: its "
+                    f"{name} has {value.numel():,} values, this model has {base.numel():,} "
+                    "parameters"
+                )
         self._theta.data, self._theta.grad = base.clone(), -mean
         self._optimizer.step()
         self._theta.grad = None

@@ -10,6 +10,8 @@ from collections.abc import Iterable
 import torch
 from torch import nn
 
+from hvdtma.core.errors import UserError
+
 
 class FlatModel:
     """All parameters, then all buffers of a model, as one vector [P].
@@ -19,6 +21,7 @@ class FlatModel:
     Attributes:
         layout: range of each parameter and buffer in the vector, by name.
         num_parameters: number of values that are parameters. They come first in the vector.
+        size: number of values.
     """
 
     def __init__(self, model: nn.Module):
@@ -30,6 +33,15 @@ class FlatModel:
         for name, tensor in named:
             self.layout[name] = slice(first, first + tensor.numel())
             first += tensor.numel()
+        self.size = first
+
+    def check_size(self, flat_P: torch.Tensor) -> None:
+        """Raise UserError for values of another model."""
+        if flat_P.shape != (self.size,):
+            raise UserError(
+                f"the saved state is of another model: it has {flat_P.numel():,} parameters and "
+                f"buffers, this model has {self.size:,}"
+            )
 
     def read(self) -> torch.Tensor:
         """A copy of the values [P]; float64 if any tensor of the model is float64, else float32."""

@@ -18,7 +18,7 @@ ARRIVED, WEIGHT, STEPS, EXAMPLES, LOSS_SUM, TRAIN_S, STOP_REQUEST, BAD_STEP, NEW
 
 
 class Stop(IntEnum):
-    """Why training stopped. Trainers exchange it as a number; the highest reason wins."""
+    """The reason for a stop. Trainers exchange it as a number; the highest reason wins."""
 
     NOT = 0
     ROUNDS = 1

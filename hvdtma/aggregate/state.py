@@ -22,7 +22,7 @@ class GlobalState:
     Attributes:
         theta_P: global parameters and buffers.
         aggregator: `state_dict` of the aggregator.
-        next_grid: the current round ends this many intervals after the common start.
+        deadline_intervals: intervals from the common start to the deadline of the current round.
         clock_s: seconds since the common start.
         elapsed_s: seconds from the common start to the end of the last aggregation.
         last: outcome of the last aggregation.
@@ -33,7 +33,7 @@ class GlobalState:
     theta_P: torch.Tensor
     aggregator: dict[str, Any]
     rounds_done: int
-    next_grid: int
+    deadline_intervals: int
     clock_s: float
     elapsed_s: float
     last: Aggregation | None = None

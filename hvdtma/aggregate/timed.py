@@ -16,7 +16,15 @@ from typing import Any, Literal, NoReturn
 import torch
 from torch import nn
 
-from hvdtma.aggregate.aggregator import Aggregator, RoundState, Summed, shares
+from hvdtma.aggregate.aggregator import (
+    Aggregator,
+    RoundState,
+    Summed,
+    check_aggregator_object,
+    combined,
+    contribution_of,
+    shares,
+)
 from hvdtma.aggregate.average import Average
 from hvdtma.aggregate.flat import FlatModel, FlatOptimizer
 from hvdtma.aggregate.round import (
@@ -37,7 +45,8 @@ from hvdtma.aggregate.round import (
 )
 from hvdtma.aggregate.state import COUNTERS, GlobalState, RankState
 from hvdtma.comm.communicator import Communicator
-from hvdtma.comm.launch import join_trainers
+from hvdtma.comm.join import join_trainers
+from hvdtma.core.bounds import check_not_negative, check_positive, check_whole
 from hvdtma.core.errors import UserError
 
 LOSS_CHECK_STEPS = 64  # reading a loss waits for the GPU, so many losses are read together
@@ -69,14 +78,15 @@ class TimedAveraging:
         optimizer_state: after an aggregation, `keep` the optimizer's state, `reset` it, or
             `average` it between trainers.
         aggregator: combines the updates; None: `Average()`, their weighted mean.
-        comm: None: the communicator of this process's launcher (`hvdtma.comm.launch`): Horovod,
+        comm: None: the communicator of this process's launcher (`hvdtma.comm.join`): Horovod,
             torch.distributed, or a single process.
 
-    Raises UserError for intervals that are not positive and unknown choices; TrainerError where
-    the trainers that the launcher started cannot be reached. The calls that average raise
-    `NonFiniteLoss` on every trainer when one trainer's loss is not finite, UserError when
-    `optimizer_state` cannot be averaged, and TrainerLost when another trainer has ended. Steps
-    before the start raise UserError.
+    Raises UserError for numbers out of bounds, unknown choices, and an `aggregator` that does not
+    keep the contract; TrainerError where the trainers that the launcher started cannot be reached.
+    The calls that average raise `NonFiniteLoss` on every trainer when one trainer's loss is not
+    finite, UserError when `optimizer_state` cannot be averaged or the aggregator returns tensors of
+    wrong shapes, and TrainerLost when another trainer has ended. Steps before the start raise
+    UserError.
     """
 
     def __init__(
@@ -93,13 +103,13 @@ class TimedAveraging:
         aggregator: Aggregator | None = None,
         comm: Communicator | None = None,
     ):
-        _check_interval(interval_s, interval_steps)
+        _check_numbers(interval_s, interval_steps, rounds, time_limit_s, weight)
         if optimizer_state not in ("keep", "reset", "average"):
             raise UserError(f"optimizer_state is '{optimizer_state}'; valid: keep, reset, average")
-        if not 0 <= weight < float("inf"):
-            raise UserError(f"weight is {weight}; it must be a finite number, not negative")
         if optimizer_state != "keep" and optimizer is None:
             raise UserError(f"optimizer_state '{optimizer_state}' needs the optimizer")
+        if aggregator is not None:
+            check_aggregator_object(aggregator)
         self.comm, self.weight = comm or join_trainers(), weight
         self.interval_s, self.interval_steps = interval_s, interval_steps
         self.max_rounds, self.time_limit_s = rounds, time_limit_s
@@ -109,7 +119,7 @@ class TimedAveraging:
         self.model = model
         self.aggregator: Aggregator = aggregator or Average()
         self.rounds_done = 0
-        self.next_grid = 1  # the round ends this many intervals after the start
+        self.deadline_intervals = 1  # from the common start to the round's deadline
         self.steps_done = self.examples_done = 0
         self.train_s = self.wait_s = self.aggregate_s = 0.0
         self.stopped = Stop.NOT
@@ -186,11 +196,11 @@ class TimedAveraging:
 
     @property
     def deadline(self) -> float:
-        """When this round ends, on the communicator's clock; infinite with `interval_steps`."""
+        """The end of this round on the communicator's clock; infinite with `interval_steps`."""
         if self.interval_s is None or self.interval_steps is not None:
             return float("inf")
         limit_s = float("inf") if self.time_limit_s is None else self.time_limit_s
-        return self.began + min(self.next_grid * self.interval_s, limit_s)
+        return self.began + min(self.deadline_intervals * self.interval_s, limit_s)
 
     @property
     def elapsed_s(self) -> float:
@@ -226,7 +236,7 @@ class TimedAveraging:
                 for k, v in self.aggregator.state_dict().items()
             },
             self.rounds_done,
-            self.next_grid,
+            self.deadline_intervals,
             self.comm.clock() - self.began,
             self.elapsed_s,
             self.last,
@@ -239,7 +249,10 @@ class TimedAveraging:
 
         Args:
             known_at: time on this trainer's clock at which the state was taken; None: now.
+
+        Raises UserError for the state of another model.
         """
+        self.flat.check_size(state.theta_P)
         now = self.comm.clock() if known_at is None else known_at
         device = self.theta_P.device
         self.theta_P = state.theta_P.to(device)
@@ -247,7 +260,7 @@ class TimedAveraging:
         self.aggregator.load_state_dict(
             {k: v.to(device) if torch.is_tensor(v) else v for k, v in state.aggregator.items()}
         )
-        self.rounds_done, self.next_grid = state.rounds_done, state.next_grid
+        self.rounds_done, self.deadline_intervals = state.rounds_done, state.deadline_intervals
         self.began = now - state.clock_s
         self.ended = self.began + state.elapsed_s
         self.last, self.stopped, self.started = state.last, state.stopped, state.started
@@ -267,7 +280,11 @@ class TimedAveraging:
         )
 
     def load_rank_state(self, state: RankState) -> None:
-        """Restore this trainer's state, in mid-round. Call `load_global_state` first."""
+        """Restore this trainer's state, in mid-round. Call `load_global_state` first.
+
+        Raises UserError for the state of another model.
+        """
+        self.flat.check_size(state.local_P)
         self.flat.write(state.local_P.to(self.theta_P.device))
         began = self.comm.clock() - state.round_s
         self.round = Round(began, state.steps, state.examples, state.loss_sum)
@@ -282,9 +299,21 @@ class TimedAveraging:
         return {"global": self.global_state().as_dict(), "rank": vars(self.rank_state())}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore a `state_dict`. Each of the same number of trainers loads its own."""
-        self.load_global_state(GlobalState.from_dict(state["global"]))
-        self.load_rank_state(RankState(**state["rank"]))
+        """Restore a `state_dict`. Each of the same number of trainers loads its own.
+
+        Raises UserError for the state of another model, or of something else; then nothing has
+        changed.
+        """
+        if missing := {"global", "rank"} - state.keys():
+            raise UserError(
+                f"this is not a state of TimedAveraging: it has no '{min(missing)}'; its keys are "
+                f"{', '.join(map(str, state)) or 'none'}"
+            )
+        of_all, of_rank = GlobalState.from_dict(state["global"]), RankState(**state["rank"])
+        for values in (of_all.theta_P, of_rank.local_P):
+            self.flat.check_size(values)
+        self.load_global_state(of_all)
+        self.load_rank_state(of_rank)
 
     @torch.no_grad()
     def aggregate(self) -> Aggregation | None:
@@ -315,7 +344,7 @@ class TimedAveraging:
         self.aggregate_s += finished - announced
         self._decide_stop(rows_MS)
         if self.interval_s is not None:  # skips intervals that a slow trainer missed
-            self.next_grid = int(float(rows_MS[:, ARRIVED].max()) // self.interval_s) + 1
+            self.deadline_intervals = int(float(rows_MS[:, ARRIVED].max()) // self.interval_s) + 1
         self.newcomers = bool(rows_MS[:, NEWCOMERS].any())
         self.last = Aggregation.of(rows_MS, weights_M, self.rounds_done, finished - announced)
         self.begin_round(finished)
@@ -369,7 +398,7 @@ class TimedAveraging:
         update_P = torch.zeros_like(theta_P)
         if share:  # otherwise the parameters may not be finite
             update_P = self.flat.read() - theta_P
-        numerator_P, denominator = self.aggregator.contribute(update_P, share, state)
+        numerator_P, denominator = contribution_of(self.aggregator, update_P, share, state)
         optimizer = self._weighted_optimizer_state(share, weights_M)
         summed = self.comm.all_reduce(torch.cat([numerator_P, denominator, optimizer]))
         if not torch.isfinite(summed).all():  # the sum is the same on all ranks: all raise
@@ -377,7 +406,8 @@ class TimedAveraging:
         numerator_P, denominator, optimizer = summed.split(
             [len(numerator_P), len(denominator), len(optimizer)]
         )
-        self.flat.write(self.aggregator.combine(Summed(numerator_P, denominator), theta_P, state))
+        received = Summed(numerator_P, denominator)
+        self.flat.write(combined(self.aggregator, received, theta_P, state))
         if (
             0 < len(optimizer) == self.flat_optimizer.size
         ):  # a trainer without a step has no state yet
@@ -428,9 +458,20 @@ class TimedAveraging:
             self.stopped = Stop.TIME_LIMIT
 
 
-def _check_interval(interval_s: float | None, interval_steps: int | None) -> None:
+def _check_numbers(
+    interval_s: float | None,
+    interval_steps: int | None,
+    rounds: int | None,
+    time_limit_s: float | None,
+    weight: float,
+) -> None:
+    """Raise UserError for a number out of its bounds, and if there is no interval."""
     if interval_s is None and interval_steps is None:
         raise UserError("set interval_s (seconds) or interval_steps between aggregations")
-    for name, value in (("interval_s", interval_s), ("interval_steps", interval_steps)):
-        if value is not None and value <= 0:
-            raise UserError(f"{name} is {value}; it must be above 0")
+    for name, seconds in (("interval_s", interval_s), ("time_limit_s", time_limit_s)):
+        if seconds is not None:
+            check_positive(name, seconds)
+    for name, number in (("interval_steps", interval_steps), ("rounds", rounds)):
+        if number is not None:
+            check_whole(name, number, least=1)
+    check_not_negative("weight", weight)

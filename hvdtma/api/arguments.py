@@ -58,4 +58,5 @@ def _argument(found: re.Match[str]) -> str:
 def check_keywords(function: str, given: set[str], valid: list[str]) -> None:
     """Raise UserError for the first keyword, in alphabetical order, that is not valid."""
     for name in sorted(given - set(valid)):
-        raise UserError(f"{function} takes no argument '{name}'; {nearest(name, valid)}")
+        hint = nearest(RENAMED.get(name, name), valid)
+        raise UserError(f"{function} takes no argument '{name}'; {hint}")

@@ -13,7 +13,7 @@ from hvdtma.core.memory import MemoryBudget
 from hvdtma.graph.builder import BuildOptions
 from hvdtma.graph.builder import build as build_store
 from hvdtma.graph.ingest import FileSource
-from hvdtma.graph.source import Source
+from hvdtma.graph.source import Source, check_source
 from hvdtma.graph.sources import load_source
 from hvdtma.graph.store import GraphStore
 from hvdtma.graph.store import open_store as open_graph_store
@@ -101,6 +101,7 @@ def _as_source(source: str | Source, seed: int) -> Source:
             f"{_named(source)} is no source; valid: a string such as synthetic:nodes=1000, a "
             "RawGraph or EdgeStream, from_dgl(graph), from_pyg(data), or any other Source"
         )
+    check_source(_named(source), source)
     return source
 
 

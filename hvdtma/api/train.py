@@ -8,14 +8,15 @@ from typing import Any
 
 import torch.distributed as dist
 
-from hvdtma.api.arguments import FilePath, names_arguments
+from hvdtma.api.arguments import FilePath, check_keywords, names_arguments
 from hvdtma.api.config import as_given
 from hvdtma.api.run import Run
+from hvdtma.core.config import all_keys
 from hvdtma.core.launcher import launched_as
 from hvdtma.core.signals import ShutdownSignal
 from hvdtma.core.train_config import TrainConfig
 from hvdtma.runs.request import check_here, train_request
-from hvdtma.training.callback import Callback
+from hvdtma.training.callback import Callback, check_callbacks
 from hvdtma.training.launch import run_request_here
 
 
@@ -49,12 +50,14 @@ def train(
         comm: transport between processes: `auto`, `horovod` or `torch`. `auto` is Horovod under
             horovodrun, mpirun and srun; torch.distributed under torchrun, and under srun where
             Horovod is not installed.
-        callbacks: objects that are told of rounds and steps, on the first trainer.
+        callbacks: a list of objects that are told of rounds and steps, on the first trainer.
         overrides: keys of the config, see `load_config`.
 
     Raises UserError for anything in the arguments, the config or the store that is wrong;
     NonFiniteLoss if training diverged; Interrupted after SIGTERM or SIGUSR2, once the run is saved.
     """
+    _check_overrides(overrides)
+    check_callbacks(callbacks)
     if trainers is not None:
         overrides = overrides | {"trainers": trainers}
     from_run = None if resume is None else Path(resume)
@@ -71,6 +74,17 @@ def train(
             callbacks=callbacks,
         )
     return Run(request.config.run)
+
+
+def _check_overrides(overrides: Mapping[str, Any]) -> None:
+    """Raise UserError for a keyword that is neither an argument of `train` nor a config key.
+
+    A key within a group, such as `hidden`, is left to the config, which names the group.
+    """
+    arguments = ["config", "trainers", "resume", "overwrite", "comm", "callbacks"]
+    within_groups = {key.split(".")[-1] for key in all_keys(TrainConfig) if "." in key}
+    given = {key.split(".")[0] for key in overrides} - within_groups
+    check_keywords("train", given, list(dict.fromkeys([*arguments, *TrainConfig.model_fields])))
 
 
 def _is_alone(config: TrainConfig) -> bool:

@@ -18,14 +18,19 @@ MADE = "This page is made by `hvdtma config --markdown --out docs/config.md --ov
 
 def config(
     out: Annotated[
-        Path | None, typer.Option(help="Write to this file instead of stdout.", show_default=False)
+        Path | None, typer.Option(help="The file to write. Default: stdout.", show_default=False)
     ] = None,
     markdown: Annotated[
-        bool, typer.Option("--markdown", help="Write the tables of docs/config.md.")
+        bool,
+        typer.Option(
+            "--markdown", help="Write Markdown tables, as in docs/config.md, instead of YAML."
+        ),
     ] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the output if it exists.")
+    ] = False,
 ) -> None:
-    """Write a config with every key, its default, meaning and valid values."""
+    """Write a config with every key, its default, its meaning and its valid values."""
     from hvdtma.core import config_reference as reference
     from hvdtma.core.train_config import TrainConfig
 

@@ -24,7 +24,7 @@ def build(
         str | None,
         typer.Argument(
             help="A data source and its settings: synthetic:nodes=...,edges=... | debian: | "
-            "ogb:NAME | package.module:function:SETTINGS. Leave it out to give files.",
+            "ogb:NAME | package.module:function:SETTINGS. Not needed with --edges or --splits.",
             show_default=False,
         ),
     ] = None,
@@ -36,10 +36,10 @@ def build(
     ] = None,
     labels: Annotated[Path | None, typer.Option(help="Labels: CSV or TSV (also .gz).")] = None,
     splits: Annotated[
-        Path | None, typer.Option(help="Given splits: NPZ with the pairs train, valid and test.")
+        Path | None, typer.Option(help="Splits: NPZ with the pairs train, valid and test.")
     ] = None,
     undirected: Annotated[
-        bool, typer.Option("--undirected", help="An edge stands for both directions.")
+        bool, typer.Option("--undirected", help="Each edge stands for both directions.")
     ] = False,
     src_column: Annotated[
         str | None, typer.Option(help="Column of the edges' sources. Default: src, or the first.")
@@ -48,9 +48,14 @@ def build(
         str | None,
         typer.Option(help="Column of the edges' destinations. Default: dst, or the second."),
     ] = None,
-    type_column: Annotated[str | None, typer.Option(help="Column of the edges' types.")] = None,
+    type_column: Annotated[
+        str | None, typer.Option(help="Column of the edges' types. Default: no types.")
+    ] = None,
     id_column: Annotated[
-        str | None, typer.Option(help="Column of the ids in features and labels.")
+        str | None,
+        typer.Option(
+            help="Column of the ids in features and labels. Default: the first; in Parquet, id."
+        ),
     ] = None,
     label_column: Annotated[
         str | None, typer.Option(help="Column of the labels. Default: the last.")
@@ -158,32 +163,36 @@ def partition(
     store: Store,
     out: Out,
     method: Annotated[
-        str, typer.Option(help="random | super | min-cut | package.module:Name")
+        str, typer.Option(help="Partition method: random | super | min-cut | package.module:Name.")
     ] = "random",
     super_nodes: Annotated[
         int | None,
-        typer.Option(help="super: number of super-nodes. Default: a 200th of the nodes."),
+        typer.Option(help="For super: number of super-nodes. Default: a 200th of the nodes."),
     ] = None,
-    parts: Annotated[int | None, typer.Option(help="min-cut: number of parts. Default: 3.")] = None,
+    parts: Annotated[
+        int | None, typer.Option(help="For min-cut: number of parts. Default: 3.")
+    ] = None,
     clusterer: Annotated[
         str | None,
         typer.Option(
-            help="super, min-cut: metis | streaming (edges stay on disk) | auto (metis if it fits "
-            "in memory). Default: auto."
+            help="For super and min-cut: metis | streaming (edges stay on disk) | auto (metis if "
+            "it fits in memory). Default: auto."
         ),
     ] = None,
     option: Annotated[
         list[str] | None,
-        typer.Option(help="Another option of the method: key=value. Can be repeated."),
+        typer.Option(help="A further option of the method: key=value. Can be repeated."),
     ] = None,
     seed: Annotated[int, typer.Option(help="Random seed of the method.")] = 0,
     block_nodes: BlockNodes = None,
     trainers: Annotated[
         int | None,
-        typer.Option(help="Describe an assignment to this many trainers. Default: --parts, or 3."),
+        typer.Option(
+            help="Number of trainers of the described assignment. Default: --parts, or 3."
+        ),
     ] = None,
     plot: Annotated[
-        Path | None, typer.Option(help="Write charts of the assignment: assignment.html.")
+        Path | None, typer.Option(help="An HTML file to write, with charts of the assignment.")
     ] = None,
     memory_gb: MemoryGb = None,
     overwrite: Overwrite = False,

@@ -20,7 +20,8 @@ def plan(
         int | None, typer.Option(help="Nodes of a store that is not built yet.")
     ] = None,
     edges: Annotated[
-        int | None, typer.Option(help="Edges of this store as given; undirected ones count once.")
+        int | None,
+        typer.Option(help="Edges of this store as given. An undirected edge counts once."),
     ] = None,
     features: Annotated[
         int | None, typer.Option(help="Dimension of this store's features.")
@@ -30,7 +31,9 @@ def plan(
     ] = "float32",
     undirected: Annotated[
         bool,
-        typer.Option("--undirected/--directed", help="Whether an edge stands for both directions."),
+        typer.Option(
+            "--undirected/--directed", help="Whether each edge stands for both directions."
+        ),
     ] = False,
     classes: Annotated[
         int, typer.Option(help="Classes (or targets) of the labels; 0: no labels.")
@@ -52,7 +55,9 @@ def plan(
     negatives: Annotated[int, typer.Option(help="Negatives per held-out link.")] = 1000,
     memory_gb: Annotated[
         float | None,
-        typer.Option(help="Memory limit of the build in GiB. (A trainer's is memory_gb=...)"),
+        typer.Option(
+            help="Memory limit of the build in GiB. A trainer's limit is the key memory_gb."
+        ),
     ] = None,
     latency_us: Annotated[
         float | None,
@@ -66,7 +71,8 @@ def plan(
         ),
     ] = None,
     quick: Annotated[
-        bool, typer.Option("--quick", help="Measure nothing; then no times are estimated.")
+        bool,
+        typer.Option("--quick", help="Do not measure this machine; no times are estimated then."),
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the plan as JSON.")] = False,
 ) -> None:
@@ -74,13 +80,13 @@ def plan(
     import json
 
     from hvdtma.core.config import config_and_words
-    from hvdtma.core.train_config import load_config
+    from hvdtma.core.train_config import load_train_config
     from hvdtma.graph.builder import BuildOptions
     from hvdtma.plan import PlannedGraph
     from hvdtma.plan import plan as plan_run
     from hvdtma.plan.describe import print_plan
 
-    loaded = load_config(*config_and_words(config, overrides))
+    loaded = load_train_config(*config_and_words(config, overrides))
     options = BuildOptions(
         hold_out=hold_out,
         valid=valid,

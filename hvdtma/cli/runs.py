@@ -12,14 +12,17 @@ from hvdtma.core.signals import ShutdownSignal
 Run = Annotated[Path, typer.Argument(help="The folder of a run.", show_default=False)]
 Config = Annotated[
     Path | None,
-    typer.Argument(help="A YAML file. Without one, the defaults are used.", show_default=False),
+    typer.Argument(help="A YAML file. Default: the defaults of all keys.", show_default=False),
 ]
 Overrides = Annotated[
     list[str] | None,
-    typer.Argument(help="key=value: changes of the config, e.g. model.hidden=128."),
+    typer.Argument(help="Changes of the config: key=value, such as model.hidden=128."),
 ]
 OrResume = Annotated[
-    bool, typer.Option("--or-resume", help="Continue the config's run if it was begun before.")
+    bool, typer.Option("--or-resume", help="Resume the config's run if it exists.")
+]
+OverwriteRun = Annotated[
+    bool, typer.Option("--overwrite", help="Replace the config's run if it exists.")
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the output if it exists.")]
 
@@ -30,30 +33,30 @@ def train(
     in_process: Annotated[
         int | None,
         typer.Option(
-            help="Train this many trainers in one process, each with a clock of its own.", min=1
+            help="Train as this many trainers in one process, each with its own clock.", min=1
         ),
     ] = None,
     resume: Annotated[
         Path | None,
-        typer.Option(help="Continue this run from its newest checkpoint.", show_default=False),
+        typer.Option(help="Resume this run from its newest checkpoint.", show_default=False),
     ] = None,
     or_resume: OrResume = False,
-    overwrite: Overwrite = False,
+    overwrite: OverwriteRun = False,
     comm: Annotated[
         str,
         typer.Option(
-            help="Transport between trainers: auto, horovod or torch. auto is Horovod under "
-            "horovodrun and srun, torch.distributed under torchrun, and under srun if Horovod is "
-            "not installed."
+            help="Transport between trainers: auto | horovod | torch. auto is Horovod under "
+            "horovodrun, mpirun and srun; torch.distributed under torchrun, and under srun where "
+            "Horovod is not installed."
         ),
     ] = "auto",
 ) -> None:
-    """Train: alone, under a launcher, or as several trainers in one process.
+    """Train alone, under a launcher, or as several trainers in one process.
 
-    Under horovodrun, torchrun or srun each process is a trainer. The config or the command line
+    Under horovodrun, torchrun or srun, each process is a trainer. The config or the command line
     must set `store` and `run`, and an end: `rounds`, `time_limit_s` or `evaluate.patience`.
     """
-    with ShutdownSignal() as shutdown:  # before the imports, which take seconds
+    with ShutdownSignal(process_ends=True) as shutdown:  # before the imports, which take seconds
         from hvdtma.training.launch import train_here
 
         train_here(
@@ -70,9 +73,11 @@ def train(
 
 def evaluate(
     run: Run,
-    part: Annotated[str, typer.Option(help="Held-out links or nodes: valid | test.")] = "test",
+    part: Annotated[
+        str, typer.Option(help="Part of the held-out links or nodes: valid | test.")
+    ] = "test",
     store: Annotated[
-        Path | None, typer.Option(help="Score on this store. Default: the run's own.")
+        Path | None, typer.Option(help="The store to score on. Default: the run's own.")
     ] = None,
 ) -> None:
     """Score the best round of a run, and print the metrics as JSON."""
@@ -86,17 +91,18 @@ def evaluate(
 def embed(
     run: Run,
     out: Annotated[
-        Path, typer.Option(help="The file to write: NAME.parquet or NAME.zarr.", show_default=False)
+        Path, typer.Option(help="The file to write: .parquet or .zarr.", show_default=False)
     ],
     store: Annotated[
-        Path | None, typer.Option(help="Embed the nodes of this store. Default: the run's own.")
+        Path | None,
+        typer.Option(help="The store whose nodes are embedded. Default: the run's own."),
     ] = None,
     memory_gb: Annotated[
         float | None, typer.Option(help="Memory limit in GiB. Default: the run's own limit.")
     ] = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Write an embedding of every node, keyed by the node's id, with the best round's model."""
+    """Embed every node with the best round's model, and write a file keyed by the nodes' ids."""
     from hvdtma.api.results import embed as embed_run
 
     made = embed_run(run, out, store=store, memory_gb=memory_gb, overwrite=overwrite)
@@ -104,7 +110,7 @@ def embed(
 
 
 def report(run: Run) -> None:
-    """Write report.html of a run, also of a run that is not over."""
+    """Write the report.html of a run, also while the run is training."""
     from hvdtma.runs.report import write_report
     from hvdtma.runs.run_folder import RunFolder
 

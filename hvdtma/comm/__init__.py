@@ -1,14 +1,14 @@
-"""How trainers reach one another: the communicators, and the choice between them.
+"""Communication between trainers: the communicators, and the choice of one by launcher.
 
 communicator.py        the protocol: collectives in rank order, the same bits on every transport
 single_process.py      one trainer alone
 in_process.py          many trainers in one process, for simulation and tests
-processes.py           what the next two have in common
+processes.py           the base class of the next two
 horovod.py             Horovod; groups.py enters its groups of ranks
 torch_distributed.py   torch.distributed: Gloo and NCCL
-launch.py              the choice by launcher: `join_trainers`
-rendezvous/            how the ranks of Horovod find one another
-slurm_meeting.py       how the tasks of one srun find one another
+join.py                the choice of a communicator by launcher: `join_trainers`
+rendezvous/            the ranks of Horovod find one another by a server
+slurm_meeting.py       the tasks of one srun find one another by a file
 
 Names are loaded when they are first used (PEP 562): the driver of elastic trainers and the tasks of
 a Slurm job use parts of this package that need no PyTorch.

@@ -1,4 +1,4 @@
-"""The communicator: the collectives that trainers call, and what can go wrong in them.
+"""The communicator: the collectives that trainers call, and their errors.
 
 Legend: M trainers, P parameters in the flat buffer, S values in a row.
 """

@@ -1,4 +1,4 @@
-"""How this process enters its group of Horovod ranks, and the next group after a change.
+"""Groups of Horovod ranks: this process enters one, and the next one after a change.
 
 LaunchedGroup           horovodrun or mpirun set everything up; the group never changes
 ElasticLaunchedGroup    horovodrun with host discovery: Horovod's own elastic driver

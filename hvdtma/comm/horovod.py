@@ -71,11 +71,11 @@ class HorovodComm(ProcessCommunicator):
         received, lengths = _wait(lambda: hvd.alltoall_async(flat, splits, "hvdtma.pieces"))
         return list(received.split(lengths.tolist()))
 
-    def _swap_rows(self, rows_MC: torch.Tensor) -> torch.Tensor:
+    def _all_to_all_rows(self, rows_MC: torch.Tensor) -> torch.Tensor:
         received, _ = _wait(lambda: hvd.alltoall_async(rows_MC, name="hvdtma.swap"))
         return received
 
-    def _gather_rows(self, row_S: torch.Tensor) -> torch.Tensor:
+    def _all_gather_rows(self, row_S: torch.Tensor) -> torch.Tensor:
         return _wait(lambda: hvd.allgather_async(row_S[None], name="hvdtma.rows"))
 
     def _broadcast(self, values: torch.Tensor, root: int) -> torch.Tensor:

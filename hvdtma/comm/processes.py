@@ -1,4 +1,4 @@
-"""Trainers that are processes: what Horovod and torch.distributed have in common.
+"""The base class of communicators between processes: Horovod and torch.distributed.
 
 Legend: M trainers, P parameters in the flat buffer, C = ceil(P / M), S values in a row.
 """
@@ -18,7 +18,7 @@ POLL_S = 0.0005  # between looks at a collective that runs
 
 
 class ProcessCommunicator(ABC):
-    """The collectives of `Communicator` by four of a transport.
+    """Implements the collectives of `Communicator` with four collectives of a transport.
 
     A transport polls its collectives rather than block in them, so that Python's signal handlers
     run meanwhile, and raises TrainerLost if another trainer ends.
@@ -53,12 +53,12 @@ class ProcessCommunicator(ABC):
             return flat_P
         padding = buffer_P.new_zeros(-num_values % self.size)
         padded = torch.cat([buffer_P, padding]) if len(padding) else buffer_P
-        parts_MC = self._swap_rows(padded.view(self.size, -1))
+        parts_MC = self._all_to_all_rows(padded.view(self.size, -1))
         sum_C = sum_in_rank_order(parts_MC.unbind())
-        return self._gather_rows(sum_C).view(-1)[:num_values].to(flat_P.device)
+        return self._all_gather_rows(sum_C).view(-1)[:num_values].to(flat_P.device)
 
     def all_gather(self, row_S: torch.Tensor) -> torch.Tensor:
-        return self._gather_rows(row_S.cpu()).to(row_S.device)
+        return self._all_gather_rows(row_S.cpu()).to(row_S.device)
 
     def broadcast_object(self, value: Any, root: int = 0) -> Any:
         words = encode_object(value if self.rank == root else None, self.secret)
@@ -69,9 +69,9 @@ class ProcessCommunicator(ABC):
 
     def all_gather_object(self, value: Any) -> list[Any]:
         words = encode_object(value, self.secret)
-        lengths = self._gather_rows(torch.tensor([len(words)])).flatten().tolist()
+        lengths = self._all_gather_rows(torch.tensor([len(words)])).flatten().tolist()
         padding = words.new_zeros(max(lengths) - len(words))
-        rows = self._gather_rows(torch.cat([words, padding]))
+        rows = self._all_gather_rows(torch.cat([words, padding]))
         pairs = zip(rows, lengths, strict=True)
         return [decode_object(row[:length], self.secret) for row, length in pairs]
 
@@ -84,11 +84,11 @@ class ProcessCommunicator(ABC):
     def all_to_all(self, pieces: list[torch.Tensor]) -> list[torch.Tensor]: ...
 
     @abstractmethod
-    def _swap_rows(self, rows_MC: torch.Tensor) -> torch.Tensor:
+    def _all_to_all_rows(self, rows_MC: torch.Tensor) -> torch.Tensor:
         """Send row r to rank r; return the M rows that this rank received, [M, C]."""
 
     @abstractmethod
-    def _gather_rows(self, row_S: torch.Tensor) -> torch.Tensor:
+    def _all_gather_rows(self, row_S: torch.Tensor) -> torch.Tensor:
         """The rows of all ranks, all of one length, [M, S]."""
 
     @abstractmethod

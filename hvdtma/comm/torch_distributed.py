@@ -5,7 +5,7 @@ store's port can change the addresses that the trainers connect to, and a proces
 trainer's port can pose as another trainer. Two things limit this. With a secret (under srun) every
 object is signed, so a stranger's pickle is not run; parameters are neither signed nor encrypted.
 And Gloo listens on one network interface only, the one towards the store. torchrun has no secret,
-and its own agents unpickle what the store holds: use torchrun on a network that you trust.
+and its own agents unpickle the values in the store: use torchrun on a network that you trust.
 
 Legend: M trainers, C values of a part, S values in a row.
 """
@@ -69,7 +69,7 @@ class TorchDistributedComm(ProcessCommunicator):
 
     def all_to_all(self, pieces: list[torch.Tensor]) -> list[torch.Tensor]:
         lengths = [len(piece) for piece in pieces]
-        received_lengths = self._swap_rows(torch.tensor(lengths)[:, None]).flatten().tolist()
+        received_lengths = self._all_to_all_rows(torch.tensor(lengths)[:, None]).flatten().tolist()
         received = pieces[0].new_empty(sum(received_lengths))
         sent = torch.cat(pieces)
         self._wait(
@@ -79,14 +79,14 @@ class TorchDistributedComm(ProcessCommunicator):
         )
         return list(received.split(received_lengths))
 
-    def _swap_rows(self, rows_MC: torch.Tensor) -> torch.Tensor:
+    def _all_to_all_rows(self, rows_MC: torch.Tensor) -> torch.Tensor:
         received_MC = torch.empty_like(rows_MC)
         self._wait(
             lambda: dist.all_to_all_single(received_MC, rows_MC, group=self._group, async_op=True)
         )
         return received_MC
 
-    def _gather_rows(self, row_S: torch.Tensor) -> torch.Tensor:
+    def _all_gather_rows(self, row_S: torch.Tensor) -> torch.Tensor:
         rows_MS = row_S.new_empty(self.size, len(row_S))
         rows = list(rows_MS.unbind())
         self._wait(lambda: dist.all_gather(rows, row_S, group=self._group, async_op=True))

@@ -20,12 +20,24 @@ def has_horovod() -> bool:
     return True
 
 
-def require_horovod(reason: str) -> None:
-    """Raises UserError, beginning with `reason`, if Horovod's PyTorch part is not installed."""
-    if not has_horovod():
-        raise UserError(
-            f"{reason}, but Horovod's PyTorch part is not installed here. Install it with "
-            "`make setup` in a clone of hvdtma (`pip install hvdtma[horovod]` may build it without "
-            "PyTorch). Without elastic training, torch.distributed does too: start with torchrun, "
-            "or with --comm torch under srun"
-        )
+def require_horovod(reason: str, *, elastic: bool = False) -> None:
+    """Raises UserError, beginning with `reason`, if Horovod's PyTorch part is not installed.
+
+    Args:
+        elastic: whether the trainers are elastic; then torch.distributed cannot replace Horovod.
+    """
+    if has_horovod():
+        return
+    other = "start with torchrun, or with --comm torch under srun, to use torch.distributed"
+    if elastic:
+        other = "set elastic=false to train without Horovod"
+    raise UserError(
+        f"{reason}, but Horovod's PyTorch part is not installed here. Install it with `make setup` "
+        "in a clone of hvdtma (`pip install hvdtma[horovod]` may build it without PyTorch); or "
+        f"{other}"
+    )
+
+
+def require_elastic_transport() -> None:
+    """Raises UserError if Horovod, which elastic trainers need, is not installed."""
+    require_horovod("elastic=true needs Horovod", elastic=True)

@@ -1,1 +1,1 @@
-"""What every other package stands on: errors, files, config, memory, threads, signals."""
+"""The foundation of every other package: errors, files, config, memory, threads, signals."""

@@ -1,4 +1,4 @@
-"""How a command ends: an error that the user can correct is one message and exit status 2."""
+"""Run a command; an error that the user can correct is one message and exit status 2."""
 
 from __future__ import annotations
 

@@ -84,7 +84,7 @@ def _files_of(function: Callable[..., Any]) -> CodeFiles | None:
 
 @cache
 def _private_folder() -> Path | None:
-    """A folder under TMPDIR that nobody else can write to: what lies in it is run as code."""
+    """A folder under TMPDIR that nobody else can write to: its files are run as code."""
     try:
         folder = Path(tempfile.gettempdir()) / f"hvdtma-compiled-{os.getuid()}"
         folder.mkdir(mode=0o700, exist_ok=True)

@@ -183,8 +183,8 @@ def _from_words(words: Sequence[str], quoted: Callable[[str], str] = str) -> Dic
 
 def dump_config(config: Component, path: Path) -> None:
     """Write every value, defaults included, as YAML; the file is complete or not there."""
-    with replacing(path) as beside:
-        OmegaConf.save(OmegaConf.create(config.model_dump(mode="json")), beside)
+    with replacing(path) as temporary:
+        OmegaConf.save(OmegaConf.create(config.model_dump(mode="json")), temporary)
 
 
 def _explain(kind: type[Component], detail: ErrorDetails) -> str:
@@ -192,9 +192,9 @@ def _explain(kind: type[Component], detail: ErrorDetails) -> str:
     path = [str(part) for part in detail["loc"]]
     key = ".".join(path)
     if detail["type"] == "extra_forbidden":
-        elsewhere = [name for name in _all_keys(kind) if name.split(".")[-1] == path[-1]]
+        elsewhere = [name for name in all_keys(kind) if name.split(".")[-1] == path[-1]]
         hint = f" (there is {elsewhere[0]})" if elsewhere else ""
-        return f"unknown key '{key}'; {nearest(path[-1], _keys_beside(kind, path))}{hint}"
+        return f"unknown key '{key}'; {nearest(path[-1], _keys_next_to(kind, path))}{hint}"
     if detail["type"] == "value_error":
         message = str(detail["ctx"]["error"])
         return f"{key}: {message}" if key else message
@@ -206,16 +206,17 @@ def _explain(kind: type[Component], detail: ErrorDetails) -> str:
     return f"'{key}' is {shown(detail['input'])}; {valid}"
 
 
-def _keys_beside(kind: type[Component], path: Sequence[str]) -> list[str]:
-    beside: type[BaseModel] | None = kind
+def _keys_next_to(kind: type[Component], path: Sequence[str]) -> list[str]:
+    component: type[BaseModel] | None = kind
     for key in path[:-1]:
-        beside = beside and component_of(beside.model_fields[key].annotation)
-    return list(beside.model_fields) if beside else []
+        component = component and component_of(component.model_fields[key].annotation)
+    return list(component.model_fields) if component else []
 
 
-def _all_keys(kind: type[BaseModel], prefix: str = "") -> list[str]:
+def all_keys(kind: type[BaseModel], prefix: str = "") -> list[str]:
+    """Every key of a config, those within groups with dots."""
     keys = []
     for name, info in kind.model_fields.items():
         inner = component_of(info.annotation)
-        keys += _all_keys(inner, f"{prefix}{name}.") if inner else [f"{prefix}{name}"]
+        keys += all_keys(inner, f"{prefix}{name}.") if inner else [f"{prefix}{name}"]
     return keys

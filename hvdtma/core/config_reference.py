@@ -52,8 +52,8 @@ def write_reference(text: str, out: Path | None, *, overwrite: bool) -> None:
     if out.exists() and not overwrite:
         raise UserError(f"{out} exists; add --overwrite to replace it")
     out.absolute().parent.mkdir(parents=True, exist_ok=True)
-    with replacing(out) as beside:
-        beside.write_text(text)
+    with replacing(out) as temporary:
+        temporary.write_text(text)
 
 
 def _yaml(kind: type[BaseModel], examples: Mapping[str, Any], prefix: str) -> Iterator[str]:
@@ -103,7 +103,7 @@ def _fields(kind: type[BaseModel]) -> list[tuple[str, FieldInfo]]:
 
 
 def _meaning(info: FieldInfo) -> str:
-    """What a field's docstring says, with null for None as in YAML."""
+    """The docstring of a field, with null for None as in YAML."""
     return re.sub(r"\bNone\b", "null", " ".join((info.description or "").split()))
 
 

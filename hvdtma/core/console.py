@@ -37,7 +37,7 @@ def stage(title: str) -> Iterator[None]:
 
 @contextmanager
 def quietly() -> Iterator[None]:
-    """Print nothing of what happens inside."""
+    """Suppress console output inside the block."""
     was = console.quiet
     console.quiet = True
     try:

@@ -50,8 +50,12 @@ def check_seed(seed: int) -> None:
         raise UserError(f"seed is {seed}; it must be from 0 to {MAX_SEED}")
 
 
-def nearest(word: str, valid: list[str]) -> str:
-    """The end of a message about an unknown word: the valid words, and the most similar one."""
+def nearest(word: str, valid: list[str], other: str | None = None) -> str:
+    """The end of a message about an unknown word: the valid words, and the most similar one.
+
+    Args:
+        other: a description of further valid words, such as "a path".
+    """
     close = get_close_matches(word, valid, n=1, cutoff=0.5)
     hint = f"; did you mean '{close[0]}'?" if close else ""
-    return f"valid: {', '.join(valid)}{hint}"
+    return f"valid: {', '.join(valid)}{f', or {other}' if other else ''}{hint}"

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import inspect
+import traceback
 from collections.abc import Mapping
 from typing import Any
 
-from hvdtma.core.errors import UserError, nearest
+from hvdtma.core.errors import Interrupted, UserError, nearest
 from hvdtma.core.registry import LABELS, resolve
 
 
@@ -25,11 +26,14 @@ def call_with_options(
         arguments: positional arguments, from the caller.
         defaults: keyword arguments that are passed on only if the plug-in takes them.
 
-    Raises UserError for an option that the plug-in does not take (valid ones are listed), and for
-    a required one that is missing.
+    Raises UserError for an option that the plug-in does not take (valid ones are listed), for a
+    required one that is missing, and, with the reason, if the plug-in raises an error.
     """
     target = resolve(kind, name)
-    parameters = list(inspect.signature(target).parameters.values())
+    try:
+        parameters = list(inspect.signature(target).parameters.values())
+    except (TypeError, ValueError) as error:
+        raise UserError(f"the {LABELS[kind]} '{name}' cannot be used: {error}") from error
     takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters)
     named = [p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
     in_order = [p.name for p in named if p.kind is p.POSITIONAL_OR_KEYWORD]
@@ -44,4 +48,17 @@ def call_with_options(
     for p in named:
         if p.name in valid and p.default is p.empty and p.name not in passed:
             raise UserError(f"the {LABELS[kind]} '{name}' needs the option '{p.name}'")
-    return target(*arguments, **passed)
+    try:
+        return target(*arguments, **passed)
+    except (UserError, Interrupted):
+        raise
+    except Exception as error:
+        raise UserError(f"the {LABELS[kind]} '{name}' raised {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    """The kind, the message and the place of an error."""
+    message = f": {error}" if str(error) else ""
+    _, *frames = traceback.extract_tb(error.__traceback__)  # the first is this module's
+    place = f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
+    return f"{type(error).__name__}{message}{place}"

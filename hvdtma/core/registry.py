@@ -87,10 +87,8 @@ def resolve(kind: str, name: str) -> Any:
     target = _targets[kind].get(name)
     if target is None:
         if ":" not in name:
-            raise UserError(
-                f"unknown {LABELS[kind]} '{name}'; {nearest(name, names(kind))}, or an import path "
-                "package.module:Name"
-            )
+            valid = nearest(name, names(kind), "an import path package.module:Name")
+            raise UserError(f"unknown {LABELS[kind]} '{name}'; {valid}")
         target = name
     if isinstance(target, str):
         target = _import(kind, target)
@@ -162,8 +160,10 @@ def _import(kind: str, path: str) -> Any:
 
 
 # Functions (name, target) that raise UserError where a target does not keep its kind's contract.
+# A data source is any function; `hvdtma.graph.source.check_source` checks the graph it returns.
 _CONTRACTS = {
     "encoder": "hvdtma.models.encoder:check_encoder",
+    "decoder": "hvdtma.models.decoders:check_decoder",
     "task": "hvdtma.tasks.task:check_task",
     "sampler": "hvdtma.sampling.sampler:check_sampler",
     "partition": "hvdtma.partitioning.method:check_method",

@@ -29,14 +29,19 @@ class ShutdownSignal:
     """Handles the shutdown signals inside a `with` block.
 
     Python runs signal handlers in the main thread only. In any other thread (trainers in one
-    process) no handler is installed.
+    process) no handler is installed. The handlers from before are put back at the end.
+
+    Args:
+        process_ends: whether the process ends after the block. If a signal came, further ones are
+            then ignored where they would kill the process: its exit status stays.
 
     Attributes:
         received: whether a signal has come.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, process_ends: bool = False) -> None:
         self.received = False
+        self._process_ends = process_ends
         self._callbacks: list[Callable[[], object]] = []
         self._error: Exception | None = None
         self._handlers_before: dict[int, object] = {}
@@ -74,8 +79,8 @@ class ShutdownSignal:
 
     def __exit__(self, *error: object) -> None:
         for number, handler in self._handlers_before.items():
-            if self.received and handler is signal.SIG_DFL:
-                handler = signal.SIG_IGN  # a second signal must not change the exit status
+            if self.received and self._process_ends and handler is signal.SIG_DFL:
+                handler = signal.SIG_IGN
             signal.signal(number, handler)  # type: ignore[arg-type]
 
     def _handle(self, number: int, frame: FrameType | None) -> None:

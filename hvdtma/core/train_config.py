@@ -138,7 +138,7 @@ class AggregateConfig(Component):
     weights: Literal["edges", "uniform"] = "edges"
     """Weight of a trainer: its number of training edges (or nodes), or the same for all."""
     optimizer_state: Literal["keep", "reset", "average"] = "keep"
-    """What happens to each trainer's optimizer state at an aggregation."""
+    """Treatment of each trainer's optimizer state at an aggregation."""
     outer: str = "none"
     """Outer optimizer, which takes the averaged update for a negative gradient: `none` adds the
     update, `nesterov` is DiLoCo's (arXiv 2311.08105); `sgd`, `adam`, `adamw` and `novograd` too."""
@@ -152,7 +152,7 @@ class EvaluateConfig(Component):
     """Scoring of the aggregated models."""
 
     mode: Literal["follow", "inline", "final"] = "follow"
-    """`follow`: a process of its own scores beside the trainers; `inline`: trainer 0 scores
+    """`follow`: a process of its own scores while the trainers train; `inline`: trainer 0 scores
     between rounds; `final`: only the last round is scored."""
     metric: str | None = None
     """The metric that chooses the best round. None: `mrr` for links; for nodes `accuracy` of
@@ -162,14 +162,14 @@ class EvaluateConfig(Component):
     max_links: Count = 0
     """Validation links scored after a round, a fixed sample; 0 scores all. Test takes all."""
     sample: Count = 0
-    """Score a fixed sample of so many held-out links (or nodes) of each part, embedded from
-    sampled neighbours; for graphs where embedding every node takes too long. 0 embeds all."""
+    """Size of a fixed sample of the held-out links (or nodes) of each part, embedded from sampled
+    neighbours; for graphs where embedding every node takes too long. 0 scores all."""
     every: Positive = 1
-    """Score every so many rounds."""
+    """Rounds between two scores."""
     patience: Count = 0
-    """Stop after so many scored rounds without a better score; 0 never stops early."""
+    """Stop after this many scored rounds without a better score; 0 never stops early."""
     keep: Positive = 5
-    """Rounds whose parameters are kept, beside the best one."""
+    """Number of rounds whose parameters are kept, in addition to the best one."""
     threads: Positive = 1
     """CPU threads of the evaluator."""
 
@@ -178,10 +178,10 @@ class CheckpointConfig(Component):
     """Checkpoints, from which `hvdtma train --resume RUN` continues."""
 
     every: Count = 10
-    """Write a checkpoint every so many rounds; 0 never. One more is written at the end of
-    training and when a signal interrupts it."""
+    """Rounds between two checkpoints; 0: none. A checkpoint is also written at the end of training
+    and when a signal interrupts it."""
     keep: Positive = 2
-    """Checkpoints that are kept."""
+    """Number of checkpoints that are kept."""
 
 
 class TrainConfig(Component):
@@ -201,14 +201,15 @@ class TrainConfig(Component):
     interval_steps: Positive | None = None
     """Steps between two aggregations, which is exactly reproducible; replaces `interval_s`."""
     rounds: Positive | None = None
-    """Stop after so many rounds."""
+    """Stop after this many rounds."""
     time_limit_s: Seconds | None = None
-    """Stop at the first aggregation after so many seconds of training."""
+    """Stop at the first aggregation after this many seconds of training."""
     first_hop: bool = True
     """The first layer reads the stored mean over all training neighbours instead of neighbours
     sampled in the shard. False is the paper's method."""
     reassign_rounds: Count = 0
-    """Assign the blocks to trainers anew every so many rounds; 0 never, as in the paper."""
+    """Rounds between two assignments of the blocks to trainers; 0: one assignment for the run,
+    as in the paper."""
     memory_gb: PositiveFloat | None = None
     """Memory limit of a trainer, and of the evaluator, in GiB. A shard that does not fit is
     trained on in resident sets, one after the other. None: the whole shard is read."""
@@ -221,7 +222,7 @@ class TrainConfig(Component):
     with --host-discovery-script."""
     on_loss: Literal["continue", "reassign"] = "continue"
     """The blocks of a lost trainer wait for its replacement (`continue`, the paper's failure
-    study), or all blocks are assigned anew to the trainers that are left (`reassign`)."""
+    study), or all blocks are reassigned to the trainers that are left (`reassign`)."""
     min_trainers: Positive = 1
     """With fewer trainers, training waits for others; then it saves and ends."""
     rejoin_timeout_s: Seconds = 600.0
@@ -319,7 +320,7 @@ class TrainConfig(Component):
         return self.model_copy(update=changes)
 
 
-def load_config(
+def load_train_config(
     path: str | Path | None, overrides: Sequence[str] | Mapping[str, Any] | None = None
 ) -> TrainConfig:
     """A config from a YAML file, or the defaults, and overrides; see `load_as`.
@@ -331,5 +332,5 @@ def load_config(
 
 
 def parse_config(values: dict, *, source: str = "config") -> TrainConfig:
-    """A config from plain nested values; raises UserError as `load_config` does."""
+    """A config from plain nested values; raises UserError as `load_train_config` does."""
     return parse_as(TrainConfig, values, source=source)

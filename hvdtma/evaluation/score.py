@@ -12,7 +12,18 @@ from hvdtma.core.train_config import TrainConfig
 from hvdtma.evaluation.budget import ScoringBudget, scoring_requirement
 from hvdtma.evaluation.embeddings import SAMPLE_SEED, NodeEmbeddings
 from hvdtma.graph.store import GraphStore
-from hvdtma.tasks import Model, make_task
+from hvdtma.tasks import Model, Task, make_task
+
+PARTS = ("valid", "test")
+
+
+def check_held_out(task: Task, store: GraphStore) -> None:
+    """Raises UserError if a store has no validation or test part for a task."""
+    for part in PARTS:
+        if not task.num_held_out(part):
+            raise UserError(
+                f"{store.path} has no {part} {task.unit} to score on; build it with a split"
+            )
 
 
 class Scorer:
@@ -25,18 +36,14 @@ class Scorer:
         self.config, self.store = config, store
         self.device = device or torch.device("cpu")
         self.task = make_task(config, store)
+        check_held_out(self.task, store)
         self.requirement = scoring_requirement(config, store)
         self.budget = ScoringBudget.of(config, self.requirement)
-        self.held_out = {part: self._read(part) for part in ("valid", "test")}
+        self.held_out = {part: self._read(part) for part in PARTS}
 
     def _read(self, part: str) -> Any:
         """The held-out items of a part to score: all, or a fixed sample."""
         total, limit = self.task.num_held_out(part), self.task.max_scored(part)
-        if not total:
-            raise UserError(
-                f"{self.store.path} has no {part} {self.task.unit} to score on; "
-                "build it with a split"
-            )
         chosen = None
         if 0 < limit < total:
             rng = np.random.default_rng(SAMPLE_SEED)

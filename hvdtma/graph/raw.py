@@ -188,7 +188,7 @@ def in_memory(source: Source) -> RawGraph:
     )
 
 
-def gather_rows(rows: SequentialRows) -> np.ndarray:
+def read_all_rows(rows: SequentialRows) -> np.ndarray:
     """All rows [N, D] in the order of the nodes."""
     feat_ND, start = np.empty(rows.shape, rows.dtype), 0
     for values in rows.pieces():
@@ -204,7 +204,7 @@ def _dense(
     if feat is None or isinstance(feat, np.ndarray) or sp.issparse(feat):
         return feat
     if isinstance(feat, SequentialRows):
-        return gather_rows(feat)
+        return read_all_rows(feat)
     return feat.take(np.arange(feat.shape[0]))
 
 

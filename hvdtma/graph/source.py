@@ -5,12 +5,15 @@ Legend: N nodes, E edges as given, D features, n pairs of a split, K negatives p
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 
+from hvdtma.core.bounds import check_whole
+from hvdtma.core.contract import Call, check_methods, not_a
 from hvdtma.core.errors import UserError
 from hvdtma.graph.sort.batches import LazyEdgeBatch
 from hvdtma.storage.node_ids import NodeIds
@@ -199,3 +202,21 @@ def check_node_time(time_N: np.ndarray, num_nodes: int) -> None:
         )
     if len(time_N) != num_nodes:
         raise UserError(f"node_time has {len(time_N)} rows; the graph has {num_nodes} nodes")
+
+
+REQUIRED = tuple(name for name, value in vars(Source).items() if isinstance(value, property))
+
+
+def check_source(name: str, graph: Any) -> None:
+    """Raises UserError if an object is not a `Source`. Computes none of its arrays."""
+    missing = [
+        attribute
+        for attribute in REQUIRED
+        if inspect.getattr_static(graph, attribute, None) is None and not hasattr(graph, attribute)
+    ]
+    if missing:
+        problem = f"it has no {', '.join(missing)}; hvdtma.graph.raw has ready-made sources"
+        raise not_a("source", name, problem)
+    check_methods("source", name, graph, {"edge_batches": Call(), "check": Call()})
+    for attribute in ("num_nodes", "num_edges"):
+        check_whole(f"{attribute} of {name}", getattr(graph, attribute), least=0)

@@ -10,10 +10,49 @@ Legend: Q links, H width, T edge types.
 
 from __future__ import annotations
 
+from functools import partial
+from typing import Any
+
 import torch
 from torch import nn
 
 from hvdtma.core.errors import UserError
+from hvdtma.core.options import call_with_options
+from hvdtma.core.train_config import TaskConfig
+from hvdtma.models.contract import check_module, shape_of
+
+
+def check_decoder(name: str, target: Any) -> None:
+    """Raises UserError if a class is not a decoder."""
+    check_module("decoder", name, target, ("u", "v", "edge_type"))
+
+
+def make_decoder(config: TaskConfig, dim: int, num_types: int) -> nn.Module:
+    """Make the config's decoder for embeddings of width `dim`.
+
+    Raises UserError for an option that the decoder does not take. The decoder raises UserError when
+    its output is not a score for each link.
+    """
+    decoder = call_with_options(
+        "decoder",
+        config.decoder,
+        config.decoder_options,
+        dim,
+        defaults={"num_types": num_types},
+    )
+    decoder.register_forward_hook(partial(_check_output, config.decoder))
+    return decoder
+
+
+def _check_output(name: str, decoder: Any, arguments: tuple[Any, ...], output: Any) -> None:
+    """A forward hook. Raises UserError for an output that is not [...]."""
+    expected = arguments[0].shape[:-1] if arguments else None
+    if torch.is_tensor(output) and expected in (None, output.shape):
+        return
+    raise UserError(
+        f"the output of the decoder '{name}' is {shape_of(output)}; it must be "
+        f"{list(expected or [])}: a score for each link"
+    )
 
 
 class DotDecoder(nn.Module):

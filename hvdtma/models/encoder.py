@@ -17,15 +17,17 @@ Legend: n input nodes, S seeds, D features, H width of the embedding.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, ClassVar, Literal, Protocol, get_args
 
 import torch
-from torch import nn
 
+from hvdtma.core.contract import not_a
 from hvdtma.core.errors import UserError
 from hvdtma.core.options import call_with_options
 from hvdtma.core.registry import resolve
 from hvdtma.core.train_config import ModelConfig, TrainConfig
+from hvdtma.models.contract import check_module, shape_of
 from hvdtma.sampling.dgl_backend import Block
 from hvdtma.sampling.first_hop import FirstHop
 
@@ -65,31 +67,46 @@ class Encoder(Protocol):
 
 def check_encoder(name: str, target: Any) -> None:
     """Raises UserError if a class is not an encoder."""
-    problem = None
-    if not (isinstance(target, type) and issubclass(target, nn.Module)):
-        problem = "it is not a subclass of torch.nn.Module"
-    elif getattr(target, "first_layer", None) not in get_args(FirstLayer):
-        problem = "its class attribute first_layer must be one of " + ", ".join(
-            get_args(FirstLayer)
-        )
-    if problem:
-        raise UserError(f"{name} is not an encoder: {problem} (docs/extending.md)")
+    check_module("encoder", name, target, ("blocks", "x", "first_hop"))
+    if getattr(target, "first_layer", None) not in get_args(FirstLayer):
+        valid = ", ".join(get_args(FirstLayer))
+        raise not_a("encoder", name, f"its class attribute first_layer must be one of {valid}")
 
 
 def make_encoder(config: ModelConfig, in_dim: int) -> Any:
     """Make the config's encoder for features of width `in_dim`.
 
-    Raises UserError for an option that the encoder does not take, and if it has no `out_dim`.
+    Raises UserError for an option that the encoder does not take, and if it has no `out_dim`. The
+    encoder raises UserError when its output is not [S, `out_dim`].
     """
     defaults = config.model_dump(exclude={"encoder", "options", "fanouts"})
     encoder = call_with_options(
         "encoder", config.encoder, config.options, in_dim, defaults=defaults
     )
-    if not isinstance(getattr(encoder, "out_dim", None), int):
+    out_dim = getattr(encoder, "out_dim", None)
+    if not isinstance(out_dim, int) or out_dim < 1:
         raise UserError(
-            f"the encoder '{config.encoder}' needs an attribute out_dim: the width of its output"
+            f"the out_dim of the encoder '{config.encoder}' is {out_dim}; it must be the width of "
+            "its output, a whole number, at least 1"
         )
+    encoder.register_forward_hook(partial(_check_output, config.encoder))
     return encoder
+
+
+def _check_output(name: str, encoder: Any, arguments: tuple[Any, ...], output: Any) -> None:
+    """A forward hook. Raises UserError for an output that is not [S, out_dim]."""
+    expected = [-1, encoder.out_dim]  # -1: any
+    if len(arguments) == 3:
+        blocks, x_nD, _ = arguments
+        expected[0] = blocks[-1].num_dst if blocks else len(x_nD)
+    shape = list(output.shape) if torch.is_tensor(output) else []
+    if len(shape) == 2 and expected in ([-1, shape[1]], shape):
+        return
+    seeds = "number of seeds" if expected[0] < 0 else expected[0]
+    raise UserError(
+        f"the output of the encoder '{name}' is {shape_of(output)}; it must be [{seeds}, "
+        f"{encoder.out_dim}]: a row for each seed, and out_dim columns"
+    )
 
 
 def first_layer(config: ModelConfig) -> FirstLayer:

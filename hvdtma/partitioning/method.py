@@ -19,9 +19,17 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from hvdtma.core.contract import Call, check_methods, not_a
 from hvdtma.core.errors import UserError
 from hvdtma.core.memory import MemoryBudget
 from hvdtma.graph.store import GraphStore
+
+ORDER = Call(("store",), ("block_nodes", "seed", "memory", "folder"))
+OPTIONAL = {
+    "check": Call(("store", "memory")),
+    "required_bytes": Call(("store", "memory")),
+    "disk_bytes": Call(("store",)),
+}
 
 
 @dataclass
@@ -75,14 +83,14 @@ class PartitionMethod(Protocol):
 
 def check_method(name: str, target: Any) -> None:
     """Raises UserError if a class is not a partition method."""
-    if not callable(getattr(target, "order", None)):
-        raise UserError(
-            f"{name} is not a partition method: it has no method `order` (docs/extending.md)"
-        )
+    optional = {method: call for method, call in OPTIONAL.items() if hasattr(target, method)}
+    check_methods("partition method", name, target, {"order": ORDER, **optional})
 
 
 def check_order(order: Order, num_nodes: int, method: str) -> None:
     """Raises UserError if an order is not a permutation that is cut into blocks and parts."""
+    if not isinstance(order, Order):
+        raise not_a("partition method", method, f"its `order` returned {order!r}, no Order")
     problem = None
     seen = np.zeros(num_nodes, bool)
     if len(order.nodes) == num_nodes and 0 <= order.nodes.min() <= order.nodes.max() < num_nodes:

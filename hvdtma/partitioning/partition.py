@@ -24,7 +24,7 @@ ORDER_BYTES = 8  # per node: two int32 permutations, from old to new numbers and
 
 @dataclass(frozen=True)
 class PartitionOptions:
-    """How nodes are ordered.
+    """The partition method, its options and seed, and the size of blocks.
 
     Attributes:
         method: `random` (RandomTMA), `super` (SuperTMA), `min-cut` (PSGD-PA), another registered

@@ -66,11 +66,17 @@ def facts(plan: Plan) -> dict[str, str]:
 
 def assignment_text(assignment: AssignmentPlan) -> str:
     """The shards and their resident sets."""
-    text = (
-        f"{assignment.trainers} trainers; each shard has {assignment.shard_nodes:,} nodes and "
-        f"{assignment.shard_edges:,} edges, {assignment.share_of_shard:.1%} of all; all shards "
-        f"together keep {assignment.share_kept:.1%}; "
+    size = (
+        f"{assignment.shard_nodes:,} nodes and {assignment.shard_edges:,} edges, "
+        f"{assignment.share_of_shard:.1%} of all; "
     )
+    if assignment.trainers == 1:
+        text = f"1 trainer; its shard has {size}"
+    else:
+        text = (
+            f"{assignment.trainers} trainers; each shard has {size}all shards together keep "
+            f"{assignment.share_kept:.1%}; "
+        )
     if assignment.sets == 1:
         return text + "a shard is in memory as a whole"
     return text + (

@@ -1,4 +1,4 @@
-"""The events of a run as it goes: lines of metrics.jsonl, a view of them, TensorBoard curves."""
+"""The log of a run: events in metrics.jsonl, a view of them, and TensorBoard curves."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from hvdtma.core.errors import Interrupted, UserError, explain
 from hvdtma.core.files import append_json
-from hvdtma.runs.folder import Folder
+from hvdtma.runs.folder import BaseRunFolder
 
 
 class EventLog:
@@ -24,7 +24,7 @@ class EventLog:
     """
 
     def __init__(
-        self, run: Folder, show: Callable[[dict], object], *, first_step: int | None = None
+        self, run: BaseRunFolder, show: Callable[[dict], object], *, first_step: int | None = None
     ):
         self.run, self.show = run, show
         self._board = SummaryWriter(str(run.path / "tensorboard"), purge_step=first_step)
@@ -56,7 +56,7 @@ class EventLog:
 
 
 def end_event(error: BaseException) -> dict:
-    """The event that an error ends a run with: `interrupted` if the run can be resumed."""
+    """The last event of a run that an error ended; `interrupted` if the run can be resumed."""
     if isinstance(error, Interrupted | KeyboardInterrupt):
         return {"kind": "interrupted", "why": str(error) or "interrupted"}
     why = explain(error) if isinstance(error, UserError | OSError) else str(error)

@@ -77,10 +77,10 @@ def rounds(events: Sequence[dict]) -> str:
     """Describe one round, or sum up several: time and loss are those of the last one."""
     first, last = events[0], events[-1]
     numbers = f"round {last['round']}"
-    made = f"{steps(last)} steps"
+    made = steps(last)
     if len(events) > 1:
         numbers = f"rounds {first['round']}-{last['round']}"
-        made = f"{sum(row['steps'] for event in events for row in event['trainers']):,} steps"
+        made = _counted(sum(row["steps"] for event in events for row in event["trainers"]))
     waited = max(row["wait_s"] for event in events for row in event["trainers"])
     averaged = max(event["aggregate_s"] for event in events)
     return (
@@ -113,11 +113,18 @@ def mean_loss(round_event: dict) -> str:
 
 
 def steps(round_event: dict) -> str:
-    """Write the steps of each trainer, or the range over many."""
+    """Write the steps of all trainers, and of each one; of many trainers, the range."""
     made = [entry["steps"] for entry in round_event["trainers"]]
+    if len(made) == 1:
+        return _counted(made[0])
     if len(made) <= SHOWN_TRAINERS:
-        return " ".join(map(str, made))
-    return f"{min(made)} to {max(made)} (median {median(made):.0f})"
+        return f"{_counted(sum(made))} ({' + '.join(map(str, made))})"
+    each = f"{min(made)} to {max(made)} per trainer, median {median(made):.0f}"
+    return f"{_counted(sum(made))} ({each})"
+
+
+def _counted(number: int) -> str:
+    return f"{number:,} step{'s' if number != 1 else ''}"
 
 
 def is_number(value: float | None) -> TypeGuard[float]:

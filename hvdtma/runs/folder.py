@@ -1,37 +1,34 @@
-"""What the folders of all kinds of runs share: common files, the lock, creation and removal.
+"""The base class of run folders: common files, the lock, creation and removal.
 
 config.yaml      the whole config               versions.json   versions, git, command
 metrics.jsonl    one event per line             summary.json    scores and totals at the end
 
-The process that trains the run locks `.NAME.lock` beside the folder.
+The process that trains the run locks `.NAME.lock` beside the folder (`hvdtma.runs.lock`).
 """
 
 from __future__ import annotations
 
-import fcntl
 import json
 import shutil
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import Enum, auto
 from pathlib import Path
-from typing import IO
 
 from hvdtma.core.config import Component, dump_config
 from hvdtma.core.console import console
 from hvdtma.core.errors import UserError
 from hvdtma.core.files import replacing, write_json
+from hvdtma.runs.lock import FileLock
 from hvdtma.runs.versions import FORMAT, versions
 
-POLL_S = 0.2
 LOCK_TIMEOUT_S = 2.0  # another process may be about to end
 STALE_LOCK_S = 120.0  # a lost machine's lock may last so long (NFS); its job resumes elsewhere
 ENDS = ("failed", "interrupted")  # the events that a run may end with before it is finished
 
 
 class StartMode(Enum):
-    """What to do with the run folder that a config names."""
+    """The start of a run: its folder is created, overwritten or resumed."""
 
     NEW = auto()
     """Create the folder; an error if it exists."""
@@ -43,11 +40,14 @@ class StartMode(Enum):
     """Resume the run if the folder holds one, overwrite it if it has no checkpoint yet, create it
     if there is none."""
     DONE = auto()
-    """Nothing: the run is finished. Only `resolve_start_mode` returns it."""
+    """Do nothing: the run is finished. Only `resolve_start_mode` returns it."""
 
 
-class Folder:
-    """A run's folder, which may not exist yet.
+class BaseRunFolder:
+    """The folder of a run of any kind, which may not exist yet.
+
+    `RunFolder` is the folder of a training run, `hypergraph.run_folder.FitFolder` that of a run of
+    HyperLearn.
 
     Attributes:
         command: the command that starts such a run.
@@ -61,8 +61,7 @@ class Folder:
         self.summary = self.path / "summary.json"
         self.versions = self.path / "versions.json"
         self.config_file = self.path / "config.yaml"
-        self.lock_file = self.path.with_name(f".{self.path.name}.lock")
-        self._locked: IO | None = None
+        self._lock = FileLock(self.path.with_name(f".{self.path.name}.lock"))
 
     @property
     def resume_command(self) -> str:
@@ -77,39 +76,28 @@ class Folder:
 
     @contextmanager
     def making(self, config: Component) -> Iterator[Path]:
-        """A new folder with the config and the versions, for the block to add files to.
+        """Make the folder with the config and the versions; the block adds further files.
 
-        It has a temporary name and is renamed when the block ends without an error.
+        Yields its temporary path. The folder is renamed when the block ends without an error.
         """
-        beside = self.path.with_name(f".{self.path.name}.partial")
-        shutil.rmtree(beside, ignore_errors=True)
-        beside.mkdir(parents=True)
-        dump_config(config, beside / self.config_file.name)
-        write_json(beside / self.versions.name, versions())
-        yield beside
-        beside.replace(self.path)
+        temporary = self.path.with_name(f".{self.path.name}.partial")
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True)
+        dump_config(config, temporary / self.config_file.name)
+        write_json(temporary / self.versions.name, versions())
+        yield temporary
+        temporary.replace(self.path)
 
     def lock(self, timeout_s: float = 0.0) -> None:
         """Keep other processes from training this run until `unlock`, or until this process ends.
 
         Raises UserError if another process still holds the lock after `timeout_s`.
         """
-        if self._locked is not None:
-            return
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        file, deadline = self.lock_file.open("a"), time.monotonic() + timeout_s
-        try:
-            while not _try_lock(file):
-                if time.monotonic() > deadline:
-                    raise UserError(
-                        f"{self.path} is being trained by another process, which holds "
-                        f"{self.lock_file}; wait for it, or give run=ANOTHER"
-                    )
-                time.sleep(POLL_S)
-        except BaseException:
-            file.close()
-            raise
-        self._locked = file
+        if not (self._lock.held or self._lock.acquire(timeout_s)):
+            raise UserError(
+                f"{self.path} is being trained by another process, which holds {self._lock.path}; "
+                "wait for it, or give run=ANOTHER"
+            )
 
     def lock_for(self, mode: StartMode) -> None:
         """Lock the run to start it; `AUTO` waits for the lock of a lost machine to expire.
@@ -127,12 +115,10 @@ class Folder:
 
     def unlock(self) -> None:
         """Let other processes train this run."""
-        if self._locked is not None:
-            self._locked.close()
-        self._locked = None
+        self._lock.release()
 
     def prepare(self, mode: StartMode, *needed: Path) -> None:
-        """Do what `mode` asks of an earlier run, before any trainer starts.
+        """Check or remove an earlier run as `mode` says, before any trainer starts.
 
         Afterwards every trainer can start with `StartMode.AUTO`. Raises UserError if the earlier
         run may not be removed, or another process trains it.
@@ -141,30 +127,30 @@ class Folder:
             return
         self.lock()
         try:
-            self.make_room(*needed, overwrite=mode is StartMode.OVERWRITE)
+            self.remove_existing(*needed, overwrite=mode is StartMode.OVERWRITE)
         finally:
             self.unlock()
 
-    def make_room(self, *needed: Path, overwrite: bool) -> None:
-        """Remove the run that is there, if `overwrite` says so; raises as `check_room`."""
-        if self.check_room(*needed, overwrite=overwrite):
+    def remove_existing(self, *needed: Path, overwrite: bool) -> None:
+        """Remove the folder's run, if there is one; raises UserError as `check_removable` does."""
+        if self.check_removable(*needed, overwrite=overwrite):
             shutil.rmtree(self.path)
 
-    def check_room(self, *needed: Path, overwrite: bool) -> bool:
-        """Whether the folder holds something, which may be removed.
+    def check_removable(self, *needed: Path, overwrite: bool) -> bool:
+        """Whether there is something to remove; raises UserError if it may not be removed.
+
+        It may not be removed without `overwrite`, if it is no run, or if it holds a needed file.
 
         Args:
             needed: files and folders that the new run reads.
-
-        Raises UserError if it may not be removed: without `overwrite`, if it is no run, or if
-        something that is needed lies inside.
         """
         if not self.path.exists() or not any(self.path.iterdir()):
             return False
+        if not self.versions.is_file() or FORMAT not in self.versions.read_text():
+            remedy = "--overwrite will not remove it; " if overwrite else ""
+            raise UserError(f"{self.path} exists and is no run; {remedy}give run=ANOTHER")
         if not overwrite:
             raise UserError(f"{self.path} exists; give --overwrite to replace it, or run=ANOTHER")
-        if not self.versions.is_file() or FORMAT not in self.versions.read_text():
-            raise UserError(f"{self.path} exists and is no run; --overwrite will not remove it")
         for kept in (*needed, Path.cwd()):
             if kept.resolve().is_relative_to(self.path.resolve()):
                 raise UserError(f"{kept} is inside the run {self.path}; it will not be removed")
@@ -186,16 +172,5 @@ def read_lines(path: Path) -> list[dict]:
 def keep_lines(path: Path, wanted: Callable[[dict], bool]) -> None:
     """Drop the lines of a JSON-lines file that are not wanted."""
     kept = [line for line in read_lines(path) if wanted(line)]
-    with replacing(path) as beside:
-        beside.write_text("".join(json.dumps(line) + "\n" for line in kept))
-
-
-def _try_lock(file: IO) -> bool:
-    """Whether this process has the lock now; the lock ends with the process."""
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError as error:  # a file system without locks
-        console.print(f"[yellow]{file.name} cannot be locked: {error.strerror}", soft_wrap=True)
-    return True
+    with replacing(path) as temporary:
+        temporary.write_text("".join(json.dumps(line) + "\n" for line in kept))

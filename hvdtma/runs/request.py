@@ -1,4 +1,4 @@
-"""The run that a caller asks for: a new run, or a run to continue."""
+"""A request for a run: a new run, or a run to continue."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from hvdtma.core.config import (
 from hvdtma.core.errors import TrainerError, UserError
 from hvdtma.core.launcher import launched_as
 from hvdtma.core.train_config import TrainConfig
-from hvdtma.runs.folder import Folder, StartMode
+from hvdtma.runs.folder import BaseRunFolder, StartMode
 
 C = TypeVar("C", bound=Component)
 
@@ -39,10 +39,10 @@ def train_request(
     or_resume: bool = False,
     overwrite: bool = False,
 ) -> RunRequest[TrainConfig]:
-    """The training run that is asked for; see `run_request`."""
+    """Make the request for a training run; see `run_request`."""
     return run_request(
         TrainConfig,
-        Folder,
+        BaseRunFolder,
         config,
         overrides,
         resume=resume,
@@ -53,7 +53,7 @@ def train_request(
 
 def run_request(
     kind: type[C],
-    folder: type[Folder],
+    folder: type[BaseRunFolder],
     config: Given,
     overrides: Overrides | None,
     *,
@@ -61,7 +61,7 @@ def run_request(
     or_resume: bool,
     overwrite: bool,
 ) -> RunRequest[C]:
-    """The run of any kind that is asked for.
+    """Make the request for a run of any kind from a caller's arguments.
 
     Args:
         config: a file, values, or None: then the run's own config with `resume`, else the
@@ -71,8 +71,8 @@ def run_request(
         or_resume: continue the config's run if it was begun before.
         overwrite: replace the config's run.
 
-    Raises UserError if nothing is asked for, for contradictory arguments, and for a config that
-    is not valid.
+    Raises UserError if there is neither a config nor a run, for contradictory arguments, and for a
+    config that is not valid.
     """
     if overwrite and (or_resume or resume is not None):
         raise UserError("--overwrite replaces a run, --resume continues it; leave one of them out")

@@ -4,10 +4,10 @@ config.yaml            the resolved config          versions.json   versions, gi
 graph.json             the identity of the graph
 metrics.jsonl          one event per line           scores.jsonl    the evaluator's scores
 rounds/000012.safetensors   parameters after round 12 (the last few)
-checkpoints/0007/      what a run is resumed from (the last few)
+checkpoints/0007/      the states that a run can be resumed from (the last few)
 best.safetensors       the best round so far        summary.json, report.html, tensorboard/
 
-The process that trains the run locks `.NAME.lock` beside the folder (`hvdtma.runs.folder`).
+The process that trains the run locks `.NAME.lock` beside the folder (`hvdtma.runs.lock`).
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from torch import nn
 from hvdtma.core.config import dump_config
 from hvdtma.core.errors import UserError
 from hvdtma.core.files import replacing, write_json
-from hvdtma.core.train_config import TrainConfig, load_config
-from hvdtma.runs.folder import ENDS, Folder, keep_lines
+from hvdtma.core.train_config import TrainConfig, load_train_config
+from hvdtma.runs.folder import ENDS, BaseRunFolder, keep_lines
 
 OUTDATED = (*ENDS, "skipped")  # events that are dropped when a run is resumed
 
 
 class TrainedGraph(Protocol):
-    """The identity of a graph: what a `GraphStore` says of itself."""
+    """The identity of a graph, as a `GraphStore` has it."""
 
     @property
     def path(self) -> Path: ...
@@ -47,8 +47,8 @@ class TrainedGraph(Protocol):
     def edge_type_names(self) -> list[str]: ...
 
 
-class RunFolder(Folder):
-    """The folder of a training run, which may not exist yet."""
+class RunFolder(BaseRunFolder):
+    """The folder of a training run (`hvdtma train`), which may not exist yet."""
 
     def __init__(self, path: str | Path):
         super().__init__(path)
@@ -68,10 +68,10 @@ class RunFolder(Folder):
         Raises UserError if the folder holds something that may not be replaced.
         """
         run = cls(config.run)
-        run.make_room(config.store, overwrite=overwrite)
-        with run.making(config.resolved) as beside:
-            (beside / run.rounds.name).mkdir()
-            write_json(beside / run.graph.name, _graph_of(store))
+        run.remove_existing(config.store, overwrite=overwrite)
+        with run.making(config.resolved) as temporary:
+            (temporary / run.rounds.name).mkdir()
+            write_json(temporary / run.graph.name, _graph_of(store))
         return run
 
     @classmethod
@@ -93,7 +93,7 @@ class RunFolder(Folder):
             keep_lines(path, lambda event: _is_before(event, rounds_done, assignment))
 
     def config(self) -> TrainConfig:
-        return load_config(self.config_file)
+        return load_train_config(self.config_file)
 
     def check_store(self, store: TrainedGraph) -> bool:
         """Whether a store holds the graph and split that the run is trained on.
@@ -170,8 +170,8 @@ def write_model(path: Path, model: nn.Module, **facts: object) -> None:
         name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()
     }
     content = save(tensors, metadata={key: str(value) for key, value in facts.items()})
-    with replacing(path) as beside:  # safetensors' save_file hides a full disk, and sets mode 0600
-        beside.write_bytes(content)
+    with replacing(path) as temporary:  # safetensors' save_file hides full disks, sets mode 0600
+        temporary.write_bytes(content)
 
 
 def round_of(path: Path) -> int:

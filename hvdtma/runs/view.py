@@ -1,4 +1,4 @@
-"""The view of a run for a person: what the live view and the log view have in common."""
+"""The base class of the two views of a run for a person: the live view and the log view."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class RunView:
         """Take in the state within a round; may be called at every step."""
 
     def phase(self, text: str) -> None:
-        """Show what is done instead of training, until the next step."""
+        """Show a phase without training, such as scoring, until the next step."""
 
     def metric(self, score: dict) -> BestMetric:
         """The metric that chooses the best round: the run's own, or else the first one."""

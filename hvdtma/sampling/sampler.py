@@ -26,7 +26,7 @@ from typing import Any, Protocol
 
 import torch
 
-from hvdtma.core.errors import UserError
+from hvdtma.core.contract import Call, check_methods
 from hvdtma.core.options import call_with_options
 from hvdtma.core.train_config import SamplerConfig
 from hvdtma.sampling.neighbourhood import Neighbourhood, Targets
@@ -61,8 +61,8 @@ class Sampler(Protocol):
 
 def check_sampler(name: str, target: Any) -> None:
     """Raises UserError if a class is not a sampler."""
-    if not callable(getattr(target, "sample", None)):
-        raise UserError(f"{name} is not a sampler: it has no method `sample` (docs/extending.md)")
+    sample = Call(("shard", "seeds"), ("random_seed",), ("targets",))
+    check_methods("sampler", name, target, {"sample": sample})
 
 
 def make_sampler(config: SamplerConfig, fanouts: list[int]) -> Sampler:

@@ -19,13 +19,12 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from hvdtma.core.compiled import njit
 from hvdtma.core.errors import UserError
-from hvdtma.core.options import call_with_options
 from hvdtma.core.train_config import TrainConfig
 from hvdtma.graph.csc import index_dtype
 from hvdtma.graph.sizes import GraphFacts
 from hvdtma.graph.source import Pairs
 from hvdtma.graph.stored_rows import stored
-from hvdtma.models import sampled_fanouts
+from hvdtma.models import make_decoder, sampled_fanouts
 from hvdtma.sampling.negatives import NEGATIVES
 from hvdtma.sampling.neighbourhood import Neighbourhood, Targets
 from hvdtma.sampling.sampler import make_sampler
@@ -122,13 +121,7 @@ class LinkTask:
         self.nodes_per_item = 2 + max(negatives, default=0)
 
     def make_head(self, dim: int) -> nn.Module:
-        return call_with_options(
-            "decoder",
-            self.task.decoder,
-            self.task.decoder_options,
-            dim,
-            defaults={"num_types": self.num_types},
-        )
+        return make_decoder(self.task, dim, self.num_types)
 
     def num_examples(self, size: TrainingSize) -> int:
         return size.num_edges // (2 if self.undirected else 1)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import torch
+from torch import nn
 
+from hvdtma.core.contract import not_a
 from hvdtma.core.errors import UserError, nearest
 from hvdtma.core.options import call_with_options
 from hvdtma.core.train_config import TrainConfig
 from hvdtma.graph.sizes import GraphFacts
 from hvdtma.models import make_encoder, sampled_fanouts
-from hvdtma.tasks.task import Model, Task
+from hvdtma.tasks.task import Model, Task, check_task_attributes
 
 
 def make_task(config: TrainConfig, store: GraphFacts) -> Task:
@@ -20,6 +22,7 @@ def make_task(config: TrainConfig, store: GraphFacts) -> Task:
             "set first_hop=false, or build it again with --first-hop"
         )
     task: Task = call_with_options("task", config.task.name, config.task.options, config, store)
+    check_task_attributes(config.task.name, task)
     metric = config.evaluate.metric
     if metric is not None and metric not in task.metrics:
         raise UserError(
@@ -30,13 +33,19 @@ def make_task(config: TrainConfig, store: GraphFacts) -> Task:
 
 
 def make_model(config: TrainConfig, store: GraphFacts, task: Task) -> Model:
-    """Make a model. Its initial parameters are a pure function of the config's seed."""
+    """Make a model. Its initial parameters are a pure function of the config's seed.
+
+    Raises UserError if the encoder, the decoder or the task does not keep its contract.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         encoder = make_encoder(config.model, store.feature_dim)
+        head = task.make_head(encoder.out_dim)
+        if not isinstance(head, nn.Module):
+            raise not_a("task", config.task.name, f"its make_head returned {head!r}, no nn.Module")
         return Model(
             encoder,
-            task.make_head(encoder.out_dim),
+            head,
             first_hop=config.first_hop,
             num_blocks=len(sampled_fanouts(config)),
         )

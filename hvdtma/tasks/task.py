@@ -12,13 +12,25 @@ import numpy as np
 import torch
 from torch import nn
 
-from hvdtma.core.errors import UserError
+from hvdtma.core.contract import Call, check_methods, not_a
 from hvdtma.core.train_config import TrainConfig
 from hvdtma.runs.best_metric import BestMetric
 from hvdtma.sampling.shard import Shard
 from hvdtma.tasks.epochs import ENDLESS
 
 Result = TypeVar("Result")
+
+CALLS = {
+    "make_head": Call(("dim",)),
+    "num_examples": Call(("size",)),
+    "batches": Call(("shard",), ("stream",), ("epochs", "first_step")),
+    "loss": Call(("model", "batch")),
+    "num_held_out": Call(("part",)),
+    "max_scored": Call(("part",)),
+    "held_out_bytes": Call(),
+    "read_held_out": Call(("part", "chosen")),
+    "score": Call(("model", "held_out", "embeddings")),
+}
 
 
 class Batch(Protocol):
@@ -150,12 +162,18 @@ class Task(Protocol):
 
 def check_task(name: str, target: Any) -> None:
     """Raises UserError if a class is not a task."""
-    required = ("make_head", "batches", "loss", "read_held_out", "score")
-    missing = [method for method in required if not callable(getattr(target, method, None))]
-    if missing:
-        raise UserError(f"{name} is not a task: it has no `{missing[0]}` (docs/extending.md)")
+    check_methods("task", name, target, CALLS)
     if not getattr(target, "metrics", None):
-        raise UserError(f"{name} is not a task: its class attribute `metrics` names no metric")
+        raise not_a("task", name, "its class attribute `metrics` names no metric")
+    if not isinstance(getattr(target, "unit", None), str):
+        raise not_a("task", name, "its class attribute `unit` does not name the held-out items")
+
+
+def check_task_attributes(name: str, task: Any) -> None:
+    """Raises UserError if an object of a task class lacks an attribute."""
+    for attribute in ("needs_remote", "needs_labels", "seeds_per_step", "nodes_per_item"):
+        if not hasattr(task, attribute):
+            raise not_a("task", name, f"its __init__ sets no attribute `{attribute}`")
 
 
 def best_metric(config: TrainConfig, task: Task) -> BestMetric:

@@ -1,7 +1,7 @@
 """The memory of a trainer, and the number of resident sets that fit into `memory_gb`.
 
 A requirement is reserved for the process, reading, a step and other trainers' nodes; the shard is
-read into what is left.
+read into the remaining memory.
 """
 
 from __future__ import annotations

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from hvdtma.aggregate import Aggregation, TimedAveraging
+from hvdtma.core.contract import Call, check_methods
+from hvdtma.core.errors import UserError
 
 
 class Callback:
@@ -32,6 +35,39 @@ class Callback:
     def on_round(self, outcome: Aggregation) -> bool:
         """Called after each aggregation. Returns whether to stop early."""
         return False
+
+
+CALLS = {
+    "on_assignment": Call(("averaging", "number", "trainers")),
+    "on_step": Call(("averaging",)),
+    "on_pause": Call(),
+    "on_round": Call(("outcome",)),
+}
+
+
+def check_callbacks(callbacks: Any) -> None:
+    """Raises UserError for anything but a list, or another sequence, of `Callback` objects."""
+    if isinstance(callbacks, Callback) or not isinstance(callbacks, Sequence):
+        raise UserError(
+            f"callbacks is {_named(callbacks)}; give a list of hvdtma.Callback objects, as in "
+            "callbacks=[MyCallback()]"
+        )
+    for callback in callbacks:
+        if isinstance(callback, type) and issubclass(callback, Callback):
+            name = callback.__name__
+            raise UserError(f"callbacks has the class {name}; give an object of it: {name}()")
+        if not isinstance(callback, Callback):
+            raise UserError(
+                f"callbacks has {_named(callback)}; each one must be an object of a subclass of "
+                "hvdtma.Callback (docs/extending.md)"
+            )
+        check_methods("callback", _named(callback), callback, CALLS)
+
+
+def _named(thing: object) -> str:
+    if isinstance(thing, type):
+        return f"the class {thing.__name__}"
+    return f"an object of type {type(thing).__name__}"
 
 
 class Callbacks(Callback):

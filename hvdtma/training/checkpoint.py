@@ -34,7 +34,7 @@ from hvdtma.runs.run_folder import RunFolder, round_of
 from hvdtma.sampling.resident import ShardSize
 from hvdtma.training.trainer import ShardProgress, Trainer
 
-VERSION = 2
+VERSION = 3
 AGGREGATOR = "aggregator."
 MANIFEST, SHARED, BEST = "checkpoint.json", "shared.safetensors", "best.safetensors"
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from hvdtma.comm import InProcessGroup
 from hvdtma.comm.communicator import Communicator
-from hvdtma.comm.launch import join_unless_interrupted
+from hvdtma.comm.join import join_unless_interrupted
 from hvdtma.core.config import Given, Overrides
 from hvdtma.core.errors import UserError
 from hvdtma.core.launcher import launched_as
@@ -42,7 +42,7 @@ def train_here(
         or_resume: continue the config's run if it exists.
         overwrite: replace the config's run if it exists.
         in_process: train as this many trainers in this process, on a virtual clock.
-        transport: auto, horovod or torch; see `hvdtma.comm.launch.join_trainers`.
+        transport: auto, horovod or torch; see `hvdtma.comm.join.join_trainers`.
         shutdown: its signal makes all trainers save and end.
 
     Returns the run's summary on rank 0; None on other ranks, and if the run was complete before.
@@ -64,7 +64,7 @@ def run_request_here(
     shutdown: ShutdownSignal | None = None,
     callbacks: Sequence[Callback] = (),
 ) -> dict | None:
-    """As `train_here`, for a config that is loaded already.
+    """Train for a request whose config is loaded already; see `train_here`.
 
     Args:
         callbacks: called on rank 0.

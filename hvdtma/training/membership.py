@@ -169,7 +169,7 @@ def take_shard(trainer: Trainer, members: Members, join_state: JoinState, rank: 
 
 
 def stop_reason(members: Members) -> Stop:
-    """Why training has stopped, if any member knows."""
+    """The reason why training stopped, if any member knows it."""
     return max((member.stopped for member in members if member), default=Stop.NOT)
 
 

@@ -34,7 +34,8 @@ from hvdtma.training.checkpoint import is_saved, write_checkpoint
 from hvdtma.training.loop import announce_assignment, train_rounds
 from hvdtma.training.membership import regroup
 from hvdtma.training.monitor import RunMonitor
-from hvdtma.training.recorder import Recorder, scoring_text, skipped_rounds
+from hvdtma.training.recorder import Recorder
+from hvdtma.training.scores import scoring_text, skipped_rounds
 from hvdtma.training.start import RunContext, StartMode, start_run
 from hvdtma.training.trainer import Trainer
 

@@ -15,7 +15,7 @@ from hvdtma.comm.communicator import Communicator
 from hvdtma.core.errors import UserError
 from hvdtma.core.options import call_with_options
 from hvdtma.core.train_config import TrainConfig
-from hvdtma.evaluation.score import Scorer
+from hvdtma.evaluation.score import Scorer, check_held_out
 from hvdtma.evaluation.scratch import check_scoring_scratch
 from hvdtma.graph.store import GraphStore, open_store
 from hvdtma.tasks import make_model, make_task
@@ -32,12 +32,23 @@ def set_up(config: TrainConfig, comm: Communicator, sharers: int | None = None) 
     Raises UserError if a check fails.
     """
     device = set_up_device(config, comm, sharers)
-    store = open_store(config.store)
-    check_memory(config, store, comm.size)
+    store = open_checked(config, comm.size)
     if comm.rank == 0:  # a problem with scoring is reported before training, not after it
         check_scoring_scratch(config, store)
         Scorer(config, store)
     return new_trainer(config, store, comm, device)
+
+
+def open_checked(config: TrainConfig, trainers: int) -> GraphStore:
+    """Open the config's store, after the checks that read no more than its attributes.
+
+    Raises UserError if there is no store, if it has nothing to score on, or if `memory_gb` is too
+    small for it.
+    """
+    store = open_store(config.store)
+    check_memory(config, store, trainers)
+    check_held_out(make_task(config, store), store)
+    return store
 
 
 def count_sharers(comm: Communicator) -> int:

@@ -13,7 +13,7 @@ from hvdtma.core.errors import TrainerError, UserError
 from hvdtma.core.train_config import TrainConfig
 from hvdtma.runs.folder import StartMode
 from hvdtma.runs.run_folder import RunFolder
-from hvdtma.runs.start import StartRules, check_same_config, lock_and_resolve, no_checkpoint
+from hvdtma.runs.start_rules import StartRules, check_same_config, lock_and_resolve, no_checkpoint
 from hvdtma.training.checkpoint import Checkpoint, newest, restore_best
 from hvdtma.training.membership import (
     JoinState,
@@ -27,7 +27,7 @@ from hvdtma.training.trainer import Trainer, trainer_weight
 
 
 class RunContext(NamedTuple):
-    """The objects that a trainer trains with.
+    """The objects that a trainer needs to train.
 
     Attributes:
         joined: whether this trainer joined a run in progress.

@@ -1,4 +1,4 @@
-"""Multimodal hypergraphs: their parts, where they come from, how they are split and saved."""
+"""Multimodal hypergraphs: their parts, sources, splits and files."""
 
 from hypergraph.data.hypergraph import MultimodalHypergraph
 from hypergraph.data.intra import GraphRecipe, Intra, chain

@@ -1,4 +1,4 @@
-"""The content of a hypergraph as named arrays: what is saved and what the checksum covers."""
+"""The content of a hypergraph as named arrays, for saving and for the checksum."""
 
 from __future__ import annotations
 

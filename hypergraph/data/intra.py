@@ -1,4 +1,4 @@
-"""The graph inside a modality, and the recipe that it can be made by.
+"""The graph inside a modality, and the recipe from which it can be made.
 
 Legend: N items, E edges.
 """
@@ -19,7 +19,7 @@ KINDS = ["features", "hyperedges"]
 
 @dataclass(frozen=True)
 class GraphRecipe:
-    """How an intra graph is made: each item is joined with its k nearest items.
+    """The recipe of an intra graph: each item is joined with its k nearest items.
 
     Attributes:
         kind: `features` (cosine of the features) or `hyperedges` (cosine of the partners in
@@ -98,7 +98,7 @@ class Intra:
 
     @property
     def num_edges(self) -> int:
-        """E; the edges are not read for it."""
+        """The number of edges E; does not read the edges."""
         return num_rows(self, "edges")
 
     @classmethod

@@ -66,6 +66,6 @@ def is_unread(instance: object, field: str) -> bool:
 
 
 def num_rows(instance: object, field: str) -> int:
-    """The number of rows of a field, which is not read for it."""
+    """The number of rows of a field; does not read the field."""
     value = as_given(instance, field)
     return value.num_rows if isinstance(value, Unread) else len(value)

@@ -60,7 +60,7 @@ def _joined(index_Nk: np.ndarray, cosine_Nk: np.ndarray, recipe: GraphRecipe) ->
 
 
 def _most_similar_dense(features_ND: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """As `most_similar`: among rows of length 1, the nearest have the largest cosine."""
+    """`most_similar` for dense features: the nearest rows of length 1 have the largest cosine."""
     from sklearn.neighbors import NearestNeighbors  # takes seconds to import
 
     length_N = np.linalg.norm(features_ND, axis=1, keepdims=True)

@@ -81,12 +81,12 @@ class Relation:
 
     @property
     def arity(self) -> int:
-        """K."""
+        """The number of modalities K."""
         return len(self.modalities)
 
     @property
     def num_hyperedges(self) -> int:
-        """n; the hyperedges are not read for it."""
+        """The number of hyperedges n; does not read the hyperedges."""
         return num_rows(self, "indices")
 
     @property

@@ -1,4 +1,4 @@
-"""What the folder of a run of HyperLearn records, by scores and modalities."""
+"""The contents of the folder of a run of HyperLearn: scores and modalities."""
 
 from __future__ import annotations
 

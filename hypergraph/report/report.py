@@ -65,7 +65,7 @@ def _facts(log: FitLog) -> list[tuple[str, str]]:
 
 
 def _space(log: FitLog) -> tuple[list[Plot], str]:
-    """The plots of the shared space, and why there are none."""
+    """The plots of the shared space, or the reason why there are none."""
     model = FitFolder(log.folder).model
     if not model.exists():
         return [], "The shared space is not drawn: there is no model yet."

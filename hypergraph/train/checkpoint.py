@@ -20,7 +20,7 @@ from pathlib import Path
 from hvdtma.comm.communicator import run_on_rank0
 from hvdtma.core.errors import UserError
 from hvdtma.core.files import replacing, sync_folder, write_through
-from hvdtma.runs.start import no_checkpoint
+from hvdtma.runs.start_rules import no_checkpoint
 from hypergraph.history import TrainingHistory
 from hypergraph.tensor_file import DamagedFile, from_bytes, to_bytes
 from hypergraph.train.fit import FitProgress
@@ -36,7 +36,7 @@ class FitCheckpoint:
     Attributes:
         data: checksum of the hypergraph.
         counters: the counters of every rank.
-        history: what the models that the run started from were trained on.
+        history: of the models that the run started from.
     """
 
     path: Path
@@ -108,8 +108,8 @@ def _named(kind: str, every: Sequence[dict[str, State]]) -> State:
 
 
 def _write(path: Path, content: bytes) -> None:
-    with replacing(path) as beside:
-        write_through(beside, content)
+    with replacing(path) as temporary:
+        write_through(temporary, content)
     sync_folder(path.parent)
 
 

@@ -25,7 +25,7 @@ INTERRUPTED = "interrupted"
 
 @dataclass
 class FitProgress:
-    """How far a fit has come.
+    """The progress of a fit.
 
     Attributes:
         first_iteration: iterations that the trainer had done before; None: not started.
@@ -237,7 +237,7 @@ def _check_finite(losses: dict[str, float], factors: Factors, done: int) -> None
 
 
 def still_stopped(config: HyperLearnConfig, progress: FitProgress, iterations: int) -> str:
-    """Why a fit that ended would not continue under the limits of a config; else empty."""
+    """The reason why an ended fit would not continue under the limits of a config; else empty."""
     limit_s, patience = config.time_limit_s, config.evaluate.patience
     done = iterations - (progress.first_iteration or 0)
     holds = {

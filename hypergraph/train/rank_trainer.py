@@ -44,7 +44,7 @@ class RankTrainer:
         iterations: iterations of this rank.
         remote_factors: modality -> view, as other ranks sent it last (stale exchange).
         best: modality -> state at the best score.
-        history: what the models that this one started from were trained on.
+        history: of the models that this one started from.
         newcomers: modalities, of any rank, that those models were not trained on.
     """
 
@@ -212,7 +212,7 @@ class RankTrainer:
                 net.init_at_one()
 
     def add_history(self, history: TrainingHistory, reset_rows: Collection[str] = ()) -> None:
-        """Add what the loaded states were trained on.
+        """Add the hyperedges that the loaded states were trained on.
 
         Until this model is trained itself, modalities that are not in the history are new.
 
@@ -226,7 +226,7 @@ class RankTrainer:
             group.use_history(self.history, reset_rows)
 
     def counters(self) -> dict[str, float]:
-        """What this rank has done so far."""
+        """Iterations, seconds and bytes of this rank so far."""
         return {
             "iterations": self.iterations,
             "compute_s": self.compute_s,

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from hvdtma.aggregate import Average, TimedAveraging
+from hvdtma.aggregate import Average, RoundState, Summed, TimedAveraging
 from hvdtma.comm import InProcessGroup, SingleProcess
 from hvdtma.core.errors import UserError
 
@@ -158,3 +158,29 @@ def test_state_of_an_outer_optimizer_is_not_dropped_in_silence():
         Average().load_state_dict(saved.state_dict())
     with pytest.raises(UserError, match=r"unknown outer optimizer 'nestrov'.*did you mean"):
         Average(outer="nestrov")
+
+
+@pytest.mark.parametrize("outer", ["nesterov", "adam", "novograd"])
+def test_state_of_an_outer_optimizer_of_another_model_names_both_sizes(outer):
+    def next_parameters(aggregator, size):
+        state = RoundState(round=1, rank=0, size=2, num_parameters=size)
+        return aggregator.combine(Summed(torch.ones(size), torch.ones(1)), torch.ones(size), state)
+
+    small, other = Average(outer=outer), Average(outer=outer)
+    next_parameters(small, 3)
+    other.load_state_dict(small.state_dict())
+    next_parameters(other, 3)
+    with pytest.raises(UserError, match="has 3 values, this model has 5 parameters"):
+        next_parameters(other, 5)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"outer_lr": 0}, "outer_lr is 0; it must be a finite number above 0"),
+        ({"outer_momentum": 1}, "outer_momentum is 1; it must be .* at least 0 and less than 1"),
+    ],
+)
+def test_numbers_of_an_outer_optimizer_have_bounds(options, words):
+    with pytest.raises(UserError, match=words):
+        Average(outer="sgd", **options)

@@ -290,19 +290,46 @@ def test_time_that_is_paused_is_no_training_time():
 
 
 @pytest.mark.parametrize(
-    "options",
+    ("options", "words"),
     [
-        {},
-        {"interval_s": 0},
-        {"interval_s": -1.0},
-        {"interval_steps": 0},
-        {"interval_s": 1, "optimizer_state": "forget"},
-        {"interval_s": 1, "optimizer_state": "reset"},
+        ({"interval_s": None}, "set interval_s .* or interval_steps"),
+        ({"interval_s": 0}, "interval_s is 0; it must be a finite number above 0"),
+        ({"interval_s": -1.0}, "interval_s is -1.0; it must be"),
+        ({"interval_s": math.inf}, "interval_s is inf; it must be a finite number"),
+        ({"interval_steps": 0}, "interval_steps is 0; it must be a whole number, at least 1"),
+        ({"interval_steps": 2.5}, "interval_steps is 2.5; it must be a whole number"),
+        ({"rounds": 0}, "rounds is 0; it must be a whole number, at least 1"),
+        ({"rounds": "3"}, "rounds is '3'; it must be"),
+        ({"rounds": True}, "rounds is True; it must be"),
+        ({"time_limit_s": -5}, "time_limit_s is -5; it must be"),
+        ({"time_limit_s": math.nan}, "time_limit_s is nan; it must be"),
+        ({"weight": -1}, "weight is -1; it must be a finite number, at least 0"),
+        ({"weight": math.inf}, "weight is inf; it must be"),
+        ({"optimizer_state": "forget"}, "optimizer_state is 'forget'; valid: keep"),
+        ({"optimizer_state": "reset"}, "optimizer_state 'reset' needs the optimizer"),
     ],
 )
-def test_impossible_options_are_refused(options):
-    with pytest.raises(UserError):
-        TimedAveraging(model_with(0.0), comm=SingleProcess(), **options)
+def test_impossible_options_are_refused(options, words):
+    with pytest.raises(UserError, match=words):
+        TimedAveraging(model_with(0.0), comm=SingleProcess(), **{"interval_s": 1} | options)
+
+
+def test_the_state_of_another_model_is_refused_and_changes_nothing():
+    def averaging_of(model):
+        return TimedAveraging(model, interval_steps=1, comm=SingleProcess())
+
+    other, own = nn.Linear(4, 1), model_with(3.0)
+    averaging, before = averaging_of(own), flat(own)
+    for load, state in (
+        (averaging.load_state_dict, averaging_of(other).state_dict()),
+        (averaging.load_global_state, averaging_of(other).global_state()),
+        (averaging.load_rank_state, averaging_of(other).rank_state()),
+    ):
+        with pytest.raises(UserError, match="it has 5 parameters and buffers, this model has 17"):
+            load(state)
+    with pytest.raises(UserError, match="has no 'global'; its keys are weight, bias"):
+        averaging.load_state_dict(other.state_dict())
+    assert torch.equal(flat(own), before)
 
 
 def test_a_round_that_took_several_intervals_is_one_round():

@@ -92,7 +92,7 @@ def test_more_trainers_than_blocks_are_refused(hvdtma, config, community_store, 
     assert not (tmp_path / "run").exists()
 
 
-def test_an_impossible_deal_or_plot_is_refused_before_anything_is_written(
+def test_an_impossible_assignment_or_plot_is_refused_before_anything_is_written(
     hvdtma, community_store, tmp_path
 ):
     out, file = tmp_path / "p.zarr", tmp_path / "file"

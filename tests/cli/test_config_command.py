@@ -10,7 +10,7 @@ import yaml
 from hvdtma.core.config import load_as
 from hvdtma.core.errors import UserError
 from hvdtma.core.field_text import component_of
-from hvdtma.core.train_config import TrainConfig, load_config, parse_config
+from hvdtma.core.train_config import TrainConfig, load_train_config, parse_config
 from hypergraph.config import RunConfig
 
 ROOT = Path(__file__).parents[2]
@@ -31,10 +31,10 @@ def written(hvdtma, tmp_path):
 
 
 def test_the_written_config_is_valid_and_all_default_once_something_ends_the_run(written):
-    config = load_config(written, ["run=runs/a", "store=a.zarr", "rounds=3"])
+    config = load_train_config(written, ["run=runs/a", "store=a.zarr", "rounds=3"])
     assert config == parse_config({"run": "runs/a", "store": "a.zarr", "rounds": 3})
     with pytest.raises(UserError, match="nothing ends this run"):
-        load_config(written)
+        load_train_config(written)
 
 
 def test_the_written_config_has_every_key_with_a_comment(written):

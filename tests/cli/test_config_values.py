@@ -6,7 +6,7 @@ import pytest
 
 from hvdtma.core.config import load_as
 from hvdtma.core.errors import UserError
-from hvdtma.core.train_config import load_config, parse_config
+from hvdtma.core.train_config import load_train_config, parse_config
 from hypergraph.config import RunConfig
 
 LOOK_ALIKES = ["007", "1e3", "off", "12:30", "0x10", "1_000", "2024-01-01", "yes", "${seed}-007"]
@@ -18,7 +18,7 @@ def load(tmp_path):
     def load(text="", *overrides):
         path = tmp_path / "config.yaml"
         path.write_text(f"store: g.zarr\nrounds: 1\nseed: 7\n{text}\n")
-        return load_config(path, list(overrides))
+        return load_train_config(path, list(overrides))
 
     return load
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from hvdtma.comm.launch import join_trainers
+from hvdtma.comm.join import join_trainers
 
 ROOT = 1
 

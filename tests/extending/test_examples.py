@@ -16,7 +16,7 @@ from hvdtma.comm import InProcessGroup
 from hvdtma.core import registry
 from hvdtma.core.errors import Interrupted, UserError
 from hvdtma.core.signals import ShutdownSignal
-from hvdtma.core.train_config import load_config
+from hvdtma.core.train_config import load_train_config
 from hvdtma.graph.store import open_store
 from hvdtma.runs.folder import StartMode
 from hvdtma.runs.run_folder import RunFolder
@@ -104,7 +104,7 @@ def test_it_trains_is_scored_by_the_evaluator_resumes_elsewhere_and_embeds(
 
 def check_all_uses(folder, store, monkeypatch, **changes):
     """Two trainers and an evaluator process, cut short; three go on; a command embeds."""
-    config = load_config(config_file(folder, store, **changes))
+    config = load_train_config(config_file(folder, store, **changes))
     with monkeypatch.context() as patched, pytest.raises(Interrupted):
         shutdown = interrupted_in_mid_round(patched)
         InProcessGroup(2).run(lambda comm: train(config, comm, shutdown=shutdown))
@@ -171,7 +171,7 @@ def test_a_data_source_is_built_by_command(folder, hvdtma):
 def test_a_callback_may_stop_training(folder, community_store, capsys):
     from my_callback import PrintLoss
 
-    config = load_config(config_file(folder, community_store, rounds=50))
+    config = load_train_config(config_file(folder, community_store, rounds=50))
     callbacks = [PrintLoss(low_enough=100.0)]
     (summary,) = InProcessGroup(1).run(lambda comm: train(config, comm, callbacks=callbacks))
     assert "round 1: mean loss" in capsys.readouterr().out
@@ -184,7 +184,7 @@ def test_a_callback_may_stop_training(folder, community_store, capsys):
     [
         (
             {"model": {"encoder": "sgae"}},
-            "unknown encoder 'sgae'; valid: sage, gcn, gat, mlp.*'sage'",
+            "'sgae'; valid: sage, gcn, gat, mlp, or an import path .*; did you mean 'sage'",
         ),
         ({"task": {"name": "link"}}, "unknown task 'link'; valid: links, nodes.*'links'"),
         ({"sampler": {"name": "neighbor"}}, "unknown sampler 'neighbor'.*mean 'neighbour'"),
@@ -220,7 +220,7 @@ def test_bad_names_are_one_message_and_nothing_is_made(
     assert status == 2
     assert re.search(message, said.replace("\n", " ")), said
     assert "Traceback" not in said
-    kept = {path.name for path in folder.iterdir()} - {"__pycache__", ".run.lock", "c.yaml"}
+    kept = {path.name for path in folder.iterdir()} - {"__pycache__", "c.yaml"}
     assert kept == set(before) - {"__pycache__"}
 
 

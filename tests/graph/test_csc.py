@@ -82,7 +82,7 @@ def test_blocks_never_run_through_a_unit_and_stay_near_their_size(unit_sizes, bl
 
 @settings(max_examples=80, deadline=None)
 @given(st.integers(1, 10**10), st.integers(1, 10**6))
-def test_a_sensible_block_fits_a_chunk_and_leaves_enough_blocks_to_deal(num_nodes, row_bytes):
+def test_a_sensible_block_fits_a_chunk_and_leaves_enough_blocks_to_assign(num_nodes, row_bytes):
     size = default_block_size(num_nodes, row_bytes)
     assert size >= 1
     assert size == 1 or size * row_bytes <= CHUNK_BYTES

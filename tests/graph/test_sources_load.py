@@ -70,7 +70,7 @@ def test_values_become_numbers_where_they_look_so(own_module):
         ("no_such_module:load", "no_such_module:load' cannot be imported: ModuleNotFoundError"),
         ("ring:nodes=5", "takes no option 'nodes'; valid: num_nodes, .*did you mean 'num_nodes'"),
         ("ring:5,1,7", "takes no setting '7'"),
-        ("own_data:no_source", "returned a dict without num_nodes, .*must return a Source"),
+        ("own_data:no_source", "the dict that .* returned is not a source: it has no num_nodes"),
     ],
 )
 def test_what_is_no_source_or_no_setting_of_it_is_said(own_module, spec, words):

@@ -175,8 +175,11 @@ def test_a_negative_seed_is_refused():
 @pytest.mark.parametrize(
     ("spec", "words"),
     [
-        ("debain:", "unknown data source 'debain:'.*valid: debian, synthetic, ogb; .* 'debian'"),
-        ("edges.csv", "for files give --edges"),
+        (
+            "debain:",
+            "source 'debain:'; valid: debian, synthetic, ogb, or an .*; did you mean 'debian'\\?$",
+        ),
+        ("edges.csv", "or for files --edges FILE"),
         ("synthetc:nodes=5", "unknown data source .*did you mean 'synthetic'"),
         ("debian:bookworm", "takes no setting 'bookworm'"),
     ],

@@ -19,7 +19,7 @@ OPTIONS = BuildOptions(negatives=3)
 
 
 @pytest.fixture
-def standing(community_raw, tmp_path):
+def existing(community_raw, tmp_path):
     """A store, and what its folder holds."""
     store = build(tmp_path / "graph.zarr", community_raw, OPTIONS)
     return store.path, contents(tmp_path)
@@ -59,8 +59,8 @@ def test_an_unfinished_store_is_not_to_be_seen_under_its_name(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["graph.zarr"]
 
 
-def test_what_stands_there_is_refused_before_any_work(standing, community_raw):
-    path, before = standing
+def test_an_existing_store_is_refused_before_any_work(existing, community_raw):
+    path, before = existing
     with pytest.raises(UserError, match=r"graph\.zarr exists; give --overwrite"):
         build(path, community_raw, OPTIONS)
     with pytest.raises(UserError, match="exists"):
@@ -68,15 +68,15 @@ def test_what_stands_there_is_refused_before_any_work(standing, community_raw):
     assert contents(path.parent) == before
 
 
-def test_the_old_store_survives_a_failed_overwrite(standing):
-    path, before = standing
+def test_the_old_store_survives_a_failed_overwrite(existing):
+    path, before = existing
     with pytest.raises(ValueError, match="no"):
         write_until(ValueError("no"), path, overwrite=True)
     assert contents(path.parent) == before
 
 
-def test_the_old_store_survives_when_the_new_one_cannot_be_put_in_its_place(standing, monkeypatch):
-    path, before = standing
+def test_the_old_store_survives_when_the_new_one_cannot_be_put_in_its_place(existing, monkeypatch):
+    path, before = existing
     rename = Path.rename
 
     def failing(self, target):
@@ -90,8 +90,8 @@ def test_the_old_store_survives_when_the_new_one_cannot_be_put_in_its_place(stan
     assert contents(path.parent) == before
 
 
-def test_overwriting_leaves_the_new_store_only(standing, community_raw):
-    path, before = standing
+def test_overwriting_leaves_the_new_store_only(existing, community_raw):
+    path, before = existing
     build(path, community_raw, BuildOptions(negatives=3, seed=9), overwrite=True)
     assert [path.name for path in path.parent.iterdir()] == ["graph.zarr"]
     assert contents(path.parent) != before
@@ -109,8 +109,8 @@ def test_overwrite_does_not_remove_what_is_no_store(tmp_path, community_raw):
     assert contents(tmp_path) == before
 
 
-def test_a_store_that_appears_meanwhile_is_not_replaced(tmp_path, standing):
-    path, _ = standing
+def test_a_store_that_appears_meanwhile_is_not_replaced(tmp_path, existing):
+    path, _ = existing
     target = tmp_path / "contested.zarr"
     with pytest.raises(UserError, match="exists"), StoreWriter(target) as writer:
         writer.put("feat", np.zeros((100, 4)))
@@ -121,8 +121,8 @@ def test_a_store_that_appears_meanwhile_is_not_replaced(tmp_path, standing):
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
 @pytest.mark.parametrize("moment", ["beginning", "writing", "finishing"])
-def test_a_disk_that_fills_up_is_said_and_nothing_is_left(moment, number, monkeypatch, standing):
-    path, before = standing
+def test_a_disk_that_fills_up_is_said_and_nothing_is_left(moment, number, monkeypatch, existing):
+    path, before = existing
     full = OSError(number, os.strerror(number))
 
     def fail(*args, **kwargs):
@@ -174,21 +174,21 @@ def test_what_is_no_store_is_refused(tmp_path):
         open_store(tmp_path / "embeddings.zarr")
 
 
-def test_a_newer_format_asks_for_a_newer_program(standing):
-    path, _ = standing
+def test_a_newer_format_asks_for_a_newer_program(existing):
+    path, _ = existing
     zarr.open_group(path, mode="r+").attrs["format_version"] = 2
     with pytest.raises(UserError, match="format version 2; this hvdtma reads up to 1"):
         open_store(path)
 
 
-def test_an_absent_array_lists_those_there_are(standing):
+def test_an_absent_array_lists_those_there_are(existing):
     with pytest.raises(UserError, match=r"no 'edge_type'; it has: block_offsets, .*indptr"):
-        open_store(standing[0]).read("edge_type")
+        open_store(existing[0]).read("edge_type")
 
 
 @pytest.mark.parametrize("name", ["feat", "indices", "indptr", "node_id/values", "split/test/neg"])
-def test_a_flipped_byte_is_never_read_as_data(name, standing):
-    path, _ = standing
+def test_a_flipped_byte_is_never_read_as_data(name, existing):
+    path, _ = existing
     chunk = largest_chunk(path, name)
     sound = chunk.read_bytes()
     for place in np.random.default_rng(0).integers(0, len(sound), 8):
@@ -199,16 +199,16 @@ def test_a_flipped_byte_is_never_read_as_data(name, standing):
             open_store(path).read(name)
 
 
-def test_a_lost_chunk_is_not_read_as_zeros(standing):
-    path, _ = standing
+def test_a_lost_chunk_is_not_read_as_zeros(existing):
+    path, _ = existing
     largest_chunk(path, "indices").unlink()
     with pytest.raises(UserError, match=r"array 'indices'.*chunk .* is missing"):
         open_store(path).read("indices")
 
 
 @pytest.mark.parametrize("damage", ["cut short", "emptied", "array gone", "no JSON"])
-def test_broken_files_are_named_not_traced(damage, standing):
-    path, _ = standing
+def test_broken_files_are_named_not_traced(damage, existing):
+    path, _ = existing
     chunk = largest_chunk(path, "feat")
     if damage == "cut short":
         chunk.write_bytes(chunk.read_bytes()[:-7])

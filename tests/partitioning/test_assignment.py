@@ -35,7 +35,7 @@ SEEDS = st.integers(0, 2**40)
 
 @settings(max_examples=200, deadline=None)
 @given(cuts(), SEEDS, st.integers(0, 1000), st.data())
-def test_every_block_is_dealt_once_and_evenly(store, seed, number, data):
+def test_every_block_is_assigned_once_and_evenly(store, seed, number, data):
     units = assignment_units(store)
     trainers = data.draw(st.integers(1, len(units)))
     blocks_of = assign_blocks(store, trainers, seed=seed, number=number)
@@ -51,14 +51,14 @@ def test_every_block_is_dealt_once_and_evenly(store, seed, number, data):
 
 @settings(max_examples=60, deadline=None)
 @given(cuts(), SEEDS, st.integers(0, 1000), st.data())
-def test_a_deal_is_a_function_of_seed_number_and_trainers(store, seed, number, data):
+def test_an_assignment_is_a_function_of_seed_number_and_trainers(store, seed, number, data):
     trainers = data.draw(st.integers(1, len(assignment_units(store))))
     np.random.default_rng().random()  # no state of the process is in it
     first, second = (assign_blocks(store, trainers, seed=seed, number=number) for _ in range(2))
     assert all((a == b).all() for a, b in zip(first, second, strict=True))
 
 
-def test_another_number_seed_or_team_deals_anew():
+def test_another_number_seed_or_number_of_trainers_gives_another_assignment():
     store = cut([10] * 40)
     assignments = {
         tuple(map(tuple, assign_blocks(store, trainers, seed=seed, number=number)))

@@ -62,6 +62,19 @@ def test_without_a_bandwidth_no_time_of_averaging_is_predicted(hvdtma, config):
     assert "for the time per round, give --bandwidth-gbps" in " ".join(err.split())
 
 
+@pytest.mark.parametrize(
+    ("trainers", "expected"),
+    [
+        (1, "assignment: 1 trainer; its shard has 10,000 nodes and"),
+        (4, "assignment: 4 trainers; each shard has 2,500 nodes and"),
+    ],
+)
+def test_one_trainer_and_several_are_described(hvdtma, config, trainers, expected):
+    status, _, err = hvdtma("plan", config(), *SIZES, "--quick", "--trainers", trainers)
+    assert status == 0, err
+    assert expected in " ".join(err.split())
+
+
 def test_a_page_says_what_was_measured_and_where(hvdtma, config, community_store):
     path = config(store=str(community_store.path), interval_steps=5, task={"batch_size": 32})
     status, _, err = hvdtma("plan", path, "--trainers", 2, *NETWORK)

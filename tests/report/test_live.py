@@ -14,6 +14,7 @@ from rich.console import Console
 from sample_run import events, summary_of
 
 from hvdtma.core.console import LineLimit
+from hvdtma.runs import event_text
 from hvdtma.runs.live import LiveView, open_view
 from hvdtma.runs.log_view import LogView
 from hvdtma.runs.view import Tick
@@ -144,6 +145,19 @@ def test_a_log_says_what_is_scored_at_the_end():
             view.update(event)
         view.phase("scoring round 3 on validation (1 more to score)")
     assert text.getvalue().splitlines()[-1] == "scoring round 3 on validation (1 more to score)"
+
+
+@pytest.mark.parametrize(
+    ("made", "expected"),
+    [
+        ([1], "1 step"),
+        ([2, 2], "4 steps (2 + 2)"),
+        ([1000, 30], "1,030 steps (1000 + 30)"),
+        ([10, *[20] * 8], "170 steps (10 to 20 per trainer, median 20)"),
+    ],
+)
+def test_steps_are_summed_over_trainers(made, expected):
+    assert event_text.steps({"trainers": [{"steps": steps} for steps in made]}) == expected
 
 
 def test_terminal_shows_where_the_round_stands():

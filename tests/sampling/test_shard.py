@@ -85,7 +85,7 @@ def test_blocks_of_any_size_of_any_graph_do(csc, data):
         check_shard(store, read_graph(store), np.array(sorted(chosen)), remote=True)
 
 
-def test_shards_of_a_deal_have_every_edge_at_most_once(community_store):
+def test_shards_of_an_assignment_have_every_edge_at_most_once(community_store):
     blocks_of = np.array_split(np.random.default_rng(0).permutation(60), 3)
     shards = [load_shard(community_store, np.sort(blocks)) for blocks in blocks_of]
     assert sum(shard.num_own for shard in shards) == 600

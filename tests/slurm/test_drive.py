@@ -11,11 +11,13 @@ import psutil
 import pytest
 from processes import command
 
+from hvdtma.comm import transport
 from hvdtma.core.config import dump_config
-from hvdtma.core.errors import INTERRUPTED
+from hvdtma.core.errors import INTERRUPTED, UserError
 from hvdtma.core.train_config import parse_config
 from hvdtma.runs.run_folder import RunFolder
 from hvdtma.training.checkpoint import folders
+from slurm import driver
 
 TRAINERS = 3
 
@@ -195,6 +197,20 @@ def test_a_run_is_replaced_only_after_everything_else_was_checked(job, tmp_path)
         assert status == 2
         assert why in printed
         assert old.exists()
+
+
+def test_without_horovod_nothing_is_started_or_replaced(community_store, tmp_path, monkeypatch):
+    old = tmp_path / "run" / "versions.json"
+    old.parent.mkdir()
+    old.write_text('{"format": "hvdtma-run"}')
+    path = tmp_path / "c.yaml"
+    values = {"store": str(community_store.path), "run": str(old.parent)}
+    dump_config(parse_config(values | {"rounds": 1, "elastic": True}), path)
+    monkeypatch.setattr(transport, "has_horovod", lambda: False)
+    monkeypatch.setattr(driver.Driver, "run", lambda *_: pytest.fail("trainers were started"))
+    with pytest.raises(UserError, match=r"elastic=true needs Horovod.*; or set elastic=false"):
+        driver.drive(path, local=2, overwrite=True)
+    assert old.exists()
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,16 @@
 """No variables of an enclosing job or step are passed on to srun or sbatch as options."""
 
+import json
 import os
 import re
 import stat
+import sys
+from pathlib import Path
 
 import pytest
 
 from slurm import submit
-from slurm.environment import step_environment
+from slurm.environment import python_path, step_environment, submission_environment
 
 OUTER_STEP = {
     "SLURM_CPU_BIND": "quiet,mask_cpu:0x1",
@@ -29,6 +32,31 @@ SBATCH = """\
 env > "$0.environment"
 echo Submitted batch job 7
 """
+
+
+def test_a_job_gets_the_folders_of_the_submitters_modules_and_not_pythons_own(
+    tmp_path, monkeypatch
+):
+    mine, here = tmp_path / "mine", tmp_path / "here"
+    for folder in (mine, here):
+        folder.mkdir()
+    own = [path for path in sys.path if path.endswith("packages") or json.__file__.startswith(path)]
+    monkeypatch.setattr(sys, "path", [str(mine), *own, str(tmp_path / "gone")])
+    monkeypatch.chdir(here)
+    assert own
+    assert python_path() == f"{mine}{os.pathsep}{here}"
+    monkeypatch.setattr(sys, "path", ["", *own, "../mine", str(here)])
+    assert [Path(path).resolve() for path in python_path().split(os.pathsep)] == [here, mine]
+
+
+@pytest.mark.parametrize("before", [None, "/mine"])
+def test_variables_of_a_submission_are_gone_afterwards(monkeypatch, before):
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+    if before:
+        monkeypatch.setenv("PYTHONPATH", before)
+    with submission_environment(PYTHONPATH="/other"):
+        assert os.environ["PYTHONPATH"] == "/other"
+    assert os.environ.get("PYTHONPATH") == before
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import re
 import stat
+import sys
 
 import pytest
 from cluster.cluster import wait_for
@@ -77,6 +78,74 @@ def test_elastic_trainers_are_driven_by_one_task_and_go_on_too(user, community_s
     rounds = [event for event in run.events() if event["kind"] == "round"]
     assert [event["round"] for event in rounds] == list(range(1, ROUNDS + 1))
     assert {len(event["trainers"]) for event in rounds} == {2}
+
+
+ENCODER = """
+from hvdtma.models.encoders import SAGE
+
+
+class Mine(SAGE):
+    pass
+"""
+DECODER = """
+from hvdtma.models.decoders import DotDecoder
+
+
+class Scaled(DotDecoder):
+    def forward(self, u, v, edge_type=None):
+        return super().forward(u, v) / 2
+"""
+
+
+@pytest.mark.parametrize("elastic", [False, True])
+def test_jobs_import_plug_ins_from_the_submitters_folders(
+    user, community_store, tmp_path, monkeypatch, elastic
+):
+    """From the working directory and from a folder of `sys.path`; the job runs elsewhere."""
+    here, library, elsewhere = (tmp_path / name for name in ("here", "library", "elsewhere"))
+    for folder in (here, library, elsewhere):
+        folder.mkdir()
+    (here / "my_encoder.py").write_text(ENCODER)
+    (library / "my_decoder.py").write_text(DECODER)
+    monkeypatch.chdir(here)
+    monkeypatch.setattr(sys, "path", [*sys.path, str(library)])
+    defaults = tmp_path / "cluster.yaml"
+    defaults.write_text(f"sbatch: {{chdir: {elsewhere}}}\n")
+    config = config_file(
+        community_store,
+        tmp_path / "run",
+        elastic=elastic,
+        rounds=3,
+        model={"encoder": "my_encoder:Mine", "hidden": 8},
+        task={"decoder": "my_decoder:Scaled", "batch_size": 32},
+        evaluate={"mode": "follow"},
+    )
+    [spec] = submit(config, nodes=2, time="10m", cluster_config=defaults).specs
+    ends_well(user, spec.id, spec.log)
+    run = RunFolder(tmp_path / "run")
+    assert [event["round"] for event in run.events() if event["kind"] == "round"] == [1, 2, 3]
+    assert run.config().model.encoder == "my_encoder:Mine"
+    assert "ended early" not in spec.log.read_text()  # the evaluator imports them too
+
+
+def test_a_plug_in_that_is_refused_is_not_queued(
+    user, hvdtma, community_store, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    config = config_file(community_store, tmp_path / "run")
+    (tmp_path / "bad_encoder.py").write_text(f"{ENCODER}    forward = None\n")
+    for word, expected in (
+        ("model.options.agr=max", "the encoder 'sage' takes no option 'agr'"),
+        ("model.encoder=gone:Mine", "cannot be imported: ModuleNotFoundError"),
+        ("model.encoder=bad_encoder:Mine", "bad_encoder:Mine is not an encoder"),
+    ):
+        status, said, error = hvdtma("submit", config, word)
+        assert status == 2
+        assert not said
+        assert expected in error
+    assert not user.run("squeue", "-h")
+    assert not (tmp_path / "run.jobs").exists()
 
 
 def test_a_sweep_is_a_job_array_of_runs_of_their_own(user, community_store, tmp_path):

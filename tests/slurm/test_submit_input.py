@@ -14,8 +14,9 @@ from rich.console import Console
 
 import slurm.states
 import slurm.watch
+from hvdtma.comm import transport
 from hvdtma.comm.communicator import TooFewTrainers
-from hvdtma.comm.launch import join_unless_interrupted
+from hvdtma.comm.join import join_unless_interrupted
 from hvdtma.core.config import dump_config
 from hvdtma.core.errors import INTERRUPTED, Interrupted, UserError
 from hvdtma.core.files import append_json
@@ -128,6 +129,17 @@ def test_a_sweep_is_a_job_array_and_an_elastic_job_starts_one_task(config):
         (["elastic=true", "min_trainers=2"], "min_trainers is 2, but only 1 would start"),
         (["device=cpu", "--gpus-per-node", 1], "GPUs are requested, but device is cpu"),
         (["device=cuda"], "device is cuda, but no GPU is requested"),
+        (["precision=bfloat16"], "precision bfloat16 needs a GPU, but no GPU is requested"),
+        (["model.encoder=sgae"], "unknown encoder 'sgae'; valid: sage, gcn"),
+        (["model.encoder=gone:Mine"], "cannot be imported: ModuleNotFoundError: No module named"),
+        (["model.options.agr=max"], "the encoder 'sage' takes no option 'agr'; valid: layers"),
+        (["sampler.options.most=5"], "the sampler 'neighbour' takes no option 'most'"),
+        (["task.decoder_options.most=5"], "the decoder 'mlp' takes no option 'most'"),
+        (["aggregate.options.most=5"], "the aggregator 'average' takes no option 'most'"),
+        (["aggregate.outer=nestrov"], "unknown outer optimizer 'nestrov'"),
+        (["task.options.most=5"], "the task 'links' takes no option 'most'"),
+        (["task.decoder=distmult"], "decoder distmult needs a store with edge types"),
+        (["memory_gb=0.01"], "memory_gb is 0.01, too little for"),
         (
             ["--array", "elastic=true,false"],
             "some runs of the sweep are elastic and others are not",
@@ -145,7 +157,18 @@ def test_bad_input_is_refused_before_anything_is_made(
     status, _, error = hvdtma("submit", config, "--cluster", "local", *arguments)
     assert status == 2
     assert expected in error
-    assert not (tmp_path / "run.jobs").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["c.yaml"]
+
+
+def test_an_elastic_run_without_horovod_is_not_submitted(config, monkeypatch):
+    monkeypatch.setattr(transport, "has_horovod", lambda: False)
+    with pytest.raises(UserError, match="elastic=true needs Horovod"):
+        submit(config, ["elastic=true"], cluster="local")
+
+
+def test_elastic_jobs_may_have_another_number_of_trainers_than_the_config(config):
+    overrides = ["elastic=true", "trainers=3"]
+    assert submit(config, overrides, nodes=2, dry_run=True).request.resources.tasks == 2
 
 
 @pytest.mark.parametrize(
@@ -172,7 +195,7 @@ def test_names_that_slurm_does_not_take_literally_are_refused(
 def test_a_folder_with_other_files_is_not_used_for_a_run(config, tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run/mine").touch()
-    with pytest.raises(UserError, match="exists and is not a run"):
+    with pytest.raises(UserError, match="exists and is no run; give run=ANOTHER"):
         submit(config, dry_run=True)
 
 
@@ -191,6 +214,30 @@ def test_the_local_executor_trains_a_run(hvdtma, config, tmp_path, monkeypatch):
     start = RunFolder(tmp_path / "run").events()[0]
     assert start["trainers"] == 2
     assert stat.S_IMODE((tmp_path / "run.jobs").stat().st_mode) == 0o700
+    with pytest.raises(UserError, match=r"run is complete; give run=ANOTHER"):
+        submit(config, nodes=2, cluster="local")
+    [longer] = submit(config, ["rounds=3"], nodes=2, dry_run=True).specs
+    assert longer.resumes
+
+
+ENCODER = """
+from hvdtma.models.encoders import SAGE
+
+
+class Mine(SAGE):
+    pass
+"""
+
+
+def test_a_local_job_imports_plug_ins_from_the_submitters_folders(config, tmp_path, monkeypatch):
+    monkeypatch.setattr(slurm.watch, "POLL_S", 0.2)
+    library = tmp_path / "library"
+    library.mkdir()
+    (library / "my_encoder.py").write_text(ENCODER)
+    monkeypatch.syspath_prepend(library)
+    submission = submit(config, ["model.encoder=my_encoder:Mine"], cluster="local")
+    assert submission.watch() == 0, submission.specs[0].log.read_text()
+    assert RunFolder(tmp_path / "run").config().model.encoder == "my_encoder:Mine"
 
 
 def test_a_local_job_that_a_user_ends_is_not_started_again(tmp_path, monkeypatch):
@@ -253,7 +300,7 @@ def test_too_few_trainers_at_the_start_requeue_an_elastic_job_only(
     def too_few(*args, **options):
         raise TooFewTrainers("1 of 2 trainers came", saves_for_all=True)
 
-    monkeypatch.setattr("hvdtma.comm.launch.join_trainers", too_few)
+    monkeypatch.setattr("hvdtma.comm.join.join_trainers", too_few)
     with ShutdownSignal() as shutdown, pytest.raises(error, match="1 of 2 trainers came"):
         join_unless_interrupted(shutdown, tmp_path, elastic=elastic)
 

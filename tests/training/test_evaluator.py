@@ -4,6 +4,7 @@ import json
 import shutil
 import signal
 import subprocess
+from itertools import pairwise
 
 import pytest
 
@@ -19,7 +20,7 @@ from hvdtma.runs.folder import StartMode, read_lines
 from hvdtma.runs.run_folder import RunFolder, round_of, write_model
 from hvdtma.training import recorder
 from hvdtma.training.evaluator import RoundScorer, follow
-from hvdtma.training.recorder import MAX_RESTARTS, Scores
+from hvdtma.training.scores import MAX_RESTARTS, Scores
 from hvdtma.training.session import train
 
 MRR = BestMetric("mrr")
@@ -119,7 +120,7 @@ def test_an_evaluator_scores_every_so_many_rounds(community_store, tmp_path):
 
 @pytest.mark.parametrize("dies", ["once", "always"])
 def test_no_kept_round_is_lost_with_an_evaluator_that_dies(
-    community_store, tmp_path, monkeypatch, dies
+    community_store, tmp_path, monkeypatch, capsys, dies
 ):
     started = []
     start = Scores._start_evaluator
@@ -144,6 +145,21 @@ def test_no_kept_round_is_lost_with_an_evaluator_that_dies(
         assert 7 in scored
         assert len(started) == 2
     assert summary["best_round"] in scored
+    said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("scoring ")]
+    assert all(line != next_line for line, next_line in pairwise(said)), said
+
+
+def test_an_evaluator_that_fails_on_the_last_round_is_replaced_without_saying_it_again(
+    community_store, tmp_path
+):
+    train(config_for(community_store, tmp_path / "run", "final", rounds=1), SingleProcess())
+    run, said = RunFolder.open(tmp_path / "run"), []
+    run.scores.unlink()
+    scores = Scores(config_for(community_store, tmp_path / "run", "follow", rounds=1), run)
+    scores.process.kill()
+    scores.finish(1, said.append)
+    assert [event["round"] for event in read_lines(run.scores)] == [1]
+    assert said == ["scoring round 1 on validation (1 more to score)"]
 
 
 def test_a_round_that_was_dropped_meanwhile_is_passed_over(community_store, tmp_path):

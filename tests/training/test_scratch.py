@@ -17,7 +17,7 @@ from hvdtma.runs.folder import read_lines
 from hvdtma.runs.run_folder import RunFolder
 from hvdtma.tasks import make_model, make_task
 from hvdtma.training.evaluator import REFUSED
-from hvdtma.training.recorder import MAX_RESTARTS, Scores
+from hvdtma.training.scores import MAX_RESTARTS, Scores
 from hvdtma.training.session import train
 
 

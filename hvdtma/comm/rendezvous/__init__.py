@@ -1,4 +1,4 @@
-"""How the trainers of a job find one another without ssh or MPI: docs/clusters.md.
+"""The rendezvous, where the trainers of a job meet without ssh or MPI (docs/clusters.md).
 
 server.py       a key-value store and the job's members, over HTTP; requests must be signed
 signing.py      signatures of requests

@@ -49,7 +49,7 @@ def rank_infos(hosts: list[str], generation: int) -> list[RankInfo]:
 
 
 class TooFewMembers(Exception):
-    """Fewer trainers than the minimum are left, or came, and no others came in time."""
+    """Fewer trainers than the minimum came in time."""
 
 
 class ExcludedMember(Exception):

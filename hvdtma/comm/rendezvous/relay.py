@@ -1,4 +1,4 @@
-"""Horovod's own client signs no requests. The relay lets Horovod use the job's store.
+"""The relay signs the requests of Horovod's own client, which signs none.
 
 Horovod sends its requests to a loopback port of its own process. The relay signs each request and
 passes it on to the rendezvous. The port serves this process only: another user of the machine may

@@ -19,7 +19,7 @@ VARIABLES = (
 
 @dataclass(frozen=True)
 class WorkerEnv:
-    """Where a trainer that a driver started finds the job's rendezvous.
+    """The job's rendezvous, and the name and place of a trainer that a driver started.
 
     Attributes:
         address, port, secret: of the rendezvous.

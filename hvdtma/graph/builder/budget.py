@@ -122,12 +122,12 @@ class BuildSizes:
 
     @property
     def num_pairs(self) -> int:
-        """About the number of held-out links."""
+        """The approximate number of held-out links."""
         return sum(number for number, _ in self.held_out.values())
 
     @property
     def num_known(self) -> int:
-        """About the number of known edges: those of the ends of held-out links.
+        """The approximate number of known edges: those of the ends of held-out links.
 
         The ends of links have more neighbours than the average node; twice as many are assumed.
         """
@@ -246,7 +246,7 @@ def _draws(source: Source) -> bool:
 
 
 def held_out_links(options: BuildOptions, num_edges: int) -> dict[str, tuple[int, int]]:
-    """About the number of links to hold out for each part, and the negatives per link."""
+    """The approximate number of links to hold out for each part, and the negatives per link."""
     if options.hold_out != "links":
         return {}
     sizes = {"valid": options.valid, "test": options.test}

@@ -37,7 +37,7 @@ def write_edges(
     memory: MemoryBudget,
     rng: np.random.Generator,
 ) -> dict[str, int]:
-    """Write the CSC and the held-out links of a source; return counts of what was dropped."""
+    """Write the CSC and the held-out links of a source; return counts of dropped edges."""
     rank_N = np.empty_like(order_N)
     rank_N[order_N] = np.arange(len(order_N), dtype=order_N.dtype)
     available = BuildSizes.of(source, options).available_to_sort(memory)

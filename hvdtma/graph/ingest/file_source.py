@@ -41,7 +41,7 @@ from hvdtma.graph.ingest.labels import LabelTable, open_labels, read_labels
 from hvdtma.graph.ingest.leaks import check_leaks
 from hvdtma.graph.ingest.options import ReadOptions
 from hvdtma.graph.ingest.requirements import WHOLE_SHARE, IngestRequirement
-from hvdtma.graph.raw import RawGraph, gather_rows, in_memory
+from hvdtma.graph.raw import RawGraph, in_memory, read_all_rows
 from hvdtma.tables.columns import check_num_types, sorted_names
 from hvdtma.tables.database import DATABASE_BYTES, Database
 from hvdtma.tables.rejects import BadRows
@@ -345,7 +345,7 @@ class _Opening:
         small = num_bytes <= (memory.num_bytes - BASE_BYTES - graph.reserved_bytes) // WHOLE_SHARE
         later = requirement.required_bytes(graph.num_nodes, graph.num_edges) + DATABASE_BYTES
         if small and memory.fits(graph.nodes.num_bytes + num_bytes + later):
-            graph.feat = gather_rows(rows)
+            graph.feat = read_all_rows(rows)
         elif read.column_major:
             raise UserError(
                 f"{read.where} is in column-major order, so it must fit in memory, but has "

@@ -8,9 +8,7 @@ from typing import Any
 from hvdtma.core.errors import UserError, nearest
 from hvdtma.core.options import call_with_options
 from hvdtma.core.registry import names, resolve
-from hvdtma.graph.source import Source
-
-REQUIRED = ("num_nodes", "num_edges", "node_id", "edge_batches")
+from hvdtma.graph.source import Source, check_source
 
 
 def load_source(spec: str, *, seed: int = 0) -> Source:
@@ -33,12 +31,7 @@ def load_source(spec: str, *, seed: int = 0) -> Source:
     except TypeError:
         raise UserError(f"the data source '{name}' takes no setting '{values[-1]}'") from None
     graph = call_with_options("source", name, options, *values, defaults={"seed": seed})
-    missing = [attribute for attribute in REQUIRED if not hasattr(graph, attribute)]
-    if missing:
-        raise UserError(
-            f"the data source '{name}' returned a {type(graph).__name__} without "
-            f"{', '.join(missing)}; it must return a Source, such as hvdtma.graph.raw.EdgeStream"
-        )
+    check_source(f"the {type(graph).__name__} that the data source '{name}' returned", graph)
     return graph
 
 
@@ -49,10 +42,8 @@ def _split(spec: str) -> tuple[str, str]:
         return name, rest
     function, _, settings = rest.partition(":")
     if not function.replace(".", "").isidentifier():
-        raise UserError(
-            f"unknown data source '{spec}'; {nearest(name, names('source'))}, or an import path "
-            "package.module:function; for files give --edges FILE"
-        )
+        others = "an import path package.module:function, or for files --edges FILE"
+        raise UserError(f"unknown data source '{spec}'; {nearest(name, names('source'), others)}")
     return f"{name}:{function}", settings
 
 

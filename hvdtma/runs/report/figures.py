@@ -132,7 +132,7 @@ def _over_rounds(rounds: list[int], **axis_y: Any) -> go.Layout:
 
 
 def legend(trainers: int) -> tuple[list[tuple[int, str]], str]:
-    """Trainers with their colours; or, for many trainers, a note on what is drawn instead."""
+    """The trainers with their colours; for many trainers, a note on the median and range."""
     if trainers > MAX_LINES:
         return [], f"Lines: the median trainer. Bands: the range over all {trainers}."
     return [(trainer, COLOURS[trainer]) for trainer in range(trainers)], ""

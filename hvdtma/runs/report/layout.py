@@ -1,4 +1,4 @@
-"""What the reports of all kinds of runs have in common: status, notices, scores, config."""
+"""The parts that reports of all kinds of runs share: status, notices, scores, config."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def score_table(valid: Scores, test: Scores, *, best: str) -> Table | None:
     """A table of the best validation scores and the test scores; None without any.
 
     Args:
-        best: what the validation scores are of, such as `best round`.
+        best: the model of the validation scores, such as `best round`.
     """
     metrics = list(dict.fromkeys([*valid, *test]))
     rows = [

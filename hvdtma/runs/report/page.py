@@ -42,7 +42,7 @@ class Section:
 
     Attributes:
         trainers: number and colour of the trainers whose lines the reader can hide.
-        note: text beside the heading.
+        note: text next to the heading.
         columns: figures side by side on a wide screen, 2 or 3.
     """
 
@@ -78,8 +78,8 @@ class Page:
 
 def write_page(page: Page, path: Path) -> Path:
     """Write a page as one HTML file, atomically."""
-    with replacing(path) as beside:
-        beside.write_text(render(page), encoding="utf-8")
+    with replacing(path) as temporary:
+        temporary.write_text(render(page), encoding="utf-8")
     return path
 
 

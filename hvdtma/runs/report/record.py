@@ -8,12 +8,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Self
 
-from hvdtma.runs.folder import ENDS, Folder
+from hvdtma.runs.folder import ENDS, BaseRunFolder
 
 
 @dataclass(frozen=True)
 class RunRecord:
-    """What the folder of any run records.
+    """The contents of the folder of a run of any kind.
 
     Attributes:
         config: the text of config.yaml.
@@ -31,7 +31,7 @@ class RunRecord:
     damaged_lines: int = 0
 
     @classmethod
-    def read(cls, run: Folder) -> Self:
+    def read(cls, run: BaseRunFolder) -> Self:
         """Read a run's folder; raises UserError if there is no run."""
         run.check_there()
         events, damaged = read_events(run.metrics)
@@ -51,7 +51,7 @@ class RunRecord:
 
     @cached_property
     def end(self) -> dict:
-        """The event that the run failed or was interrupted with; empty if it did not."""
+        """The last event if it is a failure or an interruption; else empty."""
         last = self.events[-1] if self.events else {}
         return last if last.get("kind") in ENDS else {}
 

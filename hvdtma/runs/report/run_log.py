@@ -1,4 +1,4 @@
-"""What the folder of a training run records, by rounds, assignments and scores.
+"""The contents of the folder of a training run: rounds, assignments and scores.
 
 Legend: R rounds in the log, M trainers (the most of any round).
 """
@@ -48,7 +48,7 @@ class RunLog(RunRecord):
 
     @cached_property
     def trainers(self) -> int:
-        """M."""
+        """The number of trainers M."""
         recorded = self.start.get("trainers") or self.summary.get("trainers") or 0
         events = self.assignments + self.rounds
         return max([recorded, *(len(event["trainers"]) for event in events)])

@@ -11,7 +11,7 @@ from hvdtma.runs.report.run_log import RunLog
 
 @dataclass(frozen=True)
 class RunTotals:
-    """One trainer over all rounds; None for what is not recorded."""
+    """Totals of one trainer over all rounds; None for values that are not recorded."""
 
     trainer: int
     nodes: int | None = None

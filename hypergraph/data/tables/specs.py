@@ -1,4 +1,4 @@
-"""Where the tables of a hypergraph are: plain values, also from a YAML file."""
+"""The tables of a hypergraph: their files and columns, as plain values or from YAML."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether a run starts, replaces another run, resumes, or is finished already."""
+"""Rules by which a run starts, replaces another run, resumes, or is finished already."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Generic, TypeVar
 
 from hvdtma.core.config import Component
 from hvdtma.core.errors import UserError
-from hvdtma.runs.folder import Folder, StartMode
+from hvdtma.runs.folder import BaseRunFolder, StartMode
 
 C = TypeVar("C", bound=Component)
 
 
 @dataclass(frozen=True)
 class StartRules(Generic[C]):
-    """How a kind of run decides what to do.
+    """The facts about a run by which its start mode is resolved.
 
     Attributes:
         resumable_keys: top-level keys of the config that may change when a run is resumed.
@@ -35,11 +35,13 @@ class StartRules(Generic[C]):
     has_work_left: Callable[[], bool]
 
 
-def lock_and_resolve(run: Folder, config: C, mode: StartMode, rules: StartRules[C]) -> StartMode:
-    """Lock a run's folder and decide what to do with it; on rank 0.
+def lock_and_resolve(
+    run: BaseRunFolder, config: C, mode: StartMode, rules: StartRules[C]
+) -> StartMode:
+    """Lock a run's folder and resolve the start mode; on rank 0.
 
     The lock is released if there is nothing to do (`DONE`) and on errors. Raises UserError as
-    `Folder.lock` and `resolve_start_mode` do.
+    `BaseRunFolder.lock` and `resolve_start_mode` do.
     """
     run.lock_for(mode)
     with ExitStack() as unlocking:
@@ -50,8 +52,10 @@ def lock_and_resolve(run: Folder, config: C, mode: StartMode, rules: StartRules[
     return resolved
 
 
-def resolve_start_mode(run: Folder, config: C, mode: StartMode, rules: StartRules[C]) -> StartMode:
-    """What to do: `NEW`, `OVERWRITE`, `RESUME` or `DONE`, never `AUTO`.
+def resolve_start_mode(
+    run: BaseRunFolder, config: C, mode: StartMode, rules: StartRules[C]
+) -> StartMode:
+    """Resolve the start mode to `NEW`, `OVERWRITE`, `RESUME` or `DONE`.
 
     Args:
         config: with absolute paths, as the recorded one.
@@ -62,7 +66,7 @@ def resolve_start_mode(run: Folder, config: C, mode: StartMode, rules: StartRule
     exists = mode is StartMode.RESUME or run.versions.exists()
     if mode in (StartMode.NEW, StartMode.OVERWRITE) or not exists:
         overwrite = mode is StartMode.OVERWRITE
-        run.check_room(*rules.inputs, overwrite=overwrite)
+        run.check_removable(*rules.inputs, overwrite=overwrite)
         return StartMode.OVERWRITE if overwrite else StartMode.NEW
     run.check_there()
     check_same_config(rules.recorded_config(), config, run.path, rules.resumable_keys)
@@ -85,7 +89,7 @@ def no_checkpoint(path: Path) -> UserError:
 def check_same_config(
     recorded: Component, config: Component, path: Path, free: Collection[str]
 ) -> None:
-    """Raises UserError, listing the differences, if what is at `path` has another config.
+    """Raises UserError, listing the differences, if the run at `path` has another config.
 
     Args:
         free: top-level keys that may differ.

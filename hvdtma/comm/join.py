@@ -1,4 +1,4 @@
-"""Which communicator this process uses: the choice follows from its launcher."""
+"""Join the other trainers: choose the communicator that fits this process's launcher."""
 
 from __future__ import annotations
 
@@ -13,7 +13,12 @@ from hvdtma.comm.single_process import SingleProcess
 from hvdtma.comm.slurm_meeting import meet
 from hvdtma.comm.slurm_task import SlurmTask
 from hvdtma.comm.torch_distributed import join_torchrun
-from hvdtma.comm.transport import TRANSPORTS, has_horovod, require_horovod
+from hvdtma.comm.transport import (
+    TRANSPORTS,
+    has_horovod,
+    require_elastic_transport,
+    require_horovod,
+)
 from hvdtma.core.errors import Interrupted, UserError, nearest
 from hvdtma.core.launcher import launcher_name
 from hvdtma.core.signals import ShutdownSignal
@@ -77,7 +82,7 @@ def join_unless_interrupted(
     elastic: bool = False,
     transport: str = "auto",
 ) -> Communicator:
-    """As `join_trainers`; raises Interrupted if a signal comes before all trainers have met.
+    """Call `join_trainers`; raise Interrupted if a signal comes before all trainers have met.
 
     It also raises Interrupted if too few trainers come and trainers are elastic: the job may run
     again later. If they are not elastic, TooFewTrainers is an error.
@@ -92,7 +97,7 @@ def join_unless_interrupted(
 
 
 def _join_driver(worker: WorkerEnv) -> Communicator:
-    require_horovod("elastic trainers need Horovod")
+    require_elastic_transport()
     from hvdtma.comm.groups import RendezvousGroup
     from hvdtma.comm.horovod import HorovodComm
 
@@ -101,11 +106,12 @@ def _join_driver(worker: WorkerEnv) -> Communicator:
 
 
 def _join_horovod_launcher(launcher: str) -> Communicator:
-    require_horovod(f"{launcher} started this process")
+    elastic = _is_elastic_horovodrun()
+    require_horovod(f"{launcher} started this process", elastic=elastic)
     from hvdtma.comm.groups import ElasticLaunchedGroup, LaunchedGroup
     from hvdtma.comm.horovod import HorovodComm
 
-    return HorovodComm(ElasticLaunchedGroup() if _is_elastic_horovodrun() else LaunchedGroup())
+    return HorovodComm(ElasticLaunchedGroup() if elastic else LaunchedGroup())
 
 
 def _is_elastic_horovodrun() -> bool:

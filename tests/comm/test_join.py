@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-from hvdtma.comm import SingleProcess
-from hvdtma.comm.launch import join_trainers
+from hvdtma.comm import SingleProcess, transport
+from hvdtma.comm.join import join_trainers
 from hvdtma.core.errors import UserError
 from hvdtma.core.launcher import LAUNCHERS, launched_as, launcher_name
 
@@ -45,9 +45,9 @@ def test_a_launcher_inside_srun_counts_rather_than_srun(started_by, monkeypatch)
     assert launcher_name() == "srun"
 
 
-@pytest.mark.parametrize("transport", ["auto", "horovod", "torch"])
-def test_a_process_that_nobody_started_is_alone(transport):
-    assert isinstance(join_trainers(transport=transport), SingleProcess)
+@pytest.mark.parametrize("asked", ["auto", "horovod", "torch"])
+def test_a_process_that_nobody_started_is_alone(asked):
+    assert isinstance(join_trainers(transport=asked), SingleProcess)
 
 
 def test_a_step_of_one_task_is_alone(monkeypatch):
@@ -59,7 +59,7 @@ def test_a_step_of_one_task_is_alone(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("launcher", "transport", "elastic", "message"),
+    ("launcher", "asked", "elastic", "message"),
     [
         (None, "gloo", False, "--comm is 'gloo'; valid: auto, horovod, torch"),
         (
@@ -75,13 +75,11 @@ def test_a_step_of_one_task_is_alone(monkeypatch):
         (None, "auto", True, "elastic trainers need a driver"),
     ],
 )
-def test_what_does_not_fit_the_launcher_is_refused(
-    started_by, launcher, transport, elastic, message
-):
+def test_what_does_not_fit_the_launcher_is_refused(started_by, launcher, asked, elastic, message):
     if launcher:
         started_by(launcher)
     with pytest.raises(UserError, match=message):
-        join_trainers(transport=transport, elastic=elastic)
+        join_trainers(transport=asked, elastic=elastic)
 
 
 def test_an_elastic_launcher_needs_an_elastic_config(started_by, monkeypatch):
@@ -91,13 +89,26 @@ def test_an_elastic_launcher_needs_an_elastic_config(started_by, monkeypatch):
         join_trainers()
 
 
+@pytest.mark.parametrize("elastic", [False, True])
+def test_without_horovod_its_launcher_is_refused_and_the_alternative_named(
+    started_by, monkeypatch, elastic
+):
+    started_by("horovodrun")
+    monkeypatch.setenv("HOROVOD_ELASTIC", str(int(elastic)))
+    monkeypatch.setattr(transport, "has_horovod", lambda: False)
+    with pytest.raises(UserError, match="horovodrun started this process, but Horovod") as refused:
+        join_trainers(elastic=elastic)
+    assert ("torchrun" in str(refused.value)) is not elastic
+    assert ("elastic=false" in str(refused.value)) is elastic
+
+
 IMPORT = """
 import importlib, pkgutil, sys
 import hvdtma.comm
 for module in pkgutil.walk_packages(hvdtma.comm.__path__, "hvdtma.comm."):
     if module.name not in ("hvdtma.comm.horovod", "hvdtma.comm.groups"):
         importlib.import_module(module.name)
-assert "hvdtma.comm.launch" in sys.modules
+assert "hvdtma.comm.join" in sys.modules
 assert "horovod" not in sys.modules
 """
 
