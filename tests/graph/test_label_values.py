@@ -72,7 +72,9 @@ def test_a_given_kind_wins_over_the_choice():
     assert len(many.names) == 1001
     one_hot = np.array([[0, 1, 0], [1, 0, 0], [0, 0, 0], [0, 1, 0]])
     found = targets_of(one_hot, "here", kind="class")
-    assert (found.label.tolist(), found.names) == ([1, 0, -1, 1], ["0", "1"])
+    assert (found.label.tolist(), found.names) == ([1, 0, -1, 1], ["0", "1", "2"])
+    named = targets_of(one_hot, "here", kind="class", names=["a", "b", "c"])
+    assert named.names == ["a", "b", "c"]
     mixed = targets_of(np.array([[0, 1.5], [1, 2.5]]), "here", kind="real", names=["a", "b"])
     assert mixed.names == ["a", "b"]
 
@@ -91,6 +93,16 @@ def test_unknown_entries_of_several_labels_are_kept_apart_from_zeros():
     found = targets_of(np.array([[1, NAN], [NAN, NAN], [0, 1]]), "here")
     assert found.label.tolist() == [[1, UNKNOWN], [UNKNOWN, UNKNOWN], [0, 1]]
     assert targets_of(np.array([[1, 0], [-1, -1]]), "here").label[1].tolist() == [255, 255]
+
+
+def test_a_column_without_values_fits_every_kind():
+    assert targets_of(np.array([[0.5, NAN], [1.5, NAN]]), "here").kind == "real"
+    assert targets_of(np.array([[0.0, NAN], [1.0, NAN]]), "here").kind == "multi"
+
+
+def test_as_many_names_as_columns_are_needed():
+    with pytest.raises(UserError, match="here has 2 columns, but 1 names: a"):
+        targets_of(np.array([[0, 1], [1, 1]]), "here", names=["a"])
 
 
 def test_labels_that_exclude_one_another_are_noticed(capsys):
