@@ -114,8 +114,7 @@ class LabelStatistics:
             return [text] if share > ONE_SIDED else []
         constant = self._is_constant()
         shown = ", ".join(f"'{name}'" for name, same in zip(names, constant, strict=True) if same)
-        what = "label" if self.kind == "multi" else "target"
-        return [f"{what}s with the same value at every known node: {shown}"] if shown else []
+        return [f"the same value at every known node: {shown}"] if shown else []
 
     def _is_constant(self) -> np.ndarray:
         if self.kind == "multi":
