@@ -6,11 +6,13 @@ path `package.module:Name`, and take options of their own (`hvdtma.core.registry
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, ModelWrapValidatorHandler, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
 from hvdtma.core.config import (
     Component,
@@ -109,8 +111,19 @@ class TaskConfig(Component):
     @field_validator("class_weights", mode="before")
     @classmethod
     def _classes_are_named_by_text(cls, value: Any) -> Any:
-        """Names of classes that are numbers in YAML."""
-        return {str(k): v for k, v in value.items()} if isinstance(value, Mapping) else value
+        """Names of classes may be numbers in YAML. One error for the field, not one per type."""
+        if isinstance(value, Mapping):
+            named = {str(name): weight for name, weight in value.items()}
+            if all(_is_weight(weight) for weight in named.values()):
+                return named
+        elif value in ("none", "balanced"):
+            return value
+        raise PydanticCustomError("class_weights", "no weights of classes")
+
+
+def _is_weight(value: Any) -> bool:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_number and 0 <= value < math.inf
 
 
 class OptimizerConfig(Component):
@@ -158,7 +171,7 @@ class EvaluateConfig(Component):
     """The metric that chooses the best round. None: `mrr` for links; for nodes `accuracy` of
     classes, `micro_f1` of several labels, `r2` of real targets. Others of links: `hits@1`,
     `hits@10`, `hits@50`, `hits@100`, `auc`; of classes: `macro_f1`; of several labels: `macro_f1`,
-    `auc`, `average_precision`; of real targets: `rmse` and `mae`, whose lowest value is the best."""
+    `auc`, `average_precision`; of real targets: `rmse`, `mae`, whose lowest value is the best."""
     max_links: Count = 0
     """Validation links scored after a round, a fixed sample; 0 scores all. Test takes all."""
     sample: Count = 0

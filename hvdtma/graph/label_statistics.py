@@ -18,9 +18,8 @@ from hvdtma.core.split_parts import PARTS
 from hvdtma.graph.store import GraphStore
 from hvdtma.graph.stored_rows import StoredRows, gather
 from hvdtma.graph.stream import array_pieces
-from hvdtma.graph.targets import known_entries, stored_form
+from hvdtma.graph.targets import known_entries, label_rows, stored_form
 
-LABELS_AT_ONCE = 1 << 18  # nodes
 ONE_SIDED = 0.99  # a class with a larger share of the labelled nodes is worth a warning
 
 
@@ -115,8 +114,7 @@ class LabelStatistics:
             return [text] if share > ONE_SIDED else []
         constant = self._is_constant()
         shown = ", ".join(f"'{name}'" for name, same in zip(names, constant, strict=True) if same)
-        what = "label" if self.kind == "multi" else "target"
-        return [f"{what}s with the same value at every known node: {shown}"] if shown else []
+        return [f"the same value at every known node: {shown}"] if shown else []
 
     def _is_constant(self) -> np.ndarray:
         if self.kind == "multi":
@@ -140,8 +138,5 @@ def training_labels(store: GraphStore) -> LabelStatistics:
     nodes = store.labelled_nodes(PARTS[0])
     nodes = np.zeros(0, np.int64) if nodes is None else nodes
     rows = StoredRows(store, "label")
-    pieces = (
-        gather(rows, nodes[start : start + LABELS_AT_ONCE])
-        for start in range(0, len(nodes), LABELS_AT_ONCE)
-    )
+    pieces = (gather(rows, nodes[part]) for part in label_rows(len(nodes), rows.shape[1:]))
     return LabelStatistics.of(pieces, store.label_kind, len(store.label_names))

@@ -53,9 +53,10 @@ def targets_of(
     Args:
         where: the place of the values, for messages.
         kind: `class`, `multi` or `real`; None: chosen by the values.
-        names: of the columns, for the kinds `multi` and `real`; None: their numbers.
+        names: of the columns; None: their numbers. A single column of classes has no name.
 
-    Raises UserError for values of no kind or not of the given one, and for infinite values.
+    Raises UserError for values of no kind or not of the given one, for infinite values, and for
+    another number of names than of columns.
     """
     if kind is not None and kind not in KINDS:
         raise UserError(f"label_kind is '{kind}'; {nearest(kind, list(KINDS))}")
@@ -66,20 +67,33 @@ def targets_of(
         raise _of_no_kind(values, where)
     if values.dtype.kind == "f" and np.isinf(values).any():
         raise UserError(f"{where} has infinite values; a label is finite, NaN is no label")
-    chosen = kind or _guess(values, where)
-    if values.ndim == 1 and chosen == "multi":
+    values_NC = values[:, None] if values.ndim == 1 else values
+    of_columns = _names_of_columns(values_NC.shape[1], names, where)
+    if kind is None:
+        kind = (
+            _kind_of_column(values, where)
+            if values.ndim == 1
+            else _kind_of(values, of_columns, where)
+        )
+    if kind == "real":
+        return NodeLabels(_real(values_NC, where), of_columns, kind)
+    if kind == "class":
+        if values.ndim == 1:
+            return _classes(values, where)
+        return NodeLabels(_position_of_one(values, where), of_columns, kind)
+    if values.ndim == 1:
         raise UserError(f"{where} has one column; several labels need one column of 0 and 1 each")
-    if chosen == "class":
-        return _classes(values, where)
-    columns = values[:, None] if values.ndim == 1 else values
-    of_columns = list(names) if names else _numbered(columns.shape[1])
-    if chosen == "multi":
-        return NodeLabels(_several(columns, where, of_columns), of_columns, "multi")
-    return NodeLabels(_real(columns, where), of_columns, "real")
+    return NodeLabels(_several(values, where), of_columns, kind)
 
 
-def _numbered(columns: int) -> list[str]:
-    return [ONE_TARGET] if columns == 1 else [str(column) for column in range(columns)]
+def _names_of_columns(columns: int, names: Sequence[str] | None, where: str) -> list[str]:
+    if names is None:
+        return [ONE_TARGET] if columns == 1 else [str(column) for column in range(columns)]
+    if len(names) != columns:
+        raise UserError(
+            f"{where} has {columns} columns, but {len(names)} names: {', '.join(names)}"
+        )
+    return list(names)
 
 
 def _of_no_kind(values: np.ndarray, where: str) -> UserError:
@@ -90,20 +104,22 @@ def _of_no_kind(values: np.ndarray, where: str) -> UserError:
     )
 
 
-def _guess(values: np.ndarray, where: str) -> str:
-    if values.ndim == 1:
-        return (
-            "real"
-            if values.dtype.kind == "f" and not _are_class_numbers(values, where)
-            else "class"
-        )
-    binary_C = _binary(values)
-    if binary_C.all():
+def _kind_of_column(values_N: np.ndarray, where: str) -> str:
+    if values_N.dtype.kind != "f":
+        return "class"
+    return "class" if _are_class_numbers(values_N, where) else "real"
+
+
+def _kind_of(values_NC: np.ndarray, names: list[str], where: str) -> str:
+    """The kind of several columns. Columns without any value fit all kinds."""
+    binary_C, empty_C = _binary(values_NC), _is_unknown(values_NC).all(0)
+    if (binary_C | empty_C).all():
         return "multi"
-    if values.dtype.kind != "f":
-        raise _of_no_kind(values, where)
-    if binary_C.any():
-        shown = ", ".join(map(str, np.flatnonzero(binary_C)[:5]))
+    if values_NC.dtype.kind != "f":
+        raise _of_no_kind(values_NC, where)
+    odd = np.flatnonzero(binary_C & ~empty_C)
+    if len(odd):
+        shown = ", ".join(names[column] for column in odd[:5])
         raise UserError(
             f"{where} has columns of 0 and 1 ({shown}) beside columns of other numbers; give the "
             "columns of one kind, or label_kind='real' if all are targets of regression"
@@ -129,9 +145,7 @@ def _are_class_numbers(values_N: np.ndarray, where: str) -> bool:
 
 
 def _classes(values: np.ndarray, where: str) -> NodeLabels:
-    """One class per node: of a column of numbers, or of columns of which one is 1."""
-    if values.ndim == 2:
-        values = _position_of_one(values, where)
+    """The classes of a column of numbers."""
     known_N = values >= 0  # NaN is not
     if values.dtype.kind == "f":
         odd_N = known_N & ((values != np.floor(values)) | (values > LAST_EXACT))
@@ -171,11 +185,11 @@ def _binary(values_NC: np.ndarray) -> np.ndarray:
 
 
 def _is_unknown(values_NC: np.ndarray) -> np.ndarray:
-    missing = np.isnan(values_NC) if values_NC.dtype.kind == "f" else np.zeros((), bool)
-    return missing | (values_NC == NO_CLASS)
+    unknown: np.ndarray = values_NC == NO_CLASS
+    return unknown | np.isnan(values_NC) if values_NC.dtype.kind == "f" else unknown
 
 
-def _several(values_NC: np.ndarray, where: str, names: list[str]) -> np.ndarray:
+def _several(values_NC: np.ndarray, where: str) -> np.ndarray:
     """Labels uint8 [N, C] from 0 and 1."""
     if not _binary(values_NC).all():
         raise UserError(f"{where} holds other values than 0 and 1; each column is a label or not")
@@ -186,8 +200,8 @@ def _several(values_NC: np.ndarray, where: str, names: list[str]) -> np.ndarray:
     ones_N = (label_NC == 1).sum(1)[(label_NC != UNKNOWN).any(1)]
     if len(ones_N) >= SMALL_GRAPH and (ones_N == 1).all():
         console.print(
-            f"{where}: every node has exactly one of {len(names)} labels; if they exclude one "
-            "another, give label_kind='class'",
+            f"{where}: every node has exactly one of {values_NC.shape[1]} labels; if they exclude "
+            "one another, give label_kind='class'",
             markup=False,
             soft_wrap=True,
         )

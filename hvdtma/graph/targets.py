@@ -14,7 +14,7 @@ Legend: N nodes, n nodes of a piece, C classes, T targets.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -23,6 +23,7 @@ from hvdtma.core.errors import UserError, nearest
 KINDS = ("class", "multi", "real")
 UNKNOWN = 255  # an entry of kind `multi` that is not known
 NO_CLASS = -1
+VALUES_AT_ONCE = 1 << 18
 _DTYPES: dict[str, np.dtype] = {
     "class": np.dtype(np.int64),
     "multi": np.dtype(np.uint8),
@@ -70,11 +71,20 @@ def known_entries(label_n: np.ndarray, kind: str) -> np.ndarray:
     return known
 
 
-def has_label(label_n: np.ndarray, kind: str) -> np.ndarray:
-    """Bool [n]: whether each node has a label."""
-    known = known_entries(label_n, kind)
-    labelled: np.ndarray = known if known.ndim == 1 else known.any(1)
-    return labelled
+def has_label(label_N: np.ndarray, kind: str) -> np.ndarray:
+    """Bool [N]: whether each node has a label."""
+    labelled_N = np.zeros(len(label_N), bool)
+    for rows in label_rows(len(label_N), label_N.shape[1:]):
+        known = known_entries(label_N[rows], kind)
+        labelled_N[rows] = known if known.ndim == 1 else known.any(1)
+    return labelled_N
+
+
+def label_rows(num_nodes: int, shape: tuple[int, ...]) -> Iterator[slice]:
+    """Ranges of nodes whose labels are small enough to be copied some times."""
+    step = max(VALUES_AT_ONCE // max(int(np.prod(shape)), 1), 1)
+    for start in range(0, num_nodes, step):
+        yield slice(start, min(start + step, num_nodes))
 
 
 def check_targets(
@@ -98,9 +108,10 @@ def check_targets(
             f"label has shape {list(label.shape)} and type {label.dtype}, for {len(names)} "
             f"label_names; labels of kind '{kind}' are {valid}"
         )
-    problem = range_problem(label, kind, len(names))
-    if problem:
-        raise UserError(f"label {problem}")
+    for rows in label_rows(num_nodes, label.shape[1:]):
+        problem = range_problem(label[rows], kind, len(names))
+        if problem:
+            raise UserError(f"label {problem}")
 
 
 def range_problem(label_n: np.ndarray, kind: str, num_names: int) -> str | None:

@@ -53,7 +53,9 @@ class NodeTask:
     Raises UserError if the store has no labels, and for weights of classes that it does not have.
     """
 
-    metrics: Sequence[str] = tuple(name for kind in TARGETS.values() for name in kind.metrics)
+    metrics: Sequence[str] = tuple(
+        dict.fromkeys(name for kind in TARGETS.values() for name in kind.metrics)
+    )
     unit = "nodes"
     needs_remote = False
     needs_labels = True

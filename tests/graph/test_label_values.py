@@ -72,7 +72,9 @@ def test_a_given_kind_wins_over_the_choice():
     assert len(many.names) == 1001
     one_hot = np.array([[0, 1, 0], [1, 0, 0], [0, 0, 0], [0, 1, 0]])
     found = targets_of(one_hot, "here", kind="class")
-    assert (found.label.tolist(), found.names) == ([1, 0, -1, 1], ["0", "1"])
+    assert (found.label.tolist(), found.names) == ([1, 0, -1, 1], ["0", "1", "2"])
+    named = targets_of(one_hot, "here", kind="class", names=["a", "b", "c"])
+    assert named.names == ["a", "b", "c"]
     mixed = targets_of(np.array([[0, 1.5], [1, 2.5]]), "here", kind="real", names=["a", "b"])
     assert mixed.names == ["a", "b"]
 
@@ -93,13 +95,23 @@ def test_unknown_entries_of_several_labels_are_kept_apart_from_zeros():
     assert targets_of(np.array([[1, 0], [-1, -1]]), "here").label[1].tolist() == [255, 255]
 
 
+def test_a_column_without_values_fits_every_kind():
+    assert targets_of(np.array([[0.5, NAN], [1.5, NAN]]), "here").kind == "real"
+    assert targets_of(np.array([[0.0, NAN], [1.0, NAN]]), "here").kind == "multi"
+
+
+def test_as_many_names_as_columns_are_needed():
+    with pytest.raises(UserError, match="here has 2 columns, but 1 names: a"):
+        targets_of(np.array([[0, 1], [1, 1]]), "here", names=["a"])
+
+
 def test_labels_that_exclude_one_another_are_noticed(capsys):
     targets_of(np.eye(3, dtype=int)[np.arange(12) % 3], "here")
     assert "exactly one of 3 labels" in " ".join(capsys.readouterr().err.split())
 
 
 @settings(max_examples=50, deadline=None)
-@given(arrays(np.float32, (7, 3), elements=st.floats(-1e6, 1e6, width=32).map(lambda x: x + 0.3)))
+@given(arrays(np.float32, (7, 3), elements=st.integers(-9999, 9999).map(lambda n: n / 4 + 0.125)))
 def test_several_real_targets_come_back_as_given(values):
     found = targets_of(values, "here")
     assert found.kind == "real"

@@ -153,7 +153,7 @@ def node_in_two_parts(graph):
         (repeated_id, "ids are distinct", "599 distinct ids in 600"),
         (missing_id, "ids are distinct", "599 distinct ids in 599, for 600"),
         (missing_row, "arrays have the right", "feat has 599 rows, not 600"),
-        (nameless_label, "in range", "label holds -1 to 6, not -1 to 5"),
+        (nameless_label, "in range", "label holds -1 to 6; valid: -1 to 5"),
         (link_to_nowhere, "in range", "split/valid/dst holds"),
         (negative_to_nowhere, "in range", "split/valid/neg holds -1"),
         (node_in_two_parts, "two parts of the split", "1 nodes are in the split more than once"),

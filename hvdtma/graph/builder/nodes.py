@@ -23,6 +23,7 @@ from hvdtma.graph.targets import (
     has_label,
     kind_of,
     label_row_bytes,
+    label_rows,
     row_shape,
     stored_dtype,
     stored_form,
@@ -81,8 +82,8 @@ def _write_labels(
     chunk_rows = rows_per_chunk(block_nodes, label_row_bytes(kind, len(names)))
     dtype, shape = stored_dtype(kind), row_shape(kind, len(names))
     with writer.create_array("label", dtype, num_nodes, shape, chunk_rows=chunk_rows) as array:
-        for nodes in in_store_order(num_nodes, order_N, IDS_PER_PIECE):
-            label_n = stored_form(label[nodes], kind)
+        for rows in label_rows(num_nodes, shape):
+            label_n = stored_form(label[order_N[rows] if len(order_N) else rows], kind)
             statistics.add(label_n)
             array.append(label_n)
     for warning in statistics.warnings(names):
@@ -91,8 +92,7 @@ def _write_labels(
 
 def _statistics(label: np.ndarray, kind: str, nodes: np.ndarray, num_names: int) -> LabelStatistics:
     """The statistics of some nodes' labels, in pieces."""
-    pieces = range(0, len(nodes), IDS_PER_PIECE)
-    labels = (label[nodes[start : start + IDS_PER_PIECE]] for start in pieces)
+    labels = (label[nodes[rows]] for rows in label_rows(len(nodes), label.shape[1:]))
     return LabelStatistics.of(labels, kind, num_names)
 
 

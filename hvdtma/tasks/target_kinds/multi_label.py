@@ -34,7 +34,7 @@ class MultiLabelTarget:
     def __init__(self, store: GraphFacts, class_weights: ClassWeights):
         self.store, self.class_weights = store, class_weights
         self.num_labels = len(store.label_names)
-        self.scored_bytes = COLUMN_BYTES + (2 * 4 + 3) * self.num_labels  # logits, joined; labels
+        self.scored_bytes = COLUMN_BYTES + (2 * 4 + 5) * self.num_labels  # logits twice; truth
         if isinstance(class_weights, Mapping):
             named_weights(class_weights, store.label_names)
 
