@@ -113,7 +113,7 @@ def has_negatives(raw):
     return all(len(others - {u}) < NODES - 1 for u, others in links.items())
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(EDGES, SIZES, SIZES, st.booleans(), st.booleans())
 def test_parts_follow_one_another_in_time_and_every_pair_is_in_one(
     tmp_path_factory, edges, valid, test, undirected, typed
@@ -421,12 +421,12 @@ def test_a_split_by_time_without_times_or_beside_a_given_one_is_refused(
 
 def test_the_command_line_knows_the_split(tmp_path, hvdtma):
     status, _, said = hvdtma(
-        "build", tmp_path / "x.zarr", "synthetic:nodes=50,edges=200", "--split", "time"
+        "build", tmp_path / "x.zarr", "synthetic:nodes=500,edges=2000", "--split", "time"
     )
     assert status == 2
     assert "--split time needs the time of every edge" in said
     status, _, said = hvdtma(
-        "build", tmp_path / "x.zarr", "synthetic:nodes=50,edges=200", "--split", "late"
+        "build", tmp_path / "x.zarr", "synthetic:nodes=500,edges=2000", "--split", "late"
     )
     assert status == 2
     assert "split is 'late'; valid: random, time" in said

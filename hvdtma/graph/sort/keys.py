@@ -137,9 +137,10 @@ def merge_weights(
             weights[start:end] = np.sort(weights[start:end])
             kept = end
         else:
-            total = np.float64(weights[start])
-            if end - start > 1:
-                total = 0.0
+            total = 0.0
+            if end - start == 1:
+                total += weights[start]
+            else:
                 for weight in np.sort(weights[start:end]):
                     total += weight
             keys[kept], weights[kept] = keys[start], total
