@@ -28,7 +28,7 @@ class EdgeBatch(NamedTuple):
 
     def take(self, rows: np.ndarray | slice) -> EdgeBatch:
         """Some of the edges, by number, mask or range."""
-        return self._make(None if values is None else values[rows] for values in self)
+        return EdgeBatch._make(None if values is None else values[rows] for values in self)
 
 
 AnyBatch: TypeAlias = EdgeBatch | tuple[Any, ...]
