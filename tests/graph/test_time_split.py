@@ -390,6 +390,12 @@ def plain():
     return SyntheticGraph(nodes=50, edges=200, communities=2)
 
 
+def without_features():
+    raw = labelled_graph()
+    raw.feat = None
+    return raw
+
+
 def with_links():
     raw = timed_communities()
     raw.link_split = {"train": Pairs(raw.src[:9], raw.dst[:9])}
@@ -407,6 +413,7 @@ def with_nodes():
     [
         (plain, "links", "needs the time of every edge.*--time-column"),
         (plain, "nodes", "needs the times of the nodes"),
+        (without_features, "nodes", "needs features.* give --features"),
         (with_links, "links", "comes with its own split"),
         (with_nodes, "nodes", "comes with its own split"),
     ],

@@ -220,6 +220,19 @@ def test_a_layer_counts_an_edge_of_weight_w_as_w_edges(make, csc, seed):
 @pytest.mark.parametrize("make", LAYERS)
 @settings(max_examples=25, deadline=None)
 @given(csc=weighted_csc(), seed=st.integers(0, 99))
+def test_a_gpu_passes_weighted_messages_as_a_cpu_does(make, csc, seed):
+    torch.manual_seed(seed)
+    layer, x = make(4, 6), torch.randn(csc.num_nodes, 4)
+    block = whole_block(csc)
+    twin = whole_block(csc)
+    twin.src_E, twin.dst_E = twin.edge_index
+    twin.device = torch.device("cuda")  # the tensors stay on the CPU
+    torch.testing.assert_close(layer(twin, x), layer(block, x), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("make", LAYERS)
+@settings(max_examples=25, deadline=None)
+@given(csc=weighted_csc(), seed=st.integers(0, 99))
 def test_weights_of_one_change_nothing_at_all(make, csc, seed):
     torch.manual_seed(seed)
     layer, x = make(4, 6), torch.randn(csc.num_nodes, 4)
