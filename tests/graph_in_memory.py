@@ -48,12 +48,21 @@ class Graph:
         return self.csc.num_nodes
 
     @property
+    def in_weight(self) -> np.ndarray | None:
+        """The sum of the weights of each node's in-edges, float64 [N]; None without weights."""
+        if self.csc.weight is None:
+            return None
+        return np.bincount(self.csc.destinations(), self.csc.weight, self.num_nodes)
+
+    @property
     def arrays(self) -> dict[str, np.ndarray]:
         """Every array by the name it has in a store."""
         named = {
             "indptr": self.csc.indptr,
             "indices": self.csc.indices,
             "edge_type": self.csc.edge_type,
+            "weight": self.csc.weight,
+            "in_weight": self.in_weight,
             "feat": self.feat,
             "first_hop": self.first_hop,
             "label": self.label,
@@ -73,7 +82,11 @@ def renumber(graph: Graph, order_N: np.ndarray) -> Graph:
     return replace(
         graph,
         csc=build_csc(
-            rank_N[csc.indices], rank_N[csc.destinations()], csc.num_nodes, csc.edge_type
+            rank_N[csc.indices],
+            rank_N[csc.destinations()],
+            csc.num_nodes,
+            csc.edge_type,
+            csc.weight,
         ),
         node_id=graph.node_id.take(order_N),
         feat=graph.feat[order_N],

@@ -78,16 +78,18 @@ def stored_edges_by_id(store: GraphStore) -> list[tuple]:
 
 
 def dense(csc: CSC) -> np.ndarray:
-    """float64 [N, N]: how many edges row v has from column u."""
+    """float64 [N, N]: how many edges row v has from column u, or their weight."""
     adjacency = np.zeros((csc.num_nodes, csc.num_nodes))
-    np.add.at(adjacency, (csc.destinations(), csc.indices), 1)
+    each = 1 if csc.weight is None else csc.weight.astype(np.float64)
+    np.add.at(adjacency, (csc.destinations(), csc.indices), each)
     return adjacency
 
 
 def mean_of(adjacency_NN: np.ndarray, feat_ND: np.ndarray) -> np.ndarray:
     """Mean over each row's edges, 0 without any, in float64."""
     total = adjacency_NN @ np.asarray(feat_ND, np.float64)
-    return total / np.maximum(adjacency_NN.sum(1, keepdims=True), 1)
+    weight_N1 = adjacency_NN.sum(1, keepdims=True)
+    return total / np.where(weight_N1 > 0, weight_N1, 1)
 
 
 def shard_of(csc: CSC, *, dim: int = 5, remote: int = 0, seed: int = 0) -> Shard:
@@ -95,14 +97,23 @@ def shard_of(csc: CSC, *, dim: int = 5, remote: int = 0, seed: int = 0) -> Shard
     feat = np.random.default_rng(seed).normal(size=(csc.num_nodes + remote, dim))
     feat = feat.astype(np.float32)
     with_foreign = CSC(
-        np.append(csc.indptr, np.full(remote, csc.num_edges)), csc.indices, csc.edge_type
+        np.append(csc.indptr, np.full(remote, csc.num_edges)),
+        csc.indices,
+        csc.edge_type,
+        csc.weight,
     )
-    hop = first_hop(with_foreign, feat)
+    degree = torch.from_numpy(np.diff(with_foreign.indptr)).float()
+    weight = None
+    if csc.weight is not None:
+        weight = torch.from_numpy(
+            np.bincount(with_foreign.destinations(), csc.weight, with_foreign.num_nodes)
+        )
+    hop = FirstHop(torch.from_numpy(first_hop(with_foreign, feat)), degree, weight)
     return Shard(
         nodes=np.arange(with_foreign.num_nodes),
         csc=with_foreign,
         feat=torch.from_numpy(feat),
-        hop=FirstHop(torch.from_numpy(hop), torch.from_numpy(np.diff(with_foreign.indptr)).float()),
+        hop=hop,
         num_own=csc.num_nodes,
         label=None,
         train_nodes=np.zeros(0, np.int64),
@@ -137,6 +148,15 @@ def small_csc(draw, *, most_nodes: int = 9, undirected: bool | None = None) -> C
         edges = {(*pair, kind) for (u, v), kind in once.items() for pair in ((u, v), (v, u))}
     src, dst, kind = np.array(sorted(edges)).T
     return build_csc(src, dst, num_nodes, kind)
+
+
+@st.composite
+def weighted_csc(draw, *, most_nodes: int = 9) -> CSC:
+    """A `small_csc` with weights from 1/100 to 100."""
+    csc = draw(small_csc(most_nodes=most_nodes))
+    exponent = np.random.default_rng(draw(st.integers(0, 99))).uniform(-2, 2, csc.num_edges)
+    csc.weight = (10**exponent).astype(np.float32)
+    return csc
 
 
 def sample_neighbourhood(shard, seeds, fanouts, *, random_seed, targets=None):

@@ -103,9 +103,9 @@ def build(
 ) -> None:
     """Build a store from files or from a named source.
 
-    Self-loops are dropped, and repeated edges are kept once. Links are held out as unordered
-    pairs. Data that does not fit in memory is sorted on disk, next to the store. The store does
-    not depend on --memory-gb.
+    Self-loops are dropped, and repeated edges are kept once, with the sum of their weights. Links
+    are held out as unordered pairs. Data that does not fit in memory is sorted on disk, next to the
+    store. The store does not depend on --memory-gb.
     """
     from hvdtma.api.stores import build as build_store
     from hvdtma.graph.describe import print_description

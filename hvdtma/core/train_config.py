@@ -74,8 +74,8 @@ class SamplerConfig(Component):
     """The sampler: from the seed nodes of a batch to their neighbourhood."""
 
     name: str = "neighbour"
-    """`neighbour` (uniform, `model.fanouts` per layer), another registered name, or an import
-    path."""
+    """`neighbour` (uniform or by edge weight, `model.fanouts` per layer), another registered name,
+    or an import path."""
     options: dict[str, Any] = Field(default_factory=dict)
     """Keyword arguments of the sampler."""
 

@@ -55,9 +55,7 @@ def _both_directions(edges: EdgeBatch) -> EdgeBatch:
     """Every edge in both directions; a self-loop once."""
     back = edges.take(edges.src != edges.dst)
     back = back._replace(src=back.dst, dst=back.src)
-    return EdgeBatch(
-        *(
-            None if there is None else np.concatenate([there, other])
-            for there, other in zip(edges, back, strict=True)
-        )
+    return EdgeBatch._make(
+        None if there is None else np.concatenate([there, other])
+        for there, other in zip(edges, back, strict=True)
     )

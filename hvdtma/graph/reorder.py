@@ -132,7 +132,8 @@ def _write_edges(
         value=_value(store),
     )
     with progress("scattering edges", store.num_edges, "edges") as advance:
-        batches = edge_batches(store, edges_per_batch(memory_bytes // 8), weights=True)
+        num_edges = edges_per_batch(memory_bytes // 8, value_bytes(_value(store)))
+        batches = edge_batches(store, num_edges, weights=True)
         sorter.scatter(batches, advance=advance)
     if sorter.self_loops:
         raise UserError(f"{store.path} has self-loops; build it again")

@@ -38,9 +38,14 @@ class NeighbourRows(NamedTuple):
     weights: np.ndarray
 
 
-def edges_per_batch(memory_bytes: int) -> int:
-    """The batch size for which the batches of all workers fit in `memory_bytes`."""
-    fitting = memory_bytes // ((num_workers() + 1) * EDGE_BYTES)
+def edges_per_batch(memory_bytes: int, weight_bytes: int = 0) -> int:
+    """The batch size for which the batches of all workers fit in `memory_bytes`.
+
+    Args:
+        weight_bytes: the size of a weight that is sorted with its edge; 0 without weights.
+    """
+    weight_copies = 5 * weight_bytes  # as read, beside its key, and in a record with the key
+    fitting = memory_bytes // ((num_workers() + 1) * (EDGE_BYTES + weight_copies))
     return int(min(max(fitting, LEAST_EDGES), EDGES_PER_BATCH))
 
 

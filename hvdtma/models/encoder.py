@@ -60,7 +60,8 @@ class Encoder(Protocol):
             blocks: one per sampled layer, input layer first: `model.layers` of them, one fewer
                 with `first_hop`, none if `first_layer` is `none`.
             x_nD: float32 features of the input nodes, which are the first block's sources.
-            first_hop: mean over all training neighbours of each input node, and their number.
+            first_hop: mean over all training neighbours of each input node, and their number. With
+                edge weights the weighted mean, and the sum of the weights.
         """
         ...
 

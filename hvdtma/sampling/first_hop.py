@@ -37,7 +37,7 @@ class FirstHop(NamedTuple):
         return FirstHop(self.mean[nodes].float(), self.degree[nodes], weight)
 
     def to(self, device: torch.device) -> FirstHop:
-        return FirstHop(*(None if field is None else field.to(device) for field in self))
+        return FirstHop._make(None if field is None else field.to(device) for field in self)
 
 
 def subtract_edges(

@@ -47,7 +47,8 @@ def sample_weighted_blocks(
     """
     assert csc.weight is not None  # see NeighbourSampler
     rng = np.random.default_rng(random_seed)
-    nodes, blocks = seeds_S.long(), []
+    nodes = seeds_S.long()
+    blocks: list[Block] = []
     for fanout in reversed(fanouts):
         rows = nodes.numpy()
         draws = rng.random(int((csc.indptr[rows + 1] - csc.indptr[rows]).sum()))

@@ -89,6 +89,9 @@ ENDS = np.arange(5)
         ((ENDS, ENDS[:4], None), r"dst of a batch of 5 edges has shape \(4,\)"),
         ((ENDS, ENDS[::-1] / 2, None), "dst of a batch of edges is not an array of integers"),
         (([0, 1], [1, 2], None), "src of a batch of edges is not an array of integers"),
+        ((ENDS,), "a batch of edges is a tuple of 1; valid: an EdgeBatch, or a tuple"),
+        ((ENDS, ENDS, None, None, None, 1), "a batch of edges is a tuple of 6"),
+        (np.array([ENDS, ENDS]), "a batch of edges is a ndarray; valid"),
         ((ENDS, ENDS[::-1], ENDS), "has types, but the source has 0 edge_type_names"),
     ],
 )

@@ -42,10 +42,9 @@ def _checked(batch: LazyEdgeBatch, source: Source) -> EdgeBatch:
             )
     for name, expected in (("weight", is_weighted(source)), ("time", is_timed(source))):
         if (getattr(edges, name) is not None) != expected:
-            has, says = ("no", "has") if expected else ("a", "has none")
-            raise UserError(
-                f"a batch of edges has {has} {name}, but the source says that it {says}"
-            )
+            has, says = ("no", "true") if expected else ("a", "false")
+            said = {"weight": "weighted", "time": "timed"}[name]
+            raise UserError(f"a batch of edges has {has} {name}; the source's `{said}` is {says}")
     weight = None if edges.weight is None else _checked_weights(edges, source)
     time = None if edges.time is None else _checked_times(edges)
     return EdgeBatch(src, edges.dst, types, weight, time)

@@ -43,6 +43,11 @@ def check_times(source: Source, options: BuildOptions) -> None:
             "--hold-out nodes --split time needs the times of the nodes, and there are none; give "
             "them with the labels (in a data source: `node_time`), or hold out links"
         )
+    if options.hold_out == "nodes" and source.feat is None:
+        raise UserError(
+            "--hold-out nodes --split time needs features: those that are made from the graph "
+            "would tell earlier nodes of later ones; give --features"
+        )
 
 
 def forward_messages(source: Source, options: BuildOptions) -> ForwardMessages | None:

@@ -7,6 +7,8 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
+from hvdtma.core.errors import UserError
+
 EDGES_PER_BATCH = 1 << 20
 
 
@@ -28,7 +30,7 @@ class EdgeBatch(NamedTuple):
 
     def take(self, rows: np.ndarray | slice) -> EdgeBatch:
         """Some of the edges, by number, mask or range."""
-        return EdgeBatch(*(None if values is None else values[rows] for values in self))
+        return EdgeBatch._make(None if values is None else values[rows] for values in self)
 
 
 AnyBatch: TypeAlias = EdgeBatch | tuple[Any, ...]
@@ -38,6 +40,14 @@ LazyEdgeBatch: TypeAlias = AnyBatch | Callable[[], AnyBatch]
 
 
 def materialize(batch: LazyEdgeBatch) -> EdgeBatch:
-    """The batch itself."""
+    """The batch itself; raises UserError for anything but a tuple of the right length."""
     found = batch() if callable(batch) else batch
-    return found if isinstance(found, EdgeBatch) else EdgeBatch(*found)
+    if isinstance(found, EdgeBatch):
+        return found
+    if not isinstance(found, tuple | list) or not 2 <= len(found) <= len(EdgeBatch._fields):
+        size = f" of {len(found)}" if isinstance(found, tuple | list) else ""
+        raise UserError(
+            f"a batch of edges is a {type(found).__name__}{size}; valid: an EdgeBatch, or a tuple "
+            "(src, dst, types, weight, time) whose last fields may be missing"
+        )
+    return EdgeBatch(*found)

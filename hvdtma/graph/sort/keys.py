@@ -137,9 +137,10 @@ def merge_weights(
             weights[start:end] = np.sort(weights[start:end])
             kept = end
         else:
-            total = np.float64(weights[start])
-            if end - start > 1:
-                total = 0.0
+            total = 0.0
+            if end - start == 1:
+                total += weights[start]
+            else:
                 for weight in np.sort(weights[start:end]):
                     total += weight
             keys[kept], weights[kept] = keys[start], total
@@ -207,7 +208,7 @@ def rows_of_keys(
     src_mask = (np.uint64(1) << np.uint64(src_bits)) - np.uint64(1)
     type_mask = (np.uint64(1) << np.uint64(type_bits)) - np.uint64(1)
     width, source_width = np.uint64(type_bits), np.uint64(src_bits)
-    num_held_out = num_known = 0
+    num_held_out, num_known, weighted = 0, 0, len(weights) > 0
     for filling in range(2):
         held_out = np.empty((4, num_held_out), np.int64)
         known = np.empty((2, num_known), np.int64)
@@ -242,7 +243,7 @@ def rows_of_keys(
                 indices[num_kept] = src
                 if len(types):
                     types[num_kept] = np.int64(key & type_mask)
-                if len(weights):
+                if weighted:
                     weights[num_kept] = weights[place]
             num_kept += 1
     return (
