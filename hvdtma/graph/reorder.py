@@ -34,6 +34,7 @@ KEPT_ATTRS = (
     "label_names",
     "edge_type_names",
     "negatives_given",
+    "candidates",
     "counts",
     "provenance",
 )
@@ -70,7 +71,7 @@ def write_reordered(
     memory.available(reserved_bytes + reorder_work_bytes(store), purpose)
     memory_bytes = memory.available(reserved_bytes, purpose) * 3 // 4  # the rest: reads and writes
     _write_edges(writer, store, rank_N, memory_bytes)
-    for name in ("feat", "first_hop", "label"):
+    for name in ("feat", "first_hop", "label", "candidates"):
         if name in store:
             _write_rows(writer, store, name, rank_N, memory_bytes, block_nodes)
     with stage("ids and splits"):

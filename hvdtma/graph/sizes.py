@@ -12,6 +12,7 @@ from typing import Protocol
 
 import numpy as np
 
+from hvdtma.graph.candidates import CandidateRules
 from hvdtma.graph.store import GraphStore
 
 
@@ -37,6 +38,11 @@ class GraphFacts(Protocol):
     def edge_type_names(self) -> Sequence[str]: ...
     @property
     def label_names(self) -> Sequence[str]: ...
+    @property
+    def candidate_rules(self) -> CandidateRules:
+        """The sets of nodes that negatives of each edge type are drawn from."""
+        ...
+
     @property
     def num_blocks(self) -> int: ...
     @property
@@ -78,6 +84,7 @@ class GraphSizes:
     label_names: Sequence[str] = ()
     edges_inside: float = 0.0
     held_out: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    candidate_rules: CandidateRules = CandidateRules()
 
     @classmethod
     def of(cls, store: GraphStore) -> GraphSizes:
@@ -100,6 +107,7 @@ class GraphSizes:
             tuple(store.label_names),
             store.edges_inside,
             store.held_out,
+            store.candidate_rules,
         )
 
     def __contains__(self, name: object) -> bool:

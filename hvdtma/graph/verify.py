@@ -113,6 +113,7 @@ def _lengths_agree(store: GraphStore, memory: MemoryBudget) -> str | None:
         ("feat", num_nodes),
         ("first_hop", num_nodes),
         ("label", num_nodes),
+        ("candidates", num_nodes),
     ):
         found = store.array(name).shape[0] if name in store else length
         if found != length:

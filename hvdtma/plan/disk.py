@@ -31,6 +31,7 @@ def bytes_on_disk(sizes: GraphSizes) -> int:
         typed=bool(sizes.edge_type_names),
         labelled="label" in sizes,
         held_out=sizes.held_out,
+        candidate_bytes=sizes.candidate_rules.row_bytes,
     )
     ratios = compression_ratios(sizes)
     return int(sum(size * ratios.get(name, 1.0) for name, size in arrays.items()))

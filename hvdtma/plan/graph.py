@@ -65,6 +65,7 @@ class PlannedGraph:
             labelled=bool(self.classes),
             held_out=held_out_links(self.options, self.edges),
             options=self.options,
+            num_types=self.edge_types,
         )
 
     @property

@@ -5,6 +5,7 @@ Legend: N nodes and E edges of the store, n and e of a shard, D features.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,6 +37,7 @@ class ShardFootprint:
         index = np.dtype(index_dtype(store.num_nodes)).itemsize
         epoch_order = index * (0.5 if store.undirected else 1)  # an undirected link counts once
         types = 2 if store.edge_type_names else 0
+        row += math.ceil(store.candidate_rules.node_bytes(store.num_nodes))
         if labels:
             return cls(NODE_BYTES + row + LABEL_BYTES, index + types)
         return cls(NODE_BYTES + row, index + epoch_order + types)

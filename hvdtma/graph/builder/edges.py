@@ -17,11 +17,15 @@ from hvdtma.core.split_parts import HELD_OUT_PARTS
 from hvdtma.graph.builder.budget import BuildSizes, bytes_for_keys, max_pairs
 from hvdtma.graph.builder.check import checked_batches
 from hvdtma.graph.builder.options import BuildOptions
+from hvdtma.graph.builder.rankable import full_sources, rankable_given, rankable_picks
+from hvdtma.graph.builder.sides import SideRecorder
+from hvdtma.graph.candidates import Candidates
 from hvdtma.graph.csc import index_dtype
+from hvdtma.graph.negatives import draw_negatives
 from hvdtma.graph.sort.edge_sorter import EdgeSorter, HeldOut
 from hvdtma.graph.sort.keys import SortedRows
 from hvdtma.graph.source import Pairs, Source
-from hvdtma.graph.splits import LinkPicker, draw_negatives
+from hvdtma.graph.splits import LinkPicker
 from hvdtma.graph.write_csc import write_csc
 from hvdtma.storage.writer import StoreWriter
 
@@ -48,17 +52,21 @@ def write_edges(
         rank_N=rank_N,
         merge_types=source.undirected,
     )
+    sides = SideRecorder.of(source, options)
     picker = None
     if options.hold_out == "links" and source.link_split is None:
         seed = int(rng.integers(2**63))
         picker = LinkPicker(options.valid, options.test, seed, max_pairs(available))
     with progress("scattering edges", source.num_edges, "edges") as advance:
-        batches = checked_batches(source)
+        batches = checked_batches(source) if sides is None else sides.recorded(checked_batches(source))
         if picker is None:
             sorter.scatter(batches, advance=advance)
         else:
             sorter.scatter(batches, on_batch=picker.add, advance=advance)
     links = _Links.given(source, rank_N) if picker is None else _Links.picked(picker, rank_N)
+    candidates, moved = _candidates(writer, source, sides, order_N), {}
+    if sides is not None:
+        links, moved = links.rankable(sorter, sides, candidates, order_N, source.undirected)
     with progress("sorting edges", int(sorter.buckets.counts.sum()), "edges") as advance:
         found = _write_csc(writer, sorter, links.held_out(source), advance)
     if not found.num_edges:
@@ -68,13 +76,14 @@ def write_edges(
             else "valid and test would take all links and leave none to train on"
         )
     with stage("negatives"):
-        _write_links(writer, source, links, found, options, rng)
+        _write_links(writer, source, links, found, candidates, options, rng)
     times = 1 + source.undirected  # these were counted in both directions
     dropped = len(found.held_out_pair) // times if source.link_split is not None else 0
     return {
         "self_loops": sorter.self_loops,
         "duplicate_edges": sorter.duplicates // times,
         "edges_dropped_as_held_out": dropped,
+        **moved,
         **source.counts,
     }
 
@@ -101,10 +110,31 @@ class _Links:
         for part, pairs in given.items():
             if not len(pairs):
                 raise UserError(f"the given {part} split is empty")
+        return cls._of_given(given)
+
+    @classmethod
+    def _of_given(cls, given: dict[str, Pairs]) -> _Links:
         none = np.zeros(0, np.int64)
         src = np.concatenate([none, *(pairs.src for pairs in given.values())])
         dst = np.concatenate([none, *(pairs.dst for pairs in given.values())])
         return cls(Pairs(src, dst), np.zeros(len(src), np.int64), given)
+
+    def rankable(
+        self,
+        sorter: EdgeSorter,
+        sides: SideRecorder,
+        candidates: Candidates,
+        order_N: np.ndarray,
+        undirected: bool,
+    ) -> tuple[_Links, dict[str, int]]:
+        """The links that have negatives, and counts; see `hvdtma.graph.builder.rankable`."""
+        given = bool(self.given_pairs)
+        full = full_sources(self.pairs, sorter, sides, candidates, order_N, given=given)
+        if given:
+            split, counts = rankable_given(self.given_pairs, full, undirected)
+            return _Links._of_given(split), counts
+        pairs, part_H, counts = rankable_picks(self.pairs, self.part_H, full, undirected)
+        return _Links(pairs, part_H), counts
 
     def held_out(self, source: Source) -> HeldOut:
         """The pairs to remove, and the nodes whose edges the negatives must avoid."""
@@ -148,6 +178,7 @@ def _write_links(
     source: Source,
     links: _Links,
     found: _Found,
+    candidates: Candidates,
     options: BuildOptions,
     rng: np.random.Generator,
 ) -> None:
@@ -166,11 +197,29 @@ def _write_links(
         if pairs.neg is not None:
             continue
         shape = (len(pairs), (options.negatives,))
+        set_n = candidates.sets_for(pairs.dst, pairs.edge_type)
         with writer.create_array(f"split/{part}/neg", dtype, *shape) as neg:
             for drawn in draw_negatives(
-                pairs.src, known, source.num_nodes, options.negatives, rng=rng
+                pairs.src, set_n, known, candidates, options.negatives, rng=rng
             ):
                 neg.append(drawn)
+
+
+def _candidates(
+    writer: StoreWriter, source: Source, sides: SideRecorder | None, order_N: np.ndarray
+) -> Candidates:
+    """The candidates of negatives, which are written unless they are all nodes."""
+    if sides is None:
+        return Candidates.all_nodes(source.num_nodes)
+    for part in HELD_OUT_PARTS:
+        pairs = (source.link_split or {}).get(part)
+        if pairs is not None:
+            sides.add(pairs.src, pairs.dst, pairs.edge_type)
+    candidates = sides.candidates(order_N)
+    if candidates.rules.sizes:
+        writer.put("candidates", candidates.member_NR)
+    writer.attrs["candidates"] = candidates.rules.as_attrs()
+    return candidates
 
 
 def _by_part(links: _Links, found: _Found, source: Source) -> dict[str, Pairs]:

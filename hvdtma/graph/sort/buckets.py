@@ -37,15 +37,21 @@ class Buckets:
             if self.used_bytes > self.memory_bytes:
                 self._spill()
 
-    def take(self, bucket: int) -> np.ndarray:
-        """Remove and return all keys of a bucket, as a new array."""
-        pieces, self.in_memory[bucket] = self.in_memory[bucket], []
+    def keys(self, bucket: int) -> np.ndarray:
+        """All keys of a bucket, as a new array."""
         written = np.zeros(0, np.uint64)
         path = self._path(bucket)
         if self.spilled and path.exists():
             written = np.fromfile(path, np.uint64)
-            path.unlink()
-        return np.concatenate([written, *pieces])
+        return np.concatenate([written, *self.in_memory[bucket]])
+
+    def take(self, bucket: int) -> np.ndarray:
+        """Remove and return all keys of a bucket, as a new array."""
+        keys = self.keys(bucket)
+        self.in_memory[bucket] = []
+        if self.spilled:
+            self._path(bucket).unlink(missing_ok=True)
+        return keys
 
     def _spill(self) -> None:
         """Append all keys in memory to the files, in few and large writes."""
