@@ -106,7 +106,10 @@ def read_graph(store: GraphStore) -> Graph:
     )
 
 
-KEPT_ATTRS = ("graph", "label_names", "edge_type_names", "negatives_given", "counts", "provenance")
+KEPT_ATTRS = (
+    *("graph", "label_names", "edge_type_names", "negatives_given", "candidates", "counts"),
+    "provenance",
+)
 
 
 def write_graph(

@@ -29,7 +29,7 @@ def _of_type(rules: CandidateRules, number: int, undirected: bool) -> str:
         return "all nodes"
     if reason == "kind":
         return f"the {rules.sizes[dst]:,} nodes of its kind"
-    if undirected and src != dst:
+    if src != dst:
         return (
             f"the {rules.sizes[src]:,} nodes of one side or the {rules.sizes[dst]:,} of the other"
         )

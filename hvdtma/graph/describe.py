@@ -119,7 +119,10 @@ def _negatives(store: GraphStore) -> str:
     given = store.attrs.get("negatives_given", [])
     if given:
         text += f"; those of {' and '.join(given)} were given"
-    least, most = fewest_candidates(rules, store.num_nodes), max(k for _, k in store.held_out.values())
+    least, most = (
+        fewest_candidates(rules, store.num_nodes),
+        max(k for _, k in store.held_out.values()),
+    )
     return text + (f" (with repeats: down to {least:,} nodes)" if least < most else "")
 
 

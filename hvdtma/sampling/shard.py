@@ -134,7 +134,9 @@ def load_shard(
         label=arrays.get("label"),
         train_nodes=_train_nodes(reader, blocks if labels else blocks[:0]),
         assigned_edges=assigned_edges,
-        candidates=None if member_NR is None else Candidates(store.candidate_rules, member_NR.numpy()),
+        candidates=None
+        if member_NR is None
+        else Candidates(store.candidate_rules, member_NR.numpy()),
     )
 
 

@@ -114,7 +114,10 @@ class BuildSizes:
     @property
     def side_bytes(self) -> int:
         """The memory for the sides of the graph until negatives are drawn; 0 without links."""
-        return recording_bytes(self.num_nodes, self.candidate_row_bytes) if self.held_out else 0
+        if not self.held_out:
+            return 0
+        option = self.options.negative_destinations
+        return recording_bytes(self.num_nodes, self.num_types, option)
 
     @property
     def num_pairs(self) -> int:

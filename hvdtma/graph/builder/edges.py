@@ -58,7 +58,9 @@ def write_edges(
         seed = int(rng.integers(2**63))
         picker = LinkPicker(options.valid, options.test, seed, max_pairs(available))
     with progress("scattering edges", source.num_edges, "edges") as advance:
-        batches = checked_batches(source) if sides is None else sides.recorded(checked_batches(source))
+        batches = (
+            checked_batches(source) if sides is None else sides.recorded(checked_batches(source))
+        )
         if picker is None:
             sorter.scatter(batches, advance=advance)
         else:

@@ -18,11 +18,10 @@ class BuildOptions:
         hold_out: `links` for link prediction; `nodes` keeps every link in the training graph.
         valid, test: the share to hold out for each part, or a count if 1 or more.
         negatives: the number of destinations to draw for each held-out link, with replacement.
-        negative_destinations: the nodes that they are drawn from: `auto` (for an edge type whose
-            sources and destinations do not overlap, its destinations; if there are several kinds of
-            nodes, nodes of the kind; else all nodes), `all` nodes, or `seen` (the destinations of
-            the edge type in any case). In an undirected graph either end is replaced, from its own
-            side.
+        negative_destinations: the nodes that they are drawn from: `auto` (the destinations of an
+            edge type whose sources are other nodes; if there are several kinds of nodes, those of
+            the kind; else all nodes), `all` nodes, or `seen` (the destinations of the edge type in
+            any case). In an undirected graph either end is replaced, from its own side.
         seed: of the split, the order, the negatives and the SVD of features.
         feature_dim: reduce features to this number of columns (None: dense features are kept,
             sparse features are reduced to 128).

@@ -47,9 +47,7 @@ class FullSources:
         of_these_Q = np.isin(src_Q, sources)
         for number in np.unique(set_Q[of_these_Q]).tolist():
             inside = self.candidates.contain(number, pair[1])
-            linked = np.bincount(
-                np.searchsorted(sources, pair[0, inside]), minlength=len(sources)
-            )
+            linked = np.bincount(np.searchsorted(sources, pair[0, inside]), minlength=len(sources))
             at = np.flatnonzero(of_these_Q & (set_Q == number))
             left_Q[at] -= linked[row_Q[at]]
         return of_these_Q & (left_Q < 1)
@@ -156,7 +154,9 @@ def rankable_given(
 
 
 def _turned(pairs: Pairs, turned_n: np.ndarray) -> Pairs:
-    src, dst = (np.where(turned_n, *ends) for ends in ((pairs.dst, pairs.src), (pairs.src, pairs.dst)))
+    src, dst = (
+        np.where(turned_n, *ends) for ends in ((pairs.dst, pairs.src), (pairs.src, pairs.dst))
+    )
     return replace(pairs, src=src, dst=dst)
 
 

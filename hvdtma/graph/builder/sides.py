@@ -2,7 +2,8 @@
 
 In a graph of users and items, an edge type has users on one side and items on the other. Negatives
 are drawn from the side of the end that they replace. Sides are recorded while edges are read, in
-the direction of the input, for an undirected graph is stored in both.
+the direction of the input, for an undirected graph is stored in both. If links are given in
+either direction, the sides are two colours of the nodes (`two_colours`).
 
 Legend: N nodes, E edges of a batch, T edge types (1 for edges without types), R = 2 T roles: role
 2 t is that of the sources of type t, role 2 t + 1 that of its destinations. K sets of candidates.
@@ -20,6 +21,8 @@ import numpy as np
 from hvdtma.core.compiled import njit
 from hvdtma.graph.builder.candidate_rules import choose_rules, is_settled
 from hvdtma.graph.builder.options import BuildOptions
+from hvdtma.graph.builder.two_colours import MAX_NODES, TwoColours
+from hvdtma.graph.builder.two_colours import NODE_BYTES as COLOUR_BYTES
 from hvdtma.graph.candidates import ALL_NODES, CandidateRules, Candidates
 from hvdtma.graph.sort.batches import EdgeBatch, materialize
 from hvdtma.graph.source import Source
@@ -38,9 +41,17 @@ def role_bytes(num_nodes: int, num_types: int) -> int:
     return row if row <= MAX_ROW_BYTES or row * num_nodes <= MAX_ROLE_BYTES else 0
 
 
-def recording_bytes(num_nodes: int, row_bytes: int) -> int:
-    """The memory of roles and counters, with the candidates that are made of them."""
-    return 2 * row_bytes * num_nodes + COUNTER_BYTES * min(num_nodes, NUM_COUNTERS)
+def recording_bytes(num_nodes: int, num_types: int, option: str) -> int:
+    """The memory of a `SideRecorder`, with the candidates that are made of its roles."""
+    counters = COUNTER_BYTES * min(num_nodes, NUM_COUNTERS)
+    if option == "all":
+        return counters
+    colours = _looks_for_colours(num_nodes, num_types, option) * COLOUR_BYTES
+    return (2 * role_bytes(num_nodes, num_types) + colours) * num_nodes + counters
+
+
+def _looks_for_colours(num_nodes: int, num_types: int, option: str) -> bool:
+    return not num_types and option == "auto" and num_nodes <= MAX_NODES
 
 
 class SideRecorder:
@@ -57,6 +68,8 @@ class SideRecorder:
         row_bytes = role_bytes(num_nodes, num_types) if option != "all" else 0
         self.roles_NB = np.zeros((num_nodes if row_bytes else 0, row_bytes), np.uint8)
         self.counters = np.zeros(min(num_nodes, NUM_COUNTERS), np.int64)
+        with_colours = _looks_for_colours(num_nodes, num_types, option)
+        self.colours = TwoColours(num_nodes) if with_colours else None
         self.num_batches = 0
         self.lock = threading.Lock()
 
@@ -86,11 +99,18 @@ class SideRecorder:
         with self.lock:
             _mark(self.roles_NB, self.counters, src_E, dst_E, types, self.undirected)
             self.num_batches += 1
+            if self.colours is not None and not self.colours.add(src_E, dst_E):
+                self.colours = None
             # Most graphs have one kind of nodes, which their first batch shows: no more marks then.
             power_of_two = self.num_batches & (self.num_batches - 1) == 0
-            if power_of_two and self.option == "auto" and self.roles_NB.shape[1] == 1:
-                if is_settled(self._shared()[0]):
-                    self.roles_NB = np.zeros((0, 0), np.uint8)
+            if power_of_two and self._is_settled():
+                self.roles_NB = np.zeros((0, 0), np.uint8)
+
+    def _is_settled(self) -> bool:
+        undecided = self.colours is not None or self.option != "auto"
+        if undecided or self.roles_NB.shape[1] != 1:  # looking at more bytes takes too long
+            return False
+        return is_settled(self._shared()[0])
 
     def degree_bound(self, node_Q: np.ndarray) -> np.ndarray:
         """int64 [Q]: at least the number of edges of each node that begin there, or of all if
@@ -110,8 +130,13 @@ class SideRecorder:
             all_sets = (ALL_NODES,) * types
             found.rules = CandidateRules(self.option, all_sets, all_sets, (), ("all",) * types)
             return found
-        shared_RR, nodes_R = self._shared()
-        rules, roles_K = choose_rules(shared_RR, nodes_R, self.undirected, self.option)
+        rules, roles_K = choose_rules(*self._shared(), self.undirected, self.option)
+        if self.colours is not None and not roles_K:
+            side_N = self.colours.roles(self.roles_NB[:, 0])
+            if side_N is not None:
+                self.roles_NB = side_N[:, None]
+                rules, roles_K = choose_rules(*self._shared(), True, self.option)  # either end
+        self.colours = None
         member_NR = np.zeros((self.num_nodes, -(-len(roles_K) // 8)), np.uint8)
         sizes = [0] * len(roles_K)
         for number, roles in enumerate(roles_K):
