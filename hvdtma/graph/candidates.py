@@ -87,7 +87,8 @@ class Candidates:
         return len(self.member_NR)
 
     @cached_property
-    def _sets_T2(self) -> np.ndarray:
+    def _type_sets(self) -> np.ndarray:
+        """int64 [T, 2]: the sets of sources and of destinations."""
         return np.stack([self.rules.src, self.rules.dst], axis=1).astype(np.int64)
 
     def sets_for(self, end_Q: np.ndarray, type_Q: np.ndarray | None) -> np.ndarray:
@@ -99,7 +100,7 @@ class Candidates:
             end_Q: the end that is replaced.
             type_Q: the types of the links; None for edges without types.
         """
-        sets_Q2 = self._sets_T2[np.zeros(len(end_Q), np.int64) if type_Q is None else type_Q]
+        sets_Q2 = self._type_sets[np.zeros(len(end_Q), np.int64) if type_Q is None else type_Q]
         is_dst_Q = self.contain(sets_Q2[:, 1], end_Q)
         return np.where(is_dst_Q, sets_Q2[:, 1], sets_Q2[:, 0])
 

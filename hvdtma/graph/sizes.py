@@ -84,7 +84,7 @@ class GraphSizes:
     label_names: Sequence[str] = ()
     edges_inside: float = 0.0
     held_out: Mapping[str, tuple[int, int]] = field(default_factory=dict)
-    candidate_rules: CandidateRules = CandidateRules()
+    candidate_rules: CandidateRules = field(default_factory=CandidateRules)
 
     @classmethod
     def of(cls, store: GraphStore) -> GraphSizes:

@@ -4,8 +4,8 @@ A negative is a pair (row, node): the source of positive number `row`, linked to
 is an edge of the shard in either direction, or a loop. A trainer does not know the links of its
 nodes outside its shard, so a negative can be such a link.
 
-`set_B` is the set of candidates of each positive (`Candidates.sets_for`), or None for all nodes. The
-node of a negative is from the set of its positive.
+`set_B` is the set of candidates of each positive (`Candidates.sets_for`), or None for all nodes.
+The node of a negative is from the set of its positive.
 
 Legend: B positives of a batch, K negatives per positive, Q negatives in all.
 """

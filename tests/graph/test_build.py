@@ -365,7 +365,7 @@ def test_bad_input_gives_one_clear_error_and_leaves_nothing(change, options, mes
 
 def test_a_directed_star_is_refused(tmp_path):
     with pytest.raises(
-        UserError, match="linked to every node .* there is no negative .*undirected"
+        UserError, match=r"linked to every node .* there is no negative .*undirected"
     ):
         build(tmp_path / "x.zarr", star(), BuildOptions(valid=2, test=2, negatives=1))
 

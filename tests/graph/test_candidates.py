@@ -94,7 +94,7 @@ def test_links_within_a_kind_have_negatives_of_this_kind(tmp_path):
         [between(USERS, USERS[::-1], 500), between(USERS, ITEMS, 500)], types=["follows", "buys"]
     )
     store = build(tmp_path / "x.zarr", raw, BuildOptions(**OPTIONS))
-    for src, dst, negatives, kind in held_out(store):
+    for _, _, negatives, kind in held_out(store):
         assert set(negatives) <= set(ITEMS if kind else USERS)
     assert "follows: the 60 nodes of its kind" in description(store)["negatives"]
 

@@ -75,7 +75,9 @@ def test_a_split_without_any_negative_is_refused(tmp_path, undirected):
     """Every user bought every item."""
     edges = np.stack([np.repeat(np.arange(8), 6), 8 + np.tile(np.arange(6), 8)])
     raw = graph_of([edges], undirected=undirected, nodes=14)
-    with pytest.raises(UserError, match=r"valid split would be empty: its 3 links have .* no neg"):
+    with pytest.raises(
+        UserError, match=r"valid split would be empty: its 3 links have .* no negative"
+    ):
         build(tmp_path / "x.zarr", raw, BuildOptions(valid=3, test=3, negatives=2))
     assert list(tmp_path.iterdir()) == []
 
@@ -101,7 +103,7 @@ def test_given_pairs_are_turned_around_or_refused_but_never_dropped(tmp_path):
     assert all(src > 0 for src, _, _, _ in held_out(store))
     assert store.attrs["counts"][TURNED] == 3
     raw.undirected = False
-    with pytest.raises(UserError, match="3 pairs of the given valid split have a source .*neg"):
+    with pytest.raises(UserError, match=r"3 pairs of the given valid split have a source .*neg"):
         build(tmp_path / "y.zarr", raw, BuildOptions(negatives=5))
     split["valid"].neg = np.full((3, 5), 7)
     assert len(build(tmp_path / "z.zarr", raw, BuildOptions(negatives=5)).links("valid")) == 3

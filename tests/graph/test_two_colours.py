@@ -55,10 +55,8 @@ EDGES = st.lists(st.tuples(st.integers(0, 11), st.integers(0, 11)), min_size=1, 
 def test_colours_are_those_of_networkx(edges, batches, random):
     colours, graph = TwoColours(12), nx.Graph(edge for edge in edges if edge[0] != edge[1])
     random.shuffle(edges)
-    enough = all(
-        [colours.add(part[:, 0], part[:, 1]) for part in np.array_split(np.array(edges), batches)]
-    )
-    assert enough == nx.is_bipartite(graph)
+    parts = np.array_split(np.array(edges), batches)
+    assert all(colours.add(part[:, 0], part[:, 1]) for part in parts) == nx.is_bipartite(graph)
 
 
 def test_a_component_is_turned_to_the_direction_of_most_of_its_links():

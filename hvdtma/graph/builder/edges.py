@@ -185,9 +185,11 @@ def _write_links(
     rng: np.random.Generator,
 ) -> None:
     """Write the held-out links by part, and draw negatives for parts without any."""
-    known = Pairs(np.r_[found.known.src, links.pairs.src], np.r_[found.known.dst, links.pairs.dst])
-    if source.undirected:
-        known = Pairs(np.r_[known.src, links.pairs.dst], np.r_[known.dst, links.pairs.src])
+    known, given = found.known, links.pairs
+    if links.given_pairs:  # picked pairs are among the edges, in the direction that they have there
+        known = Pairs(np.r_[known.src, given.src], np.r_[known.dst, given.dst])
+        if source.undirected:
+            known = Pairs(np.r_[known.src, given.dst], np.r_[known.dst, given.src])
     parts = links.given_pairs or _by_part(links, found, source)
     dtype = index_dtype(source.num_nodes)
     for part, pairs in parts.items():

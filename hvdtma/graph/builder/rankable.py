@@ -163,7 +163,8 @@ def _turned(pairs: Pairs, turned_n: np.ndarray) -> Pairs:
 def _empty(part: str, number: int, undirected: bool) -> str:
     ends = "ends that are" if undirected else "a source that is"
     return (
-        f"the {part} split would be empty: its {number} links have {ends} linked to every node that "
-        f"could be a negative, so there is no negative for them; give --{part} a larger share"
+        f"the {part} split would be empty: its {number} links have {ends} linked to every node "
+        f"that could replace the other one, so there is no negative for them; give --{part} a "
+        "larger share"
         + ("" if undirected else ", or --undirected, so that the other end can be the source")
     )

@@ -113,8 +113,9 @@ class SideRecorder:
         return is_settled(self._shared()[0])
 
     def degree_bound(self, node_Q: np.ndarray) -> np.ndarray:
-        """int64 [Q]: at least the number of edges of each node that begin there, or of all if
-        undirected; in the numbers of the input. Exact for a small graph without repeated edges.
+        """int64 [Q]: at least the number of edges that begin at each node of the input.
+
+        All edges of the node if the graph is undirected. Repeated edges count each time.
         """
         return self.counters[node_Q % max(len(self.counters), 1)]
 

@@ -45,8 +45,8 @@ class TwoColours:
         """For each node 1 or 2, its side; 0 without links. None if the colours are no sides.
 
         Args:
-            role_N: uint8 bits of each node: 1 if it was seen as a source, 2 as a destination. The
-                sources of a component are the colour with more nodes that were seen as sources only.
+            role_N: uint8 bits of each node: 1 if it was seen as a source, 2 as a destination. Side
+                1 of a component is the colour that agrees with most nodes that have one role.
         """
         found_N, num_roots = _sides(self.parent_N, self.colour_N, role_N)
         num_links = float(len(self.smallest))
