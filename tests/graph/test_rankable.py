@@ -9,6 +9,7 @@ from sided_graphs import graph_of, held_out, is_sound
 from hvdtma.core.errors import UserError
 from hvdtma.graph.builder import BuildOptions, build
 from hvdtma.graph.source import Pairs
+from hvdtma.graph.splits import LinkPicker
 
 TURNED, KEPT = "held_out_links_turned_around", "links_kept_for_training_without_negatives"
 
@@ -109,6 +110,14 @@ def test_given_pairs_are_turned_around_or_refused_but_never_dropped(tmp_path):
     assert len(build(tmp_path / "z.zarr", raw, BuildOptions(negatives=5)).links("valid")) == 3
 
 
+def picked_pairs(raw, seed):
+    """The pairs that the build picks, whether they have negatives or not."""
+    of_split = np.random.default_rng(seed).spawn(4)[1]
+    picker = LinkPicker(0.4, 0.4, int(of_split.integers(2**63)), 1000)
+    picker.add(raw.src, raw.dst)
+    return set(map(frozenset, np.stack([*vars(picker.pairs()[0]).values()][:2]).T.tolist()))
+
+
 EDGES = st.sets(
     st.tuples(st.integers(0, 4), st.integers(0, 4), st.integers(0, 1)), min_size=8, max_size=30
 )
@@ -138,6 +147,7 @@ def test_exactly_the_links_with_negatives_can_be_held_out(
     except UserError as error:
         assert "would be empty" in str(error) or "leave none" in str(error)
         return
+    held = {frozenset((int(u), int(v))) for u, v, _, _ in held_out(store)}
     rules, candidates = store.candidate_rules, store.candidates()
     ids = np.array(store.node_ids().to_list())
     sets = [set(ids[candidates.nodes(number)].tolist()) for number in range(len(rules.sizes))]
@@ -145,10 +155,28 @@ def test_exactly_the_links_with_negatives_can_be_held_out(
     links = set(zip(src.tolist(), dst.tolist(), strict=True))
     if undirected:
         links |= {(v, u) for u, v in links}
-    for u, v, negatives, number in held_out(store):
+
+    def allowed(u, v, number):
         side = sets[rules.dst[number]]
         if v not in side:
             side = sets[rules.src[number]]
-        allowed = {w for w in side if w != u and (u, w) not in links}
-        assert set(negatives.tolist()) <= allowed
+        return {w for w in side if w != u and (u, w) not in links}
+
+    for u, v, negatives, number in held_out(store):
+        assert set(negatives.tolist()) <= allowed(u, v, number)
+    picked = picked_pairs(raw, seed)
+    assert held <= picked
+    types = {}  # an undirected link has the lowest of its types
+    for u, v, number in sorted(edges, key=lambda edge: edge[2], reverse=True):
+        for pair in [(u, v), (v, u)] if undirected else [(u, v)]:
+            types.setdefault(pair, set()).add(number)
+            types[pair] = {number} if undirected else types[pair]
+    for pair in picked:
+        u, v = sorted(pair)
+        lacks = [
+            not allowed(*ends, number)
+            for ends in ((u, v), (v, u))
+            for number in types.get(ends, ())
+        ]
+        assert (pair in held) == (not all(lacks) if undirected else not any(lacks))
     assert is_sound(store)

@@ -296,7 +296,7 @@ def test_batches_replace_a_destination_by_one_of_its_type(sided_store, negatives
     remote = negatives == "global"
     shard = load_shard(sided_store, np.arange(sided_store.num_blocks)[blocks], remote=remote)
     ids = np.array(sided_store.node_ids().to_list())[shard.nodes]
-    config = config_for(sided_store, negatives=negatives, num_negatives=4, batch_size=300)
+    config = config_for(sided_store, negatives=negatives, num_negatives=40, batch_size=300)
     task = make_task(config, sided_store)
     drawn = {0: set(), 1: set()}
     for batch in epoch_of(task, shard):

@@ -81,7 +81,7 @@ def test_a_direction_that_follows_from_features_is_learnt(tmp_path, decoder, lea
     run = hvdtma.train(
         store=store.path,
         run=tmp_path / "run",
-        interval_steps=60,
+        interval_steps=90,
         **BRIEF | {"task.decoder": decoder},
     )
     found = auc_of_direction(run, store)
