@@ -130,7 +130,7 @@ class Candidates:
 
     def _find(self, number: int) -> np.ndarray:
         dtype, bit = index_dtype(self.num_nodes), np.uint8(1 << (number & 7))
-        pieces = [np.zeros(0, dtype)]
+        pieces: list[np.ndarray] = [np.zeros(0, dtype)]
         for start in range(0, self.num_nodes, NODES_AT_ONCE):
             here = self.member_NR[start : start + NODES_AT_ONCE, number >> 3] & bit
             pieces.append((start + np.flatnonzero(here)).astype(dtype))
@@ -151,8 +151,12 @@ class Candidates:
         if number == ALL_NODES:
             return rng.integers(0, end, shape, dtype=np.int64)
         nodes = self.nodes(number)
-        end = int(np.searchsorted(nodes, end))
-        return nodes[rng.integers(0, end, shape)].astype(np.int64)
+        drawn = rng.integers(0, int(np.searchsorted(nodes, end)), shape, dtype=np.int64)
+        places = drawn.reshape(-1)
+        for start in range(0, len(places), NODES_AT_ONCE):  # in place: there may be many
+            piece = places[start : start + NODES_AT_ONCE]
+            piece[:] = nodes[piece]
+        return drawn
 
     def draw(self, set_Q: np.ndarray, rng: np.random.Generator, end: int) -> np.ndarray:
         """int64 [Q]: for each link a node of its own set; see `draw_from`."""

@@ -49,8 +49,8 @@ def draw_negatives(
     targets_of = CSC(starts, targets[order])  # row: the destinations of one source
     step = max(1, DRAWN_AT_ONCE // num_negatives)
     for start in range(0, len(src_n), step):
-        rows = slice(start, start + step)
-        yield _Piece(src_n[rows], row_n[rows], set_n[rows], targets_of, candidates).draw(
+        piece = slice(start, start + step)
+        yield _Piece(src_n[piece], row_n[piece], set_n[piece], targets_of, candidates).draw(
             num_negatives, rng
         )
 

@@ -21,7 +21,7 @@ from hvdtma.evaluation.score import Scorer
 from hvdtma.evaluation.scratch import check_scoring_scratch
 from hvdtma.graph.store import GraphStore, open_store
 from hvdtma.tasks import Task, make_model, make_task
-from hvdtma.tasks.links import LinkTask
+from hvdtma.tasks.links import LinkTask, Remark
 from hvdtma.training.budget import check_memory
 from hvdtma.training.trainer import Trainer, trainer_weight
 
@@ -45,7 +45,8 @@ def set_up(config: TrainConfig, comm: Communicator, sharers: int | None = None) 
 
 def print_remarks(task: Task) -> None:
     """Print the choices that a link task made for its store, and its warnings."""
-    for remark in task.remarks() if isinstance(task, LinkTask) else ():
+    remarks: list[Remark] = task.remarks() if isinstance(task, LinkTask) else []
+    for remark in remarks:
         console.print(escape(remark.text), style="yellow" if remark.is_warning else "dim")
 
 

@@ -11,12 +11,13 @@ from scipy.sparse.csgraph import connected_components
 
 from hvdtma.graph.candidates import ALL_NODES, CandidateRules
 
+Roles = tuple[int, ...]
 LEAST_SIDE = 2  # nodes: with one node there, every link of the other side has that end
 
 
 def choose_rules(
     shared_RR: np.ndarray, nodes_R: np.ndarray, undirected: bool, option: str
-) -> tuple[CandidateRules, list[tuple[int, ...]]]:
+) -> tuple[CandidateRules, list[Roles]]:
     """The candidates of each edge type, and for each set the roles of its nodes.
 
     Args:
@@ -34,31 +35,30 @@ def choose_rules(
     kind_R = connected_components(shared_RR, directed=False)[1]
     used_R = nodes_R > 0
     several = len(np.unique(kind_R[used_R])) > 1
-    sets: dict[tuple[int, ...], int] = {}
-    chosen = []
-    for src in range(0, len(nodes_R), 2):
-        dst = src + 1
+    numbers: dict[Roles, int] = {}  # of sets
+    src_sets: list[int] = []
+    dst_sets: list[int] = []
+    reasons = []
+    for src, dst in zip(range(0, len(nodes_R), 2), range(1, len(nodes_R), 2), strict=True):
         apart = not shared_RR[src, dst]
+        of_src: Roles = ()
+        of_dst: Roles = ()
+        reason = "all"
         if not used_R[src]:
-            roles, reason = None, "all"
+            pass
         elif option == "seen" or (apart and nodes_R[[src, dst]].min() >= LEAST_SIDE):
-            roles = ((src,), (dst,)) if apart else ((src, dst), (src, dst))
-            if not undirected:  # only destinations are replaced
-                roles = (dst,), (dst,)
             reason = "sides" if apart else "seen"
+            of_src, of_dst = ((src,), (dst,)) if apart else ((src, dst), (src, dst))
+            if not undirected:  # only destinations are replaced
+                of_src = of_dst = (dst,)
         elif several and kind_R[src] == kind_R[dst]:
-            of_kind = tuple(np.flatnonzero(used_R & (kind_R == kind_R[src])).tolist())
-            roles, reason = (of_kind, of_kind), "kind"
-        else:
-            roles, reason = None, "all"
-        numbers = (
-            (ALL_NODES, ALL_NODES)
-            if roles is None
-            else tuple(sets.setdefault(each, len(sets)) for each in roles)
-        )
-        chosen.append((*numbers, reason))
-    src_set, dst_set, reasons = zip(*chosen, strict=True)
-    return CandidateRules(option, src_set, dst_set, (), reasons), list(sets)
+            reason = "kind"
+            of_src = of_dst = tuple(np.flatnonzero(used_R & (kind_R == kind_R[src])).tolist())
+        for roles, sets in ((of_src, src_sets), (of_dst, dst_sets)):
+            sets.append(numbers.setdefault(roles, len(numbers)) if roles else ALL_NODES)
+        reasons.append(reason)
+    rules = CandidateRules(option, tuple(src_sets), tuple(dst_sets), (), tuple(reasons))
+    return rules, list(numbers)
 
 
 def is_settled(shared_RR: np.ndarray) -> bool:

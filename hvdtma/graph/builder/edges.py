@@ -66,7 +66,8 @@ def write_edges(
         else:
             sorter.scatter(batches, on_batch=picker.add, advance=advance)
     links = _Links.given(source, rank_N) if picker is None else _Links.picked(picker, rank_N)
-    candidates, moved = _candidates(writer, source, sides, order_N), {}
+    candidates = _candidates(writer, source, sides, order_N)
+    moved: dict[str, int] = {}
     if sides is not None:
         links, moved = links.rankable(sorter, sides, candidates, order_N, source.undirected)
     with progress("sorting edges", int(sorter.buckets.counts.sum()), "edges") as advance:

@@ -112,8 +112,9 @@ def rankable_picks(
     lack_H2 = np.zeros((len(pairs), 2), bool)  # in the direction of the pair, and in the other one
     lack_H2[pair_E[lack_E & forward_E], 0] = True
     lack_H2[pair_E[lack_E & ~forward_E], 1] = True
-    turned_H = lack_H2[:, 0] & ~lack_H2[:, 1] & undirected
-    stays_H = lack_H2.all(1) if undirected else lack_H2.any(1)
+    forward_H, backward_H = lack_H2.T
+    turned_H = forward_H & ~backward_H & undirected
+    stays_H = forward_H & backward_H if undirected else forward_H | backward_H
     for part, name in enumerate(HELD_OUT_PARTS):
         if (part_H == part).any() and stays_H[part_H == part].all():
             raise UserError(_empty(name, int((part_H == part).sum()), undirected))
