@@ -126,6 +126,7 @@ KEPT_ATTRS = (
     "training_labels",
     "edge_type_names",
     "negatives_given",
+    "candidates",
     "counts",
     "provenance",
 )

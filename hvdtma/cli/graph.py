@@ -84,6 +84,14 @@ def build(
         float, typer.Option(help="Test items: a share below 1, or a number from 1.")
     ] = 0.05,
     negatives: Annotated[int, typer.Option(help="Negatives per held-out link.")] = 1000,
+    negative_destinations: Annotated[
+        str,
+        typer.Option(
+            help="Nodes that negatives are drawn from: auto (the destinations of the edge type if "
+            "they are no sources, such as the items that users buy) | all | seen (its destinations "
+            "in any case)."
+        ),
+    ] = "auto",
     seed: Annotated[
         int, typer.Option(help="Random seed of split, order, negatives and reduced features.")
     ] = 0,
@@ -132,6 +140,7 @@ def build(
         valid=valid,
         test=test,
         negatives=negatives,
+        negative_destinations=negative_destinations,
         seed=seed,
         feature_dim=feature_dim,
         feature_dtype=feature_dtype,

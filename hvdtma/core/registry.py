@@ -178,9 +178,12 @@ _BUILT_IN: dict[str, dict[str, str]] = {
         "mlp": "hvdtma.models.encoders:MLP",
     },
     "decoder": {
+        "auto": "hvdtma.models.decoders:auto",
         "mlp": "hvdtma.models.decoders:HadamardMLPDecoder",
         "dot": "hvdtma.models.decoders:DotDecoder",
         "distmult": "hvdtma.models.decoders:DistMultDecoder",
+        "concat": "hvdtma.models.decoders:ConcatMLPDecoder",
+        "bilinear": "hvdtma.models.decoders:BilinearDecoder",
     },
     "task": {
         "links": "hvdtma.tasks.links:LinkTask",

@@ -88,15 +88,22 @@ class TaskConfig(Component):
     whatever the store has), another registered name, or an import path."""
     options: dict[str, Any] = Field(default_factory=dict)
     """Keyword arguments of the task."""
-    decoder: str = "mlp"
-    """Links: `mlp` (an MLP on the elementwise product), `dot` (dot product), `distmult` (one
-    vector per edge type), another registered name, or an import path."""
+    decoder: str = "auto"
+    """Links: `mlp` (an MLP on the elementwise product), `dot` (dot product) and `distmult` (one
+    vector per edge type) score both directions of a link alike; `concat` (an MLP on both
+    embeddings side by side) and `bilinear` (one matrix per edge type) tell them apart. `auto` is
+    `mlp` for undirected stores and `concat` for directed ones. Another registered name, or an
+    import path."""
     decoder_options: dict[str, Any] = Field(default_factory=dict)
     """Keyword arguments of the decoder."""
     negatives: Literal["local", "global", "joint", "in-batch"] = "local"
     """Links: draw negatives uniformly from the trainer's nodes (`local`) or from all nodes
     (`global`), draw one set for the whole batch (`joint`), or use the destinations of the batch's
     other links (`in-batch`). A link that the trainer knows is never a negative."""
+    negative_destinations: Literal["auto", "all"] = "auto"
+    """Links: `auto` draws negatives from the nodes that the store has chosen for the edge type,
+    such as the items of `user buys item` (`hvdtma build --negative-destinations`); `all` draws
+    them from all nodes."""
     num_negatives: Positive = 1
     """Links: negatives per positive; for `joint`, the size of the shared set."""
     class_weights: Literal["none", "balanced"] | dict[str, NotNegative] = "none"

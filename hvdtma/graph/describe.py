@@ -12,6 +12,7 @@ from rich.table import Table
 
 from hvdtma.core.console import console
 from hvdtma.core.split_parts import PARTS
+from hvdtma.graph.candidate_text import candidate_text, fewest_candidates
 from hvdtma.graph.label_statistics import LabelStatistics, stored_labels
 from hvdtma.graph.store import GraphStore
 from hvdtma.graph.stream import array_pieces, indptr_pieces
@@ -51,6 +52,8 @@ def description(store: GraphStore) -> dict[str, str]:
         rows["labels"] = label_text(stored_labels(store), store.label_names)
     for part in PARTS:
         rows |= _split_row(store, part)
+    if store.held_out:
+        rows["negatives"] = _negatives(store)
     if store.attrs["counts"]:
         counts = store.attrs["counts"].items()
         rows["at build"] = ", ".join(f"{name.replace('_', ' ')} {n:,}" for name, n in counts)
@@ -155,6 +158,19 @@ def _split_row(store: GraphStore, part: str) -> dict[str, str]:
 def disk_bytes(path: Path) -> int:
     """The size of all files under `path` together."""
     return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+
+
+def _negatives(store: GraphStore) -> str:
+    rules = store.candidate_rules
+    text = candidate_text(rules, store.edge_type_names, store.undirected)
+    given = store.attrs.get("negatives_given", [])
+    if given:
+        text += f"; those of {' and '.join(given)} were given"
+    least, most = (
+        fewest_candidates(rules, store.num_nodes),
+        max(k for _, k in store.held_out.values()),
+    )
+    return text + (f" (with repeats: down to {least:,} nodes)" if least < most else "")
 
 
 def _largest(store: GraphStore) -> str:

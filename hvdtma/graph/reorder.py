@@ -36,13 +36,14 @@ KEPT_ATTRS = (
     "training_labels",
     "edge_type_names",
     "negatives_given",
+    "candidates",
     "counts",
     "weights",
     "times",
     "message_order",
     "provenance",
 )
-NODE_ARRAYS = ("feat", "first_hop", "label")
+NODE_ARRAYS = ("feat", "first_hop", "label", "candidates")
 MARK_BYTES = 1  # per node
 IDS_PER_PIECE = 1 << 18
 

@@ -12,6 +12,7 @@ from typing import Protocol
 
 import numpy as np
 
+from hvdtma.graph.candidates import CandidateRules
 from hvdtma.graph.store import GraphStore
 from hvdtma.graph.targets import label_row_bytes
 
@@ -40,6 +41,11 @@ class GraphFacts(Protocol):
     def label_names(self) -> Sequence[str]: ...
     @property
     def label_kind(self) -> str: ...
+    @property
+    def candidate_rules(self) -> CandidateRules:
+        """The sets of nodes that negatives of each edge type are drawn from."""
+        ...
+
     @property
     def num_blocks(self) -> int: ...
     @property
@@ -88,6 +94,7 @@ class GraphSizes:
     held_out: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     label_kind: str = "class"
     held_out_nodes: Mapping[str, int] = field(default_factory=dict)
+    candidate_rules: CandidateRules = field(default_factory=CandidateRules)
 
     @classmethod
     def of(cls, store: GraphStore) -> GraphSizes:
@@ -112,6 +119,7 @@ class GraphSizes:
             store.held_out,
             store.label_kind,
             store.held_out_nodes,
+            store.candidate_rules,
         )
 
     def __contains__(self, name: object) -> bool:

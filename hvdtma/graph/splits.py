@@ -1,30 +1,23 @@
-"""Hold out links and nodes for scoring, and draw negatives for the links.
+"""Hold out links and nodes for scoring; `hvdtma.graph.negatives` draws negatives for the links.
 
 Links are held out as unordered pairs, before an undirected graph is mirrored: the training graph
 has neither direction of a held-out pair, nor a parallel edge of another type. So no message uses
 them. A batch's own training links are removed from its messages in `hvdtma.sampling.neighbourhood`.
 
-Legend: N nodes, E edges, n held-out pairs, K negatives per pair.
+Legend: N nodes, E edges.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from hvdtma.core.errors import UserError
 from hvdtma.core.split_parts import HELD_OUT_PARTS, PARTS
-from hvdtma.graph.csc import CSC
 from hvdtma.graph.hashing import pair_hashes
 from hvdtma.graph.source import Pairs
-
-DRAWN_AT_ONCE = 1 << 23  # negatives; must not change, for the random numbers depend on it
-CHECKED_AT_ONCE = 1 << 18  # negatives that are compared with the known edges
-DRAW_BYTES = 24  # per negative: as drawn, as stored, as written
-KNOWN_BYTES = 80  # per known edge, which no negative may be, while they are sorted; measured
 
 
 def pair_key(src: np.ndarray, dst: np.ndarray, num_nodes: int) -> np.ndarray:
@@ -156,78 +149,3 @@ def hold_out_nodes(
     sizes = part_sizes(len(labelled), valid, test, "labelled nodes")
     pieces = np.split(labelled, [len(labelled) - sum(sizes), len(labelled) - sizes[1]])
     return {part: np.sort(nodes) for part, nodes in zip(PARTS, pieces, strict=True)}
-
-
-def draw_negatives(
-    src_n: np.ndarray,
-    known: Pairs,
-    num_nodes: int,
-    num_negatives: int,
-    *,
-    rng: np.random.Generator,
-) -> Iterator[np.ndarray]:
-    """Draw destinations [n, K] in pieces of rows, uniform over all nodes that src has no link to.
-
-    Args:
-        src_n: the sources, which are no negatives of their own either.
-        known: all edges of these sources, of every part of the split; for an undirected graph in
-            the direction from these sources.
-
-    Negatives are drawn with replacement. A known edge is rejected and drawn again, which keeps the
-    distribution uniform. Raises UserError for a source that is linked to every node.
-    """
-    sources, row_n = np.unique(src_n, return_inverse=True)
-    of_these = np.isin(known.src, sources)
-    rows, targets = np.searchsorted(sources, known.src[of_these]), known.dst[of_these]
-    order = np.lexsort((targets, rows))
-    starts = np.searchsorted(rows[order], np.arange(len(sources) + 1))
-    targets_of = CSC(starts, targets[order])  # row: the destinations of one source
-    full = np.flatnonzero(_distinct(targets_of)[row_n] >= num_nodes - 1)
-    if len(full):
-        raise UserError(
-            f"{len(full)} held-out pairs have a source that is linked to every node: "
-            "there is no negative for these pairs"
-        )
-    step = max(1, DRAWN_AT_ONCE // num_negatives)
-    for start in range(0, len(src_n), step):
-        yield _draw(src_n[start : start + step], row_n[start : start + step], targets_of,
-                    num_nodes, num_negatives, rng)  # fmt: skip
-
-
-def _draw(
-    src_n: np.ndarray,
-    row_n: np.ndarray,
-    targets_of: CSC,
-    num_nodes: int,
-    num_negatives: int,
-    rng: np.random.Generator,
-) -> np.ndarray:
-    neg_nK = rng.integers(0, num_nodes, size=(len(src_n), num_negatives), dtype=np.int64)
-    drawn = neg_nK.reshape(-1)
-
-    def rejected(places: np.ndarray) -> np.ndarray:
-        row = places // num_negatives
-        is_link = targets_of.has_edges(drawn[places], row_n[row])
-        return places[is_link | (drawn[places] == src_n[row])]
-
-    pieces = range(0, len(drawn), CHECKED_AT_ONCE)
-    again = np.concatenate(
-        [rejected(np.arange(start, min(start + CHECKED_AT_ONCE, len(drawn)))) for start in pieces]
-    )
-    while len(again):
-        drawn[again] = rng.integers(0, num_nodes, size=len(again))
-        again = rejected(again)
-    return neg_nK
-
-
-def drawing_bytes(num_links: int, num_negatives: int, num_known: int) -> int:
-    """The memory of `draw_negatives`, with its arguments and one piece of the result."""
-    return KNOWN_BYTES * num_known + DRAW_BYTES * min(num_links * num_negatives, DRAWN_AT_ONCE)
-
-
-def _distinct(csc: CSC) -> np.ndarray:
-    """The number of distinct neighbours of each row."""
-    first = np.ones(csc.num_edges, bool)
-    first[1:] = np.diff(csc.indices) != 0
-    first[csc.indptr[:-1][np.diff(csc.indptr) > 0]] = True
-    return np.bincount(csc.destinations()[first], minlength=csc.num_nodes)

@@ -1,6 +1,6 @@
 """The store: one graph on disk as one Zarr v3 group, opened and read by node range.
 
-Legend: N nodes, E stored edges, D features, B blocks, P parts.
+Legend: N nodes, E stored edges, D features, B blocks, P parts, K sets of candidates.
 
     indptr int64 [N+1], indices int32|int64 [E]   training graph, in-edges by destination
     feat float16|float32 [N,D]                    node features
@@ -11,6 +11,7 @@ Legend: N nodes, E stored edges, D features, B blocks, P parts.
     label int64 [N] | uint8 [N,C] | float64 [N,T] optional; see `hvdtma.graph.targets`
     edge_type int16 [E]                           optional
     weight float32 [E], in_weight float64 [N]     of each edge, and summed over in-edges (optional)
+    candidates uint8 [N,K/8]                      nodes that negatives are drawn from (optional)
     split/{valid,test}/{src,dst,neg,edge_type}    held-out links; the training links are the graph
     split/{train,valid,test}/node                 labelled nodes by part
 
@@ -29,6 +30,7 @@ import zarr
 
 from hvdtma.core.errors import UserError
 from hvdtma.core.split_parts import HELD_OUT_PARTS
+from hvdtma.graph.candidates import CandidateRules, Candidates
 from hvdtma.graph.csc import CSC
 from hvdtma.graph.source import Pairs
 from hvdtma.storage.chunks import ChunkReader, DamagedChunk
@@ -118,6 +120,11 @@ class GraphStore:
     def edge_type_names(self) -> list[str]:
         return self.attrs["edge_type_names"]
 
+    @cached_property
+    def candidate_rules(self) -> CandidateRules:
+        """The sets of nodes that negatives of each edge type are drawn from."""
+        return CandidateRules.of_attrs(self.attrs)
+
     @property
     def num_blocks(self) -> int:
         return len(self.block_offsets) - 1
@@ -190,6 +197,12 @@ class GraphStore:
             if f"split/{part}/{name}" in self
         }
         return Pairs(**fields)
+
+    def candidates(self) -> Candidates:
+        """The nodes that negatives are drawn from."""
+        if "candidates" not in self:
+            return Candidates(self.candidate_rules, np.zeros((self.num_nodes, 0), np.uint8))
+        return Candidates(self.candidate_rules, self.read("candidates"))
 
     def labelled_nodes(self, part: str) -> np.ndarray | None:
         """The labelled nodes of `train`, `valid` or `test`, int64; None without a node split."""

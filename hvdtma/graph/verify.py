@@ -79,7 +79,8 @@ def least_bytes(store: GraphStore) -> int:
     return max(
         10 * num_nodes,  # indptr or integer ids, and two marks
         int(TABLE_BYTES * num_nodes + TEXT_SHARE * text) if text else 0,
-        LINK_BYTES * links + PAIR_BYTES * LEAST_PAIRS * bool(links),
+        LINK_BYTES * links
+        + (PAIR_BYTES * LEAST_PAIRS + store.candidate_rules.row_bytes * num_nodes) * bool(links),
         first_hop_bytes(num_nodes, itemsize) if "first_hop" in store else 0,
     )
 
@@ -118,6 +119,7 @@ def _lengths_agree(store: GraphStore, memory: MemoryBudget) -> str | None:
         ("feat", num_nodes),
         ("first_hop", num_nodes),
         ("label", num_nodes),
+        ("candidates", num_nodes),
     ):
         found = store.array(name).shape[0] if name in store else length
         if found != length:
@@ -294,6 +296,25 @@ def _negatives_are_no_links(store: GraphStore, memory: MemoryBudget) -> str | No
     return None
 
 
+def _negatives_are_candidates(store: GraphStore, memory: MemoryBudget) -> str | None:
+    if "candidates" not in store:
+        return None
+    candidates = store.candidates()
+    for part, pairs in _links(store):
+        if not store.held_out[part][1] or part in store.attrs.get("negatives_given", ()):
+            continue
+        types = f"split/{part}/edge_type"
+        set_n = candidates.sets_for(pairs.dst, store.read(types) if types in store else None)
+        others, start = 0, 0
+        for src, neg in _negatives(store, part, pairs, LEAST_PAIRS):
+            rows = slice(start, start := start + len(src) // store.held_out[part][1])
+            set_Q = np.repeat(set_n[rows], store.held_out[part][1])
+            others += int((~candidates.contain(set_Q, neg)).sum())
+        if others:
+            return f"{others} {part} negatives are of another kind than the end they replace"
+    return None
+
+
 def _keys(store: GraphStore, src_Q: np.ndarray, dst_Q: np.ndarray) -> np.ndarray:
     """One int64 per pair; the same for both directions of an undirected graph."""
     if store.undirected:
@@ -379,6 +400,7 @@ GUARANTEES: dict[str, Check] = {
     "undirected links are stored in both directions": _mirrored,
     "held-out links are not in the training graph": _no_leak,
     "negatives are not known links": _negatives_are_no_links,
+    "negatives are of the replaced end's kind": _negatives_are_candidates,
     "no node is in two parts of the split": _node_parts_are_disjoint,
     "first hop is the mean of the neighbours": _first_hop_is_the_mean,
 }

@@ -33,6 +33,7 @@ def bytes_on_disk(sizes: GraphSizes) -> int:
         weighted="weight" in sizes,
         label_row_bytes=sizes.label_row_bytes,
         held_out=sizes.held_out,
+        candidate_bytes=sizes.candidate_rules.row_bytes,
     )
     ratios = compression_ratios(sizes)
     return int(sum(size * ratios.get(name, 1.0) for name, size in arrays.items()))

@@ -73,6 +73,7 @@ class PlannedGraph:
             held_out=held_out_links(self.options, self.edges),
             options=self.options,
             label_row_bytes=label_row_bytes(self.label_kind, self.classes),
+            num_types=self.edge_types,
         )
 
     @property

@@ -49,7 +49,8 @@ def build_bytes(planned: PlannedGraph, sizes: GraphSizes) -> int:
     build.check_memory(memory)
     order = build.order_bytes
     available = bytes_for_keys(build.available_to_sort(memory))
-    sorting = 2 * order + planned.nodes + _sorting_bytes(planned, available)
+    held = 2 * order + planned.nodes + build.side_bytes
+    sorting = held + _sorting_bytes(planned, available)
     first_hop = _first_hop_bytes(sizes, memory.reserve(order))
     return max(sorting, order + max(build.negative_bytes(), build.label_bytes(), first_hop))
 

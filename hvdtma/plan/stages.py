@@ -201,5 +201,6 @@ def _read_bytes(sizes: GraphSizes, nodes: float, edges: float, *, first_hop: boo
         typed=bool(sizes.edge_type_names),
         label_row_bytes=sizes.label_row_bytes,
         held_out={},
+        candidate_bytes=sizes.candidate_rules.row_bytes,
     )
     return sum(size for name, size in arrays.items() if name != "node_id")

@@ -45,6 +45,8 @@ class TrainedGraph(Protocol):
     def label_kind(self) -> str: ...
     @property
     def edge_type_names(self) -> list[str]: ...
+    @property
+    def undirected(self) -> bool: ...
 
 
 class RunFolder(BaseRunFolder):
@@ -116,6 +118,10 @@ class RunFolder(BaseRunFolder):
                 )
         return then["graph"] == now["graph"]
 
+    def trained_undirected(self, store: TrainedGraph) -> bool:
+        """Whether the run is trained on undirected links; `store` answers for older runs."""
+        return json.loads(self.graph.read_text()).get("undirected", store.undirected)
+
     def check_same(self, store: TrainedGraph) -> None:
         """Raises UserError if a store does not hold the graph that the run is trained on."""
         if not self.check_store(store):
@@ -152,6 +158,7 @@ def _graph_of(store: TrainedGraph) -> dict:
         "label_names": store.label_names,
         "label_kind": store.label_kind,
         "edge_type_names": store.edge_type_names,
+        "undirected": store.undirected,
     }
 
 

@@ -5,6 +5,7 @@ Legend: N nodes and E edges of the store, n and e of a shard, D features.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,6 +42,7 @@ class ShardFootprint:
         epoch_order = index * (0.5 if store.undirected else 1)  # an undirected link counts once
         types = 2 if store.edge_type_names else 0
         weights = WEIGHT_BYTES if "weight" in store else 0
+        row += math.ceil(store.candidate_rules.node_bytes(store.num_nodes))
         if labels:
             label = label_row_bytes(store.label_kind, len(store.label_names))
             return cls(NODE_BYTES + row + label + TRAIN_NODE_BYTES, index + types + weights)

@@ -4,6 +4,9 @@ A negative is a pair (row, node): the source of positive number `row`, linked to
 is an edge of the shard in either direction, or a loop. A trainer does not know the links of its
 nodes outside its shard, so a negative can be such a link.
 
+`set_B` is the set of candidates of each positive (`Candidates.sets_for`), or None for all nodes.
+The node of a negative is from the set of its positive.
+
 Legend: B positives of a batch, K negatives per positive, Q negatives in all.
 """
 
@@ -13,6 +16,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from hvdtma.graph.candidates import ALL_NODES
 from hvdtma.sampling.shard import Shard
 
 TRIES = 20  # then a source that is linked to nearly all nodes gets fewer negatives
@@ -21,41 +25,71 @@ Negatives = tuple[np.ndarray, np.ndarray]  # row int64 [Q], node int64 [Q]
 
 
 def local(
-    shard: Shard, src_B: np.ndarray, dst_B: np.ndarray, num_negatives: int, rng: np.random.Generator
+    shard: Shard,
+    src_B: np.ndarray,
+    dst_B: np.ndarray,
+    num_negatives: int,
+    rng: np.random.Generator,
+    set_B: np.ndarray | None = None,
 ) -> Negatives:
     """K destinations per positive, uniform over the trainer's own nodes."""
-    return _uniform(shard, src_B, num_negatives, shard.num_own, rng)
+    return _uniform(shard, src_B, num_negatives, shard.num_own, rng, set_B)
 
 
 def global_uniform(
-    shard: Shard, src_B: np.ndarray, dst_B: np.ndarray, num_negatives: int, rng: np.random.Generator
+    shard: Shard,
+    src_B: np.ndarray,
+    dst_B: np.ndarray,
+    num_negatives: int,
+    rng: np.random.Generator,
+    set_B: np.ndarray | None = None,
 ) -> Negatives:
     """K destinations per positive, uniform over all nodes of the graph.
 
     Nodes of other trainers come with features and first hop, but without neighbours to sample.
     """
-    return _uniform(shard, src_B, num_negatives, shard.num_nodes, rng)
+    return _uniform(shard, src_B, num_negatives, shard.num_nodes, rng, set_B)
 
 
 def joint(
-    shard: Shard, src_B: np.ndarray, dst_B: np.ndarray, num_negatives: int, rng: np.random.Generator
+    shard: Shard,
+    src_B: np.ndarray,
+    dst_B: np.ndarray,
+    num_negatives: int,
+    rng: np.random.Generator,
+    set_B: np.ndarray | None = None,
 ) -> Negatives:
-    """One set of K own nodes, shared by all positives of the batch (as in DGL-KE)."""
-    drawn_K = rng.integers(0, shard.num_own, num_negatives)
-    row = np.repeat(np.arange(len(src_B)), num_negatives)
-    node = np.tile(drawn_K, len(src_B))
+    """K own nodes of each set of candidates, shared by all its positives (as in DGL-KE)."""
+    drawn = [np.zeros((2, 0), np.int64)]
+    for at in _groups(len(src_B), set_B):
+        number = ALL_NODES if set_B is None else int(set_B[at[0]])
+        drawn_K = _draw(shard, np.full(num_negatives, number), shard.num_own, rng)
+        drawn.append(np.stack([np.repeat(at, num_negatives), np.tile(drawn_K, len(at))]))
+    row, node = np.concatenate(drawn, axis=1)
     return _without_links(shard, src_B, row, node)
 
 
 def in_batch(
-    shard: Shard, src_B: np.ndarray, dst_B: np.ndarray, num_negatives: int, rng: np.random.Generator
+    shard: Shard,
+    src_B: np.ndarray,
+    dst_B: np.ndarray,
+    num_negatives: int,
+    rng: np.random.Generator,
+    set_B: np.ndarray | None = None,
 ) -> Negatives:
-    """K destinations per positive, taken from the batch's other positives: drawn by degree."""
-    if len(src_B) < 2:
-        return np.zeros(0, np.int64), np.zeros(0, np.int64)
-    row = np.repeat(np.arange(len(src_B)), num_negatives)
-    shift = rng.integers(1, len(src_B), len(row))
-    return _without_links(shard, src_B, row, dst_B[(row + shift) % len(src_B)])
+    """K destinations per positive, taken from the batch's other positives: drawn by degree.
+
+    The other positives have the same set of candidates.
+    """
+    drawn = [np.zeros((2, 0), np.int64)]
+    for at in _groups(len(src_B), set_B):
+        if len(at) < 2:
+            continue
+        place = np.repeat(np.arange(len(at)), num_negatives)
+        shift = rng.integers(1, len(at), len(place))
+        drawn.append(np.stack([at[place], dst_B[at[(place + shift) % len(at)]]]))
+    row, node = np.concatenate(drawn, axis=1)
+    return _without_links(shard, src_B, row, node)
 
 
 NEGATIVES: dict[str, Callable[..., Negatives]] = {
@@ -67,16 +101,36 @@ NEGATIVES: dict[str, Callable[..., Negatives]] = {
 
 
 def _uniform(
-    shard: Shard, src_B: np.ndarray, num_negatives: int, num_nodes: int, rng: np.random.Generator
+    shard: Shard,
+    src_B: np.ndarray,
+    num_negatives: int,
+    end: int,
+    rng: np.random.Generator,
+    set_B: np.ndarray | None,
 ) -> Negatives:
+    """K nodes below `end` per positive, uniform over those of its set."""
     row = np.repeat(np.arange(len(src_B)), num_negatives)
-    node = rng.integers(0, num_nodes, len(row))
+    set_Q = np.full(len(row), ALL_NODES) if set_B is None else set_B[row]
+    node = _draw(shard, set_Q, end, rng)
     for _ in range(TRIES):
         rejected = np.flatnonzero(_is_link(shard, src_B[row], node))
         if not len(rejected):
             return row, node
-        node[rejected] = rng.integers(0, num_nodes, len(rejected))
+        node[rejected] = _draw(shard, set_Q[rejected], end, rng)
     return _without_links(shard, src_B, row, node)
+
+
+def _draw(shard: Shard, set_Q: np.ndarray, end: int, rng: np.random.Generator) -> np.ndarray:
+    if shard.candidates is None:
+        return rng.integers(0, end, len(set_Q))
+    return shard.candidates.draw(set_Q, rng, end)
+
+
+def _groups(num_positives: int, set_B: np.ndarray | None) -> list[np.ndarray]:
+    """The numbers of the positives, ascending, grouped by their sets."""
+    if set_B is None:
+        return [np.arange(num_positives)]
+    return [np.flatnonzero(set_B == number) for number in np.unique(set_B)]
 
 
 def _without_links(shard: Shard, src_B: np.ndarray, row: np.ndarray, node: np.ndarray) -> Negatives:

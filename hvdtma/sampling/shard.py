@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from hvdtma.graph.candidates import Candidates
 from hvdtma.graph.csc import CSC, index_dtype
 from hvdtma.graph.store import GraphStore
 from hvdtma.sampling.dgl_backend import graph_from_csc
@@ -38,6 +39,7 @@ class Shard:
         train_nodes: int64 local numbers of the labelled training nodes.
         assigned_edges: number of edges into these nodes from any block assigned to the trainer:
             the edges of `csc`, and edges that begin in another resident set.
+        candidates: the nodes that negatives are drawn from, in local numbers; None: all nodes.
     """
 
     nodes: np.ndarray
@@ -48,6 +50,7 @@ class Shard:
     label: torch.Tensor | None
     train_nodes: np.ndarray
     assigned_edges: int
+    candidates: Candidates | None = None
 
     @property
     def num_nodes(self) -> int:
@@ -114,6 +117,7 @@ def load_shard(
     with ThreadPoolExecutor(1) as thread:  # edges keep the processor busy, rows keep the disk busy
         names = ["feat", *["first_hop"] * first_hop, *["label"] * labels]
         names += ["in_weight"] * (first_hop and store.weighted)
+        names += ["candidates"] * ("candidates" in store)
         futures = {name: thread.submit(read_rows, name) for name in names}
         csc, degree_n, assigned_edges = induced_graph(reader, blocks, own_ranges, assigned)
         arrays = {name: future.result() for name, future in futures.items()}
@@ -124,6 +128,7 @@ def load_shard(
     if first_hop:
         degree = torch.from_numpy(degree_n).float()
         hop = FirstHop(arrays["first_hop"], degree, arrays.get("in_weight"))
+    member_NR = arrays.get("candidates")
     return Shard(
         nodes=nodes,
         csc=csc,
@@ -133,6 +138,9 @@ def load_shard(
         label=arrays.get("label"),
         train_nodes=_train_nodes(reader, blocks if labels else blocks[:0]),
         assigned_edges=assigned_edges,
+        candidates=None
+        if member_NR is None
+        else Candidates(store.candidate_rules, member_NR.numpy()),
     )
 
 

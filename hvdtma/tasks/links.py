@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -19,12 +20,15 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from hvdtma.core.compiled import njit
 from hvdtma.core.errors import UserError
+from hvdtma.core.registry import resolve
 from hvdtma.core.train_config import TrainConfig
+from hvdtma.graph.candidate_text import candidate_text
 from hvdtma.graph.csc import index_dtype
 from hvdtma.graph.sizes import GraphFacts
 from hvdtma.graph.source import Pairs
 from hvdtma.graph.stored_rows import stored
 from hvdtma.models import make_decoder, sampled_fanouts
+from hvdtma.models.decoders import chosen_decoder
 from hvdtma.sampling.negatives import NEGATIVES
 from hvdtma.sampling.neighbourhood import Neighbourhood, Targets
 from hvdtma.sampling.sampler import make_sampler
@@ -33,6 +37,13 @@ from hvdtma.tasks.epochs import ENDLESS, shuffled_batches
 from hvdtma.tasks.link_scoring import read_pairs, score_links
 from hvdtma.tasks.metrics import HITS
 from hvdtma.tasks.task import Embeddings, Model, TrainingSize, max_of_sample
+
+
+class Remark(NamedTuple):
+    """A line to print at the start of a run."""
+
+    text: str
+    is_warning: bool = False
 
 
 @dataclass
@@ -121,7 +132,28 @@ class LinkTask:
         self.nodes_per_item = 2 + max(negatives, default=0)
 
     def make_head(self, dim: int) -> nn.Module:
-        return make_decoder(self.task, dim, self.num_types)
+        return make_decoder(self.task, dim, self.num_types, self.undirected)
+
+    def remarks(self) -> list[Remark]:
+        """The choices that were made for this store, and what looks wrong with the config."""
+        remarks, decoder = [], self.task.decoder
+        if decoder == "auto":
+            kind = "undirected" if self.undirected else "directed"
+            chosen = chosen_decoder(self.undirected)
+            remarks.append(Remark(f"decoder: {chosen}, for the store is {kind}"))
+        elif not self.undirected and getattr(resolve("decoder", decoder), "symmetric", False):
+            remarks.append(
+                Remark(
+                    f"the store is directed, but the decoder {decoder} gives both directions of a "
+                    "link the same score; task.decoder=concat or bilinear tells them apart",
+                    is_warning=True,
+                )
+            )
+        rules = self.store.candidate_rules
+        if rules.sizes and self.task.negative_destinations == "auto":
+            text = candidate_text(rules, self.store.edge_type_names, self.undirected)
+            remarks.append(Remark(f"negatives: {text}"))
+        return remarks
 
     def num_examples(self, size: TrainingSize) -> int:
         return size.num_edges // (2 if self.undirected else 1)
@@ -153,7 +185,10 @@ class LinkTask:
             flipped = rng.random(len(src)) < 0.5
             src, dst = np.where(flipped, dst, src), np.where(flipped, src, dst)
         draw_negatives = NEGATIVES[self.task.negatives]
-        neg_row, neg_node = draw_negatives(shard, src, dst, self.task.num_negatives, rng)
+        sets = None
+        if shard.candidates is not None and self.task.negative_destinations == "auto":
+            sets = shard.candidates.sets_for(dst, types)
+        neg_row, neg_node = draw_negatives(shard, src, dst, self.task.num_negatives, rng, sets)
         seeds, position = np.unique(np.concatenate([src, dst, neg_node]), return_inverse=True)
         neighbourhood = self.sampler.sample(
             shard,

@@ -7,18 +7,21 @@ import platform
 
 import numba
 import torch
+from rich.markup import escape
 
 from hvdtma.aggregate import TimedAveraging
 from hvdtma.aggregate.aggregator import Aggregator
 from hvdtma.aggregate.optimizers import make_optimizer
 from hvdtma.comm.communicator import Communicator
+from hvdtma.core.console import console
 from hvdtma.core.errors import UserError
 from hvdtma.core.options import call_with_options
 from hvdtma.core.train_config import TrainConfig
 from hvdtma.evaluation.score import Scorer, check_held_out
 from hvdtma.evaluation.scratch import check_scoring_scratch
 from hvdtma.graph.store import GraphStore, open_store
-from hvdtma.tasks import make_model, make_task
+from hvdtma.tasks import Task, make_model, make_task
+from hvdtma.tasks.links import LinkTask, Remark
 from hvdtma.training.budget import check_memory
 from hvdtma.training.trainer import Trainer, trainer_weight
 
@@ -35,7 +38,7 @@ def set_up(config: TrainConfig, comm: Communicator, sharers: int | None = None) 
     store = open_checked(config, comm.size)
     if comm.rank == 0:  # a problem with scoring is reported before training, not after it
         check_scoring_scratch(config, store)
-        Scorer(config, store)
+        print_remarks(Scorer(config, store).task)
     return new_trainer(config, store, comm, device)
 
 
@@ -49,6 +52,11 @@ def open_checked(config: TrainConfig, trainers: int) -> GraphStore:
     check_memory(config, store, trainers)
     check_held_out(make_task(config, store), store)
     return store
+def print_remarks(task: Task) -> None:
+    """Print the choices that a link task made for its store, and its warnings."""
+    remarks: list[Remark] = task.remarks() if isinstance(task, LinkTask) else []
+    for remark in remarks:
+        console.print(escape(remark.text), style="yellow" if remark.is_warning else "dim")
 
 
 def count_sharers(comm: Communicator) -> int:

@@ -61,7 +61,7 @@ def test_an_unknown_key_lists_the_valid_ones_and_suggests_the_nearest(hvdtma, co
         ("seed=99999999999999", "from 0 to 4294967295"),
         ("seed=true", "'seed' is true"),
         ("model.fanouts=[3]", "1 entries for 2 layers"),
-        ("task.decoder=transe", "valid: mlp, dot, distmult"),
+        ("task.decoder=transe", "valid: auto, mlp, dot, distmult, concat, bilinear"),
         ("evaluate.metric=mmr", "did you mean 'mrr'?"),
         ("model.encoder=gat", "first_hop=false"),
         ("rounds", "write key=value"),

@@ -8,8 +8,10 @@ from scipy.stats import chisquare
 from small_graphs import small_csc
 
 from hvdtma.core.errors import UserError
+from hvdtma.graph.candidates import ALL_NODES, Candidates
+from hvdtma.graph.negatives import draw_negatives
 from hvdtma.graph.source import Pairs
-from hvdtma.graph.splits import LinkPicker, draw_negatives, hold_out_nodes, part_sizes
+from hvdtma.graph.splits import LinkPicker, hold_out_nodes, part_sizes
 
 
 def picked(src, dst, valid=2, test=3, *, seed=0, pieces=1, most=10**6):
@@ -129,7 +131,8 @@ def drawn_for(src, known, num_nodes, each, *, undirected, seed=0):
     if undirected:
         known = Pairs(np.r_[known.src, known.dst], np.r_[known.dst, known.src])
     rng = np.random.default_rng(seed)
-    drawn = draw_negatives(src, known, num_nodes, each, rng=rng)
+    sets, candidates = np.full(len(src), ALL_NODES), Candidates.all_nodes(num_nodes)
+    drawn = draw_negatives(src, sets, known, candidates, each, rng=rng)
     return np.concatenate([np.zeros((0, each), np.int64), *drawn])
 
 
@@ -151,7 +154,7 @@ def test_a_negative_is_no_known_edge_of_its_source_nor_the_source(csc, undirecte
         assert set(drawn.tolist()) <= allowed[u]
     full = [u for u in allowed if not allowed[u]]
     if full:
-        with pytest.raises(UserError, match="source that is linked to every node"):
+        with pytest.raises(UserError, match="source that is linked to every one"):
             drawn_for(np.array(full), known, csc.num_nodes, 1, undirected=undirected)
 
 

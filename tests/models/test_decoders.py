@@ -6,7 +6,8 @@ import torch
 from hvdtma.core.errors import UserError
 from hvdtma.core.options import call_with_options
 
-NAMES = ["dot", "mlp", "distmult"]
+SYMMETRIC = ["dot", "mlp", "distmult"]
+DIRECTED = ["concat", "bilinear"]
 
 
 @pytest.fixture
@@ -16,14 +17,15 @@ def ends():
     return u, v, torch.tensor([0, 1, 2, 2, 1, 0, 2])
 
 
-def make_decoder(name, num_types=3):
-    return call_with_options("decoder", name, {}, 6, defaults={"num_types": num_types})
+def make_decoder(name, num_types=3, *, undirected=True):
+    defaults = {"num_types": num_types, "undirected": undirected}
+    return call_with_options("decoder", name, {}, 6, defaults=defaults)
 
 
 def decoder(name):
     torch.manual_seed(1)
     made = make_decoder(name)
-    if name == "distmult":
+    if hasattr(made, "relation"):
         torch.nn.init.normal_(made.relation)
     return made
 
@@ -57,13 +59,50 @@ def test_the_mlp_reads_the_elementwise_product(ends):
     torch.testing.assert_close(made(u, v), (hidden @ last.weight.T + last.bias)[:, 0])
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_scores_do_not_depend_on_direction_nor_on_company(name, ends):
+def test_concat_is_an_mlp_on_both_embeddings_and_a_vector_per_type(ends):
+    u, v, types = ends
+    made = decoder("concat")
+    hidden = torch.cat([u, v], 1) @ made.hidden.weight.T + made.hidden.bias + made.relation[types]
+    hidden = torch.where(hidden > 0, hidden, made.out[0].weight * hidden)
+    expected = (hidden @ made.out[1].weight.T + made.out[1].bias)[:, 0]
+    torch.testing.assert_close(made(u, v, types), expected)
+
+
+def test_bilinear_is_one_matrix_per_type(ends):
+    u, v, types = ends
+    made = decoder("bilinear")
+    expected = [u[q] @ made.relation[types[q]] @ v[q] for q in range(len(types))]
+    torch.testing.assert_close(made(u, v, types), torch.stack(expected))
+    made(u, v, torch.ones_like(types)).sum().backward()
+    assert (made.relation.grad.abs().sum((1, 2)) > 0).tolist() == [False, True, False]
+
+
+@pytest.mark.parametrize("name", DIRECTED)
+def test_directed_decoders_need_no_types(name, ends):
+    u, v, _ = ends
+    made = make_decoder(name, 0)
+    assert made(u, v, None).shape == (7,)
+    assert not torch.allclose(made(u, v, None), made(v, u, None))
+
+
+def test_auto_is_the_mlp_for_undirected_links_and_concat_for_directed_ones(ends):
+    u, v, types = ends
+    for undirected, name in ((True, "mlp"), (False, "concat")):
+        torch.manual_seed(3)
+        found = make_decoder("auto", undirected=undirected)
+        torch.manual_seed(3)
+        torch.testing.assert_close(found(u, v, types), make_decoder(name)(u, v, types))
+        assert found.symmetric is undirected
+
+
+@pytest.mark.parametrize("name", SYMMETRIC + DIRECTED)
+def test_scores_do_not_depend_on_company_and_on_direction_only_where_they_should(name, ends):
     u, v, types = ends
     made = decoder(name)
     scores = made(u, v, types)
     assert scores.shape == (7,)
-    torch.testing.assert_close(made(v, u, types), scores)
+    assert torch.allclose(made(v, u, types), scores, atol=1e-6) == (name in SYMMETRIC)
+    assert made.symmetric == (name in SYMMETRIC)
     torch.testing.assert_close(made(u[2:3], v[2:3], types[2:3]), scores[2:3])
     many = made(u[:, None].expand(7, 7, 6), v[None].expand(7, 7, 6), types[:, None].expand(7, 7))
     torch.testing.assert_close(many.diagonal(), scores)

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from scipy.stats import chisquare
 from small_graphs import shard_of, small_csc
 
+from hvdtma.graph.candidates import ALL_NODES, CandidateRules, Candidates
 from hvdtma.graph.csc import build_csc
 from hvdtma.sampling.negatives import NEGATIVES
 
@@ -17,9 +18,9 @@ def links_of(shard):
     return set(zip(shard.csc.indices.tolist(), shard.csc.destinations().tolist(), strict=True))
 
 
-def draw(kind, shard, src, dst, num_negatives, seed=0):
+def draw(kind, shard, src, dst, num_negatives, seed=0, sets=None):
     rng = np.random.default_rng(seed)
-    return NEGATIVES[kind](shard, np.asarray(src), np.asarray(dst), num_negatives, rng)
+    return NEGATIVES[kind](shard, np.asarray(src), np.asarray(dst), num_negatives, rng, sets)
 
 
 def some_positives(shard, seed, most=12):
@@ -138,3 +139,61 @@ def test_the_same_generator_gives_the_same_negatives(kind):
     first, same, other = (draw(kind, shard, src, dst, 9, seed) for seed in (1, 1, 2))
     assert all((a == b).all() for a, b in zip(first, same, strict=True))
     assert not np.array_equal(first[1], other[1])
+
+
+def two_sided_shard(*, remote=20):
+    """40 users and 20 items, each user linked to two items; the remote nodes are items."""
+    users = np.repeat(np.arange(40), 2)
+    items = 40 + np.stack([np.arange(40) % 20, np.arange(1, 41) % 20], axis=1).ravel()
+    src, dst = np.r_[users, items], np.r_[items, users]
+    shard = shard_of(build_csc(src, dst, 60), remote=remote)
+    member_NR = np.where(np.arange(60 + remote) < 40, 1, 2).astype(np.uint8)[:, None]
+    rules = CandidateRules("auto", (0,), (1,), (40, 20 + remote), ("sides",))
+    shard.candidates = Candidates(rules, member_NR)
+    return shard, users, items
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("turned", [False, True])
+def test_the_node_of_a_negative_is_from_the_set_of_its_positive(kind, turned):
+    shard, users, items = two_sided_shard()
+    src, dst = (items, users) if turned else (users, items)
+    sets = shard.candidates.sets_for(dst, None)
+    row, node = draw(kind, shard, src, dst, 9, sets=sets)
+    side = np.arange(40) if turned else np.arange(40, 80 if kind == "global" else 60)
+    assert set(node) <= set(side.tolist())
+    links = links_of(shard)
+    assert not {(src[r], n) for r, n in zip(row, node.tolist(), strict=True)} & links
+    assert len(row) > 0.7 * 9 * len(src)
+
+
+@pytest.mark.parametrize("kind", ["local", "global"])
+def test_negatives_of_a_set_are_uniform_over_what_is_left(kind):
+    shard, _, _ = two_sided_shard()
+    src, dst = np.array([0, 40]), np.array([40, 0])  # an item is replaced, and a user
+    row, node = draw(kind, shard, src, dst, 20_000, sets=np.array([1, 0]))
+    links = links_of(shard)
+    for number, side in enumerate((np.arange(40, 80 if kind == "global" else 60), np.arange(40))):
+        count = np.bincount(node[row == number], minlength=80)
+        free = np.array([other for other in side if (src[number], other) not in links])
+        assert count.sum() == count[free].sum() == 20_000
+        assert chisquare(count[free]).pvalue > 1e-3
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_one_set_of_all_nodes_draws_as_without_sets(kind):
+    shard, users, items = two_sided_shard()
+    without = draw(kind, shard, users, items, 5)
+    everything = draw(kind, shard, users, items, 5, sets=np.full(len(users), ALL_NODES))
+    assert all((a == b).all() for a, b in zip(without, everything, strict=True))
+
+
+def test_joint_negatives_are_one_set_of_nodes_for_each_side():
+    shard, users, items = two_sided_shard()
+    src, dst = np.r_[users, items], np.r_[items, users]
+    row, node = draw("joint", shard, src, dst, 7, sets=shard.candidates.sets_for(dst, None))
+    of_items = row < len(users)
+    assert len(np.unique(node[of_items])) <= 7
+    assert len(np.unique(node[~of_items])) <= 7
+    assert set(node[of_items]) <= set(range(40, 60))
+    assert set(node[~of_items]) <= set(range(40))

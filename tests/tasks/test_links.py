@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
+from sided_graphs import between, graph_of
 from small_graphs import shard_of, small_csc
 
 from hvdtma.core.errors import UserError
@@ -276,3 +277,59 @@ def test_the_initial_model_is_a_function_of_the_seed(typed_store):
     assert all(first[name].equal(second[name]) for name in first)
     assert not first["encoder.layers.0.own.weight"].equal(other["encoder.layers.0.own.weight"])
     assert torch.rand(3).equal(expected)  # and the generator of others is as it was
+
+
+@pytest.fixture(scope="module")
+def sided_store(tmp_path_factory):
+    """60 users who buy 40 items and live in 10 cities; directed."""
+    buys = between(np.arange(60), np.arange(60, 100), 600)
+    lives = between(np.arange(60), np.arange(100, 110), 200)
+    raw = graph_of([buys, lives], types=["buys", "lives in"])
+    options = BuildOptions(valid=20, test=20, negatives=5, block_nodes=10)
+    return build(tmp_path_factory.mktemp("sided") / "x.zarr", raw, options)
+
+
+@pytest.mark.parametrize("negatives", KINDS)
+@pytest.mark.parametrize("blocks", [slice(None), slice(0, 6)])
+def test_batches_replace_a_destination_by_one_of_its_type(sided_store, negatives, blocks):
+    """Of the trainer's own blocks."""
+    remote = negatives == "global"
+    shard = load_shard(sided_store, np.arange(sided_store.num_blocks)[blocks], remote=remote)
+    ids = np.array(sided_store.node_ids().to_list())[shard.nodes]
+    config = config_for(sided_store, negatives=negatives, num_negatives=40, batch_size=300)
+    task = make_task(config, sided_store)
+    drawn = {0: set(), 1: set()}
+    for batch in epoch_of(task, shard):
+        replaced = ids[seeds_of(batch)[batch.neg_dst]]
+        types = batch.edge_type[batch.neg_row].numpy()
+        for kind in drawn:
+            drawn[kind] |= set(replaced[types == kind].tolist())
+    seen = ids if negatives == "global" else ids[: shard.num_own]
+    for kind, side in ((0, range(60, 100)), (1, range(100, 110))):
+        assert drawn[kind] <= set(side)
+        assert len(drawn[kind]) > 0.6 * len(set(side) & set(seen.tolist()))
+
+
+def test_all_nodes_are_an_option(sided_store):
+    shard = everything(sided_store)
+    config = config_for(sided_store, negative_destinations="all", num_negatives=9)
+    batch = next(make_task(config, sided_store).batches(shard, stream=[0]))
+    ids = np.array(sided_store.node_ids().to_list())
+    assert (ids[seeds_of(batch)[batch.neg_dst]] < 60).any()
+
+
+def test_a_link_task_says_what_it_chose_and_what_looks_wrong(sided_store, community_store):
+    def said(store, **task):
+        remarks = make_task(config_for(store, **task), store).remarks()
+        return [remark.text for remark in remarks], [remark.is_warning for remark in remarks]
+
+    texts, _ = said(sided_store)
+    assert texts[0] == "decoder: concat, for the store is directed"
+    assert texts[1].startswith("negatives: drawn by edge type: buys: the 40 nodes seen")
+    assert said(community_store)[0] == ["decoder: mlp, for the store is undirected"]
+    for decoder in ("mlp", "dot", "distmult"):
+        texts, warnings = said(sided_store, decoder=decoder, negative_destinations="all")
+        assert warnings == [True]
+        assert f"the decoder {decoder} gives both directions of a link the same" in texts[0]
+    assert said(sided_store, decoder="bilinear", negative_destinations="all") == ([], [])
+    assert said(community_store, decoder="dot") == ([], [])

@@ -19,14 +19,15 @@ from hvdtma.core.memory import MemoryBudget
 from hvdtma.core.split_parts import HELD_OUT_PARTS
 from hvdtma.core.threads import num_workers
 from hvdtma.graph.builder.options import BuildOptions
+from hvdtma.graph.builder.sides import recording_bytes, role_bytes
 from hvdtma.graph.builder.svd import spectral_bytes, svd_bytes
 from hvdtma.graph.csc import index_dtype
 from hvdtma.graph.first_hop import available_for_first_hop, first_hop_bytes
+from hvdtma.graph.negatives import drawing_bytes
 from hvdtma.graph.sort.batches import EDGES_PER_BATCH
 from hvdtma.graph.sort.edge_sorter import EdgeSorter, value_bytes
 from hvdtma.graph.sort.shuffle import least_bytes as least_to_shuffle
 from hvdtma.graph.source import SequentialRows, Source, is_timed, is_weighted
-from hvdtma.graph.splits import drawing_bytes
 from hvdtma.graph.targets import kind_of, label_row_bytes
 
 DEFAULT_DIM = 128  # columns of features that are made or reduced, without --feature-dim
@@ -34,7 +35,7 @@ PAIR_BYTES = 64  # per held-out pair
 PAIR_SHARE = 4  # one part in 4 of the memory to sort in is for held-out pairs
 LEAST_PAIRS = 10_000  # whatever the memory
 SHUFFLE_SHARE = 4  # one part in 4 of the available memory is for shuffled rows
-FOUND_BYTES = 32  # per known edge, which no negative may be, while they are collected
+FOUND_BYTES = 64  # per known edge, which no negative may be, while they are collected
 LABEL_BYTES = 8  # per node, of a class
 
 
@@ -54,6 +55,7 @@ class BuildSizes:
         draws: whether negatives are drawn; if not, they are given.
         weighted, timed: whether edges have weights and times.
         label_row_bytes: the size of a node's label.
+        num_types: of the edges; 0 if there are no types, or if their number is not known yet.
     """
 
     num_nodes: int
@@ -69,6 +71,7 @@ class BuildSizes:
     weighted: bool = False
     timed: bool = False
     label_row_bytes: int = LABEL_BYTES
+    num_types: int = 0
 
     @classmethod
     def of(cls, source: Source, options: BuildOptions) -> BuildSizes:
@@ -88,6 +91,7 @@ class BuildSizes:
             weighted=is_weighted(source),
             timed=is_timed(source),
             label_row_bytes=label_row_bytes(kind_of(source), len(source.label_names)),
+            num_types=len(source.edge_type_names),
         )
 
     @property
@@ -119,6 +123,20 @@ class BuildSizes:
     def order_bytes(self) -> int:
         """The size of the order of nodes, which is in memory throughout the build."""
         return self.num_nodes * self.index_bytes
+
+    @property
+    def candidate_row_bytes(self) -> int:
+        """At most the bytes per node of the store's `candidates`."""
+        records = bool(self.held_out) and self.options.negative_destinations != "all"
+        return role_bytes(self.num_nodes, self.num_types) if records else 0
+
+    @property
+    def side_bytes(self) -> int:
+        """The memory for the sides of the graph until negatives are drawn; 0 without links."""
+        if not self.held_out:
+            return 0
+        option = self.options.negative_destinations
+        return recording_bytes(self.num_nodes, self.num_types, option)
 
     @property
     def num_pairs(self) -> int:
@@ -156,7 +174,7 @@ class BuildSizes:
     def reserved_to_sort(self) -> int:
         """The memory in use while edges are sorted, besides keys and held-out pairs.
 
-        Order, ranks and marks of nodes, and either the batches in work or the known edges.
+        Order, ranks, marks and sides of nodes, and either the batches in work or the known edges.
         """
         given = 16 + 2 * self.typed + 4 * self.weighted + 8 * self.timed
         if self.options.split == "time" and not self.links_by_time:
@@ -168,7 +186,8 @@ class BuildSizes:
         batches = min(num_workers() + 1, -(-self.num_edges // EDGES_PER_BATCH))
         in_flight = batches * min(self.num_edges, EDGES_PER_BATCH) * edge_bytes
         found = FOUND_BYTES * self.num_known
-        return 2 * self.order_bytes + self.num_nodes + max(in_flight, found)
+        reserved = 2 * self.order_bytes + self.num_nodes + self.side_bytes
+        return reserved + max(in_flight, found)
 
     def available_to_sort(self, memory: MemoryBudget) -> int:
         """The memory that is left for keys, for sorting them, and for held-out pairs."""
@@ -186,7 +205,8 @@ class BuildSizes:
         if not self.draws:
             return 0
         drawn = (drawing_bytes(*part, self.num_known) for part in self.held_out.values())
-        return PAIR_BYTES * self.num_pairs + max(drawn, default=0)
+        lists = self.order_bytes * bool(self.candidate_row_bytes)  # the nodes of sets in use
+        return PAIR_BYTES * self.num_pairs + max(drawn, default=0) + self.side_bytes + lists
 
     def label_bytes(self) -> int:
         """The memory for labels while they are written."""

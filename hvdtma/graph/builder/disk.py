@@ -75,6 +75,7 @@ def store_bytes(sizes: BuildSizes) -> dict[str, int]:
         weighted=sizes.weighted,
         label_row_bytes=sizes.label_row_bytes * sizes.labelled,
         held_out=sizes.held_out,
+        candidate_bytes=sizes.candidate_row_bytes,
     )
 
 
@@ -89,6 +90,7 @@ def array_bytes(
     weighted: bool = False,
     label_row_bytes: int = 0,
     held_out: Mapping[str, tuple[int, int]],
+    candidate_bytes: int = 0,
 ) -> dict[str, int]:
     """The size of a store's arrays by name, before compression.
 
@@ -97,6 +99,7 @@ def array_bytes(
         feature_bytes: the size of one feature.
         label_row_bytes: the size of a node's label; 0 without labels.
         held_out: for each part the number of links, and of negatives per link.
+        candidate_bytes: per node, for the sets of candidates.
     """
     index_bytes = np.dtype(index_dtype(num_nodes)).itemsize
     links = sum(number for number, _ in held_out.values())
@@ -109,6 +112,7 @@ def array_bytes(
         "feat": feature_bytes * num_nodes * feature_dim,
         "first_hop": feature_bytes * num_nodes * feature_dim * first_hop,
         "label": label_row_bytes * num_nodes,
+        "candidates": candidate_bytes * num_nodes,
         "node_id": ID_BYTES * num_nodes,
         "split ends": 16 * links,
         "split negatives": index_bytes * sum(n * each for n, each in held_out.values()),

@@ -6,7 +6,7 @@ Legend: N nodes, E edges as given, H held-out pairs, K negatives per link.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -17,13 +17,17 @@ from hvdtma.core.split_parts import HELD_OUT_PARTS
 from hvdtma.graph.builder.budget import BuildSizes, bytes_for_keys, max_pairs
 from hvdtma.graph.builder.check import checked_batches
 from hvdtma.graph.builder.options import BuildOptions
+from hvdtma.graph.builder.rankable import full_sources, rankable_given, rankable_picks
+from hvdtma.graph.builder.sides import SideRecorder
 from hvdtma.graph.builder.times import TimeRange, forward_messages, latest_links
+from hvdtma.graph.candidates import Candidates
 from hvdtma.graph.csc import index_dtype
 from hvdtma.graph.message_order import ForwardMessages
+from hvdtma.graph.negatives import draw_negatives
 from hvdtma.graph.sort.edge_sorter import EdgeSorter, HeldOut
 from hvdtma.graph.sort.keys import SortedRows
 from hvdtma.graph.source import Pairs, Source, is_timed, is_weighted
-from hvdtma.graph.splits import LinkPicker, draw_negatives
+from hvdtma.graph.splits import LinkPicker
 from hvdtma.graph.time_split import LinksByTime
 from hvdtma.graph.write_csc import write_csc
 from hvdtma.storage.writer import StoreWriter
@@ -57,11 +61,14 @@ def write_edges(
         merge_types=source.undirected,
         value="weight" if is_weighted(source) else None,
     )
+    sides = SideRecorder.of(source, options)
     picker = None
     if draws and by_time is None:
         picker = LinkPicker(options.valid, options.test, seed, max_pairs(available))
     with progress("scattering edges", source.num_edges, "edges") as advance:
         batches = checked_batches(source)
+        if sides is not None:
+            batches = sides.recorded(batches)
         for step in (times if is_timed(source) else None, by_time, forward):
             batches = batches if step is None else step.kept(batches)
         if picker is None:
@@ -69,16 +76,20 @@ def write_edges(
         else:
             sorter.scatter(batches, on_batch=picker.add, advance=advance)
     links = _Links.of(source, picker or by_time, rank_N)
+    candidates = _candidates(writer, source, sides, order_N)
+    moved: dict[str, int] = {}
+    if sides is not None:
+        links, moved = links.rankable(sorter, sides, candidates, order_N, source.undirected)
     with progress("sorting edges", int(sorter.buckets.counts.sum()), "edges") as advance:
         found = _write_csc(writer, sorter, links.held_out(source), advance)
     if not found.num_edges:
         raise UserError(_nothing_left(source, forward))
     with stage("negatives"):
-        _write_links(writer, source, links, found, options, rng)
+        _write_links(writer, source, links, found, candidates, options, rng)
     time_range = by_time.cuts.as_attribute("edges") if by_time else times.as_attribute()
     if time_range:
         writer.attrs["times"] = time_range
-    return _counts(source, sorter, found, by_time, forward)
+    return _counts(source, sorter, found, by_time, forward) | moved
 
 
 def _counts(
@@ -119,12 +130,14 @@ class _Links:
     Attributes:
         part_H: 0 for valid, 1 for test.
         known: further edges that no negative may be.
+        by_time: whether they were chosen by time; then none may stay in training.
     """
 
     pairs: Pairs
     part_H: np.ndarray
     given_pairs: dict[str, Pairs] = field(default_factory=dict)
     known: Pairs = field(default_factory=lambda: Pairs(*np.zeros((2, 0), np.int64)))
+    by_time: bool = False
 
     @classmethod
     def of(
@@ -136,7 +149,7 @@ class _Links:
         if chosen is None:
             return cls.given(source, rank_N)
         known = renumbered(chosen.dropped_edges(), rank_N)
-        return cls(renumbered(chosen.pairs, rank_N), chosen.part_H, known=known)
+        return cls(renumbered(chosen.pairs, rank_N), chosen.part_H, known=known, by_time=True)
 
     @classmethod
     def picked(cls, picker: LinkPicker, rank_N: np.ndarray) -> _Links:
@@ -152,10 +165,33 @@ class _Links:
         for part, pairs in given.items():
             if not len(pairs):
                 raise UserError(f"the given {part} split is empty")
+        return cls._of_given(given)
+
+    @classmethod
+    def _of_given(cls, given: dict[str, Pairs]) -> _Links:
         none = np.zeros(0, np.int64)
         src = np.concatenate([none, *(pairs.src for pairs in given.values())])
         dst = np.concatenate([none, *(pairs.dst for pairs in given.values())])
         return cls(Pairs(src, dst), np.zeros(len(src), np.int64), given)
+
+    def rankable(
+        self,
+        sorter: EdgeSorter,
+        sides: SideRecorder,
+        candidates: Candidates,
+        order_N: np.ndarray,
+        undirected: bool,
+    ) -> tuple[_Links, dict[str, int]]:
+        """The links that have negatives, and counts; see `hvdtma.graph.builder.rankable`."""
+        given = bool(self.given_pairs)
+        full = full_sources(self.pairs, sorter, sides, candidates, order_N, given=given)
+        if given:
+            split, counts = rankable_given(self.given_pairs, full, undirected)
+            return _Links._of_given(split), counts
+        pairs, part_H, counts = rankable_picks(
+            self.pairs, self.part_H, full, undirected, stay=not self.by_time
+        )
+        return replace(self, pairs=pairs, part_H=part_H), counts
 
     def held_out(self, source: Source) -> HeldOut:
         """The pairs to remove, and the nodes whose edges the negatives must avoid."""
@@ -199,14 +235,16 @@ def _write_links(
     source: Source,
     links: _Links,
     found: _Found,
+    candidates: Candidates,
     options: BuildOptions,
     rng: np.random.Generator,
 ) -> None:
     """Write the held-out links by part, and draw negatives for parts without any."""
-    every = (found.known, links.known, links.pairs)
+    known, given = found.known, links.pairs
+    every = [known, links.known]
+    if links.given_pairs:  # picked pairs are among the edges, in the direction that they have there
+        every += [given, Pairs(given.dst, given.src)] if source.undirected else [given]
     known = Pairs(*(np.concatenate([getattr(p, end) for p in every]) for end in ("src", "dst")))
-    if source.undirected:
-        known = Pairs(np.r_[known.src, links.pairs.dst], np.r_[known.dst, links.pairs.src])
     parts = links.given_pairs or _by_part(links, found, source)
     dtype = index_dtype(source.num_nodes)
     for part, pairs in parts.items():
@@ -218,11 +256,29 @@ def _write_links(
         if pairs.neg is not None:
             continue
         shape = (len(pairs), (options.negatives,))
+        set_n = candidates.sets_for(pairs.dst, pairs.edge_type)
         with writer.create_array(f"split/{part}/neg", dtype, *shape) as neg:
             for drawn in draw_negatives(
-                pairs.src, known, source.num_nodes, options.negatives, rng=rng
+                pairs.src, set_n, known, candidates, options.negatives, rng=rng
             ):
                 neg.append(drawn)
+
+
+def _candidates(
+    writer: StoreWriter, source: Source, sides: SideRecorder | None, order_N: np.ndarray
+) -> Candidates:
+    """The candidates of negatives, which are written unless they are all nodes."""
+    if sides is None:
+        return Candidates.all_nodes(source.num_nodes)
+    for part in HELD_OUT_PARTS:
+        pairs = (source.link_split or {}).get(part)
+        if pairs is not None:
+            sides.add(pairs.src, pairs.dst, pairs.edge_type)
+    candidates = sides.candidates(order_N)
+    if candidates.rules.sizes:
+        writer.put("candidates", candidates.member_NR)
+    writer.attrs["candidates"] = candidates.rules.as_attrs()
+    return candidates
 
 
 def _by_part(links: _Links, found: _Found, source: Source) -> dict[str, Pairs]:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from hvdtma.core.errors import UserError, check_seed
 
+NEGATIVE_DESTINATIONS = ("auto", "all", "seen")
+
 
 @dataclass(frozen=True)
 class BuildOptions:
@@ -17,7 +19,11 @@ class BuildOptions:
         split: `random`, or `time`: the latest items are held out for test, those before them for
             validation, and no message comes from a later time than the item that it helps to score.
         valid, test: the share to hold out for each part, or a count if 1 or more.
-        negatives: the number of destinations to draw for each held-out link.
+        negatives: the number of destinations to draw for each held-out link, with replacement.
+        negative_destinations: the nodes that they are drawn from: `auto` (the destinations of an
+            edge type whose sources are other nodes; if there are several kinds of nodes, those of
+            the kind; else all nodes), `all` nodes, or `seen` (the destinations of the edge type in
+            any case). In an undirected graph either end is replaced, from its own side.
         seed: of the split, the order, the negatives and the SVD of features.
         feature_dim: reduce features to this number of columns (None: dense features are kept,
             sparse features are reduced to 128).
@@ -32,6 +38,7 @@ class BuildOptions:
     valid: float = 0.05
     test: float = 0.05
     negatives: int = 1000
+    negative_destinations: str = "auto"
     seed: int = 0
     feature_dim: int | None = None
     feature_dtype: str = "float32"
@@ -43,6 +50,7 @@ class BuildOptions:
             ("order", ("random", "given")),
             ("hold_out", ("links", "nodes")),
             ("split", ("random", "time")),
+            ("negative_destinations", NEGATIVE_DESTINATIONS),
             ("feature_dtype", ("float32", "float16")),
         ):
             if getattr(self, name) not in valid:

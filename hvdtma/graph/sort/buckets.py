@@ -44,15 +44,21 @@ class Buckets:
             if self.used_bytes > self.memory_bytes:
                 self._spill()
 
-    def take(self, bucket: int) -> np.ndarray:
-        """Remove and return all rows of a bucket, as a new array."""
-        pieces, self.in_memory[bucket] = self.in_memory[bucket], []
+    def rows(self, bucket: int) -> np.ndarray:
+        """All rows of a bucket, as a new array."""
         written = np.zeros(0, self.dtype)
         path = self._path(bucket)
         if self.spilled and path.exists():
             written = np.fromfile(path, self.dtype)
-            path.unlink()
-        return np.concatenate([written, *pieces])
+        return np.concatenate([written, *self.in_memory[bucket]])
+
+    def take(self, bucket: int) -> np.ndarray:
+        """Remove and return all rows of a bucket, as a new array."""
+        rows = self.rows(bucket)
+        self.in_memory[bucket] = []
+        if self.spilled:
+            self._path(bucket).unlink(missing_ok=True)
+        return rows
 
     def _spill(self) -> None:
         """Append all rows in memory to the files, in few and large writes."""

@@ -145,6 +145,32 @@ class EdgeSorter:
             self.self_loops += loops
             advance(num_edges)
 
+    def edges_from(self, marked_N: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The distinct edges that begin at marked nodes: src, dst int64 and types int16.
+
+        In the CSC's node numbers, before `rows`. Edges of several types are merged if the sorter
+        merges them.
+        """
+        width, source_width = np.uint64(self.layout.type_bits), np.uint64(self.layout.src_bits)
+        source_mask = (np.uint64(1) << source_width) - np.uint64(1)
+        type_mask = (np.uint64(1) << width) - np.uint64(1)
+
+        def find(bucket: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+            rows = self.buckets.rows(bucket)
+            keys = rows["key"] if self.value else rows
+            keys = np.unique(keys[marked_N[(keys >> width) & source_mask]])
+            pairs = keys >> width
+            if self.merge_types:
+                keys = keys[np.unique(pairs, return_index=True)[1]]  # the lowest type comes first
+                pairs = keys >> width
+            src = (pairs & source_mask).astype(np.int64)
+            dst = (pairs >> source_width).astype(np.int64) + bucket * self.bucket_nodes
+            return src, dst, (keys & type_mask).astype(np.int16)
+
+        found = list(map_in_order(find, range(len(self.buckets)), self.workers))
+        src, dst, types = map(np.concatenate, zip(*found, strict=True))
+        return src, dst, types
+
     def rows(self, held_out: HeldOut | None = None) -> Iterator[tuple[int, SortedRows]]:
         """Yield each bucket's first node and its rows, in order; possible once."""
         held_out_by_bucket = self._held_out_by_bucket(held_out or HeldOut())
