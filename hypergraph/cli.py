@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from hvdtma.core.command_line import with_expanded_paths
 from hvdtma.core.errors import UserError
 from hvdtma.core.signals import ShutdownSignal
 
@@ -32,6 +33,7 @@ Overrides = Annotated[list[str] | None, typer.Argument(help="key=value, e.g. mod
 
 
 @app.command()
+@with_expanded_paths
 def train(
     config: OptionalConfig = None,
     overrides: Overrides = None,
@@ -73,6 +75,7 @@ def train(
 
 
 @app.command()
+@with_expanded_paths
 def evaluate(
     run: Run,
     part: Annotated[str, typer.Option(help="valid | test")] = "test",
@@ -84,6 +87,7 @@ def evaluate(
 
 
 @app.command()
+@with_expanded_paths
 def complete(
     run: Run,
     missing: Annotated[str, typer.Option(help="The modality to complete by.", show_default=False)],
@@ -120,6 +124,7 @@ def complete(
 
 
 @app.command()
+@with_expanded_paths
 def report(run: Run) -> None:
     """Write a run's report.html again, also while the run is training."""
     from hypergraph.report import write_report
@@ -128,6 +133,7 @@ def report(run: Run) -> None:
 
 
 @app.command()
+@with_expanded_paths
 def config(
     out: Annotated[
         Path | None, typer.Option(help="Write to this file instead of stdout.", show_default=False)
@@ -147,6 +153,7 @@ def config(
 
 
 @app.command()
+@with_expanded_paths
 def info(
     config: Config,
     overrides: Overrides = None,

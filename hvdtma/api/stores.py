@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from pathlib import Path
 from typing import Any
 
 from hvdtma.api.arguments import FilePath, check_keywords, names_arguments
 from hvdtma.core.errors import UserError
+from hvdtma.core.files import expanded
 from hvdtma.core.memory import MemoryBudget
 from hvdtma.graph.builder import BuildOptions
 from hvdtma.graph.builder import build as build_store
 from hvdtma.graph.ingest import FileSource
 from hvdtma.graph.source import Source
-from hvdtma.graph.sources import load_source
+from hvdtma.graph.sources import graph_from, load_source
 from hvdtma.graph.store import GraphStore
 from hvdtma.graph.store import open_store as open_graph_store
 from hvdtma.storage.writer import refuse_existing
@@ -41,8 +41,9 @@ def build(
     Args:
         path: the store to make.
         source: `synthetic:...`, `debian:`, `ogb:NAME`, another registered data source or its import
-            path `package.module:function:settings`; or a graph: `EdgeStream`, `RawGraph`,
-            `from_dgl(graph)`, `from_pyg(data)`.
+            path `package.module:function:settings`; or a graph: `EdgeStream`, `RawGraph`, a
+            DGLGraph, a PyG `Data`, a sparse adjacency matrix, a list of pairs. `from_dgl`,
+            `from_pyg`, `from_scipy` and `from_edges` have arguments for these.
         edges, features, labels, splits: files of a graph, in place of `source`.
         overwrite: replace a store that is there.
         memory_gb: memory limit of this process in GiB; None: half of the free memory. The store
@@ -60,7 +61,8 @@ def build(
     how = BuildOptions(**{name: options.pop(name) for name in of_build if name in options})
     files = {"edges": edges, "features": features, "labels": labels, "splits": splits}
     given = FileSource(**files, **options)  # type: ignore[arg-type]
-    refuse_existing(Path(path), overwrite)
+    path = expanded(path)
+    refuse_existing(path, overwrite)
     memory = MemoryBudget.limit(memory_gb)
     if source is not None and given != FileSource():
         raise UserError(
@@ -72,27 +74,22 @@ def build(
             "nothing to build from; give a source (such as synthetic:nodes=1000) or --edges FILE"
         )
     if source is None:
-        graph: Source = given.open(memory, Path(path).absolute().parent, how)
+        graph: Source = given.open(memory, path.absolute().parent, how)
     else:
         graph = _as_source(source, how.seed)
-    return build_store(Path(path), graph, how, overwrite=overwrite, memory_gb=memory.memory_gb)
+    return build_store(path, graph, how, overwrite=overwrite, memory_gb=memory.memory_gb)
 
 
 @names_arguments
 def open_store(path: FilePath) -> GraphStore:
     """Open a store for reading; raises UserError if there is none."""
-    return open_graph_store(Path(path))
+    return open_graph_store(expanded(path))
 
 
 def _as_source(source: str | Source, seed: int) -> Source:
     if isinstance(source, str):
         return load_source(source, seed=seed)
-    if not hasattr(source, "edge_batches"):
-        raise UserError(
-            f"{_named(source)} is no source; valid: a string such as synthetic:nodes=1000, a "
-            "RawGraph or EdgeStream, from_dgl(graph), from_pyg(data), or any other Source"
-        )
-    return source
+    return graph_from(source)
 
 
 def _named(source: object) -> str:

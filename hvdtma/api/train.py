@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch.distributed as dist
@@ -11,6 +10,7 @@ import torch.distributed as dist
 from hvdtma.api.arguments import FilePath, names_arguments
 from hvdtma.api.config import as_given
 from hvdtma.api.run import Run
+from hvdtma.core.files import expanded
 from hvdtma.core.launcher import launched_as
 from hvdtma.core.signals import ShutdownSignal
 from hvdtma.core.train_config import TrainConfig
@@ -57,7 +57,7 @@ def train(
     """
     if trainers is not None:
         overrides = overrides | {"trainers": trainers}
-    from_run = None if resume is None else Path(resume)
+    from_run = None if resume is None else expanded(resume)
     given = as_given(config)
     check_here(from_run, given)
     request = train_request(given, overrides, resume=from_run, overwrite=overwrite)

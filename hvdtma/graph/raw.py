@@ -30,6 +30,8 @@ class GraphData:
     label_names: list[str] = field(default_factory=list)
     link_split: dict[str, Pairs] | None = None
     node_split: dict[str, np.ndarray] | None = None
+    node_time: np.ndarray | None = None
+    feature_names: Sequence[str] | Sequence[int] | None = None
     counts: dict[str, int] = field(default_factory=dict)
     origin: dict[str, object] = field(default_factory=dict)
 
@@ -43,6 +45,12 @@ class GraphData:
         _check("label", self.label, num_nodes, "nodes", len(self.label_names), least=-1)
         if self.feat is not None and self.feat.shape[0] != num_nodes:
             raise UserError(f"feat has {self.feat.shape[0]} rows; the graph has {num_nodes} nodes")
+        names, dim = self.feature_names, 0 if self.feat is None else self.feat.shape[1]
+        if names is not None and (len(names) != dim or len(set(names)) != dim):
+            raise UserError(f"{len(set(names))} distinct feature_names for {dim} features")
+        times = self.node_time
+        if times is not None and len(times) != num_nodes:
+            raise UserError(f"node_time has {len(times)} rows; there are {num_nodes} nodes")
         num_types = len(self.edge_type_names)
         for part, pairs in (self.link_split or {}).items():
             for name, ends in (("src", pairs.src), ("dst", pairs.dst), ("neg", pairs.neg)):
@@ -93,12 +101,16 @@ class RawGraph(GraphData):
         src, dst: int64 [E] node numbers of every edge, self-loops and repeated edges included.
         node_id: the ids of the N nodes.
         edge_type: int16 [E] indices into `edge_type_names`, or None.
+        weight: float32 [E], positive and finite, or None.
+        time: int64 or float64 [E], or None.
     """
 
     src: np.ndarray
     dst: np.ndarray
     node_id: NodeIds
     edge_type: np.ndarray | None = None
+    weight: np.ndarray | None = None
+    time: np.ndarray | None = None
 
     @property
     def num_nodes(self) -> int:
@@ -120,6 +132,9 @@ class RawGraph(GraphData):
         _check("dst", self.dst, num_edges, "edges", num_nodes)
         _check("src", self.src, num_edges, "edges", num_nodes)
         _check("edge_type", self.edge_type, num_edges, "edges", len(self.edge_type_names))
+        for name, values in (("weight", self.weight), ("time", self.time)):
+            if values is not None and len(values) != num_edges:
+                raise UserError(f"{name} has {len(values)} rows; there are {num_edges} edges")
         self.check_data(num_nodes)
 
 

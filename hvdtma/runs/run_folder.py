@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
@@ -37,6 +37,11 @@ class TrainedGraph(Protocol):
     @property
     def graph(self) -> str:
         """Digest of the graph and its split."""
+        ...
+
+    @property
+    def features(self) -> dict[str, Any] | None:
+        """The meaning of the features; None if it is not known."""
         ...
 
     @property
@@ -96,10 +101,16 @@ class RunFolder(Folder):
     def check_store(self, store: TrainedGraph) -> bool:
         """Whether a store holds the graph and split that the run is trained on.
 
-        Raises UserError if its classes or edge types differ: the model's outputs would have
-        another meaning.
+        Raises UserError if its features, classes or edge types differ: the model's inputs or
+        outputs would have another meaning.
         """
         then, now = json.loads(self.graph.read_text()), _graph_of(store)
+        if not _same_features(then.get("features"), now["features"]):
+            raise UserError(
+                f"{store.path} has other features than the graph of {self.path}: "
+                f"{_features_text(now['features'])} instead of {_features_text(then['features'])}; "
+                f"build it with --features-like {self.config().store}, the store of the run"
+            )
         for names in ("label_names", "edge_type_names"):
             if then[names] != now[names]:
                 raise UserError(
@@ -141,9 +152,24 @@ def _graph_of(store: TrainedGraph) -> dict:
     """The graph and its held-out links, and the meaning of a model's outputs."""
     return {
         "graph": store.graph,
+        "features": store.features,
         "label_names": store.label_names,
         "edge_type_names": store.edge_type_names,
     }
+
+
+def _same_features(then: dict[str, Any] | None, now: dict[str, Any] | None) -> bool:
+    """Whether features mean the same, as far as is known."""
+    if then is None or now is None:
+        return True
+    prints = (then["fingerprint"], now["fingerprint"])
+    same_kind = (then["kind"], then["dim"]) == (now["kind"], now["dim"])
+    return same_kind and (None in prints or prints[0] == prints[1])
+
+
+def _features_text(features: dict[str, Any]) -> str:
+    digest = f", {features['fingerprint'][:8]}" if features["fingerprint"] else ""
+    return f"{features['dim']} features ({features['kind']}{digest})"
 
 
 def _is_before(event: dict, rounds_done: int, assignment: int) -> bool:

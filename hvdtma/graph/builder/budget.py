@@ -19,7 +19,7 @@ from hvdtma.core.memory import MemoryBudget
 from hvdtma.core.split_parts import HELD_OUT_PARTS
 from hvdtma.core.threads import num_workers
 from hvdtma.graph.builder.options import BuildOptions
-from hvdtma.graph.builder.svd import spectral_bytes, svd_bytes
+from hvdtma.graph.builder.svd import reduction_bytes, spectral_bytes, svd_bytes
 from hvdtma.graph.csc import index_dtype
 from hvdtma.graph.first_hop import available_for_first_hop, first_hop_bytes
 from hvdtma.graph.sort.batches import EDGES_PER_BATCH
@@ -51,6 +51,8 @@ class BuildSizes:
         held_out: for each part about the number of links, and the number of negatives per link.
         options: of the build.
         draws: whether negatives are drawn; if not, they are given.
+        reduced_from: the number of features that an SVD reduces; 0 without.
+        kept_bytes: the size of the projection of another store, which is written again.
     """
 
     num_nodes: int
@@ -63,6 +65,8 @@ class BuildSizes:
     held_out: Mapping[str, tuple[int, int]]
     options: BuildOptions
     draws: bool = True
+    reduced_from: int = 0
+    kept_bytes: int = 0
 
     @classmethod
     def of(cls, source: Source, options: BuildOptions) -> BuildSizes:
@@ -79,7 +83,21 @@ class BuildSizes:
             held_out_of(source, options),
             options,
             _draws(source),
+            source.feat.shape[1] if kind == "reduced" else 0,
         )
+
+    def projected(self, feature_dim: int, kept_bytes: int) -> BuildSizes:
+        """The sizes if the features are those of another store, with a projection of this size."""
+        kind = "sequential" if self.features == "sequential" else "rows"
+        return replace(self, feature_dim=feature_dim, features=kind, reduced_from=0,
+                       kept_bytes=kept_bytes)  # fmt: skip
+
+    @property
+    def projection_bytes(self) -> int:
+        """The size of the projection in the store; see `hvdtma.graph.builder.projection`."""
+        if self.features == "graph":
+            return self.num_nodes * (4 * self.feature_dim + 8)
+        return self.kept_bytes + 4 * self.reduced_from * (self.feature_dim + 1)
 
     @property
     def num_keys(self) -> int:
@@ -176,7 +194,8 @@ class BuildSizes:
         if self.features == "graph":
             return spectral_bytes(self.num_nodes, self.num_keys, self.feature_dim)
         if self.features == "reduced":
-            return svd_bytes(self.num_nodes, self.feature_dim)
+            svd = svd_bytes(self.num_nodes, self.feature_dim)
+            return svd + reduction_bytes(self.reduced_from, self.feature_dim)
         if self.features == "sequential":
             row_bytes = self.feature_dim * self.feature_bytes
             shuffle_bytes = SHUFFLE_SHARE * least_to_shuffle(self.num_nodes, row_bytes)

@@ -26,6 +26,7 @@ from hvdtma.graph.builder.edges import write_edges
 from hvdtma.graph.builder.features import features_of, write_features
 from hvdtma.graph.builder.nodes import write_nodes
 from hvdtma.graph.builder.options import BuildOptions
+from hvdtma.graph.builder.projected import projection_like
 from hvdtma.graph.csc import index_dtype
 from hvdtma.graph.first_hop import write_first_hop
 from hvdtma.graph.source import Source
@@ -54,7 +55,10 @@ def build(
     refuse_existing(Path(path), overwrite)
     source.check()
     memory = MemoryBudget.limit(memory_gb).reserve(source.reserved_bytes)
-    sizes = BuildSizes.of(source, options)
+    like, sizes = projection_like(options, source), BuildSizes.of(source, options)
+    if like is not None:
+        memory = memory.reserve(like.working_bytes(source.num_nodes))
+        sizes = sizes.projected(like.dim, like.num_bytes)
     sizes.check_memory(memory)
     check_build_disk(Path(path), sizes, memory)
     random = np.random.default_rng(options.seed)
@@ -62,15 +66,17 @@ def build(
     order_N = _order(source.num_nodes, options, streams[0])
     with StoreWriter(Path(path), overwrite) as writer:
         counts = write_edges(writer, source, order_N, options, memory, streams[1])
-        rows, order_of_rows = features_of(writer, source, options, order_N, memory)
-        dim, dtype = rows.shape[1], np.dtype(options.feature_dtype)
+        made = features_of(writer, source, options, order_N, memory, like)
+        dim, dtype = made.rows.shape[1], np.dtype(options.feature_dtype)
         size = options.block_nodes or default_block_size(source.num_nodes, dim * dtype.itemsize)
         writer.put("block_offsets", equal_blocks(source.num_nodes, size))
-        write_features(writer, rows, order_of_rows, source.node_id, dtype, size, memory)
-        del rows  # to free features in memory
+        write_features(writer, made.rows, made.order_N, source.node_id, dtype, size, memory)
+        made.projection.write(writer)
+        counts |= made.counts
+        del made  # to free features in memory
         if options.first_hop:
             write_first_hop(writer, memory.reserve(order_N.nbytes), size)
-        write_nodes(writer, source, order_N, options, size, streams[2])
+        counts |= write_nodes(writer, source, order_N, options, size, streams[2])
         given = source.link_split or {}
         writer.attrs |= {
             "num_nodes": source.num_nodes,

@@ -69,6 +69,7 @@ def store_bytes(sizes: BuildSizes) -> dict[str, int]:
         typed=sizes.typed,
         labelled=sizes.labelled,
         held_out=sizes.held_out,
+        projection_bytes=sizes.projection_bytes,
     )
 
 
@@ -82,6 +83,7 @@ def array_bytes(
     typed: bool = False,
     labelled: bool = False,
     held_out: Mapping[str, tuple[int, int]],
+    projection_bytes: int = 0,
 ) -> dict[str, int]:
     """The size of a store's arrays by name, before compression.
 
@@ -89,6 +91,7 @@ def array_bytes(
         num_edges: stored edges; an undirected link counts twice.
         feature_bytes: the size of one feature.
         held_out: for each part the number of links, and of negatives per link.
+        projection_bytes: of features that are reduced or made from the graph.
     """
     index_bytes = np.dtype(index_dtype(num_nodes)).itemsize
     links = sum(number for number, _ in held_out.values())
@@ -97,6 +100,7 @@ def array_bytes(
         "indices": index_bytes * num_edges,
         "edge_type": 2 * num_edges * typed,
         "feat": feature_bytes * num_nodes * feature_dim,
+        "projection": projection_bytes,
         "first_hop": feature_bytes * num_nodes * feature_dim * first_hop,
         "label": 8 * num_nodes * labelled,
         "node_id": ID_BYTES * num_nodes,

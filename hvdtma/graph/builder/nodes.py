@@ -12,6 +12,7 @@ import numpy as np
 from hvdtma.core.console import stage
 from hvdtma.core.errors import UserError
 from hvdtma.graph.blocks import rows_per_chunk
+from hvdtma.graph.builder.node_split import complete_node_split
 from hvdtma.graph.builder.options import BuildOptions
 from hvdtma.graph.source import Source
 from hvdtma.graph.splits import hold_out_nodes
@@ -28,8 +29,8 @@ def write_nodes(
     options: BuildOptions,
     block_nodes: int,
     rng: np.random.Generator,
-) -> None:
-    """Write ids, labels and the split of labelled nodes."""
+) -> dict[str, int]:
+    """Write ids, labels and the split of labelled nodes; return counts for the build's report."""
     num_nodes = source.num_nodes
     with stage("ids and labels"):
         write_ids(writer, source.node_id, order_N)
@@ -41,12 +42,14 @@ def write_nodes(
             with writer.create_array("label", np.int64, num_nodes, chunk_rows=chunk_rows) as array:
                 for nodes in in_store_order(num_nodes, order_N, IDS_PER_PIECE):
                     array.append(label[nodes])
-        for part, nodes in _node_split(source, label, options, rng).items():
+        split, counts = _node_split(source, label, options, rng)
+        for part, nodes in split.items():
             if len(order_N):
                 mask_N = np.zeros(num_nodes, bool)
                 mask_N[nodes] = True
                 nodes = np.flatnonzero(mask_N[order_N])
             writer.put(f"split/{part}/node", nodes)
+    return counts
 
 
 def write_ids(writer: StoreWriter, ids: NodeIds, order_N: np.ndarray) -> None:
@@ -78,13 +81,16 @@ def in_store_order(num_nodes: int, order_N: np.ndarray, step: int) -> Iterator[n
 
 def _node_split(
     source: Source, label: np.ndarray | None, options: BuildOptions, rng: np.random.Generator
-) -> dict[str, np.ndarray]:
+) -> tuple[dict[str, np.ndarray], dict[str, int]]:
+    """The nodes of each part, and counts of nodes that were drawn for a given split."""
     if source.node_split is not None:
-        return source.node_split
+        labelled_N = np.ones(source.num_nodes, bool) if label is None else label >= 0
+        sizes = options.valid, options.test
+        return complete_node_split(source.node_split, labelled_N, *sizes, rng)
     if label is None:
-        return {}
+        return {}, {}
     if options.hold_out == "links":  # labelled nodes are split as well, if each part gets some
         smallest = min(options.valid, options.test)
         if max(options.valid, options.test) >= 1 or smallest * (label >= 0).sum() < 1:
-            return {}
-    return hold_out_nodes(label, options.valid, options.test, rng)
+            return {}, {}
+    return hold_out_nodes(label, options.valid, options.test, rng), {}

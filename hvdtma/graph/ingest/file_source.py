@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from hvdtma.core.console import progress, stage
 from hvdtma.core.errors import UserError
+from hvdtma.core.files import expanded
 from hvdtma.core.memory import BASE_BYTES, MemoryBudget
 from hvdtma.graph.builder.options import BuildOptions
 from hvdtma.graph.ids.collector import IdCollector
@@ -153,17 +154,17 @@ class FileSource:
         return graph
 
     def _features(self) -> FeatureFile | None:
-        return None if self.features is None else open_features(Path(self.features), self.id_column)
+        return None if self.features is None else open_features(expanded(self.features), self.id_column)
 
     def _edges_and_splits(self) -> tuple[EdgeFile | None, GivenSplits | None]:
         """Both with ids of one kind: that of `id_type`, else of the edges, else of the splits."""
         if self.edges is None and self.splits is None:
             raise UserError("a graph needs --edges, or --splits with train, valid and test pairs")
         options = EdgeOptions(**{f.name: getattr(self, f.name) for f in fields(EdgeOptions)})
-        file = None if self.edges is None else open_edges(Path(self.edges), options)
+        file = None if self.edges is None else open_edges(expanded(self.edges), options)
         if self.splits is None:
             return file, None
-        splits = read_splits(Path(self.splits))
+        splits = read_splits(expanded(self.splits))
         if file is None and not splits.num_pairs:
             raise UserError(f"'{self.splits}' holds a split of nodes only; give --edges too")
         if file is not None and splits.num_pairs:
@@ -235,7 +236,7 @@ class FileSource:
         if self.labels is None:
             return
         pieces = read_labels(
-            Path(self.labels),
+            expanded(self.labels),
             id_column=self.id_column,
             label_column=self.label_column,
             header=self.header,
