@@ -205,14 +205,16 @@ def test_a_model_is_used_on_stores_of_the_same_features_only(tmp_path):
     for use in (hvdtma.embed, hvdtma.evaluate):
         with pytest.raises(hvdtma.UserError, match="other features than") as refused:
             use(run, store=other.path)
-        assert f"features_like={old.path}" in str(refused.value)
-        assert f"--features-like {old.path}" in refused.value.in_flags
+        assert f"features_like=STORE, the store of the run: {old.path}" in str(refused.value)
+        assert "build it with --features-like STORE" in refused.value.in_flags
     like = hvdtma.build(tmp_path / "like.zarr", later, seed=5, features_like=old.path, negatives=5)
     ids, vectors = hvdtma.embed(run, store=like.path)
     assert sorted(ids) == list(range(201))
     assert np.isfinite(vectors).all()
     assert hvdtma.evaluate(run, store=like.path)["mrr"] > 0
-    wider = hvdtma.build(tmp_path / "w.zarr", "synthetic:nodes=300,features=9", negatives=5)
+    wider = hvdtma.build(
+        tmp_path / "w.zarr", "synthetic:nodes=300,edges=900,features=9", negatives=5
+    )
     with pytest.raises(hvdtma.UserError, match=r"9 features \(given\) instead of 8 features"):
         hvdtma.embed(run, store=wider.path)
 

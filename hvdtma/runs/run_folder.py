@@ -109,7 +109,7 @@ class RunFolder(Folder):
             raise UserError(
                 f"{store.path} has other features than the graph of {self.path}: "
                 f"{_features_text(now['features'])} instead of {_features_text(then['features'])}; "
-                f"build it with --features-like {self.config().store}, the store of the run"
+                f"build it with --features-like STORE, the store of the run: {self.config().store}"
             )
         for names in ("label_names", "edge_type_names"):
             if then[names] != now[names]:

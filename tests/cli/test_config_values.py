@@ -75,14 +75,25 @@ def test_any_name_of_a_run_comes_back_from_yaml_and_from_the_command_line(load, 
     [("1e-3", 1e-3), ("1E-3", 1e-3), (".001", 1e-3), ("1.0e-3", 1e-3), ("1", 1.0), ("1_0", 10.0)],
 )
 def test_numbers_are_read_in_all_usual_writings(load, text, value):
-    for config in (load(f"run: a\noptimizer: {{lr: {text}}}"), load("run: a", f"optimizer.lr={text}")):
+    for config in (
+        load(f"run: a\noptimizer: {{lr: {text}}}"),
+        load("run: a", f"optimizer.lr={text}"),
+    ):
         assert config.optimizer.lr == value
         assert isinstance(config.optimizer.lr, float)
 
 
 def test_free_options_are_guessed_as_yaml_does(load):
     options = "{a: 1e-3, b: 3, c: off, d: null, e: [1, x], f: {g: 'no'}, h: text}"
-    expected = {"a": 1e-3, "b": 3, "c": False, "d": None, "e": [1, "x"], "f": {"g": "no"}, "h": "text"}
+    expected = {
+        "a": 1e-3,
+        "b": 3,
+        "c": False,
+        "d": None,
+        "e": [1, "x"],
+        "f": {"g": "no"},
+        "h": "text",
+    }
     assert load(f"run: a\nmodel: {{options: {options}}}").model.options == expected
     assert load("run: a", f"model.options={options}").model.options == expected
     assert load("run: a", "model.options.a=1e-3").model.options == {"a": 1e-3}

@@ -62,7 +62,9 @@ def words(rng, nodes=NODES, num_words=400) -> sp.csr_matrix:
     topic = rng.integers(0, 6, nodes)
     word = rng.integers(0, num_words // 6, (nodes, 20)) * 6 + topic[:, None]
     ones = np.ones(word.size)
-    return sp.csr_matrix((ones, (np.repeat(np.arange(nodes), 20), word.ravel())), (nodes, num_words))
+    return sp.csr_matrix(
+        (ones, (np.repeat(np.arange(nodes), 20), word.ravel())), (nodes, num_words)
+    )
 
 
 @pytest.fixture
@@ -140,7 +142,9 @@ def test_made_features_are_the_singular_vectors_of_the_normalised_adjacency(tmp_
 
 
 def test_a_partition_and_a_chain_of_stores_keep_the_projection(old, tmp_path):
-    grouped = partition(old, tmp_path / "super.zarr", PartitionOptions("super", {"super_nodes": 20}))
+    grouped = partition(
+        old, tmp_path / "super.zarr", PartitionOptions("super", {"super_nodes": 20})
+    )
     assert [problem for _, problem in verification(grouped) if problem] == []
     assert grouped.features == old.features
     second = built_like(grouped, tmp_path / "2.zarr", with_new_nodes(graph(), 10))
@@ -235,7 +239,9 @@ def test_a_store_of_other_features_is_refused(old, tmp_path, rng):
     refused(graph(), old, "--feature-dim 4 with --features-like", feature_dim=4)
     strangers = graph(node_id=NodeIds.of(np.arange(NODES)))
     refused(strangers, old, "none of the ids here")
-    refused(graph(node_id=NodeIds.of(list(map(str, range(NODES))))), old, "integers, here .*strings")
+    refused(
+        graph(node_id=NodeIds.of(list(map(str, range(NODES))))), old, "integers, here .*strings"
+    )
     with pytest.raises(UserError, match="no store at"):
         build(tmp_path / "x.zarr", graph(), BuildOptions(features_like="nowhere.zarr"))
 

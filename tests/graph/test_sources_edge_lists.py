@@ -100,9 +100,7 @@ def adjacency() -> sp.csr_matrix:
 def of_torch_sparse(matrix):
     """What torch_sparse's SparseTensor offers."""
     coo = sp.coo_matrix(matrix)
-    return SimpleNamespace(
-        coo=lambda: (coo.row, coo.col, coo.data), sparse_sizes=lambda: coo.shape
-    )
+    return SimpleNamespace(coo=lambda: (coo.row, coo.col, coo.data), sparse_sizes=lambda: coo.shape)
 
 
 def forms_of(matrix):

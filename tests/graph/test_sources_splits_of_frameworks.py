@@ -203,9 +203,7 @@ def test_the_three_parts_of_random_link_split_are_kept(torch_data, tmp_path, opt
     transforms = pytest.importorskip("torch_geometric.transforms")
     data, pairs = torch_data
     three = transforms.RandomLinkSplit(0.1, 0.2, is_undirected=True, **options)(data)
-    store = build(
-        tmp_path / "x.zarr", from_pyg(three, undirected=True), BuildOptions(negatives=2)
-    )
+    store = build(tmp_path / "x.zarr", from_pyg(three, undirected=True), BuildOptions(negatives=2))
     key = "pos_edge_label_index" if options.get("split_labels") else "edge_label_index"
     ids = np.array(store.node_ids().to_list())
     held_out = set()

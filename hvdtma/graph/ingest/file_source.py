@@ -154,7 +154,11 @@ class FileSource:
         return graph
 
     def _features(self) -> FeatureFile | None:
-        return None if self.features is None else open_features(expanded(self.features), self.id_column)
+        return (
+            None
+            if self.features is None
+            else open_features(expanded(self.features), self.id_column)
+        )
 
     def _edges_and_splits(self) -> tuple[EdgeFile | None, GivenSplits | None]:
         """Both with ids of one kind: that of `id_type`, else of the edges, else of the splits."""

@@ -136,9 +136,7 @@ def _ends(edges: Any) -> tuple[np.ndarray, np.ndarray]:
         text = next((e for e in edges if isinstance(e, str)), None)
         if odd is not None or text is not None:
             shown = repr(text if odd is None else odd)[:60]
-            raise UserError(
-                f"{shown} is no edge; valid: pairs [(u, v), ...]; weight= and time="
-            )
+            raise UserError(f"{shown} is no edge; valid: pairs [(u, v), ...]; weight= and time=")
         columns = list(zip(*edges, strict=True)) or [(), ()]
         return _plain(columns[0]), _plain(columns[1])
     array = as_array(edges)
