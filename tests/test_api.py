@@ -212,9 +212,9 @@ def test_a_model_is_used_on_stores_of_the_same_features_only(tmp_path):
     assert sorted(ids) == list(range(201))
     assert np.isfinite(vectors).all()
     assert hvdtma.evaluate(run, store=like.path)["mrr"] > 0
-    wider = hvdtma.build(
-        tmp_path / "w.zarr", "synthetic:nodes=300,edges=900,features=9", negatives=5
-    )
+    wider = hvdtma.from_edges(edges)
+    wider.feat = np.ones((wider.num_nodes, 9), np.float32)
+    wider = hvdtma.build(tmp_path / "wider.zarr", wider, negatives=5)
     with pytest.raises(hvdtma.UserError, match=r"9 features \(given\) instead of 8 features"):
         hvdtma.embed(run, store=wider.path)
 

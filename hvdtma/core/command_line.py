@@ -39,7 +39,7 @@ def with_expanded_paths(command: Callable[P, Result]) -> Callable[P, Result]:
     @wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> Result:
         changed: dict[str, Any] = {name: _expanded(value) for name, value in kwargs.items()}
-        return command(*args, **changed)  # type: ignore[arg-type]
+        return command(*args, **changed)
 
     return run
 

@@ -101,16 +101,10 @@ class RunFolder(Folder):
     def check_store(self, store: TrainedGraph) -> bool:
         """Whether a store holds the graph and split that the run is trained on.
 
-        Raises UserError if its features, classes or edge types differ: the model's inputs or
-        outputs would have another meaning.
+        Raises UserError if its classes or edge types differ: the model's outputs would have
+        another meaning.
         """
         then, now = json.loads(self.graph.read_text()), _graph_of(store)
-        if not _same_features(then.get("features"), now["features"]):
-            raise UserError(
-                f"{store.path} has other features than the graph of {self.path}: "
-                f"{_features_text(now['features'])} instead of {_features_text(then['features'])}; "
-                f"build it with --features-like STORE, the store of the run: {self.config().store}"
-            )
         for names in ("label_names", "edge_type_names"):
             if then[names] != now[names]:
                 raise UserError(
@@ -118,6 +112,17 @@ class RunFolder(Folder):
                     f"{', '.join(now[names]) or 'none'} instead of {', '.join(then[names])}"
                 )
         return then["graph"] == now["graph"]
+
+    def check_features(self, store: TrainedGraph) -> None:
+        """Raise UserError if the features of a store mean something else to the run's model."""
+        then, now = json.loads(self.graph.read_text()).get("features"), store.features
+        if then is None or now is None or _same_features(then, now):
+            return
+        raise UserError(
+            f"{store.path} has other features than the graph of {self.path}: "
+            f"{_features_text(now)} instead of {_features_text(then)}; build it with "
+            f"--features-like STORE, the store of the run: {self.config().store}"
+        )
 
     def check_same(self, store: TrainedGraph) -> None:
         """Raises UserError if a store does not hold the graph that the run is trained on."""
@@ -158,10 +163,8 @@ def _graph_of(store: TrainedGraph) -> dict:
     }
 
 
-def _same_features(then: dict[str, Any] | None, now: dict[str, Any] | None) -> bool:
-    """Whether features mean the same, as far as is known."""
-    if then is None or now is None:
-        return True
+def _same_features(then: dict[str, Any], now: dict[str, Any]) -> bool:
+    """Whether features mean the same, as far as is known: given ones may be without names."""
     prints = (then["fingerprint"], now["fingerprint"])
     same_kind = (then["kind"], then["dim"]) == (now["kind"], now["dim"])
     return same_kind and (None in prints or prints[0] == prints[1])

@@ -45,7 +45,7 @@ SAME_DIRECTORY = settings(suppress_health_check=[HealthCheck.function_scoped_fix
 
 
 def may_name_a_run(name: str) -> bool:
-    """Not `~`, the home folder, and not the two marks of OmegaConf: a reference, a missing value."""
+    """Not `~`, the home folder; not the marks of OmegaConf for a reference and a missing value."""
     return not name.startswith("~") and "${" not in name and name != "???"
 
 

@@ -1,4 +1,4 @@
-"""Another store can have the features of an old one: the same axes, columns by name, nodes by id."""
+"""A store can have the features of an old one: the same axes, columns by name, nodes by id."""
 
 import numpy as np
 import pytest

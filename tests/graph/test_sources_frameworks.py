@@ -244,7 +244,7 @@ def test_typed_graphs_and_data_sets_of_pyg_say_how_to_turn_them(torch):
     geometric = pytest.importorskip("torch_geometric.data")
     hetero = geometric.HeteroData()
     hetero["a"].x = torch.ones(2, 1)
-    with pytest.raises(UserError, match="a HeteroData has several types .*to_homogeneous"):
+    with pytest.raises(UserError, match=r"a HeteroData has several types .*to_homogeneous"):
         from_pyg(hetero)
     with pytest.raises(UserError, match=r"a list of 5 graphs; give one of them, such as data\[0\]"):
         from_pyg([data()] * 5)

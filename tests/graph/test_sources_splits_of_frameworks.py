@@ -90,7 +90,7 @@ def test_unlabelled_nodes_are_not_drawn(tmp_path):
 
 
 def test_a_part_that_would_be_empty_is_refused_by_name(tmp_path):
-    with pytest.raises(UserError, match="no valid and no test part, .*valid, test would be empty"):
+    with pytest.raises(UserError, match=r"no valid and no test part, .*valid, test would be empty"):
         built(tmp_path, ring(train_mask=mask(0, 89)))
     assert not list(tmp_path.iterdir())
 

@@ -83,7 +83,7 @@ class BuildSizes:
             held_out_of(source, options),
             options,
             _draws(source),
-            source.feat.shape[1] if kind == "reduced" else 0,
+            source.feat.shape[1] if source.feat is not None and kind == "reduced" else 0,
         )
 
     def projected(self, feature_dim: int, kept_bytes: int) -> BuildSizes:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -24,7 +24,8 @@ from hvdtma.graph.source import NodeRows, SequentialRows, Source
 from hvdtma.storage.node_ids import NodeIds
 from hvdtma.storage.writer import StoreWriter
 
-Matrix = np.ndarray | sp.csr_matrix
+Matrix: TypeAlias = np.ndarray | sp.csr_matrix
+Change: TypeAlias = Callable[[Matrix], np.ndarray]
 
 
 def projection_like(options: BuildOptions, source: Source) -> Projection | None:
@@ -57,7 +58,7 @@ class MappedRows:
     """`NodeRows` whose rows of given features are mapped when they are taken."""
 
     rows: Any
-    change: Callable[[Matrix], np.ndarray]
+    change: Change
     dim: int
 
     @property
@@ -75,7 +76,7 @@ class MappedPieces:
     """`SequentialRows` whose rows of given features are mapped when they are read."""
 
     rows: SequentialRows
-    change: Callable[[Matrix], np.ndarray]
+    change: Change
     dim: int
     dtype: np.dtype
 
@@ -102,7 +103,7 @@ def on_columns_of(
     Raises UserError if columns cannot be matched, and if dense features lack one.
     """
     counts: dict[str, int] = {}
-    change = like.apply
+    change: Change = like.apply
     if like.names is not None and names is not None:
         known, names = _one_kind(like.names, names)
         counts["features_not_in_features_like"] = int((known.lookup(names.values) < 0).sum())
@@ -140,7 +141,7 @@ def _check_width(like: Projection, width: int) -> None:
         )
 
 
-def _selecting(like: Projection, place_R: np.ndarray, width: int) -> Callable[[Matrix], np.ndarray]:
+def _selecting(like: Projection, place_R: np.ndarray, width: int) -> Change:
     """The projection of rows whose column place_R[i] is its feature i; -1: there is none."""
     found = place_R >= 0
     if like.matrix_RD is None:  # features as given, in the other order

@@ -26,7 +26,6 @@ from hvdtma.graph.sources.given_parts import (
     NODE_PART,
     parts_of,
     parts_of_dict,
-    refuse_overlap,
 )
 from hvdtma.graph.sources.tensors import as_array, as_csr, is_sparse, num_rows
 from hvdtma.storage.node_ids import NodeIds
@@ -288,14 +287,12 @@ def _with_dict(
     parts: dict[str, np.ndarray], given: Given, split_idx: Given | None, num: int, where: str
 ) -> dict[str, np.ndarray]:
     """The parts of masks and of a dict `split_idx`, of which only one may be given."""
-    stored = given.get("split_idx")
-    if split_idx is None and stored is None:
+    dicts = [split for split in (split_idx, given.get("split_idx")) if split is not None]
+    if not dicts:
         return parts
-    if parts or (split_idx is not None and stored is not None):
+    if parts or len(dicts) > 1:
         raise UserError(f"{where} has a split of nodes besides split_idx; delete one of them")
-    found = parts_of_dict(stored if split_idx is None else split_idx, num, "split_idx")
-    refuse_overlap(found, "node", "split_idx")
-    return found
+    return parts_of_dict(dicts[0], num, "split_idx")
 
 
 def _check_length(name: str, rows: Any, num_nodes: int, where: str) -> None:

@@ -35,8 +35,8 @@ def graph_from(given: Any, *, undirected: bool = False) -> Source:
         return from_edges(given, undirected=undirected)
     raise UserError(
         f"a {type(given).__name__} is no source; valid: a string such as synthetic:nodes=1000, a "
-        "RawGraph or EdgeStream, a DGLGraph or PyG Data (from_dgl(graph), from_pyg(data)), a sparse "
-        "adjacency matrix, a list of pairs (for NetworkX: list(graph.edges())), or another Source"
+        "RawGraph or EdgeStream, a DGLGraph or PyG Data (from_dgl(graph), from_pyg(data)), a "
+        "sparse adjacency matrix, a list of pairs (for NetworkX list(graph.edges())), or a Source"
     )
 
 

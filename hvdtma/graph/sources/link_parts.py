@@ -53,13 +53,13 @@ def labelled_pairs(
     if "edge_label_index" not in given:
         return None
     src, dst = pairs_of(given["edge_label_index"], num_nodes, f"'edge_label_index' in {where}")
-    label = as_array(given.get("edge_label", np.ones(len(src))))
-    if label.shape != src.shape or not np.isin(label, (0, 1)).all():
+    kind = as_array(given.get("edge_label", np.ones(len(src))))
+    if kind.shape != src.shape or not np.isin(kind, (0, 1)).all():
         raise UserError(
-            f"'edge_label' in {where} has shape {list(label.shape)} and other values than 0 and 1; "
+            f"'edge_label' in {where} has shape {list(kind.shape)} and other values than 0 and 1; "
             f"valid: 1 for a link and 0 for a negative, [{len(src)}]"
         )
-    is_link = label == 1
+    is_link = kind == 1
     return src[is_link], dst[is_link], int((~is_link).sum())
 
 
