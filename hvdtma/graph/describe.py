@@ -25,7 +25,7 @@ def description(store: GraphStore) -> dict[str, str]:
         "nodes": f"{store.num_nodes:,}",
         "edges": f"{store.num_edges:,} for training, {kind}",
         "in-degree": _degrees(store),
-        "features": f"{store.feature_dim} x {store.array('feat').dtype}",
+        "features": _features(store),
         "first hop": "stored" if "first_hop" in store else "not stored",
         "order": order_text(store),
         "blocks": f"{store.num_blocks:,} of {sizes.min():,} to {sizes.max():,} nodes",
@@ -63,6 +63,12 @@ def print_description(store: GraphStore) -> None:
     for label, text in description(store).items():
         table.add_row(f"[bold]{label}", escape(text))
     console.print(table)
+
+
+def _features(store: GraphStore) -> str:
+    kinds = {"svd": ", reduced by an SVD", "graph": ", made from the graph"}
+    kind = kinds.get(store.features["kind"], "") if store.features else ""
+    return f"{store.feature_dim} x {store.feature_dtype}{kind}"
 
 
 def _degrees(store: GraphStore) -> str:

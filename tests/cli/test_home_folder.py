@@ -24,8 +24,13 @@ def test_every_command_expands_it(hvdtma, home):
 
     brief = ("interval_steps=2", "model.hidden=8", "evaluate.mode=final")
     works("build", "~/g.zarr", "synthetic:nodes=300,edges=2000", "--negatives", 5)
-    works("build", "~/h.zarr", "synthetic:nodes=300,edges=2000", "--features-like=~/g.zarr",
-          "--negatives=5")  # fmt: skip
+    works(
+        "build",
+        "~/h.zarr",
+        "synthetic:nodes=300,edges=2000",
+        "--features-like=~/g.zarr",
+        "--negatives=5",
+    )
     works("info", "~/g.zarr")
     works("verify", "~/g.zarr")
     works("partition", "~/g.zarr", "~/p.zarr", "--plot=~/plots/p.html")

@@ -246,6 +246,13 @@ def test_a_store_of_other_features_is_refused(old, tmp_path, rng):
         build(tmp_path / "x.zarr", graph(), BuildOptions(features_like="nowhere.zarr"))
 
 
+def test_a_projection_that_does_not_fit_in_memory_is_refused_before_it_is_read(old, tmp_path):
+    with pytest.raises(UserError, match=r"reading the projection of .*old\.zarr"):
+        build(
+            tmp_path / "x.zarr", graph(), BuildOptions(features_like=str(old.path)), memory_gb=1e-6
+        )
+
+
 def test_a_damaged_projection_is_found(old, tmp_path):
     [chunk, *_] = sorted((old.path / "projection/matrix/c").rglob("*"))[-1:]
     content = bytearray(chunk.read_bytes())

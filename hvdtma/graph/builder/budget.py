@@ -89,8 +89,9 @@ class BuildSizes:
     def projected(self, feature_dim: int, kept_bytes: int) -> BuildSizes:
         """The sizes if the features are those of another store, with a projection of this size."""
         kind = "sequential" if self.features == "sequential" else "rows"
-        return replace(self, feature_dim=feature_dim, features=kind, reduced_from=0,
-                       kept_bytes=kept_bytes)  # fmt: skip
+        return replace(
+            self, feature_dim=feature_dim, features=kind, reduced_from=0, kept_bytes=kept_bytes
+        )
 
     @property
     def projection_bytes(self) -> int:

@@ -55,7 +55,7 @@ def build(
     refuse_existing(Path(path), overwrite)
     source.check()
     memory = MemoryBudget.limit(memory_gb).reserve(source.reserved_bytes)
-    like, sizes = projection_like(options, source), BuildSizes.of(source, options)
+    like, sizes = projection_like(options, source, memory), BuildSizes.of(source, options)
     if like is not None:
         memory = memory.reserve(like.working_bytes(source.num_nodes))
         sizes = sizes.projected(like.dim, like.num_bytes)

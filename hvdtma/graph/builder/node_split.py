@@ -75,8 +75,11 @@ def complete_node_split(
             "smaller --valid and --test"
         )
     numbers = ", ".join(f"{part} {len(split[part]):,}" for part in missing)
-    console.print(f"[yellow]the given split of nodes lacks {' and '.join(missing)}:[/] {numbers} "
-                  f"drawn from {text}", soft_wrap=True)  # fmt: skip
+    console.print(
+        f"[yellow]the given split of nodes lacks {' and '.join(missing)}:[/] {numbers} "
+        f"drawn from {text}",
+        soft_wrap=True,
+    )
     return {part: split[part] for part in PARTS}, counts
 
 

@@ -84,9 +84,9 @@ def _node_split(
 ) -> tuple[dict[str, np.ndarray], dict[str, int]]:
     """The nodes of each part, and counts of nodes that were drawn for a given split."""
     if source.node_split is not None:
-        labelled_N = np.ones(source.num_nodes, bool) if label is None else label >= 0
-        sizes = options.valid, options.test
-        return complete_node_split(source.node_split, labelled_N, *sizes, rng)
+        if label is None:  # nothing to train on: no part is drawn
+            return source.node_split, {}
+        return complete_node_split(source.node_split, label >= 0, options.valid, options.test, rng)
     if label is None:
         return {}, {}
     if options.hold_out == "links":  # labelled nodes are split as well, if each part gets some

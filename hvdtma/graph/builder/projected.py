@@ -16,6 +16,7 @@ import pyarrow as pa
 import scipy.sparse as sp
 
 from hvdtma.core.errors import UserError
+from hvdtma.core.memory import MemoryBudget
 from hvdtma.graph.builder.options import BuildOptions
 from hvdtma.graph.builder.projection import Projection
 from hvdtma.graph.builder.svd import neighbour_features
@@ -28,15 +29,17 @@ Matrix: TypeAlias = np.ndarray | sp.csr_matrix
 Change: TypeAlias = Callable[[Matrix], np.ndarray]
 
 
-def projection_like(options: BuildOptions, source: Source) -> Projection | None:
+def projection_like(
+    options: BuildOptions, source: Source, memory: MemoryBudget
+) -> Projection | None:
     """The projection of the store `features_like`; None without this option.
 
-    Raises UserError if the source has features and that store's were made from its graph, or the
-    other way round, and for another `feature_dim`.
+    Raises UserError as `Projection.read` does, and if the source has features and that store's
+    were made from its graph, or the other way round, and for another `feature_dim`.
     """
     if options.features_like is None:
         return None
-    like, old = Projection.read(options.features_like), options.features_like
+    like, old = Projection.read(options.features_like, memory), options.features_like
     if (source.feat is None) != (like.kind == "graph"):
         made = "made from its graph" if like.kind == "graph" else "made from given ones"
         has = "no features" if source.feat is None else "features"
@@ -128,8 +131,10 @@ def _one_kind(left: NodeIds, right: NodeIds) -> tuple[NodeIds, NodeIds]:
     """Names of features as strings, unless all are integers."""
     if left.are_strings == right.are_strings:
         return left, right
-    return (NodeIds(left.values.cast(pa.large_string())),
-            NodeIds(right.values.cast(pa.large_string())))  # fmt: skip
+    return (
+        NodeIds(left.values.cast(pa.large_string())),
+        NodeIds(right.values.cast(pa.large_string())),
+    )
 
 
 def _check_width(like: Projection, width: int) -> None:

@@ -17,6 +17,7 @@ import scipy.sparse as sp
 import xxhash
 
 from hvdtma.core.errors import UserError
+from hvdtma.core.memory import MemoryBudget
 from hvdtma.graph.store import GraphStore, open_store
 from hvdtma.storage.node_ids import NodeIds
 from hvdtma.storage.writer import StoreWriter
@@ -71,10 +72,11 @@ class Projection:
         writer.attrs["features"] = {"kind": self.kind, "dim": self.dim, "fingerprint": digest}
 
     @classmethod
-    def read(cls, path: str | Path) -> Projection:
+    def read(cls, path: str | Path, memory: MemoryBudget) -> Projection:
         """The projection of a store.
 
-        Raises UserError if there is no store, and if it is of a version without projections.
+        Raises UserError if there is no store, if it is of a version without projections, and if
+        the projection does not fit in memory.
         """
         store = open_store(path)
         if store.features is None:
@@ -82,9 +84,12 @@ class Projection:
                 f"--features-like {path}: this store was built by a version that kept no "
                 "projection; build it again"
             )
+        arrays = [name for name in store.array_names if name.startswith(f"{FOLDER}/")]
+        num_bytes = sum(store.array(name).nbytes for name in arrays)
+        memory.available(num_bytes, f"reading the projection of {path}")
         names = {
             name.rpartition("/")[2]: store.read(name)
-            for name in store.array_names
+            for name in arrays
             if name.startswith(f"{FOLDER}/names/")
         }
         return cls(

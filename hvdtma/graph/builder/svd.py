@@ -57,14 +57,15 @@ def reduce_features(
     feat_NR = feat_NR.astype(np.float32, copy=False)
     idf_R = None if isinstance(feat_NR, np.ndarray) else _idf(feat_NR)
     rows_NR = feat_NR if idf_R is None else weighted(feat_NR, idf_R)
-    matrix_RD = np.pad(_directions(rows_NR, min(dim, num_rows), seed), ((0, 0), (0, dim)))[:, :dim]
-    reduced_ND = np.asarray(rows_NR @ matrix_RD)
     rank = min(dim, num_rows)
+    matrix_RD = np.zeros((num_given, dim), np.float32)
+    matrix_RD[:, :rank] = _directions(rows_NR, rank, seed)
+    reduced_ND = np.ascontiguousarray(rows_NR @ matrix_RD, np.float32)
     scale = reduced_ND[:, :rank].std()
     if scale > 0:
-        matrix_RD, reduced_ND = matrix_RD / scale, reduced_ND / scale
-    projection = Projection("svd", dim, names, matrix_RD.astype(np.float32), idf_R)
-    return np.ascontiguousarray(reduced_ND, np.float32), projection
+        matrix_RD /= scale
+        reduced_ND /= scale
+    return reduced_ND, Projection("svd", dim, names, matrix_RD, idf_R)
 
 
 def spectral_features(csc: CSC, dim: int, seed: int, ids: NodeIds) -> tuple[np.ndarray, Projection]:

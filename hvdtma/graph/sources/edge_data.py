@@ -41,8 +41,10 @@ def times_of(values: Any, num: int, label: str) -> np.ndarray:
     time = _column(values, num, label)
     time = time.astype(np.float64 if time.dtype.kind == "f" else np.int64)
     if not np.isfinite(time).all():
-        raise UserError(f"{label}: the time of row {np.flatnonzero(~np.isfinite(time))[0]} is NaN "
-                        "or infinite; leave out such rows")  # fmt: skip
+        raise UserError(
+            f"{label}: the time of row {np.flatnonzero(~np.isfinite(time))[0]} is NaN "
+            "or infinite; leave out such rows"
+        )
     return time
 
 

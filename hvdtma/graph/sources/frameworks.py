@@ -58,12 +58,18 @@ def from_dgl(
     if not graph.is_homogeneous:
         raise UserError("the DGLGraph has several types; convert it with dgl.to_homogeneous first")
     src, dst = (as_array(end).astype(np.int64) for end in graph.edges(order="eid"))
-    raw = RawGraph(src, dst, graph_ids(ids, int(graph.num_nodes())), undirected=undirected,
-                   origin={"kind": "dgl"})  # fmt: skip
+    raw = RawGraph(
+        src,
+        dst,
+        graph_ids(ids, int(graph.num_nodes())),
+        undirected=undirected,
+        origin={"kind": "dgl"},
+    )
     nodes, edges = dict(graph.ndata), dict(graph.edata)
     types = "etype" if "etype" in edges else "_TYPE"
-    used = _add_edge_data(raw, edges, types, ("weight", "edge_weight"), ("time", "edge_time"),
-                          DGL_EDGES)  # fmt: skip
+    used = _add_edge_data(
+        raw, edges, types, ("weight", "edge_weight"), ("time", "edge_time"), DGL_EDGES
+    )
     parts, masks = parts_of(edges, EDGE_PART, len(src), "edge", DGL_EDGES)
     link_parts.split_edges(raw, parts, DGL_EDGES)
     note_unused(raw, edges, used | masks)
@@ -222,8 +228,10 @@ def _add_edge_data(
         used.add(types)
     if name := _one_of(given, weights, where):
         if raw.weight is not None:
-            raise UserError(f"'{name}' in {where} and the values of its adjacency are both weights;"
-                            " delete one of them")  # fmt: skip
+            raise UserError(
+                f"'{name}' in {where} and the values of its adjacency are both weights;"
+                " delete one of them"
+            )
         raw.weight = weights_of(given[name], num_edges, f"'{name}' in {where}")
         used.add(name)
     if name := _one_of(given, times, where):
@@ -242,10 +250,12 @@ def _one_of(given: Given, names: Iterable[str], where: str) -> str | None:
 
 def _add_time(raw: RawGraph, time: Any) -> None:
     """The attribute `time` of PyG, which belongs to nodes or to edges by its length."""
-    length = len(time)
+    length = num_rows(time)
     if raw.num_nodes == raw.num_edges == length:
-        raise UserError(f"'time' in {PYG} may be of the {length} nodes or of the {length} edges; "
-                        "name it node_time or edge_time")  # fmt: skip
+        raise UserError(
+            f"'time' in {PYG} may be of the {length} nodes or of the {length} edges; "
+            "name it node_time or edge_time"
+        )
     if length == raw.num_nodes:
         raw.node_time = times_of(time, length, f"'time' in {PYG}")
     elif raw.time is not None:

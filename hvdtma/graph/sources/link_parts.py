@@ -19,8 +19,14 @@ from hvdtma.graph.sources.edge_lists import whole_numbers
 from hvdtma.graph.sources.given_parts import PART_OF
 from hvdtma.graph.sources.tensors import as_array
 
-LABEL_KEYS = ("edge_label_index", "edge_label", "pos_edge_label_index", "pos_edge_label",
-              "neg_edge_label_index", "neg_edge_label")  # fmt: skip
+LABEL_KEYS = (
+    "edge_label_index",
+    "edge_label",
+    "pos_edge_label_index",
+    "pos_edge_label",
+    "neg_edge_label_index",
+    "neg_edge_label",
+)
 SPLIT_BY = "RandomLinkSplit"
 
 
@@ -87,8 +93,10 @@ def add_link_parts(
     Raises UserError for graphs with edge types, and for train pairs without a weight or a time.
     """
     if raw.edge_type is not None:
-        raise UserError(f"{where}: the edges have types, but the pairs of the split have none; "
-                        "leave out edge_type, or give the splits as files (--splits)")  # fmt: skip
+        raise UserError(
+            f"{where}: the edges have types, but the pairs of the split have none; "
+            "leave out edge_type, or give the splits as files (--splits)"
+        )
     src, dst, _ = pairs["train"]
     new = ~np.isin(src * raw.num_nodes + dst, raw.src * raw.num_nodes + raw.dst)
     if new.any() and (raw.weight is not None or raw.time is not None):
