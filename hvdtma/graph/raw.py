@@ -102,7 +102,7 @@ class RawGraph(GraphData):
         node_id: the ids of the N nodes.
         edge_type: int16 [E] indices into `edge_type_names`, or None.
         weight: float32 [E], positive and finite, or None.
-        time: int64 or float64 [E], or None.
+        time: int64 [E], or None.
     """
 
     src: np.ndarray

@@ -7,6 +7,8 @@ from small_graphs import community_graph
 
 from hvdtma.core.errors import UserError
 from hvdtma.graph.builder import BuildOptions, build
+from hvdtma.graph.builder.svd import neighbour_features
+from hvdtma.graph.csc import build_csc
 from hvdtma.graph.raw import EdgeStream, RawGraph
 from hvdtma.graph.store import GraphStore
 from hvdtma.graph.verify import verification
@@ -275,3 +277,19 @@ def test_a_source_in_batches_has_features_like_an_old_store_too(old, tmp_path):
         label_names=raw.label_names,
     )
     assert cosines(old, built_like(old, tmp_path / "new.zarr", batches)).min() > 0.9999
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_neighbours_place_a_node_by_their_weights(rng, weighted):
+    """Against a plain loop over nodes and neighbours."""
+    csc = build_csc(*rng.integers(0, 30, (2, 200)), 30)
+    weight = rng.random(200, np.float32) + 0.5 if weighted else None
+    place, matrix = rng.integers(-1, 12, 30), rng.random((12, 4), np.float32)
+    found = neighbour_features(csc, weight, place, place, matrix)
+    for node in range(30):
+        edges = range(csc.indptr[node], csc.indptr[node + 1])
+        terms = [(place[csc.indices[e]], weight[e] if weighted else 1.0) for e in edges]
+        terms = [(row, each) for row, each in [*terms, (place[node], 1.0)] if row >= 0]
+        expected = sum((each * matrix[row] for row, each in terms), np.zeros(4))
+        expected = expected / np.sqrt(sum(each for _, each in terms)) if terms else expected
+        np.testing.assert_allclose(found[node], expected, rtol=1e-5)

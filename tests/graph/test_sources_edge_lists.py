@@ -81,7 +81,10 @@ def test_weights_times_and_types_come_with_the_edges():
         ([(0, 1)], {"weight": [0]}, "the weight of edge 0 is 0; weights are positive and finite"),
         ([(0, 1)], {"weight": [1, 2]}, r"valid: numbers \[1\]"),
         ([(0, 1)], {"weight": [np.nan]}, "positive and finite"),
-        ([(0, 1)], {"time": [np.inf]}, "infinite"),
+        ([(0, 1)], {"time": [np.inf]}, "holds the time inf; times are whole numbers"),
+        ([(0, 1)], {"time": [0.5]}, "holds the time 0.5; .*give milliseconds"),
+        ([(0, 1)], {"time": [2.0**63]}, "whole numbers of 64 bits"),
+        ([(0, 1)], {"time": np.array([2**63], np.uint64)}, "whole numbers of 64 bits"),
         ([(0, 1)], {"edge_type": [1.5]}, "edge types"),
     ],
 )

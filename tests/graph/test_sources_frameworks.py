@@ -169,11 +169,11 @@ def test_weights_and_times_of_dgl_are_used(torch):
     graph = dgl.graph((SRC, DST), num_nodes=4)
     graph.edata["weight"] = torch.tensor([1.0, 2, 3, 4])
     graph.edata["time"] = torch.tensor([9, 8, 7, 6])
-    graph.ndata["time"] = torch.tensor([1.5, 2, 3, 4])
+    graph.ndata["time"] = torch.tensor([1.0, 2, np.nan, 4])
     raw = from_dgl(graph)
     assert raw.weight.tolist() == [1, 2, 3, 4]
     assert raw.time.tolist() == [9, 8, 7, 6]
-    assert raw.node_time.tolist() == [1.5, 2, 3, 4]
+    assert raw.node_time.tolist() == [1, 2, np.iinfo(np.int64).min, 4]  # NumPy's "not a time"
     assert "not_used" not in raw.origin
     graph.edata["edge_weight"] = graph.edata["weight"]
     with pytest.raises(UserError, match="has weight and edge_weight; delete one of them"):

@@ -189,8 +189,11 @@ class PlacedRows:
         indptr = self.writer.reader("indptr").read(first, last + 1)
         indices = self.writer.reader("indices").read(int(indptr[0]), int(indptr[-1]))
         assert self.like.matrix_RD is not None
-        rows = CSC(indptr - indptr[0], indices)
-        return neighbour_features(rows, first, self.place_N, self.like.matrix_RD)
+        rows, weight = CSC(indptr - indptr[0], indices), None
+        if "weight" in self.writer.attrs["checksums"]:
+            weight = self.writer.reader("weight").read(int(indptr[0]), int(indptr[-1]))
+        own = self.place_N[first:last]
+        return neighbour_features(rows, weight, self.place_N, own, self.like.matrix_RD)
 
 
 def placed_by_neighbours(

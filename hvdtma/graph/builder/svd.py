@@ -83,8 +83,8 @@ def spectral_features(csc: CSC, dim: int, seed: int, ids: NodeIds) -> tuple[np.n
     from sklearn.utils.extmath import randomized_svd  # slow to import
 
     num_nodes = csc.num_nodes
-    root_N = np.sqrt(1 + np.diff(csc.indptr)).astype(np.float32)
     adjacency = _adjacency(csc, num_nodes) + sp.identity(num_nodes, dtype=np.float32, format="csr")
+    root_N = np.sqrt(np.asarray(adjacency.sum(1)).ravel()).astype(np.float32)
     scale = sp.diags(1 / root_N)
     _, singular, right = randomized_svd(
         scale @ adjacency @ scale, min(dim, num_nodes - 1), random_state=seed
@@ -103,25 +103,34 @@ def spectral_features(csc: CSC, dim: int, seed: int, ids: NodeIds) -> tuple[np.n
 
 
 def neighbour_features(
-    rows: CSC, first: int, place_N: np.ndarray, matrix_RD: np.ndarray
+    rows: CSC,
+    weight_e: np.ndarray | None,
+    place_N: np.ndarray,
+    own_n: np.ndarray,
+    matrix_RD: np.ndarray,
 ) -> np.ndarray:
     """Features float32 [n, D] of nodes, from those neighbours that a projection knows.
 
-    The sum of the projection's rows of the neighbours and of the node itself, divided by the root
-    of their number; 0 without any.
+    The sum of the projection's rows of the neighbours, with the weights of the edges, and of the
+    node itself, divided by the root of all weights; 0 without any.
 
     Args:
-        rows: the in-edges of the nodes first .. first + n - 1.
+        rows: the in-edges of the nodes.
+        weight_e: their weights; None: 1.
         place_N: the row of each node of the graph in the projection, or -1.
+        own_n: the same of the n nodes.
     """
     num_nodes = rows.num_nodes
     node_e = np.concatenate([rows.destinations(), np.arange(num_nodes)])
-    place_e = np.concatenate([place_N[rows.indices], place_N[first : first + num_nodes]])
+    place_e = np.concatenate([place_N[rows.indices], own_n])
+    weight = np.ones(len(node_e), np.float32)
+    if weight_e is not None:
+        weight[: len(weight_e)] = weight_e
     known = place_e >= 0
-    node_e, place_e = node_e[known], place_e[known]
-    ones = np.ones(len(node_e), np.float32)
-    sums = sp.csr_matrix((ones, (node_e, place_e)), shape=(num_nodes, len(matrix_RD)))
-    root_n = np.sqrt(np.maximum(np.bincount(node_e, minlength=num_nodes), 1)).astype(np.float32)
+    node_e, place_e, weight = node_e[known], place_e[known], weight[known]
+    sums = sp.csr_matrix((weight, (node_e, place_e)), shape=(num_nodes, len(matrix_RD)))
+    total_n = np.bincount(node_e, weight, minlength=num_nodes)
+    root_n = np.sqrt(np.where(total_n > 0, total_n, 1)).astype(np.float32)
     return np.asarray(sums @ matrix_RD, np.float32) / root_n[:, None]
 
 

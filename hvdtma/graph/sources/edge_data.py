@@ -15,6 +15,8 @@ from hvdtma.core.errors import UserError
 from hvdtma.graph.raw import RawGraph
 from hvdtma.graph.sources.tensors import as_array, shape_text
 
+NO_TIME = int(np.iinfo(np.int64).min)  # as NumPy stores "not a time"
+
 
 def weights_of(values: Any, num_edges: int, label: str) -> np.ndarray:
     """Weights float32 [E] from [E] or [E, 1].
@@ -33,18 +35,30 @@ def weights_of(values: Any, num_edges: int, label: str) -> np.ndarray:
     return weight_E
 
 
-def times_of(values: Any, num: int, label: str) -> np.ndarray:
-    """Times [N] or [E], int64 or float64.
+def times_of(values: Any, num: int, label: str, *, may_lack: bool = False) -> np.ndarray:
+    """Times int64 [N] or [E], such as years or seconds since 1970; also from whole real numbers.
 
-    Raises UserError for another shape or type, and for a time that is not finite.
+    Args:
+        may_lack: whether NaN stands for no time, which is stored as `NO_TIME`.
+
+    Raises UserError for another shape or type, and for times that are not whole or not finite.
     """
-    time = _column(values, num, label)
-    time = time.astype(np.float64 if time.dtype.kind == "f" else np.int64)
-    if not np.isfinite(time).all():
+    given = _column(values, num, label)
+    lacks = np.isnan(given) if may_lack and given.dtype.kind == "f" else np.zeros(num, bool)
+    known = given[~lacks]
+    if known.dtype.kind == "f":  # 2^63 itself is a real number, but no int64
+        fits = (known >= -(2.0**63)) & (known < 2.0**63) & (known == np.floor(known))
+    else:
+        fits = np.ones(len(known), bool)
+        if known.dtype == np.uint64:
+            fits = known <= np.uint64(2**63 - 1)
+    if not fits.all():
         raise UserError(
-            f"{label}: the time of row {np.flatnonzero(~np.isfinite(time))[0]} is NaN "
-            "or infinite; leave out such rows"
+            f"{label} holds the time {known[~fits][0]}; times are whole numbers of 64 bits, such "
+            "as years or seconds since 1970. For fractions, give milliseconds"
         )
+    time = np.full(num, NO_TIME, np.int64)
+    time[~lacks] = known.astype(np.int64)
     return time
 
 

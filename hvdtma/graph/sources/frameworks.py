@@ -257,7 +257,7 @@ def _add_time(raw: RawGraph, time: Any) -> None:
             "name it node_time or edge_time"
         )
     if length == raw.num_nodes:
-        raw.node_time = times_of(time, length, f"'time' in {PYG}")
+        raw.node_time = times_of(time, length, f"'time' in {PYG}", may_lack=True)
     elif raw.time is not None:
         raise UserError(f"{PYG} have time and edge_time; delete one of them")
     else:
@@ -286,7 +286,7 @@ def _add_node_data(
         raw.counts["nodes_without_label"] = int((raw.label < 0).sum())
         used.add(label)
     if name := _one_of(given, times, where):
-        raw.node_time = times_of(given[name], num_nodes, f"'{name}' in {where}")
+        raw.node_time = times_of(given[name], num_nodes, f"'{name}' in {where}", may_lack=True)
         used.add(name)
     parts, masks = parts_of(given, NODE_PART, num_nodes, "node", where)
     raw.node_split = _with_dict(parts, given, split_idx, num_nodes, where) or None
