@@ -248,11 +248,17 @@ def test_a_store_of_other_features_is_refused(old, tmp_path, rng):
         build(tmp_path / "x.zarr", graph(), BuildOptions(features_like="nowhere.zarr"))
 
 
-def test_a_projection_that_does_not_fit_in_memory_is_refused_before_it_is_read(old, tmp_path):
-    with pytest.raises(UserError, match=r"reading the projection of .*old\.zarr"):
-        build(
-            tmp_path / "x.zarr", graph(), BuildOptions(features_like=str(old.path)), memory_gb=1e-6
-        )
+def test_the_least_memory_that_is_named_is_enough(old, tmp_path):
+    def attempt(memory_gb):
+        options = BuildOptions(features_like=str(old.path), **LINKS)
+        return build(tmp_path / "x.zarr", graph(), options, memory_gb=memory_gb)
+
+    with pytest.raises(UserError, match="too little for building") as refused:
+        attempt(0.1)
+    least_gb = float(str(refused.value).partition("give memory_gb=")[2].split()[0])
+    with pytest.raises(UserError, match=f"give memory_gb={least_gb:.2f} or more"):
+        attempt(least_gb - 0.011)
+    assert attempt(least_gb).features == old.features
 
 
 def test_a_damaged_projection_is_found(old, tmp_path):

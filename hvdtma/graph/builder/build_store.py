@@ -26,7 +26,8 @@ from hvdtma.graph.builder.edges import write_edges
 from hvdtma.graph.builder.features import features_of, write_features
 from hvdtma.graph.builder.nodes import write_nodes
 from hvdtma.graph.builder.options import BuildOptions
-from hvdtma.graph.builder.projected import projection_like
+from hvdtma.graph.builder.projected import store_like
+from hvdtma.graph.builder.projection import Projection, projection_bytes, working_bytes
 from hvdtma.graph.csc import index_dtype
 from hvdtma.graph.first_hop import write_first_hop
 from hvdtma.graph.source import Source
@@ -55,12 +56,13 @@ def build(
     refuse_existing(Path(path), overwrite)
     source.check()
     memory = MemoryBudget.limit(memory_gb).reserve(source.reserved_bytes)
-    like, sizes = projection_like(options, source, memory), BuildSizes.of(source, options)
-    if like is not None:
-        memory = memory.reserve(like.working_bytes(source.num_nodes))
-        sizes = sizes.projected(like.dim, like.num_bytes)
+    old, sizes = store_like(options, source), BuildSizes.of(source, options)
+    if old is not None:
+        memory = memory.reserve(working_bytes(old, source.num_nodes))
+        sizes = sizes.projected(old.feature_dim, projection_bytes(old))
     sizes.check_memory(memory)
     check_build_disk(Path(path), sizes, memory)
+    like = None if old is None else Projection.read(old)
     random = np.random.default_rng(options.seed)
     streams = random.spawn(4)  # independent of one another
     order_N = _order(source.num_nodes, options, streams[0])

@@ -16,12 +16,12 @@ import pyarrow as pa
 import scipy.sparse as sp
 
 from hvdtma.core.errors import UserError
-from hvdtma.core.memory import MemoryBudget
 from hvdtma.graph.builder.options import BuildOptions
 from hvdtma.graph.builder.projection import Projection
 from hvdtma.graph.builder.svd import neighbour_features
 from hvdtma.graph.csc import CSC
 from hvdtma.graph.source import NodeRows, SequentialRows, Source
+from hvdtma.graph.store import GraphStore, open_store
 from hvdtma.storage.node_ids import NodeIds
 from hvdtma.storage.writer import StoreWriter
 
@@ -29,31 +29,37 @@ Matrix: TypeAlias = np.ndarray | sp.csr_matrix
 Change: TypeAlias = Callable[[Matrix], np.ndarray]
 
 
-def projection_like(
-    options: BuildOptions, source: Source, memory: MemoryBudget
-) -> Projection | None:
-    """The projection of the store `features_like`; None without this option.
+def store_like(options: BuildOptions, source: Source) -> GraphStore | None:
+    """The store `features_like`; None without this option.
 
-    Raises UserError as `Projection.read` does, and if the source has features and that store's
-    were made from its graph, or the other way round, and for another `feature_dim`.
+    Raises UserError if there is no such store, or it is of a version without projections; if the
+    source has features and that store's were made from its graph, or the other way round; and for
+    another `feature_dim`.
     """
-    if options.features_like is None:
+    old = options.features_like
+    if old is None:
         return None
-    like, old = Projection.read(options.features_like, memory), options.features_like
-    if (source.feat is None) != (like.kind == "graph"):
-        made = "made from its graph" if like.kind == "graph" else "made from given ones"
+    store = open_store(old)
+    if store.features is None:
+        raise UserError(
+            f"--features-like {old}: this store was built by a version that kept no projection; "
+            "build it again"
+        )
+    of_graph = store.features["kind"] == "graph"
+    if (source.feat is None) != of_graph:
+        made = "made from its graph" if of_graph else "made from given ones"
         has = "no features" if source.feat is None else "features"
         remedy = "give --features" if source.feat is None else "leave out the features"
         raise UserError(
             f"--features-like {old}: its features are {made}, but this graph comes with {has}; "
             f"{remedy}, or leave out --features-like"
         )
-    if options.feature_dim not in (None, like.dim):
+    if options.feature_dim not in (None, store.feature_dim):
         raise UserError(
-            f"--feature-dim {options.feature_dim} with --features-like {old}, which has {like.dim} "
-            "features; leave out --feature-dim"
+            f"--feature-dim {options.feature_dim} with --features-like {old}, which has "
+            f"{store.feature_dim} features; leave out --feature-dim"
         )
-    return like
+    return store
 
 
 @dataclass(frozen=True)

@@ -10,15 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import scipy.sparse as sp
 import xxhash
 
-from hvdtma.core.errors import UserError
-from hvdtma.core.memory import MemoryBudget
-from hvdtma.graph.store import GraphStore, open_store
+from hvdtma.graph.store import GraphStore
 from hvdtma.storage.node_ids import NodeIds
 from hvdtma.storage.writer import StoreWriter
 
@@ -45,18 +42,6 @@ class Projection:
     matrix_RD: np.ndarray | None = None
     idf_R: np.ndarray | None = None
 
-    @property
-    def num_bytes(self) -> int:
-        """The memory of the arrays."""
-        arrays = [a.nbytes for a in (self.matrix_RD, self.idf_R) if a is not None]
-        return sum(arrays) + (0 if self.names is None else self.names.values.nbytes)
-
-    def working_bytes(self, num_nodes: int) -> int:
-        """The memory of the arrays, and of making features of N nodes with them."""
-        if self.kind != "graph" or self.names is None:
-            return self.num_bytes
-        return self.num_bytes + PLACE_BYTES * num_nodes + LOOKUP_BYTES * len(self.names)
-
     def write(self, writer: StoreWriter) -> None:
         """Write the arrays, and the attribute `features`."""
         if self.matrix_RD is not None:
@@ -72,26 +57,14 @@ class Projection:
         writer.attrs["features"] = {"kind": self.kind, "dim": self.dim, "fingerprint": digest}
 
     @classmethod
-    def read(cls, path: str | Path, memory: MemoryBudget) -> Projection:
-        """The projection of a store.
-
-        Raises UserError if there is no store, if it is of a version without projections, and if
-        the projection does not fit in memory.
-        """
-        store = open_store(path)
-        if store.features is None:
-            raise UserError(
-                f"--features-like {path}: this store was built by a version that kept no "
-                "projection; build it again"
-            )
-        arrays = [name for name in store.array_names if name.startswith(f"{FOLDER}/")]
-        num_bytes = sum(store.array(name).nbytes for name in arrays)
-        memory.available(num_bytes, f"reading the projection of {path}")
+    def read(cls, store: GraphStore) -> Projection:
+        """The projection of a store that has the attribute `features`."""
         names = {
             name.rpartition("/")[2]: store.read(name)
-            for name in arrays
+            for name in arrays_of(store)
             if name.startswith(f"{FOLDER}/names/")
         }
+        assert store.features is not None
         return cls(
             str(store.features["kind"]),
             store.feature_dim,
@@ -107,6 +80,24 @@ class Projection:
         if self.idf_R is not None:
             rows_nR = weighted(sp.csr_matrix(rows_nR), self.idf_R)
         return np.asarray(rows_nR @ self.matrix_RD, np.float32)
+
+
+def arrays_of(store: GraphStore) -> list[str]:
+    """The names of the arrays of a store's projection."""
+    return [name for name in store.array_names if name.startswith(f"{FOLDER}/")]
+
+
+def projection_bytes(store: GraphStore) -> int:
+    """The size of a store's projection."""
+    return sum(store.array(name).nbytes for name in arrays_of(store))
+
+
+def working_bytes(store: GraphStore, num_nodes: int) -> int:
+    """The memory of a store's projection, and of making the features of N nodes with it."""
+    num_bytes = projection_bytes(store)
+    if store.features is None or store.features["kind"] != "graph":
+        return num_bytes
+    return num_bytes + PLACE_BYTES * num_nodes + LOOKUP_BYTES * store.num_nodes
 
 
 def _read(store: GraphStore, name: str) -> np.ndarray | None:
