@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from hvdtma.api.train import train
     from hvdtma.core.errors import UserError
     from hvdtma.core.registry import register
+    from hvdtma.graph.sources import from_dgl, from_edges, from_pyg, from_scipy
     from hvdtma.training.callback import Callback
 
 __all__ = [
@@ -41,6 +42,10 @@ __all__ = [
     "build",
     "embed",
     "evaluate",
+    "from_dgl",
+    "from_edges",
+    "from_pyg",
+    "from_scipy",
     "load_config",
     "open_store",
     "partition",
@@ -56,6 +61,10 @@ _HOMES = {
     "build": "hvdtma.api.stores",
     "embed": "hvdtma.api.results",
     "evaluate": "hvdtma.api.results",
+    "from_dgl": "hvdtma.graph.sources",
+    "from_edges": "hvdtma.graph.sources",
+    "from_pyg": "hvdtma.graph.sources",
+    "from_scipy": "hvdtma.graph.sources",
     "load_config": "hvdtma.api.config",
     "open_store": "hvdtma.api.stores",
     "partition": "hvdtma.api.partition",

@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from hvdtma.core.command_line import with_expanded_paths
 from hvdtma.core.errors import UserError
 from hvdtma.core.signals import ShutdownSignal
 
@@ -35,6 +36,7 @@ Overrides = Annotated[
 
 
 @app.command()
+@with_expanded_paths
 def train(
     config: OptionalConfig = None,
     overrides: Overrides = None,
@@ -76,6 +78,7 @@ def train(
 
 
 @app.command()
+@with_expanded_paths
 def evaluate(
     run: Run,
     part: Annotated[
@@ -89,6 +92,7 @@ def evaluate(
 
 
 @app.command()
+@with_expanded_paths
 def complete(
     run: Run,
     missing: Annotated[
@@ -128,6 +132,7 @@ def complete(
 
 
 @app.command()
+@with_expanded_paths
 def report(run: Run) -> None:
     """Write the report.html of a run, also while the run is training."""
     from hypergraph.report import write_report
@@ -136,6 +141,7 @@ def report(run: Run) -> None:
 
 
 @app.command()
+@with_expanded_paths
 def config(
     out: Annotated[
         Path | None, typer.Option(help="The file to write. Default: stdout.", show_default=False)
@@ -157,6 +163,7 @@ def config(
 
 
 @app.command()
+@with_expanded_paths
 def info(
     config: Config,
     overrides: Overrides = None,

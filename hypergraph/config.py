@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import Field, model_validator
@@ -18,7 +18,9 @@ from hvdtma.core.config import (
     Seconds,
     Share,
 )
+from hvdtma.core.files import expanded
 from hvdtma.core.train_config import OptimizerConfig
+from hypergraph.data.tables.specs import ModalityTables, RelationTables
 
 
 class FactorModelConfig(Component):
@@ -160,10 +162,10 @@ class DebianConfig(Component):
 class TablesConfig(Component):
     """Your own tables."""
 
-    modalities: dict[str, dict[str, Any] | None]
+    modalities: dict[str, Annotated[dict[str, Any], ModalityTables] | None]
     """Name -> tables of the modality, with the keys of `ModalityTables` in
     `hypergraph.data.tables.specs`."""
-    relations: dict[str, dict[str, Any]]
+    relations: dict[str, Annotated[dict[str, Any], RelationTables]]
     """Name -> tables of the relation, with the keys of `RelationTables` there."""
 
 
@@ -237,7 +239,7 @@ def _changed(
 def _changed_path(given: Any, change: Callable[[Path], Path]) -> Any:
     if isinstance(given, dict):
         return {part: _changed_path(path, change) for part, path in given.items()}
-    return str(change(Path(given))) if isinstance(given, str | Path) else given
+    return str(change(expanded(given))) if isinstance(given, str | Path) else given
 
 
 class RunConfig(HyperLearnConfig):

@@ -20,6 +20,7 @@ import numpy as np
 from hvdtma.comm.communicator import Communicator, run_on_all, run_on_rank0
 from hvdtma.comm.single_process import SingleProcess
 from hvdtma.core.errors import UserError
+from hvdtma.core.files import expanded
 from hypergraph.answers import Answers, Hyperedge
 from hypergraph.config import HyperLearnConfig
 from hypergraph.data import Modality, MultimodalHypergraph, Relation, Split
@@ -257,14 +258,14 @@ class HyperLearn:
 
     def save(self, path: str | Path) -> Path:
         """Write the model as safetensors, atomically. Collective."""
-        states, learned = self.trainer.states(), self.learned
+        states, learned, path = self.trainer.states(), self.learned, expanded(path)
         run_on_rank0(
             self.comm,
             lambda: write_model(
-                Path(path), self.data, self.config, states, learned, self.best, self.history
+                path, self.data, self.config, states, learned, self.best, self.history
             ),
         )
-        return Path(path)
+        return path
 
     @classmethod
     def load(
@@ -282,7 +283,7 @@ class HyperLearn:
 
         Raises UserError if the file is damaged, or of a model of other modalities or items.
         """
-        saved = read_model(Path(path))
+        saved = read_model(expanded(path))
         anywhere = saved.config.model_copy(update={"placement": {}, "device": "auto"})
         model = cls(data, anywhere, comm=comm)
         run_on_all(model.comm, lambda: model._load_saved(saved))
@@ -317,7 +318,7 @@ class HyperLearn:
             states = other.trainer.states()
             run_on_all(self.comm, lambda: self._load_model(other, states, reset_rows))
         else:
-            path = Path(other)
+            path = expanded(other)
             run_on_all(self.comm, lambda: self._load_saved(read_model(path), reset_rows))
         run_on_all(self.comm, self._check_history)
         return self

@@ -6,13 +6,11 @@ import os
 import shlex
 from pathlib import Path
 
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-from pydantic import Field, ValidationError
-from yaml import YAMLError
+from pydantic import Field
 
-from hvdtma.core.config import Component, Positive, PositiveFloat
-from hvdtma.core.errors import UserError, nearest
+from hvdtma.core.config import Component, Positive, PositiveFloat, load_as
+from hvdtma.core.errors import UserError
+from hvdtma.core.files import expanded
 
 ENV_VARIABLE = "HVDTMA_CLUSTER"
 USER_FILE = Path("~/.config/hvdtma/cluster.yaml")
@@ -59,14 +57,14 @@ def find_defaults(path: str | Path | None = None) -> tuple[ClusterDefaults, Path
     file that was named does not exist, or cannot be read.
     """
     if name := path or os.environ.get(ENV_VARIABLE):
-        named = Path(name)
+        named = expanded(name)
         if not named.is_file():
             source = "--cluster-config" if path else f"${ENV_VARIABLE}"
             raise UserError(
                 f"{source} is {named}, which is not a file; configs/cluster.yaml is an example"
             )
         return read_defaults(named), named
-    user_file = USER_FILE.expanduser()
+    user_file = expanded(USER_FILE)
     if user_file.is_file():
         return read_defaults(user_file), user_file
     return ClusterDefaults(), None
@@ -77,22 +75,4 @@ def read_defaults(path: Path) -> ClusterDefaults:
 
     Raises UserError that names each unknown key, with the valid ones, and each bad value.
     """
-    try:
-        values = OmegaConf.to_container(OmegaConf.load(path), resolve=True)
-    except (OSError, OmegaConfBaseException, YAMLError, ValueError) as error:
-        raise UserError(f"{path} cannot be read: {error}") from error
-    if not isinstance(values, dict):
-        raise UserError(f"{path} holds a list; cluster defaults are keys and values")
-    try:
-        return ClusterDefaults.model_validate(values)
-    except ValidationError as error:
-        lines = []
-        for detail in error.errors():
-            key = str(detail["loc"][0])
-            if detail["type"] == "extra_forbidden":
-                lines.append(
-                    f"unknown key '{key}'; {nearest(key, list(ClusterDefaults.model_fields))}"
-                )
-            else:
-                lines.append(f"'{key}' is {detail['input']!r}: {detail['msg'].lower()}")
-        raise UserError(f"{path}: " + "\n".join(dict.fromkeys(lines))) from None
+    return load_as(ClusterDefaults, path)

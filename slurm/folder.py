@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from hvdtma.core.errors import UserError
-from hvdtma.core.files import append_json
+from hvdtma.core.files import append_json, expanded
 from hvdtma.runs.folder import read_lines
 
 
@@ -22,7 +22,7 @@ class JobFolder:
     """The folder of submitted jobs (not of a run); only its owner can enter it (mode 0700)."""
 
     def __init__(self, path: Path):
-        self.path = path.expanduser().absolute()
+        self.path = expanded(path).absolute()
         self.jobs = self.path / "jobs.jsonl"
         self.configs: list[Path] = []  # of this submission
 

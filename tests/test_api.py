@@ -218,3 +218,49 @@ def test_the_defaults_need_no_config_file(hvdtma, community_store, tmp_path):
     status, _, err = hvdtma("train", *words)
     assert status == 2
     assert "give rounds, time_limit_s or evaluate.patience" in " ".join(err.split())
+
+
+def test_a_model_is_used_on_stores_of_the_same_features_only(tmp_path):
+    """Features that are made from the graph lie on axes of each store's own."""
+    edges = np.random.default_rng(0).integers(0, 200, (1500, 2))
+    common = {"feature_dim": 8, "negatives": 5}
+    old = hvdtma.build(tmp_path / "old.zarr", edges, **common)
+    run = hvdtma.train(store=old.path, run=tmp_path / "run", trainers=1, **SMALL)
+    later = np.r_[edges, [[200, 3], [4, 200]]]
+    other = hvdtma.build(tmp_path / "other.zarr", later, seed=5, **common)
+    for use in (hvdtma.embed, hvdtma.evaluate):
+        with pytest.raises(hvdtma.UserError, match="other features than") as refused:
+            use(run, store=other.path)
+        assert f"features_like=STORE, the store of the run: {old.path}" in str(refused.value)
+        assert "build it with --features-like STORE" in refused.value.in_flags
+    like = hvdtma.build(tmp_path / "like.zarr", later, seed=5, features_like=old.path, negatives=5)
+    ids, vectors = hvdtma.embed(run, store=like.path)
+    assert sorted(ids) == list(range(201))
+    assert np.isfinite(vectors).all()
+    assert hvdtma.evaluate(run, store=like.path)["mrr"] > 0
+    wider = hvdtma.from_edges(edges)
+    wider.feat = np.ones((wider.num_nodes, 9), np.float32)
+    wider = hvdtma.build(tmp_path / "wider.zarr", wider, negatives=5)
+    with pytest.raises(hvdtma.UserError, match=r"9 features \(given\) instead of 8 features"):
+        hvdtma.embed(run, store=wider.path)
+
+
+def test_the_home_folder_is_expanded_everywhere(tmp_path, monkeypatch):
+    home, here = tmp_path / "home", tmp_path / "here"
+    home.mkdir()
+    here.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.chdir(here)
+    np.save(home / "edges.npy", np.random.default_rng(0).integers(0, 100, (600, 2)))
+    made = hvdtma.build("~/g.zarr", hvdtma.from_edges(np.load(home / "edges.npy")), negatives=5)
+    assert made.path == home / "g.zarr"
+    hvdtma.partition("~/g.zarr", "~/p.zarr")
+    run = hvdtma.train(store="~/p.zarr", run="~/runs/a", trainers=1, **SMALL)
+    assert run.path == home / "runs/a"
+    hvdtma.embed("~/runs/a", "~/e.parquet", store="~/g.zarr")
+    hvdtma.train(resume="~/runs/a", rounds=3)
+    assert hvdtma.Run("~/runs/a").summary["rounds"] == 3
+    assert {"e.parquet", "g.zarr", "p.zarr"} <= {path.name for path in home.iterdir()}
+    assert list(here.iterdir()) == []
+    with pytest.raises(hvdtma.UserError, match="a user without a home folder"):
+        hvdtma.open_store("~nobody-of-this-name/g.zarr")

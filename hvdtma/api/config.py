@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from hvdtma.api.arguments import FilePath, names_arguments
 from hvdtma.core.config import Given, load_as
+from hvdtma.core.files import expanded
 from hvdtma.core.train_config import TrainConfig
 
 
@@ -34,4 +34,4 @@ def load_config(
 
 def as_given(config: FilePath | Mapping[str, Any] | TrainConfig | None) -> Given:
     """A config with any kind of path as a `Path`."""
-    return Path(config) if isinstance(config, str | os.PathLike) else config
+    return expanded(config) if isinstance(config, str | os.PathLike) else config

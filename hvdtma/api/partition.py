@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from hvdtma.api.arguments import FilePath, names_arguments
+from hvdtma.core.files import expanded
 from hvdtma.graph.store import GraphStore, open_store
 from hvdtma.partitioning import PartitionOptions
 from hvdtma.partitioning import partition as partition_store
@@ -44,7 +44,7 @@ def partition(
     """
     how = PartitionOptions(method, options, seed, block_nodes)
     if not isinstance(store, GraphStore):
-        store = open_store(Path(store))
+        store = open_store(expanded(store))
     return partition_store(
-        store, Path(path), how, overwrite=overwrite, trainers=trainers, memory_gb=memory_gb
+        store, expanded(path), how, overwrite=overwrite, trainers=trainers, memory_gb=memory_gb
     )

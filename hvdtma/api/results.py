@@ -13,6 +13,7 @@ import numpy as np
 from hvdtma.api.arguments import FilePath, names_arguments
 from hvdtma.api.run import Run
 from hvdtma.core.errors import UserError
+from hvdtma.core.files import expanded
 from hvdtma.evaluation.best_model import BestModel, load_best
 from hvdtma.evaluation.budget import ScoringBudget, embedding_requirement, scratch_bytes
 from hvdtma.evaluation.embed import embed as embed_nodes
@@ -126,11 +127,10 @@ def embed(
         vectors_NH = embed_nodes(best.model, best.store, budget=budget)[0 : best.store.num_nodes]
         ids_N = best.store.node_ids().values.to_numpy(zero_copy_only=False)
         return EmbeddedNodes(ids_N, vectors_NH)
-    written = write_embeddings(
-        best.model, best.store, Path(out), overwrite=overwrite, budget=budget
-    )
-    return WrittenEmbeddings(Path(out), *written, best.round)
+    path = expanded(out)
+    written = write_embeddings(best.model, best.store, path, overwrite=overwrite, budget=budget)
+    return WrittenEmbeddings(path, *written, best.round)
 
 
 def _best(run: Run | FilePath, store: FilePath | None) -> BestModel:
-    return load_best(Path(run), None if store is None else Path(store))
+    return load_best(expanded(run), None if store is None else expanded(store))

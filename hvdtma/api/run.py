@@ -8,6 +8,7 @@ from typing import Any
 
 from hvdtma.api.arguments import FilePath, names_arguments
 from hvdtma.core.errors import UserError
+from hvdtma.core.files import expanded
 from hvdtma.core.train_config import TrainConfig
 from hvdtma.runs.report import write_report
 from hvdtma.runs.run_folder import RunFolder
@@ -24,7 +25,7 @@ class Run:
 
     @names_arguments
     def __init__(self, path: FilePath):
-        self._folder = RunFolder.open(Path(path))
+        self._folder = RunFolder.open(expanded(path))
 
     def __repr__(self) -> str:
         return f"Run({str(self.path)!r})"

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from contextlib import closing
 from dataclasses import fields
-from pathlib import Path
 from typing import Any
 
 from hvdtma.api.arguments import FilePath, check_keywords, names_arguments
 from hvdtma.core.errors import UserError
+from hvdtma.core.files import expanded
 from hvdtma.core.memory import MemoryBudget
 from hvdtma.graph.builder import BuildOptions
 from hvdtma.graph.builder import build as build_store
 from hvdtma.graph.ingest import FileSource
 from hvdtma.graph.source import Source, check_source
-from hvdtma.graph.sources import load_source
+from hvdtma.graph.sources import graph_from, load_source
 from hvdtma.graph.store import GraphStore
 from hvdtma.graph.store import open_store as open_graph_store
 from hvdtma.storage.writer import refuse_existing
@@ -42,8 +42,9 @@ def build(
     Args:
         path: the store to make.
         source: `synthetic:...`, `debian:`, `ogb:NAME`, another registered data source or its import
-            path `package.module:function:settings`; or a graph: `EdgeStream`, `RawGraph`,
-            `from_dgl(graph)`, `from_pyg(data)`.
+            path `package.module:function:settings`; or a graph: `EdgeStream`, `RawGraph`, a
+            DGLGraph, a PyG `Data`, a sparse adjacency matrix, a list of pairs. `from_dgl`,
+            `from_pyg`, `from_scipy` and `from_edges` have arguments for these.
         edges, features, labels, splits: inputs of a graph, in place of `source`: a file, a
             folder, a glob, `sql:SELECT ...`, an Arrow table, a pandas or Polars frame, a DuckDB
             relation, or a list of these.
@@ -62,7 +63,7 @@ def build(
     check_keywords("build", set(options), valid)
     how = BuildOptions(**{name: options.pop(name) for name in of_build if name in options})
     files = {"edges": edges, "features": features, "labels": labels, "splits": splits}
-    path = Path(path).expanduser()
+    path = expanded(path)
     refuse_existing(path, overwrite)
     memory = MemoryBudget.limit(memory_gb)
     given = FileSource(**files, **options)
@@ -85,7 +86,7 @@ def build(
 @names_arguments
 def open_store(path: FilePath) -> GraphStore:
     """Open a store for reading; raises UserError if there is none."""
-    return open_graph_store(Path(path))
+    return open_graph_store(expanded(path))
 
 
 def _describes_files(given: FileSource) -> bool:
@@ -96,13 +97,9 @@ def _describes_files(given: FileSource) -> bool:
 def _as_source(source: str | Source, seed: int) -> Source:
     if isinstance(source, str):
         return load_source(source, seed=seed)
-    if not hasattr(source, "edge_batches"):
-        raise UserError(
-            f"{_named(source)} is no source; valid: a string such as synthetic:nodes=1000, a "
-            "RawGraph or EdgeStream, from_dgl(graph), from_pyg(data), or any other Source"
-        )
-    check_source(_named(source), source)
-    return source
+    graph = graph_from(source)
+    check_source(_named(source), graph)
+    return graph
 
 
 def _named(source: object) -> str:

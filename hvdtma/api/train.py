@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch.distributed as dist
@@ -12,6 +11,7 @@ from hvdtma.api.arguments import FilePath, check_keywords, names_arguments
 from hvdtma.api.config import as_given
 from hvdtma.api.run import Run
 from hvdtma.core.config import all_keys
+from hvdtma.core.files import expanded
 from hvdtma.core.launcher import launched_as
 from hvdtma.core.signals import ShutdownSignal
 from hvdtma.core.train_config import TrainConfig
@@ -60,7 +60,7 @@ def train(
     check_callbacks(callbacks)
     if trainers is not None:
         overrides = overrides | {"trainers": trainers}
-    from_run = None if resume is None else Path(resume)
+    from_run = None if resume is None else expanded(resume)
     given = as_given(config)
     check_here(from_run, given)
     request = train_request(given, overrides, resume=from_run, overwrite=overwrite)

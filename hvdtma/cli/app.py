@@ -7,6 +7,7 @@ from collections.abc import Callable
 import typer
 
 from hvdtma.cli import cluster, config, graph, planning, runs
+from hvdtma.core.command_line import with_expanded_paths
 from hvdtma.core.version import __version__
 
 app = typer.Typer(
@@ -23,7 +24,7 @@ COMMANDS: list[Callable[..., None]] = [
     *(cluster.submit, cluster.drive),
 ]
 for command in COMMANDS:
-    app.command()(command)
+    app.command()(with_expanded_paths(command))
 
 
 @app.callback(invoke_without_command=True)

@@ -99,6 +99,13 @@ def build(
         int | None,
         typer.Option(help="Reduce the features to this dimension. Default: sparse ones to 128."),
     ] = None,
+    features_like: Annotated[
+        Path | None,
+        typer.Option(
+            help="A store whose features these are to be, so that its models can be used: the axes "
+            "of its SVD, or its graph's. Columns are matched by name, nodes by id."
+        ),
+    ] = None,
     feature_dtype: Annotated[
         str, typer.Option(help="Type of the stored features: float32 | float16.")
     ] = "float32",
@@ -143,6 +150,7 @@ def build(
         negative_destinations=negative_destinations,
         seed=seed,
         feature_dim=feature_dim,
+        features_like=features_like,
         feature_dtype=feature_dtype,
         first_hop=first_hop,
         block_nodes=block_nodes,

@@ -5,6 +5,9 @@ from __future__ import annotations
 import errno
 import sys
 from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
 
 from rich.markup import escape
 
@@ -17,13 +20,34 @@ from hvdtma.core.errors import (
     UserError,
     explain,
 )
+from hvdtma.core.files import expanded
 from hvdtma.core.launcher import launched_as
+
+P = ParamSpec("P")
+Result = TypeVar("Result")
 
 # Errors of the system that the user can correct.
 REFUSALS = (
     *(errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS),
     *(errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG),
 )
+
+
+def with_expanded_paths(command: Callable[P, Result]) -> Callable[P, Result]:
+    """A command whose paths have `~` replaced: a shell does not do so in `--out=~/x`."""
+
+    @wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> Result:
+        changed: dict[str, Any] = {name: _expanded(value) for name, value in kwargs.items()}
+        return command(*args, **changed)
+
+    return run
+
+
+def _expanded(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_expanded(each) for each in value]
+    return expanded(value) if isinstance(value, Path) else value
 
 
 def run_app(app: Callable[[], object]) -> None:

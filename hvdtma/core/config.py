@@ -25,7 +25,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 
 from hvdtma.core.errors import UserError, nearest
 from hvdtma.core.field_text import component_of, field_at, is_number, shown, valid_values
-from hvdtma.core.files import replacing
+from hvdtma.core.files import expanded, replacing
 from hvdtma.core.yaml_text import quoted_override, read_quoted
 
 EXAMPLES = Path(__file__).parents[1] / "configs"
@@ -57,9 +57,9 @@ class Component(BaseModel):
         if not isinstance(value, Path):
             return value
         try:
-            return value.expanduser()
-        except RuntimeError as error:
-            raise ValueError(f"'{value}' names a user without a home folder") from error
+            return expanded(value)
+        except UserError as error:
+            raise ValueError(str(error)) from error
 
 
 C = TypeVar("C", bound=Component)
@@ -105,7 +105,7 @@ def _read(kind: type[Component], given: Given) -> DictConfig:
         return OmegaConf.create(given.model_dump(mode="json", exclude_unset=True))
     if not isinstance(given, str | Path):
         return OmegaConf.create(dict(given or {}))
-    path = Path(given)
+    path = expanded(given)
     if not path.is_file():
         raise UserError(f"no config at {path}; examples are in {EXAMPLES}")
     values = OmegaConf.create(read_quoted(kind, path))

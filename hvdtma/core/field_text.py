@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import is_dataclass
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -44,14 +45,51 @@ def component_of(annotation: Any) -> type[BaseModel] | None:
     return next((kind for kind in kinds if issubclass(kind, BaseModel)), None)
 
 
-def is_text(annotation: Any) -> bool:
-    """Whether a field holds strings or paths only, apart from None."""
-    members = [kind for kind, _ in _members(annotation) if kind is not NoneType]
-    return all(
-        kind in (str, Path)
-        or (get_origin(kind) is Literal and all(isinstance(word, str) for word in get_args(kind)))
-        for kind in members
+def takes_text(annotation: Any) -> bool:
+    """Whether a field may hold a string or a path."""
+    return any(_is_text(kind) for kind, _ in _members(annotation))
+
+
+def takes_truth(annotation: Any) -> bool:
+    """Whether a field may hold true and false."""
+    return any(kind in (bool, Any) for kind, _ in _members(annotation))
+
+
+def takes_other_values(annotation: Any) -> bool:
+    """Whether a field may hold single values that are no text: numbers, true, false, or any."""
+    kinds = [kind for kind, _ in _members(annotation)]
+    return any(
+        kind in (int, float, bool, Any) or (get_origin(kind) is Literal and not _is_text(kind))
+        for kind in kinds
     )
+
+
+def inner_annotations(annotation: Any) -> tuple[dict[str, Any], Any, Any]:
+    """The annotations inside a field: of the keys of a component, of values by name, of entries.
+
+    `Any` where there are none. A dataclass in the metadata of an `Annotated` dictionary says which
+    keys it has.
+    """
+    fields: dict[str, Any] = {}
+    of_values: Any = Any
+    of_entries: Any = Any
+    for kind, metadata in _members(annotation):
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            fields |= {name: info.annotation for name, info in kind.model_fields.items()}
+        for shape in (kind, *metadata):
+            if isinstance(shape, type) and is_dataclass(shape):
+                fields |= get_type_hints(shape)
+        origin, inner = get_origin(kind), get_args(kind)
+        if origin in (dict, Mapping):
+            of_values = inner[1]
+        elif origin in (list, tuple, Sequence):
+            of_entries = inner[0]
+    return fields, of_values, of_entries
+
+
+def _is_text(kind: Any) -> bool:
+    words = get_args(kind) if get_origin(kind) is Literal else ()
+    return kind in (str, Path) or (bool(words) and all(isinstance(word, str) for word in words))
 
 
 def is_number(annotation: Any) -> bool:

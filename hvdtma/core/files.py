@@ -29,6 +29,17 @@ class FullDisk(UserError):
         return cls(f"the disk of {folder} is full ({free_gb:.1f} GB free); {hint}")
 
 
+def expanded(path: str | os.PathLike[str]) -> Path:
+    """A path with `~` and `~user` at its beginning replaced by the home folder.
+
+    Raises UserError for a user without one. A folder of the name `~` is written `./~`.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise UserError(f"'{path}' names a user without a home folder") from error
+
+
 @contextmanager
 def reporting_full_disk(path: Path, hint: str = REMOVED) -> Iterator[None]:
     """Raise FullDisk for `path` if the block fails because its disk is full."""

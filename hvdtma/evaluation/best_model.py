@@ -37,7 +37,8 @@ def load_best(path: Path, store_path: Path | None = None) -> BestModel:
         store_path: a store with the same features; None: the run's store.
 
     Raises UserError if the run has no round, if its store was built anew since (its held-out links
-    may have been trained on), or if the store does not fit the model.
+    may have been trained on), or if the store does not fit the model: its features lie on other
+    axes, or its classes or edge types are others.
     """
     run = RunFolder.open(path)
     config = run.config()
@@ -48,6 +49,7 @@ def load_best(path: Path, store_path: Path | None = None) -> BestModel:
                 f"{store.path} is no longer the graph that {path} was trained on; its held-out "
                 f"links may have been trained on. To use it nonetheless: --store {store.path}"
             )
+        run.check_features(store)
         console.print(
             f"[yellow]{escape(str(store.path))} is not the graph, or not the split, that the run "
             "was trained on: its held-out links may have been trained on"

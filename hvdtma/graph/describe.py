@@ -31,7 +31,7 @@ def description(store: GraphStore) -> dict[str, str]:
         "nodes": f"{store.num_nodes:,}",
         "edges": f"{store.num_edges:,} for training, {kind}",
         "in-degree": _degrees(store),
-        "features": f"{store.feature_dim} x {store.array('feat').dtype}",
+        "features": _features(store),
         "first hop": "stored" if "first_hop" in store else "not stored",
         "order": order_text(store),
         "blocks": f"{store.num_blocks:,} of {sizes.min():,} to {sizes.max():,} nodes",
@@ -113,6 +113,12 @@ def _times(times: dict) -> str:
     if "test_from" in times:
         text += f"; valid from {times['valid_from']}, test from {times['test_from']}"
     return text
+
+
+def _features(store: GraphStore) -> str:
+    kinds = {"svd": ", reduced by an SVD", "graph": ", made from the graph"}
+    kind = kinds.get(store.features["kind"], "") if store.features else ""
+    return f"{store.feature_dim} x {store.feature_dtype}{kind}"
 
 
 def _degrees(store: GraphStore) -> str:

@@ -42,6 +42,7 @@ class GraphData:
     link_split: dict[str, Pairs] | None = None
     node_split: dict[str, np.ndarray] | None = None
     node_time: np.ndarray | None = None
+    feature_names: Sequence[str] | Sequence[int] | None = None
     counts: dict[str, int] = field(default_factory=dict)
     origin: dict[str, object] = field(default_factory=dict)
 
@@ -57,6 +58,9 @@ class GraphData:
             check_node_time(self.node_time, num_nodes)
         if self.feat is not None and self.feat.shape[0] != num_nodes:
             raise UserError(f"feat has {self.feat.shape[0]} rows; the graph has {num_nodes} nodes")
+        names, dim = self.feature_names, 0 if self.feat is None else self.feat.shape[1]
+        if names is not None and (len(names) != dim or len(set(names)) != dim):
+            raise UserError(f"{len(set(names))} distinct feature_names for {dim} features")
         num_types = len(self.edge_type_names)
         for part, pairs in (self.link_split or {}).items():
             for name, ends in (("src", pairs.src), ("dst", pairs.dst), ("neg", pairs.neg)):
@@ -150,8 +154,7 @@ class RawGraph(GraphData):
         _check("dst", self.dst, num_edges, "edges", num_nodes)
         _check("src", self.src, num_edges, "edges", num_nodes)
         _check("edge_type", self.edge_type, num_edges, "edges", len(self.edge_type_names))
-        for name in ("weight", "time"):
-            values = getattr(self, name)
+        for name, values in (("weight", self.weight), ("time", self.time)):
             if values is not None and len(values) != num_edges:
                 raise UserError(f"{name} has {len(values)} rows; there are {num_edges} edges")
         self.check_data(num_nodes)

@@ -31,6 +31,7 @@ from hvdtma.storage.writer import StoreWriter
 
 KEPT_ATTRS = (
     "graph",
+    "features",
     "label_names",
     "label_kind",
     "training_labels",
@@ -84,6 +85,7 @@ def write_reordered(
         _write_ids(writer, store, rank_N, memory_bytes)
         _write_links(writer, store, rank_N)
         _write_node_split(writer, store, rank_N)
+    _copy_projection(writer, store)
     writer.put("block_offsets", block_offsets)
     kept = {key: store.attrs[key] for key in KEPT_ATTRS if key in store.attrs}
     writer.attrs |= kept | {
@@ -204,6 +206,17 @@ def _write_ids(
 def _id_pieces(store: GraphStore) -> Iterator[NodeIds]:
     for start in range(0, store.num_nodes, IDS_PER_PIECE):
         yield store.node_ids(start, min(start + IDS_PER_PIECE, store.num_nodes))
+
+
+def _copy_projection(writer: StoreWriter, store: GraphStore) -> None:
+    """Copy the projection of the features, which does not depend on the order of nodes."""
+    for name in store.array_names:
+        if not name.startswith("projection/"):
+            continue
+        array = store.array(name)
+        with writer.create_array(name, array.dtype, array.shape[0], array.shape[1:]) as out:
+            for values in array_pieces(store, name):
+                out.append(values)
 
 
 def _write_links(writer: StoreWriter, store: GraphStore, rank_N: np.ndarray) -> None:

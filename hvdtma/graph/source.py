@@ -122,7 +122,10 @@ class Source(Protocol):
             without this attribute has classes.
         edge_type_names: the names of the edge types; empty for edges without types.
         link_split: the pairs of `train`, `valid` and `test`, which are kept as given; or None.
-        node_split: int64 node numbers of `train`, `valid` and `test`; or None.
+        node_split: int64 node numbers of `train`, `valid` and `test`; or None. The build draws a
+            part that is missing from the labelled nodes in no part, or else from train.
+        feature_names: optional; names of the features, strings or integers [D], or None. They match
+            the columns of another store (`features_like`).
         counts: notes for the build's report, such as the number of edges left out, by name.
         origin: a description for the store's provenance; JSON values.
         reserved_bytes: the memory that the source occupies during the build.

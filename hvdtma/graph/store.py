@@ -14,6 +14,9 @@ Legend: N nodes, E stored edges, D features, B blocks, P parts, K sets of candid
     candidates uint8 [N,K/8]                      nodes that negatives are drawn from (optional)
     split/{valid,test}/{src,dst,neg,edge_type}    held-out links; the training links are the graph
     split/{train,valid,test}/node                 labelled nodes by part
+    projection/{matrix,idf,names/*}               what gives other rows, or the nodes of a later
+                                                  graph, the same features (optional; not in the
+                                                  store's order, see builder/projection.py)
 
 Nothing half-written is ever read: a store is written in a temporary folder, which is renamed once
 the store is complete.
@@ -74,6 +77,15 @@ class GraphStore:
     @property
     def feature_dim(self) -> int:
         return self.attrs["feature_dim"]
+
+    @property
+    def features(self) -> dict[str, Any] | None:
+        """The meaning of the features: their kind, D, and a fingerprint of the projection.
+
+        The fingerprint is None for features as given without names. None for a store of a version
+        that kept no projection.
+        """
+        return self.attrs.get("features")
 
     @property
     def feature_dtype(self) -> np.dtype:

@@ -124,6 +124,21 @@ def _lengths_agree(store: GraphStore, memory: MemoryBudget) -> str | None:
         found = store.array(name).shape[0] if name in store else length
         if found != length:
             return f"{name} has {found} rows, not {length}"
+    return _projection_fits(store)
+
+
+def _projection_fits(store: GraphStore) -> str | None:
+    """The lengths of the arrays that make other features the same."""
+    sizes = {}
+    for name in ("matrix", "idf", "names/values", "names/offsets"):
+        if f"projection/{name}" in store:
+            shape = store.array(f"projection/{name}").shape
+            sizes[name] = shape[0] - name.endswith("offsets")
+            if name == "matrix" and shape[1] != store.feature_dim:
+                return f"projection/matrix has {shape[1]} columns, not {store.feature_dim}"
+    if len(set(sizes.values())) > 1:
+        found = ", ".join(f"{name} {size}" for name, size in sizes.items())
+        return f"the arrays of the projection have different lengths: {found}"
     return None
 
 

@@ -29,9 +29,7 @@ def check_decoder(name: str, target: Any) -> None:
     check_module("decoder", name, target, ("u", "v", "edge_type"))
 
 
-def make_decoder(
-    config: TaskConfig, dim: int, num_types: int, undirected: bool
-) -> nn.Module:
+def make_decoder(config: TaskConfig, dim: int, num_types: int, undirected: bool) -> nn.Module:
     """Make the config's decoder for embeddings of width `dim`.
 
     Raises UserError for an option that the decoder does not take. The decoder raises UserError when

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
@@ -37,6 +37,11 @@ class TrainedGraph(Protocol):
     @property
     def graph(self) -> str:
         """Digest of the graph and its split."""
+        ...
+
+    @property
+    def features(self) -> dict[str, Any] | None:
+        """The meaning of the features; None if it is not known."""
         ...
 
     @property
@@ -122,6 +127,17 @@ class RunFolder(BaseRunFolder):
         """Whether the run is trained on undirected links; `store` answers for older runs."""
         return json.loads(self.graph.read_text()).get("undirected", store.undirected)
 
+    def check_features(self, store: TrainedGraph) -> None:
+        """Raise UserError if the features of a store mean something else to the run's model."""
+        then, now = json.loads(self.graph.read_text()).get("features"), store.features
+        if then is None or now is None or _same_features(then, now):
+            return
+        raise UserError(
+            f"{store.path} has other features than the graph of {self.path}: "
+            f"{_features_text(now)} instead of {_features_text(then)}; build it with "
+            f"--features-like STORE, the store of the run: {self.config().store}"
+        )
+
     def check_same(self, store: TrainedGraph) -> None:
         """Raises UserError if a store does not hold the graph that the run is trained on."""
         if not self.check_store(store):
@@ -155,11 +171,24 @@ def _graph_of(store: TrainedGraph) -> dict:
     """The graph and its held-out links, and the meaning of a model's outputs."""
     return {
         "graph": store.graph,
+        "features": store.features,
         "label_names": store.label_names,
         "label_kind": store.label_kind,
         "edge_type_names": store.edge_type_names,
         "undirected": store.undirected,
     }
+
+
+def _same_features(then: dict[str, Any], now: dict[str, Any]) -> bool:
+    """Whether features mean the same, as far as is known: given ones may be without names."""
+    prints = (then["fingerprint"], now["fingerprint"])
+    same_kind = (then["kind"], then["dim"]) == (now["kind"], now["dim"])
+    return same_kind and (None in prints or prints[0] == prints[1])
+
+
+def _features_text(features: dict[str, Any]) -> str:
+    digest = f", {features['fingerprint'][:8]}" if features["fingerprint"] else ""
+    return f"{features['dim']} features ({features['kind']}{digest})"
 
 
 def _is_before(event: dict, rounds_done: int, assignment: int) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import subprocess
 from collections import defaultdict
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
@@ -98,22 +98,30 @@ def tags_of(field: str) -> list[str]:
     return [tag for tag in field.replace("\n", " ").replace(",", " ").split() if "::" in tag]
 
 
-def word_counts(packages: list[Package], min_packages: int = MIN_PACKAGES) -> sp.csr_matrix | None:
-    """Counts of the words of the descriptions, float32 [N, W]; None without a common word."""
+class Counts(NamedTuple):
+    """Counts of words or tags, float32 [N, W], and the W words."""
+
+    matrix: sp.csr_matrix
+    words: list[str]
+
+
+def word_counts(packages: list[Package], min_packages: int = MIN_PACKAGES) -> Counts | None:
+    """Counts of the words of the descriptions; None without a common word."""
     texts = [package.get("Description", "") for package in packages]
     return _counts(texts, min_packages, stop_words="english")
 
 
-def tag_counts(packages: list[Package], min_packages: int = MIN_PACKAGES) -> sp.csr_matrix | None:
-    """Counts of the debtags, float32 [N, W]; None without a common tag."""
+def tag_counts(packages: list[Package], min_packages: int = MIN_PACKAGES) -> Counts | None:
+    """Counts of the debtags; None without a common tag."""
     return _counts([p.get("Tag", "") for p in packages], min_packages, analyzer=tags_of)
 
 
-def _counts(texts: list[str], min_packages: int, **options: Any) -> sp.csr_matrix | None:
+def _counts(texts: list[str], min_packages: int, **options: Any) -> Counts | None:
     from sklearn.feature_extraction.text import CountVectorizer  # slow to import
 
     try:
         vectorizer = CountVectorizer(min_df=min_packages, dtype=np.float32, **options)
-        return vectorizer.fit_transform(texts)
+        matrix = vectorizer.fit_transform(texts)
     except ValueError:  # raised if no word is common enough
         return None
+    return Counts(matrix, vectorizer.get_feature_names_out().tolist())

@@ -52,6 +52,8 @@ def open_checked(config: TrainConfig, trainers: int) -> GraphStore:
     check_memory(config, store, trainers)
     check_held_out(make_task(config, store), store)
     return store
+
+
 def print_remarks(task: Task) -> None:
     """Print the choices that a link task made for its store, and its warnings."""
     remarks: list[Remark] = task.remarks() if isinstance(task, LinkTask) else []

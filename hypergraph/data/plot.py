@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
+from hvdtma.core.files import expanded
 from hvdtma.runs.report import words
 from hvdtma.runs.report.page import Card, Page, Section, Table, write_page
 from hvdtma.runs.report.plots import QUIET, Plot, colour, layout
@@ -19,7 +20,7 @@ from hypergraph.data.hypergraph import MultimodalHypergraph
 
 def write_plot(graph: MultimodalHypergraph, path: str | Path, *, title: str = "Hypergraph") -> Path:
     """Write an HTML page on a hypergraph, and return its path."""
-    return write_page(hypergraph_page(graph, title), Path(path))
+    return write_page(hypergraph_page(graph, title), expanded(path))
 
 
 def hypergraph_page(graph: MultimodalHypergraph, title: str) -> Page:

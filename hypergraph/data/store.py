@@ -22,6 +22,7 @@ import scipy.sparse as sp
 import zarr
 
 from hvdtma.core.errors import UserError
+from hvdtma.core.files import expanded
 from hvdtma.storage.array_writer import digest
 from hvdtma.storage.chunks import ChunkReader, DamagedChunk
 from hvdtma.storage.node_ids import NodeIds
@@ -51,7 +52,7 @@ def save(
     Raises UserError if `path` exists (unless it is a store and `overwrite` is true), and if the
     disk is full or cannot be written.
     """
-    path = Path(path)
+    path = expanded(path)
     if path.exists() and not overwrite:
         raise UserError(f"{path} exists; give overwrite=True to replace it, or another name")
     described = description(modalities, relations)
@@ -71,7 +72,7 @@ def open_saved(path: str | Path) -> tuple[list[Modality], list[Relation]]:
     Raises UserError if `path` is no such store, or a damaged one. Damage of an array is found when
     the array is read; the error names it.
     """
-    folder = Path(path)
+    folder = expanded(path)
     group = _opened(folder)
     content = cast(dict[str, Any], group.attrs["content"])
     saved = _Saved(folder, group, cast(dict[str, str], group.attrs["checksums"]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from hvdtma.core.files import expanded
 from hvdtma.runs.report import words
 from hvdtma.runs.report.layout import run_page, score_cards, score_table
 from hvdtma.runs.report.page import Card, Page, Section, write_page
@@ -21,7 +22,7 @@ def write_report(run: Path) -> Path:
 
     Raises UserError if there is no run, or its model is damaged.
     """
-    log = read_run(Path(run))
+    log = read_run(expanded(run))
     return write_page(fit_page(log), log.folder / "report.html")
 
 

@@ -3,11 +3,15 @@
 from pathlib import Path
 
 import pytest
+import yaml
+from hypothesis import HealthCheck, assume, example, given, settings
+from hypothesis import strategies as st
 
 from hvdtma.core.config import load_as
 from hvdtma.core.errors import UserError
 from hvdtma.core.train_config import load_train_config, parse_config
 from hypergraph.config import RunConfig
+from slurm.defaults import read_defaults
 
 LOOK_ALIKES = ["007", "1e3", "off", "12:30", "0x10", "1_000", "2024-01-01", "yes", "${seed}-007"]
 READ_AS = {"${seed}-007": "7-007"}
@@ -34,6 +38,110 @@ def test_a_run_keeps_a_name_that_yaml_takes_for_something_else(load, name):
 @pytest.mark.parametrize("name", ["a: b", "[x", "a #b", "runs/[1]", "{a}", "!x"])
 def test_an_override_with_a_path_is_taken_literally(load, name):
     assert load("run: a", f"run={name}").run == Path(name)
+
+
+PRINTABLE = st.text(st.characters(exclude_categories=["C", "Zl", "Zp"]), min_size=1)
+SAME_DIRECTORY = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+def may_name_a_run(name: str) -> bool:
+    """Not `~`, the home folder; not the marks of OmegaConf for a reference and a missing value."""
+    return not name.startswith("~") and "${" not in name and name != "???"
+
+
+@SAME_DIRECTORY
+@given(PRINTABLE)
+@example("12:30")
+@example("null")
+@example("a: b")
+@example("'a'")
+@example("# a")
+@example("2024-01-01")
+@example("=")
+def test_any_name_of_a_run_comes_back_from_yaml_and_from_the_command_line(load, name):
+    assume(may_name_a_run(name))
+    quoted = yaml.safe_dump({"run": name}, allow_unicode=True, width=10**6)
+    assert load(quoted).run == Path(name)
+    in_quotes = quoted.partition(": ")[2].strip() if quoted.startswith("run: ") else ""
+    if in_quotes[:1] in ("'", '"'):
+        assert load("run: a", f"run={in_quotes}").run == Path(name)
+    if name.strip() not in ("null", "Null", "NULL") and name.strip()[:1] not in ("'", '"'):
+        assert load("run: a", f"run={name}").run == Path(name)
+    assert load_train_config({"store": "g", "run": name, "rounds": 1}).run == Path(name)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("1e-3", 1e-3), ("1E-3", 1e-3), (".001", 1e-3), ("1.0e-3", 1e-3), ("1", 1.0), ("1_0", 10.0)],
+)
+def test_numbers_are_read_in_all_usual_writings(load, text, value):
+    for config in (
+        load(f"run: a\noptimizer: {{lr: {text}}}"),
+        load("run: a", f"optimizer.lr={text}"),
+    ):
+        assert config.optimizer.lr == value
+        assert isinstance(config.optimizer.lr, float)
+
+
+def test_free_options_are_guessed_as_yaml_does(load):
+    options = "{a: 1e-3, b: 3, c: off, d: null, e: [1, x], f: {g: 'no'}, h: text}"
+    expected = {
+        "a": 1e-3,
+        "b": 3,
+        "c": False,
+        "d": None,
+        "e": [1, "x"],
+        "f": {"g": "no"},
+        "h": "text",
+    }
+    assert load(f"run: a\nmodel: {{options: {options}}}").model.options == expected
+    assert load("run: a", f"model.options={options}").model.options == expected
+    assert load("run: a", "model.options.a=1e-3").model.options == {"a": 1e-3}
+
+
+def test_text_in_tables_of_hyperlearn_stays_as_written(tmp_path):
+    path = tmp_path / "config.yaml"
+    path.write_text(
+        "run: 007\ndata:\n  tables:\n    modalities:\n"
+        "      user: {edges: 12:30, edge_columns: [01, off], neighbours: {kind: features, k: 5}}\n"
+        "      item:\n"
+        "    relations: {rates: {table: {train: 1e3, test: 08}, columns: [user, item]}}\n"
+        "placement: {user: 0, item: cuda:1}\n"
+    )
+    config = load_as(RunConfig, path, ["data.tables.relations.rates.value=off"])
+    assert config.run == Path("007")
+    assert config.data.tables.modalities == {
+        "user": {
+            "edges": "12:30",
+            "edge_columns": ["01", "off"],
+            "neighbours": {"kind": "features", "k": 5},
+        },
+        "item": None,
+    }
+    assert config.data.tables.relations["rates"] == {
+        "table": {"train": "1e3", "test": "08"},
+        "columns": ["user", "item"],
+        "value": "off",
+    }
+    assert config.placement == {"user": 0, "item": "cuda:1"}
+
+
+def test_text_in_the_defaults_of_a_cluster_stays_as_written(tmp_path):
+    path = tmp_path / "cluster.yaml"
+    path.write_text(
+        "account: 007\npartition: off\nmodules: [1e3]\nsave_s: 60\n"
+        "sbatch: {begin: 12:30, exclusive: yes, nodes: 3, reservation: 008, comment: a b}\n"
+    )
+    defaults = read_defaults(path)
+    assert (defaults.account, defaults.partition, defaults.modules) == ("007", "off", ("1e3",))
+    assert defaults.save_s == 60
+    assert defaults.sbatch == {
+        "begin": "12:30",
+        "exclusive": True,
+        "nodes": 3,
+        "reservation": "008",
+        "comment": "a b",
+    }
 
 
 def test_null_and_quotes_keep_their_meaning(load):

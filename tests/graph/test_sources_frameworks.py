@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from hvdtma.core.errors import UserError
+from hvdtma.graph.builder import BuildOptions, build
 from hvdtma.graph.raw import RawGraph
 from hvdtma.graph.sources import from_dgl, from_pyg
 
@@ -128,6 +129,138 @@ def test_a_column_of_labels_and_half_precision_are_taken(torch):
 def test_pyg_data_of_a_wrong_shape_are_refused(more, words):
     with pytest.raises(UserError, match=words):
         from_pyg(data(**more))
+
+
+def sparse_forms(torch):
+    """The features of the data as sparse matrices of several libraries."""
+    import scipy.sparse as sp
+
+    dense = torch.from_numpy(FEAT)
+    yield from (dense.to_sparse(), dense.to_sparse_csr(), dense.to_sparse_csc())
+    yield from (sp.csr_matrix(FEAT), sp.coo_array(FEAT))
+    coo = sp.coo_matrix(FEAT)
+    yield SimpleNamespace(coo=lambda: (coo.row, coo.col, coo.data), sparse_sizes=lambda: coo.shape)
+
+
+@pytest.mark.filterwarnings("ignore:Sparse .* tensor support is in beta:UserWarning")
+def test_sparse_features_of_any_library_are_read(torch):
+    for feat in sparse_forms(torch):
+        raw = from_pyg(data(x=feat))
+        assert raw.feat.format == "csr"
+        assert raw.feat.toarray().tolist() == FEAT.tolist()
+    with pytest.raises(UserError, match="'x' in PyG data has 4 rows; the graph has 5 nodes"):
+        from_pyg(SimpleNamespace(edge_index=[[0], [1]], num_nodes=5, x=feat))
+
+
+def test_weights_and_times_of_pyg_are_used():
+    raw = from_pyg(data(edge_weight=np.array([[1.0], [2], [3], [4]]), node_time=[1, 2, 3, 4]))
+    assert raw.weight.tolist() == [1, 2, 3, 4]
+    assert raw.node_time.tolist() == [1, 2, 3, 4]
+    assert from_pyg(data(edge_time=[9, 8, 7, 6])).time.tolist() == [9, 8, 7, 6]
+    five = {"edge_index": np.array([SRC, DST]), "num_nodes": 5}
+    assert from_pyg(SimpleNamespace(time=[9, 8, 7, 6], **five)).time.tolist() == [9, 8, 7, 6]
+    assert from_pyg(SimpleNamespace(time=[9] * 5, **five)).node_time.tolist() == [9] * 5
+    with pytest.raises(UserError, match="of the 4 nodes or of the 4 edges; name it node_time or"):
+        from_pyg(data(time=[1, 2, 3, 4]))
+
+
+def test_weights_and_times_of_dgl_are_used(torch):
+    dgl = pytest.importorskip("dgl")
+    graph = dgl.graph((SRC, DST), num_nodes=4)
+    graph.edata["weight"] = torch.tensor([1.0, 2, 3, 4])
+    graph.edata["time"] = torch.tensor([9, 8, 7, 6])
+    graph.ndata["time"] = torch.tensor([1.0, 2, np.nan, 4])
+    raw = from_dgl(graph)
+    assert raw.weight.tolist() == [1, 2, 3, 4]
+    assert raw.time.tolist() == [9, 8, 7, 6]
+    assert raw.node_time.tolist() == [1, 2, np.iinfo(np.int64).min, 4]  # NumPy's "not a time"
+    assert "not_used" not in raw.origin
+    graph.edata["edge_weight"] = graph.edata["weight"]
+    with pytest.raises(UserError, match="has weight and edge_weight; delete one of them"):
+        from_dgl(graph)
+
+
+@pytest.mark.parametrize("value", [0, -1, np.nan, np.inf, 1e39])
+def test_a_weight_that_is_not_positive_and_finite_is_refused_by_name(value):
+    with pytest.raises(UserError, match="'edge_weight' in PyG data: the weight of edge 2 is"):
+        from_pyg(data(edge_weight=np.array([1, 2, value, 3])))
+
+
+def test_data_that_are_not_used_are_named_with_their_shapes(torch, tmp_path, capsys):
+    dgl = pytest.importorskip("dgl")
+    more = {"edge_attr": np.ones((4, 3)), "pos": torch.ones(4, 2), "extra": {"a": 1}, "name": "x"}
+    raw = from_pyg(data(**more))
+    assert "not used: edge_attr [4, 3], pos [4, 2], extra dict" in capsys.readouterr().err
+    assert raw.origin["not_used"] == ["edge_attr [4, 3]", "pos [4, 2]", "extra dict"]
+    assert raw.counts["attributes_not_used"] == 3
+    graph = dgl.graph((SRC, DST), num_nodes=4)
+    graph.ndata["h"], graph.edata["e"] = torch.ones(4, 2), torch.ones(4)
+    assert from_dgl(graph).origin["not_used"] == ["e [4]", "h [4, 2]"]
+    ring = np.stack([np.arange(40), (np.arange(40) + 1) % 40])
+    raw = from_pyg(SimpleNamespace(edge_index=ring, num_nodes=40, pos=np.ones((40, 2))))
+    store = build(tmp_path / "x.zarr", raw, BuildOptions(valid=3, test=3, negatives=2))
+    assert store.attrs["counts"]["attributes_not_used"] == 1
+    assert store.attrs["provenance"][0]["source"]["not_used"] == ["pos [40, 2]"]
+
+
+def test_an_undirected_graph_with_each_link_both_ways_has_each_weight_once():
+    both = np.array([[0, 1, 2, 1, 2, 0], [1, 2, 0, 0, 1, 2]])
+    weight = [1.0, 2, 3, 1, 2, 3]
+    given = SimpleNamespace(edge_index=both, num_nodes=3, edge_weight=weight)
+    raw = from_pyg(given, undirected=True)
+    links = {
+        (min(u, v), max(u, v)): w for u, v, w in zip(raw.src, raw.dst, raw.weight, strict=True)
+    }
+    assert links == {(0, 1): 1, (1, 2): 2, (0, 2): 3}
+    assert raw.num_edges == 3
+    assert from_pyg(given).num_edges == 6
+
+
+def test_types_of_to_homogeneous_are_edge_types(torch):
+    dgl = pytest.importorskip("dgl")
+    hetero = dgl.heterograph(
+        {("a", "to", "b"): ([0, 1], [1, 0]), ("b", "of", "a"): ([0], [1])}, {"a": 2, "b": 2}
+    )
+    raw = from_dgl(dgl.to_homogeneous(hetero))
+    assert sorted(np.bincount(raw.edge_type).tolist()) == [1, 2]
+
+
+def test_a_graph_of_events_is_edges_with_times(torch, capsys):
+    geometric = pytest.importorskip("torch_geometric.data")
+    raw = from_pyg(
+        geometric.TemporalData(
+            src=torch.tensor(SRC),
+            dst=torch.tensor(DST),
+            t=torch.tensor([5, 6, 7, 8]),
+            msg=torch.ones(4, 3),
+            y=torch.zeros(4),
+        )
+    )
+    assert (raw.src.tolist(), raw.dst.tolist(), raw.time.tolist()) == (SRC, DST, [5, 6, 7, 8])
+    assert sorted(raw.origin["not_used"]) == ["msg [4, 3]", "y [4]"]
+
+
+def test_typed_graphs_and_data_sets_of_pyg_say_how_to_turn_them(torch):
+    geometric = pytest.importorskip("torch_geometric.data")
+    hetero = geometric.HeteroData()
+    hetero["a"].x = torch.ones(2, 1)
+    with pytest.raises(UserError, match=r"a HeteroData has several types .*to_homogeneous"):
+        from_pyg(hetero)
+    with pytest.raises(UserError, match=r"a list of 5 graphs; give one of them, such as data\[0\]"):
+        from_pyg([data()] * 5)
+
+
+def test_nodes_may_have_ids():
+    ids = ["d", "c", "b", "a"]
+    assert from_pyg(data(), ids=ids).node_id.to_list() == ids
+    with pytest.raises(UserError, match="3 ids for 4 nodes"):
+        from_pyg(data(), ids=ids[:3])
+
+
+@pytest.mark.parametrize("ends", [[[0, 1]], [[0, 4], [1, 2]], [[0, -1], [1, 2]], [[0.5], [1.0]]])
+def test_an_edge_index_of_a_wrong_shape_or_with_unknown_nodes_is_refused(ends):
+    with pytest.raises(UserError, match=r"\[2, n\]|valid: 0 to 3|whole numbers"):
+        from_pyg(SimpleNamespace(edge_index=np.array(ends), num_nodes=4))
 
 
 def test_data_without_edge_index_are_refused():

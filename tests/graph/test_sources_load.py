@@ -1,7 +1,8 @@
 """A data source of one's own is used by its name or its import path, as the built-in ones are."""
 
 import sys
-from types import ModuleType
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from hvdtma.core.errors import UserError
 from hvdtma.graph.builder import BuildOptions, build
 from hvdtma.graph.raw import EdgeStream, in_memory
 from hvdtma.graph.sources import load_source
+from hvdtma.graph.sources.load import REQUIRED
 from hvdtma.graph.verify import verification
 
 OPTIONS = BuildOptions(valid=5, test=5, negatives=3, feature_dim=4)
@@ -57,10 +59,21 @@ def test_a_seed_in_the_settings_goes_before_that_of_the_build(own_module):
     assert load_source("ring:seed=9", seed=4).origin["seed"] == 9
 
 
-def test_values_become_numbers_where_they_look_so(own_module):
-    graph = load_source("ring:num_nodes=30,name=true")
+@pytest.mark.parametrize("text", ["true", "007", "1e3", "1_000", "nan"])
+def test_values_become_numbers_only_where_the_source_takes_no_text(own_module, text):
+    graph = load_source(f"ring:num_nodes=30,name={text}")
     assert graph.num_nodes == 30
-    assert graph.origin["name"] is True
+    assert graph.origin["name"] == text
+
+
+def test_the_home_folder_is_expanded_in_settings_that_are_paths(own_module, monkeypatch):
+    def load(plain, folder: Path, root: str | Path = "here", other=Path("x")):
+        return SimpleNamespace(given=(plain, folder, root, other), **dict.fromkeys(REQUIRED))
+
+    monkeypatch.setenv("HOME", "/home/me")
+    sys.modules["own_data"].load = load
+    given = load_source("own_data:load:7,~/a,root=~/b,other=~/c").given
+    assert given == (7, Path("/home/me/a"), Path("/home/me/b"), Path("/home/me/c"))
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from hvdtma.core.split_parts import HELD_OUT_PARTS
 from hvdtma.core.threads import num_workers
 from hvdtma.graph.builder.options import BuildOptions
 from hvdtma.graph.builder.sides import recording_bytes, role_bytes
-from hvdtma.graph.builder.svd import spectral_bytes, svd_bytes
+from hvdtma.graph.builder.svd import reduction_bytes, spectral_bytes, svd_bytes
 from hvdtma.graph.csc import index_dtype
 from hvdtma.graph.first_hop import available_for_first_hop, first_hop_bytes
 from hvdtma.graph.negatives import drawing_bytes
@@ -56,6 +56,8 @@ class BuildSizes:
         weighted, timed: whether edges have weights and times.
         label_row_bytes: the size of a node's label.
         num_types: of the edges; 0 if there are no types, or if their number is not known yet.
+        reduced_from: the number of features that an SVD reduces; 0 without.
+        kept_bytes: the size of the projection of another store, which is written again.
     """
 
     num_nodes: int
@@ -72,6 +74,8 @@ class BuildSizes:
     timed: bool = False
     label_row_bytes: int = LABEL_BYTES
     num_types: int = 0
+    reduced_from: int = 0
+    kept_bytes: int = 0
 
     @classmethod
     def of(cls, source: Source, options: BuildOptions) -> BuildSizes:
@@ -92,7 +96,24 @@ class BuildSizes:
             timed=is_timed(source),
             label_row_bytes=label_row_bytes(kind_of(source), len(source.label_names)),
             num_types=len(source.edge_type_names),
+            reduced_from=(
+                source.feat.shape[1] if source.feat is not None and kind == "reduced" else 0
+            ),
         )
+
+    def projected(self, feature_dim: int, kept_bytes: int) -> BuildSizes:
+        """The sizes if the features are those of another store, with a projection of this size."""
+        kind = "sequential" if self.features == "sequential" else "rows"
+        return replace(
+            self, feature_dim=feature_dim, features=kind, reduced_from=0, kept_bytes=kept_bytes
+        )
+
+    @property
+    def projection_bytes(self) -> int:
+        """The size of the projection in the store; see `hvdtma.graph.builder.projection`."""
+        if self.features == "graph":
+            return self.num_nodes * (4 * self.feature_dim + 8)
+        return self.kept_bytes + 4 * self.reduced_from * (self.feature_dim + 1)
 
     @property
     def num_keys(self) -> int:
@@ -223,7 +244,8 @@ class BuildSizes:
         if self.features == "graph":
             return spectral_bytes(self.num_nodes, self.num_keys, self.feature_dim)
         if self.features == "reduced":
-            return svd_bytes(self.num_nodes, self.feature_dim)
+            svd = svd_bytes(self.num_nodes, self.feature_dim)
+            return svd + reduction_bytes(self.reduced_from, self.feature_dim)
         if self.features == "sequential":
             row_bytes = self.feature_dim * self.feature_bytes
             shuffle_bytes = SHUFFLE_SHARE * least_to_shuffle(self.num_nodes, row_bytes)

@@ -27,6 +27,8 @@ from hvdtma.graph.builder.edges import write_edges
 from hvdtma.graph.builder.features import features_of, write_features
 from hvdtma.graph.builder.nodes import write_nodes
 from hvdtma.graph.builder.options import BuildOptions
+from hvdtma.graph.builder.projected import store_like
+from hvdtma.graph.builder.projection import Projection, projection_bytes, working_bytes
 from hvdtma.graph.builder.times import check_times, forward_messages
 from hvdtma.graph.builder.weights import weight_range
 from hvdtma.graph.csc import index_dtype
@@ -59,20 +61,26 @@ def build(
     source.check()
     check_times(source, options)
     memory = MemoryBudget.limit(memory_gb).reserve(source.reserved_bytes)
-    sizes = BuildSizes.of(source, options)
+    old, sizes = store_like(options, source), BuildSizes.of(source, options)
+    if old is not None:
+        memory = memory.reserve(working_bytes(old, source.num_nodes))
+        sizes = sizes.projected(old.feature_dim, projection_bytes(old))
     sizes.check_memory(memory)
     check_build_disk(Path(path), sizes, memory)
+    like = None if old is None else Projection.read(old)
     random = np.random.default_rng(options.seed)
     streams = random.spawn(4)  # independent of one another
     order_N = _order(source.num_nodes, options, streams[0])
     with StoreWriter(Path(path), overwrite) as writer:
         counts = write_edges(writer, source, order_N, options, memory, streams[1])
-        rows, order_of_rows = features_of(writer, source, options, order_N, memory)
-        dim, dtype = rows.shape[1], np.dtype(options.feature_dtype)
+        made = features_of(writer, source, options, order_N, memory, like)
+        dim, dtype = made.rows.shape[1], np.dtype(options.feature_dtype)
         size = options.block_nodes or default_block_size(source.num_nodes, dim * dtype.itemsize)
         writer.put("block_offsets", equal_blocks(source.num_nodes, size))
-        write_features(writer, rows, order_of_rows, source.node_id, dtype, size, memory)
-        del rows  # to free features in memory
+        write_features(writer, made.rows, made.order_N, source.node_id, dtype, size, memory)
+        made.projection.write(writer)
+        counts |= made.counts
+        del made  # to free features in memory
         if options.first_hop:
             write_first_hop(writer, memory.reserve(order_N.nbytes), size)
         counts |= write_nodes(writer, source, order_N, options, size, streams[2])

@@ -76,6 +76,7 @@ def store_bytes(sizes: BuildSizes) -> dict[str, int]:
         label_row_bytes=sizes.label_row_bytes * sizes.labelled,
         held_out=sizes.held_out,
         candidate_bytes=sizes.candidate_row_bytes,
+        projection_bytes=sizes.projection_bytes,
     )
 
 
@@ -91,6 +92,7 @@ def array_bytes(
     label_row_bytes: int = 0,
     held_out: Mapping[str, tuple[int, int]],
     candidate_bytes: int = 0,
+    projection_bytes: int = 0,
 ) -> dict[str, int]:
     """The size of a store's arrays by name, before compression.
 
@@ -100,6 +102,7 @@ def array_bytes(
         label_row_bytes: the size of a node's label; 0 without labels.
         held_out: for each part the number of links, and of negatives per link.
         candidate_bytes: per node, for the sets of candidates.
+        projection_bytes: of features that are reduced or made from the graph.
     """
     index_bytes = np.dtype(index_dtype(num_nodes)).itemsize
     links = sum(number for number, _ in held_out.values())
@@ -110,6 +113,7 @@ def array_bytes(
         "weight": 4 * num_edges * weighted,
         "in_weight": 8 * num_nodes * weighted,
         "feat": feature_bytes * num_nodes * feature_dim,
+        "projection": projection_bytes,
         "first_hop": feature_bytes * num_nodes * feature_dim * first_hop,
         "label": label_row_bytes * num_nodes,
         "candidates": candidate_bytes * num_nodes,

@@ -6,6 +6,7 @@ Legend: N nodes, D features, R rows of a source, n rows of a piece.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 import numpy as np
 import scipy.sparse as sp
@@ -18,8 +19,11 @@ from hvdtma.graph.blocks import rows_per_chunk
 from hvdtma.graph.builder.budget import DEFAULT_DIM, SHUFFLE_SHARE
 from hvdtma.graph.builder.nodes import in_store_order
 from hvdtma.graph.builder.options import BuildOptions
+from hvdtma.graph.builder.projected import on_columns_of, placed_by_neighbours
+from hvdtma.graph.builder.projection import Projection, named
 from hvdtma.graph.builder.svd import (
     reduce_features,
+    reduction_bytes,
     spectral_bytes,
     spectral_features,
     svd_bytes,
@@ -43,22 +47,51 @@ class ArrayRows:
         return self.values[nodes]
 
 
+@dataclass(frozen=True)
+class Features:
+    """The features to write.
+
+    Attributes:
+        rows: [N, D].
+        order_N: of the rows in the store; empty: their own.
+        projection: what other stores need to have the same features.
+        counts: notes for the build's report.
+    """
+
+    rows: NodeRows | SequentialRows
+    order_N: np.ndarray
+    projection: Projection
+    counts: dict[str, int] = field(default_factory=dict)
+
+
 def features_of(
     writer: StoreWriter,
     source: Source,
     options: BuildOptions,
     order_N: np.ndarray,
     memory: MemoryBudget,
-) -> tuple[NodeRows | SequentialRows, np.ndarray]:
-    """The features to write, and the order of their rows in the store (empty: their own).
+    like: Projection | None = None,
+) -> Features:
+    """The features of a source.
 
     Features are made from the training graph, which `writer` has written, if the source has none.
+
+    Args:
+        like: the projection of another store, whose features these are to be.
     """
     memory = memory.reserve(order_N.nbytes)
+    if like is not None and like.kind == "graph":
+        rows, counts = placed_by_neighbours(writer, source.node_id, order_N, like)
+        return Features(rows, order_N[:0], like, counts)
+    names = named(getattr(source, "feature_names", None))
+    if like is not None and source.feat is not None:
+        given, counts = on_columns_of(like, source.feat, names)
+        return Features(given, order_N, like, counts)
     if source.feat is not None:
-        return _given(source.feat, options, memory), order_N
+        return Features(*_given(source.feat, options, memory, order_N, names))
     with stage("making features from the graph"):
-        return _from_graph(writer, options, memory), order_N[:0]
+        ids = source.node_id.take(order_N) if len(order_N) else source.node_id
+        return Features(*_from_graph(writer, options, memory, order_N, ids))
 
 
 def write_features(
@@ -154,26 +187,38 @@ def _given(
     feat: np.ndarray | sp.csr_matrix | NodeRows | SequentialRows,
     options: BuildOptions,
     memory: MemoryBudget,
-) -> NodeRows | SequentialRows:
+    order_N: np.ndarray,
+    names: NodeIds | None,
+) -> tuple[NodeRows | SequentialRows, np.ndarray, Projection]:
     """The source's features, reduced if they are sparse or if `feature_dim` says so."""
+    num_nodes, given_dim = feat.shape
+    as_given = Projection("given", given_dim, names)
     dense = isinstance(feat, np.ndarray)
     if sp.issparse(feat) or (dense and options.feature_dim):
         dim = options.feature_dim or DEFAULT_DIM
-        memory.available(svd_bytes(feat.shape[0], min(dim, feat.shape[1])), "reducing features")
+        needed = svd_bytes(num_nodes, min(dim, given_dim))
+        memory.available(needed + reduction_bytes(given_dim, dim), "reducing features")
         with stage("reducing features"):
-            return ArrayRows(reduce_features(feat, dim, options.seed))
+            reduced_ND, projection = reduce_features(feat, dim, options.seed, names)
+            return ArrayRows(reduced_ND), order_N, projection
     if isinstance(feat, np.ndarray):
-        return ArrayRows(feat)
-    if options.feature_dim and options.feature_dim < feat.shape[1]:
+        return ArrayRows(feat), order_N, as_given
+    if options.feature_dim and options.feature_dim < given_dim:
         raise UserError(
             f"--feature-dim {options.feature_dim} needs all features in memory, but these are "
             "read in pieces; give features that are reduced already, or a larger --memory-gb"
         )
-    return feat
+    return feat, order_N, as_given
 
 
-def _from_graph(writer: StoreWriter, options: BuildOptions, memory: MemoryBudget) -> NodeRows:
-    """Spectral features of the training graph, which is read into memory."""
+def _from_graph(
+    writer: StoreWriter,
+    options: BuildOptions,
+    memory: MemoryBudget,
+    order_N: np.ndarray,
+    ids: NodeIds,
+) -> tuple[NodeRows, np.ndarray, Projection]:
+    """Spectral features of the training graph, which is read into memory, in the store's order."""
     dim = options.feature_dim or DEFAULT_DIM
     indptr, indices = writer.array("indptr"), writer.array("indices")
     needed = spectral_bytes(indptr.shape[0] - 1, indices.shape[0], dim)
@@ -181,4 +226,5 @@ def _from_graph(writer: StoreWriter, options: BuildOptions, memory: MemoryBudget
     weighted = "weight" in writer.attrs["checksums"]
     weight = np.asarray(writer.array("weight")[:]) if weighted else None
     csc = CSC(np.asarray(indptr[:]), np.asarray(indices[:]), weight=weight)
-    return ArrayRows(spectral_features(csc, dim, options.seed))
+    feat_ND, projection = spectral_features(csc, dim, options.seed, ids)
+    return ArrayRows(feat_ND), order_N[:0], projection

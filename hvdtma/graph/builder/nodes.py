@@ -14,6 +14,7 @@ from hvdtma.core.console import console, stage
 from hvdtma.core.errors import UserError
 from hvdtma.core.split_parts import PARTS
 from hvdtma.graph.blocks import rows_per_chunk
+from hvdtma.graph.builder.node_split import complete_node_split
 from hvdtma.graph.builder.options import BuildOptions
 from hvdtma.graph.label_statistics import LabelStatistics
 from hvdtma.graph.source import Source, node_time_of
@@ -43,7 +44,7 @@ def write_nodes(
     block_nodes: int,
     rng: np.random.Generator,
 ) -> dict[str, int]:
-    """Write ids, labels and the split of labelled nodes; return counts of its exceptions."""
+    """Write ids, labels and the split of labelled nodes; return counts for the build's report."""
     num_nodes = source.num_nodes
     with stage("ids and labels"):
         write_ids(writer, source.node_id, order_N)
@@ -56,7 +57,7 @@ def write_nodes(
         if options.split == "time":
             parts, counts = _split_by_time(writer, source, label, kind, options)
         else:
-            parts, counts = _node_split(source, label, kind, options, rng), {}
+            parts, counts = _node_split(source, label, kind, options, rng)
         for part, nodes in parts.items():
             if part == PARTS[0] and label is not None:
                 statistics = _statistics(label, kind, nodes, len(source.label_names))
@@ -150,14 +151,18 @@ def _node_split(
     kind: str,
     options: BuildOptions,
     rng: np.random.Generator,
-) -> dict[str, np.ndarray]:
+) -> tuple[dict[str, np.ndarray], dict[str, int]]:
+    """The nodes of each part, and counts of nodes that were drawn for a given split."""
     if source.node_split is not None:
-        return source.node_split
+        if label is None:  # nothing to train on: no part is drawn
+            return source.node_split, {}
+        labelled_N = has_label(label, kind)
+        return complete_node_split(source.node_split, labelled_N, options.valid, options.test, rng)
     if label is None:
-        return {}
+        return {}, {}
     labelled_N = has_label(label, kind)
     if options.hold_out == "links":  # labelled nodes are split as well, if each part gets some
         smallest = min(options.valid, options.test)
         if max(options.valid, options.test) >= 1 or smallest * labelled_N.sum() < 1:
-            return {}
-    return hold_out_nodes(labelled_N, options.valid, options.test, rng)
+            return {}, {}
+    return hold_out_nodes(labelled_N, options.valid, options.test, rng), {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hvdtma.core.errors import UserError, check_seed
+from hvdtma.core.files import expanded
 
 NEGATIVE_DESTINATIONS = ("auto", "all", "seen")
 
@@ -27,6 +28,8 @@ class BuildOptions:
         seed: of the split, the order, the negatives and the SVD of features.
         feature_dim: reduce features to this number of columns (None: dense features are kept,
             sparse features are reduced to 128).
+        features_like: a store whose features these are to be: on the axes of its SVD, or placed in
+            its graph by neighbours; columns are matched by name, nodes by id (None: of its own).
         feature_dtype: `float32` or `float16`, on disk.
         first_hop: whether to store the mean of the features of each node's in-neighbours.
         block_nodes: nodes per block (None: about 8 MiB of features, and at least 256 blocks).
@@ -41,11 +44,14 @@ class BuildOptions:
     negative_destinations: str = "auto"
     seed: int = 0
     feature_dim: int | None = None
+    features_like: str | None = None
     feature_dtype: str = "float32"
     first_hop: bool = True
     block_nodes: int | None = None
 
     def __post_init__(self) -> None:
+        if self.features_like is not None:  # text, for the store's provenance
+            object.__setattr__(self, "features_like", str(expanded(self.features_like)))
         for name, valid in (
             ("order", ("random", "given")),
             ("hold_out", ("links", "nodes")),

@@ -21,7 +21,6 @@ from hvdtma.graph.sort.edge_sorter import EdgeSorter
 from hvdtma.graph.source import Pairs
 from hvdtma.graph.splits import pair_key
 
-
 NO_PART = -1
 
 
@@ -104,8 +103,8 @@ def rankable_picks(
     """The picked pairs that have negatives, turned where needed; their parts; and counts.
 
     Other pairs stay in training; without `stay`, as in a split by time, they keep their place with
-    the part `NO_PART`, so that they are in no part and not in training. A directed pair is left out if one of its edges has no negatives. Raises UserError if a part of
-    the split becomes empty.
+    the part `NO_PART`, so that they are in no part and not in training. A directed pair is left out
+    if one of its edges has no negatives. Raises UserError if a part of the split becomes empty.
     """
     if full is None:
         return pairs, part_H, {}

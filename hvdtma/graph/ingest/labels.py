@@ -110,7 +110,7 @@ def read_labels(opened: LabelTable, nodes: NodeTable, options: ReadOptions, bad:
     values = _Values(db, staged, columns)
     if kind == "class":
         label_R, names = values.classes()
-        row_RC, missing = label_R[:, None], -1
+        row_RC, missing = label_R[:, None], -1.0
     else:
         names = opened.columns
         row_RC, missing = values.numbers(kind), UNKNOWN if kind == "multi" else np.nan

@@ -44,7 +44,8 @@ def graph_of_packages(packages: list[Package], min_packages: int = MIN_PACKAGES)
     src, dst, edge_type, unresolved = edges_of(packages)
     label, label_names = _labels([section_of(package) for package in packages])
     counts = [word_counts(packages, min_packages), tag_counts(packages, min_packages)]
-    common = [matrix for matrix in counts if matrix is not None]
+    common = [found for found in counts if found is not None]
+    matrices = [found.matrix for found in common]
     return RawGraph(
         src=src,
         dst=dst,
@@ -52,7 +53,8 @@ def graph_of_packages(packages: list[Package], min_packages: int = MIN_PACKAGES)
         undirected=True,
         edge_type=edge_type,
         edge_type_names=list(RELATIONS),
-        feat=sp.csr_matrix(sp.hstack(common, format="csr")) if common else None,
+        feat=sp.csr_matrix(sp.hstack(matrices, format="csr")) if common else None,
+        feature_names=[word for found in common for word in found.words] if common else None,
         label=label,
         label_names=label_names,
         counts={

@@ -80,7 +80,7 @@ def hypergraph_of_packages(
         "package",
         len(packages),
         np.array([p["Package"] for p in packages]),
-        None if words is None else sp.csr_array(words),
+        None if words is None else sp.csr_array(words.matrix),
         Intra.of(np.stack([src, dst], 1)),
     )
     position: dict[str, dict[str, int]] = {"maintainer": {}, "section": {}, "tag": {}}

@@ -30,6 +30,7 @@ import pyarrow.compute as pc
 import scipy.sparse as sp
 
 from hvdtma.core.errors import UserError
+from hvdtma.core.files import expanded
 from hvdtma.tables.columns import Column
 from hypergraph.data.hypergraph import MultimodalHypergraph
 from hypergraph.data.intra import GraphRecipe, chain
@@ -69,7 +70,7 @@ def from_tate(
 
     Raises UserError for a missing file or column, and for an id that is no number.
     """
-    path = Path(artworks)
+    path = expanded(artworks)
     read = read_columns(path, COLUMNS, may_be_empty=True, multiline=True)
     column = dict(zip(COLUMNS, read, strict=True))
     ids = as_ids(column["id"], f"column 'id' of '{path}'").to_numpy()
@@ -89,7 +90,7 @@ def from_tate(
     ]
     relations = [Relation("artwork", ("artwork", *names), rows)]
     if subjects is not None:
-        subject, tagged = _subjects(Path(subjects), subject_ids)
+        subject, tagged = _subjects(expanded(subjects), subject_ids)
         modalities.append(subject)
         relations.append(Relation("subject", ("artwork", "subject"), tagged))
     graph = MultimodalHypergraph.of(modalities, relations)

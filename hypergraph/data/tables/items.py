@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from hvdtma.core.errors import UserError
+from hvdtma.core.files import expanded
 from hvdtma.storage.node_ids import NodeIds
 from hvdtma.tables.columns import Column, usual_ends
 from hypergraph.data.intra import Intra
@@ -99,7 +99,7 @@ def read_items(name: str, spec: ModalityTables, named: Sequence[IdColumn]) -> Mo
             raise UserError(f"modality '{name}' has '{key}' without '{of}'; give both or neither")
     ends, weights = _read_edges(name, spec)
     if spec.features is not None:
-        table = read_feature_table(Path(spec.features), spec.id)
+        table = read_feature_table(expanded(spec.features), spec.id)
         items = _items(name, table.ids, str(spec.features), table.counted, table.features)
     elif named or ends:
         ids = NodeIds.of(pc.unique(IdColumn.joined([*named, *ends]).values))
@@ -138,7 +138,7 @@ def _read_edges(name: str, spec: ModalityTables) -> tuple[list[IdColumn], np.nda
     """The two id columns [E] of the edges, and their weights [E]."""
     if spec.edges is None:
         return [], None
-    path = Path(spec.edges)
+    path = expanded(spec.edges)
     ends = [str(column) for column in spec.edge_columns or ()]
     more = [] if spec.weight is None else [spec.weight]
     if not ends:

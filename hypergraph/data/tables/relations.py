@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from hvdtma.core.errors import UserError, nearest
+from hvdtma.core.files import expanded
 from hvdtma.tables.columns import Column
 from hypergraph.data.relation import Relation
 from hypergraph.data.tables.columns import as_ids, as_numbers, read_columns
@@ -49,12 +50,12 @@ def read_relation(name: str, spec: RelationTables, modalities: list[str]) -> Rel
                 f"{nearest(modality, modalities)}"
             )
     if not isinstance(spec.table, Mapping):
-        return _read(Path(spec.table), column_of, spec.value, spec.split)
+        return _read(expanded(spec.table), column_of, spec.value, spec.split)
     if spec.split is not None:
         raise UserError(f"relation '{name}' has a table per part and a split column; keep one")
     if not spec.table:
         raise UserError(f"relation '{name}' has no table; give one, or one per part")
-    tables = [_read(Path(path), column_of, spec.value, None) for path in spec.table.values()]
+    tables = [_read(expanded(path), column_of, spec.value, None) for path in spec.table.values()]
     lengths = [len(next(iter(table.ids.values())).values) for table in tables]
     return RelationTable(
         {each: IdColumn.joined([table.ids[each] for table in tables]) for each in column_of},
