@@ -91,7 +91,12 @@ def open_store(path: FilePath) -> GraphStore:
 
 def _describes_files(given: FileSource) -> bool:
     """Whether an input or an option for reading inputs was given."""
-    return any(getattr(given, field.name) is not field.default for field in fields(given))
+    values = [(getattr(given, field.name), field.default) for field in fields(given)]
+    plain = (str, bool, tuple)  # frames cannot be compared with a default
+    return any(
+        value != default if isinstance(value, plain) else value is not default
+        for value, default in values
+    )
 
 
 def _as_source(source: str | Source, seed: int) -> Source:

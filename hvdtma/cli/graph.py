@@ -29,14 +29,28 @@ def build(
         ),
     ] = None,
     edges: Annotated[
-        Path | None, typer.Option(help="Edges: CSV or TSV (also .gz), Parquet, NPY or NPZ.")
+        list[str] | None,
+        typer.Option(
+            help="Edges: CSV or TSV (also .gz), Parquet, JSON lines, NPY, NPZ; a folder of parts, "
+            "a glob, or 'sql:SELECT ...'. Can be repeated."
+        ),
     ] = None,
     features: Annotated[
-        Path | None, typer.Option(help="Features: Parquet, NPY, NPZ, or JSON lists of feature ids.")
+        list[str] | None,
+        typer.Option(
+            help="Features: tables as for --edges, NPY, NPZ, or JSON lists of feature ids. Can be "
+            "repeated."
+        ),
     ] = None,
-    labels: Annotated[Path | None, typer.Option(help="Labels: CSV or TSV (also .gz).")] = None,
+    labels: Annotated[
+        list[str] | None, typer.Option(help="Labels: tables as for --edges. Can be repeated.")
+    ] = None,
     splits: Annotated[
-        Path | None, typer.Option(help="Splits: NPZ with the pairs train, valid and test.")
+        list[str] | None,
+        typer.Option(
+            help="Splits: NPZ with the pairs train, valid and test, or tables with a column split. "
+            "Can be repeated."
+        ),
     ] = None,
     undirected: Annotated[
         bool, typer.Option("--undirected", help="Each edge stands for both directions.")
@@ -51,24 +65,71 @@ def build(
     type_column: Annotated[
         str | None, typer.Option(help="Column of the edges' types. Default: no types.")
     ] = None,
-    id_column: Annotated[
+    weight_column: Annotated[
+        str | None, typer.Option(help="Column of the edges' weights. Default: no weights.")
+    ] = None,
+    time_column: Annotated[
         str | None,
         typer.Option(
-            help="Column of the ids in features and labels. Default: the first; in Parquet, id."
+            help="Column of times, of edges or of nodes in the labels. Default: no times."
         ),
     ] = None,
-    label_column: Annotated[
-        str | None, typer.Option(help="Column of the labels. Default: the last.")
+    id_column: Annotated[
+        str | None,
+        typer.Option(help="Column of the ids in features and labels. Default: id, or the first."),
     ] = None,
+    label_column: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Column of the labels. Default: label, or the only one. Repeated: several labels "
+            "(0, 1) or several targets."
+        ),
+    ] = None,
+    label_kind: Annotated[
+        str,
+        typer.Option(
+            help="Kind of the labels: auto (numbers with fractions are real) | class | multi | real."
+        ),
+    ] = "auto",
+    missing_labels: Annotated[
+        bool,
+        typer.Option(help="Words such as NA and negative numbers are no label."),
+    ] = True,
+    feature_columns: Annotated[
+        list[str] | None,
+        typer.Option(help="Column to take as a feature. Can be repeated. Default: all that fit."),
+    ] = None,
+    drop_columns: Annotated[
+        list[str] | None,
+        typer.Option(help="Column to leave out of the features. Can be repeated."),
+    ] = None,
+    fill_missing: Annotated[
+        str, typer.Option(help="Missing features are: error | zero | mean (of the column).")
+    ] = "error",
     header: Annotated[
         str, typer.Option(help="Whether text files have a header line: auto | yes | no.")
     ] = "auto",
     delimiter: Annotated[
-        str | None, typer.Option(help="Delimiter of text files. Default: detected.")
+        str | None,
+        typer.Option(
+            help="Delimiter of text files: 1 to 4 characters, tab or whitespace. Default: detected."
+        ),
     ] = None,
-    id_type: Annotated[
-        str, typer.Option(help="Type of the ids: auto (from the first edge) | int | str.")
+    quote: Annotated[str, typer.Option(help="Quote character of text files, or none.")] = '"',
+    comment: Annotated[
+        str,
+        typer.Option(help="Characters that begin a comment line, or none. Default: # and %."),
     ] = "auto",
+    id_type: Annotated[
+        str,
+        typer.Option(help="Type of the ids: auto (int if every id is an integer) | int | str."),
+    ] = "auto",
+    bad_rows: Annotated[
+        str, typer.Option(help="Rows that cannot be read are: error | skip (counted and shown).")
+    ] = "error",
+    bad_rows_file: Annotated[
+        Path | None, typer.Option(help="CSV file to write the skipped rows to.")
+    ] = None,
     order: Annotated[str, typer.Option(help="Order of the nodes: random | given.")] = "random",
     hold_out: Annotated[
         str, typer.Option(help="Held-out items of the split: links | nodes.")
@@ -128,19 +189,30 @@ def build(
     made = build_store(
         out,
         source,
-        edges=edges,
-        features=features,
-        labels=labels,
-        splits=splits,
+        edges=_one_or_all(edges),
+        features=_one_or_all(features),
+        labels=_one_or_all(labels),
+        splits=_one_or_all(splits),
         undirected=undirected,
         src_column=src_column,
         dst_column=dst_column,
         type_column=type_column,
+        weight_column=weight_column,
+        time_column=time_column,
         id_column=id_column,
-        label_column=label_column,
+        label_column=_one_or_all(label_column),
+        label_kind=label_kind,
+        missing_labels=missing_labels,
+        feature_columns=feature_columns or None,
+        drop_columns=tuple(drop_columns or ()),
+        fill_missing=fill_missing,
         header=header,
         delimiter=delimiter,
+        quote=quote,
+        comment=comment,
         id_type=id_type,
+        bad_rows=bad_rows,
+        bad_rows_file=bad_rows_file,
         order=order,
         hold_out=hold_out,
         split=split,
@@ -158,6 +230,13 @@ def build(
         overwrite=overwrite,
     )
     print_description(made)
+
+
+def _one_or_all(given: list[str] | None) -> str | list[str] | None:
+    """The value of an option that can be repeated; None without any."""
+    if not given:
+        return None
+    return given[0] if len(given) == 1 else given
 
 
 def info(store: Store) -> None:

@@ -23,8 +23,8 @@ class _Members(list):
     """The members of a JSON object as (key, value), so that repeated keys are kept."""
 
 
-def read_lists(path: Path) -> tuple[Column, sp.csr_matrix]:
-    """Ids large_string [R] and binary CSR float32 [R, D]; the columns are the sorted feature ids.
+def read_lists(path: Path) -> tuple[Column, sp.csr_matrix, list]:
+    """Ids large_string [R], binary CSR float32 [R, D], and the sorted feature ids of the columns.
 
     Raises UserError for a file that is not one JSON object of lists, and for lists that hold
     anything but integers only or strings only.
@@ -53,7 +53,7 @@ def read_lists(path: Path) -> tuple[Column, sp.csr_matrix]:
     feat = sp.csr_matrix((np.ones(len(columns), np.float32), columns, indptr), shape)
     feat.sum_duplicates()
     feat.data[:] = 1
-    return ids, feat
+    return ids, feat, distinct.to_pylist()
 
 
 def _feature_ids(members: _Members, path: Path) -> pa.Array:

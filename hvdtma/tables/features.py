@@ -8,7 +8,7 @@ Legend: N nodes, R rows of the file, D features, n rows of a piece.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
 
@@ -40,6 +40,7 @@ class FeatureFile:
         read: yields the dense rows [n, D] in order; unused for sparse features.
         ids: yields the ids [n] of all rows; None if row i belongs to the integer id i.
         sparse: CSR float32 or float16 [R, D], or None.
+        names: of the D columns, strings or integers; or None.
         column_major: whether the file is in Fortran order and must be read as a whole.
     """
 
@@ -49,6 +50,7 @@ class FeatureFile:
     read: Callable[[], Iterator[np.ndarray]] = lambda: iter(())
     ids: Callable[[], Iterator[Column]] | None = None
     sparse: sp.csr_matrix | None = None
+    names: list | None = None
     column_major: bool = False
 
     def __post_init__(self) -> None:
@@ -74,8 +76,8 @@ def open_feature_file(path: Path) -> FeatureFile:
         return _of_array(npy_file(path))
     if ending == ".npz":
         return _from_npz(path)
-    ids, feat = read_lists(path)
-    return _of_matrix(path, feat, ids)
+    ids, feat, names = read_lists(path)
+    return replace(_of_matrix(path, feat, ids), names=names)
 
 
 def _from_npz(path: Path) -> FeatureFile:

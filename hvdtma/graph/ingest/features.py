@@ -249,5 +249,12 @@ def _of_arrays(db: Database, path: Path) -> FeatureInput:
         ids = IdColumn(stored, "id", kind, f"'{path}'")
     shape = (file.shape[0], file.shape[1])
     return FeatureInput(
-        f"'{path}'", shape, file.kept_dtype, file.read, ids, file.sparse, None, file.column_major
+        f"'{path}'",
+        shape,
+        file.kept_dtype,
+        file.read,
+        ids,
+        file.sparse,
+        file.names,
+        file.column_major,
     )

@@ -127,8 +127,9 @@ class FileSource(ReadOptions):
     def origin(self) -> dict[str, object]:
         """The settings that differ from their defaults, for the provenance."""
         given = {f.name: getattr(self, f.name) for f in fields(self)}
-        changed = {f.name for f in fields(self) if given[f.name] is not f.default}
-        return {"kind": "files"} | {k: _as_json(v) for k, v in given.items() if k in changed}
+        default = {f.name: f.default for f in fields(self)}
+        as_json = {key: _as_json(value) for key, value in given.items()}
+        return {"kind": "files"} | {k: v for k, v in as_json.items() if v != _as_json(default[k])}
 
 
 class _Opening:
@@ -333,6 +334,7 @@ class _Opening:
                 style="yellow",
                 soft_wrap=True,
             )  # fmt: skip
+        graph.feature_names = read.names
         if read.columns is not None:
             graph.counts["feature_columns_left_out"] = len(read.columns.left_out)
         if read.sparse is not None:
