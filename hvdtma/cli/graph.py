@@ -88,7 +88,7 @@ def build(
     label_kind: Annotated[
         str,
         typer.Option(
-            help="Kind of the labels: auto (numbers with fractions are real) | class | multi | real."
+            help="Kind of the labels: auto (fractions are targets, real) | class | multi | real."
         ),
     ] = "auto",
     missing_labels: Annotated[

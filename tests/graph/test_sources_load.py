@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -12,7 +12,6 @@ from hvdtma.core.errors import UserError
 from hvdtma.graph.builder import BuildOptions, build
 from hvdtma.graph.raw import EdgeStream, in_memory
 from hvdtma.graph.sources import load_source
-from hvdtma.graph.sources.load import REQUIRED
 from hvdtma.graph.verify import verification
 
 OPTIONS = BuildOptions(valid=5, test=5, negatives=3, feature_dim=4)
@@ -68,7 +67,9 @@ def test_values_become_numbers_only_where_the_source_takes_no_text(own_module, t
 
 def test_the_home_folder_is_expanded_in_settings_that_are_paths(own_module, monkeypatch):
     def load(plain, folder: Path, root: str | Path = "here", other=Path("x")):
-        return SimpleNamespace(given=(plain, folder, root, other), **dict.fromkeys(REQUIRED))
+        graph = EdgeStream(lambda: [], num_nodes=1, num_edges=0)
+        graph.given = (plain, folder, root, other)
+        return graph
 
     monkeypatch.setenv("HOME", "/home/me")
     sys.modules["own_data"].load = load
