@@ -445,6 +445,7 @@ def test_the_command_line_knows_the_split(tmp_path, hvdtma):
         (np.array([1.5, 2, 3]), "time of a batch of edges is float64; valid: integers"),
         (np.array([1, 2]), "time has 2 rows; there are 3 edges"),
         (np.array([1, 2, 2**63], np.uint64), "times must fit 64 bits"),
+        (np.array([1, NO_TIME, 3]), "the edge from 1 to 2 has no time"),
     ],
 )
 def test_times_that_are_no_integers_of_every_edge_are_refused(tmp_path, time, words):

@@ -9,7 +9,7 @@ import numpy as np
 
 from hvdtma.core.errors import UserError
 from hvdtma.graph.sort.batches import EdgeBatch, LazyEdgeBatch, materialize
-from hvdtma.graph.source import Source, is_timed, is_weighted
+from hvdtma.graph.source import NO_TIME, Source, is_timed, is_weighted
 
 
 def checked_batches(source: Source) -> Iterator[Callable[[], EdgeBatch]]:
@@ -46,7 +46,7 @@ def _checked(batch: LazyEdgeBatch, source: Source) -> EdgeBatch:
             said = {"weight": "weighted", "time": "timed"}[name]
             raise UserError(f"a batch of edges has {has} {name}; the source's `{said}` is {says}")
     weight = None if edges.weight is None else _checked_weights(edges, source)
-    time = None if edges.time is None else _checked_times(edges)
+    time = None if edges.time is None else _checked_times(edges, source)
     return EdgeBatch(src, edges.dst, types, weight, time)
 
 
@@ -57,20 +57,32 @@ def _checked_weights(edges: EdgeBatch, source: Source) -> np.ndarray:
         weight = given.astype(np.float32)
     bad = np.flatnonzero(~(np.isfinite(weight) & (weight > 0)))
     if len(bad):
-        ids = source.node_id
-        src, dst = (ids[end[bad[0]]] for end in (edges.src, edges.dst))
         raise UserError(
-            f"the edge from {src!r} to {dst!r} has the weight {given[bad[0]]}; a weight must be "
+            f"{_named(edges, source, bad[0])} has the weight {given[bad[0]]}; a weight must be "
             "above 0 and finite, in single precision. Remove such edges, or change their weights"
         )
     return weight
 
 
-def _checked_times(edges: EdgeBatch) -> np.ndarray:
+def _named(edges: EdgeBatch, source: Source, number: int) -> str:
+    """An edge of a batch in the user's ids."""
+    ids = source.node_id
+    return f"the edge from {ids[edges.src[number]]!r} to {ids[edges.dst[number]]!r}"
+
+
+def _checked_times(edges: EdgeBatch, source: Source) -> np.ndarray:
+    """The times as int64; the error for a missing one names its edge."""
     time = _values(edges, "time", "iu", "integers, such as years or seconds since 1970")
     if len(time) and time.max() > np.iinfo(np.int64).max:
         raise UserError(f"a time of an edge is {time.max()}; times must fit 64 bits with a sign")
-    return time.astype(np.int64, copy=False)
+    time = time.astype(np.int64, copy=False)
+    missing = np.flatnonzero(time == NO_TIME)
+    if len(missing):
+        raise UserError(
+            f"{_named(edges, source, missing[0])} has no time ({NO_TIME}); every edge needs one. "
+            "Remove such edges, or leave out the times"
+        )
+    return time
 
 
 def _values(edges: EdgeBatch, name: str, kinds: str, valid: str) -> np.ndarray:
