@@ -72,7 +72,6 @@ class BuildSizes:
     def of(cls, source: Source, options: BuildOptions) -> BuildSizes:
         """The sizes of a source."""
         dim, kind = features_in_store(source.feat, options)
-        given_dim = 0 if source.feat is None else source.feat.shape[1]
         return cls(
             source.num_nodes,
             source.num_edges,
@@ -84,7 +83,7 @@ class BuildSizes:
             held_out_of(source, options),
             options,
             _draws(source),
-            reduced_from=given_dim if kind == "reduced" else 0,
+            source.feat.shape[1] if source.feat is not None and kind == "reduced" else 0,
         )
 
     def projected(self, feature_dim: int, kept_bytes: int) -> BuildSizes:
