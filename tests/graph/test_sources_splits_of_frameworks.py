@@ -226,7 +226,8 @@ def test_the_three_parts_of_random_link_split_are_kept(torch_data, tmp_path, opt
 def test_one_part_of_a_link_split_alone_is_refused(torch_data):
     transforms = pytest.importorskip("torch_geometric.transforms")
     train, valid, test = transforms.RandomLinkSplit(is_undirected=True)(torch_data[0])
-    for one in (train, valid):
+    other = ring(pos_edge_label_index=np.zeros((2, 3), int), edge_label=np.ones(3))
+    for one in (train, valid, other):
         with pytest.raises(UserError, match=r"from_pyg\(\(train, valid, test\)\)"):
             from_pyg(one)
     with pytest.raises(UserError, match="a list of 2 graphs; give one of them"):

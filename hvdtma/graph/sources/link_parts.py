@@ -71,8 +71,8 @@ def labelled_pairs(
 
 def refuse_pairs_of_one_part(given: Mapping[str, Any], where: str) -> None:
     """Raise UserError for labelled pairs in a single object: they are of an unknown part."""
-    name = next((name for name in LABEL_KEYS if name in given), None)
-    if name is None or not name.endswith("_index"):
+    name = next((key for key in LABEL_KEYS if key.endswith("_index") and key in given), None)
+    if name is None:
         return
     raise UserError(
         f"{where} has '{name}', which are the pairs of one part of a split; give all three parts, "
