@@ -12,6 +12,7 @@ from rich.table import Table
 
 from hvdtma.core.console import console
 from hvdtma.core.split_parts import PARTS
+from hvdtma.graph.build_report import print_report
 from hvdtma.graph.candidate_text import candidate_text, fewest_candidates
 from hvdtma.graph.label_statistics import LabelStatistics, stored_labels
 from hvdtma.graph.store import GraphStore
@@ -54,9 +55,6 @@ def description(store: GraphStore) -> dict[str, str]:
         rows |= _split_row(store, part)
     if store.held_out:
         rows["negatives"] = _negatives(store)
-    if store.attrs["counts"]:
-        counts = store.attrs["counts"].items()
-        rows["at build"] = ", ".join(f"{name.replace('_', ' ')} {n:,}" for name, n in counts)
     rows["on disk"] = f"{decimal(disk_bytes(store.path))} ({_largest(store)})"
     rows["made by"] = " -> ".join(
         f"{entry['command']} (hvdtma {entry['hvdtma']})" for entry in store.attrs["provenance"]
@@ -100,11 +98,12 @@ def order_text(store: GraphStore) -> str:
 
 
 def print_description(store: GraphStore) -> None:
-    """Print the description as a table."""
+    """Print the description and the report of the build as tables."""
     table = Table(show_header=False, box=None)
     for label, text in description(store).items():
         table.add_row(f"[bold]{label}", escape(text))
     console.print(table)
+    print_report(store)
 
 
 def _times(times: dict) -> str:

@@ -43,6 +43,15 @@ class EdgeColumns:
         return [c for c in (self.src, self.dst, self.edge_type, self.weight, self.time) if c]
 
     @property
+    def text(self) -> str:
+        """The columns in words."""
+        names = {"types": self.edge_type, "weights": self.weight, "times": self.time}
+        more = [f"{what} '{column}'" for what, column in names.items() if column]
+        if self.left_out:
+            more.append(f"not read: {', '.join(self.left_out)}")
+        return "; ".join([f"from '{self.src}' to '{self.dst}'", *more])
+
+    @property
     def left_out(self) -> list[str]:
         """The columns that are not read."""
         return [column for column in self.table.names if column not in self.chosen]
@@ -129,8 +138,7 @@ def open_edges(db: Database, given: Any, options: ReadOptions) -> tuple[EdgeColu
         if column is not None:
             id_type = options.id_type if column in (src, dst) else "auto"
             check_id_kind(table.where, column, table.types[column], id_type)
-    left_out = f"; not read: {', '.join(columns.left_out)}" if columns.left_out else ""
-    console.print(escape(f"{table.where}: edges from '{src}' to '{dst}'{left_out}"), soft_wrap=True)
+    console.print(escape(f"{table.where}: edges {columns.text}"), soft_wrap=True)
     return columns, max(sizes, default=0)
 
 

@@ -146,6 +146,7 @@ class _Opening:
         file = source.bad_rows_file
         self.bad = BadRows(source.bad_rows, None if file is None else Path(file).expanduser())
         self.counts: dict[str, int] = {}
+        self.read: list[dict[str, object]] = []  # for the build's report
 
     def graph(self) -> FileGraph:
         source = self.source
@@ -176,6 +177,7 @@ class _Opening:
             with stage(f"reading {opened[0].table.where}"):
                 rows = read_edges(opened[0], source, self.bad, opened[1])
             self._count(rows.staged.counts)
+            self._note("edges", rows.columns.table.where, rows.staged.num_rows, rows.columns.text)
         nodes = self._nodes(rows, splits, read)
         num_edges = 0 if rows is None else rows.staged.num_rows
         later = requirement.required_bytes(len(nodes), num_edges)
@@ -190,9 +192,12 @@ class _Opening:
             graph.label_kind = found.kind
             graph.node_time = found.time
             self._count(found.counts)
+            columns = ", ".join(labels.columns)
+            self._note("labels", labels.table.where, found.num_rows, f"{found.kind}: {columns}")
             self._check_leaks(graph, read)
         self.bad.write()
         graph.counts |= self.counts
+        graph.origin["read"] = self.read
         graph.database_bytes = self._shrink_database(graph, requirement)
         return graph
 
@@ -221,6 +226,7 @@ class _Opening:
         if read.sparse is not None:
             self.memory = self.memory.reserve(matrix_bytes(read.sparse))
         self._count(read.counts)
+        self._note("features", read.where, read.shape[0], f"{read.shape[1]} features")
         return read
 
     def _nodes(
@@ -376,6 +382,9 @@ class _Opening:
         num_bytes = max(min(spare, share), DATABASE_BYTES)
         self.db.limit_memory(num_bytes)
         return num_bytes
+
+    def _note(self, argument: str, where: str, rows: int, text: str) -> None:
+        self.read.append({"input": argument, "rows": rows, "text": f"{where}: {text}"})
 
     def _count(self, counts: dict[str, int]) -> None:
         for key, number in counts.items():

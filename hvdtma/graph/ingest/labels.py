@@ -42,6 +42,7 @@ class Labels:
         names: of the classes, labels or targets.
         kind: class, multi or real.
         counts: notes for the build's report.
+        num_rows: R.
         time: int64 [N] times of the nodes, `NO_TIME` where there is none; or None.
     """
 
@@ -49,6 +50,7 @@ class Labels:
     names: list[str]
     kind: str
     counts: dict[str, int]
+    num_rows: int
     time: np.ndarray | None = None
 
 
@@ -126,7 +128,7 @@ def read_labels(opened: LabelTable, nodes: NodeTable, options: ReadOptions, bad:
     if kind == "class":
         label = label[:, 0]
         _say_classes(label, names, table.where)
-    return Labels(label, names, kind, counts, time_N)
+    return Labels(label, names, kind, counts, staged.num_rows, time_N)
 
 
 def _times(
