@@ -127,11 +127,16 @@ def test_a_foreign_store_is_refused(hvdtma, tmp_path):
     refused(hvdtma("info", tmp_path / "none.zarr"), "no store at")
 
 
-def test_a_run_that_exists_is_kept_unless_overwritten(hvdtma, config, tmp_path):
+def test_a_run_that_exists_is_kept_unless_overwritten_and_other_folders_in_any_case(
+    hvdtma, config, tmp_path
+):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "precious").write_text("mine")
-    refused(hvdtma("train", config()), "exists", "--overwrite")
-    refused(hvdtma("train", config(), "--overwrite"), "is no run")
+    refused(hvdtma("train", config()), "exists and is no run; give run=ANOTHER")
+    refused(hvdtma("train", config(), "--overwrite"), "is no run; --overwrite will not remove it")
+    assert (tmp_path / "run" / "precious").read_text() == "mine"
+    (tmp_path / "run" / "versions.json").write_text('{"format": "hvdtma-run"}')
+    refused(hvdtma("train", config()), "exists; give --overwrite to replace it, or run=ANOTHER")
     assert (tmp_path / "run" / "precious").read_text() == "mine"
 
 

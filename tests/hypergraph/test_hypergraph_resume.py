@@ -412,7 +412,7 @@ def test_a_folder_that_is_no_run_is_not_removed(config):
     (config.run / "precious").touch()
     with pytest.raises(UserError, match="exists and is no run; --overwrite will not remove it"):
         run_of(config, mode=StartMode.OVERWRITE)
-    with pytest.raises(UserError, match="exists; give --overwrite"):
+    with pytest.raises(UserError, match="exists and is no run; give run=ANOTHER"):
         run_of(config, mode=StartMode.AUTO)
 
 
