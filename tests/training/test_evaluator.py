@@ -18,7 +18,6 @@ from hvdtma.evaluation.score import Scorer
 from hvdtma.runs.best_metric import BestMetric
 from hvdtma.runs.folder import StartMode, read_lines
 from hvdtma.runs.run_folder import RunFolder, round_of, write_model
-from hvdtma.training import recorder
 from hvdtma.training.evaluator import RoundScorer, follow
 from hvdtma.training.scores import MAX_RESTARTS, Scores
 from hvdtma.training.session import train
@@ -274,7 +273,7 @@ def test_an_evaluator_that_inherited_an_ignored_sigterm_is_ended(
     community_store, tmp_path, monkeypatch
 ):
     """A process that was told to stop ignores a second SIGTERM, and so do those it starts."""
-    monkeypatch.setattr(recorder, "TERMINATE_S", 1.0)
+    monkeypatch.setattr("hvdtma.training.scores.TERMINATE_S", 1.0)
     train(config_for(community_store, tmp_path / "run", "final"), SingleProcess())
     run = RunFolder.open(tmp_path / "run")
     run.done.unlink(missing_ok=True)
