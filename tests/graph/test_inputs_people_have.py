@@ -68,8 +68,9 @@ def test_integers_that_pandas_wrote_with_a_point_are_refused_or_unified(tmp_path
     raw = load(tmp_path, text, id_type="int")
     assert raw.node_id.to_list() == list(range(30))
     with pytest.raises(UserError, match="differ only by a decimal point"):
-        load(tmp_path, "a,1\nb,1.0\nc,d\n")
-    assert len(load(tmp_path, "a,1\nb,1.0\n", id_type="str").node_id) == 4
+        load(tmp_path, "3,1\n2,1.0\n4,x\n")
+    assert len(load(tmp_path, "3,1\n2,1.0\n4,x\n", id_type="str").node_id) == 6
+    assert len(load(tmp_path, "a,1\nb,1.0\nc,d\n").node_id) == 6  # names, such as of packages
 
 
 def test_floats_of_a_frame_are_refused_or_unified(tmp_path):

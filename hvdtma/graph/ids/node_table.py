@@ -87,6 +87,11 @@ class NodeTable:
             found += [b.column(0).to_numpy().astype(dtype) for b in self.db.batches(sql)]
         return np.concatenate(found)
 
+    def share_of_numbers(self) -> float:
+        """The share of the ids that are whole numbers, with or without a decimal point."""
+        number = "regexp_full_match(CAST(id AS VARCHAR), '[+-]?[0-9]+(\\.0*)?')"
+        return float(self.db.value(f"SELECT avg(CAST({number} AS INTEGER)) FROM {self.table}"))
+
     def nearly_equal(self) -> dict[str, tuple[str, str]]:
         """Pairs of string ids that differ only in a way that people overlook, one for each way."""
         if self.table is None or not self.strings:

@@ -47,6 +47,7 @@ from hvdtma.tables.database import DATABASE_BYTES, Database
 from hvdtma.tables.rejects import BadRows
 from hvdtma.tables.table import Table
 
+LEAST_NUMBERS = 0.5  # above this share of numbers, `1` and `1.0` are not two names
 DATABASE_SHARE = 4  # the database gets at most one part in 4 of the memory while edges are sorted
 
 
@@ -289,7 +290,8 @@ class _Opening:
 
     def _warn_of_near_ids(self, nodes: NodeTable) -> None:
         for way, (one, other) in nodes.nearly_equal().items():
-            if way == "a decimal point" and self.source.id_type == "auto":
+            refused = way == "a decimal point" and self.source.id_type == "auto"
+            if refused and nodes.share_of_numbers() > LEAST_NUMBERS:
                 raise UserError(
                     f"the ids '{one}' and '{other}' differ only by a decimal point, as pandas "
                     "writes integers of a column with missing values. Give --id-type int to read "
