@@ -58,7 +58,8 @@ def print_remarks(task: Task) -> None:
     """Print the choices that a link task made for its store, and its warnings."""
     remarks: list[Remark] = task.remarks() if isinstance(task, LinkTask) else []
     for remark in remarks:
-        console.print(escape(remark.text), style="yellow" if remark.is_warning else "dim")
+        style = "yellow" if remark.is_warning else "dim"
+        console.print(escape(remark.text), style=style, soft_wrap=True)
 
 
 def count_sharers(comm: Communicator) -> int:
