@@ -25,8 +25,9 @@ from hvdtma.models.contract import check_module, shape_of
 
 
 def check_decoder(name: str, target: Any) -> None:
-    """Raises UserError if a class is not a decoder."""
-    check_module("decoder", name, target, ("u", "v", "edge_type"))
+    """Raises UserError if a class is not a decoder; a function may choose and make one."""
+    if isinstance(target, type):
+        check_module("decoder", name, target, ("u", "v", "edge_type"))
 
 
 def make_decoder(config: TaskConfig, dim: int, num_types: int, undirected: bool) -> nn.Module:
@@ -42,6 +43,11 @@ def make_decoder(config: TaskConfig, dim: int, num_types: int, undirected: bool)
         dim,
         defaults={"num_types": num_types, "undirected": undirected},
     )
+    if not isinstance(decoder, nn.Module):
+        raise UserError(
+            f"the decoder '{config.decoder}' returned a {type(decoder).__name__}, which is not a "
+            "torch.nn.Module (docs/extending.md)"
+        )
     decoder.register_forward_hook(partial(_check_output, config.decoder))
     return decoder
 

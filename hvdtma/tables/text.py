@@ -66,9 +66,14 @@ class TextFile:
         )
 
     def parsed(self, columns: list[str], rejects: str = "") -> str:
-        """As `rows`, through DuckDB's CSV parser: quoted fields may have line breaks."""
+        """As `rows`, through DuckDB's CSV parser: quoted fields may have line breaks.
+
+        Of the fields only the first column, the ids, loses the blanks around it, for this parser
+        does not tell which fields are quoted.
+        """
         kinds = ", ".join(f"{text(column)}: 'VARCHAR'" for column in self.dialect.names)
-        values = [f"trim({name(c)}, {_blanks(self.dialect)}) AS {name(c)}" for c in columns]
+        ids, *others = map(name, columns)
+        values = [f"trim({ids}, {_blanks(self.dialect)}) AS {ids}", *others]
         quote = text(self.dialect.quote)
         return (
             f"SELECT {', '.join(values)}, {GOOD}::TINYINT AS {PROBLEM}, false AS {TRIMMED}, "

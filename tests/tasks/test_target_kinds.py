@@ -13,7 +13,7 @@ from sklearn.utils.class_weight import compute_class_weight
 from small_labels import KINDS, labelled_store
 
 from hvdtma.core.errors import UserError
-from hvdtma.core.train_config import load_config, parse_config
+from hvdtma.core.train_config import load_train_config, parse_config
 from hvdtma.graph.targets import UNKNOWN
 from hvdtma.sampling.shard import load_shard
 from hvdtma.tasks import best_metric, make_model, make_task
@@ -137,16 +137,17 @@ def test_weights_of_unknown_classes_and_for_targets_are_refused(store_of):
 def test_weights_are_read_from_yaml_and_the_command_line(tmp_path):
     (tmp_path / "c.yaml").write_text("task: {class_weights: {0: 2, '1': 0.5, spam: 1}}\n")
     words = ["store=s", "run=r", "rounds=1"]
-    config = load_config(tmp_path / "c.yaml", words)
+    config = load_train_config(tmp_path / "c.yaml", words)
     assert config.task.class_weights == {"0": 2, "1": 0.5, "spam": 1}
     assert (
-        load_config(None, [*words, "task.class_weights=balanced"]).task.class_weights == "balanced"
+        load_train_config(None, [*words, "task.class_weights=balanced"]).task.class_weights
+        == "balanced"
     )
-    given = load_config(None, [*words, "task.class_weights.spam=3"]).task.class_weights
+    given = load_train_config(None, [*words, "task.class_weights.spam=3"]).task.class_weights
     assert given == {"spam": 3}
     for wrong in ("heavy", "{spam: -1}", "{spam: .inf}", "{spam: x}", "[1, 2]"):
         with pytest.raises(UserError, match=r"'task.class_weights' is .*; valid: none or balanced"):
-            load_config(None, [*words, f"task.class_weights={wrong}"])
+            load_train_config(None, [*words, f"task.class_weights={wrong}"])
 
 
 def test_the_kind_chooses_the_metrics_and_others_are_refused(store):

@@ -21,7 +21,7 @@ from hvdtma.runs.report import write_report
 from hvdtma.runs.report.run_log import read_run
 from hvdtma.runs.run_folder import RunFolder
 from hvdtma.tasks import best_metric, make_task
-from hvdtma.training.recorder import Scores
+from hvdtma.training.scores import Scores
 from hvdtma.training.session import train
 
 LEARNED = {"class": ("accuracy", 0.9), "multi": ("micro_f1", 0.8), "real": ("r2", 0.8)}
