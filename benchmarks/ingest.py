@@ -2,10 +2,10 @@
 
     python benchmarks/ingest.py --edges 1e7 --edges 1e8 --memory-gb 4
 
-Edges with 10.7 per node and ids such as `user-00012345` are written as Parquet and as CSV, with four
-features per node in Parquet. For each format, DuckDB counts the rows of the edges (every field is
-parsed, nothing is kept) and `hvdtma build` makes a store of them, each in a process of its own whose
-peak memory the kernel reports. The files are removed.
+Edges with 10.7 per node and ids such as `user-00012345` are written as Parquet and as CSV, with
+four features per node in Parquet. For each format, DuckDB counts the rows of the edges (every field
+is parsed, nothing is kept) and `hvdtma build` makes a store of them, each in a process of its own
+whose peak memory the kernel reports. The files are removed.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ Data that does not fit goes to a temporary folder. Errors of DuckDB become `User
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -40,7 +41,8 @@ class Database:
 
     def __init__(self, memory_bytes: int, folder: Path):
         folder.mkdir(parents=True, exist_ok=True)
-        self.folder = Path(tempfile.mkdtemp(prefix=f".hvdtma-tables-{os.getpid()}-", dir=folder))
+        _remove_abandoned(folder)
+        self.folder = Path(tempfile.mkdtemp(prefix=f"{_prefix(os.getpid())}-", dir=folder))
         self.connection = duckdb.connect(
             str(self.folder / "tables.duckdb"),
             config={
@@ -93,6 +95,19 @@ class Database:
         """Close the database and remove its files."""
         self.connection.close()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _prefix(pid: int | str) -> str:
+    """The start of the names of the folders of process `pid` of this machine."""
+    return f".hvdtma-tables.{platform.node()}.{pid}"
+
+
+def _remove_abandoned(folder: Path) -> None:
+    """Remove what killed processes of this machine left in a folder."""
+    for found in folder.glob(f"{_prefix('*')}-*"):
+        pid = found.name.rpartition("-")[0].rpartition(".")[2]
+        if pid.isdigit() and not psutil.pid_exists(int(pid)):
+            shutil.rmtree(found, ignore_errors=True)
 
 
 def _limit(memory_bytes: int) -> str:

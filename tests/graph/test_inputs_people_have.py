@@ -4,7 +4,9 @@ Each test is a report of a user of some tool of this kind; the right values are 
 means: by hand, by `sort -u`, by NumPy.
 """
 
+import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -469,3 +471,19 @@ def test_integers_of_any_size_come_back_as_written(tmp_path_factory, rows):
     fits = all(-(2**63) <= end < 2**63 for row in rows for end in row)
     expected = rows if fits else [(str(s), str(d)) for s, d in rows]
     assert edges(FileSource(path).load()) == sorted(expected)
+
+
+def test_a_killed_build_of_tables_leaves_nothing_that_the_next_one_keeps(tmp_path):
+    rows = "".join(f"{i},{i + 1}\n" for i in range(20_000))
+    (tmp_path / "e.csv").write_text("src,dst\n" + rows)
+    edges, folder = str(tmp_path / "e.csv"), str(tmp_path)
+    code = (
+        "import os, signal; from hvdtma.graph.ingest import FileSource; from pathlib import Path; "
+        f"graph = FileSource(Path({edges!r})).open(folder=Path({folder!r})); "
+        "os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    killed = subprocess.run([sys.executable, "-c", code], capture_output=True)
+    assert killed.returncode == -signal.SIGKILL
+    assert len(list(tmp_path.iterdir())) == 2
+    FileSource(tmp_path / "e.csv").open(folder=tmp_path).close()
+    assert [path.name for path in tmp_path.iterdir()] == ["e.csv"]

@@ -153,11 +153,11 @@ class _Opening:
         source = self.source
         if source.edges is None and source.splits is None:
             raise UserError("a graph needs --edges, or --splits with train, valid and test pairs")
-        opened = None if source.edges is None else open_edges(self.db, source.edges, source)
+        labels = None if source.labels is None else open_labels(self.db, source.labels, source)
         features = None
         if source.features is not None:
             features = open_features(self.db, source.features, source)
-        labels = None if source.labels is None else open_labels(self.db, source.labels, source)
+        opened = None if source.edges is None else open_edges(self.db, source.edges, source)
         self._check_times(opened, labels)
         splits = self._splits(opened)
         read = None if features is None else self._read_features(features)
