@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-from sklearn.metrics import average_precision_score, roc_auc_score
 
 from hvdtma.graph.targets import UNKNOWN
 
@@ -22,6 +21,8 @@ def multi_label_metrics(logit_QC: np.ndarray, label_QC: np.ndarray) -> dict[str,
     labels with both values, as for ogbn-proteins (Hu et al., arXiv 2005.00687); average precision
     is the mean over labels with a positive. Either is NaN without such a label.
     """
+    from sklearn.metrics import average_precision_score, roc_auc_score  # slow to import
+
     true_QC, known_QC = label_QC == 1, label_QC != UNKNOWN
     said_QC = (logit_QC > 0) & known_QC
     hit_C = (said_QC & true_QC).sum(0)

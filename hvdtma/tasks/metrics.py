@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from sklearn.metrics import accuracy_score, f1_score, roc_auc_score
 
 HITS = (1, 10, 50, 100)
 
@@ -30,6 +29,8 @@ def area_under_roc(positive_n: np.ndarray, negative_n: np.ndarray) -> float:
 
     A NaN score counts as wrong: as the lowest for a positive, as the highest for a negative.
     """
+    from sklearn.metrics import roc_auc_score  # slow to import; trainers do not score
+
     truth = np.r_[np.ones(len(positive_n)), np.zeros(len(negative_n))]
     lowest, highest = np.finfo(positive_n.dtype).min, np.finfo(negative_n.dtype).max
     scores = np.nan_to_num(positive_n, nan=lowest), np.nan_to_num(negative_n, nan=highest)
@@ -39,6 +40,8 @@ def area_under_roc(positive_n: np.ndarray, negative_n: np.ndarray) -> float:
 
 def class_metrics(predicted_Q: np.ndarray, label_Q: np.ndarray) -> dict[str, float]:
     """Accuracy and macro-averaged F1."""
+    from sklearn.metrics import accuracy_score, f1_score  # slow to import
+
     return {
         "accuracy": float(accuracy_score(label_Q, predicted_Q)),
         "macro_f1": float(f1_score(label_Q, predicted_Q, average="macro", zero_division=0)),
