@@ -90,7 +90,7 @@ class Staged:
 
 
 @dataclass
-class Table:
+class InputTable:
     """Rows with named columns; several inputs have the same columns.
 
     Attributes:
@@ -250,7 +250,7 @@ def open_table(
     named: Iterable[str | None] = (),
     id_fields: int = 2,
     readers: Mapping[str, Callable[[Path], pa.RecordBatchReader]] | None = None,
-) -> Table:
+) -> InputTable:
     """Open what was given for an argument; only headers and schemas are read.
 
     Args:
@@ -288,7 +288,7 @@ def open_table(
         column: kind if all(p.types[column] == kind for p in parts) else _common(parts, column)
         for column, kind in first.types.items()
     }
-    return Table(db, where, types, parts)
+    return InputTable(db, where, types, parts)
 
 
 def _together(inputs: list[Input]) -> list[Input]:

@@ -6,18 +6,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hvdtma.graph.ids.kind import IdColumn
+from hvdtma.graph.ids.kind import TableIds
 from hvdtma.graph.ids.node_table import NodeTable
 from hvdtma.tables.database import temporary_database
 
 LARGE = 1 << 30
 
 
-def node_table(db, ids: pa.Array, bitmap_bytes: int = LARGE) -> tuple[NodeTable, IdColumn]:
+def node_table(db, ids: pa.Array, bitmap_bytes: int = LARGE) -> tuple[NodeTable, TableIds]:
     stored = db.new_name("given")
     db.run(f"CREATE TABLE {stored} AS SELECT * FROM given", {"given": pa.table({"id": ids})})
     strings = pa.types.is_string(ids.type)
-    column = IdColumn(stored, "id", "VARCHAR" if strings else "BIGINT", "here")
+    column = TableIds(stored, "id", "VARCHAR" if strings else "BIGINT", "here")
     return NodeTable(db, [column], strings, bitmap_bytes), column
 
 
@@ -69,7 +69,7 @@ def test_an_unknown_id_has_no_number(bitmap_bytes):
     with temporary_database() as db:
         nodes, _ = node_table(db, pa.array([3, 5]), bitmap_bytes)
         db.run("CREATE TABLE asked AS SELECT unnest([5, 4, -1, 99, 3]) AS id")
-        found = nodes.positions(IdColumn("asked", "id", "BIGINT", "there"))
+        found = nodes.positions(TableIds("asked", "id", "BIGINT", "there"))
         assert found.tolist() == [1, -1, -1, -1, 0]
 
 

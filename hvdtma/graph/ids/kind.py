@@ -17,7 +17,7 @@ _LOOSE = r"[+-]?[0-9]+(\.0*)?"  # what `id_type=int` accepts
 
 
 @dataclass(frozen=True)
-class IdColumn:
+class TableIds:
     """A column of ids.
 
     Attributes:
@@ -75,7 +75,7 @@ def check_id_kind(where: str, column: str, kind: str, id_type: str) -> None:
         )
 
 
-def are_strings(db: Database, columns: list[IdColumn], id_type: str) -> bool:
+def are_strings(db: Database, columns: list[TableIds], id_type: str) -> bool:
     """Whether the ids of these columns are strings.
 
     Raises UserError if all ids are whole numbers but some are written with a decimal point: `1`

@@ -17,7 +17,7 @@ import pyarrow as pa
 from hvdtma.core.console import stage
 from hvdtma.graph.csc import index_dtype
 from hvdtma.graph.ids.bitmap import BitmapSet, BitmapTable
-from hvdtma.graph.ids.kind import IdColumn
+from hvdtma.graph.ids.kind import TableIds
 from hvdtma.storage.node_ids import NodeIds
 from hvdtma.tables.database import Database
 
@@ -34,7 +34,7 @@ class NodeTable:
         ids: the ids of the N nodes, in memory.
     """
 
-    def __init__(self, db: Database, columns: list[IdColumn], strings: bool, bitmap_bytes: int):
+    def __init__(self, db: Database, columns: list[TableIds], strings: bool, bitmap_bytes: int):
         """Collect the distinct ids.
 
         Args:
@@ -70,7 +70,7 @@ class NodeTable:
         """The memory of the ids in this process."""
         return self.ids.values.nbytes if self.bitmap is None else self.bitmap.num_bytes
 
-    def positions(self, column: IdColumn) -> np.ndarray:
+    def positions(self, column: TableIds) -> np.ndarray:
         """The node numbers of a column in its order, -1 for unknown ids: int32 or int64 [R]."""
         dtype = index_dtype(len(self.ids))
         found: list[np.ndarray] = [np.zeros(0, dtype)]

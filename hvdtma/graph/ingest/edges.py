@@ -14,14 +14,14 @@ from rich.markup import escape
 
 from hvdtma.core.console import console
 from hvdtma.core.errors import UserError
-from hvdtma.graph.ids.kind import IdColumn, check_id_kind, id_expression
+from hvdtma.graph.ids.kind import TableIds, check_id_kind, id_expression
 from hvdtma.graph.ingest.edge_arrays import ARRAYS, edge_arrays
 from hvdtma.graph.ingest.options import ReadOptions
 from hvdtma.tables.columns import usual_ends
 from hvdtma.tables.database import Database, name
 from hvdtma.tables.inputs import TABLE_FILES
 from hvdtma.tables.rejects import BadRows
-from hvdtma.tables.table import Check, Staged, Table, open_table
+from hvdtma.tables.table import Check, InputTable, Staged, open_table
 
 _TIME_KINDS = ("DATE", "TIMESTAMP")
 _NUMBER = "isfinite(TRY_CAST({0} AS DOUBLE)) AND TRY_CAST({0} AS DOUBLE) > 0"
@@ -31,7 +31,7 @@ _NUMBER = "isfinite(TRY_CAST({0} AS DOUBLE)) AND TRY_CAST({0} AS DOUBLE) > 0"
 class EdgeColumns:
     """The columns of edges in a table; None for those that edges do not have."""
 
-    table: Table
+    table: InputTable
     src: str
     dst: str
     edge_type: str | None = None
@@ -72,11 +72,11 @@ class EdgeRows:
     num_rows: int = 0
 
     @property
-    def ends(self) -> list[IdColumn]:
+    def ends(self) -> list[TableIds]:
         """Both ends, as columns of ids."""
         table = self.columns.table
         return [
-            IdColumn(self.staged.sql, end, table.types[end], table.where, not table.is_text)
+            TableIds(self.staged.sql, end, table.types[end], table.where, not table.is_text)
             for end in (self.columns.src, self.columns.dst)
         ]
 
@@ -198,7 +198,7 @@ def time_expression(column: str, kind: str) -> str:
     return f"({number} THEN {whole} ELSE {seconds} END)"
 
 
-def _ends(table: Table, options: ReadOptions) -> tuple[str, str]:
+def _ends(table: InputTable, options: ReadOptions) -> tuple[str, str]:
     if options.src_column is not None and options.dst_column is not None:
         return table.column(options.src_column), table.column(options.dst_column)
     if len(table.names) < 2:

@@ -14,7 +14,7 @@ from hvdtma.core.errors import UserError
 from hvdtma.graph.ids.kind import INTEGER_KINDS
 from hvdtma.tables.columns import MISSING_WORDS
 from hvdtma.tables.database import Database, name, text
-from hvdtma.tables.table import Staged, Table
+from hvdtma.tables.table import InputTable, Staged
 
 MAX_CATEGORIES = 64
 SUSPICIOUS = ("label", "labels", "y", "target", "class", "time", "timestamp", "date", "split")
@@ -54,7 +54,7 @@ class ChosenColumns:
 
 
 def candidates(
-    table: Table, id_column: str, feature_columns: Sequence[str] | None, drop: Sequence[str]
+    table: InputTable, id_column: str, feature_columns: Sequence[str] | None, drop: Sequence[str]
 ) -> list[str]:
     """The columns that may be features; raises UserError for unknown names."""
     for column in drop:
@@ -67,7 +67,7 @@ def candidates(
 
 
 def choose(
-    db: Database, table: Table, staged: Staged, columns: Sequence[str], named: bool, fill: str
+    db: Database, table: InputTable, staged: Staged, columns: Sequence[str], named: bool, fill: str
 ) -> ChosenColumns:
     """How each column becomes features; reads the rows once.
 

@@ -19,7 +19,7 @@ from rich.markup import escape
 
 from hvdtma.core.console import console
 from hvdtma.core.errors import UserError
-from hvdtma.graph.ids.kind import IdColumn, check_id_kind
+from hvdtma.graph.ids.kind import TableIds, check_id_kind
 from hvdtma.graph.ingest.feature_columns import (
     SUSPICIOUS,
     ChosenColumns,
@@ -33,7 +33,7 @@ from hvdtma.tables.database import Database, name
 from hvdtma.tables.features import FEATURE_FILES, PIECE_BYTES, checked_features, open_feature_file
 from hvdtma.tables.inputs import TABLE_FILES, resolve
 from hvdtma.tables.rejects import BadRows
-from hvdtma.tables.table import Check, Staged, Table, open_table
+from hvdtma.tables.table import Check, InputTable, Staged, open_table
 
 ARRAYS = (".npy", ".npz", ".json")
 
@@ -59,7 +59,7 @@ class FeatureInput:
     shape: tuple[int, int]
     kept_dtype: np.dtype
     read: Callable[[], Iterator[np.ndarray]] = lambda: iter(())
-    ids: IdColumn | None = None
+    ids: TableIds | None = None
     sparse: sp.csr_matrix | None = None
     names: list[str] | None = None
     column_major: bool = False
@@ -90,7 +90,7 @@ def _node_from(first: int, node_of: Callable[[int], object], row: int) -> object
     return node_of(first + row)
 
 
-def open_features(db: Database, given: Any, options: ReadOptions) -> Table | Path:
+def open_features(db: Database, given: Any, options: ReadOptions) -> InputTable | Path:
     """Open what was given for `features`; rows are not read yet.
 
     Returns a table, or the path of a file of arrays.
@@ -112,7 +112,7 @@ def open_features(db: Database, given: Any, options: ReadOptions) -> Table | Pat
 
 
 def read_features(
-    db: Database, opened: Table | Path, options: ReadOptions, bad: BadRows
+    db: Database, opened: InputTable | Path, options: ReadOptions, bad: BadRows
 ) -> FeatureInput:
     """Choose the columns and check the rows; raises UserError for what cannot be features."""
     if isinstance(opened, Path):
@@ -128,10 +128,10 @@ def read_features(
         db, table, staged, chosen, options.feature_columns is not None, options.fill_missing
     )
     _say(table, columns, options)
-    ids = IdColumn(staged.sql, id_column, table.types[id_column], table.where)
+    ids = TableIds(staged.sql, id_column, table.types[id_column], table.where)
     widths = [_width(db, staged, column) for column in columns.taken]
     names = [n for c, width in zip(columns.taken, widths, strict=True) for n in _names(c, width)]
-    source = _Rows(db, staged, columns.taken, widths, ids, table.where)
+    source = _FeatureReader(db, staged, columns.taken, widths, ids, table.where)
     return FeatureInput(
         table.where,
         (staged.num_rows, sum(widths)),
@@ -145,14 +145,14 @@ def read_features(
 
 
 @dataclass(frozen=True)
-class _Rows:
+class _FeatureReader:
     """Reads the chosen columns as arrays."""
 
     db: Database
     staged: Staged
     columns: list[FeatureColumn]
     widths: list[int]
-    ids: IdColumn
+    ids: TableIds
     where: str
 
     def read(self) -> Iterator[np.ndarray]:
@@ -212,13 +212,13 @@ def _names(column: FeatureColumn, width: int) -> list[str]:
     return column.names or [f"{column.column}[{at}]" for at in range(width)]
 
 
-def _id_column(table: Table, options: ReadOptions) -> str:
+def _id_column(table: InputTable, options: ReadOptions) -> str:
     if options.id_column is not None:
         return table.column(options.id_column)
     return next((column for column in table.names if column.lower() in ID_NAMES), table.names[0])
 
 
-def _say(table: Table, columns: ChosenColumns, options: ReadOptions) -> None:
+def _say(table: InputTable, columns: ChosenColumns, options: ReadOptions) -> None:
     """Print the columns that are taken and not taken, by name and type."""
     taken = ", ".join(f"{c.column} {c.kind.lower()}" for c in columns.taken[:20])
     more = f" and {len(columns.taken) - 20} more" if len(columns.taken) > 20 else ""
@@ -246,7 +246,7 @@ def _of_arrays(db: Database, path: Path) -> FeatureInput:
         pieces = [pa.table({"id": piece}) for piece in file.ids()]
         db.run(f"CREATE TABLE {stored} AS SELECT * FROM given", {"given": pa.concat_tables(pieces)})
         kind = "VARCHAR" if pa.types.is_large_string(pieces[0].column(0).type) else "BIGINT"
-        ids = IdColumn(stored, "id", kind, f"'{path}'")
+        ids = TableIds(stored, "id", kind, f"'{path}'")
     shape = (file.shape[0], file.shape[1])
     return FeatureInput(
         f"'{path}'",

@@ -20,7 +20,7 @@ from hvdtma.core.console import console, stage
 from hvdtma.core.errors import UserError
 from hvdtma.core.memory import BASE_BYTES, LEAST_WORK_BYTES, MemoryBudget
 from hvdtma.graph.builder.options import BuildOptions
-from hvdtma.graph.ids.kind import IdColumn, are_strings
+from hvdtma.graph.ids.kind import TableIds, are_strings
 from hvdtma.graph.ids.node_table import NodeTable
 from hvdtma.graph.ingest.edges import EdgeColumns, EdgeRows, open_edges, read_edges
 from hvdtma.graph.ingest.feature_rows import (
@@ -45,7 +45,7 @@ from hvdtma.graph.raw import RawGraph, in_memory, read_all_rows
 from hvdtma.tables.columns import check_num_types, sorted_names
 from hvdtma.tables.database import DATABASE_BYTES, Database
 from hvdtma.tables.rejects import BadRows
-from hvdtma.tables.table import Table
+from hvdtma.tables.table import InputTable
 
 LEAST_NUMBERS = 0.5  # above this share of numbers, `1` and `1.0` are not two names
 DATABASE_SHARE = 4  # the database gets at most one part in 4 of the memory while edges are sorted
@@ -222,7 +222,7 @@ class _Opening:
             check_types_match(splits.where, typed, bool(splits.types))
         return splits
 
-    def _read_features(self, opened: Table | Path) -> FeatureInput:
+    def _read_features(self, opened: InputTable | Path) -> FeatureInput:
         read = read_features(self.db, opened, self.source, self.bad)
         if read.sparse is not None:
             self.memory = self.memory.reserve(matrix_bytes(read.sparse))
@@ -250,7 +250,7 @@ class _Opening:
         for size in filter(None, sizes):
             columns = [
                 *columns,
-                IdColumn(f"(SELECT range AS id FROM range({size}))", "id", "BIGINT", ""),
+                TableIds(f"(SELECT range AS id FROM range({size}))", "id", "BIGINT", ""),
             ]
         available = self.memory.available(0, "reading ids")
         if read is not None and read.ids is not None:
@@ -259,7 +259,7 @@ class _Opening:
         self._warn_of_near_ids(nodes)
         return nodes
 
-    def _range(self, columns: Sequence[IdColumn], strings: bool) -> tuple[int, int]:
+    def _range(self, columns: Sequence[TableIds], strings: bool) -> tuple[int, int]:
         if strings:
             return 0, 0
         found = [
@@ -271,7 +271,7 @@ class _Opening:
         return min(low for low, _ in found), max(high for _, high in found)
 
     def _check_shared(
-        self, columns: Sequence[IdColumn], keyed: IdColumn, strings: bool, where: str
+        self, columns: Sequence[TableIds], keyed: TableIds, strings: bool, where: str
     ) -> None:
         """Raise UserError if no id with features has an edge."""
         every = " UNION ALL ".join(

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from hvdtma.core.errors import UserError, nearest
 from hvdtma.core.split_parts import HELD_OUT_PARTS, PARTS
-from hvdtma.graph.ids.kind import IdColumn, check_id_kind
+from hvdtma.graph.ids.kind import TableIds, check_id_kind
 from hvdtma.graph.ids.node_table import NodeTable
 from hvdtma.graph.ingest.options import ReadOptions
 from hvdtma.graph.raw import RawGraph
@@ -26,7 +26,7 @@ from hvdtma.tables.database import Database, name
 from hvdtma.tables.inputs import TABLE_FILES
 from hvdtma.tables.opening import load_npz
 from hvdtma.tables.rejects import BadRows
-from hvdtma.tables.table import Check, Table, open_table
+from hvdtma.tables.table import Check, InputTable, open_table
 
 _WORDS = {"train": "train", "training": "train", "valid": "valid", "val": "valid",
           "validation": "valid", "dev": "valid", "test": "test"}  # fmt: skip
@@ -47,7 +47,7 @@ class GivenSplits:
     """
 
     where: str
-    ids: dict[str, IdColumn]
+    ids: dict[str, TableIds]
     lengths: dict[str, int]
     num_pairs: dict[str, int]
     types: dict[str, pa.Array] = field(default_factory=dict)
@@ -111,7 +111,7 @@ def read_splits(db: Database, given: Any, options: ReadOptions, bad: BadRows) ->
     return _of_table(table, options, bad)
 
 
-def _of_table(table: Table, options: ReadOptions, bad: BadRows) -> GivenSplits:
+def _of_table(table: InputTable, options: ReadOptions, bad: BadRows) -> GivenSplits:
     db, where = table.db, table.where
     known = {column.lower(): column for column in table.names}
     split = next((known[word] for word in _SPLIT_COLUMNS if word in known), None)
@@ -148,7 +148,7 @@ def _of_table(table: Table, options: ReadOptions, bad: BadRows) -> GivenSplits:
             raise UserError(f"{where} has no row of the part '{part}'")
         both = " UNION ALL ".join(f"SELECT {name(end)} AS id FROM {rows}" for end in ends)
         key = part if len(ends) == 2 else f"{part}_node"
-        ids[key] = IdColumn(f"({both})", "id", table.types[ends[0]], where)
+        ids[key] = TableIds(f"({both})", "id", table.types[ends[0]], where)
         lengths[key] = number * len(ends)
         if len(ends) == 2:
             num_pairs[part] = number
@@ -188,7 +188,7 @@ def _of_arrays(db: Database, path: Path) -> GivenSplits:
         stored = db.new_name("split")
         db.run(f"CREATE TABLE {stored} AS SELECT * FROM given", {"given": pa.table({"id": column})})
         kind = "VARCHAR" if pa.types.is_large_string(column.type) else "BIGINT"
-        ids[key] = IdColumn(stored, "id", kind, where)
+        ids[key] = TableIds(stored, "id", kind, where)
         lengths[key] = len(column)
     types = {
         key.removesuffix("_type"): ids_of(arrays[key], f"'{key}' of '{path}'").cast(pa.string())

@@ -8,7 +8,7 @@ from hvdtma.core.errors import UserError
 from hvdtma.graph.ingest.options import ReadOptions
 from hvdtma.tables.columns import MISSING_WORDS
 from hvdtma.tables.database import Database, name, text
-from hvdtma.tables.table import Staged, Table
+from hvdtma.tables.table import InputTable, Staged
 
 USUAL = ("label", "labels", "y", "target", "class", "category")
 LEAST_ROWS = 10  # of more rows than these not every one can be a class of its own
@@ -39,7 +39,7 @@ class LabelColumn:
     has_fractions: bool
 
 
-def label_columns(table: Table, id_column: str, options: ReadOptions) -> list[str]:
+def label_columns(table: InputTable, id_column: str, options: ReadOptions) -> list[str]:
     """The columns named by the user, else the one with a usual name, else the only one there is.
 
     Raises UserError for unknown names, the id column, and several columns of which any may be it.
@@ -68,7 +68,7 @@ def label_columns(table: Table, id_column: str, options: ReadOptions) -> list[st
 
 
 def inspect(
-    db: Database, table: Table, staged: Staged, column: str, options: ReadOptions
+    db: Database, table: InputTable, staged: Staged, column: str, options: ReadOptions
 ) -> LabelColumn:
     """The kind of values in a column of labels."""
     quoted, kind = name(column), table.types[column]

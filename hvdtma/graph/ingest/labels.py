@@ -13,7 +13,7 @@ from rich.markup import escape
 
 from hvdtma.core.console import console
 from hvdtma.core.errors import UserError
-from hvdtma.graph.ids.kind import IdColumn, check_id_kind
+from hvdtma.graph.ids.kind import TableIds, check_id_kind
 from hvdtma.graph.ids.node_table import NodeTable
 from hvdtma.graph.ingest.edges import time_expression
 from hvdtma.graph.ingest.label_columns import (
@@ -28,7 +28,7 @@ from hvdtma.graph.targets import UNKNOWN
 from hvdtma.tables.columns import ID_NAMES, Names
 from hvdtma.tables.database import Database, name
 from hvdtma.tables.rejects import BadRows
-from hvdtma.tables.table import Check, Staged, Table, open_table
+from hvdtma.tables.table import Check, InputTable, Staged, open_table
 
 SHOWN_CLASSES = 12
 
@@ -58,7 +58,7 @@ class Labels:
 class LabelTable:
     """An opened table of labels, with its columns chosen; rows are not read yet."""
 
-    table: Table
+    table: InputTable
     id_column: str
     columns: list[str]
 
@@ -101,7 +101,7 @@ def read_labels(opened: LabelTable, nodes: NodeTable, options: ReadOptions, bad:
         )
     columns = [inspect(db, table, staged, column, options) for column in opened.columns]
     kind = kind_of_labels(columns, table.where, options)
-    ids = IdColumn(staged.sql, opened.id_column, table.types[opened.id_column], table.where)
+    ids = TableIds(staged.sql, opened.id_column, table.types[opened.id_column], table.where)
     position_R = nodes.positions(ids).astype(np.int64)
     if not (position_R >= 0).any():
         first = db.value(f"SELECT {quoted} FROM {staged.sql} LIMIT 1")
@@ -132,7 +132,7 @@ def read_labels(opened: LabelTable, nodes: NodeTable, options: ReadOptions, bad:
 
 
 def _times(
-    table: Table, staged: Staged, column: str, position_R: np.ndarray, num_nodes: int
+    table: InputTable, staged: Staged, column: str, position_R: np.ndarray, num_nodes: int
 ) -> np.ndarray:
     """The times of the nodes, int64 [N]."""
     value = time_expression(name(column), table.types[column])

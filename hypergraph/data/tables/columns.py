@@ -18,7 +18,7 @@ from hvdtma.tables.database import Database, temporary_database
 from hvdtma.tables.database import name as sql_name
 from hvdtma.tables.dialect import TextOptions
 from hvdtma.tables.rejects import BadRows
-from hvdtma.tables.table import Check, Table, open_table
+from hvdtma.tables.table import Check, InputTable, open_table
 
 
 def column_names(path: Path, named: Sequence[str] = ()) -> list[str]:
@@ -69,7 +69,7 @@ def read_columns(
     return pa.Table.from_batches(batches).columns
 
 
-def _open(db: Database, path: Path, named: Sequence[str]) -> Table:
+def _open(db: Database, path: Path, named: Sequence[str]) -> InputTable:
     """Open a table; named columns need a header, numbered ones do not."""
     header = "auto" if all(name.isdigit() for name in named) else "yes"
     return open_table(db, path, "table", TextOptions(header=header), named=named)
