@@ -147,15 +147,15 @@ def edges_file(tmp_path, text="a,b\n1,2\n2,3\n3,1\n4,1\n"):
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
+    ("text", "options", "words"),
     [
-        ("1,2\n2,3\nthree,4\n", ("line 3", "three")),
-        ("1,2\n2\n3,4\n", ("line 2",)),
+        ("1,2\n2,3\nthree,4\n", ("--id-type", "int"), ("line 3", "three", "--id-type str")),
+        ("1,2\n2\n3,4\n", (), ("line 2", "--bad-rows skip")),
     ],
 )
-def test_a_bad_line_is_named_by_its_number(hvdtma, tmp_path, text, words):
+def test_a_bad_line_is_named_by_its_number(hvdtma, tmp_path, text, options, words):
     out = tmp_path / "g.zarr"
-    refused(hvdtma("build", out, "--edges", edges_file(tmp_path, text)), *words)
+    refused(hvdtma("build", out, "--edges", edges_file(tmp_path, text), *options), *words)
     assert not out.exists()
 
 
