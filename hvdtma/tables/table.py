@@ -17,9 +17,10 @@ from rich.markup import escape
 from hvdtma.core.console import console
 from hvdtma.core.errors import UserError
 from hvdtma.tables.columns import position_of
-from hvdtma.tables.database import Database, name, text
-from hvdtma.tables.dialect import TextOptions, find_dialect, first_odd_row, line_of
-from hvdtma.tables.inputs import LINES, PARQUET, TABLE_FILES, TEXT, Input, as_arrow, resolve
+from hvdtma.tables.database import Database, name
+from hvdtma.tables.dialect import TextOptions, first_odd_row, line_of
+from hvdtma.tables.inputs import TABLE_FILES, resolve
+from hvdtma.tables.parts import PARQUET_SELECT, Part, common_type, part_of, stored, together
 from hvdtma.tables.rejects import BadRow, BadRows
 from hvdtma.tables.text import (
     COMMENT,
@@ -30,11 +31,8 @@ from hvdtma.tables.text import (
     REASONS,
     SKIPPED,
     TRIMMED,
-    TextFile,
-    open_text_file,
 )
 
-_PARQUET = "SELECT * FROM read_parquet("
 _FIRST_CHECK = 10  # codes of checks follow those of text
 
 
@@ -44,34 +42,6 @@ class Check:
 
     condition: str
     words: str
-
-
-@dataclass(frozen=True)
-class Part:
-    """One input of a table.
-
-    Attributes:
-        where: for messages.
-        types: DuckDB's type of each column.
-        sql: a SELECT of all columns; for text files it is made on demand.
-        text: the text file, or None.
-    """
-
-    where: str
-    types: dict[str, str]
-    sql: str = ""
-    text: TextFile | None = None
-
-    def rows(self, columns: Sequence[str], parsed: bool = False, rejects: str = "") -> str:
-        """A SELECT of some columns with `PROBLEM`, `TRIMMED` and the `line`."""
-        if self.text is not None:
-            read = self.text.parsed if parsed else self.text.rows
-            return read(list(columns), rejects)
-        chosen = ", ".join(map(name, columns))
-        return (
-            f"SELECT {chosen}, 0::TINYINT AS {PROBLEM}, false AS {TRIMMED}, NULL::VARCHAR AS line "
-            f"FROM ({self.sql})"
-        )
 
 
 @dataclass
@@ -140,7 +110,7 @@ class InputTable:
         columns = list(dict.fromkeys(columns))
         code = self._code(checks)
         rejected: list[BadRow] = []
-        if all(part.sql.startswith(_PARQUET) for part in self.parts):
+        if all(part.sql.startswith(PARQUET_SELECT) for part in self.parts):
             staged = f"({' UNION ALL '.join(part.rows(columns) for part in self.parts)})"
         else:
             staged = self._stored(columns, False, bad, rejected)
@@ -262,11 +232,11 @@ def open_table(
 
     Raises UserError for inputs that cannot be opened or have different columns.
     """
-    inputs = _together(resolve(given, content, endings))
+    inputs = together(resolve(given, content, endings))
     parts = [
-        _stored(db, readers[one.kind](one.path), one.where)
+        stored(db, readers[one.kind](one.path), one.where)
         if readers and one.path is not None and one.kind in readers
-        else _part(db, one, options, list(named), id_fields)
+        else part_of(db, one, options, list(named), id_fields)
         for one in inputs
     ]
     first = parts[0]
@@ -285,58 +255,10 @@ def open_table(
             )
     where = first.where if len(parts) == 1 else f"{first.where} and {len(parts) - 1} more"
     types = {
-        column: kind if all(p.types[column] == kind for p in parts) else _common(parts, column)
+        column: kind if all(p.types[column] == kind for p in parts) else common_type(parts, column)
         for column, kind in first.types.items()
     }
     return InputTable(db, where, types, parts)
-
-
-def _together(inputs: list[Input]) -> list[Input]:
-    """Parquet files of one folder or glob as one input, for DuckDB reads them together."""
-    files = [one.path for one in inputs if one.kind in PARQUET and one.path is not None]
-    if len(files) < 2 or len(files) < len(inputs):
-        return inputs
-    return [Input(inputs[0].kind, files[0], more=tuple(files[1:]))]
-
-
-def _part(
-    db: Database, given: Input, options: TextOptions, named: list[str | None], id_fields: int
-) -> Part:
-    if given.kind in TEXT and given.path is not None:
-        dialect = find_dialect(given.path, options, named, id_fields)
-        file = open_text_file(given.path, dialect, db.folder)
-        _check_names(dialect.names, given.where)
-        return Part(given.where, dict.fromkeys(dialect.names, "VARCHAR"), text=file)
-    if given.kind == "frame":
-        return _stored(db, as_arrow(given.frame), given.where)
-    if given.kind == "query":
-        table = db.new_name("query")
-        db.run(f"CREATE TABLE {table} AS {given.query}")
-        sql = f"SELECT * FROM {table}"
-    elif given.kind in PARQUET:
-        files = ", ".join(text(str(path)) for path in (given.path, *given.more))
-        sql = f"{_PARQUET}[{files}])"
-    elif given.kind in LINES:
-        sql = f"SELECT * FROM read_json([{text(str(given.path))}], format='newline_delimited')"
-    try:
-        return Part(given.where, db.columns(sql), sql)
-    except UserError as error:
-        raise UserError(f"{given.where} cannot be read: {error}") from None
-
-
-def _stored(db: Database, frame: pa.Table | pa.RecordBatchReader, where: str) -> Part:
-    """A frame, or record batches that can be read once, as a table of the database."""
-    _check_names(frame.schema.names, where)
-    table = db.new_name("stored")
-    db.run(f"CREATE TABLE {table} AS SELECT * FROM given", {"given": frame})
-    sql = f"SELECT * FROM {table}"
-    return Part(where, db.columns(sql), sql)
-
-
-def _check_names(names: Sequence[str], where: str) -> None:
-    repeated = sorted({n for n in names if list(names).count(n) > 1})
-    if repeated:
-        raise UserError(f"{where} has several columns '{repeated[0]}'; give each its own name")
 
 
 _LINE = re.compile(r"CSV Error on Line: (\d+)\s+Original Line:\s*(.*)", re.DOTALL)
@@ -359,8 +281,3 @@ def _reason(message: str) -> str:
     if "unicode" in message:
         return "it is not UTF-8; convert the file first"
     return message.split(". ", 1)[0].rstrip(".")
-
-
-def _common(parts: list[Part], column: str) -> str:
-    kinds = {part.types[column] for part in parts}
-    return "VARCHAR" if "VARCHAR" in kinds else max(kinds)

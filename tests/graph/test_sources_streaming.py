@@ -18,7 +18,7 @@ from hvdtma.graph.ingest import (
     feature_rows,
     features,
     file_graph,
-    file_source,
+    opening,
 )
 from hvdtma.graph.ingest.feature_rows import FileRows
 from hvdtma.tables import features as arrays
@@ -78,7 +78,7 @@ def small_pieces(monkeypatch):
     for module in (features, feature_rows, arrays):
         monkeypatch.setattr(module, "PIECE_BYTES", 400)
     monkeypatch.setattr(arrays, "_IDS_PER_PIECE", 60)
-    monkeypatch.setattr(file_source, "BASE_BYTES", 1 << 50)
+    monkeypatch.setattr(opening, "BASE_BYTES", 1 << 50)
 
 
 def both_ways(given: FileSource, folder, monkeypatch):

@@ -6,53 +6,21 @@ Legend: N nodes, E edges.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import pyarrow as pa
-from rich.markup import escape
-
-from hvdtma.core.console import console, stage
-from hvdtma.core.errors import UserError
 from hvdtma.core.memory import BASE_BYTES, LEAST_WORK_BYTES, MemoryBudget
 from hvdtma.graph.builder.options import BuildOptions
-from hvdtma.graph.ids.kind import TableIds, are_strings
-from hvdtma.graph.ids.node_table import NodeTable
-from hvdtma.graph.ingest.edges import EdgeColumns, EdgeRows, open_edges, read_edges
-from hvdtma.graph.ingest.feature_rows import (
-    FileRows,
-    check_numbered,
-    nodes_of_rows,
-    placed_matrix,
-)
-from hvdtma.graph.ingest.features import FeatureInput, open_features, read_features
-from hvdtma.graph.ingest.file_graph import FileGraph, matrix_bytes
-from hvdtma.graph.ingest.given_splits import (
-    GivenSplits,
-    check_types_match,
-    read_splits,
-    take_splits,
-)
-from hvdtma.graph.ingest.labels import LabelTable, open_labels, read_labels
-from hvdtma.graph.ingest.leaks import check_leaks
-from hvdtma.graph.ingest.options import ReadOptions
-from hvdtma.graph.ingest.requirements import WHOLE_SHARE, IngestRequirement
-from hvdtma.graph.raw import RawGraph, in_memory, read_all_rows
-from hvdtma.tables.columns import check_num_types, sorted_names
-from hvdtma.tables.database import DATABASE_BYTES, Database
-from hvdtma.tables.rejects import BadRows
-from hvdtma.tables.table import InputTable
-
-LEAST_NUMBERS = 0.5  # above this share of numbers, `1` and `1.0` are not two names
-DATABASE_SHARE = 4  # the database gets at most one part in 4 of the memory while edges are sorted
+from hvdtma.graph.ingest.file_graph import FileGraph
+from hvdtma.graph.ingest.opening import Opening
+from hvdtma.graph.ingest.options import GraphInputs
+from hvdtma.graph.raw import RawGraph, in_memory
+from hvdtma.tables.database import Database
 
 
 @dataclass(frozen=True)
-class FileSource(ReadOptions):
+class FileSource(GraphInputs):
     """The inputs of a graph, and how to read them.
 
     Each input is a file, a folder of parts, a glob, a query `sql:SELECT ...`, an object with
@@ -88,12 +56,6 @@ class FileSource(ReadOptions):
     Without `edges`, all ids of the splits are nodes.
     """
 
-    edges: Any = None
-    features: Any = None
-    labels: Any = None
-    splits: Any = None
-    undirected: bool = False
-
     def load(self) -> RawGraph:
         """The whole graph in memory; raises UserError for bad inputs."""
         with closing(self.open()) as graph:
@@ -120,284 +82,7 @@ class FileSource(ReadOptions):
         folder = folder or Path(tempfile.gettempdir())
         db = Database(memory.num_bytes - BASE_BYTES - LEAST_WORK_BYTES, folder)
         try:
-            return _Opening(self, db, memory, options).graph()
+            return Opening(self, db, memory, options).graph()
         except BaseException:
             db.close()
             raise
-
-    def origin(self) -> dict[str, object]:
-        """The settings that differ from their defaults, for the provenance."""
-        given = {f.name: getattr(self, f.name) for f in fields(self)}
-        default = {f.name: f.default for f in fields(self)}
-        as_json = {key: _as_json(value) for key, value in given.items()}
-        return {"kind": "files"} | {k: v for k, v in as_json.items() if v != _as_json(default[k])}
-
-
-class _Opening:
-    """The steps of `FileSource.open`."""
-
-    def __init__(
-        self,
-        source: FileSource,
-        db: Database,
-        memory: MemoryBudget,
-        build: BuildOptions | None,
-    ):
-        self.source, self.db, self.memory, self.build = source, db, memory, build
-        file = source.bad_rows_file
-        self.bad = BadRows(source.bad_rows, None if file is None else Path(file).expanduser())
-        self.counts: dict[str, int] = {}
-        self.read: list[dict[str, object]] = []  # for the build's report
-
-    def graph(self) -> FileGraph:
-        source = self.source
-        if source.edges is None and source.splits is None:
-            raise UserError("a graph needs --edges, or --splits with train, valid and test pairs")
-        labels = None if source.labels is None else open_labels(self.db, source.labels, source)
-        features = None
-        if source.features is not None:
-            features = open_features(self.db, source.features, source)
-        opened = None if source.edges is None else open_edges(self.db, source.edges, source)
-        self._check_times(opened, labels)
-        splits = self._splits(opened)
-        read = None if features is None else self._read_features(features)
-        requirement = IngestRequirement(
-            source.undirected,
-            source.type_column is not None,
-            source.labels is not None,
-            read,
-            splits,
-            self.build,
-        )
-        known = read.shape[0] if read is not None else 0
-        self.memory.available(
-            DATABASE_BYTES + requirement.required_bytes(known), "building a store of these files"
-        )
-        rows = None
-        if opened is not None:
-            with stage(f"reading {opened[0].table.where}"):
-                rows = read_edges(opened[0], source, self.bad, opened[1])
-            self._count(rows.staged.counts)
-            self._note("edges", rows.columns.table.where, rows.staged.num_rows, rows.columns.text)
-        nodes = self._nodes(rows, splits, read)
-        num_edges = 0 if rows is None else rows.staged.num_rows
-        later = requirement.required_bytes(len(nodes), num_edges)
-        later += DATABASE_BYTES
-        self.memory.available(nodes.num_bytes + later, f"a graph of {len(nodes):,} nodes")
-        graph = self._graph(nodes, rows, splits)
-        if read is not None:
-            self._place_features(graph, read, requirement)
-        if labels is not None:
-            found = read_labels(labels, nodes, source, self.bad)
-            graph.label, graph.label_names = found.label, found.names
-            graph.label_kind = found.kind
-            graph.node_time = found.time
-            self._count(found.counts)
-            columns = ", ".join(labels.columns)
-            self._note("labels", labels.table.where, found.num_rows, f"{found.kind}: {columns}")
-            self._check_leaks(graph, read)
-        self.bad.write()
-        graph.counts |= self.counts
-        graph.origin["read"] = self.read
-        graph.database_bytes = self._shrink_database(graph, requirement)
-        return graph
-
-    def _check_times(
-        self, opened: tuple[EdgeColumns, int] | None, labels: LabelTable | None
-    ) -> None:
-        column = self.source.time_column
-        tables = [] if opened is None else [opened[0].table]
-        tables += [] if labels is None else [labels.table]
-        if column is not None and tables and not any(column in t.names for t in tables):
-            tables[0].column(column)
-
-    def _splits(self, opened: tuple[EdgeColumns, int] | None) -> GivenSplits | None:
-        if self.source.splits is None:
-            return None
-        splits = read_splits(self.db, self.source.splits, self.source, self.bad)
-        if opened is None and not splits.num_pairs:
-            raise UserError(f"{splits.where} holds a split of nodes only; give --edges too")
-        if opened is not None and splits.num_pairs:
-            typed = opened[0].edge_type is not None
-            check_types_match(splits.where, typed, bool(splits.types))
-        return splits
-
-    def _read_features(self, opened: InputTable | Path) -> FeatureInput:
-        read = read_features(self.db, opened, self.source, self.bad)
-        if read.sparse is not None:
-            self.memory = self.memory.reserve(matrix_bytes(read.sparse))
-        self._count(read.counts)
-        self._note("features", read.where, read.shape[0], f"{read.shape[1]} features")
-        return read
-
-    def _nodes(
-        self, rows: EdgeRows | None, splits: GivenSplits | None, read: FeatureInput | None
-    ) -> NodeTable:
-        """Collect the ids of all inputs."""
-        columns = [] if rows is None else rows.ends
-        given = list(splits.ids.values()) if splits is not None else []
-        if rows is None:  # their kind is that of the graph
-            given = [replace(one, is_typed=one.kind == "VARCHAR") for one in given]
-        keyed = [] if read is None or read.ids is None else [read.ids]
-        numbered = read is not None and read.ids is None
-        strings = are_strings(self.db, [*columns, *given, *keyed], self.source.id_type)
-        if rows is None:
-            columns = given
-        if read is not None and numbered:
-            check_numbered(read, strings, *self._range(columns, strings))
-        sizes = [rows.num_rows if rows is not None else 0]
-        sizes += [read.shape[0]] if read is not None and numbered else []
-        for size in filter(None, sizes):
-            columns = [
-                *columns,
-                TableIds(f"(SELECT range AS id FROM range({size}))", "id", "BIGINT", ""),
-            ]
-        available = self.memory.available(0, "reading ids")
-        if read is not None and read.ids is not None:
-            self._check_shared(columns, read.ids, strings, read.where)
-        nodes = NodeTable(self.db, [*columns, *keyed], strings, available // 8)
-        self._warn_of_near_ids(nodes)
-        return nodes
-
-    def _range(self, columns: Sequence[TableIds], strings: bool) -> tuple[int, int]:
-        if strings:
-            return 0, 0
-        found = [
-            self.db.run(
-                f"SELECT min(id), max(id) FROM (SELECT {c.as_ids(False)} AS id FROM {c.sql})"
-            )[0]
-            for c in columns
-        ]
-        return min(low for low, _ in found), max(high for _, high in found)
-
-    def _check_shared(
-        self, columns: Sequence[TableIds], keyed: TableIds, strings: bool, where: str
-    ) -> None:
-        """Raise UserError if no id with features has an edge."""
-        every = " UNION ALL ".join(
-            f"SELECT {c.as_ids(strings)} AS id FROM {c.sql}" for c in columns
-        )
-        own = f"SELECT {keyed.as_ids(strings)} AS id FROM {keyed.sql}"
-        if self.db.run(
-            f"SELECT 1 FROM ({own}) AS a SEMI JOIN ({every}) AS b ON a.id = b.id LIMIT 1"
-        ):
-            return
-        first, other = (self.db.value(f"SELECT id FROM ({sql}) LIMIT 1") for sql in (own, every))
-        raise UserError(
-            f"{where}: none of its ids is in the graph; its first id is '{first}', that of the "
-            f"graph '{other}'; see --id-column"
-        )
-
-    def _warn_of_near_ids(self, nodes: NodeTable) -> None:
-        for way, (one, other) in nodes.nearly_equal().items():
-            refused = way == "a decimal point" and self.source.id_type == "auto"
-            if refused and nodes.share_of_numbers() > LEAST_NUMBERS:
-                raise UserError(
-                    f"the ids '{one}' and '{other}' differ only by a decimal point, as pandas "
-                    "writes integers of a column with missing values. Give --id-type int to read "
-                    "them as one integer, or --id-type str to keep them as two nodes"
-                )
-            console.print(
-                escape(f"warning: ids such as {one!r} and {other!r} differ only by {way}; they are "
-                       "different nodes"),
-                style="yellow",
-                soft_wrap=True,
-            )  # fmt: skip
-
-    def _graph(
-        self, nodes: NodeTable, rows: EdgeRows | None, splits: GivenSplits | None
-    ) -> FileGraph:
-        names: set[str] = set() if rows is None else rows.type_names()
-        for types in splits.types.values() if splits is not None else ():
-            names |= set(types.to_pylist())
-        type_names = sorted_names(names)
-        check_num_types(len(type_names))
-        none = np.zeros(0, np.int64)
-        graph = FileGraph(
-            none,
-            none,
-            nodes.ids,
-            none.astype(np.int16) if type_names else None,
-            undirected=self.source.undirected,
-            edge_type_names=type_names,
-            origin=self.source.origin(),
-            nodes=nodes,
-            rows=rows,
-        )
-        if splits is not None:
-            graph.held_out_key = take_splits(graph, splits, nodes, type_names)
-        return graph
-
-    def _place_features(
-        self, graph: FileGraph, read: FeatureInput, requirement: IngestRequirement
-    ) -> None:
-        """Set the features; in memory if they need less than a quarter of it."""
-        nodes = nodes_of_rows(read, graph.nodes)
-        graph.counts["ids_without_features"] = graph.num_nodes - read.shape[0]
-        share = 1 - read.shape[0] / graph.num_nodes
-        if share > 0.2:
-            console.print(
-                escape(f"warning: {share:.0%} of the nodes have no features in {read.where}; "
-                       "they get zeros"),
-                style="yellow",
-                soft_wrap=True,
-            )  # fmt: skip
-        graph.feature_names = read.names
-        if read.columns is not None:
-            graph.counts["feature_columns_left_out"] = len(read.columns.left_out)
-        if read.sparse is not None:
-            graph.feat = placed_matrix(read.sparse, nodes)
-            return
-        rows = FileRows(read, graph.nodes, nodes)
-        graph.feat = rows
-        memory = self.memory
-        num_bytes = graph.num_nodes * rows.shape[1] * rows.dtype.itemsize
-        small = num_bytes <= (memory.num_bytes - BASE_BYTES - graph.reserved_bytes) // WHOLE_SHARE
-        later = requirement.required_bytes(graph.num_nodes, graph.num_edges) + DATABASE_BYTES
-        if small and memory.fits(graph.nodes.num_bytes + num_bytes + later):
-            graph.feat = read_all_rows(rows)
-        elif read.column_major:
-            raise UserError(
-                f"{read.where} is in column-major order, so it must fit in memory, but has "
-                f"{num_bytes / 2**30:.1f} GiB; save it in row-major order (np.ascontiguousarray), "
-                "or give a larger --memory-gb"
-            )
-
-    def _check_leaks(self, graph: FileGraph, read: FeatureInput | None) -> None:
-        """Raise UserError for a dense feature that equals the label."""
-        feat, label = graph.feat, graph.label
-        if read is None or label is None or not isinstance(feat, np.ndarray | FileRows):
-            return
-        if isinstance(feat, np.ndarray):
-            pieces = iter([(np.arange(len(feat)), feat)])
-        else:
-            pieces = feat.placed_pieces()
-        check_leaks(pieces, label, graph.label_kind, read.names)
-
-    def _shrink_database(self, graph: FileGraph, requirement: IngestRequirement) -> int:
-        """Give the database a share of the memory for the passes that follow; return it."""
-        pa.default_memory_pool().release_unused()
-        memory = self.memory.reserve(graph.reserved_bytes)
-        later = requirement.required_bytes(graph.num_nodes, graph.num_edges)
-        spare = memory.num_bytes - memory.requirement(later, "").total_bytes
-        share = (memory.num_bytes - BASE_BYTES) // DATABASE_SHARE
-        num_bytes = max(min(spare, share), DATABASE_BYTES)
-        self.db.limit_memory(num_bytes)
-        return num_bytes
-
-    def _note(self, argument: str, where: str, rows: int, text: str) -> None:
-        self.read.append({"input": argument, "rows": rows, "text": f"{where}: {text}"})
-
-    def _count(self, counts: dict[str, int]) -> None:
-        for key, number in counts.items():
-            self.counts[key] = self.counts.get(key, 0) + number
-
-
-def _as_json(value: Any) -> object:
-    if isinstance(value, str | int | float | bool) or value is None:
-        return value
-    if isinstance(value, Path):
-        return str(value)
-    if isinstance(value, list | tuple):
-        return [_as_json(item) for item in value]
-    return f"a {type(value).__name__}"

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 from hvdtma.core.errors import UserError, nearest
 from hvdtma.tables.dialect import TextOptions
@@ -59,3 +60,31 @@ class ReadOptions:
         if self.label_column is None:
             return []
         return [self.label_column] if isinstance(self.label_column, str) else [*self.label_column]
+
+
+@dataclass(frozen=True)
+class GraphInputs(ReadOptions):
+    """What to read, and how; `FileSource` documents it."""
+
+    edges: Any = None
+    features: Any = None
+    labels: Any = None
+    splits: Any = None
+    undirected: bool = False
+
+    def origin(self) -> dict[str, object]:
+        """The settings that differ from their defaults, for the provenance."""
+        given = {f.name: getattr(self, f.name) for f in fields(self)}
+        default = {f.name: f.default for f in fields(self)}
+        as_json = {key: _as_json(value) for key, value in given.items()}
+        return {"kind": "files"} | {k: v for k, v in as_json.items() if v != _as_json(default[k])}
+
+
+def _as_json(value: Any) -> object:
+    if isinstance(value, str | int | float | bool) or value is None:
+        return value
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, list | tuple):
+        return [_as_json(item) for item in value]
+    return f"a {type(value).__name__}"
