@@ -83,6 +83,9 @@ class Opening:
             read,
             splits,
             self.build,
+            weighted=opened is not None and opened[0].weight is not None,
+            timed=opened is not None and opened[0].time is not None,
+            num_labels=1 if labels is None else len(labels.columns),
         )
         known = read.shape[0] if read is not None else 0
         self.memory.available(

@@ -35,6 +35,8 @@ class IngestRequirement:
         undirected, typed, labelled: of the graph.
         features, splits: the opened files.
         options: of the build; None if no build follows.
+        weighted, timed: whether edges have weights and times.
+        num_labels: the columns of labels.
     """
 
     undirected: bool
@@ -43,6 +45,9 @@ class IngestRequirement:
     features: FeatureInput | None
     splits: GivenSplits | None
     options: BuildOptions | None
+    weighted: bool = False
+    timed: bool = False
+    num_labels: int = 1
 
     def required_bytes(self, num_nodes: int, num_edges: int = 0) -> int:
         """The memory besides the table of ids and sparse features.
@@ -52,7 +57,7 @@ class IngestRequirement:
         """
         if self.options is None:
             return ORDER_BYTES * num_nodes
-        labels = LABEL_BYTES * num_nodes * self.labelled
+        labels = LABEL_BYTES * self.num_labels * num_nodes * self.labelled
         build = self._build_sizes(num_nodes, num_edges, self.options).least_bytes()
         return self._reserved_bytes(num_nodes) + labels + max(labels, build)  # two copies, once
 
@@ -92,6 +97,10 @@ class IngestRequirement:
             self._given_links(options) if pairs else held_out_links(options, num_edges),
             options,
             not pairs or any(not self._num_negatives(part) for part in HELD_OUT_PARTS),
+            weighted=self.weighted,
+            timed=self.timed,
+            label_row_bytes=LABEL_BYTES * self.num_labels,
+            reduced_from=file.shape[1] if file is not None and kind == "reduced" else 0,
         )
 
     def _given_links(self, options: BuildOptions) -> dict[str, tuple[int, int]]:
