@@ -5,6 +5,7 @@ Data that does not fit goes to a temporary folder. Errors of DuckDB become `User
 
 from __future__ import annotations
 
+import glob
 import os
 import platform
 import shutil
@@ -151,6 +152,11 @@ class _Errors:
 def text(value: str | Path) -> str:
     """A string as an SQL literal."""
     return "'" + str(value).replace("'", "''") + "'"
+
+
+def literal_path(path: Path) -> str:
+    """A path as an SQL literal, for functions that take globs."""
+    return text(glob.escape(str(path)))
 
 
 def name(value: str) -> str:

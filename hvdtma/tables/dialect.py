@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import io
 import itertools
 import re
 import zlib
@@ -14,7 +15,9 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
+
+import pyarrow as pa
 
 from hvdtma.core.errors import UserError, nearest
 from hvdtma.tables.columns import ID_NAMES, USUAL_ENDS, is_integer
@@ -22,7 +25,7 @@ from hvdtma.tables.columns import ID_NAMES, USUAL_ENDS, is_integer
 WHITESPACE = "whitespace"
 WORDS = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "space": " ", "pipe": "|"}
 NAMED = {"\t": "tab", ",": "comma", ";": "semicolon", "|": "pipe", " ": "space"}
-CANDIDATES = "\t,;|"
+CANDIDATES = "\t;,|"  # in the order of preference
 HEADERS = ("auto", "yes", "no")
 COMMENTS = "#%"
 SAMPLE_LINES = 200
@@ -135,6 +138,8 @@ def find_dialect(
     if not rows:
         raise UserError(f"'{path}' is empty")
     before = {line.lstrip()[:1] for number, line in numbered if number < rows[0][0]} & set(comment)
+    if options.comment not in ("auto", "none"):  # said, so sure
+        before = set(comment)
     sample = [line for _, line in rows[:SAMPLE_LINES]]
     quote = "" if options.quote == "none" else options.quote
     delimiter = options.delimiter_for(sample, path)
@@ -142,11 +147,13 @@ def find_dialect(
     first, second = ([*map(dialect.fields, sample[:2]), []])[:2]
     looks_like_header = _is_header(first, second, named, id_fields)
     if options.header == "yes" or (options.header == "auto" and looks_like_header):
+        first = [field or str(number) for number, field in enumerate(first, 1)]
         return Dialect(
             delimiter, quote, comment, dialect.leading, first, rows[0][0] + 1,
             sample[0].rstrip("\r\n"), second,
         )  # fmt: skip
-    unsure = options.header == "auto" and not any(map(is_integer, first[:id_fields]))
+    checked = first[:id_fields] if id_fields > 1 else first
+    unsure = options.header == "auto" and not any(map(_NUMBER.fullmatch, checked))
     numbers = [str(number) for number in range(1, len(first) + 1)]
     return Dialect(
         delimiter, quote, comment, dialect.leading, numbers, rows[0][0], "", first, unsure
@@ -154,13 +161,29 @@ def find_dialect(
 
 
 @contextmanager
+def open_bytes(path: Path) -> Iterator[Any]:
+    """Open a file, plain or compressed by gzip or Zstandard."""
+    ending = path.suffix.lower()
+    if ending == ".zst":
+        with pa.input_stream(str(path), compression="zstd") as file:
+            yield file
+    else:
+        with (gzip.open if ending == ".gz" else open)(path, "rb") as file:
+            yield file
+
+
+@contextmanager
 def open_text(path: Path) -> Iterator[TextIO]:
-    """Open a text file, gzipped or not; bytes that are not UTF-8 are read as lone surrogates."""
-    opener = gzip.open if path.suffix.lower() == ".gz" else open
+    """Open a text file, compressed or not; bytes that are not UTF-8 become lone surrogates."""
     try:
-        with opener(path, "rt", encoding="utf-8-sig", errors="surrogateescape", newline="") as f:
-            yield f
-    except (OSError, EOFError, zlib.error) as error:
+        with open_bytes(path) as file:
+            yield io.TextIOWrapper(
+                io.BufferedReader(file) if path.suffix.lower() == ".zst" else file,
+                encoding="utf-8-sig",
+                errors="surrogateescape",
+                newline="",
+            )
+    except (OSError, EOFError, zlib.error, pa.ArrowException) as error:
         raise UserError(f"'{path}' cannot be read: {error}") from None
 
 
@@ -189,9 +212,15 @@ def first_odd_row(path: Path, dialect: Dialect, default: int) -> tuple[int, int]
 
 
 def _detect(lines: list[str], path: Path) -> str:
-    """The first candidate in the first line; whitespace if that makes every field a number."""
-    plain = [_QUOTED.sub("", line).strip() for line in lines]
-    found = next((d for d in CANDIDATES if d in plain[0]), None)
+    """The delimiter that every line has as often, or that of the first line.
+
+    Of several, the one that makes most fields. Whitespace if no other is in the first line, or if
+    it makes more fields than tabs and every one of them a number.
+    """
+    plain = [_QUOTED.sub("q", line).strip() for line in lines]
+    present = [d for d in CANDIDATES if d in plain[0]]
+    constant = [d for d in present if len({line.count(d) for line in plain}) == 1]
+    found = max(constant or present[:1], key=plain[0].count, default=None)
     if found in (None, "\t") and len(plain[0].split()) > 1:
         tokens = [line.split() for line in plain[1:] or plain]
         by_tab = max(line.count("\t") for line in plain) + 1
@@ -213,6 +242,11 @@ def _is_header(
         return True
     lowered = [field.lower() for field in first]
     if any(set(pair) <= set(lowered) for pair in USUAL_ENDS) or lowered[0] in ID_NAMES:
+        return True
+    if id_fields == 1 and any(
+        _NUMBER.fullmatch(below) and not _NUMBER.fullmatch(field)
+        for field, below in zip(first[1:], second[1:], strict=False)
+    ):
         return True
     first_integers, second_integers = (
         [is_integer(field) for field in row[:id_fields]] for row in (first, second)

@@ -52,6 +52,8 @@ class BadRows:
     def __post_init__(self) -> None:
         if self.choice not in CHOICES:
             raise UserError(f"bad_rows is '{self.choice}'; {nearest(self.choice, list(CHOICES))}")
+        if self.file is not None and not self.file.absolute().parent.is_dir():
+            raise UserError(f"bad_rows_file is '{self.file}', whose folder does not exist")
 
     @property
     def skip(self) -> bool:

@@ -17,7 +17,7 @@ from rich.markup import escape
 from hvdtma.core.console import console
 from hvdtma.core.errors import UserError
 from hvdtma.tables.columns import position_of
-from hvdtma.tables.database import Database, name
+from hvdtma.tables.database import Database, name, text
 from hvdtma.tables.dialect import TextOptions, first_odd_row, line_of
 from hvdtma.tables.inputs import TABLE_FILES, resolve
 from hvdtma.tables.parts import PARQUET_SELECT, Part, common_type, part_of, stored, together
@@ -26,6 +26,7 @@ from hvdtma.tables.text import (
     COMMENT,
     FIELDS,
     HEADER_AGAIN,
+    LINE,
     PROBLEM,
     QUOTES,
     REASONS,
@@ -93,6 +94,14 @@ class InputTable:
         """The fields of the first row of the first text file."""
         return next((p.text.dialect.first_row for p in self.parts if p.text is not None), [])
 
+    def check_header(self) -> None:
+        """Raise UserError if the first line may be a header or a row."""
+        if self.header_unsure:
+            raise UserError(
+                f"{self.where}: the first line, {', '.join(self.first_row)}, may be a header or a "
+                "row; give --header yes or --header no"
+            )
+
     def column(self, column: str) -> str:
         """The name of a column; raises UserError, listing the names, if there is none."""
         return self.names[position_of(column, self.names, self.where)]
@@ -108,15 +117,16 @@ class InputTable:
             multiline: whether quoted fields may have line breaks.
         """
         columns = list(dict.fromkeys(columns))
+        typed = {column: self.types[column] for column in columns}
         code = self._code(checks)
         rejected: list[BadRow] = []
         if all(part.sql.startswith(PARQUET_SELECT) for part in self.parts):
-            staged = f"({' UNION ALL '.join(part.rows(columns) for part in self.parts)})"
+            staged = f"({' UNION ALL '.join(part.rows(typed) for part in self.parts)})"
         else:
-            staged = self._stored(columns, False, bad, rejected)
+            staged = self._stored(typed, False, bad, rejected)
             if multiline and self._has_open_quotes(staged):
                 self.db.run(f"DROP TABLE {staged}")
-                staged = self._stored(columns, True, bad, rejected)
+                staged = self._stored(typed, True, bad, rejected)
         found = self.db.run(
             f"SELECT code, count(*), count(*) FILTER ({TRIMMED}) "
             f"FROM (SELECT {code} AS code, {TRIMMED} FROM {staged}) GROUP BY 1"
@@ -124,7 +134,7 @@ class InputTable:
         number = {key: count for key, count, _ in found}
         num_wrong = sum(n for key, n in number.items() if key and key not in SKIPPED)
         if num_wrong or rejected:
-            located = self._bad_rows(columns, code, checks, bad.limit, rejected)
+            located = self._bad_rows(typed, code, checks, bad.limit, rejected)
             bad.add(located, num_wrong + len(rejected))
         counts = {
             "comment_lines": number.get(COMMENT, 0),
@@ -132,9 +142,34 @@ class InputTable:
             "bad_rows_skipped": num_wrong + len(rejected),
             "rows_with_blanks_around_fields": sum(t for key, _, t in found if not key),
         }
-        chosen = ", ".join(map(name, columns))
-        good = f"(SELECT {chosen} FROM {staged} WHERE ({code}) = 0)"
+        self._warn_of_comments(staged, columns)
+        good = staged
+        if set(number) - {0}:
+            chosen = ", ".join(map(name, columns))
+            good = f"(SELECT {chosen} FROM {staged} WHERE ({code}) = 0)"
         return Staged(good, number.get(0, 0), {k: n for k, n in counts.items() if n})
+
+    def _warn_of_comments(self, staged: str, columns: Sequence[str]) -> None:
+        """Print a warning of rows that begin like a comment but have the fields of a table."""
+        marks = {p.text.dialect.comment for p in self.parts if p.text is not None}
+        if not self.is_text or self.names[0] not in columns or not any(marks):
+            return
+        first = name(self.names[0])
+        found = self.db.run(
+            f"SELECT count(*), min({first}) FROM {staged} WHERE {PROBLEM} = 0 AND "
+            f"contains({text(''.join(sorted(marks)))}, {first}[1]) AND {first} <> ''"
+        )
+        number, example = found[0]
+        if number:
+            console.print(
+                escape(
+                    f"warning: {number:,} rows of {self.where} begin with {example[0]!r}, such as "
+                    f"'{example[:40]}', and were read as data; if they are comments, give "
+                    f"--comment {example[0]!r}"
+                ),
+                style="yellow",
+                soft_wrap=True,
+            )
 
     def _code(self, checks: Sequence[Check]) -> str:
         cases = [f"WHEN {PROBLEM} <> 0 THEN {PROBLEM}"]
@@ -142,7 +177,7 @@ class InputTable:
         return f"CASE {' '.join(cases)} ELSE 0 END"
 
     def _stored(
-        self, columns: list[str], parsed: bool, bad: BadRows, rejected: list[BadRow]
+        self, columns: dict[str, str], parsed: bool, bad: BadRows, rejected: list[BadRow]
     ) -> str:
         """The rows of all parts as a table of the database."""
         staged, chosen = self.db.new_name("rows"), ", ".join(map(name, columns))
@@ -170,7 +205,7 @@ class InputTable:
 
     def _bad_rows(
         self,
-        columns: list[str],
+        columns: dict[str, str],
         code: str,
         checks: Sequence[Check],
         limit: int,
@@ -183,8 +218,8 @@ class InputTable:
             rejects = self.db.new_name("rejects") if unread else ""
             skipped = part.text.dialect.skip_lines if part.text is not None else 0
             found = self.db.run(
-                f"SELECT n, code, line FROM (SELECT row_number() OVER () + {skipped} AS n, "
-                f"{code} AS code, line FROM (SELECT {chosen}, {PROBLEM}, line "
+                f"SELECT n, code, {LINE} FROM (SELECT row_number() OVER () + {skipped} AS n, "
+                f"{code} AS code, {LINE} FROM (SELECT {chosen}, {PROBLEM}, {LINE} "
                 f"FROM ({part.rows(columns, rejects=rejects)}))) "
                 f"WHERE code > 0 AND code NOT IN {SKIPPED} LIMIT {limit}"
             )

@@ -7,17 +7,16 @@ mixed. Blanks around unquoted fields are no part of them.
 
 from __future__ import annotations
 
-import gzip
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
 from hvdtma.core.errors import UserError
-from hvdtma.tables.database import name, text
-from hvdtma.tables.dialect import WHITESPACE, Dialect, open_text
+from hvdtma.tables.database import literal_path, name, text
+from hvdtma.tables.dialect import WHITESPACE, Dialect, open_bytes, open_text
 
 # Codes in the column PROBLEM of a row.
-PROBLEM, TRIMMED = "_problem", "_trimmed"
+PROBLEM, TRIMMED, LINE = "__hvdtma_problem", "__hvdtma_trimmed", "__hvdtma_line"
 GOOD, BLANK, COMMENT, HEADER_AGAIN, FIELDS, QUOTES = range(6)
 SKIPPED = (BLANK, COMMENT, HEADER_AGAIN)  # no rows of data
 REASONS = {
@@ -46,7 +45,7 @@ class TextFile:
             rejects: the name of a table for lines that are not UTF-8; empty: they are an error.
         """
         return (
-            f"read_csv([{text(self.copy or self.path)}], auto_detect=false, header=false, "
+            f"read_csv([{literal_path(self.copy or self.path)}], auto_detect=false, header=false, "
             f"skip={self.dialect.skip_lines}, delim={text(_NO_DELIMITER)}, quote='', escape='', "
             f"{_LIMITS}, columns={{'line': 'VARCHAR'}}{_rejected(rejects)})"
         )
@@ -61,7 +60,7 @@ class TextFile:
         ]
         return (
             f"SELECT {', '.join(values)}, {_problem(self.dialect, len(names))} AS {PROBLEM}, "
-            f"{_trimmed(fields, self.dialect)} AS {TRIMMED}, line "
+            f"{_trimmed(fields, self.dialect)} AS {TRIMMED}, line AS {LINE} "
             f"FROM (SELECT line, {_fields(self.dialect)} AS f FROM {self.lines(rejects)})"
         )
 
@@ -77,9 +76,10 @@ class TextFile:
         quote = text(self.dialect.quote)
         return (
             f"SELECT {', '.join(values)}, {GOOD}::TINYINT AS {PROBLEM}, false AS {TRIMMED}, "
-            f"NULL::VARCHAR AS line FROM read_csv([{text(self.path)}], auto_detect=false, "
-            f"header=false, skip={self.dialect.skip_lines}, delim={text(self.dialect.delimiter)}, "
-            f"quote={quote}, escape={quote}, nullstr={text(_NO_DELIMITER)}, "
+            f"NULL::VARCHAR AS {LINE} FROM read_csv([{literal_path(self.path)}], "
+            f"auto_detect=false, header=false, skip={self.dialect.skip_lines}, "
+            f"delim={text(self.dialect.delimiter)}, quote={quote}, escape={quote}, "
+            f"nullstr={text(_NO_DELIMITER)}, "
             f"{_LIMITS}, columns={{{kinds}}}{_rejected(rejects)})"
         )
 
@@ -99,11 +99,10 @@ def open_text_file(path: Path, dialect: Dialect, folder: Path) -> TextFile:
 
 def _line_ends(path: Path) -> set[bytes]:
     """The kinds of line ends in a file."""
-    opener = gzip.open if path.suffix.lower() == ".gz" else open
     feeds = returns = both = 0
     last = b""
     try:
-        with opener(path, "rb") as file:
+        with open_bytes(path) as file:
             while block := file.read(_BLOCK_BYTES):
                 feeds += block.count(b"\n")
                 returns += block.count(b"\r")
@@ -159,8 +158,6 @@ def _problem(dialect: Dialect, count: int) -> str:
         characters = f"contains({text(dialect.comment)}, {start})"
         sure = f"contains({text(dialect.leading)}, {start})" if dialect.leading else "false"
         cases.append(f"WHEN {characters} AND ({sure} OR len(f) <> {count}) THEN {COMMENT}")
-    if dialect.header:
-        cases.append(f"WHEN line = {text(dialect.header)} THEN {HEADER_AGAIN}")
     if dialect.quote and dialect.delimiter != WHITESPACE:
         quote, character = _regex(dialect.quote), text(dialect.quote)
         whole = text(f"{quote}([^{quote}]|{quote}{quote})*{quote}")
@@ -171,6 +168,15 @@ def _problem(dialect: Dialect, count: int) -> str:
             f"THEN {QUOTES}"
         )
     cases.append(f"WHEN len(f) <> {count} THEN {FIELDS}")
+    if dialect.header:  # of a joined file, in any writing
+        first = text(dialect.names[0].lower())
+        fields = [f"lower({_value(f'f[{at}]', dialect)})" for at in range(1, count + 1)]
+        fields[0] = f"ltrim({fields[0]}, chr(65279))"  # a byte order mark
+        same = " AND ".join(
+            f"{field} = {text(column.lower())}"
+            for field, column in zip(fields, dialect.names, strict=True)
+        )
+        cases.append(f"WHEN contains(lower(line), {first}) AND {same} THEN {HEADER_AGAIN}")
     return f"(CASE {' '.join(cases)} ELSE {GOOD} END)::TINYINT"
 
 

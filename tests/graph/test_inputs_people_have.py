@@ -358,6 +358,14 @@ def test_columns_are_chosen_and_dropped_by_name(tmp_path):
         features(tmp_path, frame, drop_columns=["c"])
 
 
+def test_a_column_without_a_name_is_called_by_its_number(tmp_path):
+    text = ",age\n" + "".join(f"{i},{20 + i % 7}\n" for i in range(40))
+    (tmp_path / "f.csv").write_text(text)  # as pandas writes a frame with its index
+    (tmp_path / "e.csv").write_text("0,1\n")
+    raw = FileSource(tmp_path / "e.csv", tmp_path / "f.csv", id_column="1").load()
+    assert raw.feat.ravel().tolist() == [20 + i % 7 for i in range(40)]
+
+
 def test_decimals_are_numbers(tmp_path):
     table = pa.table({"id": range(40), "price": pa.array([f"{i}.25" for i in range(40)])})
     price = table["price"].cast(pa.decimal128(9, 2))
@@ -392,6 +400,11 @@ def test_unknown_columns_are_found_before_rows_are_read(tmp_path, capsys):
     with pytest.raises(UserError, match="no column 'lable'"):
         load(tmp_path, "1,2\n2,3\n", labels=tmp_path / "l.csv", label_column="lable")
     assert "reading" not in capsys.readouterr().err
+
+
+def test_the_file_for_bad_rows_is_checked_before_rows_are_read(tmp_path):
+    with pytest.raises(UserError, match="whose folder does not exist"):
+        load(tmp_path, "1,2\n", bad_rows="skip", bad_rows_file=tmp_path / "absent" / "bad.csv")
 
 
 # --- weights, times, splits
@@ -433,6 +446,119 @@ def test_splits_come_as_tables_of_nodes_and_of_links(tmp_path):
     for src, dst, part in rows:
         pair = raw.link_split[part]
         assert (pair.src.tolist(), pair.dst.tolist()) == ([src], [dst])
+
+
+# --- parts that differ, odd names
+
+
+def test_parts_of_different_types_change_no_value(tmp_path):
+    folder = tmp_path / "f.parquet"
+    folder.mkdir()
+    pq.write_table(pa.table({"id": [0, 1], "x": [1, 2]}), folder / "a.parquet")
+    pq.write_table(pa.table({"id": [2, 3], "x": [1.5, 0.25]}), folder / "b.parquet")
+    (tmp_path / "e.csv").write_text("0,1\n1,2\n2,3\n")
+    raw = FileSource(tmp_path / "e.csv", folder).load()
+    assert np.ravel(raw.feat).tolist() == [1, 2, 1.5, 0.25]
+    frames = [pa.table({"src": [7], "dst": [8]}), pa.table({"src": ["07"], "dst": ["x"]})]
+    assert edges(FileSource(frames).load()) == [("07", "x"), ("7", "8")]
+    (tmp_path / "a.jsonl").write_text('{"src": 1, "dst": 2, "w": 1}\n')
+    (tmp_path / "b.jsonl").write_text('{"src": 2, "dst": 3, "w": 2.6}\n')
+    raw = FileSource([tmp_path / "a.jsonl", tmp_path / "b.jsonl"], weight_column="w").load()
+    np.testing.assert_allclose(sorted(raw.weight), [1, 2.6], rtol=1e-6)
+
+
+def test_file_names_with_glob_characters_are_names(tmp_path):
+    (tmp_path / "edges[1].csv").write_text("1,2\n")
+    (tmp_path / "edges1.csv").write_text("100,200\n")
+    assert edges(FileSource(tmp_path / "edges[1].csv").load()) == [(1, 2)]
+
+
+def test_columns_whose_names_differ_by_case_are_refused(tmp_path):
+    with pytest.raises(UserError, match=r"'src' and 'Src'.*differ by case"):
+        load(tmp_path, "src,Src,dst\n1,9,2\n3,8,4\n", src_column="Src", dst_column="dst")
+    table = pa.table({"id": [0, 1], "Age": [1, 2], "age": [3, 4]})
+    with pytest.raises(UserError, match=r"'Age' and 'age'.*differ by case"):
+        load(tmp_path, "0,1\n", features=table)
+
+
+def test_columns_may_have_any_name(tmp_path):
+    names = ["_problem", "_trimmed", "line", "f", "n", "code", "v", "select", 'a "b"', "50%", "e"]
+    frame = person(
+        **{name: [float(i + at) ** 2 for i in range(40)] for at, name in enumerate(names)}
+    )
+    frame["colour"] = ["red" if i % 2 else "blue" for i in range(40)]
+    for name in ("f.parquet", "f.csv"):
+        raw = features(tmp_path, frame, name)
+        expected = np.stack(
+            [frame["age"], *(frame[n] for n in names), frame["colour"] == "blue",
+             frame["colour"] == "red"], 1
+        )  # fmt: skip
+        np.testing.assert_allclose(raw.feat, expected.astype(np.float32))
+
+
+def test_a_header_of_joined_files_is_found_in_other_writings(tmp_path):
+    text = 'src,dst\n1,2\n\ufeffsrc,dst\n2,3\n"src","dst"\n3,4\nSRC, DST\n4,5\n'
+    raw = load(tmp_path, text)
+    assert edges(raw) == [(1, 2), (2, 3), (3, 4), (4, 5)]
+    assert raw.counts["repeated_headers"] == 3
+
+
+def test_a_header_of_unusual_names_is_not_taken_for_data_because_it_comes_twice(tmp_path):
+    for month in ("jan", "feb"):
+        (tmp_path / f"{month}.csv").write_text(f"person,friend\nann-{month},bob-{month}\n")
+    with pytest.raises(UserError, match=r"'person' and 'friend', may be a header"):
+        FileSource(str(tmp_path / "*.csv")).load()
+    with pytest.raises(UserError, match=r"first line, user, colour, may be a header.*--header yes"):
+        (tmp_path / "l.csv").write_text("user,colour\nann-jan,red\nbob-jan,blue\n")
+        FileSource(str(tmp_path / "jan.csv"), labels=tmp_path / "l.csv", header="auto").load()
+
+
+def test_lines_like_comments_are_skipped_if_that_is_said_and_else_warned_of(tmp_path, capsys):
+    text = "1 2\n2 3\n#end here\n3 4\n"
+    assert edges(load(tmp_path, text, "e.txt", comment="#")) == [(1, 2), (2, 3), (3, 4)]
+    load(tmp_path, text, "e.txt")
+    assert "1 rows" in capsys.readouterr().err.replace("\n", " ")
+
+
+@pytest.mark.parametrize("given", ["02139", "1e3", "1_000", "9007199254740993", "007"])
+def test_names_of_classes_stay_as_they_are_written(tmp_path, given):
+    rows = [f"{i},{given if i % 2 else 'other'}" for i in range(40)]
+    assert given in labels(tmp_path, "id,label\n" + "\n".join(rows) + "\n").label_names
+    rows = [f"{i},{given if i % 2 else 5}" for i in range(40)]
+    assert given in labels(tmp_path, "id,label\n" + "\n".join(rows) + "\n").label_names
+
+
+def test_labels_of_ids_in_another_writing_are_of_unknown_ids(tmp_path):
+    raw = labels(tmp_path, "id,label\n007,a\n+5,b\n9.0,a\n3,b\n2,a\n")
+    assert np.flatnonzero(raw.label >= 0).tolist() == [2, 3]
+    assert raw.counts["labels_of_unknown_ids"] == 3
+
+
+def test_the_delimiter_is_the_one_of_constant_number(tmp_path):
+    raw = load(tmp_path, "1;2;0,5\n2;3;1,5\n")
+    assert edges(raw) == [(1, 2), (2, 3)]
+
+
+def test_a_missing_category_is_said(tmp_path):
+    frame = person(colour=[["red", "blue", None][i % 3] for i in range(40)])
+    with pytest.raises(UserError, match=r"category 'colour'.*13 missing values.*--fill-missing"):
+        features(tmp_path, frame)
+    raw = features(tmp_path, frame, fill_missing="zero")
+    assert raw.counts["feature_values_filled"] == 13
+
+
+def test_json_strings_stay_as_they_are(tmp_path):
+    rows = [("A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11", "2020-01-01"), ("12:30", "x")]
+    for at, (src, dst) in enumerate(rows):
+        (tmp_path / f"{at}.jsonl").write_text(f'{{"src": "{src}", "dst": "{dst}"}}\n')
+    assert edges(FileSource(str(tmp_path / "*.jsonl")).load()) == sorted(rows)
+
+
+def test_zstandard_is_read(tmp_path):
+    text = "src,dst\n" + "".join(f"{i},{i * i}\n" for i in range(3000))
+    with pa.output_stream(str(tmp_path / "e.csv.zst"), compression="zstd") as file:
+        file.write(text.encode())
+    assert FileSource(tmp_path / "e.csv.zst").load().num_edges == 3000
 
 
 # --- any table of ids comes back exactly

@@ -115,5 +115,7 @@ def test_any_text_beside_a_label_and_in_it_is_read_as_written(tmp_path_factory, 
         writer = csv.writer(file, quoting=csv.QUOTE_ALL)
         writer.writerow(["id", "text", "label"])
         writer.writerows([i, text, label] for i, (text, label) in enumerate(rows))
-    raw = FileSource(folder / "edges.csv", labels=folder / "labels.csv").load()
+    raw = FileSource(
+        folder / "edges.csv", labels=folder / "labels.csv", missing_labels=False, label_kind="class"
+    ).load()
     assert labels(raw) == {i: label for i, (_, label) in enumerate(rows)}

@@ -13,7 +13,6 @@ INTEGER_KINDS = (
     "UBIGINT", "HUGEINT", "UHUGEINT",
 )  # fmt: skip
 _WITH_POINT = r"[+-]?[0-9]+\.0*"
-_LOOSE = r"[+-]?[0-9]+(\.0*)?"  # what `id_type=int` accepts
 
 
 @dataclass(frozen=True)
@@ -26,6 +25,7 @@ class TableIds:
         kind: DuckDB's type.
         where: for messages.
         is_typed: whether text is text because the input says so, as Parquet does and CSV does not.
+        loose: whether other writings than the usual one are integers, as `id_type=int` says.
     """
 
     sql: str
@@ -33,6 +33,7 @@ class TableIds:
     kind: str
     where: str
     is_typed: bool = False
+    loose: bool = False
 
     @property
     def is_integer(self) -> bool:
@@ -41,10 +42,10 @@ class TableIds:
 
     def as_ids(self, strings: bool) -> str:
         """The ids as VARCHAR or BIGINT, as an SQL expression."""
-        return id_expression(name(self.column), self.kind, strings)
+        return id_expression(name(self.column), self.kind, strings, self.loose)
 
 
-def id_expression(column: str, kind: str, strings: bool) -> str:
+def id_expression(column: str, kind: str, strings: bool, loose: bool = False) -> str:
     """A column as ids: VARCHAR, or BIGINT (null if it is none), as an SQL expression."""
     if strings:
         return f"CAST({column} AS VARCHAR)"
@@ -53,6 +54,9 @@ def id_expression(column: str, kind: str, strings: bool) -> str:
     if kind in ("DOUBLE", "FLOAT"):
         whole = f"{column} = floor({column}) AND abs({column}) < 9007199254740992"
         return f"CASE WHEN {whole} THEN TRY_CAST({column} AS BIGINT) END"
+    if not loose:
+        number = f"TRY_CAST({column} AS BIGINT)"
+        return f"CASE WHEN CAST({number} AS VARCHAR) = {column} THEN {number} END"
     digits = f"regexp_extract({column}, '^([+-]?[0-9]+)(\\.0*)?$', 1)"
     return f"TRY_CAST(NULLIF({digits}, '') AS BIGINT)"
 

@@ -18,7 +18,7 @@ from hvdtma.graph.ids.kind import TableIds, check_id_kind, id_expression
 from hvdtma.graph.ingest.edge_arrays import ARRAYS, edge_arrays
 from hvdtma.graph.ingest.options import ReadOptions
 from hvdtma.tables.columns import usual_ends
-from hvdtma.tables.database import Database, name
+from hvdtma.tables.database import Database, name, text
 from hvdtma.tables.inputs import TABLE_FILES
 from hvdtma.tables.rejects import BadRows
 from hvdtma.tables.table import Check, InputTable, Staged, open_table
@@ -65,18 +65,22 @@ class EdgeRows:
         columns: where they come from.
         staged: the good rows.
         num_rows: the size of an adjacency matrix, whose nodes are 0 .. num_rows-1; else 0.
+        loose: see `TableIds`.
     """
 
     columns: EdgeColumns
     staged: Staged
     num_rows: int = 0
+    loose: bool = False
 
     @property
     def ends(self) -> list[TableIds]:
         """Both ends, as columns of ids."""
         table = self.columns.table
         return [
-            TableIds(self.staged.sql, end, table.types[end], table.where, not table.is_text)
+            TableIds(
+                self.staged.sql, end, table.types[end], table.where, not table.is_text, self.loose
+            )
             for end in (self.columns.src, self.columns.dst)
         ]
 
@@ -93,7 +97,7 @@ class EdgeRows:
         """SQL of both ids, and of what else edges have: `edge_type`, `weight`, `time`."""
         table = self.columns.table
         src, dst = (
-            id_expression(f"e.{name(end)}", table.types[end], strings)
+            id_expression(f"e.{name(end)}", table.types[end], strings, self.loose)
             for end in (self.columns.src, self.columns.dst)
         )
         others = {}
@@ -159,7 +163,7 @@ def read_edges(columns: EdgeColumns, options: ReadOptions, bad: BadRows, num_row
         if options.id_type == "int" and end != columns.edge_type:
             checks.append(
                 Check(
-                    f"{id_expression(column, kind, False)} IS NULL",
+                    f"{id_expression(column, kind, False, True)} IS NULL",
                     f"column '{end}' is not an integer of 64 bits; "
                     "if the ids are text, give --id-type str",
                 )
@@ -178,7 +182,7 @@ def read_edges(columns: EdgeColumns, options: ReadOptions, bad: BadRows, num_row
     staged = table.stage(columns.chosen, checks, bad, multiline=False)
     if not staged.num_rows:
         raise UserError(f"{table.where} holds no edge")
-    rows = EdgeRows(columns, staged, num_rows)
+    rows = EdgeRows(columns, staged, num_rows, options.id_type == "int")
     if table.header_unsure:
         _check_header(rows)
     return rows
@@ -212,14 +216,14 @@ def _check_header(rows: EdgeRows) -> None:
     first = table.first_row
     names = [first[table.names.index(end)] for end in (src, dst)]
     db = table.db
-    for one in set(names):
-        quoted = "'" + one.replace("'", "''") + "'"
-        found = db.value(
-            f"SELECT sum(({name(src)} = {quoted})::INT + ({name(dst)} = {quoted})::INT) "
-            f"FROM {rows.staged.sql}"
-        )
-        if found > names.count(one):
-            return
+    ends = [f"CAST({name(end)} AS VARCHAR)" for end in (src, dst)]
+    one, other = map(text, names)
+    again = db.value(  # in another row than one that repeats the first line
+        f"SELECT count(*) FROM {rows.staged.sql} WHERE ({ends[0]} IN ({one}, {other}) OR "
+        f"{ends[1]} IN ({one}, {other})) AND NOT ({ends[0]} = {one} AND {ends[1]} = {other})"
+    )
+    if again:
+        return
     raise UserError(
         f"{table.where}: the first line, '{names[0]}' and '{names[1]}', may be a header or an "
         "edge; give --header yes or --header no"

@@ -78,7 +78,7 @@ def choose(
     found = ChosenColumns()
     for column in columns:
         kind = table.types[column]
-        taken = _numbers(db, staged, column, kind, fill, found)
+        taken = _numbers(db, staged, column, kind, fill, found, table.where)
         if isinstance(taken, str):
             if named:
                 raise UserError(f"column '{column}' of {table.where} cannot be a feature: {taken}")
@@ -95,7 +95,13 @@ def choose(
 
 
 def _numbers(
-    db: Database, staged: Staged, column: str, kind: str, fill: str, found: ChosenColumns
+    db: Database,
+    staged: Staged,
+    column: str,
+    kind: str,
+    fill: str,
+    found: ChosenColumns,
+    where: str,
 ) -> FeatureColumn | str:
     """The column's features, or the reason to leave it out."""
     quoted = name(column)
@@ -109,9 +115,8 @@ def _numbers(
     elif kind == "VARCHAR" or kind.startswith("ENUM"):
         words = ", ".join(map(text, MISSING_WORDS))
         known = f"NULLIF(CASE WHEN lower({quoted}) NOT IN ({words}) THEN {quoted} END, '')"
-        parsed = f"TRY_CAST({known} AS DOUBLE)"
-        truth = f"CASE lower({known}) WHEN 'true' THEN 1 WHEN 'false' THEN 0"
-        number = f"{truth} ELSE {parsed} END"
+        truth = f"CASE lower({quoted}) WHEN 'true' THEN 1 WHEN 'false' THEN 0 END"
+        number = f"coalesce(TRY_CAST({quoted} AS DOUBLE), {truth})"
         rows, not_numbers, distinct = db.run(
             f"SELECT count({known}), count(*) FILTER ({known} IS NOT NULL AND ({number}) IS NULL), "
             f"approx_count_distinct({known}) FROM {staged.sql}"
@@ -119,7 +124,17 @@ def _numbers(
         if not rows:
             return "it is empty"
         if not_numbers:
-            return _category(db, staged, column, kind, known, rows, distinct)
+            taken = _category(db, staged, column, kind, known, rows, distinct)
+            missing = staged.num_rows - rows
+            if missing and isinstance(taken, FeatureColumn):
+                if fill == "error":
+                    raise UserError(
+                        f"category '{column}' of {where} has {missing:,} missing values; "
+                        "give --fill-missing zero or mean (a missing category is all zeros), or "
+                        f"--drop-columns {column}"
+                    )
+                found.filled[column] = missing
+            return taken
         value = number
     else:
         return "no numbers"
@@ -132,8 +147,8 @@ def _category(
     db: Database, staged: Staged, column: str, kind: str, known: str, rows: int, distinct: int
 ) -> FeatureColumn | str:
     if distinct <= 2 * MAX_CATEGORIES:
-        values = [v for (v,) in db.run(f"SELECT DISTINCT {known} AS v FROM {staged.sql} "
-                                       "WHERE v IS NOT NULL ORDER BY v")]  # fmt: skip
+        found = db.run(f"SELECT DISTINCT {known} FROM {staged.sql}")
+        values = sorted(value for (value,) in found if value is not None)
         if len(values) <= min(MAX_CATEGORIES, rows // 2):
             hot = [f"CAST(({known}) IS NOT DISTINCT FROM {text(v)} AS DOUBLE)" for v in values]
             return FeatureColumn(column, kind, hot, [f"{column}={v}" for v in values])
@@ -143,9 +158,8 @@ def _category(
 
 def _numbers_rows(db: Database, staged: Staged, value: str) -> bool:
     """Whether a column counts the rows from 0 or 1."""
-    least, largest, rows = db.run(f"SELECT min({value}), max({value}), count(*) FROM {staged.sql}")[
-        0
-    ]
+    bounds = f"SELECT min({value}), max({value}), count(*) FROM {staged.sql}"
+    least, largest, rows = db.run(bounds)[0]
     if rows < 10 or least not in (0, 1) or largest - least != rows - 1:
         return False
     wrong = db.value(

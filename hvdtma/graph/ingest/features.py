@@ -19,7 +19,7 @@ from rich.markup import escape
 
 from hvdtma.core.console import console
 from hvdtma.core.errors import UserError
-from hvdtma.graph.ids.kind import TableIds, check_id_kind
+from hvdtma.graph.ids.kind import TableIds, check_id_kind, id_expression
 from hvdtma.graph.ingest.feature_columns import (
     SUSPICIOUS,
     ChosenColumns,
@@ -105,6 +105,7 @@ def open_features(db: Database, given: Any, options: ReadOptions) -> InputTable 
     table = open_table(
         db, given, "features", options.text, endings=endings, named=named, id_fields=1
     )
+    table.check_header()
     id_column = _id_column(table, options)
     check_id_kind(table.where, id_column, table.types[id_column], options.id_type)
     candidates(table, id_column, options.feature_columns, options.drop_columns)
@@ -121,14 +122,20 @@ def read_features(
     chosen = candidates(table, id_column, options.feature_columns, options.drop_columns)
     empty = f"{name(id_column)} IS NULL OR CAST({name(id_column)} AS VARCHAR) = ''"
     words = f"column '{id_column}' is empty" if table.is_text else "has no id"
-    staged = table.stage([id_column, *chosen], [Check(empty, words)], bad, multiline=True)
+    checks = [Check(empty, words)]
+    if options.id_type == "int":
+        number = id_expression(name(id_column), table.types[id_column], False, True)
+        checks.append(Check(f"{number} IS NULL", f"column '{id_column}' is not an integer"))
+    staged = table.stage([id_column, *chosen], checks, bad, multiline=True)
     if not staged.num_rows:
         raise UserError(f"{table.where} has no rows")
     columns = choose(
         db, table, staged, chosen, options.feature_columns is not None, options.fill_missing
     )
     _say(table, columns, options)
-    ids = TableIds(staged.sql, id_column, table.types[id_column], table.where)
+    ids = TableIds(
+        staged.sql, id_column, table.types[id_column], table.where, loose=options.id_type == "int"
+    )
     widths = [_width(db, staged, column) for column in columns.taken]
     names = [n for c, width in zip(columns.taken, widths, strict=True) for n in _names(c, width)]
     source = _FeatureReader(db, staged, columns.taken, widths, ids, table.where)
@@ -205,7 +212,7 @@ def _single(values: pa.Array) -> np.ndarray:
 def _width(db: Database, staged: Staged, column: FeatureColumn) -> int:
     if not column.is_list:
         return len(column.values)
-    return int(db.value(f"SELECT len({column.values[0]}) FROM {staged.sql} LIMIT 1") or 0)
+    return int(db.value(f"SELECT max(len({column.values[0]})) FROM {staged.sql}") or 1)
 
 
 def _names(column: FeatureColumn, width: int) -> list[str]:

@@ -132,7 +132,8 @@ def _of_table(table: InputTable, options: ReadOptions, bad: BadRows) -> GivenSpl
         ends = (options.id_column if options.id_column in rest else rest[0],)
     typed = options.type_column if options.type_column in table.names and len(ends) == 2 else None
     words = ", ".join(f"'{word}'" for word in _WORDS)
-    checks = [Check(f"lower({name(split)}) NOT IN ({words}) OR {name(split)} IS NULL",
+    part_word = f"lower(CAST({name(split)} AS VARCHAR))"
+    checks = [Check(f"{part_word} NOT IN ({words}) OR {name(split)} IS NULL",
                     f"column '{split}' is none of train, valid, test")]  # fmt: skip
     for end in ends:
         check_id_kind(where, end, table.types[end], options.id_type)
@@ -142,13 +143,14 @@ def _of_table(table: InputTable, options: ReadOptions, bad: BadRows) -> GivenSpl
     ids, lengths, num_pairs, types = {}, {}, {}, {}
     for part in PARTS:
         chosen = ", ".join(f"'{word}'" for word, of in _WORDS.items() if of == part)
-        rows = f"(SELECT * FROM {staged.sql} WHERE lower({name(split)}) IN ({chosen}))"
+        rows = f"(SELECT * FROM {staged.sql} WHERE {part_word} IN ({chosen}))"
         number = db.value(f"SELECT count(*) FROM {rows}")
         if not number:
             raise UserError(f"{where} has no row of the part '{part}'")
         both = " UNION ALL ".join(f"SELECT {name(end)} AS id FROM {rows}" for end in ends)
         key = part if len(ends) == 2 else f"{part}_node"
-        ids[key] = TableIds(f"({both})", "id", table.types[ends[0]], where)
+        loose = options.id_type == "int"
+        ids[key] = TableIds(f"({both})", "id", table.types[ends[0]], where, loose=loose)
         lengths[key] = number * len(ends)
         if len(ends) == 2:
             num_pairs[part] = number

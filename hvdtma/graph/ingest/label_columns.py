@@ -12,7 +12,6 @@ from hvdtma.tables.table import InputTable, Staged
 
 USUAL = ("label", "labels", "y", "target", "class", "category")
 LEAST_ROWS = 10  # of more rows than these not every one can be a class of its own
-_REAL = ("DOUBLE", "FLOAT")
 
 
 @dataclass(frozen=True)
@@ -71,7 +70,7 @@ def inspect(
     db: Database, table: InputTable, staged: Staged, column: str, options: ReadOptions
 ) -> LabelColumn:
     """The kind of values in a column of labels."""
-    quoted, kind = name(column), table.types[column]
+    quoted = name(column)
     value = f"CAST({quoted} AS VARCHAR)"
     known = f"NULLIF({value}, '')"
     if options.missing_labels:
@@ -86,9 +85,8 @@ def inspect(
         f"count(*) FILTER ({number} = floor({number})), count(*) FILTER ({number} IN (0, 1)) "
         f"FROM {staged.sql}"
     )[0]
-    if kind in _REAL or (numbers == rows == whole and distinct < rows):
-        whole_text = f"CAST(CAST({number} AS BIGINT) AS VARCHAR)"
-        known = f"CASE WHEN {number} = floor({number}) THEN {whole_text} ELSE {known} END"
+    if numbers == rows == whole:  # pandas writes 1.0 where a column has missing values
+        known = f"regexp_replace({known}, '^(-?(0|[1-9][0-9]*))\\.0*$', '\\1')"
         distinct = db.value(f"SELECT count(DISTINCT {known}) FROM {staged.sql}")
     return LabelColumn(
         column, known, number, rows, distinct, numbers == rows, whole == rows, binary == rows,

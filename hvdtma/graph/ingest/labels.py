@@ -17,6 +17,7 @@ from hvdtma.graph.ids.kind import TableIds, check_id_kind
 from hvdtma.graph.ids.node_table import NodeTable
 from hvdtma.graph.ingest.edges import time_expression
 from hvdtma.graph.ingest.label_columns import (
+    USUAL,
     LabelColumn,
     inspect,
     kind_of_labels,
@@ -68,8 +69,9 @@ def open_labels(db: Database, given: Any, options: ReadOptions) -> LabelTable:
 
     The id column is `id_column`, else one with a usual name, else the first.
     """
-    named = (options.id_column, *options.label_columns)
+    named = (options.id_column, *options.label_columns, *USUAL)
     table = open_table(db, given, "labels", options.text, named=named, id_fields=1)
+    table.check_header()
     id_column = options.id_column
     if id_column is None:
         usual = (column for column in table.names if column.lower() in ID_NAMES)
@@ -101,7 +103,8 @@ def read_labels(opened: LabelTable, nodes: NodeTable, options: ReadOptions, bad:
         )
     columns = [inspect(db, table, staged, column, options) for column in opened.columns]
     kind = kind_of_labels(columns, table.where, options)
-    ids = TableIds(staged.sql, opened.id_column, table.types[opened.id_column], table.where)
+    kind_of_ids, loose = table.types[opened.id_column], options.id_type == "int"
+    ids = TableIds(staged.sql, opened.id_column, kind_of_ids, table.where, loose=loose)
     position_R = nodes.positions(ids).astype(np.int64)
     if not (position_R >= 0).any():
         first = db.value(f"SELECT {quoted} FROM {staged.sql} LIMIT 1")
