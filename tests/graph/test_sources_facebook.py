@@ -18,6 +18,7 @@ def facebook():
         FACEBOOK / "edges.csv.gz",
         FACEBOOK / "features.json.gz",
         FACEBOOK / "target.csv.gz",
+        label_column="page_type",
         undirected=True,
     ).load()
 

@@ -134,7 +134,7 @@ def test_a_sweep_is_a_job_array_and_an_elastic_job_starts_one_task(config):
         (["model.encoder=gone:Mine"], "cannot be imported: ModuleNotFoundError: No module named"),
         (["model.options.agr=max"], "the encoder 'sage' takes no option 'agr'; valid: layers"),
         (["sampler.options.most=5"], "the sampler 'neighbour' takes no option 'most'"),
-        (["task.decoder_options.most=5"], "the decoder 'mlp' takes no option 'most'"),
+        (["task.decoder_options.most=5"], "the decoder 'auto' takes no option 'most'"),
         (["aggregate.options.most=5"], "the aggregator 'average' takes no option 'most'"),
         (["aggregate.outer=nestrov"], "unknown outer optimizer 'nestrov'"),
         (["task.options.most=5"], "the task 'links' takes no option 'most'"),

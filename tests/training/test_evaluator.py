@@ -154,7 +154,7 @@ def test_an_evaluator_that_fails_on_the_last_round_is_replaced_without_saying_it
     train(config_for(community_store, tmp_path / "run", "final", rounds=1), SingleProcess())
     run, said = RunFolder.open(tmp_path / "run"), []
     run.scores.unlink()
-    scores = Scores(config_for(community_store, tmp_path / "run", "follow", rounds=1), run)
+    scores = Scores(config_for(community_store, tmp_path / "run", "follow", rounds=1), run, MRR)
     scores.process.kill()
     scores.finish(1, said.append)
     assert [event["round"] for event in read_lines(run.scores)] == [1]
