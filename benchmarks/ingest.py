@@ -18,7 +18,7 @@ from typing import Annotated
 
 import duckdb
 import typer
-from machine import measured
+from machine import measured, print_row
 
 EDGES_PER_NODE = 10.7
 ID = "'user-' || lpad(CAST(hash({0}) % {1} AS VARCHAR), 8, '0')"
@@ -73,13 +73,6 @@ def compare(work: Path, name: str, num_edges: int, memory_gb: float) -> list[str
         f"{num_edges / build_s:,.0f}",
         f"{peak / 2**30:.2f}",
     ]
-
-
-def print_row(cells: list[str], *, heading: bool = False) -> None:
-    """Print a row of a Markdown table."""
-    print(f"| {' | '.join(cells)} |", flush=True)
-    if heading:
-        print(f"|{'---|' * len(cells)}", flush=True)
 
 
 if __name__ == "__main__":

@@ -90,3 +90,10 @@ def read_plainly(files: list[Path]) -> tuple[float, int]:
             while read := file.readinto(buffer):
                 total += read
     return time.monotonic() - start, total
+
+
+def print_row(cells: list[str], *, heading: bool = False) -> None:
+    """Print one line of a table: the value of each heading."""
+    print("| " + " | ".join(cell.replace("_", " ") for cell in cells) + " |", flush=True)
+    if heading:
+        print("|---" * len(cells) + "|")

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from machine import disk_bytes, measured, write_rate
+from machine import disk_bytes, measured, print_row, write_rate
 
 EDGES_PER_NODE = 10.7
 SHAPE = "features=32,communities=1000,directed=true"
@@ -117,13 +117,6 @@ def train(store: Path, run: Path, num_edges: int, chosen: dict) -> list[str]:
         f"{summary['test']['mrr']:.4f}",
         f"{wall_s - summary['time_s']:.0f}",
     ]
-
-
-def print_row(cells: list[str], *, heading: bool = False) -> None:
-    """Print one line of a table: the value of each heading."""
-    print("| " + " | ".join(cell.replace("_", " ") for cell in cells) + " |", flush=True)
-    if heading:
-        print("|---" * len(cells) + "|")
 
 
 if __name__ == "__main__":

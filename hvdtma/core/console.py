@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 LINE_EVERY_S = 10.0
@@ -21,6 +22,11 @@ def on_terminal(of: Console = console) -> bool:
     `Console.is_terminal` alone is not enough: FORCE_COLOR makes it true for a file as well.
     """
     return of.is_terminal and not of.is_dumb_terminal and of.file.isatty()
+
+
+def warn(message: str) -> None:
+    """Print a warning; the message is no markup."""
+    console.print(escape(message), style="yellow", soft_wrap=True)
 
 
 @contextmanager

@@ -13,7 +13,6 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import duckdb
@@ -24,6 +23,8 @@ from hvdtma.core.errors import UserError
 from hvdtma.core.files import REMOVED, FullDisk
 from hvdtma.core.threads import num_workers
 
+INTEGERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER",
+            "UBIGINT", "HUGEINT")  # fmt: skip
 ROWS_PER_BATCH = 1 << 17
 DATABASE_BYTES = 160 << 20  # the least memory for a database
 LEAST_BYTES = 128 << 20  # of DuckDB's limit
@@ -65,7 +66,7 @@ class Database:
         Args:
             frames: Arrow tables or readers by the name under which the statement finds them.
         """
-        with _Errors(self.folder):
+        with _user_errors(self.folder):
             for view, frame in (frames or {}).items():
                 self.connection.register(view, frame)
             try:
@@ -80,7 +81,7 @@ class Database:
 
     def batches(self, sql: str, rows: int = ROWS_PER_BATCH) -> Iterator[pa.RecordBatch]:
         """The rows of a statement, at most `rows` at a time, in order."""
-        with _Errors(self.folder), self.connection.cursor() as cursor:
+        with _user_errors(self.folder), self.connection.cursor() as cursor:
             yield from cursor.sql(sql).to_arrow_reader(rows)
 
     def columns(self, sql: str) -> dict[str, str]:
@@ -127,26 +128,16 @@ def temporary_database(memory_bytes: int | None = None) -> Iterator[Database]:
         db.close()
 
 
-class _Errors:
-    """Raises errors of DuckDB as UserError."""
-
-    def __init__(self, folder: Path):
-        self.folder = folder
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if isinstance(error, duckdb.Error):
-            text = str(error)
-            if any(word in text for word in _FULL):
-                raise FullDisk.of(self.folder, REMOVED) from error
-            raise UserError(text.split("\n\n", 1)[0].strip()) from error
+@contextmanager
+def _user_errors(folder: Path) -> Iterator[None]:
+    """Raise errors of DuckDB as UserError; `folder` is on the disk that may be full."""
+    try:
+        yield
+    except duckdb.Error as error:
+        message = str(error)
+        if any(word in message for word in _FULL):
+            raise FullDisk.of(folder, REMOVED) from error
+        raise UserError(message.split("\n\n", 1)[0].strip()) from error
 
 
 def text(value: str | Path) -> str:

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hvdtma.core.errors import UserError
-from hvdtma.tables.database import Database, literal_path, name, text
+from hvdtma.tables.database import INTEGERS, Database, literal_path, name, text
 from hvdtma.tables.dialect import TextOptions, find_dialect
 from hvdtma.tables.inputs import LINES, PARQUET, TEXT, Input, as_arrow
 from hvdtma.tables.text import (
@@ -24,8 +24,6 @@ from hvdtma.tables.text import (
     open_text_file,
 )
 
-_INTEGERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER",
-             "UBIGINT", "HUGEINT")  # fmt: skip
 _GUESSED = ("UUID", "DATE", "TIME", "TIMESTAMP", "TIMESTAMP WITH TIME ZONE")  # in JSON strings
 PARQUET_SELECT = "SELECT * FROM read_parquet("
 
@@ -141,9 +139,9 @@ def common_type(parts: list[Part], column: str) -> str:
     kinds = {part.types[column] for part in parts}
     if len(kinds) == 1:
         return kinds.pop()
-    if kinds <= set(_INTEGERS):
+    if kinds <= set(INTEGERS):
         return "BIGINT" if "UBIGINT" not in kinds and "HUGEINT" not in kinds else "HUGEINT"
-    numbers = (*_INTEGERS, "FLOAT", "DOUBLE")
+    numbers = (*INTEGERS, "FLOAT", "DOUBLE")
     if all(kind in numbers or kind.startswith("DECIMAL") for kind in kinds):
         return "DOUBLE"
     return "VARCHAR"

@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 from rich.markup import escape
 
-from hvdtma.core.console import console
+from hvdtma.core.console import console, warn
 from hvdtma.core.errors import UserError
 from hvdtma.tables.columns import position_of
 from hvdtma.tables.database import Database, name, text
@@ -52,7 +52,7 @@ class Staged:
     Attributes:
         sql: a table or a subquery, to select from.
         counts: notes by name: `bad_rows_skipped`, `comment_lines`, `repeated_headers`,
-            `rows_with_blanks_around_ids`.
+            `rows_with_blanks_around_fields`.
     """
 
     sql: str
@@ -161,14 +161,10 @@ class InputTable:
         )
         number, example = found[0]
         if number:
-            console.print(
-                escape(
-                    f"warning: {number:,} rows of {self.where} begin with {example[0]!r}, such as "
-                    f"'{example[:40]}', and were read as data; if they are comments, give "
-                    f"--comment {example[0]!r}"
-                ),
-                style="yellow",
-                soft_wrap=True,
+            warn(
+                f"warning: {number:,} rows of {self.where} begin with {example[0]!r}, such as "
+                f"'{example[:40]}', and were read as data; if they are comments, give "
+                f"--comment {example[0]!r}"
             )
 
     def _code(self, checks: Sequence[Check]) -> str:
@@ -281,18 +277,11 @@ def open_table(
                 f"{part.where} has the columns {', '.join(part.types)}, but {first.where} has "
                 f"{', '.join(first.types)}; the parts of {content} have the same columns"
             )
-    for part in parts[:1]:
-        if part.text is not None:
-            console.print(
-                f"{escape(part.where)}: {escape(str(part.text.dialect))}",
-                style="dim",
-                soft_wrap=True,
-            )
+    if first.text is not None:
+        dialect = escape(f"{first.where}: {first.text.dialect}")
+        console.print(dialect, style="dim", soft_wrap=True)
     where = first.where if len(parts) == 1 else f"{first.where} and {len(parts) - 1} more"
-    types = {
-        column: kind if all(p.types[column] == kind for p in parts) else common_type(parts, column)
-        for column, kind in first.types.items()
-    }
+    types = {column: common_type(parts, column) for column in first.types}
     return InputTable(db, where, types, parts)
 
 

@@ -107,7 +107,7 @@ class BitmapSet:
 
 
 class BitmapTable:
-    """An `IdTable` of integers >= 0."""
+    """Node numbers of integers >= 0: the places of their bits."""
 
     def __init__(self, ids: NodeIds, word_W: np.ndarray):
         self.ids, self.word_W = ids, word_W

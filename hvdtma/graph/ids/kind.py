@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from hvdtma.core.errors import UserError, nearest
-from hvdtma.tables.database import Database, name
+from hvdtma.tables.database import INTEGERS, Database, name
 
 ID_TYPES = ("auto", "int", "str")
-INTEGER_KINDS = (
-    "TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER",
-    "UBIGINT", "HUGEINT", "UHUGEINT",
-)  # fmt: skip
+INTEGER_KINDS = (*INTEGERS, "UHUGEINT")
 _WITH_POINT = r"[+-]?[0-9]+\.0*"
 
 
@@ -43,6 +41,15 @@ class TableIds:
     def as_ids(self, strings: bool) -> str:
         """The ids as VARCHAR or BIGINT, as an SQL expression."""
         return id_expression(name(self.column), self.kind, strings, self.loose)
+
+    def select(self, strings: bool) -> str:
+        """A SELECT of the ids, as `id`."""
+        return f"SELECT {self.as_ids(strings)} AS id FROM {self.sql}"
+
+
+def all_ids(columns: Iterable[TableIds], strings: bool) -> str:
+    """A SELECT of the ids of several columns, with repeats."""
+    return " UNION ALL ".join(column.select(strings) for column in columns)
 
 
 def id_expression(column: str, kind: str, strings: bool, loose: bool = False) -> str:

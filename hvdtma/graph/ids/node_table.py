@@ -17,7 +17,7 @@ import pyarrow as pa
 from hvdtma.core.console import stage
 from hvdtma.graph.csc import index_dtype
 from hvdtma.graph.ids.bitmap import BitmapSet, BitmapTable
-from hvdtma.graph.ids.kind import TableIds
+from hvdtma.graph.ids.kind import TableIds, all_ids
 from hvdtma.storage.node_ids import NodeIds
 from hvdtma.tables.database import Database
 
@@ -44,9 +44,7 @@ class NodeTable:
         self.db, self.strings = db, strings
         self.table: str | None = None
         self.bitmap: BitmapTable | None = None
-        every = " UNION ALL ".join(
-            f"SELECT {c.as_ids(strings)} AS id FROM {c.sql}" for c in columns
-        )
+        every = all_ids(columns, strings)
         if not strings:
             given, least, largest = db.run(f"SELECT count(*), min(id), max(id) FROM ({every})")[0]
             max_bytes = min(_BITMAP_LEAST + _BITMAP_PER_ID * given, bitmap_bytes)
@@ -74,15 +72,15 @@ class NodeTable:
         """The node numbers of a column in its order, -1 for unknown ids: int32 or int64 [R]."""
         dtype = index_dtype(len(self.ids))
         found: list[np.ndarray] = [np.zeros(0, dtype)]
-        id_ = column.as_ids(self.strings)
+        ids_R = column.select(self.strings)
         if self.bitmap is not None:
-            for batch in self.db.batches(f"SELECT {id_} AS id FROM {column.sql}"):
+            for batch in self.db.batches(ids_R):
                 ids = batch.column(0).fill_null(-1)
                 found.append(self.bitmap.lookup(ids).astype(dtype))
         else:
             sql = (
-                f"SELECT coalesce(t.rowid, -1) FROM (SELECT {id_} AS id, row_number() OVER () AS n "
-                f"FROM {column.sql}) AS q LEFT JOIN {self.table} AS t ON q.id = t.id ORDER BY n"
+                "SELECT coalesce(t.rowid, -1) FROM (SELECT id, row_number() OVER () AS n "
+                f"FROM ({ids_R})) AS q LEFT JOIN {self.table} AS t ON q.id = t.id ORDER BY n"
             )
             found += [b.column(0).to_numpy().astype(dtype) for b in self.db.batches(sql)]
         return np.concatenate(found)

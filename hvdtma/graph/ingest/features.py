@@ -17,9 +17,9 @@ import pyarrow.compute as pc
 import scipy.sparse as sp
 from rich.markup import escape
 
-from hvdtma.core.console import console
+from hvdtma.core.console import console, warn
 from hvdtma.core.errors import UserError
-from hvdtma.graph.ids.kind import TableIds, check_id_kind, id_expression
+from hvdtma.graph.ids.kind import TableIds, id_expression
 from hvdtma.graph.ingest.feature_columns import (
     SUSPICIOUS,
     ChosenColumns,
@@ -27,8 +27,8 @@ from hvdtma.graph.ingest.feature_columns import (
     candidates,
     choose,
 )
+from hvdtma.graph.ingest.node_tables import id_column_of, ids_in, missing_id
 from hvdtma.graph.ingest.options import ReadOptions
-from hvdtma.tables.columns import ID_NAMES
 from hvdtma.tables.database import Database, name
 from hvdtma.tables.features import FEATURE_FILES, PIECE_BYTES, checked_features, open_feature_file
 from hvdtma.tables.inputs import TABLE_FILES, resolve
@@ -106,9 +106,7 @@ def open_features(db: Database, given: Any, options: ReadOptions) -> InputTable 
         db, given, "features", options.text, endings=endings, named=named, id_fields=1
     )
     table.check_header()
-    id_column = _id_column(table, options)
-    check_id_kind(table.where, id_column, table.types[id_column], options.id_type)
-    candidates(table, id_column, options.feature_columns, options.drop_columns)
+    candidates(table, id_column_of(table, options), options.feature_columns, options.drop_columns)
     return table
 
 
@@ -118,11 +116,9 @@ def read_features(
     """Choose the columns and check the rows; raises UserError for what cannot be features."""
     if isinstance(opened, Path):
         return _of_arrays(db, opened)
-    table, id_column = opened, _id_column(opened, options)
+    table, id_column = opened, id_column_of(opened, options)
     chosen = candidates(table, id_column, options.feature_columns, options.drop_columns)
-    empty = f"{name(id_column)} IS NULL OR CAST({name(id_column)} AS VARCHAR) = ''"
-    words = f"column '{id_column}' is empty" if table.is_text else "has no id"
-    checks = [Check(empty, words)]
+    checks = [missing_id(table, id_column)]
     if options.id_type == "int":
         number = id_expression(name(id_column), table.types[id_column], False, True)
         checks.append(Check(f"{number} IS NULL", f"column '{id_column}' is not an integer"))
@@ -133,9 +129,7 @@ def read_features(
         db, table, staged, chosen, options.feature_columns is not None, options.fill_missing
     )
     _say(table, columns, options)
-    ids = TableIds(
-        staged.sql, id_column, table.types[id_column], table.where, loose=options.id_type == "int"
-    )
+    ids = ids_in(table, staged, id_column, options)
     widths = [_width(db, staged, column) for column in columns.taken]
     names = [n for c, width in zip(columns.taken, widths, strict=True) for n in _names(c, width)]
     source = _FeatureReader(db, staged, columns.taken, widths, ids, table.where)
@@ -219,12 +213,6 @@ def _names(column: FeatureColumn, width: int) -> list[str]:
     return column.names or [f"{column.column}[{at}]" for at in range(width)]
 
 
-def _id_column(table: InputTable, options: ReadOptions) -> str:
-    if options.id_column is not None:
-        return table.column(options.id_column)
-    return next((column for column in table.names if column.lower() in ID_NAMES), table.names[0])
-
-
 def _say(table: InputTable, columns: ChosenColumns, options: ReadOptions) -> None:
     """Print the columns that are taken and not taken, by name and type."""
     taken = ", ".join(f"{c.column} {c.kind.lower()}" for c in columns.taken[:20])
@@ -235,13 +223,9 @@ def _say(table: InputTable, columns: ChosenColumns, options: ReadOptions) -> Non
         console.print(escape(f"{table.where}: columns not taken: {left_out}"), soft_wrap=True)
     odd = [c.column for c in columns.taken if c.column.lower() in SUSPICIOUS]
     if odd and options.feature_columns is None:
-        console.print(
-            escape(
-                f"warning: {', '.join(odd)} became features of {table.where}; if they tell the "
-                "answer, leave them out with --drop-columns"
-            ),
-            style="yellow",
-            soft_wrap=True,
+        warn(
+            f"warning: {', '.join(odd)} became features of {table.where}; if they tell the "
+            "answer, leave them out with --drop-columns"
         )
 
 

@@ -13,7 +13,6 @@ from rich.markup import escape
 
 from hvdtma.core.console import console
 from hvdtma.core.errors import UserError
-from hvdtma.graph.ids.kind import TableIds, check_id_kind
 from hvdtma.graph.ids.node_table import NodeTable
 from hvdtma.graph.ingest.edges import time_expression
 from hvdtma.graph.ingest.label_columns import (
@@ -23,13 +22,14 @@ from hvdtma.graph.ingest.label_columns import (
     kind_of_labels,
     label_columns,
 )
+from hvdtma.graph.ingest.node_tables import id_column_of, ids_in, missing_id
 from hvdtma.graph.ingest.options import ReadOptions
 from hvdtma.graph.source import NO_TIME
 from hvdtma.graph.targets import UNKNOWN
-from hvdtma.tables.columns import ID_NAMES, Names
+from hvdtma.tables.columns import Names
 from hvdtma.tables.database import Database, name
 from hvdtma.tables.rejects import BadRows
-from hvdtma.tables.table import Check, InputTable, Staged, open_table
+from hvdtma.tables.table import InputTable, Staged, open_table
 
 SHOWN_CLASSES = 12
 
@@ -65,19 +65,11 @@ class LabelTable:
 
 
 def open_labels(db: Database, given: Any, options: ReadOptions) -> LabelTable:
-    """Open the labels of an argument and choose the columns.
-
-    The id column is `id_column`, else one with a usual name, else the first.
-    """
+    """Open the labels of an argument and choose the columns."""
     named = (options.id_column, *options.label_columns, *USUAL)
     table = open_table(db, given, "labels", options.text, named=named, id_fields=1)
     table.check_header()
-    id_column = options.id_column
-    if id_column is None:
-        usual = (column for column in table.names if column.lower() in ID_NAMES)
-        id_column = next(usual, table.names[0])
-    table.column(id_column)
-    check_id_kind(table.where, id_column, table.types[id_column], options.id_type)
+    id_column = id_column_of(table, options)
     columns = label_columns(table, id_column, options)
     shown = ", ".join(f"'{column}'" for column in columns)
     console.print(escape(f"{table.where}: labels from {shown} by '{id_column}'"), soft_wrap=True)
@@ -91,23 +83,19 @@ def read_labels(opened: LabelTable, nodes: NodeTable, options: ReadOptions, bad:
     different labels, and if all ids are unknown.
     """
     table, db = opened.table, opened.table.db
-    quoted = name(opened.id_column)
-    empty = f"{quoted} IS NULL OR CAST({quoted} AS VARCHAR) = ''"
-    words = f"column '{opened.id_column}' is empty" if table.is_text else "has no id"
     time = options.time_column if options.time_column in table.names else None
     chosen = [opened.id_column, *opened.columns, *([time] if time else [])]
-    staged = table.stage(chosen, [Check(empty, words)], bad, multiline=True)
+    staged = table.stage(chosen, [missing_id(table, opened.id_column)], bad, multiline=True)
     if not staged.num_rows:
         raise UserError(
             f"{table.where}: none of its ids is in the graph (it has no rows); see --id-column"
         )
     columns = [inspect(db, table, staged, column, options) for column in opened.columns]
     kind = kind_of_labels(columns, table.where, options)
-    kind_of_ids, loose = table.types[opened.id_column], options.id_type == "int"
-    ids = TableIds(staged.sql, opened.id_column, kind_of_ids, table.where, loose=loose)
+    ids = ids_in(table, staged, opened.id_column, options)
     position_R = nodes.positions(ids).astype(np.int64)
     if not (position_R >= 0).any():
-        first = db.value(f"SELECT {quoted} FROM {staged.sql} LIMIT 1")
+        first = db.value(f"SELECT {name(ids.column)} FROM {staged.sql} LIMIT 1")
         raise UserError(
             f"{table.where}: none of its ids is in the graph (its first id is '{first}', that of "
             f"the graph '{nodes.ids[0]}'); see --id-column"

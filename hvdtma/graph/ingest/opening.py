@@ -5,19 +5,19 @@ Legend: N nodes, E edges.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-from rich.markup import escape
 
-from hvdtma.core.console import console, stage
+from hvdtma.core.console import stage, warn
 from hvdtma.core.errors import UserError
 from hvdtma.core.memory import BASE_BYTES, MemoryBudget
 from hvdtma.graph.builder.options import BuildOptions
-from hvdtma.graph.ids.kind import TableIds, are_strings
+from hvdtma.graph.ids.kind import TableIds, all_ids, are_strings
 from hvdtma.graph.ids.node_table import NodeTable
 from hvdtma.graph.ingest.edges import EdgeColumns, EdgeRows, open_edges, read_edges
 from hvdtma.graph.ingest.feature_rows import (
@@ -61,7 +61,7 @@ class Opening:
         self.source, self.db, self.memory, self.build = source, db, memory, build
         file = source.bad_rows_file
         self.bad = BadRows(source.bad_rows, None if file is None else Path(file).expanduser())
-        self.counts: dict[str, int] = {}
+        self.counts: Counter[str] = Counter()
         self.read: list[dict[str, object]] = []  # for the build's report
 
     def graph(self) -> FileGraph:
@@ -95,12 +95,11 @@ class Opening:
         if opened is not None:
             with stage(f"reading {opened[0].table.where}"):
                 rows = read_edges(opened[0], source, self.bad, opened[1])
-            self._count(rows.staged.counts)
+            self.counts.update(rows.staged.counts)
             self._note("edges", rows.columns.table.where, rows.staged.num_rows, rows.columns.text)
         nodes = self._nodes(rows, splits, read)
         num_edges = 0 if rows is None else rows.staged.num_rows
-        later = requirement.required_bytes(len(nodes), num_edges)
-        later += DATABASE_BYTES
+        later = requirement.required_bytes(len(nodes), num_edges) + DATABASE_BYTES
         self.memory.available(nodes.num_bytes + later, f"a graph of {len(nodes):,} nodes")
         graph = self._graph(nodes, rows, splits)
         if read is not None:
@@ -110,7 +109,7 @@ class Opening:
             graph.label, graph.label_names = found.label, found.names
             graph.label_kind = found.kind
             graph.node_time = found.time
-            self._count(found.counts)
+            self.counts.update(found.counts)
             columns = ", ".join(labels.columns)
             self._note("labels", labels.table.where, found.num_rows, f"{found.kind}: {columns}")
             self._check_leaks(graph, read)
@@ -144,7 +143,7 @@ class Opening:
         read = read_features(self.db, opened, self.source, self.bad)
         if read.sparse is not None:
             self.memory = self.memory.reserve(matrix_bytes(read.sparse))
-        self._count(read.counts)
+        self.counts.update(read.counts)
         self._note("features", read.where, read.shape[0], f"{read.shape[1]} features")
         return read
 
@@ -180,22 +179,14 @@ class Opening:
     def _range(self, columns: Sequence[TableIds], strings: bool) -> tuple[int, int]:
         if strings:
             return 0, 0
-        found = [
-            self.db.run(
-                f"SELECT min(id), max(id) FROM (SELECT {c.as_ids(False)} AS id FROM {c.sql})"
-            )[0]
-            for c in columns
-        ]
-        return min(low for low, _ in found), max(high for _, high in found)
+        least, largest = self.db.run(f"SELECT min(id), max(id) FROM ({all_ids(columns, False)})")[0]
+        return least, largest
 
     def _check_shared(
         self, columns: Sequence[TableIds], keyed: TableIds, strings: bool, where: str
     ) -> None:
         """Raise UserError if no id with features has an edge."""
-        every = " UNION ALL ".join(
-            f"SELECT {c.as_ids(strings)} AS id FROM {c.sql}" for c in columns
-        )
-        own = f"SELECT {keyed.as_ids(strings)} AS id FROM {keyed.sql}"
+        every, own = all_ids(columns, strings), keyed.select(strings)
         if self.db.run(
             f"SELECT 1 FROM ({own}) AS a SEMI JOIN ({every}) AS b ON a.id = b.id LIMIT 1"
         ):
@@ -215,12 +206,10 @@ class Opening:
                     "writes integers of a column with missing values. Give --id-type int to read "
                     "them as one integer, or --id-type str to keep them as two nodes"
                 )
-            console.print(
-                escape(f"warning: ids such as {one!r} and {other!r} differ only by {way}; they are "
-                       "different nodes"),
-                style="yellow",
-                soft_wrap=True,
-            )  # fmt: skip
+            warn(
+                f"warning: ids such as {one!r} and {other!r} differ only by {way}; they are "
+                "different nodes"
+            )
 
     def _graph(
         self, nodes: NodeTable, rows: EdgeRows | None, splits: GivenSplits | None
@@ -254,12 +243,10 @@ class Opening:
         graph.counts["ids_without_features"] = graph.num_nodes - read.shape[0]
         share = 1 - read.shape[0] / graph.num_nodes
         if share > 0.2:
-            console.print(
-                escape(f"warning: {share:.0%} of the nodes have no features in {read.where}; "
-                       "they get zeros"),
-                style="yellow",
-                soft_wrap=True,
-            )  # fmt: skip
+            warn(
+                f"warning: {share:.0%} of the nodes have no features in {read.where}; "
+                "they get zeros"
+            )
         graph.feature_names = read.names
         if read.columns is not None:
             graph.counts["feature_columns_left_out"] = len(read.columns.left_out)
@@ -305,7 +292,3 @@ class Opening:
 
     def _note(self, argument: str, where: str, rows: int, text: str) -> None:
         self.read.append({"input": argument, "rows": rows, "text": f"{where}: {text}"})
-
-    def _count(self, counts: dict[str, int]) -> None:
-        for key, number in counts.items():
-            self.counts[key] = self.counts.get(key, 0) + number
