@@ -181,6 +181,7 @@ _BUILT_IN: dict[str, dict[str, str]] = {
         "auto": "hvdtma.models.decoders:auto",
         "mlp": "hvdtma.models.decoders:HadamardMLPDecoder",
         "dot": "hvdtma.models.decoders:DotDecoder",
+        "cosine": "hvdtma.models.decoders:CosineDecoder",
         "distmult": "hvdtma.models.decoders:DistMultDecoder",
         "concat": "hvdtma.models.decoders:ConcatMLPDecoder",
         "bilinear": "hvdtma.models.decoders:BilinearDecoder",
@@ -189,7 +190,11 @@ _BUILT_IN: dict[str, dict[str, str]] = {
         "links": "hvdtma.tasks.links:LinkTask",
         "nodes": "hvdtma.tasks.nodes:NodeTask",
     },
-    "sampler": {"neighbour": "hvdtma.sampling.neighbour_sampler:NeighbourSampler"},
+    "sampler": {
+        "neighbour": "hvdtma.sampling.neighbour_sampler:NeighbourSampler",
+        "labor": "hvdtma.sampling.neighbour_sampler:LaborSampler",
+        "cluster": "hvdtma.sampling.cluster_sampler:ClusterSampler",
+    },
     "partition": {
         "random": "hvdtma.partitioning.methods:RandomOrder",
         "super": "hvdtma.partitioning.methods:SuperNodes",

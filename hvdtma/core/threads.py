@@ -18,18 +18,22 @@ def num_workers() -> int:
 
 
 def map_in_order(
-    function: Callable[[Item], Result], items: Iterable[Item], workers: int
+    function: Callable[[Item], Result],
+    items: Iterable[Item],
+    workers: int,
+    ahead: int | None = None,
 ) -> Iterator[Result]:
     """Yield `function(item)` for each item, in the order of the items.
 
-    Besides the result that the caller holds, at most `workers` items are in work or wait to be
-    yielded. An exception for an item is raised when its result is due.
+    Besides the result that the caller holds, at most `ahead` items (None: `workers`) are in work or
+    wait to be yielded. An exception for an item is raised when its result is due.
     """
+    ahead = ahead or workers
     waiting: deque[Future[Result]] = deque()
     with ThreadPoolExecutor(workers) as pool:
         try:
             for item in items:
-                if len(waiting) >= workers:
+                if len(waiting) >= ahead:
                     yield waiting.popleft().result()
                 waiting.append(pool.submit(function, item))
             while waiting:

@@ -74,10 +74,14 @@ class SamplerConfig(Component):
     """The sampler: from the seed nodes of a batch to their neighbourhood."""
 
     name: str = "neighbour"
-    """`neighbour` (uniform or by edge weight, `model.fanouts` per layer), another registered name,
-    or an import path."""
+    """`neighbour` (uniform or by edge weight, `model.fanouts` per layer), `labor` (LABOR-0: fewer
+    distinct nodes for the same estimate), `cluster` (Cluster-GCN: a batch is some clusters of
+    nodes), another registered name, or an import path."""
     options: dict[str, Any] = Field(default_factory=dict)
     """Keyword arguments of the sampler."""
+    workers: Count = 1
+    """Threads of a trainer that make batches ahead, which do not depend on their number; a GPU may
+    need 4. 0: each batch is made when it is needed."""
 
 
 class TaskConfig(Component):
@@ -91,21 +95,33 @@ class TaskConfig(Component):
     decoder: str = "auto"
     """Links: `mlp` (an MLP on the elementwise product), `dot` (dot product) and `distmult` (one
     vector per edge type) score both directions of a link alike; `concat` (an MLP on both
-    embeddings side by side) and `bilinear` (one matrix per edge type) tell them apart. `auto` is
+    embeddings side by side) and `bilinear` (one matrix per edge type) tell them apart. `cosine`
+    (the cosine of projected embeddings, with a learned scale and biases) tells them apart in
+    directed stores. Shared negatives cost little with all but `mlp` and `concat`. `auto` is
     `mlp` for undirected stores and `concat` for directed ones. Another registered name, or an
     import path."""
     decoder_options: dict[str, Any] = Field(default_factory=dict)
     """Keyword arguments of the decoder."""
-    negatives: Literal["local", "global", "joint", "in-batch"] = "local"
+    loss: Literal["softmax", "bce", "margin"] = "bce"
+    """Links: sampled `softmax` over a link and its negatives, binary cross-entropy (`bce`), or the
+    hinge loss of a link and each of its negatives (`margin`)."""
+    margin: PositiveFloat = 1.0
+    """Links: the width of the loss `margin`."""
+    negatives: Literal["local", "global", "in-batch"] = "local"
     """Links: draw negatives uniformly from the trainer's nodes (`local`) or from all nodes
-    (`global`), draw one set for the whole batch (`joint`), or use the destinations of the batch's
-    other links (`in-batch`). A link that the trainer knows is never a negative."""
+    (`global`), or use the destinations of the batch's other links (`in-batch`). A link that the
+    trainer knows is never a negative. The sampler `cluster` draws `local` ones from its batch."""
+    share_negatives: bool = False
+    """Links: draw one set of negatives for all links of a batch, instead of some for each."""
+    popularity_correction: bool = False
+    """Links: subtract the logarithm of a node's probability of being drawn, in proportion to its
+    degree, from its scores in training (logQ); for `in-batch` negatives with `softmax`."""
     negative_destinations: Literal["auto", "all"] = "auto"
     """Links: `auto` draws negatives from the nodes that the store has chosen for the edge type,
     such as the items of `user buys item` (`hvdtma build --negative-destinations`); `all` draws
     them from all nodes."""
     num_negatives: Positive = 1
-    """Links: negatives per positive; for `joint`, the size of the shared set."""
+    """Links: negatives per positive; with `share_negatives`, the size of the shared set."""
     class_weights: Literal["none", "balanced"] | dict[str, NotNegative] = "none"
     """Nodes: weights of classes in the loss: `none`, `balanced` (training nodes / (classes x nodes
     of the class)), or weights by the class's name; others have 1. With several labels per node, the

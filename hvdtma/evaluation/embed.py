@@ -30,7 +30,7 @@ from hvdtma.graph.store import GraphStore
 from hvdtma.graph.stored_rows import Rows, StoredRows, gather
 from hvdtma.graph.stream import row_ranges
 from hvdtma.models import LayeredEncoder
-from hvdtma.sampling.dgl_backend import Block, block_of_rows
+from hvdtma.sampling.block import Block, block_of_rows
 from hvdtma.sampling.first_hop import FirstHop
 from hvdtma.storage.row_file import RowFile
 from hvdtma.tasks import Model

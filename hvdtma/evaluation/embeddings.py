@@ -11,7 +11,7 @@ import torch
 
 from hvdtma.core.memory import MemoryRequirement, trim_memory
 from hvdtma.core.train_config import TrainConfig
-from hvdtma.evaluation.budget import ScoringBudget
+from hvdtma.evaluation.budget import ROWS_AT_ONCE, ScoringBudget
 from hvdtma.evaluation.embed import embed
 from hvdtma.evaluation.sampled import NeighbourhoodTooLarge, embed_sampled, neighbourhood_bytes
 from hvdtma.graph.store import GraphStore
@@ -69,6 +69,24 @@ class NodeEmbeddings:
             device=self.device,
             limit_bytes=self.budget.num_bytes,
         )
+
+    def mapped(
+        self, function: Callable[[torch.Tensor], torch.Tensor]
+    ) -> Callable[[np.ndarray], np.ndarray] | None:
+        """See `hvdtma.tasks.task.Embeddings`."""
+        if self.config.evaluate.sample or not isinstance(self._rows, np.ndarray):
+            return None
+        out = None
+        for start in range(0, len(self._rows), ROWS_AT_ONCE):
+            rows = torch.from_numpy(self._rows[start : start + ROWS_AT_ONCE]).to(self.device)
+            values = function(rows).float().cpu().numpy()
+            if out is None:
+                num_bytes = 4 * len(self._rows) * values.shape[1]
+                if num_bytes > self.budget.num_bytes - self._rows.nbytes:
+                    return None
+                out = np.empty((len(self._rows), values.shape[1]), np.float32)
+            out[start : start + len(values)] = values
+        return None if out is None else out.__getitem__
 
     def in_pieces(
         self, number: int, step: int, make: Callable[[slice], Result]

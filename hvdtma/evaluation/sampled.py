@@ -13,15 +13,14 @@ import itertools
 import numpy as np
 import torch
 
-from hvdtma.core.compiled import njit
 from hvdtma.core.train_config import TrainConfig
 from hvdtma.graph.sizes import GraphFacts
 from hvdtma.graph.store import GraphStore
 from hvdtma.graph.stored_rows import StoredRows, gather
 from hvdtma.models import sampled_fanouts
-from hvdtma.sampling.dgl_backend import Block, block_of_edges
+from hvdtma.sampling.block import Block, block_between
+from hvdtma.sampling.draws import layer_key, sample_edges
 from hvdtma.sampling.first_hop import FirstHop
-from hvdtma.sampling.weighted import sample_rows_by_weight
 from hvdtma.tasks import Model
 
 COPIES = 2  # of the inputs, and of each layer's output
@@ -59,21 +58,20 @@ def embed_sampled(
     Raises NeighbourhoodTooLarge before sampling a layer that would exceed the limit.
     """
     device, encoder = device or torch.device("cpu"), model.encoder
-    rng = np.random.default_rng(seed)
     was_training = encoder.training
     encoder.eval()
     nodes = nodes_Q
     blocks: list[Block] = []
     hops, edges = [len(nodes)], 0
     input_dim = store.feature_dim * (1 + model.first_hop)
-    for fanout in reversed(fanouts):
+    for layer, fanout in enumerate(reversed(fanouts)):
         max_edges = _max_edges(store, nodes, fanout)
         max_hops = [*hops, min(hops[-1] + max_edges, store.num_nodes)]
         sizes = max_hops, edges + max_edges, input_dim, encoder.out_dim
         needed = sample_bytes(*sizes, weighted=store.weighted)
         if needed > limit_bytes:
             raise NeighbourhoodTooLarge(needed)
-        block, nodes = _sample(store, nodes, fanout, rng)
+        block, nodes = _sample(store, nodes, fanout, layer_key(seed, layer))
         blocks.insert(0, block.to(device))
         hops.append(len(nodes))
         edges += max_edges
@@ -134,7 +132,7 @@ def _max_edges(store: GraphStore, nodes_n: np.ndarray, fanout: int) -> int:
 
 
 def _sample(
-    store: GraphStore, nodes_n: np.ndarray, fanout: int, rng: np.random.Generator
+    store: GraphStore, nodes_n: np.ndarray, fanout: int, key: int
 ) -> tuple[Block, np.ndarray]:
     """A block of sampled in-edges of distinct nodes, and its sources, the nodes first."""
     order = np.argsort(nodes_n)
@@ -146,54 +144,20 @@ def _sample(
         if last > first:
             rows = store.rows(start, stop)
             row = ascending[first:last] - start
-            draws = rng.random(int(np.diff(rows.indptr)[row].sum()))
-            if rows.weight is None:
-                count, source = _sample_rows(rows.indptr, rows.indices, row, fanout, draws)
-            else:
-                count, source, weight = sample_rows_by_weight(
-                    rows.indptr, rows.indices, rows.weight, row, fanout, draws
-                )
-                weights.append(weight)
-            counts.append(count)
-            sources.append(source)
-    source_e = np.concatenate(sources)
-    inputs = np.concatenate([nodes_n, np.setdiff1d(source_e, ascending)])
-    by_number = np.argsort(inputs)
-    src_e = by_number[np.searchsorted(inputs[by_number], source_e)]
-    dst_e = np.repeat(order, np.concatenate(counts))
-    edges = torch.from_numpy(src_e), torch.from_numpy(dst_e)
+            sampled = sample_edges(rows, row, fanout, key, first_node=start)
+            counts.append(np.diff(sampled.indptr))
+            sources.append(sampled.source)
+            if sampled.weight is not None:
+                weights.append(sampled.weight)
+    src_e, dst_e = np.concatenate(sources), np.repeat(order, np.concatenate(counts))
     weight_e = torch.from_numpy(np.concatenate(weights)) if store.weighted else None
-    return block_of_edges(*edges, len(inputs), len(nodes_n), weight_e), inputs
+    block, inputs = block_between(
+        torch.from_numpy(src_e), torch.from_numpy(dst_e), torch.from_numpy(nodes_n), weight_e
+    )
+    return block, inputs.numpy()
 
 
 def _degrees(store: GraphStore, nodes_n: np.ndarray) -> np.ndarray:
     """In-degree of scattered nodes in the training graph, float32 [n]."""
     indptr = StoredRows(store, "indptr")
     return (gather(indptr, nodes_n + 1) - gather(indptr, nodes_n)).astype(np.float32)
-
-
-@njit()
-def _sample_rows(
-    indptr: np.ndarray, indices: np.ndarray, rows: np.ndarray, fanout: int, draws: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Up to `fanout` sources of each row, uniform without replacement; all if it is negative.
-
-    Reservoir sampling (Vitter, ACM TOMS 1985, algorithm R). `draws` are random numbers in [0, 1),
-    one per edge.
-
-    Returns the number of sources of each row, and the sources.
-    """
-    count = np.empty(len(rows), np.int64)
-    chosen = np.empty(len(draws), np.int64)
-    filled = drawn = 0
-    for number in range(len(rows)):
-        first, degree = indptr[rows[number]], indptr[rows[number] + 1] - indptr[rows[number]]
-        size = degree if fanout < 0 else min(fanout, degree)
-        for edge in range(degree):
-            slot = edge if edge < size else int(draws[drawn] * (edge + 1))
-            if slot < size:
-                chosen[filled + slot] = indices[first + edge]
-            drawn += 1
-        count[number] = size
-        filled += size
-    return count, chosen[:filled].copy()

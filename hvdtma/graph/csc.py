@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numba import prange
 
 from hvdtma.core.compiled import njit
 
@@ -103,7 +102,7 @@ def _counting_order(
     return start, sorted_E
 
 
-@njit(parallel=True)
+@njit(nogil=True)
 def _find_edges(
     indptr: np.ndarray,
     indices: np.ndarray,
@@ -114,7 +113,7 @@ def _find_edges(
     """The number of parallel edges from each src to dst, and the sum of their weights."""
     count, total = np.zeros(len(src_Q), np.int64), np.zeros(len(src_Q), np.float64)
     weighted = len(weight) > 0
-    for query in prange(len(src_Q)):
+    for query in range(len(src_Q)):
         src, end = src_Q[query], indptr[dst_Q[query] + 1]
         low, high = indptr[dst_Q[query]], end
         while low < high:

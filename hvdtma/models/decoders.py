@@ -7,16 +7,21 @@ float [..., H] and the edge types int64 [...] or None. It returns scores [...]; 
 scores are more likely. The class attribute `symmetric` says that both directions of a link have the
 same score; a class without it is taken for a directed one.
 
-Legend: Q links, H width, T edge types.
+A decoder whose score is an inner product of a vector of the source and one of the destination may
+say so by two further methods, as `FactoredDecoder` does: `source(u, edge_type)` and
+`destination(v)` return these vectors [..., F]. Many pairs are then scored by one matrix product.
+
+Legend: Q links, H width of embeddings, F width of the vectors, T edge types.
 """
 
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 from torch import nn
+from torch.nn.functional import normalize
 
 from hvdtma.core.errors import UserError
 from hvdtma.core.options import call_with_options
@@ -73,7 +78,30 @@ def auto(dim: int, *, undirected: bool, num_types: int = 0) -> nn.Module:
     return HadamardMLPDecoder(dim) if undirected else ConcatMLPDecoder(dim, num_types)
 
 
-class DotDecoder(nn.Module):
+def is_factored(decoder: nn.Module) -> TypeGuard[FactoredDecoder]:
+    """Whether a decoder's score is an inner product of a vector of each end."""
+    return hasattr(decoder, "source") and hasattr(decoder, "destination")
+
+
+class FactoredDecoder(nn.Module):
+    """Base class of decoders whose score is an inner product of a vector of each end."""
+
+    def source(self, u_QH: torch.Tensor, type_Q: torch.Tensor | None = None) -> torch.Tensor:
+        """The vectors of sources [Q, F]; type_Q int64, with edge types."""
+        raise NotImplementedError
+
+    def destination(self, v_QH: torch.Tensor) -> torch.Tensor:
+        """The vectors of destinations [Q, F]."""
+        return v_QH
+
+    def forward(
+        self, u_QH: torch.Tensor, v_QH: torch.Tensor, type_Q: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Scores [Q]; type_Q int64, with edge types."""
+        return (self.source(u_QH, type_Q) * self.destination(v_QH)).sum(-1)
+
+
+class DotDecoder(FactoredDecoder):
     """The inner product of both embeddings. It has no parameters; `dim` is not used."""
 
     symmetric = True
@@ -81,11 +109,39 @@ class DotDecoder(nn.Module):
     def __init__(self, dim: int):
         super().__init__()
 
-    def forward(
-        self, u_QH: torch.Tensor, v_QH: torch.Tensor, type_Q: torch.Tensor | None = None
-    ) -> torch.Tensor:
-        """Scores [Q]."""
-        return (u_QH * v_QH).sum(-1)
+    def source(self, u_QH: torch.Tensor, type_Q: torch.Tensor | None = None) -> torch.Tensor:
+        return u_QH
+
+
+class CosineDecoder(FactoredDecoder):
+    """The cosine of projected embeddings times a learned scale, plus a learned bias of each end.
+
+    Both ends of an undirected link have the same projection and the same bias. In a directed store
+    each end has its own. Each edge type scales the projected source by a vector of its own, as in
+    `DistMultDecoder`.
+    """
+
+    def __init__(self, dim: int, num_types: int = 0, undirected: bool = False):
+        super().__init__()
+        self.symmetric = undirected
+        self.project = nn.Linear(dim, dim)
+        self.bias = nn.Linear(dim, 1)
+        self.project_dst = self.project if undirected else nn.Linear(dim, dim)
+        self.bias_dst = self.bias if undirected else nn.Linear(dim, 1)
+        self.log_scale = nn.Parameter(torch.tensor(2.5))
+        self.relation = nn.Parameter(torch.ones(num_types, dim)) if num_types else None
+
+    def source(self, u_QH: torch.Tensor, type_Q: torch.Tensor | None = None) -> torch.Tensor:
+        direction = normalize(self.project(u_QH), dim=-1) * self.log_scale.exp()
+        if self.relation is not None:
+            direction = direction * self.relation[type_Q]
+        bias = self.bias(u_QH)
+        return torch.cat([direction, bias, torch.ones_like(bias)], -1)
+
+    def destination(self, v_QH: torch.Tensor) -> torch.Tensor:
+        direction = normalize(self.project_dst(v_QH), dim=-1)
+        bias = self.bias_dst(v_QH)
+        return torch.cat([direction, torch.ones_like(bias), bias], -1)
 
 
 class HadamardMLPDecoder(nn.Module):
@@ -104,7 +160,7 @@ class HadamardMLPDecoder(nn.Module):
         return self.mlp(u_QH * v_QH).squeeze(-1)
 
 
-class DistMultDecoder(nn.Module):
+class DistMultDecoder(FactoredDecoder):
     """A weighted inner product with a vector of weights per edge type (Yang et al., ICLR 2015).
 
     Raises UserError if the store has no edge types.
@@ -115,15 +171,14 @@ class DistMultDecoder(nn.Module):
     def __init__(self, dim: int, num_types: int):
         if not num_types:
             raise UserError(
-                "decoder distmult needs a store with edge types; valid here: mlp, dot, "
+                "decoder distmult needs a store with edge types; valid here: mlp, dot, cosine, "
                 "concat, bilinear"
             )
         super().__init__()
         self.relation = nn.Parameter(torch.ones(num_types, dim))
 
-    def forward(self, u_QH: torch.Tensor, v_QH: torch.Tensor, type_Q: torch.Tensor) -> torch.Tensor:
-        """Scores [Q]; type_Q int64."""
-        return (u_QH * self.relation[type_Q] * v_QH).sum(-1)
+    def source(self, u_QH: torch.Tensor, type_Q: torch.Tensor | None = None) -> torch.Tensor:
+        return u_QH * self.relation[type_Q]
 
 
 class ConcatMLPDecoder(nn.Module):
@@ -150,7 +205,7 @@ class ConcatMLPDecoder(nn.Module):
         return self.out(hidden_QH).squeeze(-1)
 
 
-class BilinearDecoder(nn.Module):
+class BilinearDecoder(FactoredDecoder):
     """u^T W v, with a matrix W per edge type (RESCAL, Nickel et al., ICML 2011)."""
 
     symmetric = False
@@ -160,15 +215,12 @@ class BilinearDecoder(nn.Module):
         self.relation = nn.Parameter(torch.empty(max(num_types, 1), dim, dim))
         nn.init.normal_(self.relation, std=1 / dim)  # scores of normalised embeddings are near 1
 
-    def forward(
-        self, u_QH: torch.Tensor, v_QH: torch.Tensor, type_Q: torch.Tensor | None = None
-    ) -> torch.Tensor:
-        """Scores [Q]; type_Q int64, with edge types."""
+    def source(self, u_QH: torch.Tensor, type_Q: torch.Tensor | None = None) -> torch.Tensor:
         if type_Q is None:
-            return (u_QH @ self.relation[0] * v_QH).sum(-1)
-        score_Q = torch.zeros(type_Q.shape, dtype=u_QH.dtype, device=u_QH.device)
+            return u_QH @ self.relation[0]
+        vector_QH = torch.zeros_like(u_QH)
         for kind in type_Q.unique():  # a matrix for each link would not fit in memory
             of_kind = type_Q == kind
-            scores = (u_QH[of_kind] @ self.relation[kind] * v_QH[of_kind]).sum(-1)
-            score_Q = score_Q.index_put((of_kind,), scores.to(score_Q.dtype))
-        return score_Q
+            vectors = u_QH[of_kind] @ self.relation[kind]
+            vector_QH = vector_QH.index_put((of_kind,), vectors.to(vector_QH.dtype))
+        return vector_QH

@@ -28,7 +28,7 @@ from hvdtma.core.options import call_with_options
 from hvdtma.core.registry import resolve
 from hvdtma.core.train_config import ModelConfig, TrainConfig
 from hvdtma.models.contract import check_module, shape_of
-from hvdtma.sampling.dgl_backend import Block
+from hvdtma.sampling.block import Block
 from hvdtma.sampling.first_hop import FirstHop
 
 FirstLayer = Literal["mean", "sampled", "none"]

@@ -14,7 +14,7 @@ from torch import nn
 from hvdtma.core.errors import UserError
 from hvdtma.models.encoder import FirstLayer
 from hvdtma.models.layers import GATLayer, GCNLayer, LinearLayer, SAGELayer
-from hvdtma.sampling.dgl_backend import Block
+from hvdtma.sampling.block import Block
 from hvdtma.sampling.first_hop import FirstHop
 
 NORMS = {"layer": nn.LayerNorm, "batch": nn.BatchNorm1d}

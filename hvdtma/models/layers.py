@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from hvdtma.sampling.dgl_backend import Block
+from hvdtma.sampling.block import Block
 from hvdtma.sampling.first_hop import FirstHop
 
 

@@ -1,83 +1,93 @@
-"""Negative links for training, drawn in one of four ways.
+"""Negative links for training: some for each positive, or a set that positives share.
 
-A negative is a pair (row, node): the source of positive number `row`, linked to `node`. No negative
-is an edge of the shard in either direction, or a loop. A trainer does not know the links of its
-nodes outside its shard, so a negative can be such a link.
+A negative replaces the destination of a positive. No negative is an edge of the shard in either
+direction, or a loop. A trainer does not know the links of its nodes outside its shard, so a
+negative can be such a link.
 
 `set_B` is the set of candidates of each positive (`Candidates.sets_for`), or None for all nodes.
 The node of a negative is from the set of its positive.
 
-Legend: B positives of a batch, K negatives per positive, Q negatives in all.
+Legend: B positives of a batch, K negatives, Q negatives in all, b positives that share negatives, M
+pairs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
+from hvdtma.core.compiled import njit
 from hvdtma.graph.candidates import ALL_NODES
 from hvdtma.sampling.shard import Shard
 
 TRIES = 20  # then a source that is linked to nearly all nodes gets fewer negatives
 
-Negatives = tuple[np.ndarray, np.ndarray]  # row int64 [Q], node int64 [Q]
 
+@dataclass(frozen=True)
+class Pool:
+    """The nodes that negatives are drawn from, uniformly.
 
-def local(
-    shard: Shard,
-    src_B: np.ndarray,
-    dst_B: np.ndarray,
-    num_negatives: int,
-    rng: np.random.Generator,
-    set_B: np.ndarray | None = None,
-) -> Negatives:
-    """K destinations per positive, uniform over the trainer's own nodes."""
-    return _uniform(shard, src_B, num_negatives, shard.num_own, rng, set_B)
-
-
-def global_uniform(
-    shard: Shard,
-    src_B: np.ndarray,
-    dst_B: np.ndarray,
-    num_negatives: int,
-    rng: np.random.Generator,
-    set_B: np.ndarray | None = None,
-) -> Negatives:
-    """K destinations per positive, uniform over all nodes of the graph.
-
-    Nodes of other trainers come with features and first hop, but without neighbours to sample.
+    Attributes:
+        shard: the trainer's shard.
+        end: nodes below this local number are drawn.
+        nodes: int64, ascending; if given, only these are drawn.
     """
-    return _uniform(shard, src_B, num_negatives, shard.num_nodes, rng, set_B)
+
+    shard: Shard
+    end: int
+    nodes: np.ndarray | None = None
+
+    @classmethod
+    def of(cls, shard: Shard, kind: str, nodes: np.ndarray | None = None) -> Pool:
+        """The pool of `task.negatives`: nodes of other trainers are drawn if it is `global`."""
+        return cls(shard, shard.num_nodes if kind == "global" else shard.num_own, nodes)
+
+    def draw(self, set_Q: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """int64 [Q]: a node of each set of candidates."""
+        candidates = self.shard.candidates
+        if candidates is None:
+            number = self.end if self.nodes is None else len(self.nodes)
+            drawn_Q = rng.integers(0, number, len(set_Q))
+            return drawn_Q if self.nodes is None else self.nodes[drawn_Q]
+        if self.nodes is None:
+            return candidates.draw(set_Q, rng, self.end)
+        node_Q = np.empty(len(set_Q), np.int64)
+        for number in np.unique(set_Q).tolist():
+            at = np.flatnonzero(set_Q == number)
+            nodes = self.nodes[candidates.contain(number, self.nodes)]
+            node_Q[at] = nodes[rng.integers(0, len(nodes), len(at))]
+        return node_Q
 
 
-def joint(
+def own_negatives(
+    pool: Pool,
+    src_B: np.ndarray,
+    num_negatives: int,
+    rng: np.random.Generator,
+    set_B: np.ndarray | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """K negatives for each positive: the positive's number int64 [Q], and the node int64 [Q]."""
+    row = np.repeat(np.arange(len(src_B)), num_negatives)
+    set_Q = np.full(len(row), ALL_NODES) if set_B is None else set_B[row]
+    node = pool.draw(set_Q, rng)
+    for _ in range(TRIES):
+        rejected = np.flatnonzero(_is_link(pool.shard, src_B[row], node))
+        if not len(rejected):
+            return row, node
+        node[rejected] = pool.draw(set_Q[rejected], rng)
+    return _without_links(pool.shard, src_B, row, node)
+
+
+def in_batch_negatives(
     shard: Shard,
     src_B: np.ndarray,
     dst_B: np.ndarray,
     num_negatives: int,
     rng: np.random.Generator,
     set_B: np.ndarray | None = None,
-) -> Negatives:
-    """K own nodes of each set of candidates, shared by all its positives (as in DGL-KE)."""
-    drawn = [np.zeros((2, 0), np.int64)]
-    for at in _groups(len(src_B), set_B):
-        number = ALL_NODES if set_B is None else int(set_B[at[0]])
-        drawn_K = _draw(shard, np.full(num_negatives, number), shard.num_own, rng)
-        drawn.append(np.stack([np.repeat(at, num_negatives), np.tile(drawn_K, len(at))]))
-    row, node = np.concatenate(drawn, axis=1)
-    return _without_links(shard, src_B, row, node)
-
-
-def in_batch(
-    shard: Shard,
-    src_B: np.ndarray,
-    dst_B: np.ndarray,
-    num_negatives: int,
-    rng: np.random.Generator,
-    set_B: np.ndarray | None = None,
-) -> Negatives:
-    """K destinations per positive, taken from the batch's other positives: drawn by degree.
+) -> tuple[np.ndarray, np.ndarray]:
+    """K negatives for each positive from the batch's other positives: drawn by degree.
 
     The other positives have the same set of candidates.
     """
@@ -92,38 +102,83 @@ def in_batch(
     return _without_links(shard, src_B, row, node)
 
 
-NEGATIVES: dict[str, Callable[..., Negatives]] = {
-    "local": local,
-    "global": global_uniform,
-    "joint": joint,
-    "in-batch": in_batch,
-}
+@dataclass(frozen=True)
+class SharedNegatives:
+    """Nodes that are negatives of several positives.
+
+    Attributes:
+        row: int64 [b] numbers of the positives, ascending.
+        node: int64 [K] distinct nodes.
+        linked: int64 [2, M] positions in `row` and in `node` of pairs that are links or loops, and
+            so no negatives.
+    """
+
+    row: np.ndarray
+    node: np.ndarray
+    linked: np.ndarray
 
 
-def _uniform(
-    shard: Shard,
+def shared_negatives(
+    pool: Pool,
     src_B: np.ndarray,
     num_negatives: int,
-    end: int,
     rng: np.random.Generator,
-    set_B: np.ndarray | None,
-) -> Negatives:
-    """K nodes below `end` per positive, uniform over those of its set."""
-    row = np.repeat(np.arange(len(src_B)), num_negatives)
-    set_Q = np.full(len(row), ALL_NODES) if set_B is None else set_B[row]
-    node = _draw(shard, set_Q, end, rng)
-    for _ in range(TRIES):
-        rejected = np.flatnonzero(_is_link(shard, src_B[row], node))
-        if not len(rejected):
-            return row, node
-        node[rejected] = _draw(shard, set_Q[rejected], end, rng)
-    return _without_links(shard, src_B, row, node)
+    set_B: np.ndarray | None = None,
+) -> list[SharedNegatives]:
+    """For each set of candidates, at most K nodes that its positives share."""
+    shared = []
+    for row in _groups(len(src_B), set_B):
+        number = ALL_NODES if set_B is None else int(set_B[row[0]])
+        node = np.unique(pool.draw(np.full(num_negatives, number), rng))
+        shared.append(_shared(pool.shard, src_B, row, node))
+    return shared
 
 
-def _draw(shard: Shard, set_Q: np.ndarray, end: int, rng: np.random.Generator) -> np.ndarray:
-    if shard.candidates is None:
-        return rng.integers(0, end, len(set_Q))
-    return shard.candidates.draw(set_Q, rng, end)
+def shared_in_batch(
+    shard: Shard,
+    src_B: np.ndarray,
+    dst_B: np.ndarray,
+    num_negatives: int,
+    rng: np.random.Generator,
+    set_B: np.ndarray | None = None,
+) -> list[SharedNegatives]:
+    """For each set of candidates, at most K destinations of the batch that its positives share."""
+    shared = []
+    for row in _groups(len(src_B), set_B):
+        node = np.unique(dst_B[row])
+        if len(node) > num_negatives:
+            node = np.sort(rng.choice(node, num_negatives, replace=False))
+        shared.append(_shared(shard, src_B, row, node))
+    return shared
+
+
+def _shared(shard: Shard, src_B: np.ndarray, row: np.ndarray, node: np.ndarray) -> SharedNegatives:
+    csc = shard.csc
+    source, position = np.unique(src_B[row], return_inverse=True)
+    is_link = _links_between(csc.indptr, csc.indices, source, node)
+    is_link |= _links_between(csc.indptr, csc.indices, node, source).T
+    is_link |= source[:, None] == node
+    return SharedNegatives(row, node, np.stack(np.nonzero(is_link[position])))
+
+
+@njit(nogil=True)
+def _links_between(
+    indptr: np.ndarray, indices: np.ndarray, rows: np.ndarray, nodes: np.ndarray
+) -> np.ndarray:
+    """Bool [rows, nodes]: whether each row has an in-edge from each node; nodes ascend."""
+    found = np.zeros((len(rows), len(nodes)), np.bool_)
+    for number in range(len(rows)):
+        first, end = indptr[rows[number]], indptr[rows[number] + 1]
+        if end - first < len(nodes):
+            for edge in range(first, end):
+                place = np.searchsorted(nodes, indices[edge])
+                if place < len(nodes) and nodes[place] == indices[edge]:
+                    found[number, place] = True
+        else:
+            for place in range(len(nodes)):
+                edge = first + np.searchsorted(indices[first:end], nodes[place])
+                found[number, place] = edge < end and indices[edge] == nodes[place]
+    return found
 
 
 def _groups(num_positives: int, set_B: np.ndarray | None) -> list[np.ndarray]:
@@ -133,7 +188,9 @@ def _groups(num_positives: int, set_B: np.ndarray | None) -> list[np.ndarray]:
     return [np.flatnonzero(set_B == number) for number in np.unique(set_B)]
 
 
-def _without_links(shard: Shard, src_B: np.ndarray, row: np.ndarray, node: np.ndarray) -> Negatives:
+def _without_links(
+    shard: Shard, src_B: np.ndarray, row: np.ndarray, node: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     accepted = ~_is_link(shard, src_B[row], node)
     return row[accepted], node[accepted]
 

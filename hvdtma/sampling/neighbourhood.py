@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from hvdtma.sampling.dgl_backend import Block, pair_keys
+from hvdtma.sampling.block import Block
 from hvdtma.sampling.first_hop import FirstHop, subtract_edges
 from hvdtma.sampling.shard import Shard
 
@@ -28,17 +28,30 @@ class Neighbourhood:
         blocks: one per sampled layer, input layer first.
         x: float32 [n, D] features of the input nodes; the seeds are the first S of them.
         first_hop: the first hop of the input nodes, or None.
+        nodes: int64 [n] local numbers of the input nodes. The sources of every block are the first
+            ones of them.
     """
 
     blocks: list[Block]
     x: torch.Tensor
     first_hop: FirstHop | None
+    nodes: torch.Tensor
 
     def to(self, device: torch.device) -> Neighbourhood:
         if device.type == "cpu":
             return self
         first_hop = None if self.first_hop is None else self.first_hop.to(device)
-        return Neighbourhood([b.to(device) for b in self.blocks], self.x.to(device), first_hop)
+        blocks = [block.to(device) for block in self.blocks]
+        x_nD = self.x.to(device, non_blocking=True)
+        return Neighbourhood(blocks, x_nD, first_hop, self.nodes)
+
+    def pin_memory(self) -> Neighbourhood:
+        """The same in page-locked memory, from which copies to a GPU need not wait."""
+        first_hop = None
+        if self.first_hop is not None:
+            first_hop = FirstHop._make(v if v is None else v.pin_memory() for v in self.first_hop)
+        blocks = [block.pin_memory() for block in self.blocks]
+        return Neighbourhood(blocks, self.x.pin_memory(), first_hop, self.nodes)
 
 
 @dataclass(frozen=True)
@@ -53,7 +66,13 @@ class Targets:
         num_nodes = int(max(self.src.max(initial=0), self.dst.max(initial=0))) + 1
         num_nodes = max(num_nodes, int(src_E.max()) + 1, int(dst_E.max()) + 1) if len(src_E) else 1
         ends = torch.from_numpy(self.src), torch.from_numpy(self.dst)
-        return torch.isin(pair_keys(src_E, dst_E, num_nodes), pair_keys(*ends, num_nodes))
+        return torch.isin(_pair_keys(src_E, dst_E, num_nodes), _pair_keys(*ends, num_nodes))
+
+
+def _pair_keys(src_E: torch.Tensor, dst_E: torch.Tensor, num_nodes: int) -> torch.Tensor:
+    """One int64 per pair of nodes, the same for both directions."""
+    src_E, dst_E = src_E.long(), dst_E.long()
+    return torch.minimum(src_E, dst_E) * num_nodes + torch.maximum(src_E, dst_E)
 
 
 def neighbourhood_of(
@@ -74,7 +93,7 @@ def neighbourhood_of(
     first_hop = shard.first_hop(nodes_n)
     if first_hop is not None and targets is not None:
         first_hop = _without_targets(first_hop, x_nD, shard, nodes_n, targets)
-    return Neighbourhood(blocks, x_nD, first_hop)
+    return Neighbourhood(blocks, x_nD, first_hop, nodes_n)
 
 
 def _without_targets(

@@ -22,8 +22,10 @@ Legend: S seeds, n input nodes.
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from collections.abc import Iterator
+from typing import Any, Protocol, TypeGuard
 
+import numpy as np
 import torch
 
 from hvdtma.core.contract import Call, check_methods
@@ -57,6 +59,32 @@ class Sampler(Protocol):
             targets: links that no message may use, in either direction.
         """
         ...
+
+
+class GroupingSampler(Sampler, Protocol):
+    """A sampler that also chooses the nodes of each batch (as Cluster-GCN does).
+
+    The task trains on links between the nodes of a group, or on labelled nodes of it. It passes the
+    group to `sample` as `within`: int64, ascending, the only nodes that the neighbourhood has.
+    """
+
+    def groups(
+        self, shard: Shard, *, stream: list[int], epochs: int, first_step: int = 0
+    ) -> Iterator[tuple[int, np.ndarray]]:
+        """Yield the number of each step and its nodes, int64 ascending local numbers.
+
+        A pure function of the arguments: group k is the same for every `first_step`. Every epoch
+        has the same number of steps.
+
+        Args:
+            stream: non-negative integers that seed the choice.
+        """
+        ...
+
+
+def is_grouping(sampler: Any) -> TypeGuard[GroupingSampler]:
+    """Whether a sampler chooses the nodes of each batch."""
+    return hasattr(sampler, "groups")
 
 
 def check_sampler(name: str, target: Any) -> None:

@@ -7,16 +7,13 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
 
 import numpy as np
 import torch
 
 from hvdtma.graph.candidates import Candidates
-from hvdtma.graph.csc import CSC, index_dtype
+from hvdtma.graph.csc import CSC
 from hvdtma.graph.store import GraphStore
-from hvdtma.sampling.dgl_backend import graph_from_csc
 from hvdtma.sampling.first_hop import FirstHop
 from hvdtma.sampling.induced import degrees, induced_graph
 from hvdtma.sampling.reader import BlockReader, Range
@@ -63,15 +60,6 @@ class Shard:
     @property
     def num_train_nodes(self) -> int:
         return len(self.train_nodes)
-
-    @cached_property
-    def graph(self) -> Any:
-        """The shard as a DGL graph. It shares the memory of `csc.indices` if the dtypes match."""
-        dtype = index_dtype(max(self.num_nodes, self.csc.num_edges))  # DGL wants one dtype for both
-        return graph_from_csc(
-            torch.from_numpy(self.csc.indptr.astype(dtype)),
-            torch.from_numpy(self.csc.indices.astype(dtype, copy=False)),
-        )
 
     def features(self, nodes: torch.Tensor) -> torch.Tensor:
         """float32 [Q, D] of local nodes."""

@@ -13,6 +13,7 @@ import torch
 from hvdtma.graph.source import Pairs
 from hvdtma.graph.store import GraphStore
 from hvdtma.graph.stored_rows import read_rows
+from hvdtma.models.decoders import is_factored
 from hvdtma.tasks.metrics import area_under_roc, link_metrics, ranks
 from hvdtma.tasks.task import Embeddings, Model
 
@@ -38,8 +39,11 @@ def score_links(model: Model, pairs: Pairs, embeddings: Embeddings) -> dict[str,
     pair_n2 = torch.empty(len(pairs), 2)  # scores of the link and of its first negative
     rank_n = torch.empty(len(pairs), dtype=torch.float64)
     done = 0
+    destinations = None
+    if is_factored(model.head):  # one vector per node, instead of one per candidate of each link
+        destinations = embeddings.mapped(model.head.destination)
     for group, vectors in _with_embeddings(pairs, embeddings):
-        for scores in _scores(model, group, vectors, embeddings.device):
+        for scores in _scores(model, group, vectors, embeddings.device, destinations):
             rows = slice(done, done + len(scores))
             pair_n2[rows] = scores[:, :2].cpu()
             rank_n[rows] = ranks(scores[:, 0], scores[:, 1:]).cpu()
@@ -69,9 +73,18 @@ def _with_embeddings(pairs: Pairs, embeddings: Embeddings) -> Iterator[tuple[Pai
 
 
 def _scores(
-    model: Model, pairs: Pairs, vectors: Vectors, device: torch.device
+    model: Model,
+    pairs: Pairs,
+    vectors: Vectors,
+    device: torch.device,
+    destinations: Vectors | None = None,
 ) -> Iterator[torch.Tensor]:
-    """Scores [rows, 1 + K] of some links per step; column 0 is the true destination."""
+    """Scores [rows, 1 + K] of some links per step; column 0 is the true destination.
+
+    Args:
+        vectors: embeddings.
+        destinations: the decoder's vectors of destinations, if they are known already.
+    """
     assert pairs.neg is not None
     values = model.encoder.out_dim * (pairs.neg.shape[1] + 1)
     rows = max(1, VALUES_AT_ONCE // values)
@@ -80,9 +93,15 @@ def _scores(
         assert part.neg is not None
         candidates = np.concatenate([part.dst[:, None], part.neg], axis=1)
         u = torch.from_numpy(vectors(part.src)).to(device)
-        v = torch.from_numpy(vectors(candidates)).to(device)
         types = None
         if part.edge_type is not None:
             types = torch.from_numpy(part.edge_type.astype(np.int64)).to(device)
+        if destinations is not None:
+            v = torch.from_numpy(destinations(candidates)).to(device)
+            source = model.head.source(u, types)  # type: ignore[operator]
+            yield torch.bmm(v, source[:, :, None])[:, :, 0].float()
+            continue
+        v = torch.from_numpy(vectors(candidates)).to(device)
+        if types is not None:
             types = types[:, None].expand(candidates.shape)
         yield model.head(u[:, None, :].expand_as(v), v, types).float()

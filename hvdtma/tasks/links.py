@@ -1,24 +1,21 @@
-"""Link prediction: links of the shard against random negatives, with binary cross-entropy.
+"""Link prediction: links of the shard against random negatives.
 
 Validation and test links are not in the training graph. The links that a batch predicts are removed
 from its messages: `make_batch` passes them to the sampler as `Targets`
 (`hvdtma.sampling.neighbourhood`).
 
-Legend: B links of a batch, Q negatives of a batch, S distinct seeds, H hidden.
+Legend: B links of a batch, K negatives of a link, S distinct seeds, H hidden.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import nn
-from torch.nn.functional import binary_cross_entropy_with_logits
 
-from hvdtma.core.compiled import njit
 from hvdtma.core.errors import UserError
 from hvdtma.core.registry import resolve
 from hvdtma.core.train_config import TrainConfig
@@ -29,13 +26,29 @@ from hvdtma.graph.source import Pairs
 from hvdtma.graph.stored_rows import stored
 from hvdtma.models import make_decoder, sampled_fanouts
 from hvdtma.models.decoders import chosen_decoder
-from hvdtma.sampling.negatives import NEGATIVES
-from hvdtma.sampling.neighbourhood import Neighbourhood, Targets
-from hvdtma.sampling.sampler import make_sampler
+from hvdtma.sampling.negatives import (
+    Pool,
+    SharedNegatives,
+    in_batch_negatives,
+    own_negatives,
+    shared_in_batch,
+    shared_negatives,
+)
+from hvdtma.sampling.neighbourhood import Targets
+from hvdtma.sampling.prefetch import prefetched
+from hvdtma.sampling.sampler import is_grouping, make_sampler
 from hvdtma.sampling.shard import Shard
 from hvdtma.tasks.epochs import ENDLESS, shuffled_batches
+from hvdtma.tasks.link_batch import (
+    LinkBatch,
+    SharedSet,
+    correct_popularity,
+    score_batch,
+)
+from hvdtma.tasks.link_losses import LOSSES, Scores, margin
 from hvdtma.tasks.link_scoring import read_pairs, score_links
 from hvdtma.tasks.metrics import HITS
+from hvdtma.tasks.positives import Positives
 from hvdtma.tasks.task import Embeddings, Model, TrainingSize, max_of_sample
 
 
@@ -44,73 +57,6 @@ class Remark(NamedTuple):
 
     text: str
     is_warning: bool = False
-
-
-@dataclass
-class LinkBatch:
-    """The links of a batch, their negatives, and the neighbourhood of all their nodes.
-
-    Attributes:
-        neighbourhood: neighbourhood of the S distinct nodes (seeds).
-        src, dst: int64 [B] ends of the links, as positions among the seeds.
-        neg_row: int64 [Q]; negative q replaces the destination of link `neg_row[q]`,
-        neg_dst: int64 [Q]; by the seed at position `neg_dst[q]`.
-        edge_type: int64 [B], or None.
-    """
-
-    neighbourhood: Neighbourhood
-    src: torch.Tensor
-    dst: torch.Tensor
-    neg_row: torch.Tensor
-    neg_dst: torch.Tensor
-    edge_type: torch.Tensor | None
-
-    @property
-    def size(self) -> int:
-        return len(self.src)
-
-    def to(self, device: torch.device) -> LinkBatch:
-        if device.type == "cpu":
-            return self
-        moved = {k: v.to(device) for k, v in vars(self).items() if v is not None}
-        return replace(self, **moved)
-
-
-class Positives:
-    """A shard's training links by number, taken from its CSC. An undirected link counts once.
-
-    An undirected graph has each link in both directions. The direction u -> v with u < v is used.
-    Sources ascend within a row, so these are the first entries of row v.
-    """
-
-    def __init__(self, shard: Shard, undirected: bool):
-        self.csc = shard.csc
-        self.row_ends = shard.csc.indptr  # row r has the links row_ends[r] : row_ends[r + 1]
-        if undirected:
-            below_n = _count_below(shard.csc.indptr, shard.csc.indices)
-            self.row_ends = np.concatenate([[0], np.cumsum(below_n)])
-
-    def __len__(self) -> int:
-        return int(self.row_ends[-1])
-
-    def take(self, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-        """Source and destination (int64 local numbers) and int16 types (or None) of some links."""
-        dst = np.searchsorted(self.row_ends, chosen, side="right") - 1
-        edge = self.csc.indptr[dst] + (chosen - self.row_ends[dst])
-        types = self.csc.edge_type
-        return self.csc.indices[edge].astype(np.int64), dst, None if types is None else types[edge]
-
-
-@njit()
-def _count_below(indptr: np.ndarray, indices: np.ndarray) -> np.ndarray:
-    """Number of sources of each row that are smaller than the row's number, int64 [n]."""
-    count = np.zeros(len(indptr) - 1, np.int64)
-    for row in range(len(count)):
-        for edge in range(indptr[row], indptr[row + 1]):
-            if indices[edge] >= row:
-                break
-            count[row] += 1
-    return count
 
 
 class LinkTask:
@@ -127,7 +73,10 @@ class LinkTask:
         self.undirected = store.undirected
         self.num_types = len(store.edge_type_names)
         self.needs_remote = config.task.negatives == "global"
-        self.seeds_per_step = self.task.batch_size * (2 + self.task.num_negatives)
+        sets = max(len(store.candidate_rules.sizes), 1)
+        ends, number = 2 * self.task.batch_size, self.task.num_negatives
+        shared = self.task.share_negatives
+        self.seeds_per_step = ends + number * (sets if shared else self.task.batch_size)
         negatives = [num_negatives for _, num_negatives in store.held_out.values()]
         self.nodes_per_item = 2 + max(negatives, default=0)
 
@@ -161,68 +110,144 @@ class LinkTask:
     def batches(
         self, shard: Shard, *, stream: list[int], epochs: int = ENDLESS, first_step: int = 0
     ) -> Iterator[LinkBatch]:
-        """Batches of links, which are shuffled anew for each epoch."""
+        """Batches of links, which are shuffled anew for each epoch.
+
+        A sampler that groups nodes decides which links are in a batch: links between the nodes of
+        a group.
+        """
         positives = Positives(shard, self.undirected)
-        num_links = len(positives)
+        steps: Iterator[tuple[int, np.ndarray]]
+        make = self.make_batch
+        if is_grouping(self.sampler):
+            steps = self.sampler.groups(
+                shard, stream=[*stream, 0], epochs=epochs, first_step=first_step
+            )
+            make = self.make_group_batch
+        else:
+            num_links = len(positives)
 
-        def shuffled(epoch: int) -> np.ndarray:
-            order: np.ndarray = np.arange(num_links, dtype=index_dtype(num_links))
-            np.random.default_rng([*stream, 0, epoch]).shuffle(order)
-            return order
+            def shuffled(epoch: int) -> np.ndarray:
+                order: np.ndarray = np.arange(num_links, dtype=index_dtype(num_links))
+                np.random.default_rng([*stream, 0, epoch]).shuffle(order)
+                return order
 
-        for step, chosen in shuffled_batches(
-            shuffled, num_links, self.task.batch_size, epochs=epochs, first_step=first_step
-        ):
-            yield self.make_batch(shard, positives, chosen, [*stream, 1, step])
+            steps = shuffled_batches(
+                shuffled, num_links, self.task.batch_size, epochs=epochs, first_step=first_step
+            )
+
+        def make_step(step: tuple[int, np.ndarray]) -> LinkBatch:
+            number, chosen = step
+            return make(shard, positives, chosen, [*stream, 1, number])
+
+        return prefetched(make_step, steps, self.config.sampler.workers)
 
     def make_batch(
         self, shard: Shard, positives: Positives, chosen: np.ndarray, stream: list[int]
     ) -> LinkBatch:
         """The batch of the chosen links. `stream` seeds negatives and sampling."""
+        return self._batch(shard, *positives.take(chosen), np.random.default_rng(stream))
+
+    def make_group_batch(
+        self, shard: Shard, positives: Positives, chosen: np.ndarray, stream: list[int]
+    ) -> LinkBatch:
+        """A batch of a group of nodes (int64, ascending).
+
+        Links between these nodes, at most `batch_size` and at most half of them, are predicted; the
+        others pass messages. Negatives are nodes of the group.
+        """
         rng = np.random.default_rng(stream)
-        src, dst, types = positives.take(chosen)
+        places = positives.between(chosen)
+        if not len(places):  # a batch has a link
+            places = rng.integers(0, len(positives), 1)
+            chosen = np.union1d(chosen, np.concatenate(positives.take(places)[:2]))
+        number = min(self.task.batch_size, -(-len(places) // 2))
+        places = np.sort(rng.choice(places, number, replace=False, shuffle=False))
+        return self._batch(shard, *positives.take(places), rng, chosen)
+
+    def _batch(
+        self,
+        shard: Shard,
+        src: np.ndarray,
+        dst: np.ndarray,
+        types: np.ndarray | None,
+        rng: np.random.Generator,
+        within: np.ndarray | None = None,
+    ) -> LinkBatch:
+        """The batch of some links. `within`: the group of nodes that it may read."""
         if self.undirected:  # negatives replace a random end
             flipped = rng.random(len(src)) < 0.5
             src, dst = np.where(flipped, dst, src), np.where(flipped, src, dst)
-        draw_negatives = NEGATIVES[self.task.negatives]
-        sets = None
-        if shard.candidates is not None and self.task.negative_destinations == "auto":
-            sets = shard.candidates.sets_for(dst, types)
-        neg_row, neg_node = draw_negatives(shard, src, dst, self.task.num_negatives, rng, sets)
-        seeds, position = np.unique(np.concatenate([src, dst, neg_node]), return_inverse=True)
+        own, shared = self._negatives(shard, src, dst, types, rng, within)
+        nodes = [src, dst, own[1], *(group.node for group in shared)]
+        seeds, position = np.unique(np.concatenate(nodes), return_inverse=True)
+        src_B, dst_B, neg_Q, *shared_K = (
+            torch.from_numpy(part)
+            for part in np.split(position, np.cumsum([len(part) for part in nodes])[:-1])
+        )
+        sample: dict[str, Any] = {} if within is None else {"within": within}
         neighbourhood = self.sampler.sample(
             shard,
             torch.from_numpy(seeds),
             random_seed=int(rng.integers(1 << 31)),
             targets=Targets(src, dst) if self.task.exclude_targets else None,
+            **sample,
         )
-        src_B, dst_B, neg_dst_Q = np.split(position, [len(src), 2 * len(src)])
         return LinkBatch(
             neighbourhood,
-            torch.from_numpy(src_B),
-            torch.from_numpy(dst_B),
-            torch.from_numpy(neg_row),
-            torch.from_numpy(neg_dst_Q),
+            src_B,
+            dst_B,
             None if types is None else torch.from_numpy(types.astype(np.int64)),
+            torch.from_numpy(own[0]),
+            neg_Q,
+            [
+                SharedSet(torch.from_numpy(group.row), node_K, torch.from_numpy(group.linked))
+                for group, node_K in zip(shared, shared_K, strict=True)
+            ],
+            self._log_draw(shard, seeds),
         )
 
-    def loss(self, model: Model, batch: LinkBatch) -> torch.Tensor:
-        """The average of the mean over positives and the mean over negatives."""
-        positive_B, negative_Q = self.scores(model, batch)
-        positive = binary_cross_entropy_with_logits(positive_B, torch.ones_like(positive_B))
-        if not len(negative_Q):
-            return positive
-        negative = binary_cross_entropy_with_logits(negative_Q, torch.zeros_like(negative_Q))
-        return (positive + negative) / 2
+    def _negatives(
+        self,
+        shard: Shard,
+        src: np.ndarray,
+        dst: np.ndarray,
+        types: np.ndarray | None,
+        rng: np.random.Generator,
+        within: np.ndarray | None,
+    ) -> tuple[tuple[np.ndarray, np.ndarray], list[SharedNegatives]]:
+        """Each link's own negatives, and those that links share; one of both is empty."""
+        sets, number = None, self.task.num_negatives
+        if shard.candidates is not None and self.task.negative_destinations == "auto":
+            sets = shard.candidates.sets_for(dst, types)
+        nothing = np.zeros(0, np.int64), np.zeros(0, np.int64)
+        if self.task.negatives == "in-batch":
+            if self.task.share_negatives:
+                return nothing, shared_in_batch(shard, src, dst, number, rng, sets)
+            return in_batch_negatives(shard, src, dst, number, rng, sets), []
+        pool = Pool.of(shard, self.task.negatives, within)
+        if self.task.share_negatives:
+            return nothing, shared_negatives(pool, src, number, rng, sets)
+        return own_negatives(pool, src, number, rng, sets), []
 
-    def scores(self, model: Model, batch: LinkBatch) -> tuple[torch.Tensor, torch.Tensor]:
-        """Scores of the links [B] and of the negatives [Q]."""
+    def _log_draw(self, shard: Shard, seeds: np.ndarray) -> torch.Tensor | None:
+        if not self.task.popularity_correction:
+            return None
+        degree = shard.csc.indptr[seeds + 1] - shard.csc.indptr[seeds]
+        return torch.from_numpy((degree + 1) / (shard.num_edges + shard.num_nodes)).float().log()
+
+    def loss(self, model: Model, batch: LinkBatch) -> torch.Tensor:
+        """The loss that `task.loss` names (`hvdtma.tasks.link_losses`)."""
+        groups = self.scores(model, batch)
+        if self.task.loss == "margin":
+            return margin(groups, self.task.margin)
+        return LOSSES[self.task.loss](groups)
+
+    def scores(self, model: Model, batch: LinkBatch) -> list[Scores]:
+        """Scores of the links and of their negatives, in groups that share negatives."""
         hood = batch.neighbourhood
         h_SH = model.encoder(hood.blocks, hood.x, hood.first_hop)
-        positive_B = model.head(h_SH[batch.src], h_SH[batch.dst], batch.edge_type)
-        types_Q = None if batch.edge_type is None else batch.edge_type[batch.neg_row]
-        negative_Q = model.head(h_SH[batch.src[batch.neg_row]], h_SH[batch.neg_dst], types_Q)
-        return positive_B, negative_Q
+        groups = score_batch(model.head, h_SH, batch)
+        return groups if batch.log_draw is None else correct_popularity(groups, batch)
 
     def num_held_out(self, part: str) -> int:
         return self.store.held_out.get(part, (0, 0))[0]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,7 +21,8 @@ from hvdtma.graph.sizes import GraphFacts
 from hvdtma.graph.stored_rows import read_rows, stored
 from hvdtma.models import sampled_fanouts
 from hvdtma.sampling.neighbourhood import Neighbourhood
-from hvdtma.sampling.sampler import make_sampler
+from hvdtma.sampling.prefetch import prefetched
+from hvdtma.sampling.sampler import is_grouping, make_sampler
 from hvdtma.sampling.shard import Shard
 from hvdtma.tasks.epochs import ENDLESS, shuffled_batches
 from hvdtma.tasks.target_kinds import TARGETS
@@ -41,7 +43,28 @@ class NodeBatch:
         return len(self.label)
 
     def to(self, device: torch.device) -> NodeBatch:
-        return NodeBatch(self.neighbourhood.to(device), self.label.to(device))
+        label = self.label.to(device, non_blocking=True)
+        return NodeBatch(self.neighbourhood.to(device), label)
+
+    def pin_memory(self) -> NodeBatch:
+        """The batch in page-locked memory, from which copies to a GPU need not wait."""
+        return NodeBatch(self.neighbourhood.pin_memory(), self.label.pin_memory())
+
+
+def labelled_nodes(
+    train_nodes: np.ndarray, group: np.ndarray, most: int, rng: np.random.Generator
+) -> np.ndarray:
+    """At most `most` training nodes of a group (int64, ascending), and at least two of the shard.
+
+    Args:
+        train_nodes: int64 training nodes of the shard, ascending.
+    """
+    found = np.intersect1d(group, train_nodes, assume_unique=True)
+    if len(found) > most:
+        return np.sort(rng.choice(found, most, replace=False))
+    if len(found) < 2:  # batch norm needs two nodes
+        found = np.union1d(found, rng.choice(train_nodes, min(2, len(train_nodes)), replace=False))
+    return found
 
 
 class NodeTask:
@@ -83,26 +106,41 @@ class NodeTask:
     def batches(
         self, shard: Shard, *, stream: list[int], epochs: int = ENDLESS, first_step: int = 0
     ) -> Iterator[NodeBatch]:
-        """Batches of labelled nodes, which are shuffled anew for each epoch."""
-        labels = shard.label
+        """Batches of labelled nodes, which are shuffled anew for each epoch.
+
+        A sampler that groups nodes decides which labelled nodes are in a batch.
+        """
+        labels, size = shard.label, self.config.task.batch_size
         assert labels is not None  # checked by the constructor
 
         def shuffled(epoch: int) -> np.ndarray:
             return np.random.default_rng([*stream, 0, epoch]).permutation(shard.train_nodes)
 
-        for step, chosen in shuffled_batches(
-            shuffled,
-            shard.num_train_nodes,
-            self.config.task.batch_size,
-            epochs=epochs,
-            first_step=first_step,
-            keep_single=False,  # batch norm needs two nodes
-        ):
-            rng, nodes = np.random.default_rng([*stream, 1, step]), torch.from_numpy(chosen)
-            neighbourhood = self.sampler.sample(
-                shard, nodes, random_seed=int(rng.integers(1 << 31))
+        def make_batch(step: tuple[int, np.ndarray]) -> NodeBatch:
+            number, chosen = step
+            rng = np.random.default_rng([*stream, 1, number])
+            sample: dict[str, Any] = {}
+            if is_grouping(self.sampler):
+                within, chosen = chosen, labelled_nodes(shard.train_nodes, chosen, size, rng)
+                sample["within"] = np.union1d(within, chosen)
+            nodes = torch.from_numpy(chosen)
+            seed = int(rng.integers(1 << 31))
+            neighbourhood = self.sampler.sample(shard, nodes, random_seed=seed, **sample)
+            return NodeBatch(neighbourhood, labels[nodes])
+
+        if is_grouping(self.sampler):
+            groups = [*stream, 0]
+            steps = self.sampler.groups(shard, stream=groups, epochs=epochs, first_step=first_step)
+        else:
+            steps = shuffled_batches(
+                shuffled,
+                shard.num_train_nodes,
+                size,
+                epochs=epochs,
+                first_step=first_step,
+                keep_single=False,  # batch norm needs two nodes
             )
-            yield NodeBatch(neighbourhood, labels[nodes])
+        return prefetched(make_batch, steps, self.config.sampler.workers)
 
     def loss(self, model: Model, batch: NodeBatch) -> torch.Tensor:
         """The loss of the kind of labels."""

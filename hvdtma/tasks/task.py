@@ -80,6 +80,15 @@ class Embeddings(Protocol):
         """Embeddings float32 [..., H] of nodes int64 [...]."""
         ...
 
+    def mapped(
+        self, function: Callable[[torch.Tensor], torch.Tensor]
+    ) -> Callable[[np.ndarray], np.ndarray] | None:
+        """Apply a function of embeddings [n, H] to all nodes; its rows [..., F] by node.
+
+        None if they do not fit in memory, or if nodes are embedded on demand.
+        """
+        ...
+
     def in_pieces(
         self, number: int, step: int, make: Callable[[slice], Result]
     ) -> Iterator[Result]:

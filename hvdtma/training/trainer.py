@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -49,7 +50,7 @@ class Trainer:
         shard_index, num_shards: its shard in an assignment. They equal rank and size unless
             trainers were lost or joined.
         reader: reads its shard, and counts bytes and seconds.
-        wait_for_data_s: seconds that it waited for resident sets.
+        wait_for_data_s: seconds that it waited for batches and resident sets.
         assignment: number of the assignment, from 0.
         blocks: the blocks assigned to it, int64.
         assigned: counts nodes and edges of its whole shard while resident sets are read.
@@ -170,9 +171,11 @@ class Trainer:
     def take_step(self) -> tuple[torch.Tensor, int] | None:
         """Take an optimizer step on a batch; return loss and batch size. None: no batch is left."""
         assert self.batches is not None
+        started = time.monotonic()
         batch = next(self.batches, None)
         if batch is None:
             return None
+        self.wait_for_data_s += time.monotonic() - started
         batch = batch.to(self.device)
         bfloat16 = self.config.precision == "bfloat16"
         with torch.autocast(self.device.type, torch.bfloat16, enabled=bfloat16):

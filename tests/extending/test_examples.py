@@ -31,7 +31,7 @@ PLUGGED_IN = {
         "model": {"encoder": "my_encoder:MyEncoder", "options": {"aggr": "max"}, "hidden": 8},
         "first_hop": False,
     },
-    "my_loss": {"task": {"name": "my_loss:MarginLinks", "options": {"margin": 0.5}}},
+    "my_loss": {"task": {"name": "my_loss:FocalLinks", "options": {"gamma": 1.0}}},
     "my_sampler": {
         "sampler": {"name": "my_sampler:FirstNeighbours", "options": {"most": 5}},
         "first_hop": False,
@@ -190,7 +190,7 @@ def test_a_callback_may_stop_training(folder, community_store, capsys):
         ({"sampler": {"name": "neighbor"}}, "unknown sampler 'neighbor'.*mean 'neighbour'"),
         ({"aggregate": {"name": "mean"}}, "unknown aggregator 'mean'; valid: average"),
         ({"task": {"decoder": "mpl"}}, "unknown decoder 'mpl'.*did you mean 'mlp'"),
-        ({"model": {"encoder": "my_loss:MarginLinks"}}, "is not an encoder: .*torch.nn.Module"),
+        ({"model": {"encoder": "my_loss:FocalLinks"}}, "is not an encoder: .*torch.nn.Module"),
         ({"task": {"name": "my_encoder:MyEncoder"}}, "is not a task: it has no `make_head`"),
         ({"model": {"encoder": "my_encoder:MyEncodre"}}, "has no 'MyEncodre'.*'MyEncoder'"),
         ({"model": {"encoder": "gone:X"}}, "cannot be imported: ModuleNotFoundError: No module"),

@@ -13,7 +13,7 @@ from hvdtma.core.train_config import ModelConfig, parse_config
 from hvdtma.graph.csc import build_csc
 from hvdtma.models import make_encoder, sampled_fanouts
 from hvdtma.models.layers import GATLayer, GCNLayer, LinearLayer, SAGELayer
-from hvdtma.sampling.dgl_backend import Block, block_of_rows
+from hvdtma.sampling.block import Block, block_of_rows
 from hvdtma.sampling.first_hop import FirstHop
 from hvdtma.sampling.neighbourhood import Targets
 
@@ -30,7 +30,6 @@ def full_block(csc):
 def as_on_a_gpu(block: Block) -> Block:
     """The same block made to pass messages as it does on a GPU, with all tensors on the CPU."""
     twin = copy(block)
-    twin.src_E, twin.dst_E = (end.long() for end in block.graph.edges())
     twin.device = torch.device("cuda")
     return twin
 
@@ -215,8 +214,7 @@ def test_a_layer_reaches_one_hop_and_no_further(name, layers):
     around = sample_neighbourhood(shard, torch.tensor([0]), [-1] * layers, random_seed=0)
     x = around.x.clone().requires_grad_()
     encoder(around.blocks, x).square().sum().backward()
-    nodes = around.blocks[0].graph.srcdata["_ID"]
-    reached = {int(node) for node in nodes[x.grad.abs().sum(1) > 0]}
+    reached = {int(node) for node in around.nodes[x.grad.abs().sum(1) > 0]}
     assert reached == {node % 12 for node in range(-layers, layers + 1)}
 
 

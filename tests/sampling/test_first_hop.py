@@ -82,7 +82,7 @@ def test_sampled_hops_beyond_read_the_first_hop_without_targets_too(csc, data):
         random_seed=0,
         targets=Targets(src, dst),
     )
-    nodes = around.blocks[0].graph.srcdata["_ID"].numpy()
+    nodes = around.nodes.numpy()
     expected = mean_of(without(dense(csc), src, dst), shard.feat.numpy())[nodes]
     assert around.first_hop.mean.numpy() == pytest.approx(expected, abs=1e-5)
 

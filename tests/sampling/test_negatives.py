@@ -9,9 +9,15 @@ from small_graphs import shard_of, small_csc
 
 from hvdtma.graph.candidates import ALL_NODES, CandidateRules, Candidates
 from hvdtma.graph.csc import build_csc
-from hvdtma.sampling.negatives import NEGATIVES
+from hvdtma.sampling.negatives import (
+    Pool,
+    in_batch_negatives,
+    own_negatives,
+    shared_in_batch,
+    shared_negatives,
+)
 
-KINDS = list(NEGATIVES)
+KINDS = ["local", "global", "in-batch", "shared", "shared global", "shared in-batch"]
 
 
 def links_of(shard):
@@ -19,8 +25,25 @@ def links_of(shard):
 
 
 def draw(kind, shard, src, dst, num_negatives, seed=0, sets=None):
+    """The number of the positive and the node of each negative."""
     rng = np.random.default_rng(seed)
-    return NEGATIVES[kind](shard, np.asarray(src), np.asarray(dst), num_negatives, rng, sets)
+    src, dst = np.asarray(src), np.asarray(dst)
+    if kind == "in-batch":
+        return in_batch_negatives(shard, src, dst, num_negatives, rng, sets)
+    pool = Pool.of(shard, kind.split()[-1])
+    if not kind.startswith("shared"):
+        return own_negatives(pool, src, num_negatives, rng, sets)
+    if kind == "shared in-batch":
+        groups = shared_in_batch(shard, src, dst, num_negatives, rng, sets)
+    else:
+        groups = shared_negatives(pool, src, num_negatives, rng, sets)
+    pairs = [np.zeros((2, 0), np.int64)]
+    for group in groups:
+        is_negative = np.ones((len(group.row), len(group.node)), bool)
+        is_negative[tuple(group.linked)] = False
+        row, node = np.nonzero(is_negative)
+        pairs.append(np.stack([group.row[row], group.node[node]]))
+    return tuple(np.concatenate(pairs, axis=1))
 
 
 def some_positives(shard, seed, most=12):
@@ -28,10 +51,6 @@ def some_positives(shard, seed, most=12):
     chosen = rng.integers(0, shard.csc.num_edges, rng.integers(1, most))
     src, dst = shard.csc.indices[chosen], shard.csc.destinations()[chosen]
     return src.astype(np.int64), dst.astype(np.int64)
-
-
-def test_the_four_kinds_are_there():
-    assert KINDS == ["local", "global", "joint", "in-batch"]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -55,7 +74,7 @@ def test_no_negative_is_an_edge_in_either_direction_nor_the_source(
         assert u != v
     assert (np.bincount(row, minlength=len(src)) <= num_negatives).all()
     assert (
-        (node >= 0) & (node < (csc.num_nodes + remote if kind == "global" else csc.num_nodes))
+        (node >= 0) & (node < (csc.num_nodes + remote if "global" in kind else csc.num_nodes))
     ).all()
 
 
@@ -87,10 +106,10 @@ def test_local_negatives_are_own_nodes_and_global_ones_are_all(community_store):
     assert set(everywhere) == set(range(80))
 
 
-def test_joint_negatives_are_one_set_for_the_whole_batch():
+def test_shared_negatives_are_one_set_for_the_whole_batch():
     shard = sparse_shard(remote=20)
     src = np.arange(0, 60, 5)
-    row, node = draw("joint", shard, src, src + 1, 7, seed=4)
+    row, node = draw("shared", shard, src, src + 1, 7, seed=4)
     shared = np.unique(node)
     assert len(shared) <= 7
     for number, u in enumerate(src):
@@ -128,7 +147,7 @@ def test_a_source_linked_to_nearly_everything_gets_the_rest_and_to_everything_no
 def test_a_batch_of_one_gives_negatives_where_it_can(kind):
     row, node = draw(kind, sparse_shard(), [5], [6], 30)
     assert row.dtype.kind == node.dtype.kind == "i"
-    assert (len(row) == 0) == (kind == "in-batch")
+    assert (len(row) == 0) == ("in-batch" in kind)
     assert set(row) <= {0}
 
 
@@ -136,7 +155,7 @@ def test_a_batch_of_one_gives_negatives_where_it_can(kind):
 def test_the_same_generator_gives_the_same_negatives(kind):
     shard = sparse_shard(remote=5)
     src, dst = some_positives(shard, 3)
-    first, same, other = (draw(kind, shard, src, dst, 9, seed) for seed in (1, 1, 2))
+    first, same, other = (draw(kind, shard, src, dst, 3, seed) for seed in (1, 1, 2))
     assert all((a == b).all() for a, b in zip(first, same, strict=True))
     assert not np.array_equal(first[1], other[1])
 
@@ -160,11 +179,12 @@ def test_the_node_of_a_negative_is_from_the_set_of_its_positive(kind, turned):
     src, dst = (items, users) if turned else (users, items)
     sets = shard.candidates.sets_for(dst, None)
     row, node = draw(kind, shard, src, dst, 9, sets=sets)
-    side = np.arange(40) if turned else np.arange(40, 80 if kind == "global" else 60)
+    side = np.arange(40) if turned else np.arange(40, 80 if "global" in kind else 60)
     assert set(node) <= set(side.tolist())
     links = links_of(shard)
     assert not {(src[r], n) for r, n in zip(row, node.tolist(), strict=True)} & links
-    assert len(row) > 0.7 * 9 * len(src)
+    if not kind.startswith("shared"):
+        assert len(row) > 0.7 * 9 * len(src)
 
 
 @pytest.mark.parametrize("kind", ["local", "global"])
@@ -188,10 +208,10 @@ def test_one_set_of_all_nodes_draws_as_without_sets(kind):
     assert all((a == b).all() for a, b in zip(without, everything, strict=True))
 
 
-def test_joint_negatives_are_one_set_of_nodes_for_each_side():
+def test_shared_negatives_are_one_set_of_nodes_for_each_side():
     shard, users, items = two_sided_shard()
     src, dst = np.r_[users, items], np.r_[items, users]
-    row, node = draw("joint", shard, src, dst, 7, sets=shard.candidates.sets_for(dst, None))
+    row, node = draw("shared", shard, src, dst, 7, sets=shard.candidates.sets_for(dst, None))
     of_items = row < len(users)
     assert len(np.unique(node[of_items])) <= 7
     assert len(np.unique(node[~of_items])) <= 7

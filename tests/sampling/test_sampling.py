@@ -6,7 +6,6 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import dgl
 import numpy as np
 import pytest
 import torch
@@ -16,16 +15,15 @@ from scipy.stats import chisquare
 from small_graphs import sample_neighbourhood, shard_of, small_csc
 
 from hvdtma.graph.csc import build_csc
-from hvdtma.sampling.dgl_backend import block_of_rows
+from hvdtma.sampling.block import block_of_rows
 from hvdtma.sampling.neighbourhood import Targets
 
 
-def edges_of(block):
+def edges_of(around, block):
     """A block's edges in the shard's numbers, and the nodes of its two sides."""
-    graph = block.graph
-    src, dst = (end.long() for end in graph.edges())
-    src_id, dst_id = graph.srcdata[dgl.NID].long(), graph.dstdata[dgl.NID].long()
-    return list(zip(src_id[src].tolist(), dst_id[dst].tolist(), strict=True)), src_id, dst_id
+    nodes = around.nodes[: block.num_src]
+    src, dst = nodes[block.edge_index]
+    return list(zip(src.tolist(), dst.tolist(), strict=True)), nodes, nodes[: block.num_dst]
 
 
 def graph_edges(shard):
@@ -54,14 +52,14 @@ def test_without_a_limit_every_hop_is_the_whole_neighbourhood(csc, seeds, hops, 
     expected = graph_edges(shard)
     expanded = set(seeds)
     for block in reversed(around.blocks):
-        edges, sources, destinations = edges_of(block)
+        edges, sources, destinations = edges_of(around, block)
         assert set(destinations.tolist()) == expanded
         assert Counter(edges) == Counter({e: n for e, n in expected.items() if e[1] in expanded})
         expanded |= {u for u, _ in edges}
         assert set(sources.tolist()) == expanded
         assert sources[: len(destinations)].tolist() == destinations.tolist()
-    assert around.x.equal(shard.feat[edges_of(around.blocks[0])[1]])
-    assert edges_of(around.blocks[-1])[2].tolist() == seeds
+    assert around.x.equal(shard.feat[edges_of(around, around.blocks[0])[1]])
+    assert edges_of(around, around.blocks[-1])[2].tolist() == seeds
 
 
 @settings(max_examples=40, deadline=None)
@@ -72,7 +70,7 @@ def test_sampled_edges_are_edges_and_no_more_than_the_fanout(csc, seeds, fanouts
     around = sample(shard, seeds, fanouts, random_seed=random_seed)
     expected, degree = graph_edges(shard), np.diff(csc.indptr)
     for block, fanout in zip(around.blocks, fanouts, strict=True):
-        edges, _, destinations = edges_of(block)
+        edges, _, destinations = edges_of(around, block)
         assert Counter(edges) <= expected  # without replacement
         into = Counter(v for _, v in edges)
         for node in destinations.tolist():
@@ -94,7 +92,7 @@ def test_no_target_is_in_any_block_in_either_direction(csc, data, fanout):
     around = sample(shard, seeds, [fanout, fanout], targets=Targets(src, dst))
     targets = {frozenset(pair) for pair in zip(src.tolist(), dst.tolist(), strict=True)}
     for block in around.blocks:
-        edges, _, destinations = edges_of(block)
+        edges, _, destinations = edges_of(around, block)
         assert not targets & {frozenset(pair) for pair in edges}
         if fanout == -1:  # and nothing else is missing
             kept = {
@@ -110,7 +108,8 @@ def test_keys_of_targets_do_not_run_into_those_of_others():
     src, dst = np.array([59_998, 5, 59_999]), np.array([59_999, 59_999, 5])
     shard = shard_of(build_csc(src, dst, 60_000), dim=1)
     targets = Targets(np.array([59_998]), np.array([59_999]))
-    edges, _, _ = edges_of(sample(shard, [5, 59_998, 59_999], [-1], targets=targets).blocks[0])
+    around = sample(shard, [5, 59_998, 59_999], [-1], targets=targets)
+    edges, _, _ = edges_of(around, around.blocks[0])
     assert sorted(edges) == [(5, 59_999), (59_999, 5)]
 
 
@@ -118,7 +117,7 @@ def same_blocks(first, second):
     if len(first.x) != len(second.x):
         return False
     pairs = zip(first.blocks, second.blocks, strict=True)
-    return all(edges_of(a)[0] == edges_of(b)[0] for a, b in pairs)
+    return all(edges_of(first, a)[0] == edges_of(second, b)[0] for a, b in pairs)
 
 
 @pytest.mark.parametrize("threads", [1, 2])
@@ -150,7 +149,6 @@ def test_sampling_leaves_the_random_numbers_of_others_alone():
 
 def test_any_thread_samples_the_same():
     shard, seeds = large_shard(), np.arange(0, 500, 3)
-    shard.graph  # noqa: B018 - made once, not in each thread
     expected = [sample(shard, seeds, [4, 6], random_seed=number) for number in range(8)]
     with ThreadPoolExecutor(4) as pool:
         jobs = [pool.submit(sample, shard, seeds, [4, 6], random_seed=n) for n in range(8)]
@@ -166,25 +164,21 @@ def test_another_process_samples_the_same_and_keeps_its_threads():
         text=True,
     ).stdout
     around = sample(large_shard(), np.arange(0, 500, 3), [4, 6], random_seed=11)
-    expected = [edges_of(block)[0] for block in around.blocks]
-    assert said == f"{expected}\nthreads [3, 3, 1]\n"
+    expected = [edges_of(around, block)[0] for block in around.blocks]
+    assert said == f"{expected}\nthreads 3\n"
 
 
 OTHER_PROCESS = """
 import sys
 sys.path[:0] = [".", "..", "sampling"]
-from concurrent.futures import ThreadPoolExecutor
 import numpy as np, torch
-from hvdtma.sampling.dgl_backend import _SAMPLER
 from test_sampling import edges_of, large_shard, sample
 shards = large_shard(), large_shard(2)
 torch.set_num_threads(3)
 sample(shards[1], np.arange(400), [3, 3], random_seed=1)  # not the first to draw
 around = sample(shards[0], np.arange(0, 500, 3), [4, 6], random_seed=11)
-print([edges_of(block)[0] for block in around.blocks])
-another = ThreadPoolExecutor(1)
-threads = [pool.submit(torch.get_num_threads).result() for pool in (another, _SAMPLER)]
-print("threads", [torch.get_num_threads(), *threads])
+print([edges_of(around, block)[0] for block in around.blocks])
+print("threads", torch.get_num_threads())
 """
 
 
@@ -193,7 +187,7 @@ def test_every_neighbour_is_as_likely():
     count = Counter()
     for random_seed in range(800):
         around = sample(shard, [0], [5], random_seed=random_seed)
-        count.update(u for u, _ in edges_of(around.blocks[0])[0])
+        count.update(u for u, _ in edges_of(around, around.blocks[0])[0])
     assert count.total() == 4000
     assert chisquare([count[u] for u in range(1, 21)]).pvalue > 1e-3
 

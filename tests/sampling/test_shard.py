@@ -9,10 +9,10 @@ import torch
 from graph_in_memory import read_graph
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small_graphs import shard_of, small_csc, store_of
+from small_graphs import sample_neighbourhood, shard_of, small_csc, store_of
 
+from hvdtma.graph.csc import CSC
 from hvdtma.sampling import reader as reader_module
-from hvdtma.sampling import shard as shard_module
 from hvdtma.sampling.shard import load_shard
 
 
@@ -131,15 +131,14 @@ def test_half_precision_features_are_read_in_single(tmp_path, graphs):
     assert (rows.numpy() == half[[305, 302]].astype(np.float32)).all()
 
 
-@pytest.mark.parametrize("wide", [False, True])
-def test_the_sampled_graph_has_the_shards_edges(wide, graphs, monkeypatch):
-    if wide:  # as where there are more edges than 32 bits count
-        monkeypatch.setattr(shard_module, "index_dtype", lambda number: np.int64)
+def test_numbers_of_64_bits_give_the_same_sample_as_those_of_32(graphs):
     csc = graphs[1][1].csc
-    shard = shard_of(csc, remote=3)
-    assert shard.graph.idtype == (torch.int64 if wide else torch.int32)
-    assert shard.graph.num_nodes() == 203
-    src, dst = (end.numpy() for end in shard.graph.edges())
-    assert Counter(zip(src, dst, strict=True)) == Counter(
-        zip(csc.indices, csc.destinations(), strict=True)
+    wide = CSC(csc.indptr, csc.indices.astype(np.int64), csc.edge_type)
+    assert csc.indices.dtype == np.int32
+    first, second = (
+        sample_neighbourhood(shard_of(graph, remote=3), torch.arange(50), [3, 3], random_seed=1)
+        for graph in (csc, wide)
     )
+    assert first.x.equal(second.x)
+    for left, right in zip(first.blocks, second.blocks, strict=True):
+        assert left.edge_index.equal(right.edge_index)

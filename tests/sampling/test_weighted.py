@@ -13,30 +13,47 @@ from small_graphs import dense, mean_of, sample_neighbourhood, shard_of, store_o
 
 from hvdtma.graph.csc import CSC
 from hvdtma.models.layers import GATLayer, GCNLayer, SAGELayer
-from hvdtma.sampling.dgl_backend import block_of_rows
+from hvdtma.sampling.block import block_of_rows
+from hvdtma.sampling.draws import layer_key, sample_edges
 from hvdtma.sampling.neighbourhood import Targets
 from hvdtma.sampling.shard import load_shard
-from hvdtma.sampling.weighted import sample_rows_by_weight
 
 WEIGHTS = np.array([0.2, 1, 1, 2, 4, 7], np.float32)
 DRAWS = 20_000
 
 
-def star(weight):
-    """Node 0 has an in-edge from each other node."""
-    num = len(weight)
-    return CSC(np.r_[0, np.full(num + 1, num)], np.arange(1, num + 1), weight=np.asarray(weight))
+def stars(weight, number):
+    """The first `number` nodes have an in-edge from each of the `len(weight)` nodes after them."""
+    size = len(weight)
+    indptr = np.minimum(np.arange(number + size + 1), number) * size
+    sources = np.tile(number + np.arange(size), number)
+    return CSC(indptr, sources, weight=np.tile(np.asarray(weight, np.float32), number))
 
 
-def samples(weight, fanout, number=DRAWS, seed=0):
-    """Many samples of the star's centre: sources and weights of each."""
-    csc = star(weight)
-    draws = np.random.default_rng(seed).random(number * len(weight))
-    count, sources, weights = sample_rows_by_weight(
-        csc.indptr, csc.indices, csc.weight, np.zeros(number, np.int64), fanout, draws
+def samples(weight, fanout, number=DRAWS, labor=False):
+    """Many samples of a star's centre: sources and weights of each."""
+    rows = np.arange(number)
+    indptr, sources, weights = sample_edges(
+        stars(weight, number), rows, fanout, layer_key(0, 0), labor=labor
     )
-    assert (count == min(fanout, len(weight))).all()
-    return sources.reshape(number, -1) - 1, weights.reshape(number, -1)
+    assert (np.diff(indptr) == min(fanout, len(weight))).all()
+    return sources.reshape(number, -1) - number, weights.reshape(number, -1)
+
+
+def splitmix(values):
+    """SplitMix64's output for each state."""
+    x = values + np.uint64(0x9E3779B97F4A7C15)
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return x ^ (x >> np.uint64(31))
+
+
+def uniform_draws(number, size):
+    """The random numbers of `samples`: a stream of SplitMix64 for each node [number, size]."""
+    key = splitmix(splitmix(np.zeros(1, np.uint64)) ^ np.uint64(0))
+    stream = splitmix(key ^ np.arange(number, dtype=np.uint64))
+    steps = np.arange(1, size + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    return (splitmix(stream[:, None] + steps) >> np.uint64(11)) * 2.0**-53
 
 
 def inclusion(weight, size):
@@ -73,8 +90,7 @@ def test_sums_over_samples_are_unbiased(fanout):
     values = np.array([5.0, -1, 2, 0.5, -3, 1])
     sources, weights = samples(WEIGHTS, fanout)
     # Undo the scale, which is the same for all edges of a sample: w / p = w / (1 - exp(-w t)).
-    draws = np.random.default_rng(0).random((DRAWS, 6))
-    rank = -np.log1p(-draws) / WEIGHTS
+    rank = -np.log1p(-uniform_draws(DRAWS, 6)) / WEIGHTS
     limit = np.sort(rank, 1)[:, [fanout]]
     chosen = WEIGHTS[sources].astype(float)
     unscaled = chosen / -np.expm1(-chosen * limit)
@@ -225,7 +241,6 @@ def test_a_gpu_passes_weighted_messages_as_a_cpu_does(make, csc, seed):
     layer, x = make(4, 6), torch.randn(csc.num_nodes, 4)
     block = whole_block(csc)
     twin = whole_block(csc)
-    twin.src_E, twin.dst_E = twin.edge_index
     twin.device = torch.device("cuda")  # the tensors stay on the CPU
     torch.testing.assert_close(layer(twin, x), layer(block, x), rtol=1e-5, atol=1e-5)
 

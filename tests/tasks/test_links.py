@@ -18,10 +18,14 @@ from hvdtma.sampling.shard import load_shard
 from hvdtma.tasks import make_model, make_task
 from hvdtma.tasks.links import LinkTask, Positives
 
-KINDS = ["local", "global", "joint", "in-batch"]
+KINDS = ["local", "global", "shared", "in-batch", "shared in-batch"]
 
 
 def config_for(store, *, model=None, first_hop=False, **task):
+    kind = task.get("negatives", "local")
+    if kind.startswith("shared"):
+        task |= {"negatives": kind.removeprefix("shared").strip() or "local"}
+        task |= {"share_negatives": True}
     model = {"hidden": 8, "fanouts": [3, 3]} | (model or {})
     values = {"store": str(store.path), "run": "unused", "rounds": 1, "first_hop": first_hop}
     return parse_config(values | {"model": model, "task": task})
@@ -40,7 +44,20 @@ def epoch_of(task, shard, stream=(0, 0, 0)):
 
 def seeds_of(batch):
     """The shard's number of each seed, in a batch with sampled blocks."""
-    return batch.neighbourhood.blocks[-1].graph.dstdata["_ID"].long()
+    return batch.neighbourhood.nodes[: batch.neighbourhood.blocks[-1].num_dst]
+
+
+def negatives_of(batch):
+    """The number of the positive and the seed of each negative."""
+    if not batch.shared:
+        return batch.neg_row, batch.neg_dst
+    pairs = [torch.zeros(2, 0, dtype=torch.int64)]
+    for shared in batch.shared:
+        is_negative = torch.ones(len(shared.row), len(shared.node), dtype=torch.bool)
+        is_negative[shared.linked[0], shared.linked[1]] = False
+        row, column = torch.nonzero(is_negative, as_tuple=True)
+        pairs.append(torch.stack([shared.row[row], shared.node[column]]))
+    return tuple(torch.cat(pairs, 1))
 
 
 def positives_of(batch):
@@ -103,7 +120,7 @@ def same(first, second):
         for a, b in (
             (first.src, second.src),
             (first.dst, second.dst),
-            (first.neg_dst, second.neg_dst),
+            (torch.stack(negatives_of(first)), torch.stack(negatives_of(second))),
             (seeds_of(first), seeds_of(second)),
             (first.neighbourhood.x, second.neighbourhood.x),
         )
@@ -129,7 +146,9 @@ def test_no_negative_of_a_batch_is_a_link(community_store, negatives, first_hop)
     shard = load_shard(community_store, blocks, first_hop=first_hop, remote=task.needs_remote)
     batch = next(task.batches(shard, stream=[0]))
     seeds = seeds_of(batch).numpy()
-    src, neg = seeds[batch.src[batch.neg_row]], seeds[batch.neg_dst]
+    row, node = negatives_of(batch)
+    src, neg = seeds[batch.src[row]], seeds[node]
+    assert len(neg)
     assert not (shard.csc.has_edges(src, neg) | shard.csc.has_edges(neg, src) | (src == neg)).any()
     assert (neg >= shard.num_own).any() == (negatives == "global")
 
@@ -141,12 +160,10 @@ def test_a_positive_passes_messages_only_if_asked(community_store, exclude):
     config = config_for(community_store, model=model, exclude_targets=exclude, batch_size=50)
     batch = next(make_task(config, community_store).batches(shard, stream=[0]))
     targets = {frozenset(edge[:2]) for edge in positives_of(batch)}
-    block = batch.neighbourhood.blocks[-1].graph
-    src, dst = (end.long() for end in block.edges())
-    ends = block.srcdata["_ID"][src].tolist(), block.dstdata["_ID"][dst].tolist()
+    inputs = batch.neighbourhood.nodes
+    ends = inputs[batch.neighbourhood.blocks[-1].edge_index].tolist()
     messages = {frozenset(pair) for pair in zip(*ends, strict=True)}
     assert not targets & messages if exclude else targets <= messages
-    inputs = batch.neighbourhood.blocks[0].graph.srcdata["_ID"].long()
     assert batch.neighbourhood.first_hop.mean.equal(shard.hop.mean[inputs]) == (not exclude)
 
 
@@ -166,14 +183,22 @@ def written_loss(model, batch):
     ]
     negative = [
         -torch.log(1 - score(batch.src[row], v, row))
-        for row, v in zip(batch.neg_row, batch.neg_dst, strict=True)
+        for row, v in zip(*negatives_of(batch), strict=True)
     ]
     return (torch.stack(positive).mean() + torch.stack(negative).mean()) / 2
 
 
 @pytest.mark.parametrize(
     ("decoder", "negatives"),
-    [("dot", "local"), ("mlp", "joint"), ("distmult", "local"), ("distmult", "in-batch")],
+    [
+        ("dot", "local"),
+        ("mlp", "shared"),
+        ("concat", "shared"),
+        ("cosine", "shared"),
+        ("bilinear", "shared in-batch"),
+        ("distmult", "local"),
+        ("distmult", "in-batch"),
+    ],
 )
 def test_the_loss_is_the_one_that_is_written_down(typed_store, decoder, negatives):
     config = config_for(
@@ -202,17 +227,17 @@ def test_a_batch_of_one_can_be_trained_on(community_store, negatives):
     loss.backward()
     assert torch.isfinite(loss)
     assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.grad is not None)
-    assert (len(batch.neg_row) == 0) == (negatives == "in-batch")
+    assert (len(negatives_of(batch)[0]) == 0) == ("in-batch" in negatives)
 
 
 def test_each_seed_is_embedded_once(community_store):
-    config = config_for(community_store, negatives="joint", num_negatives=40, batch_size=500)
+    config = config_for(community_store, negatives="shared", num_negatives=40, batch_size=500)
     batch = next(
         make_task(config, community_store).batches(everything(community_store), stream=[0])
     )
     seeds = seeds_of(batch)
     assert len(torch.unique(seeds)) == len(seeds)
-    used = torch.cat([batch.src, batch.dst, batch.neg_dst]).unique()
+    used = torch.cat([batch.src, batch.dst, *(s.node for s in batch.shared)]).unique()
     assert used.tolist() == list(range(len(seeds)))
 
 
@@ -300,8 +325,8 @@ def test_batches_replace_a_destination_by_one_of_its_type(sided_store, negatives
     task = make_task(config, sided_store)
     drawn = {0: set(), 1: set()}
     for batch in epoch_of(task, shard):
-        replaced = ids[seeds_of(batch)[batch.neg_dst]]
-        types = batch.edge_type[batch.neg_row].numpy()
+        row, node = negatives_of(batch)
+        replaced, types = ids[seeds_of(batch)[node]], batch.edge_type[row].numpy()
         for kind in drawn:
             drawn[kind] |= set(replaced[types == kind].tolist())
     seen = ids if negatives == "global" else ids[: shard.num_own]

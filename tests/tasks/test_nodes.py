@@ -30,7 +30,7 @@ def config_for(store, *, first_hop=False, batch_size=16):
 
 
 def seeds_of(batch):
-    return batch.neighbourhood.blocks[-1].graph.dstdata["_ID"].long()
+    return batch.neighbourhood.nodes[: batch.neighbourhood.blocks[-1].num_dst]
 
 
 @pytest.mark.parametrize("batch_size", [16, 10_000])

@@ -220,11 +220,11 @@ def test_typed_directed_links_train_and_score(typed_store, tmp_path, decoder):
     assert 0 < train(config, SingleProcess())["test"]["mrr"] <= 1
 
 
-@pytest.mark.parametrize("negatives", ["local", "global", "joint", "in-batch"])
-def test_every_kind_of_negatives_trains(community_store, tmp_path, negatives):
-    config = config_for(
-        community_store, tmp_path / "run", "final", task={"negatives": negatives}, rounds=1
-    )
+@pytest.mark.parametrize("negatives", ["local", "global", "in-batch"])
+@pytest.mark.parametrize("shared", [False, True])
+def test_every_kind_of_negatives_trains(community_store, tmp_path, negatives, shared):
+    task = {"negatives": negatives, "share_negatives": shared, "decoder": "cosine"}
+    config = config_for(community_store, tmp_path / "run", "final", task=task, rounds=1)
     assert train(config, SingleProcess())["rounds"] == 1
 
 

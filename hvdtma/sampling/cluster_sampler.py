@@ -1,0 +1,102 @@
+"""Cluster batches: the nodes of some clusters, with the links among them.
+
+Cluster-GCN (Chiang et al., KDD 2019): clusters are drawn at random, and links between different
+clusters of a batch are kept. Nodes of a batch share their neighbours, so a step reads few nodes for
+many links. With the stored first hop, the first layer still reads all neighbours of every node.
+
+Legend: S seeds, n input nodes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+
+from hvdtma.core.errors import UserError, nearest
+from hvdtma.sampling.block import Block
+from hvdtma.sampling.clusters import Clusters, find_clusters
+from hvdtma.sampling.draws import NOTHING, Exclusion, edges_within, renumber
+from hvdtma.sampling.neighbourhood import Neighbourhood, Targets, neighbourhood_of
+from hvdtma.sampling.shard import Shard
+
+METHODS = ("auto", "order", "metis")
+
+
+class ClusterSampler:
+    """Groups the shard's nodes by clusters; see `hvdtma.sampling.sampler.GroupingSampler`.
+
+    Args:
+        fanouts: one per sampled layer; their values are not used: all neighbours in the group are
+            read.
+        nodes: nodes of a group, about.
+        cluster_nodes: nodes of a cluster, about.
+        clusters: `auto`, `order` or `metis`; see `find_clusters`.
+    """
+
+    def __init__(
+        self,
+        fanouts: list[int],
+        nodes: int = 12_000,
+        cluster_nodes: int = 100,
+        clusters: str = "auto",
+    ):
+        if clusters not in METHODS:
+            raise UserError(f"clusters is '{clusters}'; {nearest(clusters, list(METHODS))}")
+        if not 1 <= cluster_nodes <= nodes:
+            raise UserError(
+                f"cluster_nodes is {cluster_nodes} and nodes is {nodes}; a cluster has at least "
+                "one node, and a group at least one cluster"
+            )
+        self.num_layers = len(fanouts)
+        self.nodes, self.cluster_nodes, self.method = nodes, cluster_nodes, clusters
+
+    def groups(
+        self, shard: Shard, *, stream: list[int], epochs: int, first_step: int = 0
+    ) -> Iterator[tuple[int, np.ndarray]]:
+        """See `hvdtma.sampling.sampler.GroupingSampler`."""
+        clusters = find_clusters(
+            shard.csc, shard.num_own, self.cluster_nodes, self.method, seed=stream[0]
+        )
+        num_clusters = len(clusters.start) - 1
+        num_groups = min(max(round(shard.num_own / self.nodes), 1), num_clusters)
+        current_epoch, groups = -1, [np.zeros(0, np.int64)]
+        for step in range(first_step, num_groups * epochs):
+            epoch, number = divmod(step, num_groups)
+            if epoch != current_epoch:
+                order = np.random.default_rng([*stream, epoch]).permutation(num_clusters)
+                current_epoch, groups = epoch, np.array_split(order, num_groups)
+            yield step, nodes_of(clusters, groups[number])
+
+    def sample(
+        self,
+        shard: Shard,
+        seeds_S: torch.Tensor,
+        *,
+        random_seed: int,
+        targets: Targets | None = None,
+        within: np.ndarray | None = None,
+    ) -> Neighbourhood:
+        """All neighbours of the seeds that are in the group `within` (None: in the shard)."""
+        excluded = NOTHING
+        if targets is not None:
+            excluded = Exclusion.of(targets.src, targets.dst, shard.num_nodes)
+        is_member = np.full(shard.num_nodes, within is None)
+        if within is not None:
+            is_member[within] = True
+        nodes = seeds_S.numpy().astype(np.int64, copy=False)
+        blocks: list[Block] = []
+        for _ in range(self.num_layers):
+            indptr, source, weight = edges_within(shard.csc, nodes, is_member, excluded)
+            nodes, local = renumber(nodes, source)
+            weight_E = None if weight is None else torch.from_numpy(weight)
+            edges = torch.from_numpy(indptr), torch.from_numpy(local)
+            blocks.insert(0, Block(*edges, len(nodes), weight_E))
+        return neighbourhood_of(shard, blocks, torch.from_numpy(nodes), targets)
+
+
+def nodes_of(clusters: Clusters, chosen: np.ndarray) -> np.ndarray:
+    """The nodes of some clusters, ascending."""
+    start, node = clusters.start, clusters.node
+    return np.sort(np.concatenate([node[start[c] : start[c + 1]] for c in chosen]))
