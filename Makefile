@@ -3,6 +3,7 @@
 #   MPI=1               build Horovod with MPI too
 #   JOBS=1              compile that many files of Horovod at once (memory: 2 GB each)
 #   TORCH_INDEX=URL     take PyTorch from another package index, e.g. PyTorch's own for CPUs
+#   WORKERS=4           (make test) run that many test files at once (default 2; 0: one process)
 #   SLURM=require       (make test) fail, rather than skip, where Slurm is not installed
 
 # "runs and is 3.11 or 3.12", not "exists": a version manager leaves names that only fail.
@@ -31,7 +32,8 @@ demo: setup ## train on a synthetic graph with three trainers and write a report
 	@$(BIN)/python tools/demo.py
 
 test: lint ## check style and types, then run all tests
-	$(BIN)/python -m pytest $(if $(SLURM),--slurm=$(SLURM))
+	$(BIN)/python -m pytest -n $(or $(WORKERS),2) --dist loadfile --no-loadscope-reorder \
+	    $(if $(SLURM),--slurm=$(SLURM))
 
 lint: setup-test ## check style and types
 	$(BIN)/ruff check

@@ -36,6 +36,12 @@ def processes_naming(path):
     return found
 
 
+@pytest.fixture
+def short_path(tmp_path_factory):
+    """A folder with a name that is short enough for Slurm's sockets."""
+    return tmp_path_factory.mktemp("c")
+
+
 def test_tasks_run_on_every_node(slurm):
     assert slurm.nodes == ["n1", "n2", "n3", "n4"]
     assert sorted(slurm.run("srun", "-N4", *NODE_NAME).split()) == slurm.nodes
@@ -96,8 +102,8 @@ def test_a_job_that_ends_is_waited_for(slurm):
     assert slurm.wait_for_job(submit(slurm, "--output=/dev/null", "--wrap=false")) == "FAILED"
 
 
-def test_two_clusters_live_side_by_side_and_go_without_a_trace(slurm, tmp_path):
-    other = Cluster(tmp_path / "other")
+def test_two_clusters_live_side_by_side_and_go_without_a_trace(slurm, short_path):
+    other = Cluster(short_path / "other")
     other.up(nodes=2, cpus=1)
     job = submit(other, "-N2", "--output=/dev/null", "--wrap=srun sh -c 'setsid sleep 600 & wait'")
     wait_for(lambda: "sleep" in {process.name() for process in processes_naming(other.directory)})
@@ -109,11 +115,11 @@ def test_two_clusters_live_side_by_side_and_go_without_a_trace(slurm, tmp_path):
     assert len(slurm.run("srun", "-N4", *NODE_NAME).split()) == 4
 
 
-def test_a_cluster_that_does_not_start_says_why_and_leaves_nothing(slurm, tmp_path):
+def test_a_cluster_that_does_not_start_says_why_and_leaves_nothing(slurm, short_path):
     with pytest.raises(RuntimeError, match="SlurmdTimeout value"):
-        Cluster(tmp_path / "other").up(nodes=1, node_timeout_s="soon")
-    assert not (tmp_path / "other").exists()
-    assert not processes_naming(tmp_path / "other")
+        Cluster(short_path / "other").up(nodes=1, node_timeout_s="soon")
+    assert not (short_path / "other").exists()
+    assert not processes_naming(short_path / "other")
 
 
 def test_down_spares_what_is_not_a_cluster(tmp_path):
@@ -123,15 +129,15 @@ def test_down_spares_what_is_not_a_cluster(tmp_path):
     assert (tmp_path / "slurm.conf").exists()
 
 
-def test_up_status_and_down_from_the_command_line(slurm, tmp_path):
-    where = ("--dir", tmp_path / "cli")
+def test_up_status_and_down_from_the_command_line(slurm, short_path):
+    where = ("--dir", short_path / "cli")
     began = cli("up", *where, "--nodes", 2, "--cpus", 1)
     assert "2 nodes are up" in began.stdout, began.stderr
-    assert cli("env", *where).stdout == f"export SLURM_CONF={tmp_path}/cli/slurm.conf\n"
+    assert cli("env", *where).stdout == f"export SLURM_CONF={short_path}/cli/slurm.conf\n"
     assert "idle n[1-2]" in cli("status", *where).stdout
     again = cli("up", *where)
     assert again.returncode == 1
     assert "take it down first" in again.stderr
     assert cli("down", *where).returncode == 0
-    assert not processes_naming(tmp_path / "cli")
+    assert not processes_naming(short_path / "cli")
     assert cli("status", *where).returncode == 1

@@ -22,7 +22,7 @@ class Bomb:
         return open, (str(self.path), "w")
 
 
-@pytest.mark.parametrize("secret", [None, SECRET])
+@pytest.mark.parametrize("secret", [None, SECRET], ids=["unsigned", "signed"])
 @pytest.mark.parametrize("length", range(9))
 def test_objects_of_any_length_come_back(length, secret):
     value = ["x" * length, torch.arange(length)]
@@ -31,7 +31,7 @@ def test_objects_of_any_length_come_back(length, secret):
     assert numbers.equal(value[1])
 
 
-@pytest.mark.parametrize("sender", [None, new_secret()])
+@pytest.mark.parametrize("sender", [None, new_secret()], ids=["unsigned", "other secret"])
 def test_what_is_not_signed_with_the_secret_is_not_unpickled(tmp_path, sender):
     words = encode_object(Bomb(tmp_path / "exploded"), sender)
     with pytest.raises(TrainerError, match="not signed with the job's secret"):
