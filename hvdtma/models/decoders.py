@@ -26,6 +26,7 @@ from torch.nn.functional import normalize
 from hvdtma.core.errors import UserError
 from hvdtma.core.options import call_with_options
 from hvdtma.core.train_config import TaskConfig
+from hvdtma.models.activations import PReLU
 from hvdtma.models.contract import check_module, shape_of
 
 
@@ -151,7 +152,7 @@ class HadamardMLPDecoder(nn.Module):
 
     def __init__(self, dim: int):
         super().__init__()
-        self.mlp = nn.Sequential(nn.Linear(dim, dim), nn.PReLU(), nn.Linear(dim, 1))
+        self.mlp = nn.Sequential(nn.Linear(dim, dim), PReLU(), nn.Linear(dim, 1))
 
     def forward(
         self, u_QH: torch.Tensor, v_QH: torch.Tensor, type_Q: torch.Tensor | None = None
@@ -192,7 +193,7 @@ class ConcatMLPDecoder(nn.Module):
     def __init__(self, dim: int, num_types: int = 0):
         super().__init__()
         self.hidden = nn.Linear(2 * dim, dim)
-        self.out = nn.Sequential(nn.PReLU(), nn.Linear(dim, 1))
+        self.out = nn.Sequential(PReLU(), nn.Linear(dim, 1))
         self.relation = nn.Parameter(torch.zeros(num_types, dim)) if num_types else None
 
     def forward(

@@ -12,13 +12,14 @@ import torch
 from torch import nn
 
 from hvdtma.core.errors import UserError
+from hvdtma.models.activations import PReLU
 from hvdtma.models.encoder import FirstLayer
 from hvdtma.models.layers import GATLayer, GCNLayer, LinearLayer, SAGELayer
 from hvdtma.sampling.block import Block
 from hvdtma.sampling.first_hop import FirstHop
 
 NORMS = {"layer": nn.LayerNorm, "batch": nn.BatchNorm1d}
-ACTIVATIONS = {"prelu": nn.PReLU, "relu": nn.ReLU, "gelu": nn.GELU}
+ACTIVATIONS = {"prelu": PReLU, "relu": nn.ReLU, "gelu": nn.GELU}
 
 
 class LayeredEncoder(nn.Module):

@@ -44,7 +44,8 @@ from hvdtma.graph.csc import CSC
 from hvdtma.graph.hashing import mix
 
 FLOYD_MOST = 48  # Floyd's algorithm takes O(k^2) comparisons
-ROWS_PER_PIECE = 2048  # of a thread
+ROWS_PER_PIECE = 8192  # of a thread
+LABOR_AT_ONCE = 1024  # neighbours whose random numbers are made at once
 _GAMMA = np.uint64(0x9E3779B97F4A7C15)  # the step of SplitMix64
 _TO_UNIT = 2.0**-53
 
@@ -166,7 +167,7 @@ def _below(value: np.uint64, bound: int) -> Any:
     return np.int64(((value >> np.uint64(32)) * np.uint64(bound)) >> np.uint64(32))
 
 
-@njit(nogil=True)
+@njit(nogil=True, inline="always")
 def _find(values: np.ndarray, low: int, high: int, wanted: int) -> int:
     """The first place in ascending values[low:high] that is at least `wanted`."""
     while low < high:
@@ -178,7 +179,7 @@ def _find(values: np.ndarray, low: int, high: int, wanted: int) -> int:
     return low
 
 
-@njit(nogil=True)
+@njit(nogil=True, inline="always")
 def _excluded_edges(
     indptr: np.ndarray,
     indices: np.ndarray,
@@ -186,12 +187,15 @@ def _excluded_edges(
     ex_row: np.ndarray,
     ex_start: np.ndarray,
     ex_source: np.ndarray,
+    is_excluded: np.ndarray,
     gaps: np.ndarray,
 ) -> tuple[int, int]:
     """Write the ranges of a row's excluded edges to `gaps` [R, 2], ascending.
 
     Returns the number of ranges, and of the edges in them. Places count from the row's first edge.
     """
+    if not is_excluded[row & (len(is_excluded) - 1)]:
+        return 0, 0
     place = _find(ex_row, 0, len(ex_row), row)
     if place == len(ex_row) or ex_row[place] != row:
         return 0, 0
@@ -220,6 +224,18 @@ def _new_gaps(ex_start: np.ndarray) -> np.ndarray:
 
 
 @njit(nogil=True)
+def _filter(ex_row: np.ndarray) -> np.ndarray:
+    """A table that most rows without excluded edges are recognised by, at their last bits."""
+    size = 64
+    while size < 8 * len(ex_row):
+        size *= 2
+    table = np.zeros(size, np.bool_)
+    for row in ex_row:
+        table[row & (size - 1)] = True
+    return table
+
+
+@njit(nogil=True, inline="always")
 def _edge(first: int, place: int, gaps: np.ndarray, num_gaps: int) -> int:
     """The edge that is number `place` of those outside of the gaps of a row."""
     for gap in range(num_gaps):
@@ -227,6 +243,13 @@ def _edge(first: int, place: int, gaps: np.ndarray, num_gaps: int) -> int:
             break
         place += gaps[gap, 1] - gaps[gap, 0]
     return first + place
+
+
+@njit(nogil=True, inline="always")
+def _skip_gaps(edges: np.ndarray, first: int, gaps: np.ndarray, num_gaps: int) -> None:
+    """Turn numbers of edges that count those outside of a row's gaps into numbers of edges."""
+    for number in range(len(edges)):
+        edges[number] = _edge(first, edges[number] - first, gaps, num_gaps)
 
 
 @njit(nogil=True)
@@ -252,12 +275,14 @@ def _sample_uniform(
     first_node: int,
 ) -> tuple[np.ndarray, np.ndarray]:
     """The number of sampled edges of each row, and their sources."""
-    gaps, filled = _new_gaps(ex_start), 0
-    count = np.empty(len(rows), np.int64)
+    gaps, is_excluded, filled = _new_gaps(ex_start), _filter(ex_row), 0
+    count, seen = np.empty(len(rows), np.int64), np.full(256, -1)
     source = np.empty(_most_edges(indptr, rows, fanout), np.int64)
     for number in range(len(rows)):
         row, start = rows[number], filled
-        num_gaps, missing = _excluded_edges(indptr, indices, row, ex_row, ex_start, ex_source, gaps)
+        num_gaps, missing = _excluded_edges(
+            indptr, indices, row, ex_row, ex_start, ex_source, is_excluded, gaps
+        )
         first = indptr[row]
         degree = indptr[row + 1] - first - missing
         size = degree if fanout < 0 else min(fanout, degree)
@@ -265,7 +290,9 @@ def _sample_uniform(
         filled += size
         if size == degree:
             for place in range(degree):
-                source[start + place] = indices[_edge(first, place, gaps, num_gaps)]
+                source[start + place] = first + place
+            if num_gaps:
+                _skip_gaps(source[start:filled], first, gaps, num_gaps)
             continue
         stream = mix(key ^ np.uint64(row + first_node))
         if size <= FLOYD_MOST:
@@ -273,21 +300,43 @@ def _sample_uniform(
                 last = degree - size + chosen
                 stream += _GAMMA
                 place = _below(mix(stream), last + 1)
-                for earlier in range(chosen):
-                    if source[start + earlier] == place:
-                        place = last
-                        break
+                if seen[place & 255] == number:  # perhaps this place, else one like it
+                    for earlier in range(start, start + chosen):
+                        if source[earlier] == place:
+                            place = last
+                            break
+                seen[place & 255] = number
                 source[start + chosen] = place
             for chosen in range(start, filled):
-                source[chosen] = indices[_edge(first, source[chosen], gaps, num_gaps)]
-            continue
-        chosen = start
-        for place in range(degree):
-            stream += _GAMMA
-            if _below(mix(stream), degree - place) < filled - chosen:
-                source[chosen] = indices[_edge(first, place, gaps, num_gaps)]
-                chosen += 1
-    return count, source[:filled]
+                source[chosen] += first
+        else:
+            chosen = start
+            for place in range(degree):
+                stream += _GAMMA
+                if _below(mix(stream), degree - place) < filled - chosen:
+                    source[chosen] = first + place
+                    chosen += 1
+        if num_gaps:
+            _skip_gaps(source[start:filled], first, gaps, num_gaps)
+    source = source[:filled]
+    for edge in range(filled):  # a loop of its own: the processor waits for many reads at once
+        source[edge] = indices[source[edge]]
+    return count, source
+
+
+@njit(nogil=True)
+def _labor_hashes(
+    nodes: np.ndarray, low_key: np.uint32, high_key: np.uint32, out: np.ndarray
+) -> None:
+    """A hash of 32 bits for each node: MurmurHash3's finaliser, with a key before each step.
+
+    A loop without branches, which is vectorised: hubs have many neighbours.
+    """
+    for place in range(len(nodes)):
+        x = np.uint32(nodes[place]) ^ low_key
+        x = np.uint32((x ^ (x >> np.uint32(16))) * np.uint32(0x85EBCA6B)) ^ high_key
+        x = np.uint32((x ^ (x >> np.uint32(13))) * np.uint32(0xC2B2AE35))
+        out[place] = x ^ (x >> np.uint32(16))
 
 
 @njit(nogil=True)
@@ -302,23 +351,39 @@ def _sample_labor(
     ex_source: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
     """The number of sampled edges of each row, and their sources."""
-    gaps, filled = _new_gaps(ex_start), 0
+    gaps, is_excluded, filled = _new_gaps(ex_start), _filter(ex_row), 0
     count = np.empty(len(rows), np.int64)
-    source = np.empty(_most_edges(indptr, rows, fanout) + 64, np.int64)
+    source = np.empty(_most_edges(indptr, rows, fanout) + LABOR_AT_ONCE, np.int64)
+    low_key, high_key = np.uint32(key), np.uint32(key >> np.uint64(32))
+    hashes = np.empty(LABOR_AT_ONCE, np.uint32)
     for number in range(len(rows)):
         row, start = rows[number], filled
-        num_gaps, missing = _excluded_edges(indptr, indices, row, ex_row, ex_start, ex_source, gaps)
+        num_gaps, missing = _excluded_edges(
+            indptr, indices, row, ex_row, ex_start, ex_source, is_excluded, gaps
+        )
         first = indptr[row]
         degree = indptr[row + 1] - first - missing
-        whole = fanout < 0 or degree <= fanout
-        share = 1.0 if whole else fanout / degree
-        for place in range(degree):
-            node = indices[_edge(first, place, gaps, num_gaps)]
-            if whole or _unit(mix(key ^ np.uint64(node))) < share:
-                if filled == len(source):
-                    source = np.concatenate((source, np.empty(len(source), np.int64)))
-                source[filled] = node
+        if fanout < 0 or degree <= fanout:
+            for place in range(degree):
+                source[filled] = indices[_edge(first, place, gaps, num_gaps)]
                 filled += 1
+            count[number] = degree
+            continue
+        limit = np.uint32(fanout / degree * 2.0**32)
+        low = first
+        for gap in range(num_gaps + 1):
+            end = indptr[row + 1] if gap == num_gaps else first + gaps[gap, 0]
+            while low < end:
+                size = min(end - low, LABOR_AT_ONCE)
+                _labor_hashes(indices[low : low + size], low_key, high_key, hashes)
+                if filled + size > len(source):
+                    source = np.concatenate((source, np.empty(len(source) + size, np.int64)))
+                for place in range(size):
+                    source[filled] = indices[low + place]  # kept if the number moves on
+                    filled += hashes[place] < limit
+                low += size
+            if gap < num_gaps:
+                low = first + gaps[gap, 1]
         count[number] = filled - start
     return count, source[:filled]
 
@@ -338,12 +403,14 @@ def _sample_by_weight(
     first_node: int,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The number of sampled edges of each row, their sources and their weights."""
-    gaps, filled = _new_gaps(ex_start), 0
+    gaps, is_excluded, filled = _new_gaps(ex_start), _filter(ex_row), 0
     count, most = np.empty(len(rows), np.int64), _most_edges(indptr, rows, fanout)
     source, weight = np.empty(most, np.int64), np.empty(most, np.float32)
     for number in range(len(rows)):
         row, start = rows[number], filled
-        num_gaps, missing = _excluded_edges(indptr, indices, row, ex_row, ex_start, ex_source, gaps)
+        num_gaps, missing = _excluded_edges(
+            indptr, indices, row, ex_row, ex_start, ex_source, is_excluded, gaps
+        )
         first = indptr[row]
         degree = indptr[row + 1] - first - missing
         size = degree if fanout < 0 else min(fanout, degree)
@@ -427,12 +494,14 @@ def _edges_within(
     weights: np.ndarray,
     is_member: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    gaps, filled = _new_gaps(ex_start), 0
+    gaps, is_excluded, filled = _new_gaps(ex_start), _filter(ex_row), 0
     count, most = np.empty(len(rows), np.int64), _most_edges(indptr, rows, -1)
     source, weight = np.empty(most, np.int64), np.empty(most if len(weights) else 0, np.float32)
     for number in range(len(rows)):
         row, start = rows[number], filled
-        num_gaps, missing = _excluded_edges(indptr, indices, row, ex_row, ex_start, ex_source, gaps)
+        num_gaps, missing = _excluded_edges(
+            indptr, indices, row, ex_row, ex_start, ex_source, is_excluded, gaps
+        )
         first = indptr[row]
         for place in range(indptr[row + 1] - first - missing):
             edge = _edge(first, place, gaps, num_gaps)

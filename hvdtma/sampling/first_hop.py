@@ -34,7 +34,7 @@ class FirstHop(NamedTuple):
     def take(self, nodes: torch.Tensor) -> FirstHop:
         """The rows of some nodes, with means in float32."""
         weight = None if self.weight is None else self.weight[nodes]
-        return FirstHop(self.mean[nodes].float(), self.degree[nodes], weight)
+        return FirstHop(self.mean.index_select(0, nodes).float(), self.degree[nodes], weight)
 
     def to(self, device: torch.device) -> FirstHop:
         return FirstHop._make(None if field is None else field.to(device) for field in self)

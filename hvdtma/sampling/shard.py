@@ -63,7 +63,7 @@ class Shard:
 
     def features(self, nodes: torch.Tensor) -> torch.Tensor:
         """float32 [Q, D] of local nodes."""
-        return self.feat[nodes].float()
+        return self.feat.index_select(0, nodes).float()
 
     def first_hop(self, nodes: torch.Tensor) -> FirstHop | None:
         """The first hop of local nodes, or None."""

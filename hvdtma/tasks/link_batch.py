@@ -101,11 +101,13 @@ def score_batch(head: nn.Module, h_SH: torch.Tensor, batch: LinkBatch) -> list[S
             product; if not, pair by pair.
         h_SH: embeddings of the seeds.
     """
-    u_BH, v_BH = h_SH[batch.src], h_SH[batch.dst]
+    u_BH, v_BH = h_SH.index_select(0, batch.src), h_SH.index_select(0, batch.dst)
     if not batch.shared:
         positive_B = head(u_BH, v_BH, batch.edge_type)
         types_Q = None if batch.edge_type is None else batch.edge_type[batch.neg_row]
-        negative_Q = head(u_BH[batch.neg_row], h_SH[batch.neg_dst], types_Q)
+        negative_Q = head(
+            u_BH.index_select(0, batch.neg_row), h_SH.index_select(0, batch.neg_dst), types_Q
+        )
         return [Scores(positive_B, negative_Q, batch.neg_row)]
     if not is_factored(head):
         positive_B = head(u_BH, v_BH, batch.edge_type)
@@ -114,8 +116,13 @@ def score_batch(head: nn.Module, h_SH: torch.Tensor, batch: LinkBatch) -> list[S
     positive_B = (source_BF * head.destination(v_BH)).sum(-1)
     groups = []
     for shared in batch.shared:
-        negative_bK = source_BF[shared.row] @ head.destination(h_SH[shared.node]).T
-        groups.append(Scores(positive_B[shared.row], _without(negative_bK, shared.linked)))
+        negative_bK = (
+            source_BF.index_select(0, shared.row)
+            @ head.destination(h_SH.index_select(0, shared.node)).T
+        )
+        groups.append(
+            Scores(positive_B.index_select(0, shared.row), _without(negative_bK, shared.linked))
+        )
     return groups
 
 
@@ -132,7 +139,9 @@ def _score_pairs(
     types = batch.edge_type
     if types is not None:
         types = types[shared.row][:, None].expand(shape)
-    return Scores(positive_B[shared.row], _without(head(u_bKH, v_bKH, types), shared.linked))
+    return Scores(
+        positive_B.index_select(0, shared.row), _without(head(u_bKH, v_bKH, types), shared.linked)
+    )
 
 
 def _without(score_bK: torch.Tensor, linked_2M: torch.Tensor) -> torch.Tensor:
