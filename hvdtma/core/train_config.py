@@ -149,6 +149,26 @@ def _is_weight(value: Any) -> bool:
     return is_number and 0 <= value < math.inf
 
 
+class ScheduleConfig(Component):
+    """The learning rate during the run."""
+
+    name: Literal["constant", "linear", "cosine"] = "constant"
+    """After the warm-up the learning rate stays, or falls on a line or on half a cosine."""
+    unit: Literal["steps", "rounds", "seconds"] = "steps"
+    """The unit of `warmup` and `length`; seconds are those of training."""
+    warmup: NotNegative = 0.0
+    """The learning rate rises from 0 to `optimizer.lr` for so long."""
+    length: PositiveFloat | None = None
+    """The end of the decay. None: the end of the run, for the units `rounds` (`rounds`) and
+    `seconds` (`time_limit_s`)."""
+    end: Share = 0.0
+    """The share of the learning rate that is left at the end of the decay."""
+
+    @property
+    def is_constant(self) -> bool:
+        return self.name == "constant" and not self.warmup
+
+
 class OptimizerConfig(Component):
     """The optimizer of each trainer."""
 
@@ -162,6 +182,7 @@ class OptimizerConfig(Component):
     """Momentum, for `sgd`."""
     clip_norm: NotNegative = 1.0
     """Largest norm of the gradient; 0 does not clip."""
+    schedule: ScheduleConfig = ScheduleConfig()
 
 
 class AggregateConfig(Component):
@@ -297,6 +318,12 @@ class TrainConfig(Component):
             raise ValueError("give interval_s or interval_steps")
         if self.evaluate.patience and self.evaluate.mode == "final":
             raise ValueError("evaluate.patience needs evaluate.mode follow or inline")
+        schedule = self.optimizer.schedule
+        if schedule.name != "constant" and self.schedule_length <= schedule.warmup:
+            raise ValueError(
+                f"optimizer.schedule.{schedule.name} ends before it begins; give "
+                "optimizer.schedule.length, above the warm-up"
+            )
         if self.memory_gb is not None and self.evaluate.mode == "inline":
             raise ValueError(
                 "evaluate.mode inline scores beside the shard, in the same memory; with memory_gb "
@@ -307,6 +334,13 @@ class TrainConfig(Component):
         except UserError as error:
             raise ValueError(str(error)) from error
         return self
+
+    @property
+    def schedule_length(self) -> float:
+        """The end of the decay of the learning rate; 0 if it does not decay."""
+        schedule = self.optimizer.schedule
+        at_end = {"steps": None, "rounds": self.rounds, "seconds": self.time_limit_s}
+        return schedule.length or at_end[schedule.unit] or 0.0
 
     def _check_plug_ins(self) -> None:
         """Raises UserError for a plug-in that cannot be had, or does not fit the other keys."""

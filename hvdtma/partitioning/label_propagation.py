@@ -17,7 +17,7 @@ import numpy as np
 from hvdtma.core.compiled import njit
 from hvdtma.core.console import progress
 from hvdtma.core.threads import map_in_order, num_workers
-from hvdtma.graph.csc import index_dtype
+from hvdtma.graph.csc import CSC, index_dtype
 from hvdtma.partitioning.contraction import RowGraph
 
 
@@ -40,6 +40,27 @@ class Clusters:
     by_degree: bool
     max_size: int
     min_size: int = 0
+
+
+def label_clusters(csc: CSC, max_size: int, passes: int, seed: int) -> np.ndarray:
+    """Clusters of at most `max_size` nodes of a graph in memory: int32 | int64 [N], 0 .. C-1.
+
+    Args:
+        csc: undirected; in a directed graph, nodes follow their in-neighbours.
+    """
+    num_nodes = csc.num_nodes
+    dtype = index_dtype(num_nodes)
+    cluster_N: np.ndarray = np.arange(num_nodes, dtype=dtype)
+    size_C = np.ones(num_nodes, np.int64)
+    score_C, nothing = np.zeros(num_nodes, np.int32), np.zeros(0, np.int64)
+    rows = 0, csc.indptr, csc.indices, np.zeros(0, np.int32), nothing, False
+    for number in range(passes):
+        moved = _move(*rows, cluster_N, size_C, score_C, 0, max_size, seed * passes + number)
+        if moved < num_nodes // 200:
+            break
+    open_C: np.ndarray = np.full(num_nodes + 1, -1, dtype)
+    _merge_singles(*rows, cluster_N, size_C, score_C, open_C, max_size)
+    return compact(cluster_N, num_nodes)[0]
 
 
 def propagate(

@@ -21,7 +21,7 @@ from hvdtma.sampling.draws import NOTHING, Exclusion, edges_within, renumber
 from hvdtma.sampling.neighbourhood import Neighbourhood, Targets, neighbourhood_of
 from hvdtma.sampling.shard import Shard
 
-METHODS = ("auto", "order", "metis")
+METHODS = ("auto", "order", "labels", "metis")
 
 
 class ClusterSampler:
@@ -32,7 +32,7 @@ class ClusterSampler:
             read.
         nodes: nodes of a group, about.
         cluster_nodes: nodes of a cluster, about.
-        clusters: `auto`, `order` or `metis`; see `find_clusters`.
+        clusters: `auto`, `order`, `labels` or `metis`; see `find_clusters`.
     """
 
     def __init__(

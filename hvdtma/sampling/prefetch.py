@@ -1,9 +1,11 @@
-"""Batches that are made ahead, in threads, while the trainer takes a step."""
+"""Batches that are made and copied ahead while the trainer takes a step."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import TypeVar
+from typing import Protocol, Self, TypeVar
+
+import torch
 
 from hvdtma.core.threads import map_in_order
 
@@ -24,6 +26,43 @@ def prefetched(
     if not workers:
         return map(make, steps)
     return map_in_order(make, steps, workers, batches_ahead(workers) + 1)
+
+
+class MovableBatch(Protocol):
+    """A batch that can be copied to a device; `pin_memory` is optional."""
+
+    def to(self, device: torch.device) -> Self: ...
+
+
+Movable = TypeVar("Movable", bound=MovableBatch)
+
+
+def moved_ahead(batches: Iterable[Movable], device: torch.device) -> Iterator[Movable]:
+    """The batches on a device. On a GPU, a batch is copied during the step on the one before it.
+
+    Copies run on a stream of their own, from page-locked memory if the batches have `pin_memory`.
+    A copy may get the memory of an earlier batch, so it waits for the last step but one.
+    """
+    if device.type != "cuda":
+        yield from (batch.to(device) for batch in batches)
+        return
+    copying, computing = torch.cuda.Stream(device), torch.cuda.current_stream(device)
+    done = computing.record_event()  # after the last step but one
+    ahead: tuple[Movable, torch.cuda.Event] | None = None
+    for batch in batches:
+        pin = getattr(batch, "pin_memory", None)
+        with torch.cuda.stream(copying):
+            copying.wait_event(done)
+            moved = (batch if pin is None else pin()).to(device)
+            copied = copying.record_event()
+        if ahead is not None:
+            computing.wait_event(ahead[1])
+            yield ahead[0]
+            done = computing.record_event()
+        ahead = moved, copied
+    if ahead is not None:
+        computing.wait_event(ahead[1])
+        yield ahead[0]
 
 
 def batches_ahead(workers: int) -> int:

@@ -8,6 +8,7 @@ from hvdtma.aggregate import TimedAveraging
 from hvdtma.comm.communicator import NewcomersWaiting, run_on_all
 from hvdtma.core.errors import TrainerError, UserError
 from hvdtma.training.callback import Callback
+from hvdtma.training.learning_rate import set_learning_rate
 from hvdtma.training.trainer import Trainer, trainer_weight
 
 
@@ -38,6 +39,7 @@ def train_until_due(trainer: Trainer, averaging: TimedAveraging, callback: Callb
             with averaging.paused():
                 averaging.skip_round()
             break
+        set_learning_rate(trainer.optimizer, trainer.config, averaging)
         step = trainer.take_step()
         if step is None:  # no batch is left in the resident set
             callback.on_pause()

@@ -13,6 +13,7 @@ import torch
 from hvdtma.core.train_config import TrainConfig
 from hvdtma.graph.store import GraphStore
 from hvdtma.partitioning.assignment import assign_blocks
+from hvdtma.sampling.prefetch import moved_ahead
 from hvdtma.sampling.reader import BlockReader
 from hvdtma.sampling.resident import ResidentSets, ShardCounter, ShardSize
 from hvdtma.sampling.shard import Shard, load_shard
@@ -135,9 +136,10 @@ class Trainer:
             if self.task.num_examples(self.shard):
                 stream = self._stream + ([self.sets.taken] if several else [])
                 epochs = self.config.resident_epochs if several else ENDLESS
-                self.batches = self.task.batches(
+                batches = self.task.batches(
                     self.shard, stream=stream, epochs=epochs, first_step=first_step
                 )
+                self.batches = moved_ahead(batches, self.device)
                 self.steps_of_set = first_step
                 return
 
@@ -176,7 +178,6 @@ class Trainer:
         if batch is None:
             return None
         self.wait_for_data_s += time.monotonic() - started
-        batch = batch.to(self.device)
         bfloat16 = self.config.precision == "bfloat16"
         with torch.autocast(self.device.type, torch.bfloat16, enabled=bfloat16):
             loss = self.task.loss(self.model, batch)

@@ -1,0 +1,51 @@
+"""The learning rate during a run: warm-up, then constant, linear or cosine decay."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+from hvdtma.aggregate import TimedAveraging
+from hvdtma.core.train_config import TrainConfig
+
+
+def set_learning_rate(
+    optimizer: torch.optim.Optimizer, config: TrainConfig, averaging: TimedAveraging
+) -> None:
+    """Set the learning rate of the next step: `optimizer.lr` times the schedule's factor."""
+    schedule = config.optimizer.schedule
+    if schedule.is_constant:
+        return
+    if schedule.unit == "steps":
+        done: float = averaging.steps_done + averaging.round.steps
+    elif schedule.unit == "rounds":
+        done = averaging.rounds_done
+    else:
+        done = averaging.comm.clock() - averaging.began
+    factor = learning_rate_factor(
+        done, schedule.name, schedule.warmup, config.schedule_length, schedule.end
+    )
+    for group in optimizer.param_groups:
+        group["lr"] = config.optimizer.lr * factor
+
+
+def learning_rate_factor(
+    done: float, name: str, warmup: float, length: float, end: float = 0.0
+) -> float:
+    """The factor of the learning rate.
+
+    It rises in proportion to `done` until `warmup` (the first step has a share of it, not 0), and
+    then falls from 1 to `end` at `length`: with `linear` on a line, with `cosine` on half a cosine
+    (Loshchilov and Hutter, ICLR 2017, without restarts). With `constant` it stays 1.
+
+    Args:
+        done, warmup, length: in one unit.
+    """
+    if done < warmup:
+        return min((done + 1) / (warmup + 1), 1.0)
+    if name == "constant":
+        return 1.0
+    share = min((done - warmup) / max(length - warmup, 1e-9), 1.0)
+    left = 1 - share if name == "linear" else (1 + math.cos(math.pi * share)) / 2
+    return end + (1 - end) * left

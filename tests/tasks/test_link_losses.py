@@ -1,0 +1,153 @@
+"""Losses equal the ones that are written out, and a product scores as pairs do."""
+
+import pytest
+import torch
+from torch.nn.functional import softplus
+
+from hvdtma.models.decoders import (
+    BilinearDecoder,
+    ConcatMLPDecoder,
+    CosineDecoder,
+    DistMultDecoder,
+    DotDecoder,
+    HadamardMLPDecoder,
+    is_factored,
+)
+from hvdtma.tasks.link_batch import LinkBatch, SharedSet, correct_popularity, score_batch
+from hvdtma.tasks.link_losses import LOSSES, Scores
+
+INF = float("inf")
+
+
+def written(name, pairs):
+    """The loss of a list of (positive, its negatives), one number after another."""
+    if name == "softmax":
+        each = [-(p - torch.stack([p, *n]).exp().sum().log()) for p, n in pairs]
+        return torch.stack(each).mean()
+    every = [(p, n) for p, negatives in pairs for n in negatives]
+    if name == "margin":
+        return torch.stack([(1 - p + n).clamp(min=0) for p, n in every]).mean()
+    positive = torch.stack([softplus(-p) for p, _ in pairs]).mean()
+    return (positive + torch.stack([softplus(n) for _, n in every]).mean()) / 2
+
+
+def groups_of_negatives():
+    """The same negatives as a matrix, as a list by row, and written out."""
+    torch.manual_seed(0)
+    positive = torch.randn(4, requires_grad=True)
+    negative = torch.randn(4, 3, requires_grad=True)
+    is_one = torch.tensor([[1, 1, 1], [0, 1, 0], [1, 0, 1], [1, 1, 0]]).bool()
+    matrix = Scores(positive, negative.masked_fill(~is_one, -INF))
+    row, column = torch.nonzero(is_one, as_tuple=True)
+    mixed = torch.randperm(len(row))
+    by_row = Scores(positive, negative[row, column][mixed], row[mixed])
+    pairs = [(positive[r], list(negative[r][is_one[r]])) for r in range(4)]
+    return (positive, negative), {"matrix": [matrix], "by row": [by_row], "pairs": pairs}
+
+
+@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("form", ["matrix", "by row"])
+def test_a_loss_is_the_one_that_is_written_down(name, form):
+    of, forms = groups_of_negatives()
+    found, expected = LOSSES[name](forms[form]), written(name, forms["pairs"])
+    torch.testing.assert_close(found, expected)
+    gradients = [torch.autograd.grad(loss, of, retain_graph=True) for loss in (found, expected)]
+    for left, right in zip(*gradients, strict=True):
+        torch.testing.assert_close(left, right)
+        assert torch.isfinite(left).all()
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_several_groups_are_one_loss(name):
+    _, forms = groups_of_negatives()
+    (scores,) = forms["matrix"]
+    halves = [Scores(scores.positive[part], scores.negative[part]) for part in ([0, 2], [1, 3])]
+    torch.testing.assert_close(LOSSES[name](halves), LOSSES[name]([scores]))
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_positives_without_negatives_have_a_finite_loss(name):
+    positive = torch.randn(3, requires_grad=True)
+    for scores in (
+        Scores(positive, torch.empty(3, 0)),
+        Scores(positive, torch.full((3, 2), -INF)),
+        Scores(positive, torch.empty(0), torch.empty(0, dtype=torch.int64)),
+    ):
+        loss = LOSSES[name]([scores])
+        (gradient,) = torch.autograd.grad(loss, positive, allow_unused=True)
+        assert torch.isfinite(loss)
+        assert gradient is None or torch.isfinite(gradient).all()
+
+
+DECODERS = {
+    "dot": lambda: DotDecoder(6),
+    "cosine": lambda: CosineDecoder(6, undirected=True),
+    "cosine, directed, typed": lambda: CosineDecoder(6, num_types=3),
+    "distmult": lambda: DistMultDecoder(6, 3),
+    "bilinear": lambda: BilinearDecoder(6),
+    "bilinear, typed": lambda: BilinearDecoder(6, 3),
+    "mlp": lambda: HadamardMLPDecoder(6),
+    "concat": lambda: ConcatMLPDecoder(6, 3),
+}
+
+
+def batch_of(typed):
+    types = torch.tensor([0, 2, 1, 1]) if typed else None
+    src, dst = torch.tensor([0, 1, 2, 3]), torch.tensor([4, 5, 6, 4])
+    no = torch.empty(0, dtype=torch.int64)
+    shared = [
+        SharedSet(torch.tensor([0, 3]), torch.tensor([5, 7, 8]), torch.tensor([[1, 0], [2, 1]])),
+        SharedSet(torch.tensor([1, 2]), torch.tensor([4, 8]), torch.empty(2, 0, dtype=torch.int64)),
+    ]
+    return LinkBatch(None, src, dst, types, no, no, shared)
+
+
+@pytest.mark.parametrize("name", DECODERS)
+def test_a_product_scores_as_pairs_do(name):
+    torch.manual_seed(0)
+    head = DECODERS[name]()
+    for parameter in head.parameters():
+        torch.nn.init.normal_(parameter)
+    assert is_factored(head) == (name not in ("mlp", "concat"))
+    batch, h = batch_of("typed" in name or name in ("distmult", "concat")), torch.randn(9, 6)
+
+    def score(link, node):
+        kind = None if batch.edge_type is None else batch.edge_type[[link]]
+        return head(h[batch.src[link]][None], h[node][None], kind)[0]
+
+    found = score_batch(head, h, batch)
+    for scores, shared in zip(found, batch.shared, strict=True):
+        linked = set(zip(*shared.linked.tolist(), strict=True))
+        for r, link in enumerate(shared.row.tolist()):
+            torch.testing.assert_close(scores.positive[r], score(link, batch.dst[link]))
+            for c, node in enumerate(shared.node.tolist()):
+                expected = torch.tensor(-INF) if (r, c) in linked else score(link, node)
+                torch.testing.assert_close(scores.negative[r, c], expected)
+
+
+def test_the_cosine_of_an_undirected_store_is_symmetric_and_of_a_directed_one_is_not():
+    torch.manual_seed(0)
+    u, v = torch.randn(2, 5, 6)
+    both = CosineDecoder(6, undirected=True)
+    one = CosineDecoder(6)
+    assert both.symmetric
+    assert not one.symmetric
+    torch.testing.assert_close(both(u, v), both(v, u))
+    assert not torch.allclose(one(u, v), one(v, u))
+    bound = both.log_scale.exp() + both.bias(u)[:, 0].abs() + both.bias(v)[:, 0].abs()
+    assert (both(u, v).abs() <= bound + 1e-5).all()
+
+
+def test_a_correction_for_popularity_takes_the_logarithm_of_each_destinations_share():
+    batch, torch_log = batch_of(typed=False), torch.randn(9)
+    groups = [Scores(torch.randn(2), torch.randn(2, 3)), Scores(torch.randn(2), torch.randn(2, 2))]
+    batch.log_draw = torch_log
+    for before, after, shared in zip(
+        groups, correct_popularity(groups, batch), batch.shared, strict=True
+    ):
+        for r, link in enumerate(shared.row.tolist()):
+            expected = before.positive[r] - torch_log[batch.dst[link]]
+            torch.testing.assert_close(after.positive[r], expected)
+            torch.testing.assert_close(
+                after.negative[r], before.negative[r] - torch_log[shared.node]
+            )
