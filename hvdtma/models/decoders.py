@@ -125,23 +125,22 @@ class CosineDecoder(FactoredDecoder):
     def __init__(self, dim: int, num_types: int = 0, undirected: bool = False):
         super().__init__()
         self.symmetric = undirected
-        self.project = nn.Linear(dim, dim)
-        self.bias = nn.Linear(dim, 1)
-        self.project_dst = self.project if undirected else nn.Linear(dim, dim)
-        self.bias_dst = self.bias if undirected else nn.Linear(dim, 1)
+        ends = 1 if undirected else 2
+        self.project = nn.ModuleList(nn.Linear(dim, dim) for _ in range(ends))
+        self.bias = nn.ModuleList(nn.Linear(dim, 1) for _ in range(ends))
         self.log_scale = nn.Parameter(torch.tensor(2.5))
         self.relation = nn.Parameter(torch.ones(num_types, dim)) if num_types else None
 
     def source(self, u_QH: torch.Tensor, type_Q: torch.Tensor | None = None) -> torch.Tensor:
-        direction = normalize(self.project(u_QH), dim=-1) * self.log_scale.exp()
+        direction = normalize(self.project[0](u_QH), dim=-1) * self.log_scale.exp()
         if self.relation is not None:
             direction = direction * self.relation[type_Q]
-        bias = self.bias(u_QH)
+        bias = self.bias[0](u_QH)
         return torch.cat([direction, bias, torch.ones_like(bias)], -1)
 
     def destination(self, v_QH: torch.Tensor) -> torch.Tensor:
-        direction = normalize(self.project_dst(v_QH), dim=-1)
-        bias = self.bias_dst(v_QH)
+        direction = normalize(self.project[-1](v_QH), dim=-1)
+        bias = self.bias[-1](v_QH)
         return torch.cat([direction, torch.ones_like(bias), bias], -1)
 
 

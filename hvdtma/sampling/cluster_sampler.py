@@ -16,7 +16,7 @@ import torch
 
 from hvdtma.core.errors import UserError, nearest
 from hvdtma.sampling.block import Block
-from hvdtma.sampling.clusters import Clusters, find_clusters
+from hvdtma.sampling.clusters import NodeClusters, find_clusters
 from hvdtma.sampling.draws import NOTHING, Exclusion, edges_within, renumber
 from hvdtma.sampling.neighbourhood import Neighbourhood, Targets, neighbourhood_of
 from hvdtma.sampling.shard import Shard
@@ -96,7 +96,7 @@ class ClusterSampler:
         return neighbourhood_of(shard, blocks, torch.from_numpy(nodes), targets)
 
 
-def nodes_of(clusters: Clusters, chosen: np.ndarray) -> np.ndarray:
+def nodes_of(clusters: NodeClusters, chosen: np.ndarray) -> np.ndarray:
     """The nodes of some clusters, ascending."""
     start, node = clusters.start, clusters.node
     return np.sort(np.concatenate([node[start[c] : start[c + 1]] for c in chosen]))

@@ -18,7 +18,7 @@ INSIDE_LEAST = 0.2  # the share of links inside runs of consecutive nodes that m
 PASSES = 5
 
 
-class Clusters(NamedTuple):
+class NodeClusters(NamedTuple):
     """Clusters of nodes.
 
     Attributes:
@@ -30,7 +30,7 @@ class Clusters(NamedTuple):
     start: np.ndarray
 
 
-def find_clusters(csc: CSC, num_nodes: int, size: int, method: str, seed: int) -> Clusters:
+def find_clusters(csc: CSC, num_nodes: int, size: int, method: str, seed: int) -> NodeClusters:
     """Clusters of about `size` of the first `num_nodes` nodes of a graph.
 
     Args:
@@ -41,7 +41,7 @@ def find_clusters(csc: CSC, num_nodes: int, size: int, method: str, seed: int) -
     """
     num_clusters = max(num_nodes // size, 1)
     start = np.linspace(0, num_nodes, num_clusters + 1).astype(np.int64)
-    by_order = Clusters(np.arange(num_nodes), start)
+    by_order = NodeClusters(np.arange(num_nodes), start)
     if num_clusters < 2 or method == "order":
         return by_order
     if method == "auto" and share_inside(csc.indptr, csc.indices, start) >= INSIDE_LEAST:
@@ -53,7 +53,7 @@ def find_clusters(csc: CSC, num_nodes: int, size: int, method: str, seed: int) -
         part_n = label_clusters(own, size, PASSES, seed)
     count = np.bincount(part_n)
     start = np.concatenate([[0], np.cumsum(count[count > 0])])
-    return Clusters(np.argsort(part_n, kind="stable"), start)
+    return NodeClusters(np.argsort(part_n, kind="stable"), start)
 
 
 @njit(nogil=True)

@@ -14,7 +14,7 @@ from torch import nn
 
 from hvdtma.models.decoders import is_factored
 from hvdtma.sampling.neighbourhood import Neighbourhood
-from hvdtma.tasks.link_losses import Scores
+from hvdtma.tasks.link_losses import LinkScores
 
 
 @dataclass
@@ -93,7 +93,7 @@ class LinkBatch:
         )
 
 
-def score_batch(head: nn.Module, h_SH: torch.Tensor, batch: LinkBatch) -> list[Scores]:
+def score_batch(head: nn.Module, h_SH: torch.Tensor, batch: LinkBatch) -> list[LinkScores]:
     """Scores of a batch's links and of their negatives, in groups that share negatives.
 
     Args:
@@ -108,7 +108,7 @@ def score_batch(head: nn.Module, h_SH: torch.Tensor, batch: LinkBatch) -> list[S
         negative_Q = head(
             u_BH.index_select(0, batch.neg_row), h_SH.index_select(0, batch.neg_dst), types_Q
         )
-        return [Scores(positive_B, negative_Q, batch.neg_row)]
+        return [LinkScores(positive_B, negative_Q, batch.neg_row)]
     if not is_factored(head):
         positive_B = head(u_BH, v_BH, batch.edge_type)
         return [_score_pairs(head, h_SH, positive_B, batch, shared) for shared in batch.shared]
@@ -121,7 +121,7 @@ def score_batch(head: nn.Module, h_SH: torch.Tensor, batch: LinkBatch) -> list[S
             @ head.destination(h_SH.index_select(0, shared.node)).T
         )
         groups.append(
-            Scores(positive_B.index_select(0, shared.row), _without(negative_bK, shared.linked))
+            LinkScores(positive_B.index_select(0, shared.row), _without(negative_bK, shared.linked))
         )
     return groups
 
@@ -132,14 +132,14 @@ def _score_pairs(
     positive_B: torch.Tensor,
     batch: LinkBatch,
     shared: SharedSet,
-) -> Scores:
+) -> LinkScores:
     shape = len(shared.row), len(shared.node)
     u_bKH = h_SH[batch.src[shared.row]][:, None].expand(*shape, -1)
     v_bKH = h_SH[shared.node].expand(*shape, -1)
     types = batch.edge_type
     if types is not None:
         types = types[shared.row][:, None].expand(shape)
-    return Scores(
+    return LinkScores(
         positive_B.index_select(0, shared.row), _without(head(u_bKH, v_bKH, types), shared.linked)
     )
 
@@ -150,14 +150,14 @@ def _without(score_bK: torch.Tensor, linked_2M: torch.Tensor) -> torch.Tensor:
     return score_bK.index_put((row, column), score_bK.new_tensor(-torch.inf))
 
 
-def correct_popularity(groups: list[Scores], batch: LinkBatch) -> list[Scores]:
+def correct_popularity(groups: list[LinkScores], batch: LinkBatch) -> list[LinkScores]:
     """The scores minus the logarithm of each destination's probability of being drawn."""
     log_S = batch.log_draw
     assert log_S is not None
     if not batch.shared:
         ((positive_B, negative_Q, row_Q),) = groups
-        return [Scores(positive_B - log_S[batch.dst], negative_Q - log_S[batch.neg_dst], row_Q)]
+        return [LinkScores(positive_B - log_S[batch.dst], negative_Q - log_S[batch.neg_dst], row_Q)]
     return [
-        Scores(positive_b - log_S[batch.dst[shared.row]], negative_bK - log_S[shared.node])
+        LinkScores(positive_b - log_S[batch.dst[shared.row]], negative_bK - log_S[shared.node])
         for (positive_b, negative_bK, _), shared in zip(groups, batch.shared, strict=True)
     ]

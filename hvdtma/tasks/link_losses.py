@@ -18,7 +18,7 @@ import torch
 from torch.nn.functional import softplus
 
 
-class Scores(NamedTuple):
+class LinkScores(NamedTuple):
     """Scores of some positives and of their negatives.
 
     Attributes:
@@ -42,13 +42,13 @@ class Scores(NamedTuple):
         return (self.negative > -torch.inf).sum()
 
 
-def softmax(groups: list[Scores]) -> torch.Tensor:
+def softmax(groups: list[LinkScores]) -> torch.Tensor:
     """The mean over all positives of -log(exp(positive) / (exp(positive) + sum exp(negatives)))."""
     losses = [_softmax(group) for group in groups]
     return torch.stack(losses).sum() / sum(len(group.positive) for group in groups)
 
 
-def _softmax(group: Scores) -> torch.Tensor:
+def _softmax(group: LinkScores) -> torch.Tensor:
     if group.row is None:
         score_b1K = torch.cat([group.positive[:, None], group.negative], 1)
         return (score_b1K.logsumexp(1) - group.positive).sum()
@@ -61,7 +61,7 @@ def _softmax(group: Scores) -> torch.Tensor:
     return (total_b.log() + largest_b - group.positive).sum()
 
 
-def bce(groups: list[Scores]) -> torch.Tensor:
+def bce(groups: list[LinkScores]) -> torch.Tensor:
     """The average of the mean over positives and the mean over negatives (1 / 2 of each)."""
     positive = torch.cat([softplus(-group.positive) for group in groups]).mean()
     if not sum(group.negative.numel() for group in groups):
@@ -71,14 +71,14 @@ def bce(groups: list[Scores]) -> torch.Tensor:
     return (positive + negative / number.clamp(min=1)) / 2
 
 
-def margin(groups: list[Scores], width: float = 1.0) -> torch.Tensor:
+def margin(groups: list[LinkScores], width: float = 1.0) -> torch.Tensor:
     """The mean over all pairs of max(0, `width` - positive + negative)."""
     number = torch.stack([group.num_negatives for group in groups]).sum()
     hinges = [(width - group.of_negatives + group.negative).relu().sum() for group in groups]
     return torch.stack(hinges).sum() / number.clamp(min=1)
 
 
-LOSSES: dict[str, Callable[[list[Scores]], torch.Tensor]] = {
+LOSSES: dict[str, Callable[[list[LinkScores]], torch.Tensor]] = {
     "softmax": softmax,
     "bce": bce,
     "margin": margin,

@@ -45,7 +45,7 @@ from hvdtma.tasks.link_batch import (
     correct_popularity,
     score_batch,
 )
-from hvdtma.tasks.link_losses import LOSSES, Scores, margin
+from hvdtma.tasks.link_losses import LOSSES, LinkScores, margin
 from hvdtma.tasks.link_scoring import read_pairs, score_links
 from hvdtma.tasks.metrics import HITS
 from hvdtma.tasks.positives import Positives
@@ -242,7 +242,7 @@ class LinkTask:
             return margin(groups, self.task.margin)
         return LOSSES[self.task.loss](groups)
 
-    def scores(self, model: Model, batch: LinkBatch) -> list[Scores]:
+    def scores(self, model: Model, batch: LinkBatch) -> list[LinkScores]:
         """Scores of the links and of their negatives, in groups that share negatives."""
         hood = batch.neighbourhood
         h_SH = model.encoder(hood.blocks, hood.x, hood.first_hop)

@@ -14,7 +14,7 @@ from hvdtma.models.decoders import (
     is_factored,
 )
 from hvdtma.tasks.link_batch import LinkBatch, SharedSet, correct_popularity, score_batch
-from hvdtma.tasks.link_losses import LOSSES, Scores
+from hvdtma.tasks.link_losses import LOSSES, LinkScores
 
 INF = float("inf")
 
@@ -37,10 +37,10 @@ def groups_of_negatives():
     positive = torch.randn(4, requires_grad=True)
     negative = torch.randn(4, 3, requires_grad=True)
     is_one = torch.tensor([[1, 1, 1], [0, 1, 0], [1, 0, 1], [1, 1, 0]]).bool()
-    matrix = Scores(positive, negative.masked_fill(~is_one, -INF))
+    matrix = LinkScores(positive, negative.masked_fill(~is_one, -INF))
     row, column = torch.nonzero(is_one, as_tuple=True)
     mixed = torch.randperm(len(row))
-    by_row = Scores(positive, negative[row, column][mixed], row[mixed])
+    by_row = LinkScores(positive, negative[row, column][mixed], row[mixed])
     pairs = [(positive[r], list(negative[r][is_one[r]])) for r in range(4)]
     return (positive, negative), {"matrix": [matrix], "by row": [by_row], "pairs": pairs}
 
@@ -61,7 +61,7 @@ def test_a_loss_is_the_one_that_is_written_down(name, form):
 def test_several_groups_are_one_loss(name):
     _, forms = groups_of_negatives()
     (scores,) = forms["matrix"]
-    halves = [Scores(scores.positive[part], scores.negative[part]) for part in ([0, 2], [1, 3])]
+    halves = [LinkScores(scores.positive[part], scores.negative[part]) for part in ([0, 2], [1, 3])]
     torch.testing.assert_close(LOSSES[name](halves), LOSSES[name]([scores]))
 
 
@@ -69,9 +69,9 @@ def test_several_groups_are_one_loss(name):
 def test_positives_without_negatives_have_a_finite_loss(name):
     positive = torch.randn(3, requires_grad=True)
     for scores in (
-        Scores(positive, torch.empty(3, 0)),
-        Scores(positive, torch.full((3, 2), -INF)),
-        Scores(positive, torch.empty(0), torch.empty(0, dtype=torch.int64)),
+        LinkScores(positive, torch.empty(3, 0)),
+        LinkScores(positive, torch.full((3, 2), -INF)),
+        LinkScores(positive, torch.empty(0), torch.empty(0, dtype=torch.int64)),
     ):
         loss = LOSSES[name]([scores])
         (gradient,) = torch.autograd.grad(loss, positive, allow_unused=True)
@@ -134,13 +134,16 @@ def test_the_cosine_of_an_undirected_store_is_symmetric_and_of_a_directed_one_is
     assert not one.symmetric
     torch.testing.assert_close(both(u, v), both(v, u))
     assert not torch.allclose(one(u, v), one(v, u))
-    bound = both.log_scale.exp() + both.bias(u)[:, 0].abs() + both.bias(v)[:, 0].abs()
+    bound = both.log_scale.exp() + both.bias[0](u)[:, 0].abs() + both.bias[0](v)[:, 0].abs()
     assert (both(u, v).abs() <= bound + 1e-5).all()
 
 
 def test_a_correction_for_popularity_takes_the_logarithm_of_each_destinations_share():
     batch, torch_log = batch_of(typed=False), torch.randn(9)
-    groups = [Scores(torch.randn(2), torch.randn(2, 3)), Scores(torch.randn(2), torch.randn(2, 2))]
+    groups = [
+        LinkScores(torch.randn(2), torch.randn(2, 3)),
+        LinkScores(torch.randn(2), torch.randn(2, 2)),
+    ]
     batch.log_draw = torch_log
     for before, after, shared in zip(
         groups, correct_popularity(groups, batch), batch.shared, strict=True
