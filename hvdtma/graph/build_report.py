@@ -19,6 +19,7 @@ Row = tuple[str, str, str]
 REASONS: Mapping[str, tuple[str, str]] = {
     "comment_lines": ("comment lines skipped", "they begin with a comment character"),
     "repeated_headers": ("repeated headers skipped", "lines equal to the first one"),
+    "inputs_without_rows": ("inputs left out", "files of an argument that have no rows"),
     "bad_rows_skipped": ("bad rows skipped", "bad_rows is skip; the first ones were printed"),
     "rows_with_blanks_around_fields": (
         "rows with blanks trimmed",

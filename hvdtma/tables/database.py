@@ -84,9 +84,9 @@ class Database:
         with _user_errors(self.folder), self.connection.cursor() as cursor:
             yield from cursor.sql(sql).to_arrow_reader(rows)
 
-    def columns(self, sql: str) -> dict[str, str]:
+    def columns(self, sql: str, frames: Mapping[str, Any] | None = None) -> dict[str, str]:
         """Names and DuckDB types of the columns of a SELECT, which is not run."""
-        return {name: kind for name, kind, *_ in self.run(f"DESCRIBE {sql}")}
+        return {name: kind for name, kind, *_ in self.run(f"DESCRIBE {sql}", frames)}
 
     def new_name(self, stem: str) -> str:
         """A name for a table that no other table has."""

@@ -205,9 +205,10 @@ def time_expression(column: str, kind: str) -> str:
 def _ends(table: InputTable, options: ReadOptions) -> tuple[str, str]:
     if options.src_column is not None and options.dst_column is not None:
         return table.column(options.src_column), table.column(options.dst_column)
-    if len(table.names) < 2:
-        raise UserError(f"{table.where} has one column, '{table.names[0]}'; edges need two columns")
-    return usual_ends(table.names) or (table.names[0], table.names[1])
+    names = table.names[table.lacks_first_name :]
+    if len(names) < 2:
+        raise UserError(f"{table.where} has one column, '{names[0]}'; edges need two columns")
+    return usual_ends(names) or (names[0], names[1])
 
 
 def _check_header(rows: EdgeRows) -> None:

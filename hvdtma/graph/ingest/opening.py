@@ -31,6 +31,7 @@ from hvdtma.graph.ingest.file_graph import FileGraph, matrix_bytes
 from hvdtma.graph.ingest.given_splits import (
     GivenSplits,
     check_types_match,
+    open_splits,
     read_splits,
     take_splits,
 )
@@ -72,9 +73,10 @@ class Opening:
         features = None
         if source.features is not None:
             features = open_features(self.db, source.features, source)
+        given = None if source.splits is None else open_splits(self.db, source.splits, source)
         opened = None if source.edges is None else open_edges(self.db, source.edges, source)
         self._check_times(opened, labels)
-        splits = self._splits(opened)
+        splits = None if given is None else self._read_splits(given, opened)
         read = None if features is None else self._read_features(features)
         requirement = IngestRequirement(
             source.undirected,
@@ -128,10 +130,10 @@ class Opening:
         if column is not None and tables and not any(column in t.names for t in tables):
             tables[0].column(column)
 
-    def _splits(self, opened: tuple[EdgeColumns, int] | None) -> GivenSplits | None:
-        if self.source.splits is None:
-            return None
-        splits = read_splits(self.db, self.source.splits, self.source, self.bad)
+    def _read_splits(
+        self, given: InputTable | Path, opened: tuple[EdgeColumns, int] | None
+    ) -> GivenSplits:
+        splits = read_splits(self.db, given, self.source, self.bad)
         if opened is None and not splits.num_pairs:
             raise UserError(f"{splits.where} holds a split of nodes only; give --edges too")
         if opened is not None and splits.num_pairs:
