@@ -27,6 +27,7 @@ USUAL_ENDS = (
     ("fromnodeid", "tonodeid"),
 )
 MISSING_WORDS = ("", "na", "n/a", "nan", "null", "none", "nil", "?", "-", "missing", "<na>", "\\n")
+NUMBER_WITH_COMMA = "regexp_full_match({0}, '[+-]?[0-9.]*[0-9],[0-9][0-9.,]*')"  # SQL
 Column: TypeAlias = pa.Array | pa.ChunkedArray
 _INTEGER = re.compile(r"-?(0|[1-9][0-9]*)", re.ASCII)
 _INT64 = np.iinfo(np.int64)
@@ -124,6 +125,14 @@ def position_of(name: str, names: list[str], where: str) -> int:
     if name not in names:
         raise UserError(f"{where} has no column '{name}'; {nearest(name, names)}")
     return names.index(name)
+
+
+def number_with_comma(column: str, where: str, example: str) -> UserError:
+    """The error for numbers with decimal commas, or with commas between thousands."""
+    return UserError(
+        f"column '{column}' of {where} has numbers with a comma, such as '{example}'; write them "
+        "with a decimal point, by hand or by a query: sql:SELECT replace(x, ',', '.') ..."
+    )
 
 
 def usual_ends(names: list[str]) -> tuple[str, str] | None:

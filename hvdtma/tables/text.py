@@ -16,6 +16,7 @@ from itertools import accumulate, islice
 from pathlib import Path
 
 from hvdtma.core.errors import UserError
+from hvdtma.core.files import reporting_full_disk
 from hvdtma.tables.database import literal_path, name, text
 from hvdtma.tables.dialect import WHITESPACE, Dialect, open_bytes, open_text
 
@@ -63,7 +64,10 @@ class TextFile:
             return replace(self._copied(rows, copy), joined=True)
 
     def _copied(self, lines: Iterable[str], copy: Path) -> TextFile:
-        with copy.open("w", encoding="utf-8", newline="", errors="surrogateescape") as target:
+        with (
+            reporting_full_disk(copy),
+            copy.open("w", encoding="utf-8", newline="", errors="surrogateescape") as target,
+        ):
             target.writelines(line.rstrip("\r\n") + "\n" for line in lines)
         return replace(self, copy=copy)
 

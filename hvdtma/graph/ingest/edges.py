@@ -17,7 +17,7 @@ from hvdtma.core.errors import UserError
 from hvdtma.graph.ids.kind import TableIds, check_id_kind, id_expression
 from hvdtma.graph.ingest.edge_arrays import ARRAYS, edge_arrays
 from hvdtma.graph.ingest.options import ReadOptions
-from hvdtma.tables.columns import usual_ends
+from hvdtma.tables.columns import NUMBER_WITH_COMMA, usual_ends
 from hvdtma.tables.database import Database, name, text
 from hvdtma.tables.inputs import TABLE_FILES
 from hvdtma.tables.rejects import BadRows
@@ -171,6 +171,9 @@ def read_edges(columns: EdgeColumns, options: ReadOptions, bad: BadRows, num_row
     if columns.weight is not None:
         column = f"CAST({name(columns.weight)} AS VARCHAR)"
         good = _NUMBER.format(column)
+        words = "has numbers with a comma; write them with a decimal point"
+        with_comma = f"({good}) IS NOT TRUE AND {NUMBER_WITH_COMMA.format(column)}"
+        checks.append(Check(with_comma, f"column '{columns.weight}' {words}"))
         checks.append(
             Check(f"({good}) IS NOT TRUE", f"weight '{columns.weight}' is not positive and finite")
         )

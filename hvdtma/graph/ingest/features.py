@@ -125,9 +125,8 @@ def read_features(
     staged = table.stage([id_column, *chosen], checks, bad, multiline=True)
     if not staged.num_rows:
         raise UserError(f"{table.where} has no rows")
-    columns = choose(
-        db, table, staged, chosen, options.feature_columns is not None, options.fill_missing
-    )
+    named = options.feature_columns is not None
+    columns = choose(table, staged, chosen, named, options.fill_missing)
     _say(table, columns, options)
     ids = ids_in(table, staged, id_column, options)
     widths = [_width(db, staged, column) for column in columns.taken]
@@ -189,6 +188,11 @@ def _of_lists(
     odd = np.flatnonzero(lengths != dim)
     if len(odd):
         row = int(odd[0])
+        if lengths[row] < 0:
+            raise UserError(
+                f"{where}: ragged lists: '{ids[row]}' has none; fill missing ones with "
+                "--fill-missing mean or zero, or leave the column out with --drop-columns"
+            )
         raise UserError(
             f"{where}: ragged lists: {dim} values for '{first_id}', "
             f"{max(lengths[row], 0)} for '{ids[row]}'"
