@@ -76,6 +76,12 @@ class Database:
                 for view in frames or {}:
                     self.connection.unregister(view)
 
+    def store(self, frame: Any, stem: str) -> str:
+        """Store an Arrow table or reader as a table; return its name."""
+        table = self.new_name(stem)
+        self.run(f"CREATE TABLE {table} AS SELECT * FROM given", {"given": frame})
+        return table
+
     def value(self, sql: str) -> Any:
         """The single value of a statement."""
         return self.run(sql)[0][0]

@@ -22,7 +22,8 @@ from hvdtma.core.errors import UserError, nearest
 from hvdtma.tables.columns import ID_NAMES, USUAL_ENDS, is_integer
 
 WHITESPACE = "whitespace"
-WORDS = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "space": " ", "pipe": "|"}
+WORDS = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "space": " ", "pipe": "|",
+         WHITESPACE: WHITESPACE}  # fmt: skip
 NAMED = {"\t": "tab", ",": "comma", ";": "semicolon", "|": "pipe", " ": "space"}
 CANDIDATES = "\t;,|"  # in the order of preference
 HEADERS = ("auto", "yes", "no")
@@ -56,25 +57,18 @@ class TextOptions:
     def __post_init__(self) -> None:
         if self.header not in HEADERS:
             raise UserError(f"header is '{self.header}'; {nearest(self.header, list(HEADERS))}")
-        if self.delimiter is not None and not 1 <= len(self._delimiter or "") <= 4:
-            raise UserError(
-                f"delimiter is {self.delimiter!r}; valid: 1 to 4 characters, {', '.join(WORDS)} or "
-                f"{WHITESPACE}"
-            )
+        delimiter = self.delimiter
+        if delimiter is not None and delimiter not in WORDS and not 1 <= len(delimiter) <= 4:
+            words = ", ".join(WORDS)
+            raise UserError(f"delimiter is {delimiter!r}; valid: 1 to 4 characters, or {words}")
         if self.quote != "none" and len(self.quote) != 1:
             raise UserError(f"quote is {self.quote!r}; valid: one character, or none")
-
-    @property
-    def _delimiter(self) -> str | None:
-        if self.delimiter == WHITESPACE:
-            return " "
-        return WORDS.get(self.delimiter or "", self.delimiter)
 
     def delimiter_for(self, lines: list[str], path: Path) -> str:
         """The delimiter given, or that of the first lines."""
         if self.delimiter is None:
             return _detect(lines, path)
-        return WHITESPACE if self.delimiter == WHITESPACE else str(self._delimiter)
+        return WORDS.get(self.delimiter, self.delimiter)
 
 
 @dataclass(frozen=True)
@@ -218,13 +212,6 @@ def open_text(path: Path) -> Iterator[TextIO]:
             )
     except (OSError, EOFError, zlib.error, pa.ArrowException) as error:
         raise UserError(f"'{path}' cannot be read: {error}") from None
-
-
-def line_of(path: Path, number: int) -> str:
-    """A line, counted from 1; bytes that are not UTF-8 as escapes."""
-    with open_text(path) as lines:
-        line = next(itertools.islice(lines, number - 1, None), "").rstrip("\r\n")
-    return line.encode(errors="surrogateescape").decode(errors="backslashreplace")
 
 
 def _detect(lines: list[str], path: Path) -> str:

@@ -131,15 +131,12 @@ def _paths(given: str | Path, content: str, endings: Sequence[str]) -> list[Path
             raise UserError(f"the folder '{path}' has no {content} file; {_valid(endings)}")
         return parts
     if not path.exists() and _GLOB & set(str(path)):
-        found = [Path(match) for match in sorted(_matches(path))]
+        matches = glob.glob(str(path), recursive=True)  # noqa: PTH207 - it may be absolute
+        found = [Path(match) for match in sorted(matches)]
         if not found:
             raise UserError(f"no {content} file matches '{path}'")
         return [part for match in found for part in _paths(match, content, endings)]
     return [path]
-
-
-def _matches(path: Path) -> list[str]:
-    return glob.glob(str(path), recursive=True)  # noqa: PTH207 - the path may be absolute
 
 
 def _is_part(path: Path, folder: Path) -> bool:

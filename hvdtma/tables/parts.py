@@ -19,7 +19,6 @@ from hvdtma.tables.inputs import LINES, PARQUET, TEXT, Input, as_arrow
 from hvdtma.tables.text import LINE, PROBLEM, TRIMMED, TextFile
 
 _GUESSED = ("UUID", "DATE", "TIME", "TIMESTAMP", "TIMESTAMP WITH TIME ZONE")  # in JSON strings
-_GIVEN = "SELECT * FROM given"
 PARQUET_SELECT = "SELECT * FROM read_parquet("
 
 
@@ -54,9 +53,7 @@ class Part:
             return replace(self, text=self.text.with_plain_lines(copy))
         if self.frame is None:
             return self
-        table = db.new_name("stored")
-        db.run(f"CREATE TABLE {table} AS {_GIVEN}", {"given": self.frame})
-        return replace(self, sql=f"SELECT * FROM {table}", frame=None)
+        return replace(self, sql=f"SELECT * FROM {db.store(self.frame, 'stored')}", frame=None)
 
     def joined(self, db: Database) -> Part:
         """The part, with line breaks in quoted fields."""
@@ -166,7 +163,7 @@ def part_of(
 def of_arrow(db: Database, frame: pa.Table | pa.RecordBatchReader, where: str) -> Part:
     """An Arrow table, or record batches that can be read once."""
     _check_names(frame.schema.names, where)
-    types = db.columns(_GIVEN, {"given": frame.schema.empty_table()})
+    types = db.columns("SELECT * FROM given", {"given": frame.schema.empty_table()})
     is_empty = isinstance(frame, pa.Table) and not len(frame)
     return Part(where, types, frame=frame, is_empty=is_empty)
 

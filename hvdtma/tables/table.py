@@ -19,7 +19,7 @@ from hvdtma.core.console import console, warn
 from hvdtma.core.errors import UserError
 from hvdtma.tables.columns import position_of
 from hvdtma.tables.database import Database, name, text
-from hvdtma.tables.dialect import TextOptions
+from hvdtma.tables.dialect import Dialect, TextOptions
 from hvdtma.tables.inputs import TABLE_FILES, resolve
 from hvdtma.tables.parts import Part, common_type, open_parts
 from hvdtma.tables.rejects import BadRow, BadRows
@@ -88,22 +88,27 @@ class InputTable:
         return list(self.types)
 
     @property
+    def dialects(self) -> list[Dialect]:
+        """Those of the text files."""
+        return [part.text.dialect for part in self.parts if part.text is not None]
+
+    @property
     def is_text(self) -> bool:
-        return any(part.text is not None for part in self.parts)
+        return bool(self.dialects)
 
     @property
     def header_unsure(self) -> bool:
-        return any(p.text is not None and p.text.dialect.header_unsure for p in self.parts)
+        return any(dialect.header_unsure for dialect in self.dialects)
 
     @property
     def lacks_first_name(self) -> bool:
         """Whether the first column has no name in the header, as numbers of rows have none."""
-        return any(p.text is not None and p.text.dialect.lacks_first_name for p in self.parts)
+        return any(dialect.lacks_first_name for dialect in self.dialects)
 
     @property
     def first_row(self) -> list[str]:
         """The fields of the first row of the first text file."""
-        return next((p.text.dialect.first_row for p in self.parts if p.text is not None), [])
+        return self.dialects[0].first_row
 
     def check_header(self) -> None:
         """Raise UserError if the first line may be a header or a row."""
@@ -136,7 +141,8 @@ class InputTable:
             staged = f"({' UNION ALL '.join(part.rows(typed) for part in self.parts)})"
         else:
             staged = self._stored(typed, bad, rejected)
-            if multiline and self._has_open_quotes(staged):
+            open_quotes = f"SELECT count(*) FROM {staged} WHERE {PROBLEM} = {QUOTES}"
+            if multiline and self.is_text and self.db.value(open_quotes):
                 self.db.run(f"DROP TABLE {staged}")
                 self.parts = [part.joined(self.db) for part in self.parts]
                 staged = self._stored(typed, bad, rejected)
@@ -165,8 +171,8 @@ class InputTable:
 
     def _warn_of_comments(self, staged: str, columns: Sequence[str]) -> None:
         """Print a warning of rows that begin like a comment but have the fields of a table."""
-        marks = {p.text.dialect.comment for p in self.parts if p.text is not None}
-        if not self.is_text or self.names[0] not in columns or not any(marks):
+        marks = {dialect.comment for dialect in self.dialects}
+        if self.names[0] not in columns or not any(marks):
             return
         first = name(self.names[0])
         found = self.db.run(
@@ -207,11 +213,6 @@ class InputTable:
                     for number, (_, why, line) in zip(numbers, found, strict=True)
                 ]
         return staged
-
-    def _has_open_quotes(self, staged: str) -> bool:
-        if not self.is_text:
-            return False
-        return bool(self.db.value(f"SELECT count(*) FROM {staged} WHERE {PROBLEM} = {QUOTES}"))
 
     def _bad_rows(
         self,

@@ -16,6 +16,7 @@ from hvdtma.core.console import console
 from hvdtma.core.errors import UserError
 from hvdtma.graph.ids.kind import TableIds, check_id_kind, id_expression
 from hvdtma.graph.ingest.edge_arrays import ARRAYS, edge_arrays
+from hvdtma.graph.ingest.node_tables import id_checks, missing_id
 from hvdtma.graph.ingest.options import ReadOptions
 from hvdtma.tables.columns import NUMBER_WITH_COMMA, usual_ends
 from hvdtma.tables.database import Database, name, text
@@ -152,22 +153,10 @@ def read_edges(columns: EdgeColumns, options: ReadOptions, bad: BadRows, num_row
     Raises UserError for a bad row, unless bad rows are skipped: a missing id or type, a weight that
     is not positive and finite, a time that is none.
     """
-    table, checks = columns.table, []
-    for end in (columns.src, columns.dst, columns.edge_type):
-        if end is None:
-            continue
-        column, kind = name(end), table.types[end]
-        empty = f"{column} IS NULL" + (f" OR {column} = ''" if kind == "VARCHAR" else "")
-        words = f"column '{end}' is empty" if table.is_text else f"has no id in column '{end}'"
-        checks.append(Check(empty, words))
-        if options.id_type == "int" and end != columns.edge_type:
-            checks.append(
-                Check(
-                    f"{id_expression(column, kind, False, True)} IS NULL",
-                    f"column '{end}' is not an integer of 64 bits; "
-                    "if the ids are text, give --id-type str",
-                )
-            )
+    table = columns.table
+    checks = [c for end in (columns.src, columns.dst) for c in id_checks(table, end, options)]
+    if columns.edge_type is not None:
+        checks.append(missing_id(table, columns.edge_type))
     if columns.weight is not None:
         column = f"CAST({name(columns.weight)} AS VARCHAR)"
         good = _NUMBER.format(column)

@@ -7,19 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import scipy.sparse as sp
 from rich.markup import escape
 
 from hvdtma.core.console import console, warn
 from hvdtma.core.errors import UserError
-from hvdtma.graph.ids.kind import TableIds, id_expression
+from hvdtma.graph.ids.kind import TableIds, stored_ids
 from hvdtma.graph.ingest.feature_columns import (
     SUSPICIOUS,
     ChosenColumns,
@@ -27,42 +25,35 @@ from hvdtma.graph.ingest.feature_columns import (
     candidates,
     choose,
 )
-from hvdtma.graph.ingest.node_tables import id_column_of, ids_in, missing_id
+from hvdtma.graph.ingest.node_tables import id_checks, id_column_of, ids_in
 from hvdtma.graph.ingest.options import ReadOptions
+from hvdtma.tables.columns import Column
 from hvdtma.tables.database import Database, name
-from hvdtma.tables.features import FEATURE_FILES, PIECE_BYTES, checked_features, open_feature_file
+from hvdtma.tables.features import (
+    FEATURE_FILES,
+    PIECE_BYTES,
+    FeatureFile,
+    checked_features,
+    open_feature_file,
+)
 from hvdtma.tables.inputs import TABLE_FILES, resolve
 from hvdtma.tables.rejects import BadRows
-from hvdtma.tables.table import Check, InputTable, Staged, open_table
+from hvdtma.tables.table import InputTable, Staged, open_table
 
 ARRAYS = (".npy", ".npz", ".json")
 
 
-@dataclass
-class FeatureInput:
-    """Features in the order of the input.
+@dataclass(frozen=True)
+class FeatureInput(FeatureFile):
+    """Features in the order of the input; their values are not checked yet.
 
     Attributes:
-        where: for messages.
-        shape: [R, D].
-        kept_dtype: in memory: float32, or float16 if the input has it.
-        read: yields the dense rows [n, D] in order, not yet checked; unused for sparse features.
         ids: the ids of all rows; None if row i belongs to the integer id i.
-        sparse: CSR [R, D], or None.
-        names: of the D columns, or None.
-        column_major: whether the file is in Fortran order and must be read as a whole.
         columns: the columns that were chosen, or None.
-        staged, table: the rows of a table.
+        counts: notes for the build's report.
     """
 
-    where: str
-    shape: tuple[int, int]
-    kept_dtype: np.dtype
-    read: Callable[[], Iterator[np.ndarray]] = lambda: iter(())
     ids: TableIds | None = None
-    sparse: sp.csr_matrix | None = None
-    names: list[str] | None = None
-    column_major: bool = False
     columns: ChosenColumns | None = None
     counts: dict[str, int] = field(default_factory=dict)
 
@@ -72,9 +63,12 @@ class FeatureInput:
         Raises UserError for a value that is not finite.
         """
         first = 0
+
+        def node_at(row: int) -> object:
+            return node_of(first + row)
+
         for rows in self.read():
-            named = partial(_node_from, first, node_of)
-            yield checked_features(rows, self.where, named, self.names, self.remedy)
+            yield checked_features(rows, self.where, node_at, self.names, self.remedy)
             first += len(rows)
 
     @property
@@ -83,11 +77,6 @@ class FeatureInput:
         if self.columns is None:
             return "replace such values first"
         return "fill missing values with --fill-missing mean or zero, or --drop-columns NAME"
-
-
-def _node_from(first: int, node_of: Callable[[int], object], row: int) -> object:
-    """The id of row `row` of a piece that begins at row `first`."""
-    return node_of(first + row)
 
 
 def open_features(db: Database, given: Any, options: ReadOptions) -> InputTable | Path:
@@ -118,10 +107,7 @@ def read_features(
         return _of_arrays(db, opened)
     table, id_column = opened, id_column_of(opened, options)
     chosen = candidates(table, id_column, options.feature_columns, options.drop_columns)
-    checks = [missing_id(table, id_column)]
-    if options.id_type == "int":
-        number = id_expression(name(id_column), table.types[id_column], False, True)
-        checks.append(Check(f"{number} IS NULL", f"column '{id_column}' is not an integer"))
+    checks = id_checks(table, id_column, options)
     staged = table.stage([id_column, *chosen], checks, bad, multiline=True)
     if not staged.num_rows:
         raise UserError(f"{table.where} has no rows")
@@ -137,8 +123,8 @@ def read_features(
         (staged.num_rows, sum(widths)),
         np.dtype(np.float32),
         source.read,
-        ids,
         names=names if any(c.names for c in columns.taken) else None,
+        ids=ids,
         columns=columns,
         counts=staged.counts | {"feature_values_filled": sum(columns.filled.values())},
     )
@@ -236,20 +222,10 @@ def _say(table: InputTable, columns: ChosenColumns, options: ReadOptions) -> Non
 def _of_arrays(db: Database, path: Path) -> FeatureInput:
     file = open_feature_file(path)
     ids = None
-    if file.ids is not None:
-        stored = db.new_name("feature_ids")
-        pieces = [pa.table({"id": piece}) for piece in file.ids()]
-        db.run(f"CREATE TABLE {stored} AS SELECT * FROM given", {"given": pa.concat_tables(pieces)})
-        kind = "VARCHAR" if pa.types.is_large_string(pieces[0].column(0).type) else "BIGINT"
-        ids = TableIds(stored, "id", kind, f"'{path}'")
-    shape = (file.shape[0], file.shape[1])
-    return FeatureInput(
-        f"'{path}'",
-        shape,
-        file.kept_dtype,
-        file.read,
-        ids,
-        file.sparse,
-        file.names,
-        file.column_major,
-    )
+    if file.id_pieces is not None:
+        ids = stored_ids(db, pa.chunked_array(list(map(_whole, file.id_pieces()))), file.where)
+    return FeatureInput(**vars(file), ids=ids)
+
+
+def _whole(column: Column) -> pa.Array:
+    return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column

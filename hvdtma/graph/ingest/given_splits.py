@@ -15,16 +15,17 @@ import pyarrow.compute as pc
 
 from hvdtma.core.errors import UserError, nearest
 from hvdtma.core.split_parts import HELD_OUT_PARTS, PARTS
-from hvdtma.graph.ids.kind import TableIds, check_id_kind
+from hvdtma.graph.ids.kind import TableIds, check_id_kind, stored_ids
 from hvdtma.graph.ids.node_table import NodeTable
+from hvdtma.graph.ingest.node_tables import missing_id
 from hvdtma.graph.ingest.options import ReadOptions
 from hvdtma.graph.raw import RawGraph
 from hvdtma.graph.source import Pairs
 from hvdtma.graph.splits import pair_key
+from hvdtma.tables.array_file import load_npz
 from hvdtma.tables.columns import ID_NAMES, ids_of, usual_ends
 from hvdtma.tables.database import Database, name
 from hvdtma.tables.inputs import TABLE_FILES
-from hvdtma.tables.opening import load_npz
 from hvdtma.tables.rejects import BadRows
 from hvdtma.tables.table import Check, InputTable, open_table
 
@@ -157,9 +158,7 @@ def _of_table(table: InputTable, options: ReadOptions, bad: BadRows) -> GivenSpl
     part_word = f"lower(CAST({name(split)} AS VARCHAR))"
     checks = [Check(f"{part_word} NOT IN ({words}) OR {name(split)} IS NULL",
                     f"column '{split}' is none of train, valid, test")]  # fmt: skip
-    for end in ends:
-        checks.append(Check(f"CAST({name(end)} AS VARCHAR) IN ('') OR {name(end)} IS NULL",
-                            f"column '{end}' is empty"))  # fmt: skip
+    checks += [missing_id(table, end) for end in ends]
     staged = table.stage([split, *ends, *([typed] if typed else [])], checks, bad, multiline=False)
     ids, lengths, num_pairs, types = {}, {}, {}, {}
     for part in PARTS:
@@ -206,10 +205,7 @@ def _of_arrays(db: Database, path: Path) -> GivenSplits:
             continue
         where = f"'{key}' of '{path}'"
         column = ids_of(array.ravel(order="F" if key in PARTS else "C"), where)
-        stored = db.new_name("split")
-        db.run(f"CREATE TABLE {stored} AS SELECT * FROM given", {"given": pa.table({"id": column})})
-        kind = "VARCHAR" if pa.types.is_large_string(column.type) else "BIGINT"
-        ids[key] = TableIds(stored, "id", kind, where)
+        ids[key] = stored_ids(db, column, where)
         lengths[key] = len(column)
     types = {
         key.removesuffix("_type"): ids_of(arrays[key], f"'{key}' of '{path}'").cast(pa.string())

@@ -163,7 +163,8 @@ class Opening:
         if rows is None:
             columns = given
         if read is not None and numbered:
-            check_numbered(read, strings, *self._range(columns, strings))
+            bounds = f"SELECT min(id), max(id) FROM ({all_ids(columns, False)})"
+            check_numbered(read, strings, *((0, 0) if strings else self.db.run(bounds)[0]))
         sizes = [rows.num_rows if rows is not None else 0]
         sizes += [read.shape[0]] if read is not None and numbered else []
         for size in filter(None, sizes):
@@ -177,12 +178,6 @@ class Opening:
         nodes = NodeTable(self.db, [*columns, *keyed], strings, available // 8)
         self._warn_of_near_ids(nodes)
         return nodes
-
-    def _range(self, columns: Sequence[TableIds], strings: bool) -> tuple[int, int]:
-        if strings:
-            return 0, 0
-        least, largest = self.db.run(f"SELECT min(id), max(id) FROM ({all_ids(columns, False)})")[0]
-        return least, largest
 
     def _check_shared(
         self, columns: Sequence[TableIds], keyed: TableIds, strings: bool, where: str
