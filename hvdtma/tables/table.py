@@ -101,9 +101,9 @@ class InputTable:
         return any(dialect.header_unsure for dialect in self.dialects)
 
     @property
-    def lacks_first_name(self) -> bool:
-        """Whether the first column has no name in the header, as numbers of rows have none."""
-        return any(dialect.lacks_first_name for dialect in self.dialects)
+    def named(self) -> list[str]:
+        """The columns that have a name in the header: numbers of rows have none."""
+        return self.names[any(dialect.lacks_first_name for dialect in self.dialects) :]
 
     @property
     def first_row(self) -> list[str]:

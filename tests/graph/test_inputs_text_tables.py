@@ -136,6 +136,19 @@ def test_an_index_that_pandas_wrote_is_no_end_of_an_edge(tmp_path):
     }
 
 
+def test_row_names_are_no_features_and_no_labels(tmp_path, capsys):
+    (tmp_path / "e.csv").write_text(RING)
+    rows = "".join(f'"{2 * i}" {i} {i / 8}\n' for i in range(40))
+    (tmp_path / "f.txt").write_text('"id" "x"\n' + rows)
+    (tmp_path / "l.csv").write_text(
+        ",id,colour\n" + "".join(f"{i},{i},c{i % 2}\n" for i in range(40))
+    )
+    raw = FileSource(tmp_path / "e.csv", tmp_path / "f.txt", labels=tmp_path / "l.csv").load()
+    np.testing.assert_array_equal(raw.feat, [[i / 8] for i in range(40)])
+    assert raw.label_names == ["c0", "c1"]
+    assert "columns not taken: 1 (it has no name" in " ".join(capsys.readouterr().err.split())
+
+
 def test_delimiters_at_the_ends_of_rows_are_no_further_column(tmp_path):
     path = tmp_path / "e.csv"
     path.write_text("src,dst\n1,2,\n2,3,\n")

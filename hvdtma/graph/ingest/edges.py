@@ -197,7 +197,7 @@ def time_expression(column: str, kind: str) -> str:
 def _ends(table: InputTable, options: ReadOptions) -> tuple[str, str]:
     if options.src_column is not None and options.dst_column is not None:
         return table.column(options.src_column), table.column(options.dst_column)
-    names = table.names[table.lacks_first_name :]
+    names = table.named
     if len(names) < 2:
         raise UserError(f"{table.where} has one column, '{names[0]}'; edges need two columns")
     return usual_ends(names) or (names[0], names[1])

@@ -62,7 +62,7 @@ def candidates(
     if feature_columns is not None:
         chosen = [table.column(column) for column in feature_columns]
     else:
-        chosen = [column for column in table.names if column != id_column]
+        chosen = [column for column in table.named if column != id_column]
     return [column for column in chosen if column not in drop]
 
 

@@ -113,6 +113,8 @@ def read_features(
         raise UserError(f"{table.where} has no rows")
     named = options.feature_columns is not None
     columns = choose(table, staged, chosen, named, options.fill_missing)
+    for column in set(table.names) - {*table.named, *chosen, id_column}:
+        columns.left_out[column] = "it has no name, as numbers of rows"
     _say(table, columns, options)
     ids = ids_in(table, staged, id_column, options)
     widths = [_width(db, staged, column) for column in columns.taken]

@@ -42,7 +42,7 @@ def label_columns(table: InputTable, id_column: str, options: ReadOptions) -> li
         )
     if named:
         return named
-    others = [column for column in table.names if column != id_column]
+    others = [column for column in table.named if column != id_column]
     usual = [column for column in others if column.lower() in USUAL]
     for choice in (usual, others):
         if len(choice) == 1:
