@@ -54,6 +54,18 @@ def test_nodes_without_a_time_are_counted(tmp_path):
     assert raw.node_time[:2].tolist() == [7, NO_TIME]
 
 
+@pytest.mark.parametrize("given", ["1.5", "1e9", "x", "99999999999999999999", "2020-13-01"])
+def test_times_of_edges_that_cannot_be_kept_are_bad_rows(tmp_path, given):
+    (tmp_path / "e.csv").write_text(f"src,dst,when\n1,2,7.0\n2,3,-9007199254740993\n3,4,{given}\n")
+    with pytest.raises(UserError, match=r"line 4: column 'when' is no time: a whole number or a d"):
+        FileSource(tmp_path / "e.csv", time_column="when").load()
+    raw = FileSource(tmp_path / "e.csv", time_column="when", bad_rows="skip").load()
+    assert raw.time.tolist() == [7, -9007199254740993]
+    table = pa.table({"src": [1, 2], "dst": [2, 3], "when": [7.0, 7.5]})
+    with pytest.raises(UserError, match="row 2 column 'when' is no time"):
+        FileSource(table, time_column="when").load()
+
+
 def test_a_node_with_two_times_is_refused(tmp_path):
     table = pa.table({"id": [3, 4, 3], "label": ["a", "b", "a"], "when": [7, 8, 9]})
     with pytest.raises(UserError, match=r"node '3' has the times '\[[79]\]' and '\[[79]\]'"):

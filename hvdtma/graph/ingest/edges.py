@@ -14,7 +14,7 @@ from rich.markup import escape
 
 from hvdtma.core.console import console
 from hvdtma.core.errors import UserError
-from hvdtma.graph.ids.kind import TableIds, check_id_kind, id_expression
+from hvdtma.graph.ids.kind import INTEGER_KINDS, TableIds, check_id_kind, id_expression
 from hvdtma.graph.ingest.edge_arrays import ARRAYS, edge_arrays
 from hvdtma.graph.ingest.node_tables import id_checks, missing_id
 from hvdtma.graph.ingest.options import ReadOptions
@@ -169,7 +169,9 @@ def read_edges(columns: EdgeColumns, options: ReadOptions, bad: BadRows, num_row
     if columns.time is not None:
         value = time_expression(name(columns.time), table.types[columns.time])
         checks.append(
-            Check(f"{value} IS NULL", f"column '{columns.time}' is no time: an integer or a date")
+            Check(
+                f"{value} IS NULL", f"column '{columns.time}' is no time: a whole number or a date"
+            )
         )
     staged = table.stage(columns.chosen, checks, bad, multiline=False)
     if not staged.num_rows:
@@ -181,17 +183,24 @@ def read_edges(columns: EdgeColumns, options: ReadOptions, bad: BadRows, num_row
 
 
 def time_expression(column: str, kind: str) -> str:
-    """A time as BIGINT: an integer as it is, a date or timestamp in seconds since 1970 (UTC)."""
+    """A time as BIGINT: a whole number as it is, a date or timestamp in seconds since 1970 (UTC).
+
+    Null for anything else, fractions of numbers included.
+    """
+    seconds = "CAST(floor(epoch({0})) AS BIGINT)"
     if kind.startswith(_TIME_KINDS):
-        return f"CAST(epoch({column}) AS BIGINT)"
-    if kind in ("DOUBLE", "FLOAT"):
-        return f"CASE WHEN isfinite({column}) THEN TRY_CAST(floor({column}) AS BIGINT) END"
-    if kind != "VARCHAR":
+        return seconds.format(column)
+    if kind in INTEGER_KINDS:
         return f"TRY_CAST({column} AS BIGINT)"
-    number = f"CASE WHEN regexp_full_match({column}, '-?[0-9]+(\\.[0-9]*)?') "
-    seconds = f"CAST(epoch(TRY_CAST({column} AS TIMESTAMP)) AS BIGINT)"
-    whole = f"TRY_CAST(floor(TRY_CAST({column} AS DOUBLE)) AS BIGINT)"
-    return f"({number} THEN {whole} ELSE {seconds} END)"
+    number = f"TRY_CAST({column} AS DOUBLE)"
+    whole = f"CASE WHEN {number} = floor({number}) THEN TRY_CAST({number} AS BIGINT) END"
+    if kind != "VARCHAR":
+        return whole
+    return (
+        f"CASE WHEN regexp_full_match({column}, '-?[0-9]+') THEN TRY_CAST({column} AS BIGINT) "
+        f"WHEN regexp_full_match({column}, '-?[0-9]+[.]0*') THEN {whole} "
+        f"ELSE {seconds.format(f'TRY_CAST({column} AS TIMESTAMP)')} END"
+    )
 
 
 def _ends(table: InputTable, options: ReadOptions) -> tuple[str, str]:

@@ -83,7 +83,7 @@ def read_labels(opened: LabelTable, nodes: NodeTable, options: ReadOptions, bad:
     chosen = [opened.id_column, *opened.columns, *([time] if time else [])]
     checks = [missing_id(table, opened.id_column)]
     if time is not None:
-        words = f"column '{time}' is no time: an integer or a date"
+        words = f"column '{time}' is no time: a whole number or a date"
         checks.append(Check(f"{_time(table, time)} IS NULL AND NOT ({_lacks(table, time)})", words))
     staged = table.stage(chosen, checks, bad, multiline=True)
     if not staged.num_rows:
