@@ -452,7 +452,10 @@ def test_splits_come_as_tables_of_nodes_and_of_links(tmp_path):
     (tmp_path / "s.csv").write_text(
         "src,dst,split\n" + "".join(",".join(map(str, row)) + "\n" for row in rows)
     )
-    raw = FileSource(splits=tmp_path / "s.csv").load()
+    with (tmp_path / "s.csv").open("a") as file:
+        file.write("# end\n7,8,never\n")
+    raw = FileSource(splits=tmp_path / "s.csv", bad_rows="skip").load()
+    assert (raw.counts["comment_lines"], raw.counts["bad_rows_skipped"]) == (1, 1)
     for src, dst, part in rows:
         pair = raw.link_split[part]
         assert (pair.src.tolist(), pair.dst.tolist()) == ([src], [dst])

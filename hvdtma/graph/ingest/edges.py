@@ -30,7 +30,11 @@ _NUMBER = "isfinite(TRY_CAST({0} AS DOUBLE)) AND TRY_CAST({0} AS DOUBLE) > 0"
 
 @dataclass(frozen=True)
 class EdgeColumns:
-    """The columns of edges in a table; None for those that edges do not have."""
+    """The columns of edges in a table; None for those that edges do not have.
+
+    Attributes:
+        num_rows: the size of an adjacency matrix, whose nodes are 0 .. num_rows-1; else 0.
+    """
 
     table: InputTable
     src: str
@@ -38,6 +42,7 @@ class EdgeColumns:
     edge_type: str | None = None
     weight: str | None = None
     time: str | None = None
+    num_rows: int = 0
 
     @property
     def chosen(self) -> list[str]:
@@ -65,13 +70,11 @@ class EdgeRows:
     Attributes:
         columns: where they come from.
         staged: the good rows.
-        num_rows: the size of an adjacency matrix, whose nodes are 0 .. num_rows-1; else 0.
         loose: see `TableIds`.
     """
 
     columns: EdgeColumns
     staged: Staged
-    num_rows: int = 0
     loose: bool = False
 
     @property
@@ -113,10 +116,8 @@ class EdgeRows:
         return (src, dst), others
 
 
-def open_edges(db: Database, given: Any, options: ReadOptions) -> tuple[EdgeColumns, int]:
+def open_edges(db: Database, given: Any, options: ReadOptions) -> EdgeColumns:
     """Open the edges of an argument and choose their columns; rows are not read yet.
-
-    Returns the columns, and the size of an adjacency matrix or 0.
 
     Raises UserError for a missing file, an unknown ending or column, and a wrong shape or type.
     """
@@ -138,16 +139,16 @@ def open_edges(db: Database, given: Any, options: ReadOptions) -> tuple[EdgeColu
     src, dst = _ends(table, options)
     kind, weight = (None if c is None else table.column(c) for c in named[2:4])
     time = options.time_column if options.time_column in table.names else None
-    columns = EdgeColumns(table, src, dst, kind, weight, time)
+    columns = EdgeColumns(table, src, dst, kind, weight, time, max(sizes, default=0))
     for column in (src, dst, columns.edge_type):
         if column is not None:
             id_type = options.id_type if column in (src, dst) else "auto"
             check_id_kind(table.where, column, table.types[column], id_type)
     console.print(escape(f"{table.where}: edges {columns.text}"), soft_wrap=True)
-    return columns, max(sizes, default=0)
+    return columns
 
 
-def read_edges(columns: EdgeColumns, options: ReadOptions, bad: BadRows, num_rows: int) -> EdgeRows:
+def read_edges(columns: EdgeColumns, options: ReadOptions, bad: BadRows) -> EdgeRows:
     """Read and check the rows.
 
     Raises UserError for a bad row, unless bad rows are skipped: a missing id or type, a weight that
@@ -176,7 +177,7 @@ def read_edges(columns: EdgeColumns, options: ReadOptions, bad: BadRows, num_row
     staged = table.stage(columns.chosen, checks, bad, multiline=False)
     if not staged.num_rows:
         raise UserError(f"{table.where} holds no edge")
-    rows = EdgeRows(columns, staged, num_rows, options.id_type == "int")
+    rows = EdgeRows(columns, staged, options.id_type == "int")
     if table.header_unsure:
         _check_header(rows)
     return rows

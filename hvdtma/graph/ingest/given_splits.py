@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from hvdtma.core.errors import UserError, nearest
 from hvdtma.core.split_parts import HELD_OUT_PARTS, PARTS
@@ -23,7 +22,7 @@ from hvdtma.graph.raw import RawGraph
 from hvdtma.graph.source import Pairs
 from hvdtma.graph.splits import pair_key
 from hvdtma.tables.array_file import load_npz
-from hvdtma.tables.columns import ID_NAMES, ids_of, usual_ends
+from hvdtma.tables.columns import ID_NAMES, ids_of, positions, usual_ends
 from hvdtma.tables.database import Database, name
 from hvdtma.tables.inputs import TABLE_FILES
 from hvdtma.tables.rejects import BadRows
@@ -45,6 +44,7 @@ class GivenSplits:
         lengths: by key the number of ids.
         num_pairs: n by part; empty if there is a node split only.
         types: the names of edge types [n] by part, or empty.
+        counts: notes for the build's report.
     """
 
     where: str
@@ -52,6 +52,7 @@ class GivenSplits:
     lengths: dict[str, int]
     num_pairs: dict[str, int]
     types: dict[str, pa.Array] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
 
     def link_split(self, nodes: NodeTable) -> dict[str, Pairs] | None:
         """Pairs of node numbers by part, without types; raises UserError for an unknown id."""
@@ -177,7 +178,7 @@ def _of_table(table: InputTable, options: ReadOptions, bad: BadRows) -> GivenSpl
         if typed:
             kind = f"SELECT CAST({name(typed)} AS VARCHAR) AS kind FROM {rows}"
             types[part] = pa.concat_arrays([b.column(0) for b in db.batches(kind)])
-    return GivenSplits(where, ids, lengths, num_pairs, types)
+    return GivenSplits(where, ids, lengths, num_pairs, types, staged.counts)
 
 
 def _of_arrays(db: Database, path: Path) -> GivenSplits:
@@ -268,10 +269,8 @@ def take_splits(
     links = splits.link_split(nodes)
     if links is None:
         return np.zeros(0, np.int64)
-    known = pa.array(names, pa.string())
     for part, types in splits.types.items():
-        codes = pc.index_in(types.cast(pa.string()), value_set=known)
-        links[part].edge_type = codes.to_numpy().astype(np.int16)
+        links[part].edge_type = positions(types, names).astype(np.int16)
     train = links["train"]
     held_out_key = np.concatenate(
         [pair_key(links[part].src, links[part].dst, raw.num_nodes) for part in HELD_OUT_PARTS]

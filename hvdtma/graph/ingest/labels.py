@@ -22,7 +22,7 @@ from hvdtma.graph.ingest.options import ReadOptions
 from hvdtma.graph.label_values import kind_of_labels, targets_of
 from hvdtma.graph.source import NO_TIME
 from hvdtma.graph.targets import NO_CLASS, UNKNOWN
-from hvdtma.tables.columns import MISSING_WORDS, Names
+from hvdtma.tables.columns import MISSING_WORDS, positions, sorted_names
 from hvdtma.tables.database import Database, name, text
 from hvdtma.tables.rejects import BadRows
 from hvdtma.tables.table import Check, InputTable, Staged, open_table
@@ -145,14 +145,11 @@ def _values(
     given = None if options.label_kind == "auto" else options.label_kind
     kind = kind_of_labels([column.facts for column in found], where, given)
     if kind == "class" and len(found) == 1:
-        classes, codes = Names(), [np.zeros(0, np.int64)]
-        for batch in db.batches(f"SELECT {found[0].class_name} FROM {staged.sql}"):
-            names = batch.column(0)
-            code = np.full(len(names), NO_CLASS, np.int64)
-            code[names.is_valid().to_numpy(zero_copy_only=False)] = classes.add(names.drop_null())
-            codes.append(code)
-        sorted_names, place = classes.sorted()
-        return np.append(place, NO_CLASS)[np.concatenate(codes)][:, None], sorted_names, kind
+        class_name = f"SELECT {found[0].class_name} AS name FROM {staged.sql}"
+        distinct = db.run(f"SELECT DISTINCT name FROM ({class_name}) WHERE name IS NOT NULL")
+        names = sorted_names([class_ for (class_,) in distinct])
+        codes = [positions(batch.column(0), names) for batch in db.batches(class_name)]
+        return np.concatenate(codes)[:, None], names, kind
     numbers = ", ".join(f"{column.number} AS v{at}" for at, column in enumerate(found))
     pieces = [
         np.stack([c.to_numpy(zero_copy_only=False) for c in batch.columns], 1).astype(np.float64)
