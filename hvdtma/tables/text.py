@@ -144,29 +144,31 @@ def joined_lines(lines: Iterable[str], dialect: Dialect) -> Iterator[str]:
     stays_open = re.compile(f"{inside}(?:$|{quote}{blank}{end}{open_field})")
     closes = re.compile(f"{inside}{quote}{blank}(?:{end}|$)")
     lines = iter(lines)
-    yield from islice(lines, dialect.skip_lines)
     ahead: deque[str] = deque()
-    while (line := ahead.popleft() if ahead else next(lines, None)) is not None:
-        start = line.rstrip("\r\n")
-        number, is_open = 0, dialect.quote in line and bool(opens.match(start))
-        is_open = is_open and start.lstrip()[0] not in dialect.comment
-        size = len(line)
-        while is_open:
+
+    def num_joined(size: int) -> int:
+        """The number of lines that belong to an open row of `size` characters; 0: it is bad."""
+        number = 0
+        while True:
             if number == len(ahead):
                 ahead.extend(islice(lines, 1))
-            more = ahead[number] if number < len(ahead) else None
-            size += len(more or "")
-            if more is None or size > MAX_LINE_BYTES // 4 or not _is_utf8(more):
-                number = 0
-                break
-            number += 1
-            if not stays_open.match(more.rstrip("\r\n")):
-                is_open = False
-                number = number if closes.match(more.rstrip("\r\n")) else 0
-        for _ in range(number):
-            for line_break, token in BREAKS.items():
-                line = line.replace(line_break, token)
-            line += ahead.popleft()
+            if number == len(ahead):
+                return 0
+            more = ahead[number].rstrip("\r\n")
+            number, size = number + 1, size + len(more)
+            if size > MAX_LINE_BYTES // 4 or not _is_utf8(more):  # 4 bytes per character
+                return 0
+            if not stays_open.match(more):
+                return number if closes.match(more) else 0
+
+    yield from islice(lines, dialect.skip_lines)
+    while (line := ahead.popleft() if ahead else next(lines, None)) is not None:
+        may_open = dialect.quote in line and line.lstrip()[0] not in dialect.comment
+        if may_open and opens.match(line.rstrip("\r\n")):
+            for _ in range(num_joined(len(line))):
+                for line_break, token in BREAKS.items():
+                    line = line.replace(line_break, token)
+                line += ahead.popleft()
         yield line
 
 

@@ -83,8 +83,7 @@ def read_labels(opened: LabelTable, nodes: NodeTable, options: ReadOptions, bad:
     chosen = [opened.id_column, *opened.columns, *([time] if time else [])]
     checks = [missing_id(table, opened.id_column)]
     if time is not None:
-        words = f"column '{time}' is no time: a whole number or a date"
-        checks.append(Check(f"{_time(table, time)} IS NULL AND NOT ({_lacks(table, time)})", words))
+        checks.append(_unread_time(table, time))
     staged = table.stage(chosen, checks, bad, multiline=True)
     if not staged.num_rows:
         raise UserError(
@@ -113,23 +112,31 @@ def read_labels(opened: LabelTable, nodes: NodeTable, options: ReadOptions, bad:
     }
     time_N = None
     if time is not None:
-        sql = f"SELECT coalesce({_time(table, time)}, {NO_TIME}) FROM {staged.sql}"
-        time_R = np.concatenate([batch.column(0).to_numpy() for batch in db.batches(sql)])
-        placed = (time_R[:, None], position_R, NO_TIME, nodes, "times", str, table.where)
-        time_N = _placed(*placed)[0][:, 0]
+        time_N = _times(table, staged, time, position_R, nodes)
         counts["nodes_without_time"] = int((time_N == NO_TIME).sum())
     label = label[:, 0] if kind == "class" else label
     return Labels(label, names, kind, counts, staged.num_rows, time_N)
 
 
-def _time(table: InputTable, column: str) -> str:
-    return time_expression(name(column), table.types[column])
-
-
-def _lacks(table: InputTable, column: str) -> str:
-    """Whether a time is missing, as SQL."""
+def _unread_time(table: InputTable, column: str) -> Check:
+    """The check for times that are neither missing nor can be read."""
     words, quoted = ", ".join(map(text, MISSING_WORDS)), name(column)
-    return f"{quoted} IS NULL OR lower(CAST({quoted} AS VARCHAR)) IN ({words})"
+    missing = f"{quoted} IS NULL OR lower(CAST({quoted} AS VARCHAR)) IN ({words})"
+    return Check(
+        f"{time_expression(quoted, table.types[column])} IS NULL AND NOT ({missing})",
+        f"column '{column}' is no time: a whole number or a date",
+    )
+
+
+def _times(
+    table: InputTable, staged: Staged, column: str, position_R: np.ndarray, nodes: NodeTable
+) -> np.ndarray:
+    """The times of the nodes, int64 [N]; raises UserError for a node with two times."""
+    time = time_expression(name(column), table.types[column])
+    batches = table.db.batches(f"SELECT coalesce({time}, {NO_TIME}) FROM {staged.sql}")
+    time_R = np.concatenate([batch.column(0).to_numpy() for batch in batches])
+    placed = (time_R[:, None], position_R, NO_TIME, nodes, "times", str, table.where)
+    return _placed(*placed)[0][:, 0]
 
 
 def _values(
@@ -139,9 +146,8 @@ def _values(
     db = table.db
     found = [inspect(table, staged, column, options) for column in columns]
     where = table.where if len(columns) > 1 else f"column '{columns[0]}' of {table.where}"
-    for column in found:
-        if not column.facts.known:
-            raise UserError(f"column '{column.facts.name}' of {table.where} holds no label")
+    if not any(column.facts.known for column in found):
+        raise UserError(f"{where} holds no label")
     given = None if options.label_kind == "auto" else options.label_kind
     kind = kind_of_labels([column.facts for column in found], where, given)
     if kind == "class" and len(found) == 1:
