@@ -151,14 +151,20 @@ def _say_others(folder: Path, others: list[Path], endings: Sequence[str]) -> Non
         return
     names = ", ".join(str(file.relative_to(folder)) for file in others[:5])
     shown = names + f" and {len(others) - 5} more" * (len(others) > 5)
-    ending = {file.suffix.lower() for file in others}
-    if ending & {"", *OTHER_ZIPPED} or any(file.name.startswith("part-") for file in others):
+    if any(map(_may_be_part, others)):
         raise UserError(
             f"the folder '{folder}' has files that may be parts but have another ending: {shown}; "
             f"{_valid(endings)}. Rename or decompress them, move them away, or give a glob of the "
             "files to read"
         )
     warn(f"warning: not read in '{folder}': {shown}")
+
+
+def _may_be_part(file: Path) -> bool:
+    """Whether a file without a valid ending looks like data; README and LICENSE do not."""
+    if file.suffix:
+        return file.suffix.lower() in OTHER_ZIPPED or file.name.startswith("part-")
+    return not file.name.isupper()
 
 
 def _file(path: Path, content: str, endings: Sequence[str]) -> Input:

@@ -123,6 +123,12 @@ def breaks_in(line: str) -> str:
     return f"coalesce(len(regexp_extract_all({line}, {text(_BREAK)})), 0)"
 
 
+def _with_tokens(line: str) -> str:
+    for line_break, token in BREAKS.items():
+        line = line.replace(line_break, token)
+    return line
+
+
 def with_breaks(line: str) -> str:
     """A joined line with its line breaks."""
     for line_break, token in BREAKS.items():
@@ -165,10 +171,8 @@ def joined_lines(lines: Iterable[str], dialect: Dialect) -> Iterator[str]:
     while (line := ahead.popleft() if ahead else next(lines, None)) is not None:
         may_open = dialect.quote in line and line.lstrip()[0] not in dialect.comment
         if may_open and opens.match(line.rstrip("\r\n")):
-            for _ in range(num_joined(len(line))):
-                for line_break, token in BREAKS.items():
-                    line = line.replace(line_break, token)
-                line += ahead.popleft()
+            *first, last = line, *(ahead.popleft() for _ in range(num_joined(len(line))))
+            line = _with_tokens("".join(first)) + last
         yield line
 
 

@@ -94,9 +94,10 @@ def test_other_files_of_a_folder_are_said(tmp_path, capsys):
     (folder / "a.csv").write_text("1,2\n")
     (folder / "_SUCCESS").touch()
     (folder / "more" / "readme.md").touch()
+    (folder / "LICENSE").touch()
     assert edges(FileSource(folder).load()) == [(1, 2)]
     assert "warning: not read in" in (shown := said(capsys))
-    assert "more/readme.md" in shown
+    assert "LICENSE, more/readme.md" in shown
     assert "_SUCCESS" not in shown
 
 
