@@ -163,3 +163,15 @@ def test_files_and_arrays_give_the_same_labels_or_errors(tmp_path, values):
         np.testing.assert_array_equal(raw.label, expected.label)
         if expected.kind != "class" or columns.dtype != bool:
             assert raw.label_names == expected.names
+
+
+def test_booleans_are_classes_by_their_names_or_several_labels(tmp_path):
+    frame = pd.DataFrame({"id": range(40), "a": [i % 2 == 0 for i in range(40)]})
+    frame["b"] = frame["id"] % 3 == 0
+    frame.to_csv(tmp_path / "l.csv", index=False)
+    for given in (frame, tmp_path / "l.csv"):
+        raw = FileSource(RING, labels=given, label_column=["a", "b"]).load()
+        assert raw.label_kind == "multi"
+        np.testing.assert_array_equal(raw.label, frame[["a", "b"]].to_numpy(int))
+        raw = FileSource(RING, labels=given, label_column="a").load()
+        assert [raw.label_names[code].lower() for code in raw.label[:2]] == ["true", "false"]

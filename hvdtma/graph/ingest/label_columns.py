@@ -8,7 +8,7 @@ from hvdtma.core.errors import UserError
 from hvdtma.graph.ingest.options import ReadOptions
 from hvdtma.graph.label_values import LabelColumn
 from hvdtma.tables.columns import MISSING_WORDS, NUMBER_WITH_COMMA, number_with_comma
-from hvdtma.tables.database import INTEGERS, name, text
+from hvdtma.tables.database import name, text
 from hvdtma.tables.table import InputTable, Staged
 
 USUAL = ("label", "labels", "y", "target", "class", "category")
@@ -59,16 +59,18 @@ def label_columns(table: InputTable, id_column: str, options: ReadOptions) -> li
 
 def inspect(table: InputTable, staged: Staged, column: str, options: ReadOptions) -> LabelValues:
     """The values in a column of labels; raises UserError for numbers with a comma."""
-    db, kind = table.db, table.types[column]
+    db = table.db
     value = f"NULLIF(CAST({name(column)} AS VARCHAR), '')"
     if options.missing_labels:
         words = ", ".join(map(text, MISSING_WORDS))
         value = f"CASE WHEN lower({value}) NOT IN ({words}) THEN {value} END"
-    number = f"TRY_CAST({value} AS DOUBLE)"
+    truth = f"CASE lower({value}) WHEN 'true' THEN 1 WHEN 'false' THEN 0 END"
+    number = f"coalesce(TRY_CAST({value} AS DOUBLE), {truth})"
     labelled = value
     if options.missing_labels:
         labelled = f"CASE WHEN coalesce({number} >= 0, true) THEN {value} END"
-    integer, comma = f"regexp_full_match({value}, '[+-]?[0-9]+')", NUMBER_WITH_COMMA.format(value)
+    integer = f"regexp_full_match(lower({value}), '[+-]?[0-9]+|true|false')"
+    comma = NUMBER_WITH_COMMA.format(value)
     known, numbers, integers, fractions, binary, unknown, least, largest, commas, example = db.run(
         f"SELECT count({value}), count({number}), count(*) FILTER ({integer}), "
         f"count(*) FILTER ({number} <> floor({number}) AND isfinite({number})), "
@@ -89,7 +91,7 @@ def inspect(table: InputTable, staged: Staged, column: str, options: ReadOptions
         rows,
         distinct,
         is_number=numbers == known,
-        is_float=kind not in INTEGERS and integers < known,
+        is_float=integers < known,
         is_binary=0 < binary == known - unknown,
         has_fractions=fractions > 0,
         least=least or 0.0,
