@@ -5,8 +5,9 @@ Legend: R rows, D features, n rows of a piece.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -117,14 +118,15 @@ def read_features(
         columns.left_out[column] = "it has no name, as numbers of rows"
     _say(table, columns, options)
     ids = ids_in(table, staged, id_column, options)
-    widths = [_width(db, staged, column) for column in columns.taken]
+    widths = [_width(db, staged, column, id_column, table.where) for column in columns.taken]
     names = [n for c, width in zip(columns.taken, widths, strict=True) for n in _names(c, width)]
-    source = _FeatureReader(db, staged, columns.taken, widths, ids, table.where)
+    sql = f"SELECT {_as_list(columns.taken)} FROM {staged.sql}"
+    rows_per_piece = max(1, PIECE_BYTES // (8 * sum(widths)))
     return FeatureInput(
         table.where,
         (staged.num_rows, sum(widths)),
         np.dtype(np.float32),
-        source.read,
+        lambda: (_as_rows(batch.column(0)) for batch in db.batches(sql, rows_per_piece)),
         names=names if any(c.names for c in columns.taken) else None,
         ids=ids,
         columns=columns,
@@ -132,73 +134,42 @@ def read_features(
     )
 
 
-@dataclass(frozen=True)
-class _FeatureReader:
-    """Reads the chosen columns as arrays."""
-
-    db: Database
-    staged: Staged
-    columns: list[FeatureColumn]
-    widths: list[int]
-    ids: TableIds
-    where: str
-
-    def read(self) -> Iterator[np.ndarray]:
-        """Features float32 [n, D], missing ones as NaN; raises UserError for ragged lists."""
-        dim = sum(self.widths)
-        values = [sql for column in self.columns for sql in column.values]
-        named = [f"{sql} AS v{at}" for at, sql in enumerate(values)]
-        sql = f"SELECT {name(self.ids.column)}, {', '.join(named)} FROM {self.staged.sql}"
-        first_id = None
-        for batch in self.db.batches(sql, max(1, PIECE_BYTES // (8 * dim))):
-            feat = np.empty((len(batch), dim), np.float32)
-            first_id = batch.column(0)[0] if first_id is None else first_id
-            source, start = 1, 0
-            for column, width in zip(self.columns, self.widths, strict=True):
-                place = slice(start, start + width)
-                if column.is_list:
-                    where = f"column '{column.column}' of {self.where}"
-                    arrays = (batch.column(source), batch.column(0), first_id)
-                    feat[:, place] = _of_lists(*arrays, width, where)
-                    source += 1
-                else:
-                    for at in range(width):
-                        feat[:, start + at] = _single(batch.column(source + at))
-                    source += width
-                start += width
-            yield feat
-
-
-def _of_lists(
-    column: pa.Array, ids: pa.Array, first_id: pa.Scalar, dim: int, where: str
-) -> np.ndarray:
-    lengths = pc.fill_null(pc.list_value_length(column), -1).to_numpy()
-    odd = np.flatnonzero(lengths != dim)
-    if len(odd):
-        row = int(odd[0])
-        if lengths[row] < 0:
-            raise UserError(
-                f"{where}: ragged lists: '{ids[row]}' has none; fill missing ones with "
-                "--fill-missing mean or zero, or leave the column out with --drop-columns"
-            )
-        raise UserError(
-            f"{where}: ragged lists: {dim} values for '{first_id}', "
-            f"{max(lengths[row], 0)} for '{ids[row]}'"
-        )
-    return _single(pc.list_flatten(column)).reshape(len(lengths), -1)
-
-
-def _single(values: pa.Array) -> np.ndarray:
-    with np.errstate(over="ignore"):  # an overflow becomes infinite, which is refused later
-        return (
-            values.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False).astype(np.float32)
-        )
-
-
-def _width(db: Database, staged: Staged, column: FeatureColumn) -> int:
+def _width(db: Database, staged: Staged, column: FeatureColumn, ids: str, where: str) -> int:
+    """The number of the column's features; raises UserError for lists of several lengths."""
     if not column.is_list:
         return len(column.values)
-    return int(db.value(f"SELECT max(len({column.values[0]})) FROM {staged.sql}") or 1)
+    lengths = db.run(
+        f"SELECT coalesce(len({column.values[0]}), -1) AS length, min({name(ids)}) "
+        f"FROM {staged.sql} GROUP BY length ORDER BY length DESC"
+    )
+    (most, longest), (least, shortest) = lengths[0], lengths[-1]
+    where = f"column '{column.column}' of {where}"
+    if least < 0:
+        raise UserError(
+            f"{where}: ragged lists: '{shortest}' has none; fill missing ones with --fill-missing "
+            "mean or zero, or leave the column out with --drop-columns"
+        )
+    if least < most or not most:
+        raise UserError(
+            f"{where}: ragged lists: {most} values for '{longest}', {least} for '{shortest}'"
+        )
+    return int(most)
+
+
+def _as_list(columns: Iterable[FeatureColumn]) -> str:
+    """The features of a row as one list, as SQL."""
+    lists = []
+    for is_list, group in groupby(columns, lambda column: column.is_list):
+        values = [value for column in group for value in column.values]
+        lists += values if is_list else [f"[{', '.join(values)}]"]
+    return " || ".join(f"CAST({one} AS DOUBLE[])" for one in lists)
+
+
+def _as_rows(lists: pa.Array) -> np.ndarray:
+    """Features float32 [n, D], missing ones as NaN."""
+    with np.errstate(over="ignore"):  # an overflow becomes infinite, which is refused later
+        values = pc.list_flatten(lists).to_numpy(zero_copy_only=False).astype(np.float32)
+    return values.reshape(len(lists), -1)
 
 
 def _names(column: FeatureColumn, width: int) -> list[str]:
