@@ -19,6 +19,7 @@ Row = tuple[str, str, str]
 REASONS: Mapping[str, tuple[str, str]] = {
     "comment_lines": ("comment lines skipped", "they begin with a comment character"),
     "repeated_headers": ("repeated headers skipped", "lines equal to the first one"),
+    "inputs_without_rows": ("inputs left out", "files of an argument that have no rows"),
     "bad_rows_skipped": ("bad rows skipped", "bad_rows is skip; the first ones were printed"),
     "rows_with_blanks_around_fields": (
         "rows with blanks trimmed",
@@ -78,6 +79,7 @@ REASONS: Mapping[str, tuple[str, str]] = {
     "features_missing": ("features missing", "features_like has them; filled with zeros"),
     "features_not_in_features_like": ("features ignored", "features_like does not have them"),
     "nodes_without_label": ("nodes without label", "they are in no part of the split"),
+    "nodes_without_time": ("nodes without time", "their rows have none, or they have no row"),
     "labels_of_unknown_ids": ("labels dropped", "their ids are in no edge and have no features"),
     "labels_repeated": ("repeated labels merged", "the same label of a node stands twice"),
     "attributes_not_used": ("attributes not used", "the build printed their names"),

@@ -1,8 +1,8 @@
 """From the values that a person has to labels of a kind: classes, several labels, real numbers.
 
-Without a given kind:
+Arrays and files follow the same rule, `kind_of_labels`. Without a given kind:
 
-- one column of integers or booleans are classes; negative integers are no label;
+- one column of text, integers or booleans are classes; negative integers are no label;
 - one column of floats are real numbers. They are classes only if all of them are whole numbers
   from 0 on, or -1, at most `MAX_CLASSES_IN_FLOATS` different ones, and at most half as many as
   there are labelled nodes (class numbers become floats where some are missing);
@@ -33,6 +33,32 @@ SMALL_GRAPH = 10  # labelled nodes; in a graph of a few nodes each may have a cl
 ONE_TARGET = "target"  # the name of a single column of real numbers
 
 
+class LabelColumn(NamedTuple):
+    """The facts about a column of labels that decide its kind.
+
+    Attributes:
+        name: of the column.
+        known: the number of values that are not missing.
+        labelled, distinct: of those, the ones that would be classes, and the different ones.
+        is_number: whether all known values are numbers.
+        is_float: whether they are written, or stored, as floats.
+        is_binary: whether they are 0, 1, or -1 for unknown, and not all unknown.
+        has_fractions: whether some are numbers with fractions.
+        least, largest: the range of the numbers.
+    """
+
+    name: str
+    known: int
+    labelled: int
+    distinct: int
+    is_number: bool
+    is_float: bool
+    is_binary: bool
+    has_fractions: bool
+    least: float
+    largest: float
+
+
 class NodeLabels(NamedTuple):
     """Labels of nodes, in the form of their kind (`hvdtma.graph.targets`), and their names."""
 
@@ -58,23 +84,17 @@ def targets_of(
     Raises UserError for values of no kind or not of the given one, for infinite values, and for
     another number of names than of columns.
     """
-    if kind is not None and kind not in KINDS:
-        raise UserError(f"label_kind is '{kind}'; {nearest(kind, list(KINDS))}")
     values = values.toarray() if sp.issparse(values) else np.asarray(values)  # type: ignore[union-attr]
     if values.ndim == 2 and values.shape[1] == 1:
         values = values[:, 0]
     if values.ndim not in (1, 2) or values.dtype.kind not in "iufb" or 0 in values.shape[1:]:
-        raise _of_no_kind(values, where)
+        raise _of_no_kind(f"{where} has labels of shape {list(values.shape)} and {values.dtype}")
     if values.dtype.kind == "f" and np.isinf(values).any():
         raise UserError(f"{where} has infinite values; a label is finite, NaN is no label")
     values_NC = values[:, None] if values.ndim == 1 else values
     of_columns = _names_of_columns(values_NC.shape[1], names, where)
-    if kind is None:
-        kind = (
-            _kind_of_column(values, where)
-            if values.ndim == 1
-            else _kind_of(values, of_columns, where)
-        )
+    facts = [_facts(values_NC[:, c], name, values.ndim == 1) for c, name in enumerate(of_columns)]
+    kind = kind_of_labels(facts, where, kind)
     if kind == "real":
         return NodeLabels(_real(values_NC, where), of_columns, kind)
     if kind == "class":
@@ -96,52 +116,95 @@ def _names_of_columns(columns: int, names: Sequence[str] | None, where: str) -> 
     return list(names)
 
 
-def _of_no_kind(values: np.ndarray, where: str) -> UserError:
+def kind_of_labels(columns: Sequence[LabelColumn], where: str, kind: str | None) -> str:
+    """The kind of labels in some columns; see above.
+
+    Raises UserError for columns of no kind, of two kinds, or not of the given one.
+    """
+    first, given = columns[0], kind
+    if kind is not None and kind not in KINDS:
+        raise UserError(f"label_kind is '{kind}'; {nearest(kind, list(KINDS))}")
+    if kind is None:
+        kind = _kind_of_column(first, where) if len(columns) == 1 else _kind_of(columns, where)
+    texts = [column.name for column in columns if not column.is_number]
+    if texts and (kind != "class" or len(columns) > 1):
+        raise UserError(
+            f"{where}: '{texts[0]}' holds text; several labels are 0 and 1, and targets of "
+            "regression are numbers (missing ones are empty)"
+        )
+    if given is None and kind == "class" and first.has_fractions:
+        raise UserError(
+            f"{where} holds text and numbers with fractions; numbers with fractions are targets "
+            "of regression, never classes. Give label_kind='class' if they are names"
+        )
+    if kind == "class" and len(columns) == 1 and first.distinct == first.labelled > SMALL_GRAPH:
+        raise UserError(
+            f"{where} has {first.distinct:,} classes for {first.labelled:,} labelled nodes, one "
+            "each; these are no classes. Name another column, or for regression give "
+            "label_kind='real'"
+        )
+    return kind
+
+
+def _of_no_kind(found: str) -> UserError:
     return UserError(
-        f"{where} has labels of shape {list(values.shape)} and type {values.dtype}; valid: one "
-        "class per node, an integer [nodes]; several labels per node, 0 and 1 [nodes, labels]; "
-        "targets of regression, floats [nodes] or [nodes, targets]"
+        f"{found}; valid: one class per node, an integer or text; several labels per node, columns "
+        "of 0 and 1; targets of regression, floats, or numbers with label_kind='real'"
     )
 
 
-def _kind_of_column(values_N: np.ndarray, where: str) -> str:
-    if values_N.dtype.kind != "f":
+def _kind_of_column(column: LabelColumn, where: str) -> str:
+    if not (column.is_number and column.is_float and column.known):
         return "class"
-    return "class" if _are_class_numbers(values_N, where) else "real"
+    whole = not column.has_fractions and column.least >= NO_CLASS and column.largest <= LAST_EXACT
+    few = column.distinct <= MAX_CLASSES_IN_FLOATS and 2 * column.distinct <= column.labelled
+    if not whole or not few:
+        return "real"
+    if column.labelled:
+        console.print(
+            f"{where}: whole numbers in floats are taken as {column.distinct} classes; for "
+            "regression give label_kind='real'",
+            markup=False,
+            soft_wrap=True,
+        )
+    return "class"
 
 
-def _kind_of(values_NC: np.ndarray, names: list[str], where: str) -> str:
+def _kind_of(columns: Sequence[LabelColumn], where: str) -> str:
     """The kind of several columns. Columns without any value fit all kinds."""
-    binary_C, empty_C = _binary(values_NC), _is_unknown(values_NC).all(0)
-    if (binary_C | empty_C).all():
+    binary = [column.name for column in columns if column.is_binary]
+    others = [column for column in columns if not column.is_binary and column.known]
+    if not others:
         return "multi"
-    if values_NC.dtype.kind != "f":
-        raise _of_no_kind(values_NC, where)
-    odd = np.flatnonzero(binary_C & ~empty_C)
-    if len(odd):
-        shown = ", ".join(names[column] for column in odd[:5])
+    if all(column.is_number and not column.is_float for column in others):
+        named = ", ".join(column.name for column in others[:5])
+        raise _of_no_kind(f"{where} has columns of whole numbers that are not 0 and 1 ({named})")
+    if binary:
         raise UserError(
-            f"{where} has columns of 0 and 1 ({shown}) beside columns of other numbers; give the "
-            "columns of one kind, or label_kind='real' if all are targets of regression"
+            f"{where} has columns of 0 and 1 ({', '.join(binary[:5])}) beside columns of other "
+            "numbers; give the columns of one kind, or label_kind='real' if all are targets of "
+            "regression"
         )
     return "real"
 
 
-def _are_class_numbers(values_N: np.ndarray, where: str) -> bool:
-    """Whether floats are the numbers of a few classes, as written with missing values."""
-    known = values_N[~np.isnan(values_N)]
-    if (known < NO_CLASS).any() or (known != np.floor(known)).any() or (known > LAST_EXACT).any():
-        return False
-    number, labelled = len(np.unique(known[known >= 0])), int((known >= 0).sum())
-    few = number <= MAX_CLASSES_IN_FLOATS and 2 * number <= labelled
-    if few:
-        console.print(
-            f"{where}: whole numbers in floats are taken as {number} classes; for regression give "
-            "label_kind='real'",
-            markup=False,
-            soft_wrap=True,
-        )
-    return few or not labelled
+def _facts(values_N: np.ndarray, name: str, alone: bool) -> LabelColumn:
+    """The facts about a column of an array; different values are counted if it is alone."""
+    is_float = values_N.dtype.kind == "f"
+    known = values_N[~np.isnan(values_N)] if is_float else values_N
+    classes = known[known >= 0]
+    return LabelColumn(
+        name,
+        int((~_is_unknown(known)).sum()),
+        len(classes),
+        len(np.unique(classes)) if alone else 0,
+        is_number=True,
+        is_float=is_float,
+        is_binary=bool(len(classes) and _binary(known[:, None]).all()),
+        has_fractions=is_float and bool((known != np.floor(known)).any()),
+        least=float(known.min()) if len(known) else 0.0,
+        largest=float(known.max()) if len(known) else 0.0,
+    )
 
 
 def _classes(values: np.ndarray, where: str) -> NodeLabels:
@@ -155,11 +218,6 @@ def _classes(values: np.ndarray, where: str) -> NodeLabels:
             )
     known = values[known_N].astype(np.int64)
     distinct, code = np.unique(known, return_inverse=True)
-    if len(distinct) == len(known) >= SMALL_GRAPH:
-        raise UserError(
-            f"{where} has {len(distinct)} classes for {len(known)} labelled nodes, one each; for "
-            "regression give label_kind='real' or floats"
-        )
     label_N = np.full(len(values), NO_CLASS, np.int64)
     label_N[known_N] = code
     return NodeLabels(label_N, [str(name) for name in distinct], "class")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import platform
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,12 +14,12 @@ from types import TracebackType
 from typing import Any, cast
 
 import numpy as np
-import psutil
 import xxhash
 import zarr
 
 from hvdtma.core.errors import UserError
 from hvdtma.core.files import REMOVED, FullDisk, is_full
+from hvdtma.core.partial import partial_path, remove_abandoned
 from hvdtma.storage.array_writer import ArrayWriter
 from hvdtma.storage.chunks import ChunkReader
 
@@ -60,7 +59,7 @@ class StoreWriter:
         self.attrs.setdefault("checksums", {})
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            remove_abandoned(self.path)
+            remove_abandoned(self.path, own=True)
             self.group = zarr.open_group(self.partial, mode="w", zarr_format=3)
         except BaseException as error:
             self._give_up(error)
@@ -145,19 +144,6 @@ class StoreWriter:
 def _digest_of(checksums: dict[str, str]) -> str:
     """One checksum of all arrays, the identity of a graph with its split."""
     return xxhash.xxh3_128("".join(sorted(checksums.values())).encode()).hexdigest()
-
-
-def partial_path(path: Path, pid: int | str) -> Path:
-    """The temporary folder in which process `pid` of this machine writes `path`."""
-    return path.with_name(f".{path.name}.{platform.node()}-{pid}.partial")
-
-
-def remove_abandoned(path: Path) -> None:
-    """Remove temporary folders of `path` that killed processes of this machine left behind."""
-    for folder in path.parent.glob(partial_path(path, "*").name):
-        pid = int(folder.stem.rpartition("-")[2])
-        if pid == os.getpid() or not psutil.pid_exists(pid):
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 def refuse_existing(path: Path, overwrite: bool) -> None:

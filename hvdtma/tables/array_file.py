@@ -1,4 +1,4 @@
-"""Read NumPy arrays of .npy and .npz files sequentially, a few rows at a time.
+"""Read NumPy's and SciPy's files without pickles: sequentially, a few rows at a time, or whole.
 
 Files are not mapped, for the mapped pages would count as memory of this process. A compressed
 .npz is decompressed while it is read.
@@ -9,6 +9,7 @@ Legend: R rows, n rows of a piece.
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,10 +17,12 @@ from pathlib import Path
 from typing import IO
 
 import numpy as np
+import scipy.sparse as sp
 
 from hvdtma.core.errors import UserError
-from hvdtma.tables.opening import UNREADABLE
 
+_UNREADABLE = (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error,
+               AttributeError, TypeError, NotImplementedError)  # fmt: skip
 _SCIPY = {"format", "shape", "data"}  # arrays in every file of scipy.sparse.save_npz
 
 
@@ -63,10 +66,8 @@ class ArrayFile:
 
     def _read(self, file: IO[bytes], num_values: int) -> np.ndarray:
         num_bytes = num_values * self.dtype.itemsize
-        try:
+        with _user_errors(self.path):
             data = file.read(num_bytes)
-        except UNREADABLE as error:
-            raise UserError(f"'{self.path}' cannot be read: {error}") from None
         if len(data) < num_bytes:
             raise UserError(f"'{self.path}' cannot be read: the file ends before its array does")
         return np.frombuffer(data, self.dtype)
@@ -79,32 +80,47 @@ class ArrayFile:
             yield file
 
 
-def npy_file(path: Path) -> ArrayFile:
-    """The array of a .npy file; raises UserError for a file of another format."""
-    try:
-        with _opened(path, None) as file:
-            return ArrayFile(path, None, *_header(file))
-    except UNREADABLE as error:
-        raise UserError(f"'{path}' cannot be read as a NumPy array: {error}") from None
-
-
-def npz_files(path: Path) -> dict[str, ArrayFile] | None:
-    """The arrays of a .npz file by name; None if the file is a SciPy matrix.
+def arrays_of(path: Path) -> dict[str, ArrayFile] | None:
+    """The arrays of a .npz file by name, that of a .npy file without one; None for a SciPy matrix.
 
     Raises UserError for a file of another format, and for arrays of Python objects.
     """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            members = archive.namelist()
-        names = [member.removesuffix(".npy") for member in members]
-        if set(names) >= _SCIPY:
+    with _user_errors(path):
+        members: dict[str, str | None] = {"": None}
+        if path.suffix.lower() != ".npy":
+            with zipfile.ZipFile(path) as archive:
+                members = {name.removesuffix(".npy"): name for name in archive.namelist()}
+        if members.keys() >= _SCIPY:
             return None
         arrays = {}
-        for name, member in zip(names, members, strict=True):
+        for name, member in members.items():
             with _opened(path, member) as file:
                 arrays[name] = ArrayFile(path, member, *_header(file))
         return arrays
-    except UNREADABLE as error:
+
+
+def load_npz(path: Path) -> dict[str, np.ndarray] | sp.csr_matrix:
+    """The arrays of a .npz file by name, or the matrix of a SciPy file, in memory.
+
+    Raises UserError for a file of another format, and for arrays of Python objects.
+    """
+    with _user_errors(path), np.load(path, allow_pickle=False) as arrays:
+        if not set(arrays.files) >= _SCIPY:
+            return {name: arrays[name] for name in arrays.files}
+    return load_matrix(path)
+
+
+def load_matrix(path: Path) -> sp.csr_matrix:
+    """The matrix of a SciPy file, in memory; raises UserError for a file of another format."""
+    with _user_errors(path):
+        return sp.csr_matrix(sp.load_npz(path))
+
+
+@contextmanager
+def _user_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except _UNREADABLE as error:
         raise UserError(f"'{path}' cannot be read as NumPy arrays: {error}") from None
 
 
@@ -120,11 +136,10 @@ def _opened(path: Path, member: str | None) -> Iterator[IO[bytes]]:
 
 def _header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype, bool]:
     """Shape, dtype, and whether column-major; raises ValueError for Python objects."""
-    version = np.lib.format.read_magic(file)
     read = {
         (1, 0): np.lib.format.read_array_header_1_0,
         (2, 0): np.lib.format.read_array_header_2_0,
-    }.get(version)
+    }.get(version := np.lib.format.read_magic(file))
     if read is None:
         raise ValueError(f"version {version} of the NumPy format is not supported")
     shape, column_major, dtype = read(file)

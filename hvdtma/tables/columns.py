@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Sequence
 from typing import TypeAlias
 
 import numpy as np
@@ -27,6 +27,7 @@ USUAL_ENDS = (
     ("fromnodeid", "tonodeid"),
 )
 MISSING_WORDS = ("", "na", "n/a", "nan", "null", "none", "nil", "?", "-", "missing", "<na>", "\\n")
+NUMBER_WITH_COMMA = "regexp_full_match({0}, '[+-]?[0-9.]*[0-9],[0-9][0-9.,]*')"  # SQL
 Column: TypeAlias = pa.Array | pa.ChunkedArray
 _INTEGER = re.compile(r"-?(0|[1-9][0-9]*)", re.ASCII)
 _INT64 = np.iinfo(np.int64)
@@ -68,41 +69,23 @@ def ids_of(values: Column | np.ndarray, where: str, first: int = 0) -> Column:
         raise UserError(f"{where}: an id does not fit 64 bits with a sign ({error})") from None
 
 
-class Names:
-    """The distinct names in columns of types or labels, numbered in the order of appearance."""
-
-    def __init__(self) -> None:
-        self.number: dict[str, int] = {}
-
-    def add(self, column: Column) -> np.ndarray:
-        """Add a column without nulls; return the numbers of its names, int64."""
-        text = column.cast(pa.large_string())
-        text = text.combine_chunks() if isinstance(text, pa.ChunkedArray) else text
-        coded = text.dictionary_encode()
-        names = coded.dictionary.to_pylist()
-        numbers = [self.number.setdefault(name, len(self.number)) for name in names]
-        return np.array(numbers, np.int64)[coded.indices.to_numpy()]
-
-    def sorted(self) -> tuple[list[str], np.ndarray]:
-        """The sorted names, and for each number the position of its name, int64."""
-        names = sorted_names(self.number)
-        place = np.empty(len(names), np.int64)
-        place[[self.number[name] for name in names]] = np.arange(len(names))
-        return names, place
-
-
-def sorted_names(names: Iterable[str]) -> list[str]:
+def sorted_names(names: Collection[str]) -> list[str]:
     """Names in order: as numbers if all are integers, else as text."""
-    integers = all(map(is_integer, names))
-    return sorted(names, key=int if integers else str)
+    return sorted(names, key=int if all(map(is_integer, names)) else str)
+
+
+def positions(column: Column, names: Sequence[str]) -> np.ndarray:
+    """The positions of a column's values among names, int64; -1 for null and for other values."""
+    known = pa.array(names, pa.large_string())
+    found = pc.index_in(column.cast(pa.large_string()), value_set=known)
+    return np.asarray(pc.fill_null(found, -1)).astype(np.int64)
 
 
 def encode(columns: list[Column]) -> tuple[list[str], list[np.ndarray]]:
     """The sorted names of types or labels, and for each column the numbers of its names, int64."""
-    found = Names()
-    numbers = [found.add(column) for column in columns]
-    names, place = found.sorted()
-    return names, [place[number] for number in numbers]
+    texts = [column.cast(pa.large_string()) for column in columns]
+    names = sorted_names({name for text in texts for name in pc.unique(text).to_pylist()})
+    return names, [positions(text, names) for text in texts]
 
 
 def encode_types(columns: list[Column]) -> tuple[list[str], list[np.ndarray]]:
@@ -124,6 +107,14 @@ def position_of(name: str, names: list[str], where: str) -> int:
     if name not in names:
         raise UserError(f"{where} has no column '{name}'; {nearest(name, names)}")
     return names.index(name)
+
+
+def number_with_comma(column: str, where: str, example: str) -> UserError:
+    """The error for numbers with decimal commas, or with commas between thousands."""
+    return UserError(
+        f"column '{column}' of {where} has numbers with a comma, such as '{example}'; write them "
+        "with a decimal point, by hand or by a query: sql:SELECT replace(x, ',', '.') ..."
+    )
 
 
 def usual_ends(names: list[str]) -> tuple[str, str] | None:

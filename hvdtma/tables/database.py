@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import glob
 import os
-import platform
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import duckdb
 import psutil
@@ -21,6 +21,7 @@ import pyarrow as pa
 
 from hvdtma.core.errors import UserError
 from hvdtma.core.files import REMOVED, FullDisk
+from hvdtma.core.partial import partial_path, remove_abandoned
 from hvdtma.core.threads import num_workers
 
 INTEGERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER",
@@ -42,9 +43,9 @@ class Database:
     """
 
     def __init__(self, memory_bytes: int, folder: Path):
-        folder.mkdir(parents=True, exist_ok=True)
-        _remove_abandoned(folder)
-        self.folder = Path(tempfile.mkdtemp(prefix=f"{_prefix(os.getpid())}-", dir=folder))
+        remove_abandoned(folder / "hvdtma-tables-*")
+        self.folder = partial_path(folder / f"hvdtma-tables-{uuid4().hex[:12]}", os.getpid())
+        self.folder.mkdir(parents=True)
         self.connection = duckdb.connect(
             str(self.folder / "tables.duckdb"),
             config={
@@ -75,6 +76,12 @@ class Database:
                 for view in frames or {}:
                     self.connection.unregister(view)
 
+    def store(self, frame: Any, stem: str) -> str:
+        """Store an Arrow table or reader as a table; return its name."""
+        table = self.new_name(stem)
+        self.run(f"CREATE TABLE {table} AS SELECT * FROM given", {"given": frame})
+        return table
+
     def value(self, sql: str) -> Any:
         """The single value of a statement."""
         return self.run(sql)[0][0]
@@ -84,9 +91,9 @@ class Database:
         with _user_errors(self.folder), self.connection.cursor() as cursor:
             yield from cursor.sql(sql).to_arrow_reader(rows)
 
-    def columns(self, sql: str) -> dict[str, str]:
+    def columns(self, sql: str, frames: Mapping[str, Any] | None = None) -> dict[str, str]:
         """Names and DuckDB types of the columns of a SELECT, which is not run."""
-        return {name: kind for name, kind, *_ in self.run(f"DESCRIBE {sql}")}
+        return {name: kind for name, kind, *_ in self.run(f"DESCRIBE {sql}", frames)}
 
     def new_name(self, stem: str) -> str:
         """A name for a table that no other table has."""
@@ -97,19 +104,6 @@ class Database:
         """Close the database and remove its files."""
         self.connection.close()
         shutil.rmtree(self.folder, ignore_errors=True)
-
-
-def _prefix(pid: int | str) -> str:
-    """The start of the names of the folders of process `pid` of this machine."""
-    return f".hvdtma-tables.{platform.node()}.{pid}"
-
-
-def _remove_abandoned(folder: Path) -> None:
-    """Remove what killed processes of this machine left in a folder."""
-    for found in folder.glob(f"{_prefix('*')}-*"):
-        pid = found.name.rpartition("-")[0].rpartition(".")[2]
-        if pid.isdigit() and not psutil.pid_exists(int(pid)):
-            shutil.rmtree(found, ignore_errors=True)
 
 
 def _limit(memory_bytes: int) -> str:

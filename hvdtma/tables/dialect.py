@@ -5,7 +5,6 @@ The dialect is detected from the first lines, printed, and can be given.
 
 from __future__ import annotations
 
-import csv
 import gzip
 import io
 import itertools
@@ -13,7 +12,7 @@ import re
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -23,7 +22,8 @@ from hvdtma.core.errors import UserError, nearest
 from hvdtma.tables.columns import ID_NAMES, USUAL_ENDS, is_integer
 
 WHITESPACE = "whitespace"
-WORDS = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "space": " ", "pipe": "|"}
+WORDS = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "space": " ", "pipe": "|",
+         WHITESPACE: WHITESPACE}  # fmt: skip
 NAMED = {"\t": "tab", ",": "comma", ";": "semicolon", "|": "pipe", " ": "space"}
 CANDIDATES = "\t;,|"  # in the order of preference
 HEADERS = ("auto", "yes", "no")
@@ -31,6 +31,10 @@ COMMENTS = "#%"
 SAMPLE_LINES = 200
 _QUOTED = re.compile(r'"(?:[^"]|"")*"')
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", re.ASCII)
+
+
+class EmptyFile(UserError):
+    """A file has no lines but blank ones and comments."""
 
 
 @dataclass(frozen=True)
@@ -53,30 +57,26 @@ class TextOptions:
     def __post_init__(self) -> None:
         if self.header not in HEADERS:
             raise UserError(f"header is '{self.header}'; {nearest(self.header, list(HEADERS))}")
-        if self.delimiter is not None and not 1 <= len(self._delimiter or "") <= 4:
-            raise UserError(
-                f"delimiter is {self.delimiter!r}; valid: 1 to 4 characters, {', '.join(WORDS)} or "
-                f"{WHITESPACE}"
-            )
+        delimiter = self.delimiter
+        if delimiter is not None and delimiter not in WORDS and not 1 <= len(delimiter) <= 4:
+            words = ", ".join(WORDS)
+            raise UserError(f"delimiter is {delimiter!r}; valid: 1 to 4 characters, or {words}")
         if self.quote != "none" and len(self.quote) != 1:
             raise UserError(f"quote is {self.quote!r}; valid: one character, or none")
-
-    @property
-    def _delimiter(self) -> str | None:
-        if self.delimiter == WHITESPACE:
-            return " "
-        return WORDS.get(self.delimiter or "", self.delimiter)
 
     def delimiter_for(self, lines: list[str], path: Path) -> str:
         """The delimiter given, or that of the first lines."""
         if self.delimiter is None:
             return _detect(lines, path)
-        return WHITESPACE if self.delimiter == WHITESPACE else str(self._delimiter)
+        return WORDS.get(self.delimiter, self.delimiter)
 
 
 @dataclass(frozen=True)
 class Dialect:
     """The dialect of a text table.
+
+    A field in quotes may hold delimiters, and its quotes are written twice. Blanks around a field
+    are no part of it, unless it is quoted.
 
     Attributes:
         delimiter: 1 to 4 characters, or `WHITESPACE`.
@@ -85,7 +85,7 @@ class Dialect:
         leading: those of them that begin a line before the table.
         names: the column names; `1`, `2`, ... without a header.
         skip_lines: the number of lines before the first row.
-        header: the header line; empty without one.
+        header: the fields of the header line; empty without one.
         first_row: the fields of the first row of data; empty without data.
         header_unsure: whether the first row of data may be a header of unusual names.
     """
@@ -96,7 +96,7 @@ class Dialect:
     leading: str
     names: list[str]
     skip_lines: int
-    header: str
+    header: list[str]
     first_row: list[str]
     header_unsure: bool = False
 
@@ -105,19 +105,41 @@ class Dialect:
         quotes = f"quotes {self.quote}" if self.quote else "no quotes"
         return f"{name}, {quotes}, {'header' if self.header else 'no header'}"
 
-    def fields(self, line: str) -> list[str]:
-        """The fields of a line, without blanks around them."""
+    @property
+    def lacks_first_name(self) -> bool:
+        """Whether the header has no name for the first column, as pandas and R number the rows."""
+        return bool(self.header) and self.names[0] == "1" != self.header[0]
+
+    @property
+    def blanks(self) -> str:
+        """The characters that may surround a field."""
+        return " " if self.delimiter == "\t" else " \t"
+
+    def pattern(self) -> tuple[str, str, str]:
+        """Regular expressions for a quoted field, another one, and the delimiter after either.
+
+        Python and DuckDB understand them.
+        """
+        quote, blank = re.escape(self.quote), f"[{re.escape(self.blanks)}]*"
+        quoted = f"{blank}{quote}(?:[^{quote}]|{quote}{quote})*{quote}{blank}"
         if self.delimiter == WHITESPACE:
-            return line.split()
-        if len(self.delimiter) > 1 or not self.quote:
-            return [field.strip(" \t") for field in line.rstrip("\r\n").split(self.delimiter)]
-        reader = csv.reader(
-            [line], delimiter=self.delimiter, quotechar=self.quote, skipinitialspace=True
-        )
-        try:
-            return [field.strip(" \t") for field in next(reader, [])]
-        except csv.Error:
-            return line.split(self.delimiter)
+            return quoted.replace(blank, ""), "[^ \\t]+", "[ \\t]+"
+        end = re.escape(self.delimiter)
+        return quoted, f"[^{end}]*" if len(self.delimiter) == 1 else "(?s:.*?)", end
+
+    def fields(self, line: str) -> list[str]:
+        """The fields of a line, without quotes and the blanks around them."""
+        line, end = line.rstrip("\r\n"), self.delimiter
+        if end == WHITESPACE:
+            line, end = line.strip(" \t"), " "
+        quoted, other, after = self.pattern()
+        field = f"({quoted}|{other}){after}" if self.quote else f"({other}){after}"
+        return [self._value(found.strip(self.blanks)) for found in re.findall(field, line + end)]
+
+    def _value(self, field: str) -> str:
+        if not self.quote or not (len(field) > 1 and field[0] == field[-1] == self.quote):
+            return field
+        return field[1:-1].replace(self.quote * 2, self.quote)
 
 
 def find_dialect(
@@ -129,35 +151,40 @@ def find_dialect(
     or if none of its first `id_fields` fields is an integer while all of those of the following
     line are.
 
-    Raises UserError for an empty file, and if no delimiter is found.
+    A header with one field less than each row, as R writes it, lacks a name for the first column.
+
+    Raises EmptyFile for a file without lines, and UserError if no delimiter is found.
     """
     comment = {"auto": COMMENTS, "none": ""}.get(options.comment, options.comment)
     with open_text(path) as file:
         numbered = [(number, line) for number, line in enumerate(itertools.islice(file, 10_000))]
     rows = [(n, line) for n, line in numbered if line.strip() and line.lstrip()[0] not in comment]
     if not rows:
-        raise UserError(f"'{path}' is empty")
+        raise EmptyFile(f"'{path}' is empty")
     before = {line.lstrip()[:1] for number, line in numbered if number < rows[0][0]} & set(comment)
     if options.comment not in ("auto", "none"):  # said, so sure
         before = set(comment)
     sample = [line for _, line in rows[:SAMPLE_LINES]]
     quote = "" if options.quote == "none" else options.quote
     delimiter = options.delimiter_for(sample, path)
-    dialect = Dialect(delimiter, quote, comment, "".join(sorted(before)), [], rows[0][0], "", [])
-    first, second = ([*map(dialect.fields, sample[:2]), []])[:2]
-    looks_like_header = _is_header(first, second, named, id_fields)
-    if options.header == "yes" or (options.header == "auto" and looks_like_header):
-        first = [field or str(number) for number, field in enumerate(first, 1)]
-        return Dialect(
-            delimiter, quote, comment, dialect.leading, first, rows[0][0] + 1,
-            sample[0].rstrip("\r\n"), second,
-        )  # fmt: skip
+    dialect = Dialect(delimiter, quote, comment, "".join(sorted(before)), [], rows[0][0], [], [])
+    first, *others = map(dialect.fields, sample)
+    second = others[0] if others else []
+    rows_below = [row for row in others if row != first]
+    lacks_name = bool(rows_below) and all(
+        len(row) == len(first) + 1 and row[-1] for row in rows_below
+    )
+    is_header = lacks_name and not any(map(_NUMBER.fullmatch, first))
+    is_header |= _is_header(first, second[lacks_name:], named, id_fields)
+    if options.header == "yes" or (options.header == "auto" and is_header):
+        found = ["", *first] if lacks_name else first
+        names = [field or str(number) for number, field in enumerate(found, 1)]
+        skip = rows[0][0] + 1
+        return replace(dialect, names=names, skip_lines=skip, header=first, first_row=second)
     checked = first[:id_fields] if id_fields > 1 else first
     unsure = options.header == "auto" and not any(map(_NUMBER.fullmatch, checked))
     numbers = [str(number) for number in range(1, len(first) + 1)]
-    return Dialect(
-        delimiter, quote, comment, dialect.leading, numbers, rows[0][0], "", first, unsure
-    )
+    return replace(dialect, names=numbers, first_row=first, header_unsure=unsure)
 
 
 @contextmanager
@@ -185,30 +212,6 @@ def open_text(path: Path) -> Iterator[TextIO]:
             )
     except (OSError, EOFError, zlib.error, pa.ArrowException) as error:
         raise UserError(f"'{path}' cannot be read: {error}") from None
-
-
-def line_of(path: Path, number: int) -> str:
-    """A line, counted from 1; bytes that are not UTF-8 as escapes."""
-    with open_text(path) as lines:
-        line = next(itertools.islice(lines, number - 1, None), "").rstrip("\r\n")
-    return line.encode(errors="surrogateescape").decode(errors="backslashreplace")
-
-
-def first_odd_row(path: Path, dialect: Dialect, default: int) -> tuple[int, int]:
-    """The line at which the first row of another number of fields begins, and that number."""
-    with open_text(path) as lines:
-        rows = csv.reader(
-            itertools.islice(lines, dialect.skip_lines, None),
-            delimiter=dialect.delimiter,
-            quotechar=dialect.quote or None,
-            quoting=csv.QUOTE_MINIMAL if dialect.quote else csv.QUOTE_NONE,
-        )
-        line = dialect.skip_lines + 1
-        for row in rows:
-            if row and len(row) != len(dialect.names):
-                return line, len(row)
-            line = dialect.skip_lines + rows.line_num + 1
-    return default, len(dialect.names)
 
 
 def _detect(lines: list[str], path: Path) -> str:

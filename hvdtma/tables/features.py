@@ -16,11 +16,10 @@ import numpy as np
 import scipy.sparse as sp
 
 from hvdtma.core.errors import UserError
-from hvdtma.tables.array_file import ArrayFile, npy_file, npz_files
+from hvdtma.tables.array_file import ArrayFile, arrays_of, load_matrix
 from hvdtma.tables.columns import Column, ids_of
 from hvdtma.tables.feature_lists import read_lists
 from hvdtma.tables.inputs import ending_of
-from hvdtma.tables.opening import load_matrix
 
 FEATURE_FILES = [".npy", ".npz", ".parquet", ".json", ".json.gz"]
 PIECE_BYTES = 8 << 20
@@ -35,26 +34,26 @@ class FeatureFile:
     """Features on disk, in the order of the file.
 
     Attributes:
-        path: the file.
+        where: for messages.
         shape, dtype: [R, D], and the dtype in the file.
         read: yields the dense rows [n, D] in order; unused for sparse features.
-        ids: yields the ids [n] of all rows; None if row i belongs to the integer id i.
+        id_pieces: yields the ids [n] of all rows; None if row i belongs to the integer id i.
         sparse: CSR float32 or float16 [R, D], or None.
         names: of the D columns, strings or integers; or None.
         column_major: whether the file is in Fortran order and must be read as a whole.
     """
 
-    path: Path
+    where: str
     shape: tuple[int, ...]
     dtype: np.dtype
     read: Callable[[], Iterator[np.ndarray]] = lambda: iter(())
-    ids: Callable[[], Iterator[Column]] | None = None
+    id_pieces: Callable[[], Iterator[Column]] | None = None
     sparse: sp.csr_matrix | None = None
     names: list | None = None
     column_major: bool = False
 
     def __post_init__(self) -> None:
-        _check_kind(self.shape, self.dtype, f"'{self.path}'")
+        _check_kind(self.shape, self.dtype, self.where)
 
     @property
     def kept_dtype(self) -> np.dtype:
@@ -71,17 +70,10 @@ def open_feature_file(path: Path) -> FeatureFile:
     Raises UserError for a wrong shape or type, and for sparse features with values that are not
     finite.
     """
-    ending = ending_of(path)
-    if ending == ".npy":
-        return _of_array(npy_file(path))
-    if ending == ".npz":
-        return _from_npz(path)
-    ids, feat, names = read_lists(path)
-    return replace(_of_matrix(path, feat, ids), names=names)
-
-
-def _from_npz(path: Path) -> FeatureFile:
-    arrays = npz_files(path)
+    if ending_of(path) == ".json":
+        ids, feat, names = read_lists(path)
+        return replace(_of_matrix(path, feat, ids), names=names)
+    arrays = arrays_of(path)
     if arrays is None:
         return _of_matrix(path, load_matrix(path), None)
     if set(arrays) == {"ids", "feat"}:
@@ -99,19 +91,19 @@ def _of_matrix(path: Path, feat: sp.csr_matrix, ids: Column | None) -> FeatureFi
         return row if ids is None else ids[row].as_py()
 
     feat = checked_features(feat, f"'{path}'", node_of)
-    columns = None if ids is None else lambda: iter([ids])
-    return FeatureFile(path, feat.shape, feat.dtype, ids=columns, sparse=feat)
+    pieces = None if ids is None else lambda: iter([ids])
+    return FeatureFile(f"'{path}'", feat.shape, feat.dtype, id_pieces=pieces, sparse=feat)
 
 
 def _of_array(array: ArrayFile, ids: ArrayFile | None = None) -> FeatureFile:
-    path = array.path
-    _check_kind(array.shape, array.dtype, f"'{path}'")
+    where = f"'{array.path}'"
+    _check_kind(array.shape, array.dtype, where)
     if ids is not None and (len(ids.shape) != 1 or ids.shape[0] != array.shape[0]):
         raise UserError(
-            f"'{path}' has {ids.shape[0] if ids.shape else 0} ids but {array.shape[0]} rows of "
+            f"{where} has {ids.shape[0] if ids.shape else 0} ids but {array.shape[0]} rows of "
             "features"
         )
-    step = _rows_per_piece(array.shape[1], array.dtype.itemsize)
+    step = max(1, PIECE_BYTES // max(array.shape[1] * array.dtype.itemsize, 1))
 
     def rows() -> Iterator[np.ndarray]:
         if not array.column_major:
@@ -121,17 +113,19 @@ def _of_array(array: ArrayFile, ids: ArrayFile | None = None) -> FeatureFile:
         for start in range(0, len(whole), step):
             yield whole[start : start + step]
 
-    def columns() -> Iterator[Column]:
+    def id_pieces() -> Iterator[Column]:
         if ids is not None:
             for number, piece in enumerate(ids.pieces(_IDS_PER_PIECE)):
-                yield ids_of(piece, f"'ids' of '{path}'", number * _IDS_PER_PIECE)
+                yield ids_of(piece, f"'ids' of {where}", number * _IDS_PER_PIECE)
 
-    keyed = None if ids is None else columns
-    return FeatureFile(path, array.shape, array.dtype, rows, keyed, column_major=array.column_major)
-
-
-def _rows_per_piece(dim: int, itemsize: int) -> int:
-    return max(1, PIECE_BYTES // max(dim * itemsize, 1))
+    return FeatureFile(
+        where,
+        array.shape,
+        array.dtype,
+        rows,
+        None if ids is None else id_pieces,
+        column_major=array.column_major,
+    )
 
 
 def checked_features(

@@ -14,10 +14,12 @@ from typing import Any
 
 import pyarrow as pa
 
+from hvdtma.core.console import warn
 from hvdtma.core.errors import UserError
 
 TEXT = (".csv", ".tsv", ".txt", ".edges", ".edgelist")
 ZIPPED = (".gz", ".zst")
+OTHER_ZIPPED = (".bz2", ".xz", ".lz4", ".snappy", ".zip", ".br", ".lzo", ".z", ".deflate")
 PARQUET = (".parquet", ".pq")
 LINES = (".jsonl", ".ndjson")
 QUERY = "sql:"
@@ -33,7 +35,7 @@ class Input:
         kind: the ending of a file, without compression; "query" or "frame".
         path: the file; None for queries and frames.
         query: the SQL text.
-        frame: the object.
+        frame: the object; of a file, its rows as Arrow data if DuckDB does not read them.
         more: further files that are read together with the first one.
     """
 
@@ -83,44 +85,86 @@ def ending_of(path: Path) -> str:
     return suffixes[-1] if suffixes else ""
 
 
-def as_arrow(frame: Any) -> pa.Table:
-    """The columns of a frame."""
+def as_arrow(frame: Any) -> pa.Table | pa.RecordBatchReader:
+    """The columns of a frame; an index of pandas with names is columns too.
+
+    float16, which DuckDB lacks, becomes float32.
+    """
+    if isinstance(frame, pa.RecordBatchReader):
+        return frame
+    try:
+        table = _as_table(frame)
+        kinds = (lambda of: of, pa.list_, pa.large_list)
+        wider = {kind(pa.float16()): kind(pa.float32()) for kind in kinds}
+        return table.cast(pa.schema([f.with_type(wider.get(f.type, f.type)) for f in table.schema]))
+    except (pa.ArrowException, TypeError, ValueError) as error:
+        raise UserError(f"the {_type_of(frame)} cannot be read as a table: {error}") from None
+
+
+def _as_table(frame: Any) -> pa.Table:
     if isinstance(frame, pa.RecordBatch):
         return pa.Table.from_batches([frame])
     if hasattr(frame, "to_arrow_table"):
         return frame.to_arrow_table()
-    try:
-        if type(frame).__module__.startswith("pandas"):
-            return pa.Table.from_pandas(frame, preserve_index=False)
+    if hasattr(frame, "to_frame"):  # a Series
+        frame = frame.to_frame()
+    if not type(frame).__module__.startswith("pandas"):
         return pa.table(frame)
-    except (pa.ArrowException, TypeError, ValueError) as error:
-        raise UserError(f"the {_type_of(frame)} cannot be read as a table: {error}") from None
+    if None not in frame.index.names:
+        frame = frame.reset_index()
+    elif frame.index.dtype.kind not in "iu":
+        warn(
+            "warning: the index of the DataFrame has no name, so it is not read; "
+            "frame.reset_index() makes a column of it"
+        )
+    return pa.Table.from_pandas(frame, preserve_index=False)
 
 
 def _paths(given: str | Path, content: str, endings: Sequence[str]) -> list[Path]:
     path = Path(given).expanduser()
     if path.is_dir():
+        files = sorted(found for found in path.rglob("*") if _is_part(found, path))
         valid = {ending_of(Path("x" + ending)) for ending in endings}
-        found = sorted(p for p in path.rglob("*") if _is_part(p, path) and ending_of(p) in valid)
-        if not found:
+        parts = [file for file in files if ending_of(file) in valid]
+        _say_others(path, [file for file in files if ending_of(file) not in valid], endings)
+        if not parts:
             raise UserError(f"the folder '{path}' has no {content} file; {_valid(endings)}")
-        return found
+        return parts
     if not path.exists() and _GLOB & set(str(path)):
-        found = [Path(match) for match in sorted(_matches(path))]
+        matches = glob.glob(str(path), recursive=True)  # noqa: PTH207 - it may be absolute
+        found = [Path(match) for match in sorted(matches)]
         if not found:
             raise UserError(f"no {content} file matches '{path}'")
         return [part for match in found for part in _paths(match, content, endings)]
     return [path]
 
 
-def _matches(path: Path) -> list[str]:
-    return glob.glob(str(path), recursive=True)  # noqa: PTH207 - the path may be absolute
-
-
 def _is_part(path: Path, folder: Path) -> bool:
     """Whether a file holds data; Spark's and the system's own files begin with `_` or `.`."""
     names = path.relative_to(folder).parts
     return path.is_file() and not any(name.startswith(("_", ".")) for name in names)
+
+
+def _say_others(folder: Path, others: list[Path], endings: Sequence[str]) -> None:
+    """Warn of files of a folder that are not read; raise UserError if they look like parts."""
+    if not others:
+        return
+    names = ", ".join(str(file.relative_to(folder)) for file in others[:5])
+    shown = names + f" and {len(others) - 5} more" * (len(others) > 5)
+    if any(map(_may_be_part, others)):
+        raise UserError(
+            f"the folder '{folder}' has files that may be parts but have another ending: {shown}; "
+            f"{_valid(endings)}. Rename or decompress them, move them away, or give a glob of the "
+            "files to read"
+        )
+    warn(f"warning: not read in '{folder}': {shown}")
+
+
+def _may_be_part(file: Path) -> bool:
+    """Whether a file without a valid ending looks like data; README and LICENSE do not."""
+    if file.suffix:
+        return file.suffix.lower() in OTHER_ZIPPED or file.name.startswith("part-")
+    return not file.name.isupper()
 
 
 def _file(path: Path, content: str, endings: Sequence[str]) -> Input:

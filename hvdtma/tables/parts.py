@@ -1,12 +1,12 @@
 """The inputs of a table: text files, Parquet and JSON files, queries, frames.
 
-Only headers and schemas are read, except for queries and frames, which are stored.
+Only headers and schemas are read here; `Part.prepared` makes an input ready for its rows.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -14,15 +14,9 @@ import pyarrow.parquet as pq
 
 from hvdtma.core.errors import UserError
 from hvdtma.tables.database import INTEGERS, Database, literal_path, name, text
-from hvdtma.tables.dialect import TextOptions, find_dialect
+from hvdtma.tables.dialect import EmptyFile, TextOptions, find_dialect, open_text
 from hvdtma.tables.inputs import LINES, PARQUET, TEXT, Input, as_arrow
-from hvdtma.tables.text import (
-    LINE,
-    PROBLEM,
-    TRIMMED,
-    TextFile,
-    open_text_file,
-)
+from hvdtma.tables.text import LINE, PROBLEM, TRIMMED, TextFile
 
 _GUESSED = ("UUID", "DATE", "TIME", "TIMESTAMP", "TIMESTAMP WITH TIME ZONE")  # in JSON strings
 PARQUET_SELECT = "SELECT * FROM read_parquet("
@@ -37,18 +31,40 @@ class Part:
         types: DuckDB's type of each column.
         sql: a SELECT of all columns; for text files it is made on demand.
         text: the text file, or None.
+        frame: Arrow data that `prepared` stores, or None.
+        is_empty: whether it is known to have no rows.
     """
 
     where: str
     types: dict[str, str]
     sql: str = ""
     text: TextFile | None = None
+    frame: pa.Table | pa.RecordBatchReader | None = None
+    is_empty: bool = False
 
-    def rows(self, columns: Mapping[str, str], parsed: bool = False, rejects: str = "") -> str:
+    @property
+    def is_parquet(self) -> bool:
+        return self.sql.startswith(PARQUET_SELECT)
+
+    def prepared(self, db: Database) -> Part:
+        """The part, ready to be read: frames are stored, and mixed line ends are made one kind."""
+        if self.text is not None and self.text.copy is None:
+            copy = db.folder / db.new_name("lines")
+            return replace(self, text=self.text.with_plain_lines(copy))
+        if self.frame is None:
+            return self
+        return replace(self, sql=f"SELECT * FROM {db.store(self.frame, 'stored')}", frame=None)
+
+    def joined(self, db: Database) -> Part:
+        """The part, with line breaks in quoted fields."""
+        if self.text is None:
+            return self
+        return replace(self, text=self.text.with_joined_lines(db.folder / db.new_name("lines")))
+
+    def rows(self, columns: Mapping[str, str], rejects: str = "") -> str:
         """A SELECT of some columns, as the given types, with `PROBLEM`, `TRIMMED` and `LINE`."""
         if self.text is not None:
-            read = self.text.parsed if parsed else self.text.rows
-            return read(list(columns), rejects)
+            return self.text.rows(list(columns), rejects)
         chosen = ", ".join(
             name(c) if self.types[c] == kind else f"CAST({name(c)} AS {kind}) AS {name(c)}"
             for c, kind in columns.items()
@@ -59,60 +75,97 @@ class Part:
         )
 
 
-def together(inputs: list[Input]) -> list[Input]:
-    """Parquet files of one schema as one input, for DuckDB reads them together."""
+def open_parts(
+    db: Database, inputs: Sequence[Input], options: TextOptions, named: list[str | None],
+    id_fields: int,
+) -> tuple[list[Part], int]:  # fmt: skip
+    """Open the inputs of a table, without those that have no rows, and count these.
+
+    Raises UserError if an input cannot be read, and if all are empty files.
+    """
+    inputs, num_empty = _together(inputs)
+    parts, empty_files = [], []
+    for one in inputs:
+        try:
+            parts.append((one, part_of(db, one, options, named, id_fields)))
+        except EmptyFile as error:
+            empty_files.append(error)
+    if not parts:
+        raise empty_files[0]
+    texts = [part.text.dialect for _, part in parts if part.text is not None]
+    header = next((dialect.names for dialect in texts if dialect.header), None)
+    said = replace(options, header="yes")  # of a part whose first line another part has as header
+    opened = [
+        part_of(db, one, said, named, id_fields)
+        if part.text is not None and part.text.dialect.first_row == header
+        else part
+        for one, part in parts
+    ]
+    with_rows = [part for part in opened if not part.is_empty] or opened
+    return with_rows, num_empty + len(empty_files) + len(opened) - len(with_rows)
+
+
+def _together(inputs: Sequence[Input]) -> tuple[Sequence[Input], int]:
+    """Parquet files of one schema as one input, for DuckDB reads them together.
+
+    Returns the inputs, and the number of files without rows that were left out.
+    """
     files = [one.path for one in inputs if one.kind in PARQUET and one.path is not None]
     if len(files) < 2 or len(files) < len(inputs):
-        return inputs
-    schemas = [_parquet_schema(file) for file in files]
-    if any(schema != schemas[0] for schema in schemas):
-        return inputs
-    return [Input(inputs[0].kind, files[0], more=tuple(files[1:]))]
+        return inputs, 0
+    footers = {file: _footer(file) for file in files}
+    full = [file for file, (_, num_rows) in footers.items() if num_rows] or files
+    schemas = [footers[file][0] for file in full]
+    if all(schema == schemas[0] for schema in schemas):
+        return [Input(inputs[0].kind, full[0], more=tuple(full[1:]))], len(files) - len(full)
+    return [one for one in inputs if one.path in full], len(files) - len(full)
 
 
-def _parquet_schema(path: Path) -> list[tuple[str, str]]:
+def _footer(path: Path) -> tuple[list[tuple[str, str]], int]:
+    """Names and types of the columns of a Parquet file, and the number of its rows."""
     try:
-        schema = pq.read_schema(path)
+        found = pq.read_metadata(path)
+        return [(f.name, str(f.type)) for f in found.schema.to_arrow_schema()], found.num_rows
     except (pa.ArrowException, OSError) as error:
         raise UserError(f"'{path}' cannot be read as Parquet: {error}") from None
-    return [(field.name, str(field.type)) for field in schema]
 
 
 def part_of(
     db: Database, given: Input, options: TextOptions, named: list[str | None], id_fields: int
 ) -> Part:
-    """Open one input; raises UserError if it cannot be read."""
+    """Open one input; raises UserError if it cannot be read, EmptyFile for a file without lines."""
     if given.kind in TEXT and given.path is not None:
         dialect = find_dialect(given.path, options, named, id_fields)
-        file = open_text_file(given.path, dialect, db.folder)
         _check_names(dialect.names, given.where)
-        return Part(given.where, dict.fromkeys(dialect.names, "VARCHAR"), text=file)
-    if given.kind == "frame":
-        return stored(db, as_arrow(given.frame), given.where)
+        types = dict.fromkeys(dialect.names, "VARCHAR")
+        file = TextFile(given.path, dialect)
+        return Part(given.where, types, text=file, is_empty=not dialect.first_row)
+    if given.frame is not None:
+        return of_arrow(db, as_arrow(given.frame), given.where)
+    is_empty = False
     if given.kind == "query":
-        table = db.new_name("query")
-        db.run(f"CREATE TABLE {table} AS {given.query}")
-        sql = f"SELECT * FROM {table}"
+        sql = f"SELECT * FROM ({given.query}\n)"
     elif given.kind in PARQUET:
         paths = [path for path in (given.path, *given.more) if path is not None]
-        _check_names([column for column, _ in _parquet_schema(paths[0])], given.where)
+        columns, num_rows = _footer(paths[0])
+        _check_names([column for column, _ in columns], given.where)
+        is_empty = not given.more and not num_rows
         hive = "" if given.more else ", hive_partitioning=false"
         sql = f"{PARQUET_SELECT}[{', '.join(map(literal_path, paths))}]{hive})"
     elif given.kind in LINES and given.path is not None:
         sql = _json_lines(db, given.path)
     try:
-        return Part(given.where, db.columns(sql), sql)
+        return Part(given.where, db.columns(sql), sql, is_empty=is_empty)
     except UserError as error:
         raise UserError(f"{given.where} cannot be read: {error}") from None
 
 
-def stored(db: Database, frame: pa.Table | pa.RecordBatchReader, where: str) -> Part:
-    """A frame, or record batches that can be read once, as a table of the database."""
+def of_arrow(db: Database, frame: pa.Table | pa.RecordBatchReader, where: str) -> Part:
+    """An Arrow table, or record batches that can be read once."""
     _check_names(frame.schema.names, where)
-    table = db.new_name("stored")
-    db.run(f"CREATE TABLE {table} AS SELECT * FROM given", {"given": frame})
-    sql = f"SELECT * FROM {table}"
-    return Part(where, db.columns(sql), sql)
+    types = db.columns("SELECT * FROM given", {"given": frame.schema.empty_table()})
+    is_empty = isinstance(frame, pa.Table) and not len(frame)
+    return Part(where, types, frame=frame, is_empty=is_empty)
 
 
 def _check_names(names: Sequence[str], where: str) -> None:
@@ -127,6 +180,9 @@ def _check_names(names: Sequence[str], where: str) -> None:
 
 def _json_lines(db: Database, path: Path) -> str:
     """A SELECT of a file of JSON lines; what looks like a date or a UUID stays text."""
+    with open_text(path) as lines:
+        if not any(line.strip() for line in lines):
+            raise EmptyFile(f"'{path}' is empty")
     read = f"read_json([{literal_path(path)}], format='newline_delimited'"
     kinds = db.columns(f"SELECT * FROM {read})")
     kept = {c: "VARCHAR" if kind in _GUESSED else kind for c, kind in kinds.items()}

@@ -41,12 +41,10 @@ class BadRows:
     Attributes:
         choice: `error` or `skip`.
         file: where to write all skipped rows, as CSV; or None.
-        total: the number of rows that were skipped.
     """
 
     choice: str = "error"
     file: Path | None = None
-    total: int = 0
     rows: list[BadRow] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -72,7 +70,6 @@ class BadRows:
             first = next(iter(rows), None)
             more = f" ({number - 1:,} more rows are bad)" if number > 1 else ""
             raise UserError(f"{first}{more}; --bad-rows skip leaves bad rows out")
-        self.total += number
         shown = 0
         for row in rows:
             if shown < SHOWN:

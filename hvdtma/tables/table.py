@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pyarrow as pa
@@ -18,20 +19,23 @@ from hvdtma.core.console import console, warn
 from hvdtma.core.errors import UserError
 from hvdtma.tables.columns import position_of
 from hvdtma.tables.database import Database, name, text
-from hvdtma.tables.dialect import TextOptions, first_odd_row, line_of
+from hvdtma.tables.dialect import Dialect, TextOptions
 from hvdtma.tables.inputs import TABLE_FILES, resolve
-from hvdtma.tables.parts import PARQUET_SELECT, Part, common_type, part_of, stored, together
+from hvdtma.tables.parts import Part, common_type, open_parts
 from hvdtma.tables.rejects import BadRow, BadRows
 from hvdtma.tables.text import (
     COMMENT,
     FIELDS,
     HEADER_AGAIN,
     LINE,
+    MAX_LINE_BYTES,
     PROBLEM,
     QUOTES,
     REASONS,
     SKIPPED,
     TRIMMED,
+    breaks_in,
+    with_breaks,
 )
 
 _FIRST_CHECK = 10  # codes of checks follow those of text
@@ -68,6 +72,7 @@ class InputTable:
         where: for messages.
         types: DuckDB's type of each column; VARCHAR for text.
         parts: the inputs.
+        num_empty: the number of inputs that were left out because they have no rows.
         is_text: whether all columns are text because the format has no types.
         header_unsure: whether the first line may be a header; see `Dialect`.
     """
@@ -76,23 +81,34 @@ class InputTable:
     where: str
     types: dict[str, str]
     parts: list[Part]
+    num_empty: int = 0
 
     @property
     def names(self) -> list[str]:
         return list(self.types)
 
     @property
+    def dialects(self) -> list[Dialect]:
+        """Those of the text files."""
+        return [part.text.dialect for part in self.parts if part.text is not None]
+
+    @property
     def is_text(self) -> bool:
-        return any(part.text is not None for part in self.parts)
+        return bool(self.dialects)
 
     @property
     def header_unsure(self) -> bool:
-        return any(p.text is not None and p.text.dialect.header_unsure for p in self.parts)
+        return any(dialect.header_unsure for dialect in self.dialects)
+
+    @property
+    def named(self) -> list[str]:
+        """The columns that have a name in the header: numbers of rows have none."""
+        return self.names[any(dialect.lacks_first_name for dialect in self.dialects) :]
 
     @property
     def first_row(self) -> list[str]:
         """The fields of the first row of the first text file."""
-        return next((p.text.dialect.first_row for p in self.parts if p.text is not None), [])
+        return self.dialects[0].first_row
 
     def check_header(self) -> None:
         """Raise UserError if the first line may be a header or a row."""
@@ -116,17 +132,20 @@ class InputTable:
             bad: told of bad rows; raises UserError for the first one unless they are skipped.
             multiline: whether quoted fields may have line breaks.
         """
+        self.parts = [part.prepared(self.db) for part in self.parts]
         columns = list(dict.fromkeys(columns))
         typed = {column: self.types[column] for column in columns}
         code = self._code(checks)
         rejected: list[BadRow] = []
-        if all(part.sql.startswith(PARQUET_SELECT) for part in self.parts):
+        if all(part.is_parquet for part in self.parts):
             staged = f"({' UNION ALL '.join(part.rows(typed) for part in self.parts)})"
         else:
-            staged = self._stored(typed, False, bad, rejected)
-            if multiline and self._has_open_quotes(staged):
+            staged = self._stored(typed, bad, rejected)
+            open_quotes = f"SELECT count(*) FROM {staged} WHERE {PROBLEM} = {QUOTES}"
+            if multiline and self.is_text and self.db.value(open_quotes):
                 self.db.run(f"DROP TABLE {staged}")
-                staged = self._stored(typed, True, bad, rejected)
+                self.parts = [part.joined(self.db) for part in self.parts]
+                staged = self._stored(typed, bad, rejected)
         found = self.db.run(
             f"SELECT code, count(*), count(*) FILTER ({TRIMMED}) "
             f"FROM (SELECT {code} AS code, {TRIMMED} FROM {staged}) GROUP BY 1"
@@ -139,6 +158,7 @@ class InputTable:
         counts = {
             "comment_lines": number.get(COMMENT, 0),
             "repeated_headers": number.get(HEADER_AGAIN, 0),
+            "inputs_without_rows": self.num_empty,
             "bad_rows_skipped": num_wrong + len(rejected),
             "rows_with_blanks_around_fields": sum(t for key, _, t in found if not key),
         }
@@ -151,8 +171,8 @@ class InputTable:
 
     def _warn_of_comments(self, staged: str, columns: Sequence[str]) -> None:
         """Print a warning of rows that begin like a comment but have the fields of a table."""
-        marks = {p.text.dialect.comment for p in self.parts if p.text is not None}
-        if not self.is_text or self.names[0] not in columns or not any(marks):
+        marks = {dialect.comment for dialect in self.dialects}
+        if self.names[0] not in columns or not any(marks):
             return
         first = name(self.names[0])
         found = self.db.run(
@@ -172,32 +192,27 @@ class InputTable:
         cases += [f"WHEN {c.condition} THEN {n}" for n, c in enumerate(checks, _FIRST_CHECK)]
         return f"CASE {' '.join(cases)} ELSE 0 END"
 
-    def _stored(
-        self, columns: dict[str, str], parsed: bool, bad: BadRows, rejected: list[BadRow]
-    ) -> str:
+    def _stored(self, columns: dict[str, str], bad: BadRows, rejected: list[BadRow]) -> str:
         """The rows of all parts as a table of the database."""
         staged, chosen = self.db.new_name("rows"), ", ".join(map(name, columns))
         rejected.clear()
         for at, part in enumerate(self.parts):
             target = f"INSERT INTO {staged}" if at else f"CREATE TABLE {staged} AS"
             rejects = self.db.new_name("rejects") if bad.skip and part.text is not None else ""
-            rows = part.rows(columns, parsed, rejects)
+            rows = part.rows(columns, rejects)
             try:
                 self.db.run(f"{target} SELECT {chosen}, {PROBLEM}, {TRIMMED} FROM ({rows})")
             except UserError as error:
                 raise _located(error, part) from None
-            if rejects:
+            if rejects and part.text is not None:
                 lines = f"SELECT line, error_message, csv_line FROM {rejects} ORDER BY line"
+                found = self.db.run(lines)
+                numbers = part.text.original_lines([number for number, *_ in found])
                 rejected += [
                     BadRow(part.where, number, _reason(why), line.lstrip("\n"))
-                    for number, why, line in self.db.run(lines)
+                    for number, (_, why, line) in zip(numbers, found, strict=True)
                 ]
         return staged
-
-    def _has_open_quotes(self, staged: str) -> bool:
-        if not self.is_text:
-            return False
-        return bool(self.db.value(f"SELECT count(*) FROM {staged} WHERE {PROBLEM} = {QUOTES}"))
 
     def _bad_rows(
         self,
@@ -213,10 +228,13 @@ class InputTable:
             unread = [row for row in rejected if row.where == part.where]
             rejects = self.db.new_name("rejects") if unread else ""
             skipped = part.text.dialect.skip_lines if part.text is not None else 0
+            joined = part.text is not None and part.text.joined
+            breaks = breaks_in(LINE) if joined else "0"
             found = self.db.run(
-                f"SELECT n, code, {LINE} FROM (SELECT row_number() OVER () + {skipped} AS n, "
+                f"SELECT n, code, {LINE} FROM (SELECT row_number() OVER () + {skipped} + "
+                f"sum({breaks}) OVER (ROWS UNBOUNDED PRECEDING) - {breaks} AS n, "
                 f"{code} AS code, {LINE} FROM (SELECT {chosen}, {PROBLEM}, {LINE} "
-                f"FROM ({part.rows(columns, rejects=rejects)}))) "
+                f"FROM ({part.rows(columns, rejects)}))) "
                 f"WHERE code > 0 AND code NOT IN {SKIPPED} LIMIT {limit}"
             )
             wrong = list(unread)
@@ -224,7 +242,7 @@ class InputTable:
                 for row in unread:  # lines that were not read have no number here
                     number += row.number <= number
                 words = self._words(key, line, part, checks)
-                wrong.append(BadRow(part.where, number, words, line))
+                wrong.append(BadRow(part.where, number, words, line and with_breaks(line)))
             yield from sorted(wrong, key=lambda row: row.number)
             limit -= len(found)
 
@@ -250,7 +268,7 @@ def open_table(
     endings: Sequence[str] = TABLE_FILES,
     named: Iterable[str | None] = (),
     id_fields: int = 2,
-    readers: Mapping[str, Callable[[Path], pa.RecordBatchReader]] | None = None,
+    readers: Mapping[str, Callable[[Path], pa.RecordBatchReader]] = MappingProxyType({}),
 ) -> InputTable:
     """Open what was given for an argument; only headers and schemas are read.
 
@@ -263,13 +281,11 @@ def open_table(
 
     Raises UserError for inputs that cannot be opened or have different columns.
     """
-    inputs = together(resolve(given, content, endings))
-    parts = [
-        stored(db, readers[one.kind](one.path), one.where)
-        if readers and one.path is not None and one.kind in readers
-        else part_of(db, one, options, list(named), id_fields)
-        for one in inputs
+    inputs = [
+        replace(one, frame=readers[one.kind](one.path)) if one.path and one.kind in readers else one
+        for one in resolve(given, content, endings)
     ]
+    parts, num_empty = open_parts(db, inputs, options, list(named), id_fields)
     first = parts[0]
     for part in parts[1:]:
         if list(part.types) != list(first.types) and set(part.types) != set(first.types):
@@ -282,26 +298,27 @@ def open_table(
         console.print(dialect, style="dim", soft_wrap=True)
     where = first.where if len(parts) == 1 else f"{first.where} and {len(parts) - 1} more"
     types = {column: common_type(parts, column) for column in first.types}
-    return InputTable(db, where, types, parts)
+    if num_empty:
+        console.print(f"{content}: {num_empty:,} files without rows are left out")
+    return InputTable(db, where, types, parts, num_empty)
 
 
-_LINE = re.compile(r"CSV Error on Line: (\d+)\s+Original Line:\s*(.*)", re.DOTALL)
+_NUMBER = re.compile(r"CSV Error on Line: (\d+)")
 
 
 def _located(error: UserError, part: Part) -> UserError:
     """An error of DuckDB's reader with the file, the line and its text."""
-    found = _LINE.search(str(error))
+    found = _NUMBER.search(str(error))
     if found is None or part.text is None:
         return UserError(f"{part.where} cannot be read: {error}")
-    number, reason = int(found[1]), "it is not UTF-8; convert the file first"
-    if "unicode" not in str(error):  # DuckDB counts rows, not lines, where fields have line breaks
-        number, fields = first_odd_row(part.text.path, part.text.dialect, number)
-        reason = f"{fields} fields, but the lines before have {len(part.types)}"
-    return UserError(str(BadRow(part.where, number, reason, line_of(part.text.path, number))))
+    (number,) = part.text.original_lines([int(found[1])])
+    return UserError(str(BadRow(part.where, number, _reason(str(error)), part.text.line(number))))
 
 
 def _reason(message: str) -> str:
-    """The reason that DuckDB gives, in our words if it is the usual one."""
+    """The reason that DuckDB gives, in our words if it is a usual one."""
     if "unicode" in message:
         return "it is not UTF-8; convert the file first"
+    if "Maximum line size" in message:
+        return f"it is longer than {MAX_LINE_BYTES >> 20} MiB"
     return message.split(". ", 1)[0].rstrip(".")

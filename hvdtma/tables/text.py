@@ -1,17 +1,22 @@
 """Text tables as SQL: one row per line, so that every row has a line number.
 
-DuckDB reads the lines in parallel; its own CSV parser is used only for quoted fields with line
-breaks, since it does not tell quoted fields from others and drops characters where line ends are
-mixed. Blanks around unquoted fields are no part of them.
+DuckDB reads the lines in parallel. Its own CSV parser is not used: it does not tell quoted fields
+from others, and drops characters where line ends are mixed. Lines with other line ends, or with
+line breaks in quoted fields, are read from a copy.
 """
 
 from __future__ import annotations
 
+import re
 import zlib
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from itertools import accumulate, islice
 from pathlib import Path
 
 from hvdtma.core.errors import UserError
+from hvdtma.core.files import reporting_full_disk
 from hvdtma.tables.database import literal_path, name, text
 from hvdtma.tables.dialect import WHITESPACE, Dialect, open_bytes, open_text
 
@@ -24,25 +29,68 @@ REASONS = {
     QUOTES: "a quote is not closed, or text follows it; if quotes are part of the text, give "
     "--quote none",
 }
+MAX_LINE_BYTES = 4 << 20
+BREAKS = {"\r": "\x02\x1d\x02", "\n": "\x02\x1e\x02"}  # stand for line breaks in quoted fields
+_BREAK = r"(\x02\x1d\x02)?\x02\x1e\x02|\x02\x1d\x02"
 _NO_DELIMITER = "\x01\x02\x01\x1f"  # lines are read as fields; more than one field is an error
-_MAX_LINE_BYTES = 4 << 20
-_LIMITS = f"max_line_size={_MAX_LINE_BYTES}, buffer_size={2 * _MAX_LINE_BYTES}"
+_LIMITS = f"max_line_size={MAX_LINE_BYTES}, buffer_size={2 * MAX_LINE_BYTES}"
 _BLOCK_BYTES = 4 << 20
 
 
 @dataclass(frozen=True)
 class TextFile:
-    """A text file, its dialect, and the copy to read if its own line ends are mixed."""
+    """A text file, its dialect, and the copy to read instead of it.
+
+    Attributes:
+        joined: whether lines of the copy are joined where a quoted field goes on.
+    """
 
     path: Path
     dialect: Dialect
     copy: Path | None = None
+    joined: bool = False
+
+    def with_plain_lines(self, copy: Path) -> TextFile:
+        """The file, or a copy with one kind of line ends if its own are mixed."""
+        if len(_line_ends(self.path)) <= 1:
+            return self
+        with open_text(self.path) as lines:
+            return self._copied(lines, copy)
+
+    def with_joined_lines(self, copy: Path) -> TextFile:
+        """A copy in which a row whose quoted fields have line breaks is one line."""
+        with open_text(self.path) as lines:
+            rows = joined_lines(lines, self.dialect)
+            return replace(self._copied(rows, copy), joined=True)
+
+    def _copied(self, lines: Iterable[str], copy: Path) -> TextFile:
+        with (
+            reporting_full_disk(copy),
+            copy.open("w", encoding="utf-8", newline="", errors="surrogateescape") as target,
+        ):
+            target.writelines(line.rstrip("\r\n") + "\n" for line in lines)
+        return replace(self, copy=copy)
+
+    def original_lines(self, numbers: list[int]) -> list[int]:
+        """The line numbers of the file from those of its copy."""
+        if not self.joined or self.copy is None:
+            return numbers
+        with open_text(self.copy) as lines:
+            breaks = [0, *accumulate(len(re.findall(_BREAK, line)) for line in lines)]
+        return [number + breaks[number - 1] for number in numbers]
+
+    def line(self, number: int) -> str:
+        """A line, counted from 1; bytes that are not UTF-8 as escapes."""
+        with open_text(self.path) as lines:
+            line = next(islice(lines, number - 1, None), "").rstrip("\r\n")
+        return line.encode(errors="surrogateescape").decode(errors="backslashreplace")
 
     def lines(self, rejects: str = "") -> str:
         """The lines after the header, as SQL: one column `line`, null for empty lines.
 
         Args:
-            rejects: the name of a table for lines that are not UTF-8; empty: they are an error.
+            rejects: the name of a table for lines that are not UTF-8 or too long; empty: they are
+                an error.
         """
         return (
             f"read_csv([{literal_path(self.copy or self.path)}], auto_detect=false, header=false, "
@@ -51,50 +99,85 @@ class TextFile:
         )
 
     def rows(self, columns: list[str], rejects: str = "") -> str:
-        """A SELECT of some columns as text, with `PROBLEM`, `TRIMMED` and the `line`."""
-        names = self.dialect.names
-        fields = [f"f[{names.index(column) + 1}]" for column in columns]
+        """A SELECT of some columns as text, with `PROBLEM`, `TRIMMED` and the `LINE`."""
+        fields = [f"f[{self.dialect.names.index(column) + 1}]" for column in columns]
         values = [
-            f"{_value(field, self.dialect)} AS {name(column)}"
+            f"{self._value(field)} AS {name(column)}"
             for field, column in zip(fields, columns, strict=True)
         ]
         return (
-            f"SELECT {', '.join(values)}, {_problem(self.dialect, len(names))} AS {PROBLEM}, "
+            f"SELECT {', '.join(values)}, {_problem(self.dialect)} AS {PROBLEM}, "
             f"{_trimmed(fields, self.dialect)} AS {TRIMMED}, line AS {LINE} "
             f"FROM (SELECT line, {_fields(self.dialect)} AS f FROM {self.lines(rejects)})"
         )
 
-    def parsed(self, columns: list[str], rejects: str = "") -> str:
-        """As `rows`, through DuckDB's CSV parser: quoted fields may have line breaks.
-
-        Of the fields only the first column, the ids, loses the blanks around it, for this parser
-        does not tell which fields are quoted.
-        """
-        kinds = ", ".join(f"{text(column)}: 'VARCHAR'" for column in self.dialect.names)
-        ids, *others = map(name, columns)
-        values = [f"trim({ids}, {_blanks(self.dialect)}) AS {ids}", *others]
-        quote = text(self.dialect.quote)
-        return (
-            f"SELECT {', '.join(values)}, {GOOD}::TINYINT AS {PROBLEM}, false AS {TRIMMED}, "
-            f"NULL::VARCHAR AS {LINE} FROM read_csv([{literal_path(self.path)}], "
-            f"auto_detect=false, header=false, skip={self.dialect.skip_lines}, "
-            f"delim={text(self.dialect.delimiter)}, quote={quote}, escape={quote}, "
-            f"nullstr={text(_NO_DELIMITER)}, "
-            f"{_LIMITS}, columns={{{kinds}}}{_rejected(rejects)})"
-        )
+    def _value(self, field: str) -> str:
+        value = _value(field, self.dialect)
+        for line_break, token in BREAKS.items() if self.joined else ():
+            value = f"replace({value}, {text(token)}, chr({ord(line_break)}))"
+        return value
 
 
-def open_text_file(path: Path, dialect: Dialect, folder: Path) -> TextFile:
-    """A text file to read; a file whose line ends are mixed is copied with one kind of them."""
-    kinds = _line_ends(path)
-    if len(kinds) <= 1:
-        return TextFile(path, dialect)
-    copy = folder / f"{abs(hash(path))}.lines"
-    with open_text(path) as source, copy.open("w", encoding="utf-8", newline="",
-                                              errors="surrogateescape") as target:  # fmt: skip
-        for line in source:
-            target.write(line.rstrip("\r\n") + "\n")
-    return TextFile(path, dialect, copy)
+def breaks_in(line: str) -> str:
+    """The number of line breaks in a joined line, as SQL."""
+    return f"coalesce(len(regexp_extract_all({line}, {text(_BREAK)})), 0)"
+
+
+def _with_tokens(line: str) -> str:
+    for line_break, token in BREAKS.items():
+        line = line.replace(line_break, token)
+    return line
+
+
+def with_breaks(line: str) -> str:
+    """A joined line with its line breaks."""
+    for line_break, token in BREAKS.items():
+        line = line.replace(token, line_break)
+    return line
+
+
+def joined_lines(lines: Iterable[str], dialect: Dialect) -> Iterator[str]:
+    """The lines of a file, joined where a line break is inside a quoted field.
+
+    A quote that is never closed, or that text follows, joins nothing, and neither do lines that
+    are not UTF-8, begin like a comment or would become too long; such lines are bad rows.
+    """
+    quote, blank = re.escape(dialect.quote), f"[{re.escape(dialect.blanks)}]*"
+    quoted, other, end = dialect.pattern()
+    inside = f"(?:[^{quote}]|{quote}{quote})*+"
+    open_field = f"(?:(?:{quoted}|(?!{blank}{quote}){other}){end})*+{blank}{quote}{inside}$"
+    opens = re.compile(rf"[ \t]*{open_field}")
+    stays_open = re.compile(f"{inside}(?:$|{quote}{blank}{end}{open_field})")
+    closes = re.compile(f"{inside}{quote}{blank}(?:{end}|$)")
+    lines = iter(lines)
+    ahead: deque[str] = deque()
+
+    def num_joined(size: int) -> int:
+        """The number of lines that belong to an open row of `size` characters; 0: it is bad."""
+        number = 0
+        while True:
+            if number == len(ahead):
+                ahead.extend(islice(lines, 1))
+            if number == len(ahead):
+                return 0
+            more = ahead[number].rstrip("\r\n")
+            number, size = number + 1, size + len(more)
+            if size > MAX_LINE_BYTES // 4 or not _is_utf8(more):  # 4 bytes per character
+                return 0
+            if not stays_open.match(more):
+                return number if closes.match(more) else 0
+
+    yield from islice(lines, dialect.skip_lines)
+    while (line := ahead.popleft() if ahead else next(lines, None)) is not None:
+        may_open = dialect.quote in line and line.lstrip()[0] not in dialect.comment
+        if may_open and opens.match(line.rstrip("\r\n")):
+            *first, last = line, *(ahead.popleft() for _ in range(num_joined(len(line))))
+            line = _with_tokens("".join(first)) + last
+        yield line
+
+
+def _is_utf8(line: str) -> bool:
+    return line.isascii() or not any("\ud800" <= character <= "\udfff" for character in line)
 
 
 def _line_ends(path: Path) -> set[bytes]:
@@ -125,58 +208,57 @@ def _rejected(table: str) -> str:
 
 def _fields(dialect: Dialect) -> str:
     """The fields of `line` as a list, quotes and blanks included."""
+    quoted, other, end = dialect.pattern()
     if dialect.delimiter == WHITESPACE:
-        return r"string_split_regex(trim(line, ' ' || chr(9)), '[ \t]+')"
-    delimiter = text(dialect.delimiter)
-    split = f"string_split(line, {delimiter})"
+        line, after = "trim(line, ' ' || chr(9))", " "
+        split = f"string_split_regex({line}, {text(end)})"
+    else:
+        line, after = "line", dialect.delimiter
+        split = f"string_split(line, {text(after)})"
     if not dialect.quote:
         return split
-    quote, end = _regex(dialect.quote), _regex(dialect.delimiter)
-    other = f"[^{end}]*" if len(dialect.delimiter) == 1 else "(?s:.*?)"
-    blank = " " if dialect.delimiter == "\t" else r"[ \t]"
-    field = f"({blank}*{quote}(?:[^{quote}]|{quote}{quote})*{quote}{blank}*|{other}){end}"
     return (
-        f"CASE WHEN contains(line, {text(dialect.quote)}) "
-        f"THEN regexp_extract_all(line || {delimiter}, {text(field)}, 1) ELSE {split} END"
+        f"CASE WHEN contains(line, {text(dialect.quote)}) THEN regexp_extract_all("
+        f"{line} || {text(after)}, {text(f'({quoted}|{other}){end}')}, 1) ELSE {split} END"
     )
 
 
 def _value(field: str, dialect: Dialect) -> str:
     """A field without the blanks around it and without its quotes."""
-    trimmed = f"trim({field}, {_blanks(dialect)})"
-    if not dialect.quote or dialect.delimiter == WHITESPACE:
+    trimmed = f"trim({field}, {text(dialect.blanks)})"
+    if not dialect.quote:
         return trimmed
     quote = text(dialect.quote)
     inner = f"replace({trimmed}[2:-2], {quote} || {quote}, {quote})"
     return f"CASE WHEN starts_with({trimmed}, {quote}) THEN {inner} ELSE {trimmed} END"
 
 
-def _problem(dialect: Dialect, count: int) -> str:
-    start = "ltrim(line, ' ' || chr(9))[1]"
+def _problem(dialect: Dialect) -> str:
+    start, count = "ltrim(line, ' ' || chr(9))[1]", len(dialect.names)
     cases = [f"WHEN line IS NULL OR trim(line, ' ' || chr(9) || chr(13)) = '' THEN {BLANK}"]
     if dialect.comment:
         characters = f"contains({text(dialect.comment)}, {start})"
         sure = f"contains({text(dialect.leading)}, {start})" if dialect.leading else "false"
         cases.append(f"WHEN {characters} AND ({sure} OR len(f) <> {count}) THEN {COMMENT}")
-    if dialect.quote and dialect.delimiter != WHITESPACE:
-        quote, character = _regex(dialect.quote), text(dialect.quote)
-        whole = text(f"{quote}([^{quote}]|{quote}{quote})*{quote}")
-        trimmed = f"trim(x, {_blanks(dialect)})"
-        wrong = f"starts_with({trimmed}, {character}) AND NOT regexp_full_match({trimmed}, {whole})"
+    if dialect.quote:
+        whole, character = text(dialect.pattern()[0]), text(dialect.quote)
+        open_ = f"starts_with(trim(x, {text(dialect.blanks)}), {character})"
+        wrong = f"{open_} AND NOT regexp_full_match(x, {whole})"
         cases.append(
             f"WHEN contains(line, {character}) AND len(list_filter(f, lambda x: {wrong})) > 0 "
             f"THEN {QUOTES}"
         )
-    cases.append(f"WHEN len(f) <> {count} THEN {FIELDS}")
     if dialect.header:  # of a joined file, in any writing
-        first = text(dialect.names[0].lower())
+        longest = text(max(dialect.header, key=len).lower())
         fields = [f"lower({_value(f'f[{at}]', dialect)})" for at in range(1, count + 1)]
         fields[0] = f"ltrim({fields[0]}, chr(65279))"  # a byte order mark
         same = " AND ".join(
             f"{field} = {text(column.lower())}"
-            for field, column in zip(fields, dialect.names, strict=True)
+            for field, column in zip(fields, dialect.header, strict=False)
         )
-        cases.append(f"WHEN contains(lower(line), {first}) AND {same} THEN {HEADER_AGAIN}")
+        again = f"len(f) = {len(dialect.header)} AND contains(lower(line), {longest}) AND {same}"
+        cases.append(f"WHEN {again} THEN {HEADER_AGAIN}")
+    cases.append(f"WHEN len(f) <> {count} THEN {FIELDS}")
     return f"(CASE {' '.join(cases)} ELSE {GOOD} END)::TINYINT"
 
 
@@ -184,13 +266,6 @@ def _trimmed(fields: list[str], dialect: Dialect) -> str:
     """Whether one of the fields has blanks around it, which do not belong to it."""
     if dialect.delimiter == WHITESPACE:
         return "false"
-    differs = " OR ".join(f"{field} <> trim({field}, {_blanks(dialect)})" for field in fields)
+    blanks = text(dialect.blanks)
+    differs = " OR ".join(f"{field} <> trim({field}, {blanks})" for field in fields)
     return f"(contains(line, ' ') OR contains(line, chr(9))) AND ({differs})"
-
-
-def _blanks(dialect: Dialect) -> str:
-    return "' '" if dialect.delimiter == "\t" else "' ' || chr(9)"
-
-
-def _regex(characters: str) -> str:
-    return "".join(c if c.isalnum() else f"\\x{{{ord(c):x}}}" for c in characters)

@@ -7,6 +7,7 @@ means: by hand, by `sort -u`, by NumPy.
 import signal
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hvdtma.core.errors import UserError
+from hvdtma.graph.builder import BuildOptions, build
+from hvdtma.graph.describe import print_description
 from hvdtma.graph.ingest import FileSource
 from hvdtma.graph.raw import RawGraph
 
@@ -252,15 +255,21 @@ def test_missing_words_can_be_classes(tmp_path):
     assert raw.label_names == ["EU", "NA"]
 
 
-def test_classes_are_printed_with_their_sizes(tmp_path, capsys):
-    labels(tmp_path, "id,label\n" + "".join(f"{i},{'ab'[i % 4 == 0]}\n" for i in range(40)))
-    assert "2 classes: a 30, b 10" in capsys.readouterr().err.replace("\n", " ")
+def test_classes_are_printed_with_their_sizes_once(tmp_path, capsys):
+    (tmp_path / "e.csv").write_text("".join(f"{i},{(i + 1) % 40}\n" for i in range(40)))
+    rows = "".join(f"{i},{'ab'[i % 4 == 0]}\n" for i in range(40))
+    (tmp_path / "l.csv").write_text("id,label\n" + rows)
+    with closing(FileSource(tmp_path / "e.csv", labels=tmp_path / "l.csv").open()) as graph:
+        print_description(build(tmp_path / "g.zarr", graph, BuildOptions(hold_out="nodes")))
+    shown = " ".join(capsys.readouterr().err.split())
+    assert shown.count("2 classes") == 1
+    assert "2 classes; 40 labelled nodes: a 30, b 10" in shown
 
 
 def test_the_ids_are_never_the_labels(tmp_path):
     text = "id,new_id\n" + "".join(f"x{i},{i}\n" for i in range(40))
     raw = None
-    with pytest.raises(UserError, match="40 different labels in as many rows"):
+    with pytest.raises(UserError, match="40 classes for 40 labelled nodes, one each"):
         raw = labels(tmp_path, text, id_column="new_id")
     assert raw is None
     with pytest.raises(UserError, match=r"'new_id'.*holds the ids"):
@@ -301,8 +310,9 @@ def test_several_label_columns_are_several_labels_or_targets(tmp_path):
     raw = labels(tmp_path, text, label_column=["a", "b"])
     assert (raw.label_kind, raw.label_names) == ("multi", ["a", "b"])
     np.testing.assert_array_equal(raw.label, [[a, int(b)] for _, a, b, _ in rows])
-    raw = labels(tmp_path, text, label_column=["a", "c"])
-    assert raw.label_kind == "real"
+    with pytest.raises(UserError, match=r"columns of 0 and 1 \(a\) beside columns of other"):
+        labels(tmp_path, text, label_column=["a", "c"])
+    raw = labels(tmp_path, text, label_column=["a", "c"], label_kind="real")
     np.testing.assert_allclose(raw.label, [[a, c] for _, a, _, c in rows])
 
 
@@ -442,7 +452,10 @@ def test_splits_come_as_tables_of_nodes_and_of_links(tmp_path):
     (tmp_path / "s.csv").write_text(
         "src,dst,split\n" + "".join(",".join(map(str, row)) + "\n" for row in rows)
     )
-    raw = FileSource(splits=tmp_path / "s.csv").load()
+    with (tmp_path / "s.csv").open("a") as file:
+        file.write("# end\n7,8,never\n")
+    raw = FileSource(splits=tmp_path / "s.csv", bad_rows="skip").load()
+    assert (raw.counts["comment_lines"], raw.counts["bad_rows_skipped"]) == (1, 1)
     for src, dst, part in rows:
         pair = raw.link_split[part]
         assert (pair.src.tolist(), pair.dst.tolist()) == ([src], [dst])

@@ -51,6 +51,7 @@ def graph_of(edges, *, undirected=False, typed=False, weighted=False):
 
 
 def options(**more):
+    more = {"negative_destinations": "all"} | more  # as `has_negatives` counts
     return BuildOptions(split="time", order="given", negatives=1, **more)
 
 
@@ -111,6 +112,17 @@ def has_negatives(raw):
         links[u].add(v)
         links[v].add(u)
     return all(len(others - {u}) < NODES - 1 for u, others in links.items())
+
+
+def test_a_link_without_negatives_is_dropped_also_if_a_dropped_edge_is_the_reason(tmp_path):
+    # 0 -> 1 comes after 1 -> 0 and is dropped, but 1 is no negative of 0
+    edges = [(0, 1, 2), (1, 0, 1), (0, 2, 0), (0, 3, 2), (4, 3, 2), (4, 1, 0), (5, 2, 0)]
+    raw = graph_of(edges)
+    store = build(tmp_path / "x.zarr", raw, options(valid=1, test=2, negative_destinations="seen"))
+    found = stored_parts(store)
+    assert found["valid"] == [(1, 0)]
+    assert found["test"] == [(4, 3)]
+    assert store.attrs["counts"]["held_out_links_dropped_without_negatives"] == 1
 
 
 @settings(max_examples=30, deadline=None)

@@ -183,9 +183,9 @@ class _Links:
         undirected: bool,
     ) -> tuple[_Links, dict[str, int]]:
         """The links that have negatives, and counts; see `hvdtma.graph.builder.rankable`."""
-        given = bool(self.given_pairs)
-        full = full_sources(self.pairs, sorter, sides, candidates, order_N, given=given)
-        if given:
+        beside = self.pairs if self.given_pairs else self.known
+        full = full_sources(self.pairs, sorter, sides, candidates, order_N, beside)
+        if self.given_pairs:
             split, counts = rankable_given(self.given_pairs, full, undirected)
             return _Links._of_given(split), counts
         pairs, part_H, counts = rankable_picks(

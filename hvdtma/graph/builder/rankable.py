@@ -31,20 +31,23 @@ class FullSources:
     Attributes:
         edges: the distinct edges that begin at these nodes, with types; both directions of
             undirected edges.
+        beside: further edges that begin at these nodes and that no negative may be.
         candidates: of the store.
     """
 
     edges: Pairs
+    beside: Pairs
     candidates: Candidates
 
     def lack_negatives(
         self, src_Q: np.ndarray, dst_Q: np.ndarray, type_Q: np.ndarray | None
     ) -> np.ndarray:
         """Bool [Q]: whether no node can replace the destination of a link."""
-        sources = np.unique(self.edges.src)
+        src, dst = np.r_[self.edges.src, self.beside.src], np.r_[self.edges.dst, self.beside.dst]
+        sources = np.unique(src)
         set_Q = self.candidates.sets_for(dst_Q, type_Q)
         left_Q = self.candidates.sizes(set_Q) - self.candidates.contain(set_Q, src_Q)
-        pair = np.unique(np.stack([self.edges.src, self.edges.dst]), axis=1)
+        pair = np.unique(np.stack([src, dst]), axis=1)
         row_Q = np.searchsorted(sources, src_Q)
         of_these_Q = np.isin(src_Q, sources)
         for number in np.unique(set_Q[of_these_Q]).tolist():
@@ -61,8 +64,7 @@ def full_sources(
     sides: SideRecorder,
     candidates: Candidates,
     order_N: np.ndarray,
-    *,
-    given: bool,
+    beside: Pairs,
 ) -> FullSources | None:
     """The ends of some pairs that may be linked to each of their candidates; None without any.
 
@@ -70,7 +72,8 @@ def full_sources(
         pairs: held-out pairs in the store's numbers; the recorder has seen them.
         sorter: with all edges scattered. They are read once more only for such ends.
         order_N: the input's node at each position of the store; empty to keep the order.
-        given: whether the pairs were given beside the edges.
+        beside: edges that the sorter does not have: given pairs, or edges that a split by time
+            dropped.
     """
     ends = np.unique(np.r_[pairs.src, pairs.dst])
     used = np.array([*candidates.rules.src, *candidates.rules.dst])
@@ -82,14 +85,10 @@ def full_sources(
     marked_N = np.zeros(sorter.num_nodes, bool)
     marked_N[ends] = True
     src, dst, types = sorter.edges_from(marked_N)
-    if given:
-        there = [pairs.src, pairs.dst] if sorter.mirror else [pairs.src]
-        back = [pairs.dst, pairs.src] if sorter.mirror else [pairs.dst]
-        beside = Pairs(np.concatenate(there), np.concatenate(back))
-        beside = beside.take(marked_N[beside.src] & (beside.src != beside.dst))
-        src, dst = np.r_[src, beside.src], np.r_[dst, beside.dst]
-        types = np.r_[types, np.zeros(len(beside), np.int16)]  # not used: given pairs have theirs
-    return FullSources(Pairs(src, dst, edge_type=types), candidates)
+    if sorter.mirror:
+        beside = Pairs(np.r_[beside.src, beside.dst], np.r_[beside.dst, beside.src])
+    beside = beside.take(marked_N[beside.src] & (beside.src != beside.dst))
+    return FullSources(Pairs(src, dst, edge_type=types), beside, candidates)
 
 
 def rankable_picks(

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+import pyarrow as pa
+
 from hvdtma.core.errors import UserError, nearest
+from hvdtma.tables.columns import Column
 from hvdtma.tables.database import INTEGERS, Database, name
 
 ID_TYPES = ("auto", "int", "str")
@@ -45,6 +48,12 @@ class TableIds:
     def select(self, strings: bool) -> str:
         """A SELECT of the ids, as `id`."""
         return f"SELECT {self.as_ids(strings)} AS id FROM {self.sql}"
+
+
+def stored_ids(db: Database, column: Column, where: str) -> TableIds:
+    """Ids as `ids_of` returns them, as a table of the database."""
+    kind = "VARCHAR" if pa.types.is_large_string(column.type) else "BIGINT"
+    return TableIds(db.store(pa.table({"id": column}), "ids"), "id", kind, where)
 
 
 def all_ids(columns: Iterable[TableIds], strings: bool) -> str:

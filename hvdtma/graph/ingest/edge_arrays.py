@@ -12,8 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from hvdtma.core.errors import UserError
-from hvdtma.tables.array_file import ArrayFile, npy_file, npz_files
-from hvdtma.tables.opening import load_matrix
+from hvdtma.tables.array_file import ArrayFile, arrays_of, load_matrix
 
 ARRAYS = (".npy", ".npz")
 ROWS_PER_PIECE = 1 << 17
@@ -31,15 +30,13 @@ def edge_arrays(path: Path, sizes: list[int]) -> pa.RecordBatchReader:
 
     Raises UserError for other arrays and for a truncated file.
     """
-    if path.suffix.lower() == ".npy":
-        return _reader(_pair_columns(npy_file(path)))
-    arrays = npz_files(path)
+    arrays = arrays_of(path)
     if arrays is None:
         return _of_adjacency(path, sizes)
-    pairs = [array for array in arrays.values() if len(array.shape) == 2]
+    pairs = [array for key, array in arrays.items() if len(array.shape) == 2 or not key]
     if not pairs and len(arrays) > 1:
         return _reader({key: _Column(array) for key, array in arrays.items()})
-    if len(pairs) != 1 or not all(len(a.shape) in (1, 2) for a in arrays.values()):
+    if len(pairs) != 1 or any(len(a.shape) > 2 for key, a in arrays.items() if key):
         raise UserError(
             f"'{path}' holds {', '.join(arrays) or 'nothing'}; valid: arrays [E] by name, such as "
             "'src' and 'dst', or one array [E, 2] or [2, E], or a SciPy sparse adjacency matrix"

@@ -14,10 +14,11 @@ from rich.markup import escape
 
 from hvdtma.core.console import console
 from hvdtma.core.errors import UserError
-from hvdtma.graph.ids.kind import TableIds, check_id_kind, id_expression
+from hvdtma.graph.ids.kind import INTEGER_KINDS, TableIds, check_id_kind, id_expression
 from hvdtma.graph.ingest.edge_arrays import ARRAYS, edge_arrays
+from hvdtma.graph.ingest.node_tables import id_checks, missing_id
 from hvdtma.graph.ingest.options import ReadOptions
-from hvdtma.tables.columns import usual_ends
+from hvdtma.tables.columns import NUMBER_WITH_COMMA, usual_ends
 from hvdtma.tables.database import Database, name, text
 from hvdtma.tables.inputs import TABLE_FILES
 from hvdtma.tables.rejects import BadRows
@@ -29,7 +30,11 @@ _NUMBER = "isfinite(TRY_CAST({0} AS DOUBLE)) AND TRY_CAST({0} AS DOUBLE) > 0"
 
 @dataclass(frozen=True)
 class EdgeColumns:
-    """The columns of edges in a table; None for those that edges do not have."""
+    """The columns of edges in a table; None for those that edges do not have.
+
+    Attributes:
+        num_rows: the size of an adjacency matrix, whose nodes are 0 .. num_rows-1; else 0.
+    """
 
     table: InputTable
     src: str
@@ -37,6 +42,7 @@ class EdgeColumns:
     edge_type: str | None = None
     weight: str | None = None
     time: str | None = None
+    num_rows: int = 0
 
     @property
     def chosen(self) -> list[str]:
@@ -64,13 +70,11 @@ class EdgeRows:
     Attributes:
         columns: where they come from.
         staged: the good rows.
-        num_rows: the size of an adjacency matrix, whose nodes are 0 .. num_rows-1; else 0.
         loose: see `TableIds`.
     """
 
     columns: EdgeColumns
     staged: Staged
-    num_rows: int = 0
     loose: bool = False
 
     @property
@@ -112,10 +116,8 @@ class EdgeRows:
         return (src, dst), others
 
 
-def open_edges(db: Database, given: Any, options: ReadOptions) -> tuple[EdgeColumns, int]:
+def open_edges(db: Database, given: Any, options: ReadOptions) -> EdgeColumns:
     """Open the edges of an argument and choose their columns; rows are not read yet.
-
-    Returns the columns, and the size of an adjacency matrix or 0.
 
     Raises UserError for a missing file, an unknown ending or column, and a wrong shape or type.
     """
@@ -137,77 +139,78 @@ def open_edges(db: Database, given: Any, options: ReadOptions) -> tuple[EdgeColu
     src, dst = _ends(table, options)
     kind, weight = (None if c is None else table.column(c) for c in named[2:4])
     time = options.time_column if options.time_column in table.names else None
-    columns = EdgeColumns(table, src, dst, kind, weight, time)
+    columns = EdgeColumns(table, src, dst, kind, weight, time, max(sizes, default=0))
     for column in (src, dst, columns.edge_type):
         if column is not None:
             id_type = options.id_type if column in (src, dst) else "auto"
             check_id_kind(table.where, column, table.types[column], id_type)
     console.print(escape(f"{table.where}: edges {columns.text}"), soft_wrap=True)
-    return columns, max(sizes, default=0)
+    return columns
 
 
-def read_edges(columns: EdgeColumns, options: ReadOptions, bad: BadRows, num_rows: int) -> EdgeRows:
+def read_edges(columns: EdgeColumns, options: ReadOptions, bad: BadRows) -> EdgeRows:
     """Read and check the rows.
 
     Raises UserError for a bad row, unless bad rows are skipped: a missing id or type, a weight that
     is not positive and finite, a time that is none.
     """
-    table, checks = columns.table, []
-    for end in (columns.src, columns.dst, columns.edge_type):
-        if end is None:
-            continue
-        column, kind = name(end), table.types[end]
-        empty = f"{column} IS NULL" + (f" OR {column} = ''" if kind == "VARCHAR" else "")
-        words = f"column '{end}' is empty" if table.is_text else f"has no id in column '{end}'"
-        checks.append(Check(empty, words))
-        if options.id_type == "int" and end != columns.edge_type:
-            checks.append(
-                Check(
-                    f"{id_expression(column, kind, False, True)} IS NULL",
-                    f"column '{end}' is not an integer of 64 bits; "
-                    "if the ids are text, give --id-type str",
-                )
-            )
+    table = columns.table
+    checks = [c for end in (columns.src, columns.dst) for c in id_checks(table, end, options)]
+    if columns.edge_type is not None:
+        checks.append(missing_id(table, columns.edge_type))
     if columns.weight is not None:
         column = f"CAST({name(columns.weight)} AS VARCHAR)"
         good = _NUMBER.format(column)
+        words = "has numbers with a comma; write them with a decimal point"
+        with_comma = f"({good}) IS NOT TRUE AND {NUMBER_WITH_COMMA.format(column)}"
+        checks.append(Check(with_comma, f"column '{columns.weight}' {words}"))
         checks.append(
             Check(f"({good}) IS NOT TRUE", f"weight '{columns.weight}' is not positive and finite")
         )
     if columns.time is not None:
         value = time_expression(name(columns.time), table.types[columns.time])
         checks.append(
-            Check(f"{value} IS NULL", f"column '{columns.time}' is no time: an integer or a date")
+            Check(
+                f"{value} IS NULL", f"column '{columns.time}' is no time: a whole number or a date"
+            )
         )
     staged = table.stage(columns.chosen, checks, bad, multiline=False)
     if not staged.num_rows:
         raise UserError(f"{table.where} holds no edge")
-    rows = EdgeRows(columns, staged, num_rows, options.id_type == "int")
+    rows = EdgeRows(columns, staged, options.id_type == "int")
     if table.header_unsure:
         _check_header(rows)
     return rows
 
 
 def time_expression(column: str, kind: str) -> str:
-    """A time as BIGINT: an integer as it is, a date or timestamp in seconds since 1970 (UTC)."""
+    """A time as BIGINT: a whole number as it is, a date or timestamp in seconds since 1970 (UTC).
+
+    Null for anything else, fractions of numbers included.
+    """
+    seconds = "CAST(floor(epoch({0})) AS BIGINT)"
     if kind.startswith(_TIME_KINDS):
-        return f"CAST(epoch({column}) AS BIGINT)"
-    if kind in ("DOUBLE", "FLOAT"):
-        return f"CASE WHEN isfinite({column}) THEN TRY_CAST(floor({column}) AS BIGINT) END"
-    if kind != "VARCHAR":
+        return seconds.format(column)
+    if kind in INTEGER_KINDS:
         return f"TRY_CAST({column} AS BIGINT)"
-    number = f"CASE WHEN regexp_full_match({column}, '-?[0-9]+(\\.[0-9]*)?') "
-    seconds = f"CAST(epoch(TRY_CAST({column} AS TIMESTAMP)) AS BIGINT)"
-    whole = f"TRY_CAST(floor(TRY_CAST({column} AS DOUBLE)) AS BIGINT)"
-    return f"({number} THEN {whole} ELSE {seconds} END)"
+    number = f"TRY_CAST({column} AS DOUBLE)"
+    whole = f"CASE WHEN {number} = floor({number}) THEN TRY_CAST({number} AS BIGINT) END"
+    if kind != "VARCHAR":
+        return whole
+    return (
+        f"CASE WHEN regexp_full_match({column}, '-?[0-9]+') THEN TRY_CAST({column} AS BIGINT) "
+        f"WHEN regexp_full_match({column}, '-?[0-9]+[.]0*') THEN {whole} "
+        f"ELSE {seconds.format(f'TRY_CAST({column} AS TIMESTAMP)')} END"
+    )
 
 
 def _ends(table: InputTable, options: ReadOptions) -> tuple[str, str]:
     if options.src_column is not None and options.dst_column is not None:
         return table.column(options.src_column), table.column(options.dst_column)
-    if len(table.names) < 2:
-        raise UserError(f"{table.where} has one column, '{table.names[0]}'; edges need two columns")
-    return usual_ends(table.names) or (table.names[0], table.names[1])
+    names = table.named
+    if len(names) < 2:
+        raise UserError(f"{table.where} has one column, '{names[0]}'; edges need two columns")
+    return usual_ends(names) or (names[0], names[1])
 
 
 def _check_header(rows: EdgeRows) -> None:

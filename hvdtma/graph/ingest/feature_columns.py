@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from hvdtma.core.errors import UserError
 from hvdtma.graph.ids.kind import INTEGER_KINDS
-from hvdtma.tables.columns import MISSING_WORDS
+from hvdtma.tables.columns import MISSING_WORDS, NUMBER_WITH_COMMA, number_with_comma
 from hvdtma.tables.database import Database, name, text
 from hvdtma.tables.table import InputTable, Staged
 
@@ -62,12 +62,12 @@ def candidates(
     if feature_columns is not None:
         chosen = [table.column(column) for column in feature_columns]
     else:
-        chosen = [column for column in table.names if column != id_column]
+        chosen = [column for column in table.named if column != id_column]
     return [column for column in chosen if column not in drop]
 
 
 def choose(
-    db: Database, table: InputTable, staged: Staged, columns: Sequence[str], named: bool, fill: str
+    table: InputTable, staged: Staged, columns: Sequence[str], named: bool, fill: str
 ) -> ChosenColumns:
     """How each column becomes features; reads the rows once.
 
@@ -78,7 +78,7 @@ def choose(
     found = ChosenColumns()
     for column in columns:
         kind = table.types[column]
-        taken = _numbers(db, staged, column, kind, fill, found, table.where)
+        taken = _features_of(table, staged, column, fill, found)
         if isinstance(taken, str):
             if named:
                 raise UserError(f"column '{column}' of {table.where} cannot be a feature: {taken}")
@@ -94,48 +94,46 @@ def choose(
     return found
 
 
-def _numbers(
-    db: Database,
-    staged: Staged,
-    column: str,
-    kind: str,
-    fill: str,
-    found: ChosenColumns,
-    where: str,
+def _features_of(
+    table: InputTable, staged: Staged, column: str, fill: str, found: ChosenColumns
 ) -> FeatureColumn | str:
     """The column's features, or the reason to leave it out."""
-    quoted = name(column)
+    db, kind, quoted = table.db, table.types[column], name(column)
     if kind.endswith("]"):
         inner = kind[: kind.rindex("[")]
         if inner not in _NUMBERS and not inner.startswith("DECIMAL"):
             return f"lists of {inner.lower()}"
-        return FeatureColumn(column, kind, [quoted], [], True)
+        value = _filled_list(db, staged, column, fill, found)
+        return FeatureColumn(column, kind, [value], [], True)
     if kind in _NUMBERS or kind.startswith("DECIMAL"):
         value = f"CAST({quoted} AS DOUBLE)"
     elif kind == "VARCHAR" or kind.startswith("ENUM"):
         words = ", ".join(map(text, MISSING_WORDS))
         known = f"NULLIF(CASE WHEN lower({quoted}) NOT IN ({words}) THEN {quoted} END, '')"
         truth = f"CASE lower({quoted}) WHEN 'true' THEN 1 WHEN 'false' THEN 0 END"
-        number = f"coalesce(TRY_CAST({quoted} AS DOUBLE), {truth})"
-        rows, not_numbers, distinct = db.run(
-            f"SELECT count({known}), count(*) FILTER ({known} IS NOT NULL AND ({number}) IS NULL), "
-            f"approx_count_distinct({known}) FROM {staged.sql}"
+        value = f"coalesce(TRY_CAST({quoted} AS DOUBLE), {truth})"
+        comma = NUMBER_WITH_COMMA.format(known)
+        rows, not_numbers, distinct, commas, example = db.run(
+            f"SELECT count({known}), count(*) FILTER ({known} IS NOT NULL AND ({value}) IS NULL), "
+            f"approx_count_distinct({known}), count(*) FILTER ({comma}), "
+            f"min({known}) FILTER ({comma}) FROM {staged.sql}"
         )[0]
         if not rows:
             return "it is empty"
+        if not_numbers and not_numbers == commas:
+            raise number_with_comma(column, table.where, example)
         if not_numbers:
             taken = _category(db, staged, column, kind, known, rows, distinct)
             missing = staged.num_rows - rows
             if missing and isinstance(taken, FeatureColumn):
                 if fill == "error":
                     raise UserError(
-                        f"category '{column}' of {where} has {missing:,} missing values; "
+                        f"category '{column}' of {table.where} has {missing:,} missing values; "
                         "give --fill-missing zero or mean (a missing category is all zeros), or "
                         f"--drop-columns {column}"
                     )
                 found.filled[column] = missing
             return taken
-        value = number
     else:
         return "no numbers"
     if _numbers_rows(db, staged, value):
@@ -182,3 +180,24 @@ def _filled(
         return value
     found.filled[column] = missing
     return f"coalesce({known}, {float(mean or 0.0) if fill == 'mean' else 0.0!r})"
+
+
+def _filled_list(db: Database, staged: Staged, column: str, fill: str, found: ChosenColumns) -> str:
+    """Lists whose missing values, and missing lists, are filled: with the mean of their place."""
+    quoted = name(column)
+    if fill == "error":
+        return quoted
+    known = "CASE WHEN isfinite(CAST(x AS DOUBLE)) THEN CAST(x AS DOUBLE) END"
+    filler, places, num_known, rows = db.run(
+        "SELECT list(coalesce(mean, 0) ORDER BY place), count(*), sum(known), "
+        f"(SELECT count(*) FROM {staged.sql}) FROM (SELECT place, avg({known}) AS mean, "
+        f"count({known}) AS known FROM (SELECT unnest({quoted}) AS x, "
+        f"generate_subscripts({quoted}, 1) AS place FROM {staged.sql}) GROUP BY place)"
+    )[0]
+    missing = rows * places - (num_known or 0)
+    if not missing:
+        return quoted
+    found.filled[column] = missing
+    filled = f"{filler if fill == 'mean' else [0.0] * places}::DOUBLE[]"
+    values = f"list_transform({quoted}, lambda x, place: coalesce({known}, ({filled})[place]))"
+    return f"coalesce({values}, {filled})"

@@ -5,21 +5,20 @@ Legend: R rows, D features, n rows of a piece.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from functools import partial
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import scipy.sparse as sp
 from rich.markup import escape
 
 from hvdtma.core.console import console, warn
 from hvdtma.core.errors import UserError
-from hvdtma.graph.ids.kind import TableIds, id_expression
+from hvdtma.graph.ids.kind import TableIds, stored_ids
 from hvdtma.graph.ingest.feature_columns import (
     SUSPICIOUS,
     ChosenColumns,
@@ -27,42 +26,35 @@ from hvdtma.graph.ingest.feature_columns import (
     candidates,
     choose,
 )
-from hvdtma.graph.ingest.node_tables import id_column_of, ids_in, missing_id
+from hvdtma.graph.ingest.node_tables import id_checks, id_column_of, ids_in
 from hvdtma.graph.ingest.options import ReadOptions
+from hvdtma.tables.columns import Column
 from hvdtma.tables.database import Database, name
-from hvdtma.tables.features import FEATURE_FILES, PIECE_BYTES, checked_features, open_feature_file
+from hvdtma.tables.features import (
+    FEATURE_FILES,
+    PIECE_BYTES,
+    FeatureFile,
+    checked_features,
+    open_feature_file,
+)
 from hvdtma.tables.inputs import TABLE_FILES, resolve
 from hvdtma.tables.rejects import BadRows
-from hvdtma.tables.table import Check, InputTable, Staged, open_table
+from hvdtma.tables.table import InputTable, Staged, open_table
 
 ARRAYS = (".npy", ".npz", ".json")
 
 
-@dataclass
-class FeatureInput:
-    """Features in the order of the input.
+@dataclass(frozen=True)
+class FeatureInput(FeatureFile):
+    """Features in the order of the input; their values are not checked yet.
 
     Attributes:
-        where: for messages.
-        shape: [R, D].
-        kept_dtype: in memory: float32, or float16 if the input has it.
-        read: yields the dense rows [n, D] in order, not yet checked; unused for sparse features.
         ids: the ids of all rows; None if row i belongs to the integer id i.
-        sparse: CSR [R, D], or None.
-        names: of the D columns, or None.
-        column_major: whether the file is in Fortran order and must be read as a whole.
         columns: the columns that were chosen, or None.
-        staged, table: the rows of a table.
+        counts: notes for the build's report.
     """
 
-    where: str
-    shape: tuple[int, int]
-    kept_dtype: np.dtype
-    read: Callable[[], Iterator[np.ndarray]] = lambda: iter(())
     ids: TableIds | None = None
-    sparse: sp.csr_matrix | None = None
-    names: list[str] | None = None
-    column_major: bool = False
     columns: ChosenColumns | None = None
     counts: dict[str, int] = field(default_factory=dict)
 
@@ -72,9 +64,12 @@ class FeatureInput:
         Raises UserError for a value that is not finite.
         """
         first = 0
+
+        def node_at(row: int) -> object:
+            return node_of(first + row)
+
         for rows in self.read():
-            named = partial(_node_from, first, node_of)
-            yield checked_features(rows, self.where, named, self.names, self.remedy)
+            yield checked_features(rows, self.where, node_at, self.names, self.remedy)
             first += len(rows)
 
     @property
@@ -83,11 +78,6 @@ class FeatureInput:
         if self.columns is None:
             return "replace such values first"
         return "fill missing values with --fill-missing mean or zero, or --drop-columns NAME"
-
-
-def _node_from(first: int, node_of: Callable[[int], object], row: int) -> object:
-    """The id of row `row` of a piece that begins at row `first`."""
-    return node_of(first + row)
 
 
 def open_features(db: Database, given: Any, options: ReadOptions) -> InputTable | Path:
@@ -118,95 +108,68 @@ def read_features(
         return _of_arrays(db, opened)
     table, id_column = opened, id_column_of(opened, options)
     chosen = candidates(table, id_column, options.feature_columns, options.drop_columns)
-    checks = [missing_id(table, id_column)]
-    if options.id_type == "int":
-        number = id_expression(name(id_column), table.types[id_column], False, True)
-        checks.append(Check(f"{number} IS NULL", f"column '{id_column}' is not an integer"))
+    checks = id_checks(table, id_column, options)
     staged = table.stage([id_column, *chosen], checks, bad, multiline=True)
     if not staged.num_rows:
         raise UserError(f"{table.where} has no rows")
-    columns = choose(
-        db, table, staged, chosen, options.feature_columns is not None, options.fill_missing
-    )
+    named = options.feature_columns is not None
+    columns = choose(table, staged, chosen, named, options.fill_missing)
+    for column in set(table.names) - {*table.named, *chosen, id_column}:
+        columns.left_out[column] = "it has no name, as numbers of rows"
     _say(table, columns, options)
     ids = ids_in(table, staged, id_column, options)
-    widths = [_width(db, staged, column) for column in columns.taken]
+    widths = [_width(db, staged, column, id_column, table.where) for column in columns.taken]
     names = [n for c, width in zip(columns.taken, widths, strict=True) for n in _names(c, width)]
-    source = _FeatureReader(db, staged, columns.taken, widths, ids, table.where)
+    sql = f"SELECT {_as_list(columns.taken)} FROM {staged.sql}"
+    rows_per_piece = max(1, PIECE_BYTES // (8 * sum(widths)))
     return FeatureInput(
         table.where,
         (staged.num_rows, sum(widths)),
         np.dtype(np.float32),
-        source.read,
-        ids,
+        lambda: (_as_rows(batch.column(0)) for batch in db.batches(sql, rows_per_piece)),
         names=names if any(c.names for c in columns.taken) else None,
+        ids=ids,
         columns=columns,
         counts=staged.counts | {"feature_values_filled": sum(columns.filled.values())},
     )
 
 
-@dataclass(frozen=True)
-class _FeatureReader:
-    """Reads the chosen columns as arrays."""
-
-    db: Database
-    staged: Staged
-    columns: list[FeatureColumn]
-    widths: list[int]
-    ids: TableIds
-    where: str
-
-    def read(self) -> Iterator[np.ndarray]:
-        """Features float32 [n, D], missing ones as NaN; raises UserError for ragged lists."""
-        dim = sum(self.widths)
-        values = [sql for column in self.columns for sql in column.values]
-        named = [f"{sql} AS v{at}" for at, sql in enumerate(values)]
-        sql = f"SELECT {name(self.ids.column)}, {', '.join(named)} FROM {self.staged.sql}"
-        first_id = None
-        for batch in self.db.batches(sql, max(1, PIECE_BYTES // (8 * dim))):
-            feat = np.empty((len(batch), dim), np.float32)
-            first_id = batch.column(0)[0] if first_id is None else first_id
-            source, start = 1, 0
-            for column, width in zip(self.columns, self.widths, strict=True):
-                place = slice(start, start + width)
-                if column.is_list:
-                    where = f"column '{column.column}' of {self.where}"
-                    arrays = (batch.column(source), batch.column(0), first_id)
-                    feat[:, place] = _of_lists(*arrays, width, where)
-                    source += 1
-                else:
-                    for at in range(width):
-                        feat[:, start + at] = _single(batch.column(source + at))
-                    source += width
-                start += width
-            yield feat
-
-
-def _of_lists(
-    column: pa.Array, ids: pa.Array, first_id: pa.Scalar, dim: int, where: str
-) -> np.ndarray:
-    lengths = pc.fill_null(pc.list_value_length(column), -1).to_numpy()
-    odd = np.flatnonzero(lengths != dim)
-    if len(odd):
-        row = int(odd[0])
-        raise UserError(
-            f"{where}: ragged lists: {dim} values for '{first_id}', "
-            f"{max(lengths[row], 0)} for '{ids[row]}'"
-        )
-    return _single(pc.list_flatten(column)).reshape(len(lengths), -1)
-
-
-def _single(values: pa.Array) -> np.ndarray:
-    with np.errstate(over="ignore"):  # an overflow becomes infinite, which is refused later
-        return (
-            values.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False).astype(np.float32)
-        )
-
-
-def _width(db: Database, staged: Staged, column: FeatureColumn) -> int:
+def _width(db: Database, staged: Staged, column: FeatureColumn, ids: str, where: str) -> int:
+    """The number of the column's features; raises UserError for lists of several lengths."""
     if not column.is_list:
         return len(column.values)
-    return int(db.value(f"SELECT max(len({column.values[0]})) FROM {staged.sql}") or 1)
+    lengths = db.run(
+        f"SELECT coalesce(len({column.values[0]}), -1) AS length, min({name(ids)}) "
+        f"FROM {staged.sql} GROUP BY length ORDER BY length DESC"
+    )
+    (most, longest), (least, shortest) = lengths[0], lengths[-1]
+    where = f"column '{column.column}' of {where}"
+    if least < 0:
+        raise UserError(
+            f"{where}: ragged lists: '{shortest}' has none; fill missing ones with --fill-missing "
+            "mean or zero, or leave the column out with --drop-columns"
+        )
+    if least < most or not most:
+        raise UserError(
+            f"{where}: ragged lists: {most} values for '{longest}', {least} for '{shortest}'"
+        )
+    return int(most)
+
+
+def _as_list(columns: Iterable[FeatureColumn]) -> str:
+    """The features of a row as one list, as SQL."""
+    lists = []
+    for is_list, group in groupby(columns, lambda column: column.is_list):
+        values = [value for column in group for value in column.values]
+        lists += values if is_list else [f"[{', '.join(values)}]"]
+    return " || ".join(f"CAST({one} AS DOUBLE[])" for one in lists)
+
+
+def _as_rows(lists: pa.Array) -> np.ndarray:
+    """Features float32 [n, D], missing ones as NaN."""
+    with np.errstate(over="ignore"):  # an overflow becomes infinite, which is refused later
+        values = pc.list_flatten(lists).to_numpy(zero_copy_only=False).astype(np.float32)
+    return values.reshape(len(lists), -1)
 
 
 def _names(column: FeatureColumn, width: int) -> list[str]:
@@ -232,20 +195,10 @@ def _say(table: InputTable, columns: ChosenColumns, options: ReadOptions) -> Non
 def _of_arrays(db: Database, path: Path) -> FeatureInput:
     file = open_feature_file(path)
     ids = None
-    if file.ids is not None:
-        stored = db.new_name("feature_ids")
-        pieces = [pa.table({"id": piece}) for piece in file.ids()]
-        db.run(f"CREATE TABLE {stored} AS SELECT * FROM given", {"given": pa.concat_tables(pieces)})
-        kind = "VARCHAR" if pa.types.is_large_string(pieces[0].column(0).type) else "BIGINT"
-        ids = TableIds(stored, "id", kind, f"'{path}'")
-    shape = (file.shape[0], file.shape[1])
-    return FeatureInput(
-        f"'{path}'",
-        shape,
-        file.kept_dtype,
-        file.read,
-        ids,
-        file.sparse,
-        file.names,
-        file.column_major,
-    )
+    if file.id_pieces is not None:
+        ids = stored_ids(db, pa.chunked_array(list(map(_whole, file.id_pieces()))), file.where)
+    return FeatureInput(**vars(file), ids=ids)
+
+
+def _whole(column: Column) -> pa.Array:
+    return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column

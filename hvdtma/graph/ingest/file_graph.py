@@ -99,9 +99,7 @@ class FileGraph(RawGraph):
             types = pa.table(
                 {"kind": self.edge_type_names, "number": range(len(self.edge_type_names))}
             )
-            stored = db.new_name("types")
-            db.run(f"CREATE TABLE {stored} AS SELECT * FROM given", {"given": types})
-            joins = f" JOIN {stored} AS k ON k.kind = {others['edge_type']}"
+            joins = f" JOIN {db.store(types, 'types')} AS k ON k.kind = {others['edge_type']}"
             others["edge_type"] = "CAST(k.number AS SMALLINT)"
         if self.nodes.table is not None:
             for at, end in enumerate(ends):

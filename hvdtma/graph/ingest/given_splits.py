@@ -11,20 +11,20 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from hvdtma.core.errors import UserError, nearest
 from hvdtma.core.split_parts import HELD_OUT_PARTS, PARTS
-from hvdtma.graph.ids.kind import TableIds, check_id_kind
+from hvdtma.graph.ids.kind import TableIds, check_id_kind, stored_ids
 from hvdtma.graph.ids.node_table import NodeTable
+from hvdtma.graph.ingest.node_tables import missing_id
 from hvdtma.graph.ingest.options import ReadOptions
 from hvdtma.graph.raw import RawGraph
 from hvdtma.graph.source import Pairs
 from hvdtma.graph.splits import pair_key
-from hvdtma.tables.columns import ids_of, usual_ends
+from hvdtma.tables.array_file import load_npz
+from hvdtma.tables.columns import ID_NAMES, ids_of, positions, usual_ends
 from hvdtma.tables.database import Database, name
 from hvdtma.tables.inputs import TABLE_FILES
-from hvdtma.tables.opening import load_npz
 from hvdtma.tables.rejects import BadRows
 from hvdtma.tables.table import Check, InputTable, open_table
 
@@ -44,6 +44,7 @@ class GivenSplits:
         lengths: by key the number of ids.
         num_pairs: n by part; empty if there is a node split only.
         types: the names of edge types [n] by part, or empty.
+        counts: notes for the build's report.
     """
 
     where: str
@@ -51,6 +52,7 @@ class GivenSplits:
     lengths: dict[str, int]
     num_pairs: dict[str, int]
     types: dict[str, pa.Array] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
 
     def link_split(self, nodes: NodeTable) -> dict[str, Pairs] | None:
         """Pairs of node numbers by part, without types; raises UserError for an unknown id."""
@@ -96,23 +98,36 @@ _NEG_KEYS = ("valid_neg", "test_neg")
 SPLIT_KEYS = [*PARTS, *_NEG_KEYS, *_TYPE_KEYS, *_NODE_KEYS]
 
 
-def read_splits(db: Database, given: Any, options: ReadOptions, bad: BadRows) -> GivenSplits:
-    """Read the splits of links, of nodes, or both.
+def open_splits(db: Database, given: Any, options: ReadOptions) -> InputTable | Path:
+    """Open the splits of links, of nodes, or both; rows are not read yet.
 
-    NPZ: see `_of_arrays`. Tables: a column `split` with the words train, valid and test, and the
-    columns of an edge (and `--type-column`), or an id column.
+    Returns a table with a column `split` of the words train, valid and test, and the columns of an
+    edge (and `--type-column`), or an id column; or the path of an NPZ file, see `_of_arrays`.
     """
-    is_npz = isinstance(given, str | Path) and str(given).lower().endswith(".npz")
-    if is_npz:
-        return _of_arrays(db, Path(given).expanduser())
+    if isinstance(given, str | Path) and str(given).lower().endswith(".npz"):
+        path = Path(given).expanduser()
+        if not path.is_file():
+            raise UserError(f"there is no splits file '{path}'")
+        return path
     named = (options.src_column, options.dst_column, options.id_column, "split")
     endings = [".npz", *TABLE_FILES]
     table = open_table(db, given, "splits", options.text, endings=endings, named=named, id_fields=1)
-    return _of_table(table, options, bad)
+    _columns_of(table, options)
+    return table
 
 
-def _of_table(table: InputTable, options: ReadOptions, bad: BadRows) -> GivenSplits:
-    db, where = table.db, table.where
+def read_splits(
+    db: Database, opened: InputTable | Path, options: ReadOptions, bad: BadRows
+) -> GivenSplits:
+    """Read the splits; raises UserError for bad rows, and for parts without rows."""
+    if isinstance(opened, Path):
+        return _of_arrays(db, opened)
+    return _of_table(opened, options, bad)
+
+
+def _columns_of(table: InputTable, options: ReadOptions) -> tuple[str, tuple[str, ...]]:
+    """The column of the parts, and that of ids or those of both ends."""
+    where = table.where
     known = {column.lower(): column for column in table.names}
     split = next((known[word] for word in _SPLIT_COLUMNS if word in known), None)
     if split is None:
@@ -129,16 +144,22 @@ def _of_table(table: InputTable, options: ReadOptions, bad: BadRows) -> GivenSpl
         rest = [column for column in table.names if column != split]
         if not rest:
             raise UserError(f"{where} has only the column '{split}'; add ids, or pairs of ids")
-        ends = (options.id_column if options.id_column in rest else rest[0],)
+        usual = [column for column in rest if column.lower() in ID_NAMES]
+        ends = (options.id_column if options.id_column in rest else (usual or rest)[0],)
+    for end in ends:
+        check_id_kind(where, end, table.types[end], options.id_type)
+    return split, ends
+
+
+def _of_table(table: InputTable, options: ReadOptions, bad: BadRows) -> GivenSplits:
+    db, where = table.db, table.where
+    split, ends = _columns_of(table, options)
     typed = options.type_column if options.type_column in table.names and len(ends) == 2 else None
     words = ", ".join(f"'{word}'" for word in _WORDS)
     part_word = f"lower(CAST({name(split)} AS VARCHAR))"
     checks = [Check(f"{part_word} NOT IN ({words}) OR {name(split)} IS NULL",
                     f"column '{split}' is none of train, valid, test")]  # fmt: skip
-    for end in ends:
-        check_id_kind(where, end, table.types[end], options.id_type)
-        checks.append(Check(f"CAST({name(end)} AS VARCHAR) IN ('') OR {name(end)} IS NULL",
-                            f"column '{end}' is empty"))  # fmt: skip
+    checks += [missing_id(table, end) for end in ends]
     staged = table.stage([split, *ends, *([typed] if typed else [])], checks, bad, multiline=False)
     ids, lengths, num_pairs, types = {}, {}, {}, {}
     for part in PARTS:
@@ -157,7 +178,7 @@ def _of_table(table: InputTable, options: ReadOptions, bad: BadRows) -> GivenSpl
         if typed:
             kind = f"SELECT CAST({name(typed)} AS VARCHAR) AS kind FROM {rows}"
             types[part] = pa.concat_arrays([b.column(0) for b in db.batches(kind)])
-    return GivenSplits(where, ids, lengths, num_pairs, types)
+    return GivenSplits(where, ids, lengths, num_pairs, types, staged.counts)
 
 
 def _of_arrays(db: Database, path: Path) -> GivenSplits:
@@ -169,8 +190,6 @@ def _of_arrays(db: Database, path: Path) -> GivenSplits:
 
     Raises UserError for missing and unknown keys, empty parts, wrong shapes and types, and two K.
     """
-    if not path.is_file():
-        raise UserError(f"there is no splits file '{path}'")
     arrays = load_npz(path)
     if not isinstance(arrays, dict):
         raise UserError(f"'{path}' is a SciPy matrix; a splits file holds {', '.join(SPLIT_KEYS)}")
@@ -187,10 +206,7 @@ def _of_arrays(db: Database, path: Path) -> GivenSplits:
             continue
         where = f"'{key}' of '{path}'"
         column = ids_of(array.ravel(order="F" if key in PARTS else "C"), where)
-        stored = db.new_name("split")
-        db.run(f"CREATE TABLE {stored} AS SELECT * FROM given", {"given": pa.table({"id": column})})
-        kind = "VARCHAR" if pa.types.is_large_string(column.type) else "BIGINT"
-        ids[key] = TableIds(stored, "id", kind, where)
+        ids[key] = stored_ids(db, column, where)
         lengths[key] = len(column)
     types = {
         key.removesuffix("_type"): ids_of(arrays[key], f"'{key}' of '{path}'").cast(pa.string())
@@ -253,10 +269,8 @@ def take_splits(
     links = splits.link_split(nodes)
     if links is None:
         return np.zeros(0, np.int64)
-    known = pa.array(names, pa.string())
     for part, types in splits.types.items():
-        codes = pc.index_in(types.cast(pa.string()), value_set=known)
-        links[part].edge_type = codes.to_numpy().astype(np.int16)
+        links[part].edge_type = positions(types, names).astype(np.int16)
     train = links["train"]
     held_out_key = np.concatenate(
         [pair_key(links[part].src, links[part].dst, raw.num_nodes) for part in HELD_OUT_PARTS]

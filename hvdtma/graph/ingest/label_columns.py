@@ -1,4 +1,4 @@
-"""Which columns of a table are labels, and of which kind: classes, several labels, real targets."""
+"""Which columns of a table are labels, and the facts about their values."""
 
 from __future__ import annotations
 
@@ -6,36 +6,27 @@ from dataclasses import dataclass
 
 from hvdtma.core.errors import UserError
 from hvdtma.graph.ingest.options import ReadOptions
-from hvdtma.tables.columns import MISSING_WORDS
-from hvdtma.tables.database import Database, name, text
+from hvdtma.graph.label_values import LabelColumn
+from hvdtma.tables.columns import MISSING_WORDS, NUMBER_WITH_COMMA, number_with_comma
+from hvdtma.tables.database import name, text
 from hvdtma.tables.table import InputTable, Staged
 
 USUAL = ("label", "labels", "y", "target", "class", "category")
-LEAST_ROWS = 10  # of more rows than these not every one can be a class of its own
 
 
 @dataclass(frozen=True)
-class LabelColumn:
-    """A column of labels.
+class LabelValues:
+    """The values of a column of labels, as SQL.
 
     Attributes:
-        column: its name.
-        known: SQL of the label as text, null where there is none.
-        number: SQL of the label as DOUBLE, null where it is no number.
-        rows, distinct: the numbers of known and of different labels.
-        is_number, is_whole: whether all known labels are numbers, and whole ones.
-        is_binary: whether all known labels are 0 or 1.
+        number: the value as DOUBLE, null where it is missing or no number.
+        class_name: the name of its class, null where there is none.
+        facts: about the column.
     """
 
-    column: str
-    known: str
     number: str
-    rows: int
-    distinct: int
-    is_number: bool
-    is_whole: bool
-    is_binary: bool
-    has_fractions: bool
+    class_name: str
+    facts: LabelColumn
 
 
 def label_columns(table: InputTable, id_column: str, options: ReadOptions) -> list[str]:
@@ -51,7 +42,7 @@ def label_columns(table: InputTable, id_column: str, options: ReadOptions) -> li
         )
     if named:
         return named
-    others = [column for column in table.names if column != id_column]
+    others = [column for column in table.named if column != id_column]
     usual = [column for column in others if column.lower() in USUAL]
     for choice in (usual, others):
         if len(choice) == 1:
@@ -66,70 +57,44 @@ def label_columns(table: InputTable, id_column: str, options: ReadOptions) -> li
     )
 
 
-def inspect(
-    db: Database, table: InputTable, staged: Staged, column: str, options: ReadOptions
-) -> LabelColumn:
-    """The kind of values in a column of labels."""
-    quoted = name(column)
-    value = f"CAST({quoted} AS VARCHAR)"
-    known = f"NULLIF({value}, '')"
+def inspect(table: InputTable, staged: Staged, column: str, options: ReadOptions) -> LabelValues:
+    """The values in a column of labels; raises UserError for numbers with a comma."""
+    db = table.db
+    value = f"NULLIF(CAST({name(column)} AS VARCHAR), '')"
     if options.missing_labels:
         words = ", ".join(map(text, MISSING_WORDS))
-        negative = f"coalesce(TRY_CAST({value} AS DOUBLE) < 0, false)"
-        if options.label_kind == "real" or _has_fractions(db, staged, value):
-            negative = "false"  # targets of regression may be negative
-        known = f"CASE WHEN lower({value}) NOT IN ({words}) AND NOT {negative} THEN {value} END"
-    number = f"TRY_CAST({known} AS DOUBLE)"
-    rows, distinct, numbers, whole, binary = db.run(
-        f"SELECT count({known}), count(DISTINCT {known}), count({number}), "
-        f"count(*) FILTER ({number} = floor({number})), count(*) FILTER ({number} IN (0, 1)) "
+        value = f"CASE WHEN lower({value}) NOT IN ({words}) THEN {value} END"
+    truth = f"CASE lower({value}) WHEN 'true' THEN 1 WHEN 'false' THEN 0 END"
+    number = f"coalesce(TRY_CAST({value} AS DOUBLE), {truth})"
+    labelled = value
+    if options.missing_labels:
+        labelled = f"CASE WHEN coalesce({number} >= 0, true) THEN {value} END"
+    integer = f"regexp_full_match(lower({value}), '[+-]?[0-9]+|true|false')"
+    comma = NUMBER_WITH_COMMA.format(value)
+    known, numbers, integers, fractions, binary, unknown, least, largest, commas, example = db.run(
+        f"SELECT count({value}), count({number}), count(*) FILTER ({integer}), "
+        f"count(*) FILTER ({number} <> floor({number}) AND isfinite({number})), "
+        f"count(*) FILTER ({number} IN (0, 1)), count(*) FILTER ({number} = -1), "
+        f"min({number}), max({number}), count(*) FILTER ({comma}), min({value}) FILTER ({comma}) "
         f"FROM {staged.sql}"
     )[0]
-    if numbers == rows == whole:  # pandas writes 1.0 where a column has missing values
-        known = f"regexp_replace({known}, '^(-?(0|[1-9][0-9]*))\\.0*$', '\\1')"
-        distinct = db.value(f"SELECT count(DISTINCT {known}) FROM {staged.sql}")
-    return LabelColumn(
-        column, known, number, rows, distinct, numbers == rows, whole == rows, binary == rows,
-        numbers > whole,
-    )  # fmt: skip
-
-
-def kind_of_labels(columns: list[LabelColumn], where: str, options: ReadOptions) -> str:
-    """The kind `class`, `multi` or `real`; raises UserError for labels of none or of two kinds."""
-    first = columns[0]
-    kind = options.label_kind
-    if len(columns) > 1 and kind == "class":
-        raise UserError("several label columns are several labels or targets; one is a class")
-    if kind == "auto":
-        if len(columns) > 1:
-            kind = "multi" if all(c.is_binary for c in columns) else "real"
-        else:
-            kind = "real" if first.is_number and not first.is_whole else "class"
-    for column in columns:
-        label = f"column '{column.column}' of {where}"
-        if not column.rows:
-            raise UserError(f"{label} holds no label")
-        if kind == "real" and not column.is_number:
-            raise UserError(
-                f"{label} holds text; targets of regression are numbers (missing ones are empty)"
-            )
-        if kind == "multi" and not column.is_binary:
-            raise UserError(f"{label} holds other values than 0 and 1, the marks of several labels")
-    if kind == "class" and options.label_kind == "auto" and first.has_fractions:
-        raise UserError(
-            f"column '{first.column}' of {where} holds text and numbers with fractions; numbers "
-            "with fractions are targets of regression, never classes. Give --label-kind class if "
-            "they are names"
-        )
-    if kind == "class" and first.distinct == first.rows > LEAST_ROWS:
-        raise UserError(
-            f"column '{first.column}' of {where} has {first.distinct:,} different labels in as "
-            "many rows; these are no classes. Name another column with --label-column"
-        )
-    return kind
-
-
-def _has_fractions(db: Database, staged: Staged, value: str) -> bool:
-    number = f"TRY_CAST({value} AS DOUBLE)"
-    fraction = f"{number} <> floor({number}) AND isfinite({number})"
-    return bool(db.value(f"SELECT count(*) FILTER ({fraction}) FROM {staged.sql}"))
+    if commas and numbers + commas == known and options.label_kind != "class":
+        raise number_with_comma(column, table.where, example)
+    if numbers == known and not fractions:  # pandas writes 1.0 where a column has missing values
+        labelled = f"regexp_replace({labelled}, '^(-?(0|[1-9][0-9]*))\\.0*$', '\\1')"
+    rows, distinct = db.run(
+        f"SELECT count({labelled}), count(DISTINCT {labelled}) FROM {staged.sql}"
+    )[0]
+    facts = LabelColumn(
+        column,
+        known - unknown,
+        rows,
+        distinct,
+        is_number=numbers == known,
+        is_float=integers < known,
+        is_binary=0 < binary == known - unknown,
+        has_fractions=fractions > 0,
+        least=least or 0.0,
+        largest=largest or 0.0,
+    )
+    return LabelValues(number, labelled, facts)

@@ -5,6 +5,7 @@ Legend: N nodes, R rows, C labels, T targets.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,23 +16,18 @@ from hvdtma.core.console import console
 from hvdtma.core.errors import UserError
 from hvdtma.graph.ids.node_table import NodeTable
 from hvdtma.graph.ingest.edges import time_expression
-from hvdtma.graph.ingest.label_columns import (
-    USUAL,
-    LabelColumn,
-    inspect,
-    kind_of_labels,
-    label_columns,
-)
+from hvdtma.graph.ingest.label_columns import USUAL, inspect, label_columns
 from hvdtma.graph.ingest.node_tables import id_column_of, ids_in, missing_id
 from hvdtma.graph.ingest.options import ReadOptions
+from hvdtma.graph.label_values import kind_of_labels, targets_of
 from hvdtma.graph.source import NO_TIME
-from hvdtma.graph.targets import UNKNOWN
-from hvdtma.tables.columns import Names
-from hvdtma.tables.database import Database, name
+from hvdtma.graph.targets import NO_CLASS, UNKNOWN
+from hvdtma.tables.columns import MISSING_WORDS, positions, sorted_names
+from hvdtma.tables.database import Database, name, text
 from hvdtma.tables.rejects import BadRows
-from hvdtma.tables.table import InputTable, Staged, open_table
+from hvdtma.tables.table import Check, InputTable, Staged, open_table
 
-SHOWN_CLASSES = 12
+_MISSING = {"class": NO_CLASS, "multi": UNKNOWN, "real": np.nan}
 
 
 @dataclass(frozen=True)
@@ -85,13 +81,14 @@ def read_labels(opened: LabelTable, nodes: NodeTable, options: ReadOptions, bad:
     table, db = opened.table, opened.table.db
     time = options.time_column if options.time_column in table.names else None
     chosen = [opened.id_column, *opened.columns, *([time] if time else [])]
-    staged = table.stage(chosen, [missing_id(table, opened.id_column)], bad, multiline=True)
+    checks = [missing_id(table, opened.id_column)]
+    if time is not None:
+        checks.append(_unread_time(table, time))
+    staged = table.stage(chosen, checks, bad, multiline=True)
     if not staged.num_rows:
         raise UserError(
             f"{table.where}: none of its ids is in the graph (it has no rows); see --id-column"
         )
-    columns = [inspect(db, table, staged, column, options) for column in opened.columns]
-    kind = kind_of_labels(columns, table.where, options)
     ids = ids_in(table, staged, opened.id_column, options)
     position_R = nodes.positions(ids).astype(np.int64)
     if not (position_R >= 0).any():
@@ -100,72 +97,74 @@ def read_labels(opened: LabelTable, nodes: NodeTable, options: ReadOptions, bad:
             f"{table.where}: none of its ids is in the graph (its first id is '{first}', that of "
             f"the graph '{nodes.ids[0]}'); see --id-column"
         )
-    values = _Values(db, staged, columns)
-    if kind == "class":
-        label_R, names = values.classes()
-        row_RC, missing = label_R[:, None], -1.0
-    else:
-        names = opened.columns
-        row_RC, missing = values.numbers(kind), UNKNOWN if kind == "multi" else np.nan
-    label, repeated = _placed(row_RC, position_R, missing, nodes, names, kind, table.where)
-    labelled = _known(label, missing).any(1)
+    row_RC, names, kind = _values(table, staged, opened.columns, options)
+    missing = _MISSING[kind]
+
+    def shown(row: np.ndarray) -> str:
+        return names[int(row[0])] if kind == "class" else str(row.tolist())
+
+    label, repeated = _placed(row_RC, position_R, missing, nodes, "labels", shown, table.where)
     counts = {
         **staged.counts,
         "labels_of_unknown_ids": int((position_R < 0).sum()),
         "labels_repeated": repeated,
-        "nodes_without_label": int((~labelled).sum()),
+        "nodes_without_label": int((~_known(label, missing).any(1)).sum()),
     }
-    time_N = None if time is None else _times(table, staged, time, position_R, len(nodes))
-    if kind == "class":
-        label = label[:, 0]
-        _say_classes(label, names, table.where)
+    time_N = None
+    if time is not None:
+        time_N = _times(table, staged, time, position_R, nodes)
+        counts["nodes_without_time"] = int((time_N == NO_TIME).sum())
+    label = label[:, 0] if kind == "class" else label
     return Labels(label, names, kind, counts, staged.num_rows, time_N)
 
 
+def _unread_time(table: InputTable, column: str) -> Check:
+    """The check for times that are neither missing nor can be read."""
+    words, quoted = ", ".join(map(text, MISSING_WORDS)), name(column)
+    missing = f"{quoted} IS NULL OR lower(CAST({quoted} AS VARCHAR)) IN ({words})"
+    return Check(
+        f"{time_expression(quoted, table.types[column])} IS NULL AND NOT ({missing})",
+        f"column '{column}' is no time: a whole number or a date",
+    )
+
+
 def _times(
-    table: InputTable, staged: Staged, column: str, position_R: np.ndarray, num_nodes: int
+    table: InputTable, staged: Staged, column: str, position_R: np.ndarray, nodes: NodeTable
 ) -> np.ndarray:
-    """The times of the nodes, int64 [N]."""
-    value = time_expression(name(column), table.types[column])
-    pieces = [np.zeros(0, np.int64)]
-    for batch in table.db.batches(f"SELECT coalesce({value}, {NO_TIME}) FROM {staged.sql}"):
-        pieces.append(batch.column(0).to_numpy())
-    time_N = np.full(num_nodes, NO_TIME, np.int64)
-    known_R = position_R >= 0
-    time_N[position_R[known_R]] = np.concatenate(pieces)[known_R]
-    return time_N
+    """The times of the nodes, int64 [N]; raises UserError for a node with two times."""
+    time = time_expression(name(column), table.types[column])
+    batches = table.db.batches(f"SELECT coalesce({time}, {NO_TIME}) FROM {staged.sql}")
+    time_R = np.concatenate([batch.column(0).to_numpy() for batch in batches])
+    placed = (time_R[:, None], position_R, NO_TIME, nodes, "times", str, table.where)
+    return _placed(*placed)[0][:, 0]
 
 
-@dataclass(frozen=True)
-class _Values:
-    """Reads the values of columns of labels, in the order of the rows."""
-
-    db: Database
-    staged: Staged
-    columns: list[LabelColumn]
-
-    def classes(self) -> tuple[np.ndarray, list[str]]:
-        """The classes int64 [R], -1 for none, and their sorted names."""
-        found, codes = Names(), [np.zeros(0, np.int64)]
-        for batch in self.db.batches(f"SELECT {self.columns[0].known} FROM {self.staged.sql}"):
-            column = batch.column(0)
-            known = column.is_valid().to_numpy(zero_copy_only=False)
-            code = np.full(len(column), -1, np.int64)
-            code[known] = found.add(column.drop_null())
-            codes.append(code)
-        names, place = found.sorted()
-        return np.append(place, -1)[np.concatenate(codes)], names
-
-    def numbers(self, kind: str) -> np.ndarray:
-        """uint8 [R, C] or float64 [R, T], the missing ones as `UNKNOWN` or NaN."""
-        sql = ", ".join(f"{column.number} AS v{at}" for at, column in enumerate(self.columns))
-        pieces = [np.zeros((0, len(self.columns)))]
-        for batch in self.db.batches(f"SELECT {sql} FROM {self.staged.sql}"):
-            pieces.append(np.stack([c.to_numpy(zero_copy_only=False) for c in batch.columns], 1))
-        values = np.concatenate(pieces).astype(np.float64)
-        if kind == "real":
-            return values
-        return np.where(np.isnan(values), UNKNOWN, values).astype(np.uint8)
+def _values(
+    table: InputTable, staged: Staged, columns: list[str], options: ReadOptions
+) -> tuple[np.ndarray, list[str], str]:
+    """The labels [R, C] in the form of their kind, their names, and the kind."""
+    db = table.db
+    found = [inspect(table, staged, column, options) for column in columns]
+    where = table.where if len(columns) > 1 else f"column '{columns[0]}' of {table.where}"
+    if not any(column.facts.known for column in found):
+        raise UserError(f"{where} holds no label")
+    given = None if options.label_kind == "auto" else options.label_kind
+    kind = kind_of_labels([column.facts for column in found], where, given)
+    if kind == "class" and len(found) == 1:
+        class_name = f"SELECT {found[0].class_name} AS name FROM {staged.sql}"
+        distinct = db.run(f"SELECT DISTINCT name FROM ({class_name}) WHERE name IS NOT NULL")
+        names = sorted_names([class_ for (class_,) in distinct])
+        codes = [positions(batch.column(0), names) for batch in db.batches(class_name)]
+        return np.concatenate(codes)[:, None], names, kind
+    numbers = ", ".join(f"{column.number} AS v{at}" for at, column in enumerate(found))
+    pieces = [
+        np.stack([c.to_numpy(zero_copy_only=False) for c in batch.columns], 1).astype(np.float64)
+        for batch in db.batches(f"SELECT {numbers} FROM {staged.sql}")
+    ]
+    label, names_of_columns, kind = targets_of(
+        np.concatenate(pieces), where, kind=kind, names=columns
+    )
+    return label.reshape(staged.num_rows, -1), names_of_columns, kind
 
 
 def _known(values: np.ndarray, missing: float) -> np.ndarray:
@@ -177,31 +176,24 @@ def _placed(
     position_R: np.ndarray,
     missing: float,
     nodes: NodeTable,
-    names: list[str],
-    kind: str,
+    content: str,
+    shown: Callable[[np.ndarray], str],
     where: str,
 ) -> tuple[np.ndarray, int]:
-    """Labels [N, C] and the number of repeated ones; raises UserError for two labels of a node."""
-    label_NC = np.full((len(nodes), row_RC.shape[1]), missing, row_RC.dtype)
+    """Values [N, C] of the nodes, and the number of repeated ones.
+
+    Raises UserError for a node with two different values, which `shown` turns into words.
+    """
+    value_NC = np.full((len(nodes), row_RC.shape[1]), missing, row_RC.dtype)
     rows = np.flatnonzero((position_R >= 0) & _known(row_RC, missing).any(1))
     position, value = position_R[rows], row_RC[rows]
-    label_NC[position] = value
-    kept = label_NC[position]
+    value_NC[position] = value
+    kept = value_NC[position]
     differs = ((kept != value) & ~(np.isnan(kept) & np.isnan(value))).any(1)
     if differs.any():
         at = int(np.argmax(differs))
-        pair = [names[int(v[0])] if kind == "class" else v.tolist() for v in (value[at], kept[at])]
         raise UserError(
-            f"{where}: node '{nodes.ids[position[at]]}' has the labels '{pair[0]}' and "
-            f"'{pair[1]}'; keep one of them"
+            f"{where}: node '{nodes.ids[position[at]]}' has the {content} '{shown(value[at])}' "
+            f"and '{shown(kept[at])}'; keep one of them"
         )
-    return label_NC, len(rows) - len(np.unique(position))
-
-
-def _say_classes(label_N: np.ndarray, names: list[str], where: str) -> None:
-    """Print the classes with their sizes, the largest first."""
-    sizes = np.bincount(label_N[label_N >= 0], minlength=len(names))
-    order = np.argsort(-sizes, kind="stable")[:SHOWN_CLASSES]
-    shown = ", ".join(f"{names[code]} {sizes[code]:,}" for code in order)
-    more = f" and {len(names) - len(order)} more" if len(names) > len(order) else ""
-    console.print(escape(f"{where}: {len(names)} classes: {shown}{more}"), soft_wrap=True)
+    return value_NC, len(rows) - len(np.unique(position))

@@ -1,8 +1,8 @@
-"""The ids of tables with a row per node: features and labels."""
+"""The columns of ids in tables: which they are, and their checks."""
 
 from __future__ import annotations
 
-from hvdtma.graph.ids.kind import TableIds, check_id_kind
+from hvdtma.graph.ids.kind import TableIds, check_id_kind, id_expression
 from hvdtma.graph.ingest.options import ReadOptions
 from hvdtma.tables.columns import ID_NAMES
 from hvdtma.tables.database import name
@@ -23,11 +23,23 @@ def id_column_of(table: InputTable, options: ReadOptions) -> str:
     return column
 
 
-def missing_id(table: InputTable, id_column: str) -> Check:
-    """The check for rows without an id."""
-    quoted = name(id_column)
-    words = f"column '{id_column}' is empty" if table.is_text else "has no id"
+def missing_id(table: InputTable, column: str) -> Check:
+    """The check for rows without an id, or without another name."""
+    quoted = name(column)
+    words = f"column '{column}' is empty" if table.is_text else f"has no id in column '{column}'"
     return Check(f"{quoted} IS NULL OR CAST({quoted} AS VARCHAR) = ''", words)
+
+
+def id_checks(table: InputTable, column: str, options: ReadOptions) -> list[Check]:
+    """The checks for ids that are missing, or are no integers though `id_type` says so."""
+    checks = [missing_id(table, column)]
+    if options.id_type == "int":
+        number = id_expression(name(column), table.types[column], False, True)
+        words = f"column '{column}' is not an integer of 64 bits"
+        checks.append(
+            Check(f"{number} IS NULL", f"{words}; if the ids are text, give --id-type str")
+        )
+    return checks
 
 
 def ids_in(table: InputTable, staged: Staged, id_column: str, options: ReadOptions) -> TableIds:

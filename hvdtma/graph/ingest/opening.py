@@ -31,6 +31,7 @@ from hvdtma.graph.ingest.file_graph import FileGraph, matrix_bytes
 from hvdtma.graph.ingest.given_splits import (
     GivenSplits,
     check_types_match,
+    open_splits,
     read_splits,
     take_splits,
 )
@@ -72,20 +73,18 @@ class Opening:
         features = None
         if source.features is not None:
             features = open_features(self.db, source.features, source)
+        given = None if source.splits is None else open_splits(self.db, source.splits, source)
         opened = None if source.edges is None else open_edges(self.db, source.edges, source)
         self._check_times(opened, labels)
-        splits = self._splits(opened)
+        splits = None if given is None else self._read_splits(given, opened)
         read = None if features is None else self._read_features(features)
         requirement = IngestRequirement(
             source.undirected,
-            source.type_column is not None,
-            source.labels is not None,
+            opened,
+            0 if labels is None else len(labels.columns),
             read,
             splits,
             self.build,
-            weighted=opened is not None and opened[0].weight is not None,
-            timed=opened is not None and opened[0].time is not None,
-            num_labels=1 if labels is None else len(labels.columns),
         )
         known = read.shape[0] if read is not None else 0
         self.memory.available(
@@ -93,10 +92,10 @@ class Opening:
         )
         rows = None
         if opened is not None:
-            with stage(f"reading {opened[0].table.where}"):
-                rows = read_edges(opened[0], source, self.bad, opened[1])
+            with stage(f"reading {opened.table.where}"):
+                rows = read_edges(opened, source, self.bad)
             self.counts.update(rows.staged.counts)
-            self._note("edges", rows.columns.table.where, rows.staged.num_rows, rows.columns.text)
+            self._note("edges", opened.table.where, rows.staged.num_rows, opened.text)
         nodes = self._nodes(rows, splits, read)
         num_edges = 0 if rows is None else rows.staged.num_rows
         later = requirement.required_bytes(len(nodes), num_edges) + DATABASE_BYTES
@@ -119,23 +118,19 @@ class Opening:
         graph.database_bytes = self._shrink_database(graph, requirement)
         return graph
 
-    def _check_times(
-        self, opened: tuple[EdgeColumns, int] | None, labels: LabelTable | None
-    ) -> None:
+    def _check_times(self, opened: EdgeColumns | None, labels: LabelTable | None) -> None:
         column = self.source.time_column
-        tables = [] if opened is None else [opened[0].table]
-        tables += [] if labels is None else [labels.table]
+        tables = [one.table for one in (opened, labels) if one is not None]
         if column is not None and tables and not any(column in t.names for t in tables):
             tables[0].column(column)
 
-    def _splits(self, opened: tuple[EdgeColumns, int] | None) -> GivenSplits | None:
-        if self.source.splits is None:
-            return None
-        splits = read_splits(self.db, self.source.splits, self.source, self.bad)
+    def _read_splits(self, given: InputTable | Path, opened: EdgeColumns | None) -> GivenSplits:
+        splits = read_splits(self.db, given, self.source, self.bad)
+        self.counts.update(splits.counts)
         if opened is None and not splits.num_pairs:
             raise UserError(f"{splits.where} holds a split of nodes only; give --edges too")
         if opened is not None and splits.num_pairs:
-            typed = opened[0].edge_type is not None
+            typed = opened.edge_type is not None
             check_types_match(splits.where, typed, bool(splits.types))
         return splits
 
@@ -161,8 +156,9 @@ class Opening:
         if rows is None:
             columns = given
         if read is not None and numbered:
-            check_numbered(read, strings, *self._range(columns, strings))
-        sizes = [rows.num_rows if rows is not None else 0]
+            bounds = f"SELECT min(id), max(id) FROM ({all_ids(columns, False)})"
+            check_numbered(read, strings, *((0, 0) if strings else self.db.run(bounds)[0]))
+        sizes = [rows.columns.num_rows if rows is not None else 0]
         sizes += [read.shape[0]] if read is not None and numbered else []
         for size in filter(None, sizes):
             columns = [
@@ -175,12 +171,6 @@ class Opening:
         nodes = NodeTable(self.db, [*columns, *keyed], strings, available // 8)
         self._warn_of_near_ids(nodes)
         return nodes
-
-    def _range(self, columns: Sequence[TableIds], strings: bool) -> tuple[int, int]:
-        if strings:
-            return 0, 0
-        least, largest = self.db.run(f"SELECT min(id), max(id) FROM ({all_ids(columns, False)})")[0]
-        return least, largest
 
     def _check_shared(
         self, columns: Sequence[TableIds], keyed: TableIds, strings: bool, where: str

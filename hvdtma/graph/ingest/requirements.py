@@ -18,6 +18,7 @@ from hvdtma.graph.builder.budget import (
 )
 from hvdtma.graph.builder.options import BuildOptions
 from hvdtma.graph.csc import index_dtype
+from hvdtma.graph.ingest.edges import EdgeColumns
 from hvdtma.graph.ingest.features import FeatureInput
 from hvdtma.graph.ingest.given_splits import GivenSplits
 
@@ -32,22 +33,19 @@ class IngestRequirement:
     """Calculates the required memory from the sizes known so far.
 
     Attributes:
-        undirected, typed, labelled: of the graph.
+        undirected: of the graph.
+        edges: the columns of the edges, or None.
+        num_labels: the columns of labels.
         features, splits: the opened files.
         options: of the build; None if no build follows.
-        weighted, timed: whether edges have weights and times.
-        num_labels: the columns of labels.
     """
 
     undirected: bool
-    typed: bool
-    labelled: bool
+    edges: EdgeColumns | None
+    num_labels: int
     features: FeatureInput | None
     splits: GivenSplits | None
     options: BuildOptions | None
-    weighted: bool = False
-    timed: bool = False
-    num_labels: int = 1
 
     def required_bytes(self, num_nodes: int, num_edges: int = 0) -> int:
         """The memory besides the table of ids and sparse features.
@@ -57,7 +55,7 @@ class IngestRequirement:
         """
         if self.options is None:
             return ORDER_BYTES * num_nodes
-        labels = LABEL_BYTES * self.num_labels * num_nodes * self.labelled
+        labels = LABEL_BYTES * self.num_labels * num_nodes
         build = self._build_sizes(num_nodes, num_edges, self.options).least_bytes()
         return self._reserved_bytes(num_nodes) + labels + max(labels, build)  # two copies, once
 
@@ -77,7 +75,7 @@ class IngestRequirement:
         return bool(file and dim and file.sparse is None and dim < file.shape[1])
 
     def _build_sizes(self, num_nodes: int, num_edges: int, options: BuildOptions) -> BuildSizes:
-        file = self.features
+        file, edges = self.features, self.edges
         if file is None or file.sparse is not None:
             dim, kind = features_in_store(None if file is None else file.sparse, options)
         elif self._reduces and options.feature_dim:
@@ -90,15 +88,15 @@ class IngestRequirement:
             num_nodes,
             num_edges,
             self.undirected,
-            self.typed,
+            edges is not None and edges.edge_type is not None,
             dim,
             kind,
-            self.labelled,
+            self.num_labels > 0,
             self._given_links(options) if pairs else held_out_links(options, num_edges),
             options,
             not pairs or any(not self._num_negatives(part) for part in HELD_OUT_PARTS),
-            weighted=self.weighted,
-            timed=self.timed,
+            weighted=edges is not None and edges.weight is not None,
+            timed=edges is not None and edges.time is not None,
             label_row_bytes=LABEL_BYTES * self.num_labels,
             reduced_from=file.shape[1] if file is not None and kind == "reduced" else 0,
         )

@@ -51,15 +51,15 @@ def read_feature_table(path: Path, id_column: str | None) -> FeatureTable:
     if not path.is_file():
         raise UserError(f"there is no features file '{path}'")
     file = open_feature_file(path)
-    if file.ids is None:
+    if file.id_pieces is None:
         ids = NodeIds.counted(file.shape[0])
     else:
-        columns = [chunk for piece in file.ids() for chunk in _chunks(piece)]
+        columns = [chunk for piece in file.id_pieces() for chunk in _chunks(piece)]
         ids = NodeIds.of(pa.chunked_array(columns))
     features = file.sparse
     if features is None:
         features = checked_features(np.concatenate(list(file.read())), f"'{path}'")
-    return FeatureTable(features, ids, file.ids is None)
+    return FeatureTable(features, ids, file.id_pieces is None)
 
 
 def _from_table(path: Path, id_column: str | None) -> FeatureTable:
