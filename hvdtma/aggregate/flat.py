@@ -51,6 +51,12 @@ class FlatModel:
         """Write values [P] to the model."""
         unflatten(flat_P, self.tensors)
 
+    def named(self, flat_P: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Values [P] as tensors of the model's shapes and types, by name."""
+        copies = [torch.empty_like(tensor) for tensor in self.tensors]
+        unflatten(flat_P, copies)
+        return dict(zip(self.layout, copies, strict=True))
+
 
 class FlatOptimizer:
     """The floating-point tensors of an optimizer's state (Adam's moments) as one vector.

@@ -21,6 +21,7 @@ class GlobalState:
 
     Attributes:
         theta_P: global parameters and buffers.
+        mean_P: their exponential mean over rounds; None without one.
         aggregator: `state_dict` of the aggregator.
         deadline_intervals: intervals from the common start to the deadline of the current round.
         clock_s: seconds since the common start.
@@ -39,6 +40,7 @@ class GlobalState:
     last: Aggregation | None = None
     stopped: Stop = Stop.NOT
     started: bool = True
+    mean_P: torch.Tensor | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """The state as tensors and JSON values."""

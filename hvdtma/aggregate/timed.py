@@ -78,6 +78,8 @@ class TimedAveraging:
         optimizer_state: after an aggregation, `keep` the optimizer's state, `reset` it, or
             `average` it between trainers.
         aggregator: combines the updates; None: `Average()`, their weighted mean.
+        mean_decay: decay per round of an exponential mean of the aggregated parameters, `mean_P`;
+            0: none.
         comm: None: the communicator of this process's launcher (`hvdtma.comm.join`): Horovod,
             torch.distributed, or a single process.
 
@@ -101,8 +103,10 @@ class TimedAveraging:
         weight: float = 1.0,
         optimizer_state: Literal["keep", "reset", "average"] = "keep",
         aggregator: Aggregator | None = None,
+        mean_decay: float = 0.0,
         comm: Communicator | None = None,
     ):
+        check_not_negative("mean_decay", mean_decay, below=1)
         _check_numbers(interval_s, interval_steps, rounds, time_limit_s, weight)
         if optimizer_state not in ("keep", "reset", "average"):
             raise UserError(f"optimizer_state is '{optimizer_state}'; valid: keep, reset, average")
@@ -126,6 +130,8 @@ class TimedAveraging:
         self.stop_request = Stop.NOT
         self.newcomers = False  # whether any trainer waited to join at the last aggregation
         self.last: Aggregation | None = None
+        self.mean_decay = mean_decay
+        self.mean_P: torch.Tensor | None = None
         self.theta_P = self.flat.read()
         self.started = False  # from the common start on, theta and the clock are common to all
         self.began = self.ended = self.comm.clock()
@@ -242,6 +248,7 @@ class TimedAveraging:
             self.last,
             self.stopped,
             self.started,
+            None if self.mean_P is None else self.mean_P.cpu(),
         )
 
     def load_global_state(self, state: GlobalState, *, known_at: float | None = None) -> None:
@@ -256,6 +263,7 @@ class TimedAveraging:
         now = self.comm.clock() if known_at is None else known_at
         device = self.theta_P.device
         self.theta_P = state.theta_P.to(device)
+        self.mean_P = None if state.mean_P is None else state.mean_P.to(device)
         self.flat.write(self.theta_P)
         self.aggregator.load_state_dict(
             {k: v.to(device) if torch.is_tensor(v) else v for k, v in state.aggregator.items()}
@@ -389,6 +397,9 @@ class TimedAveraging:
         self.theta_P = self.flat.read()
         if not torch.isfinite(self.theta_P).all():
             self._diverged()
+        if self.mean_decay:
+            before = self.theta_P if self.mean_P is None else self.mean_P
+            self.mean_P = torch.lerp(self.theta_P, before, self.mean_decay)
         if self.optimizer_state == "reset" and not alone:
             self.flat_optimizer.reset()
 

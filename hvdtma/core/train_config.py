@@ -221,6 +221,9 @@ class EvaluateConfig(Component):
     sample: Count = 0
     """Size of a fixed sample of the held-out links (or nodes) of each part, embedded from sampled
     neighbours; for graphs where embedding every node takes too long. 0 scores all."""
+    mean_decay: Share = 0.0
+    """Decay per round of an exponential mean of the aggregated parameters. The mean is scored
+    beside them; the better one of both is the round's score, and may be the best. 0: none."""
     every: Positive = 1
     """Rounds between two scores."""
     patience: Count = 0

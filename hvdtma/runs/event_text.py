@@ -91,7 +91,18 @@ def rounds(events: Sequence[dict]) -> str:
 
 def score(event: dict) -> str:
     """Write the round of a score and its metrics."""
-    return f"round {event['round']}: {metrics(event)}"
+    return f"round {event['round']}: {metrics(event)}{of_mean(event)}"
+
+
+def of_mean(event: dict) -> str:
+    """Write whether a score is of the mean over rounds; empty for runs without a mean."""
+    if "is_mean" not in event:
+        return ""
+    name, value = next(iter(event["beside"].items()))
+    other = f"{name} {number_text(value)}" if is_number(value) else f"no {name}"
+    if event["is_mean"]:
+        return f" of the mean over rounds; {other} without it"
+    return f"; {other} of the mean over rounds"
 
 
 def metrics(event: dict) -> str:

@@ -13,9 +13,11 @@ The process that trains the run locks `.NAME.lock` beside the folder (`hvdtma.ru
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import nn
@@ -96,6 +98,7 @@ class RunFolder(BaseRunFolder):
         for path in self.round_files():
             if int(path.stem) > rounds_done:
                 path.unlink()
+                self.mean_of(path).unlink(missing_ok=True)
         for path in (self.metrics, self.scores):
             keep_lines(path, lambda event: _is_before(event, rounds_done, assignment))
 
@@ -143,16 +146,26 @@ class RunFolder(BaseRunFolder):
         if not self.check_store(store):
             raise UserError(f"{store.path} was built again since {self.path} was trained on it")
 
-    def write_round(self, number: int, time_s: float, model: nn.Module, keep: int) -> None:
+    def write_round(
+        self,
+        number: int,
+        time_s: float,
+        model: nn.Module,
+        keep: int,
+        mean: Mapping[str, torch.Tensor] | None = None,
+    ) -> None:
         """Write the parameters after a round, atomically, and remove the oldest.
 
         Args:
             keep: how many rounds to keep.
+            mean: the exponential mean of the parameters over rounds, by name.
 
         Raises UserError if they cannot be written.
         """
         path = self.rounds / f"{number:06d}.safetensors"
         try:
+            if mean is not None:  # first: whoever reads the round finds its mean
+                write_tensors(self.mean_of(path), mean, round=number, time_s=time_s, mean=True)
             write_model(path, model, round=number, time_s=time_s)
         except OSError as error:
             raise UserError(
@@ -161,6 +174,12 @@ class RunFolder(BaseRunFolder):
             ) from error
         for old in self.round_files()[:-keep]:
             old.unlink(missing_ok=True)
+            self.mean_of(old).unlink(missing_ok=True)
+
+    @staticmethod
+    def mean_of(path: Path) -> Path:
+        """The file of the mean of the parameters, beside the file of a round."""
+        return path.with_name(f"mean-{path.name}")
 
     def round_files(self) -> list[Path]:
         """The parameter files of the kept rounds, oldest first."""
@@ -202,10 +221,13 @@ def _is_before(event: dict, rounds_done: int, assignment: int) -> bool:
 
 def write_model(path: Path, model: nn.Module, **facts: object) -> None:
     """Write parameters and buffers as safetensors, with facts as metadata, atomically."""
-    tensors = {
-        name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()
-    }
-    content = save(tensors, metadata={key: str(value) for key, value in facts.items()})
+    write_tensors(path, model.state_dict(), **facts)
+
+
+def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor], **facts: object) -> None:
+    """Write tensors as safetensors, with facts as metadata, atomically."""
+    on_cpu = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    content = save(on_cpu, metadata={key: str(value) for key, value in facts.items()})
     with replacing(path) as temporary:  # safetensors' save_file hides full disks, sets mode 0600
         temporary.write_bytes(content)
 

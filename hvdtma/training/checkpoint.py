@@ -116,12 +116,13 @@ def _write_rank(folder: Path, trainer: Trainer, averaging: TimedAveraging) -> tu
 def _shared_tensors(state: GlobalState) -> dict[str, torch.Tensor]:
     """The tensors of a global state: theta, and the aggregator's tensors."""
     tensors = {f"{AGGREGATOR}{k}": v for k, v in state.aggregator.items() if torch.is_tensor(v)}
-    return {"theta": state.theta_P} | tensors
+    mean = {} if state.mean_P is None else {"mean": state.mean_P}
+    return {"theta": state.theta_P} | mean | tensors
 
 
 def _shared_numbers(state: GlobalState) -> dict[str, Any]:
     """The JSON values of a global state."""
-    numbers = {k: v for k, v in state.as_dict().items() if k != "theta_P"}
+    numbers = {k: v for k, v in state.as_dict().items() if k not in ("theta_P", "mean_P")}
     aggregator = {k: v for k, v in state.aggregator.items() if not torch.is_tensor(v)}
     return numbers | {"aggregator": aggregator}
 
@@ -175,7 +176,8 @@ class Checkpoint:
             for name, tensor in tensors.items()
             if name.startswith(AGGREGATOR)
         }
-        values = {**numbers, "theta_P": tensors["theta"], "aggregator": aggregator}
+        parameters = {"theta_P": tensors["theta"], "mean_P": tensors.get("mean")}
+        values = {**numbers, **parameters, "aggregator": aggregator}
         return GlobalState.from_dict(values)
 
     def rank(self, rank: int) -> RankCheckpoint:

@@ -72,7 +72,7 @@ class RoundScorer:
         except FileNotFoundError:
             return
         start = time.monotonic()
-        metrics = self.scorer(self.model, "valid")
+        metrics, facts, beside = self._better_of_both(path, facts)
         if not self.active():
             return
         number = int(facts["round"])
@@ -88,10 +88,31 @@ class RoundScorer:
                 "round": number,
                 "time_s": float(facts["time_s"]),
                 "metrics": metrics,
+                **beside,
                 "score_s": time.monotonic() - start,
             },
         )
         self.last_round = number
+
+    def _better_of_both(
+        self, path: Path, facts: dict[str, str]
+    ) -> tuple[dict[str, float], dict[str, str], dict[str, object]]:
+        """Score the parameters of a round and their mean over rounds, if there is one.
+
+        The model has the better ones of both afterwards. Returns their metrics and facts, and what
+        to say of the others: whether the mean `is_mean` better, and the metrics `beside` it.
+        """
+        metrics = self.scorer(self.model, "valid")
+        own = {name: value.clone() for name, value in self.model.state_dict().items()}
+        try:
+            mean_facts = read_model(self.run.mean_of(path), self.model)
+        except FileNotFoundError:
+            return metrics, facts, {}
+        of_mean = self.scorer(self.model, "valid")
+        if self.metric.order(of_mean) > self.metric.order(metrics):
+            return of_mean, mean_facts, {"is_mean": True, "beside": metrics}
+        self.model.load_state_dict(own)
+        return metrics, facts, {"is_mean": False, "beside": of_mean}
 
     def score_newest(self, every: int | None = None) -> bool:
         """Score the newest round that is due, unless it was scored before.

@@ -10,6 +10,8 @@ from contextlib import ExitStack, suppress
 from dataclasses import asdict
 from pathlib import Path
 
+import torch
+
 from hvdtma.aggregate import Aggregation, TimedAveraging
 from hvdtma.core.errors import UserError
 from hvdtma.runs.live import open_view
@@ -75,8 +77,13 @@ class RunMonitor(Callback):
         if last and last.round not in recorded:
             local_P = self.averaging.flat.read()  # this trainer may be in the next round already
             self.averaging.flat.write(self.averaging.theta_P)
-            self.recorder.on_round(last)
+            self.recorder.on_round(last, self._mean())
             self.averaging.flat.write(local_P)
+
+    def _mean(self) -> dict[str, torch.Tensor] | None:
+        """The exponential mean of the aggregated parameters, by name."""
+        averaging = self.averaging
+        return None if averaging.mean_P is None else averaging.flat.named(averaging.mean_P)
 
     def event(self, event: dict) -> None:
         """Record an event, on rank 0."""
@@ -107,7 +114,7 @@ class RunMonitor(Callback):
 
     def on_round(self, outcome: Aggregation) -> bool:
         """Record an aggregation, and write a checkpoint if one is due. Collective."""
-        stop = bool(self.recorder and self.recorder.on_round(outcome))
+        stop = bool(self.recorder and self.recorder.on_round(outcome, self._mean()))
         every = self.trainer.config.checkpoint.every
         if every and outcome.round % every == 0:
             write_checkpoint(self.run, self.trainer, self.averaging)

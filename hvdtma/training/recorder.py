@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import torch
+
 from hvdtma.aggregate import Aggregation, TimedAveraging
 from hvdtma.runs.event_log import EventLog
 from hvdtma.runs.run_folder import RunFolder
@@ -69,9 +71,14 @@ class Recorder(Callback):
             )
         )
 
-    def on_round(self, outcome: Aggregation) -> bool:
-        """Record an aggregation. Returns whether the scores say to stop early."""
-        self.run.write_round(outcome.round, outcome.time_s, self.model, self.config.evaluate.keep)
+    def on_round(self, outcome: Aggregation, mean: dict[str, torch.Tensor] | None = None) -> bool:
+        """Record an aggregation. Returns whether the scores say to stop early.
+
+        Args:
+            mean: the exponential mean of the aggregated parameters, by name.
+        """
+        keep = self.config.evaluate.keep
+        self.run.write_round(outcome.round, outcome.time_s, self.model, keep, mean)
         self.event(round_event(outcome))
         for trainer, loss in enumerate(outcome.losses):
             values = {

@@ -136,5 +136,6 @@ def make_averaging(trainer: Trainer, comm: Communicator) -> TimedAveraging:
         weight=trainer_weight(trainer),
         optimizer_state=config.aggregate.optimizer_state,
         aggregator=make_aggregator(config),
+        mean_decay=config.evaluate.mean_decay,
         comm=comm,
     )
