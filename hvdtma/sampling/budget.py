@@ -13,6 +13,7 @@ import numpy as np
 from hvdtma.graph.csc import index_dtype
 from hvdtma.graph.sizes import GraphFacts
 from hvdtma.graph.targets import label_row_bytes
+from hvdtma.sampling.clusters import CLUSTERING_BYTES
 
 READING_BYTES = 128 << 20  # chunks in flight, of two threads whatever the number of cores
 NODE_BYTES = 8 + 8 + 8 + 4 + 4 + 4 + 4  # number, rows of CSC and links, DGL's rows, degrees
@@ -29,12 +30,15 @@ class ShardFootprint:
     edge_bytes: float
 
     @classmethod
-    def of(cls, store: GraphFacts, *, first_hop: bool, labels: bool = False) -> ShardFootprint:
+    def of(
+        cls, store: GraphFacts, *, first_hop: bool, labels: bool = False, grouped: bool = False
+    ) -> ShardFootprint:
         """The footprint of a shard of `store`.
 
         Args:
             first_hop: whether the stored first hop is read.
             labels: whether nodes are trained on; if not, links are.
+            grouped: whether the sampler groups nodes by clusters.
         """
         row = store.feature_dtype.itemsize * store.feature_dim * (1 + first_hop)
         row += IN_WEIGHT_BYTES * (first_hop and "weight" in store)
@@ -43,6 +47,7 @@ class ShardFootprint:
         types = 2 if store.edge_type_names else 0
         weights = WEIGHT_BYTES if "weight" in store else 0
         row += math.ceil(store.candidate_rules.node_bytes(store.num_nodes))
+        row += CLUSTERING_BYTES * grouped
         if labels:
             label = label_row_bytes(store.label_kind, len(store.label_names))
             return cls(NODE_BYTES + row + label + TRAIN_NODE_BYTES, index + types + weights)

@@ -51,6 +51,7 @@ class ClusterSampler:
             )
         self.num_layers = len(fanouts)
         self.nodes, self.cluster_nodes, self.method = nodes, cluster_nodes, clusters
+        self.max_nodes = nodes + nodes // 2 + cluster_nodes  # the number of groups is rounded
 
     def groups(
         self, shard: Shard, *, stream: list[int], epochs: int, first_step: int = 0
@@ -59,15 +60,17 @@ class ClusterSampler:
         clusters = find_clusters(
             shard.csc, shard.num_own, self.cluster_nodes, self.method, seed=stream[0]
         )
-        num_clusters = len(clusters.start) - 1
-        num_groups = min(max(round(shard.num_own / self.nodes), 1), num_clusters)
-        current_epoch, groups = -1, [np.zeros(0, np.int64)]
+        size_C = np.diff(clusters.start)
+        num_groups = max(round(shard.num_own / self.nodes), 1)
+        current_epoch, order, group_C = -1, size_C, size_C
         for step in range(first_step, num_groups * epochs):
             epoch, number = divmod(step, num_groups)
             if epoch != current_epoch:
-                order = np.random.default_rng([*stream, epoch]).permutation(num_clusters)
-                current_epoch, groups = epoch, np.array_split(order, num_groups)
-            yield step, nodes_of(clusters, groups[number])
+                order = np.random.default_rng([*stream, epoch]).permutation(len(size_C))
+                middle_C = np.cumsum(size_C[order]) - size_C[order] / 2
+                group_C = (middle_C * num_groups // shard.num_own).astype(np.int64)
+                current_epoch = epoch
+            yield step, nodes_of(clusters, order[group_C == number])
 
     def sample(
         self,
@@ -99,4 +102,5 @@ class ClusterSampler:
 def nodes_of(clusters: NodeClusters, chosen: np.ndarray) -> np.ndarray:
     """The nodes of some clusters, ascending."""
     start, node = clusters.start, clusters.node
-    return np.sort(np.concatenate([node[start[c] : start[c + 1]] for c in chosen]))
+    nodes = [node[:0], *(node[start[c] : start[c + 1]] for c in chosen.tolist())]
+    return np.sort(np.concatenate(nodes))

@@ -16,6 +16,7 @@ from hvdtma.partitioning.metis import metis_groups, symmetric
 
 INSIDE_LEAST = 0.2  # the share of links inside runs of consecutive nodes that makes them clusters
 PASSES = 5
+CLUSTERING_BYTES = 48  # per node: labels, sizes and scores of clusters, and the order
 
 
 class NodeClusters(NamedTuple):

@@ -66,7 +66,12 @@ class GroupingSampler(Sampler, Protocol):
 
     The task trains on links between the nodes of a group, or on labelled nodes of it. It passes the
     group to `sample` as `within`: int64, ascending, the only nodes that the neighbourhood has.
+
+    Attributes:
+        max_nodes: the most nodes that a group has.
     """
+
+    max_nodes: int
 
     def groups(
         self, shard: Shard, *, stream: list[int], epochs: int, first_step: int = 0

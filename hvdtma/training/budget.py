@@ -17,11 +17,14 @@ from hvdtma.graph.sizes import GraphFacts, GraphSizes
 from hvdtma.graph.store import GraphStore
 from hvdtma.models import sampled_fanouts
 from hvdtma.sampling.budget import READING_BYTES, ShardFootprint, fitting_sets, resident_bytes
+from hvdtma.sampling.prefetch import batches_ahead
+from hvdtma.sampling.sampler import Sampler, is_grouping, make_sampler
 from hvdtma.tasks import make_task
 
 # The threads of a step share its arrays: with 1, 2 and 16 threads of PyTorch and Numba the peak of
 # a trainer was 1.599, 1.603 and 1.588 GiB (hidden 256, batches of 1024). Threads are not counted.
 INPUT_COPIES = 4  # of a batch's features and first hop: gathered, without targets, as float32
+SCORE_COPIES = 4  # of the scores of negatives: without links, as probabilities, gradients
 LAYER_COPIES = 8  # of a layer's output: linear maps, norm, activation, and the gradients of all
 
 
@@ -79,7 +82,12 @@ def resident_sets(config: TrainConfig, store: GraphFacts, block_nodes: np.ndarra
 def shard_footprint(config: TrainConfig, store: GraphFacts) -> ShardFootprint:
     """The memory of a trainer's shard per node and edge."""
     labels = make_task(config, store).needs_labels
-    return ShardFootprint.of(store, first_hop=config.first_hop, labels=labels)
+    grouped = is_grouping(_sampler(config))
+    return ShardFootprint.of(store, first_hop=config.first_hop, labels=labels, grouped=grouped)
+
+
+def _sampler(config: TrainConfig) -> Sampler:
+    return make_sampler(config.sampler, sampled_fanouts(config))
 
 
 def reserved_bytes(config: TrainConfig, store: GraphFacts, shard_nodes: int) -> int:
@@ -99,14 +107,21 @@ def step_bytes(
 ) -> int:
     """The memory of one step: the inputs, and the output and gradients of every layer.
 
+    The inputs of the batches that are made ahead count too.
+
     Args:
         num_nodes: the nodes of the shard, or of the resident set.
         degree: the mean degree of the nodes; by default an upper bound is returned.
     """
+    sampler = _sampler(config)
+    if is_grouping(sampler):
+        num_nodes = min(sampler.max_nodes, num_nodes)
     hops = [min(make_task(config, store).seeds_per_step, num_nodes)]
     for fanout in reversed(sampled_fanouts(config)):
         width = 1 + min(fanout if fanout > 0 else num_nodes, degree)
         hops.append(min(int(hops[-1] * width), num_nodes))
     inputs = hops[-1] * store.feature_dim * (1 + config.first_hop)
     outputs = sum(hops) * config.model.hidden
-    return 4 * (INPUT_COPIES * inputs + LAYER_COPIES * outputs)
+    copies = INPUT_COPIES + batches_ahead(config.sampler.workers)
+    scores = SCORE_COPIES * config.task.batch_size * config.task.num_negatives
+    return 4 * (copies * inputs + LAYER_COPIES * outputs + scores)
