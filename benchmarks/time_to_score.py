@@ -2,46 +2,49 @@
 
     python benchmarks/time_to_score.py CASE [--seconds 240] [--set sampler.name=neighbour ...]
 
-CASE is a folder with `case.npz` (`train`, `valid`, `test` pairs [n, 2]; `valid_neg`, `test_neg`
-[n, K] destinations) and `feat.npy` [N, D]; links are undirected. The contenders run in turn, each
-in a process of its own:
+CASE is a folder with `feat.npy` [N, D] and `case.npz`. For links, it has the pairs `train`, `valid`
+and `test` [n, 2], and destinations `valid_neg` and `test_neg` [n, K]. For labels of nodes, it has
+`edges` [n, 2], `label` [N], and the nodes `train`, `valid` and `test` [n]. Edges are undirected.
+The contenders run in turn, each in a process of its own:
 
 - `hvdtma`: one trainer with the defaults, or with what `--set` changes;
-- `dgl`: DGL's DataLoader over as_edge_prediction_sampler(NeighborSampler([10, 25]),
-  exclude="reverse_id") with one uniform negative per link, two SAGEConv layers of width 256 with
-  LayerNorm and PReLU between them, an MLP on the elementwise product, binary cross-entropy, Adam at
-  1e-3, batches of 1,024: the recipe of the TMA paper;
-- `pyg`: the same recipe with PyTorch Geometric's LinkNeighborLoader, where pyg-lib or torch-sparse
-  is installed. The loader leaves a batch's links in its messages.
+- `dgl` and `pyg`: the TMA paper's recipe with the loader and the layers of these libraries
+  (`peers.py`), `pyg` where pyg-lib or torch-sparse is installed.
 
 Time is training time: the clock stands still while a model is scored, and while programs start and
-compile. Making clusters counts. Scores are the MRR of the first 2,000 links of a part, embedded
-from all training neighbours. The table has the seconds to 99 % of the best validation score of the
-contender whose best is the lowest; `curves.json` beside CASE has all of it.
+compile. Making clusters counts. Scores are the MRR of the first 2,000 links of a part, or the
+accuracy of all its nodes, embedded from all training neighbours. The table has the seconds to 99 %
+of the best validation score of the contender whose best is the lowest; `curves.json` in CASE has
+all of it.
 """
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import resource
 import subprocess
 import sys
 import tempfile
 import time
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 import torch
 import typer
-from torch import nn
+from peers import LINKS, PEERS, Case, Contender, has_pyg_sampler
 
-LINKS, WARM_UP_STEPS, HIDDEN, BATCH, FANOUTS = 2000, 2, 256, 1024, [10, 25]
-Score = Callable[[str], float]
-Steps = Iterator[int]
+from hvdtma.comm import SingleProcess
+from hvdtma.core.train_config import load_train_config
+from hvdtma.evaluation.score import Scorer
+from hvdtma.graph.builder import BuildOptions, build
+from hvdtma.graph.raw import RawGraph
+from hvdtma.graph.source import Pairs
+from hvdtma.storage.node_ids import NodeIds
+from hvdtma.training.set_up import make_trainer, set_up_device
+
+WARM_UP_STEPS = 2
 
 
 def main(
@@ -75,10 +78,8 @@ def run(
 ) -> dict[str, Any]:
     """Train one contender; its curve, rate, memory and test score."""
     torch.manual_seed(seed)
-    if name == "hvdtma":
-        steps, score = ours(case, changes, seed)
-    else:
-        steps, score = {"dgl": dgl_peer, "pyg": pyg_peer}[name](case)
+    opened = Case(case)
+    steps, score = ours(opened, changes, seed) if name == "hvdtma" else PEERS[name](opened)
     curve: list[tuple[float, float]] = []
     spent, links, mark = 0.0, 0, every
     while spent < seconds:
@@ -102,7 +103,7 @@ def print_table(case: str, results: dict[str, dict[str, Any]], seconds: float) -
     best = {name: max(score for _, score in each["curve"]) for name, each in results.items()}
     wanted = 0.99 * min(best.values())
     print(f"\n{case}, {seconds:.0f} s of training, {torch.get_num_threads()} threads\n")
-    print(f"| contender | links/s | seconds to {wanted:.4f} | best valid | test MRR | peak GiB |")
+    print(f"| contender | examples/s | seconds to {wanted:.4f} | best valid | test | peak GiB |")
     print("|---|---|---|---|---|---|")
     for name, each in results.items():
         reached = next(spent for spent, score in each["curve"] if score >= wanted)
@@ -112,20 +113,14 @@ def print_table(case: str, results: dict[str, dict[str, Any]], seconds: float) -
         )
 
 
-def ours(case: Path, changes: list[str], seed: int) -> tuple[Steps, Score]:
+def ours(case: Case, changes: list[str], seed: int) -> Contender:
     """One trainer of hvdtma on a store that is built for it."""
-    from hvdtma.comm import SingleProcess
-    from hvdtma.core.train_config import load_train_config
-    from hvdtma.evaluation.score import Scorer
-    from hvdtma.graph.builder import BuildOptions, build
-    from hvdtma.graph.ingest.file_source import FileSource
-    from hvdtma.training.set_up import make_trainer, set_up_device
-
     folder = Path(tempfile.mkdtemp())
-    source = FileSource(splits=case / "case.npz", features=case / "feat.npy", undirected=True)
-    store = build(folder / "case.zarr", source.load(), BuildOptions())
-    settings = [f"store={store.path}", f"run={folder}/run", "rounds=1", f"seed={seed}", *changes]
-    config = load_train_config(None, settings)
+    store = build(folder / "case.zarr", graph_of(case), BuildOptions())
+    settings = [f"store={store.path}", f"run={folder}/run", "rounds=1", f"seed={seed}"]
+    if case.has_labels:
+        settings.append("task.name=nodes")
+    config = load_train_config(None, [*settings, *changes])
     comm = SingleProcess()
     device = set_up_device(config, comm)
     warm = make_trainer(config, store, comm, device)
@@ -134,141 +129,38 @@ def ours(case: Path, changes: list[str], seed: int) -> tuple[Steps, Score]:
     warm.release_shard()
     trainer = make_trainer(config, store, comm, device)
     scorer = Scorer(config, store, device)
-    first = {part: scorer.task.read_held_out(part, np.arange(LINKS)) for part in scorer.held_out}
-    scorer.held_out = first
+    metric = scorer.task.metrics[0]
+    if not case.has_labels:
+        first = np.arange(LINKS)
+        scorer.held_out = {p: scorer.task.read_held_out(p, first) for p in scorer.held_out}
 
-    def steps() -> Steps:
+    def steps() -> Iterator[int]:
         while True:
             yield trainer.take_step()[1]
 
-    return steps(), lambda part: scorer(trainer.model, part)["mrr"]
+    return steps(), lambda part: scorer(trainer.model, part)[metric]
 
 
-class Case:
-    """A case as tensors, with the score of the peers."""
-
-    def __init__(self, folder: Path):
-        arrays = np.load(folder / "case.npz")
-        self.pairs = {name: torch.from_numpy(arrays[name]).long() for name in arrays.files}
-        self.x = torch.from_numpy(np.load(folder / "feat.npy")).float()
-        train = self.pairs["train"]
-        self.ends = torch.cat([train, train.flip(1)]).T.contiguous()
-
-    @torch.no_grad()
-    def mrr(self, h_NH: torch.Tensor, decoder: nn.Module, part: str) -> float:
-        """MRR of the first links of a part; equal scores share their ranks."""
-        pairs, negatives = self.pairs[part][:LINKS], self.pairs[f"{part}_neg"][:LINKS]
-        found = []
-        for start in range(0, len(pairs), 128):
-            u, v = pairs[start : start + 128].T
-            right = decoder(h_NH[u] * h_NH[v])
-            wrong = decoder(h_NH[u][:, None] * h_NH[negatives[start : start + 128]])[:, :, 0]
-            found.append(1 / (1 + (wrong > right).sum(1) + 0.5 * (wrong == right).sum(1)))
-        return float(torch.cat(found).mean())
-
-
-class PeerModel(nn.Module):
-    """The recipe's model, with a library's own convolutions."""
-
-    def __init__(self, first: nn.Module, second: nn.Module):
-        super().__init__()
-        self.first, self.second = first, second
-        self.between = nn.Sequential(nn.LayerNorm(HIDDEN), nn.PReLU())
-        self.decoder = nn.Sequential(nn.Linear(HIDDEN, HIDDEN), nn.PReLU(), nn.Linear(HIDDEN, 1))
-
-    def step(
-        self, optimizer: torch.optim.Optimizer, right: torch.Tensor, wrong: torch.Tensor
-    ) -> None:
-        """One step of Adam on the products of both ends of links and of negatives."""
-        score = self.decoder(torch.cat([right, wrong]))[:, 0]
-        label = torch.cat([torch.ones(len(right)), torch.zeros(len(wrong))])
-        optimizer.zero_grad()
-        nn.functional.binary_cross_entropy_with_logits(score, label).backward()
-        nn.utils.clip_grad_norm_(self.parameters(), 1.0)
-        optimizer.step()
-
-
-def dgl_peer(folder: Path) -> tuple[Steps, Score]:
-    """DGL's own loader and layers."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        import dgl
-
-    case = Case(folder)
-    links = case.ends.shape[1] // 2
-    graph = dgl.graph(tuple(case.ends), num_nodes=len(case.x))
-    model = PeerModel(
-        dgl.nn.SAGEConv(case.x.shape[1], HIDDEN, "mean"), dgl.nn.SAGEConv(HIDDEN, HIDDEN, "mean")
+def graph_of(case: Case) -> RawGraph:
+    """The case as a source, with its own split."""
+    arrays = {name: values.numpy() for name, values in case.arrays.items()}
+    pairs = arrays["edges" if case.has_labels else "train"]
+    graph = RawGraph(
+        src=pairs[:, 0],
+        dst=pairs[:, 1],
+        node_id=NodeIds.counted(len(case.x)),
+        undirected=True,
+        feat=case.x.numpy(),
     )
-    optimizer = torch.optim.Adam(model.parameters(), 1e-3)
-    sampler = dgl.dataloading.as_edge_prediction_sampler(
-        dgl.dataloading.NeighborSampler(FANOUTS),
-        exclude="reverse_id",
-        reverse_eids=torch.cat([torch.arange(links, 2 * links), torch.arange(links)]),
-        negative_sampler=dgl.dataloading.negative_sampler.Uniform(1),
-    )
-    loader = dgl.dataloading.DataLoader(
-        graph, torch.arange(links), sampler, batch_size=BATCH, shuffle=True
-    )
-
-    def steps() -> Steps:
-        while True:
-            for inputs, right, wrong, blocks in loader:
-                h = model.between(model.first(blocks[0], case.x[inputs]))
-                h = model.second(blocks[1], h)
-                products = [h[u] * h[v] for u, v in (right.edges(), wrong.edges())]
-                model.step(optimizer, *products)
-                yield right.num_edges()
-
-    def score(part: str) -> float:
-        with torch.no_grad():
-            h = model.second(graph, model.between(model.first(graph, case.x)))
-        return case.mrr(h, model.decoder, part)
-
-    return steps(), score
-
-
-def has_pyg_sampler() -> bool:
-    """Whether PyTorch Geometric can sample neighbours."""
-    return any(importlib.util.find_spec(name) for name in ("pyg_lib", "torch_sparse"))
-
-
-def pyg_peer(folder: Path) -> tuple[Steps, Score]:
-    """PyTorch Geometric's own loader and layers."""
-    from torch_geometric.data import Data
-    from torch_geometric.loader import LinkNeighborLoader
-    from torch_geometric.nn import SAGEConv
-
-    case = Case(folder)
-    data = Data(x=case.x, edge_index=case.ends)
-    model = PeerModel(SAGEConv(case.x.shape[1], HIDDEN), SAGEConv(HIDDEN, HIDDEN))
-    optimizer = torch.optim.Adam(model.parameters(), 1e-3)
-    loader = LinkNeighborLoader(
-        data,
-        FANOUTS[::-1],
-        edge_label_index=case.pairs["train"].T.contiguous(),
-        neg_sampling="binary",
-        batch_size=BATCH,
-        shuffle=True,
-    )
-
-    def embed(x: torch.Tensor, edges: torch.Tensor) -> torch.Tensor:
-        return model.second(model.between(model.first(x, edges)), edges)
-
-    def steps() -> Steps:
-        while True:
-            for batch in loader:
-                u, v = batch.edge_label_index
-                h = embed(batch.x, batch.edge_index)
-                product, is_link = h[u] * h[v], batch.edge_label > 0
-                model.step(optimizer, product[is_link], product[~is_link])
-                yield int(is_link.sum())
-
-    def score(part: str) -> float:
-        with torch.no_grad():
-            return case.mrr(embed(case.x, case.ends), model.decoder, part)
-
-    return steps(), score
+    if case.has_labels:
+        graph.label = arrays["label"].astype(np.int32)
+        graph.label_names = [str(number) for number in range(arrays["label"].max() + 1)]
+        graph.node_split = {part: arrays[part] for part in ("train", "valid", "test")}
+        return graph
+    graph.link_split = {"train": Pairs(*pairs.T)} | {
+        part: Pairs(*arrays[part].T, neg=arrays[f"{part}_neg"]) for part in ("valid", "test")
+    }
+    return graph
 
 
 if __name__ == "__main__":
