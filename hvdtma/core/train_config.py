@@ -79,9 +79,10 @@ class SamplerConfig(Component):
     nodes), another registered name, or an import path."""
     options: dict[str, Any] = Field(default_factory=dict)
     """Keyword arguments of the sampler."""
-    workers: Count = 1
-    """Threads of a trainer that make batches ahead, which do not depend on their number; a GPU may
-    need 4. 0: each batch is made when it is needed."""
+    workers: Count | None = None
+    """Threads of a trainer that make batches ahead, which do not depend on their number. 0: each
+    batch is made when it is needed. None: 4 where the trainer has a GPU; 0 on a CPU, whose cores
+    are busy with the step."""
 
 
 class TaskConfig(Component):

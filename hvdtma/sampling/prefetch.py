@@ -8,6 +8,9 @@ from typing import Protocol, Self, TypeVar
 import torch
 
 from hvdtma.core.threads import map_in_order
+from hvdtma.core.train_config import TrainConfig
+
+GPU_WORKERS = 4
 
 Item = TypeVar("Item")
 Batch = TypeVar("Batch")
@@ -63,6 +66,14 @@ def moved_ahead(batches: Iterable[Movable], device: torch.device) -> Iterator[Mo
     if ahead is not None:
         computing.wait_event(ahead[1])
         yield ahead[0]
+
+
+def batch_workers(config: TrainConfig) -> int:
+    """The number of threads of `sampler.workers`, or the default of the trainer's device."""
+    if config.sampler.workers is not None:
+        return config.sampler.workers
+    on_gpu = config.device != "cpu" and torch.cuda.is_available()
+    return GPU_WORKERS if on_gpu else 0
 
 
 def batches_ahead(workers: int) -> int:

@@ -17,7 +17,7 @@ from hvdtma.graph.sizes import GraphFacts, GraphSizes
 from hvdtma.graph.store import GraphStore
 from hvdtma.models import sampled_fanouts
 from hvdtma.sampling.budget import READING_BYTES, ShardFootprint, fitting_sets, resident_bytes
-from hvdtma.sampling.prefetch import batches_ahead
+from hvdtma.sampling.prefetch import batch_workers, batches_ahead
 from hvdtma.sampling.sampler import Sampler, is_grouping, make_sampler
 from hvdtma.tasks import make_task
 
@@ -122,6 +122,6 @@ def step_bytes(
         hops.append(min(int(hops[-1] * width), num_nodes))
     inputs = hops[-1] * store.feature_dim * (1 + config.first_hop)
     outputs = sum(hops) * config.model.hidden
-    copies = INPUT_COPIES + batches_ahead(config.sampler.workers)
+    copies = INPUT_COPIES + batches_ahead(batch_workers(config))
     scores = SCORE_COPIES * config.task.batch_size * config.task.num_negatives
     return 4 * (copies * inputs + LAYER_COPIES * outputs + scores)
