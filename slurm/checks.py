@@ -64,11 +64,6 @@ def _check_gpus(config: TrainConfig, resources: Resources, defaults: ClusterDefa
         return
     if config.device == "cuda":
         raise UserError("device is cuda, but no GPU is requested; give --gpus-per-node")
-    if config.precision == "bfloat16":
-        raise UserError(
-            "precision bfloat16 needs a GPU, but no GPU is requested; give --gpus-per-node, or "
-            "precision=float32"
-        )
 
 
 def check_not_queued(folder: JobFolder, runs: list[Path]) -> None:

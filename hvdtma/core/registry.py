@@ -178,7 +178,6 @@ _BUILT_IN: dict[str, dict[str, str]] = {
         "mlp": "hvdtma.models.encoders:MLP",
     },
     "decoder": {
-        "auto": "hvdtma.models.decoders:auto",
         "mlp": "hvdtma.models.decoders:HadamardMLPDecoder",
         "dot": "hvdtma.models.decoders:DotDecoder",
         "cosine": "hvdtma.models.decoders:CosineDecoder",

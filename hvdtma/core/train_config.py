@@ -28,6 +28,10 @@ from hvdtma.core.config import (
 from hvdtma.core.errors import MAX_SEED, UserError, nearest
 from hvdtma.core.registry import portable_name, resolve
 
+# What a task takes if the config does not say; a class attribute `own_values` has others.
+OWN_VALUES: dict[str, Any] = {"sampler": "neighbour", "batch_size": 1024, "lr": 1e-3}
+SHARED_NEGATIVES = 512
+
 
 class ModelConfig(Component):
     """The encoder: from a node's features and neighbourhood to its embedding."""
@@ -73,10 +77,11 @@ class ModelConfig(Component):
 class SamplerConfig(Component):
     """The sampler: from the seed nodes of a batch to their neighbourhood."""
 
-    name: str = "neighbour"
-    """`neighbour` (uniform or by edge weight, `model.fanouts` per layer), `labor` (LABOR-0: fewer
-    distinct nodes for the same estimate), `cluster` (Cluster-GCN: a batch is some clusters of
-    nodes), another registered name, or an import path."""
+    name: str = "auto"
+    """`auto` (the task's own: `cluster` for links, `neighbour` for nodes), `neighbour` (uniform or
+    by edge weight, `model.fanouts` per layer), `labor` (LABOR-0: fewer distinct nodes for the same
+    estimate), `cluster` (Cluster-GCN: a batch is some clusters of nodes), another registered name,
+    or an import path."""
     options: dict[str, Any] = Field(default_factory=dict)
     """Keyword arguments of the sampler."""
     workers: Count | None = None
@@ -93,17 +98,16 @@ class TaskConfig(Component):
     whatever the store has), another registered name, or an import path."""
     options: dict[str, Any] = Field(default_factory=dict)
     """Keyword arguments of the task."""
-    decoder: str = "auto"
-    """Links: `mlp` (an MLP on the elementwise product), `dot` (dot product) and `distmult` (one
-    vector per edge type) score both directions of a link alike; `concat` (an MLP on both
-    embeddings side by side) and `bilinear` (one matrix per edge type) tell them apart. `cosine`
-    (the cosine of projected embeddings, with a learned scale and biases) tells them apart in
-    directed stores. Shared negatives cost little with all but `mlp` and `concat`. `auto` is
-    `mlp` for undirected stores and `concat` for directed ones. Another registered name, or an
-    import path."""
+    decoder: str = "cosine"
+    """Links: `cosine` (the cosine of projected embeddings, with a learned scale and biases) tells
+    both directions of a link apart in directed stores. `mlp` (an MLP on the elementwise product),
+    `dot` (dot product) and `distmult` (one vector per edge type) score them alike; `concat` (an
+    MLP on both embeddings side by side) and `bilinear` (one matrix per edge type) do not. Shared
+    negatives cost little with all but `mlp` and `concat`. Another registered name, or an import
+    path."""
     decoder_options: dict[str, Any] = Field(default_factory=dict)
     """Keyword arguments of the decoder."""
-    loss: Literal["softmax", "bce", "margin"] = "bce"
+    loss: Literal["softmax", "bce", "margin"] = "softmax"
     """Links: sampled `softmax` over a link and its negatives, binary cross-entropy (`bce`), or the
     hinge loss of a link and each of its negatives (`margin`)."""
     margin: PositiveFloat = 1.0
@@ -112,8 +116,9 @@ class TaskConfig(Component):
     """Links: draw negatives uniformly from the trainer's nodes (`local`) or from all nodes
     (`global`), or use the destinations of the batch's other links (`in-batch`). A link that the
     trainer knows is never a negative. The sampler `cluster` draws `local` ones from its batch."""
-    share_negatives: bool = False
-    """Links: draw one set of negatives for all links of a batch, instead of some for each."""
+    share_negatives: bool | None = None
+    """Links: draw one set of negatives for all links of a batch, instead of some for each. None:
+    where the decoder scores them by a matrix product."""
     popularity_correction: bool = False
     """Links: subtract the logarithm of a node's probability of being drawn, in proportion to its
     degree, from its scores in training (logQ); for `in-batch` negatives with `softmax`."""
@@ -121,16 +126,17 @@ class TaskConfig(Component):
     """Links: `auto` draws negatives from the nodes that the store has chosen for the edge type,
     such as the items of `user buys item` (`hvdtma build --negative-destinations`); `all` draws
     them from all nodes."""
-    num_negatives: Positive = 1
-    """Links: negatives per positive; with `share_negatives`, the size of the shared set."""
+    num_negatives: Count = 0
+    """Links: negatives per positive; with `share_negatives`, the size of the shared set. 0: 1 per
+    positive, or 512 that are shared."""
     class_weights: Literal["none", "balanced"] | dict[str, NotNegative] = "none"
     """Nodes: weights of classes in the loss: `none`, `balanced` (training nodes / (classes x nodes
     of the class)), or weights by the class's name; others have 1. With several labels per node, the
     weights of nodes that have the label; `balanced` is (nodes without / nodes with it)."""
     exclude_targets: bool = True
     """Links: keep a batch's links out of message passing."""
-    batch_size: Positive = 1024
-    """Links or nodes per step."""
+    batch_size: Count = 0
+    """Links or nodes per step. 0: the task's own: 4096 links, 1024 nodes."""
 
     @field_validator("class_weights", mode="before")
     @classmethod
@@ -175,8 +181,8 @@ class OptimizerConfig(Component):
 
     name: Literal["adam", "adamw", "sgd", "novograd"] = "adam"
     """PyTorch's Adam, AdamW or SGD, or NovoGrad (arXiv 1905.11286)."""
-    lr: PositiveFloat = 1e-3
-    """Learning rate."""
+    lr: NotNegative = 0.0
+    """Learning rate. 0: the task's own: 0.003 for links, 0.001 for nodes."""
     weight_decay: NotNegative = 0.0
     """Weight decay, as the optimizer defines it."""
     momentum: Share = 0.0
@@ -296,7 +302,8 @@ class TrainConfig(Component):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Device of training; `auto` takes one GPU per local trainer where there are GPUs."""
     precision: Literal["float32", "bfloat16"] = "float32"
-    """`bfloat16` is autocast, on a GPU."""
+    """`bfloat16` is autocast on a GPU. On a CPU with instructions for it, it rounds the factors of
+    matrix products to bfloat16, which takes half of the time; parameters stay in float32."""
     model: ModelConfig = ModelConfig()
     task: TaskConfig = TaskConfig()
     sampler: SamplerConfig = SamplerConfig()
@@ -307,10 +314,29 @@ class TrainConfig(Component):
 
     @model_validator(mode="wrap")
     @classmethod
-    def _steps_win(cls, values: Any, check: ModelWrapValidatorHandler[TrainConfig]) -> TrainConfig:
+    def _completed(cls, values: Any, check: ModelWrapValidatorHandler[TrainConfig]) -> TrainConfig:
+        """Steps replace seconds, and the task's own values those that are not given."""
         config = check(values)
-        steps = config.interval_steps is not None
-        return config.model_copy(update={"interval_s": None}) if steps else config
+        sampler, task, optimizer = config.sampler, config.task, config.optimizer
+        own = OWN_VALUES | getattr(resolve("task", task.name), "own_values", {})
+        shared = task.share_negatives
+        if shared is None:
+            decoder = resolve("decoder", task.decoder)
+            shared = hasattr(decoder, "source") and hasattr(decoder, "destination")
+        name = own["sampler"] if sampler.name == "auto" else sampler.name
+        complete = {
+            "batch_size": task.batch_size or own["batch_size"],
+            "num_negatives": task.num_negatives or (SHARED_NEGATIVES if shared else 1),
+            "share_negatives": shared,
+        }
+        changes: dict[str, Any] = {
+            "sampler": sampler.model_copy(update={"name": name}),
+            "task": task.model_copy(update=complete),
+            "optimizer": optimizer.model_copy(update={"lr": optimizer.lr or own["lr"]}),
+        }
+        if config.interval_steps is not None:
+            changes["interval_s"] = None
+        return config.model_copy(update=changes)
 
     @model_validator(mode="after")
     def _consistent(self) -> TrainConfig:
@@ -370,8 +396,8 @@ class TrainConfig(Component):
             ("encoder", self.model.encoder),
             ("task", self.task.name),
             ("decoder", self.task.decoder),
-            ("sampler", self.sampler.name),
             ("aggregator", self.aggregate.name),
+            *[("sampler", self.sampler.name)] * (self.sampler.name != "auto"),
         ]
 
     @property
@@ -380,7 +406,7 @@ class TrainConfig(Component):
 
         Raises UserError for a plug-in that other processes cannot import.
         """
-        encoder, task, decoder, sampler, aggregator = (
+        encoder, task, decoder, aggregator, sampler = (
             portable_name(*plug_in) for plug_in in self.plug_ins
         )
         changes: dict[str, Any] = {

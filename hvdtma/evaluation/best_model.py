@@ -11,9 +11,9 @@ from hvdtma.core.console import console
 from hvdtma.core.errors import UserError
 from hvdtma.core.train_config import TrainConfig
 from hvdtma.graph.store import GraphStore, open_store
-from hvdtma.models.decoders import chosen_decoder
 from hvdtma.runs.run_folder import RunFolder, read_model
 from hvdtma.tasks import Model, make_model, make_task
+from hvdtma.tasks.links import LinkTask
 
 
 @dataclass(frozen=True)
@@ -60,10 +60,9 @@ def load_best(path: Path, store_path: Path | None = None) -> BestModel:
             raise UserError(f"{path} has no round yet")
         parameters = run.round_files()[-1]
         console.print(f"[yellow]no round was scored yet; using the newest, {parameters.stem}")
-    if config.task.decoder == "auto":  # what it stood for in training; `store` may be another kind
-        decoder = chosen_decoder(run.trained_undirected(store))
-        task = config.task.model_copy(update={"decoder": decoder})
-        config = config.model_copy(update={"task": task})
-    model = make_model(config, store, make_task(config, store))
+    task = make_task(config, store)
+    if isinstance(task, LinkTask):  # `store` may be of another kind than the run's
+        task.undirected = run.trained_undirected(store)
+    model = make_model(config, store, task)
     facts = read_model(parameters, model)
     return BestModel(model, config, store, int(facts["round"]))

@@ -69,16 +69,6 @@ def _check_output(name: str, decoder: Any, arguments: tuple[Any, ...], output: A
     )
 
 
-def chosen_decoder(undirected: bool) -> str:
-    """The name of the decoder that `auto` stands for."""
-    return "mlp" if undirected else "concat"
-
-
-def auto(dim: int, *, undirected: bool, num_types: int = 0) -> nn.Module:
-    """The decoder that is chosen by default: `mlp` for undirected stores, else `concat`."""
-    return HadamardMLPDecoder(dim) if undirected else ConcatMLPDecoder(dim, num_types)
-
-
 def is_factored(decoder: nn.Module) -> TypeGuard[FactoredDecoder]:
     """Whether a decoder's score is an inner product of a vector of each end."""
     return hasattr(decoder, "source") and hasattr(decoder, "destination")

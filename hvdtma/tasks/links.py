@@ -9,8 +9,8 @@ Legend: B links of a batch, K negatives of a link, S distinct seeds, H hidden.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -25,7 +25,6 @@ from hvdtma.graph.sizes import GraphFacts
 from hvdtma.graph.source import Pairs
 from hvdtma.graph.stored_rows import stored
 from hvdtma.models import make_decoder, sampled_fanouts
-from hvdtma.models.decoders import chosen_decoder
 from hvdtma.sampling.negatives import (
     Pool,
     SharedNegatives,
@@ -66,6 +65,11 @@ class LinkTask:
     least_is_best = ()
     unit = "links"
     needs_labels = False
+    own_values: ClassVar[Mapping[str, Any]] = {
+        "sampler": "cluster",
+        "batch_size": 4096,
+        "lr": 3e-3,
+    }
 
     def __init__(self, config: TrainConfig, store: GraphFacts):
         self.config, self.task, self.store = config, config.task, store
@@ -86,15 +90,11 @@ class LinkTask:
     def remarks(self) -> list[Remark]:
         """The choices that were made for this store, and what looks wrong with the config."""
         remarks, decoder = [], self.task.decoder
-        if decoder == "auto":
-            kind = "undirected" if self.undirected else "directed"
-            chosen = chosen_decoder(self.undirected)
-            remarks.append(Remark(f"decoder: {chosen}, for the store is {kind}"))
-        elif not self.undirected and getattr(resolve("decoder", decoder), "symmetric", False):
+        if not self.undirected and getattr(resolve("decoder", decoder), "symmetric", False):
             remarks.append(
                 Remark(
                     f"the store is directed, but the decoder {decoder} gives both directions of a "
-                    "link the same score; task.decoder=concat or bilinear tells them apart",
+                    "link the same score; task.decoder=cosine, concat or bilinear tells them apart",
                     is_warning=True,
                 )
             )

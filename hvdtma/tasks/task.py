@@ -110,6 +110,8 @@ class Task(Protocol):
             instance may have fewer, those that fit its store.
         least_is_best: the metrics whose lowest value is the best; optional.
         unit: class attribute; the plural name of held-out items, such as "links".
+        own_values: class attribute, optional; what the config's `sampler.name`, `task.batch_size`
+            and `optimizer.lr` are if they are not given: `sampler`, `batch_size`, `lr`.
         needs_remote: whether batches use features of other trainers' nodes.
         needs_labels: whether batches use labels.
         seeds_per_step: the largest number of nodes that a step embeds.

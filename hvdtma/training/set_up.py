@@ -15,6 +15,7 @@ from hvdtma.aggregate.optimizers import make_optimizer
 from hvdtma.comm.communicator import Communicator
 from hvdtma.core.console import console
 from hvdtma.core.errors import UserError
+from hvdtma.core.memory import keep_freed_memory
 from hvdtma.core.options import call_with_options
 from hvdtma.core.train_config import TrainConfig
 from hvdtma.evaluation.score import Scorer, check_held_out
@@ -87,9 +88,11 @@ def set_up_device(
         kind = "cuda" if torch.cuda.is_available() else "cpu"
     if kind == "cuda" and not torch.cuda.is_available():
         raise UserError("device is cuda, but PyTorch finds no GPU; use device=cpu or auto")
-    if kind == "cpu" and config.precision == "bfloat16":
-        raise UserError("precision bfloat16 needs a GPU; use precision=float32")
     if kind == "cpu":
+        if config.precision == "bfloat16":
+            torch.set_float32_matmul_precision("medium")
+        if config.memory_gb is None:
+            keep_freed_memory()
         return torch.device("cpu")
     device = torch.device("cuda", comm.local_rank % torch.cuda.device_count())
     torch.cuda.set_device(device)  # Horovod and NCCL use the current device

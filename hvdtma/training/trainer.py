@@ -178,7 +178,7 @@ class Trainer:
         if batch is None:
             return None
         self.wait_for_data_s += time.monotonic() - started
-        bfloat16 = self.config.precision == "bfloat16"
+        bfloat16 = self.config.precision == "bfloat16" and self.device.type != "cpu"
         with torch.autocast(self.device.type, torch.bfloat16, enabled=bfloat16):
             loss = self.task.loss(self.model, batch)
         self.optimizer.zero_grad()

@@ -85,16 +85,6 @@ def test_directed_decoders_need_no_types(name, ends):
     assert not torch.allclose(made(u, v, None), made(v, u, None))
 
 
-def test_auto_is_the_mlp_for_undirected_links_and_concat_for_directed_ones(ends):
-    u, v, types = ends
-    for undirected, name in ((True, "mlp"), (False, "concat")):
-        torch.manual_seed(3)
-        found = make_decoder("auto", undirected=undirected)
-        torch.manual_seed(3)
-        torch.testing.assert_close(found(u, v, types), make_decoder(name)(u, v, types))
-        assert found.symmetric is undirected
-
-
 @pytest.mark.parametrize("name", SYMMETRIC + DIRECTED)
 def test_scores_do_not_depend_on_company_and_on_direction_only_where_they_should(name, ends):
     u, v, types = ends
