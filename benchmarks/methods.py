@@ -6,9 +6,10 @@
 Builds the store, makes its super-node order, and trains under horovodrun: one trainer, then
 `--trainers` on the random and on the super-node order, in each of the `--settings`:
 
-    recommended  the stored first hop, and a new assignment every `--reassign-s` seconds
-    paper        neighbours sampled inside the shard, one assignment for the whole run
-    one-assignment     the stored first hop, one assignment for the whole run
+    recommended  the defaults, and a new assignment every `--reassign-s` seconds
+    paper        the TMA paper's batches and loss, neighbours sampled inside the shard, one
+                 assignment for the whole run
+    one-assignment     the defaults, one assignment for the whole run
 
 Further `--set key=value` go to every run. Prints a Markdown table with the ratio of each test MRR
 to the one trainer's in the same setting, and the gain in the last third of the time (a run that
@@ -30,6 +31,14 @@ import typer
 from hvdtma.runs.folder import read_lines
 
 SETTINGS = ["recommended", "paper", "one-assignment"]
+PAPER = [
+    "first_hop=false",
+    "sampler.name=neighbour",
+    "task.decoder=mlp",
+    "task.loss=bce",
+    "task.batch_size=1024",
+    "optimizer.lr=0.001",
+]
 BIN = Path(sys.executable).parent
 
 
@@ -83,7 +92,7 @@ def main(
     ]
     rounds = max(1, round(reassign_s / interval_s))
     for setting in settings:
-        first_hop = f"first_hop={str(setting != 'paper').lower()}"
+        of_setting = PAPER if setting == "paper" else []
         reassign = f"reassign_rounds={rounds if setting == 'recommended' else 0}"
         for title, size, store in cases:
             if setting == "one-assignment" and size == 1:
@@ -91,7 +100,7 @@ def main(
             run = work / f"{name}-{title.replace(' ', '-')}-{setting}"
             call(
                 "horovodrun", "-np", size, BIN / "hvdtma", "train", config, "--overwrite",
-                f"store={store}", f"run={run}", first_hop, reassign, *shared,
+                f"store={store}", f"run={run}", *of_setting, reassign, *shared,
             )  # fmt: skip
             rows.append((title, setting, run))
     print_table(name, rows, time_limit_s, interval_s)

@@ -119,6 +119,10 @@ class TaskConfig(Component):
     share_negatives: bool | None = None
     """Links: draw one set of negatives for all links of a batch, instead of some for each. None:
     where the decoder scores them by a matrix product."""
+    replaced_ends: Literal["both", "destination"] = "both"
+    """Links of directed stores: negatives replace the destination or the source of a link, at
+    random (`both`), so that scores of different sources can be compared; or the destination only.
+    In undirected stores a random end is replaced."""
     popularity_correction: bool = False
     """Links: subtract the logarithm of a node's probability of being drawn, in proportion to its
     degree, from its scores in training (logQ); for `in-batch` negatives with `softmax`."""
@@ -321,8 +325,7 @@ class TrainConfig(Component):
         own = OWN_VALUES | getattr(resolve("task", task.name), "own_values", {})
         shared = task.share_negatives
         if shared is None:
-            decoder = resolve("decoder", task.decoder)
-            shared = hasattr(decoder, "source") and hasattr(decoder, "destination")
+            shared = bool(getattr(resolve("decoder", task.decoder), "factored", False))
         name = own["sampler"] if sampler.name == "auto" else sampler.name
         complete = {
             "batch_size": task.batch_size or own["batch_size"],

@@ -8,8 +8,9 @@ scores are more likely. The class attribute `symmetric` says that both direction
 same score; a class without it is taken for a directed one.
 
 A decoder whose score is an inner product of a vector of the source and one of the destination may
-say so by two further methods, as `FactoredDecoder` does: `source(u, edge_type)` and
-`destination(v)` return these vectors [..., F]. Many pairs are then scored by one matrix product.
+say so, as `FactoredDecoder` does: by the class attribute `factored = True`, and by two methods
+`source(u, edge_type)` and `destination(v)` that return these vectors [..., F]. Many pairs are then
+scored by one matrix product.
 
 Legend: Q links, H width of embeddings, F width of the vectors, T edge types.
 """
@@ -71,11 +72,21 @@ def _check_output(name: str, decoder: Any, arguments: tuple[Any, ...], output: A
 
 def is_factored(decoder: nn.Module) -> TypeGuard[FactoredDecoder]:
     """Whether a decoder's score is an inner product of a vector of each end."""
-    return hasattr(decoder, "source") and hasattr(decoder, "destination")
+    return bool(getattr(decoder, "factored", False))
 
 
 class FactoredDecoder(nn.Module):
-    """Base class of decoders whose score is an inner product of a vector of each end."""
+    """Base class of decoders whose score is an inner product of a vector of each end.
+
+    A subclass with a `forward` of its own is not `factored`, unless it says so.
+    """
+
+    factored = True
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if "forward" in vars(cls) and "factored" not in vars(cls):
+            cls.factored = False
 
     def source(self, u_QH: torch.Tensor, type_Q: torch.Tensor | None = None) -> torch.Tensor:
         """The vectors of sources [Q, F]; type_Q int64, with edge types."""

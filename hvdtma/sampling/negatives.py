@@ -1,11 +1,12 @@
 """Negative links for training: some for each positive, or a set that positives share.
 
-A negative replaces the destination of a positive. No negative is an edge of the shard in either
-direction, or a loop. A trainer does not know the links of its nodes outside its shard, so a
-negative can be such a link.
+A negative replaces one end of a positive; the other end is kept. No negative is an edge of the
+shard in either direction, or a loop. A trainer does not know the links of its nodes outside its
+shard, so a negative can be such a link.
 
-`set_B` is the set of candidates of each positive (`Candidates.sets_for`), or None for all nodes.
-The node of a negative is from the set of its positive.
+`kept_B` is the end of each positive that is kept, `replaced_B` the other one. `set_B` is the set of
+candidates of each positive (`Candidates.sets_for`), or None for all nodes: the node of a negative
+is from the set of its positive.
 
 Legend: B positives of a batch, K negatives, Q negatives in all, b positives that share negatives, M
 pairs.
@@ -40,8 +41,14 @@ class Pool:
 
     @classmethod
     def of(cls, shard: Shard, kind: str, nodes: np.ndarray | None = None) -> Pool:
-        """The pool of `task.negatives`: nodes of other trainers are drawn if it is `global`."""
-        return cls(shard, shard.num_nodes if kind == "global" else shard.num_own, nodes)
+        """The pool of `task.negatives`: all nodes if it is `global`.
+
+        Args:
+            nodes: the trainer's nodes to draw from if it is `local`; None: all of them.
+        """
+        if kind == "global":
+            return cls(shard, shard.num_nodes)
+        return cls(shard, shard.num_own, nodes)
 
     def draw(self, set_Q: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """int64 [Q]: a node of each set of candidates."""
@@ -62,27 +69,27 @@ class Pool:
 
 def own_negatives(
     pool: Pool,
-    src_B: np.ndarray,
+    kept_B: np.ndarray,
     num_negatives: int,
     rng: np.random.Generator,
     set_B: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """K negatives for each positive: the positive's number int64 [Q], and the node int64 [Q]."""
-    row = np.repeat(np.arange(len(src_B)), num_negatives)
+    row = np.repeat(np.arange(len(kept_B)), num_negatives)
     set_Q = np.full(len(row), ALL_NODES) if set_B is None else set_B[row]
     node = pool.draw(set_Q, rng)
     for _ in range(TRIES):
-        rejected = np.flatnonzero(_is_link(pool.shard, src_B[row], node))
+        rejected = np.flatnonzero(_is_link(pool.shard, kept_B[row], node))
         if not len(rejected):
             return row, node
         node[rejected] = pool.draw(set_Q[rejected], rng)
-    return _without_links(pool.shard, src_B, row, node)
+    return _without_links(pool.shard, kept_B, row, node)
 
 
 def in_batch_negatives(
     shard: Shard,
-    src_B: np.ndarray,
-    dst_B: np.ndarray,
+    kept_B: np.ndarray,
+    replaced_B: np.ndarray,
     num_negatives: int,
     rng: np.random.Generator,
     set_B: np.ndarray | None = None,
@@ -92,14 +99,14 @@ def in_batch_negatives(
     The other positives have the same set of candidates.
     """
     drawn = [np.zeros((2, 0), np.int64)]
-    for at in _groups(len(src_B), set_B):
+    for at in _groups(len(kept_B), set_B):
         if len(at) < 2:
             continue
         place = np.repeat(np.arange(len(at)), num_negatives)
         shift = rng.integers(1, len(at), len(place))
-        drawn.append(np.stack([at[place], dst_B[at[(place + shift) % len(at)]]]))
+        drawn.append(np.stack([at[place], replaced_B[at[(place + shift) % len(at)]]]))
     row, node = np.concatenate(drawn, axis=1)
-    return _without_links(shard, src_B, row, node)
+    return _without_links(shard, kept_B, row, node)
 
 
 @dataclass(frozen=True)
@@ -111,54 +118,69 @@ class SharedNegatives:
         node: int64 [K] distinct nodes.
         linked: int64 [2, M] positions in `row` and in `node` of pairs that are links or loops, and
             so no negatives.
+        of_sources: whether the nodes replace sources; destinations otherwise.
     """
 
     row: np.ndarray
     node: np.ndarray
     linked: np.ndarray
+    of_sources: bool = False
 
 
 def shared_negatives(
     pool: Pool,
-    src_B: np.ndarray,
+    kept_B: np.ndarray,
     num_negatives: int,
     rng: np.random.Generator,
     set_B: np.ndarray | None = None,
+    turned_B: np.ndarray | None = None,
 ) -> list[SharedNegatives]:
-    """For each set of candidates, at most K nodes that its positives share."""
+    """For each set of candidates and each end, at most K nodes that its positives share.
+
+    Args:
+        turned_B: bool, whether the source of each positive is replaced; None: of none.
+    """
     shared = []
-    for row in _groups(len(src_B), set_B):
+    for row in _groups(len(kept_B), set_B, turned_B):
         number = ALL_NODES if set_B is None else int(set_B[row[0]])
         node = np.unique(pool.draw(np.full(num_negatives, number), rng))
-        shared.append(_shared(pool.shard, src_B, row, node))
+        shared.append(_shared(pool.shard, kept_B, row, node, turned_B))
     return shared
 
 
 def shared_in_batch(
     shard: Shard,
-    src_B: np.ndarray,
-    dst_B: np.ndarray,
+    kept_B: np.ndarray,
+    replaced_B: np.ndarray,
     num_negatives: int,
     rng: np.random.Generator,
     set_B: np.ndarray | None = None,
+    turned_B: np.ndarray | None = None,
 ) -> list[SharedNegatives]:
-    """For each set of candidates, at most K destinations of the batch that its positives share."""
+    """The same, from the replaced ends of the batch."""
     shared = []
-    for row in _groups(len(src_B), set_B):
-        node = np.unique(dst_B[row])
+    for row in _groups(len(kept_B), set_B, turned_B):
+        node = np.unique(replaced_B[row])
         if len(node) > num_negatives:
             node = np.sort(rng.choice(node, num_negatives, replace=False))
-        shared.append(_shared(shard, src_B, row, node))
+        shared.append(_shared(shard, kept_B, row, node, turned_B))
     return shared
 
 
-def _shared(shard: Shard, src_B: np.ndarray, row: np.ndarray, node: np.ndarray) -> SharedNegatives:
+def _shared(
+    shard: Shard,
+    kept_B: np.ndarray,
+    row: np.ndarray,
+    node: np.ndarray,
+    turned_B: np.ndarray | None,
+) -> SharedNegatives:
     csc = shard.csc
-    source, position = np.unique(src_B[row], return_inverse=True)
+    source, position = np.unique(kept_B[row], return_inverse=True)
     is_link = _links_between(csc.indptr, csc.indices, source, node)
     is_link |= _links_between(csc.indptr, csc.indices, node, source).T
     is_link |= source[:, None] == node
-    return SharedNegatives(row, node, np.stack(np.nonzero(is_link[position])))
+    of_sources = turned_B is not None and bool(turned_B[row[0]])
+    return SharedNegatives(row, node, np.stack(np.nonzero(is_link[position])), of_sources)
 
 
 @njit(nogil=True)
@@ -181,17 +203,20 @@ def _links_between(
     return found
 
 
-def _groups(num_positives: int, set_B: np.ndarray | None) -> list[np.ndarray]:
-    """The numbers of the positives, ascending, grouped by their sets."""
-    if set_B is None:
-        return [np.arange(num_positives)]
-    return [np.flatnonzero(set_B == number) for number in np.unique(set_B)]
+def _groups(
+    num_positives: int, set_B: np.ndarray | None, turned_B: np.ndarray | None = None
+) -> list[np.ndarray]:
+    """The numbers of the positives, ascending, grouped by their sets and replaced ends."""
+    key_B = np.zeros(num_positives, np.int64) if set_B is None else 2 * set_B.astype(np.int64)
+    if turned_B is not None:
+        key_B = key_B + turned_B
+    return [np.flatnonzero(key_B == key) for key in np.unique(key_B)]
 
 
 def _without_links(
-    shard: Shard, src_B: np.ndarray, row: np.ndarray, node: np.ndarray
+    shard: Shard, kept_B: np.ndarray, row: np.ndarray, node: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    accepted = ~_is_link(shard, src_B[row], node)
+    accepted = ~_is_link(shard, kept_B[row], node)
     return row[accepted], node[accepted]
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from hvdtma.models.decoders import is_factored
+from hvdtma.models.decoders import FactoredDecoder, is_factored
 from hvdtma.sampling.neighbourhood import Neighbourhood
 from hvdtma.tasks.link_losses import LinkScores
 
@@ -25,14 +25,16 @@ class SharedSet:
         row: int64 [b] positions of the positives in the batch.
         node: int64 [K] negatives, as positions among the seeds.
         linked: int64 [2, M] positions in `row` and `node` of pairs that are no negatives.
+        of_sources: whether the negatives replace sources; destinations otherwise.
     """
 
     row: torch.Tensor
     node: torch.Tensor
     linked: torch.Tensor
+    of_sources: bool = False
 
     def map(self, move: Callable[[torch.Tensor], torch.Tensor]) -> SharedSet:
-        return SharedSet(move(self.row), move(self.node), move(self.linked))
+        return SharedSet(move(self.row), move(self.node), move(self.linked), self.of_sources)
 
 
 @dataclass
@@ -43,9 +45,10 @@ class LinkBatch:
         neighbourhood: neighbourhood of the S distinct nodes (seeds).
         src, dst: int64 [B] ends of the links, as positions among the seeds.
         edge_type: int64 [B], or None.
-        neg_row: int64 [Q]; negative q replaces the destination of link `neg_row[q]`,
-        neg_dst: int64 [Q]; by the seed at position `neg_dst[q]`. Both are empty if links share
+        neg_row: int64 [Q]; negative q replaces an end of link `neg_row[q]`,
+        neg_node: int64 [Q]; by the seed at position `neg_node[q]`. Both are empty if links share
             negatives.
+        turned: bool [B], whether the source of each link is replaced, not its destination.
         shared: negatives that links share; empty if each has its own.
         log_draw: float32 [S], the logarithm of each seed's probability of being drawn as a
             negative; None if it is the same for all.
@@ -56,7 +59,8 @@ class LinkBatch:
     dst: torch.Tensor
     edge_type: torch.Tensor | None
     neg_row: torch.Tensor
-    neg_dst: torch.Tensor
+    neg_node: torch.Tensor
+    turned: torch.Tensor
     shared: list[SharedSet]
     log_draw: torch.Tensor | None = None
 
@@ -87,7 +91,8 @@ class LinkBatch:
             move(self.dst),
             moved(self.edge_type),
             move(self.neg_row),
-            move(self.neg_dst),
+            move(self.neg_node),
+            move(self.turned),
             [shared.map(move) for shared in self.shared],
             moved(self.log_draw),
         )
@@ -103,27 +108,49 @@ def score_batch(head: nn.Module, h_SH: torch.Tensor, batch: LinkBatch) -> list[L
     """
     u_BH, v_BH = h_SH.index_select(0, batch.src), h_SH.index_select(0, batch.dst)
     if not batch.shared:
-        positive_B = head(u_BH, v_BH, batch.edge_type)
-        types_Q = None if batch.edge_type is None else batch.edge_type[batch.neg_row]
-        negative_Q = head(
-            u_BH.index_select(0, batch.neg_row), h_SH.index_select(0, batch.neg_dst), types_Q
-        )
-        return [LinkScores(positive_B, negative_Q, batch.neg_row)]
+        row = batch.neg_row
+        turned_Q1 = batch.turned[row][:, None]
+        node_QH = h_SH.index_select(0, batch.neg_node)
+        u_QH = torch.where(turned_Q1, node_QH, u_BH.index_select(0, row))
+        v_QH = torch.where(turned_Q1, v_BH.index_select(0, row), node_QH)
+        types_Q = None if batch.edge_type is None else batch.edge_type[row]
+        return [LinkScores(head(u_BH, v_BH, batch.edge_type), head(u_QH, v_QH, types_Q), row)]
     if not is_factored(head):
         positive_B = head(u_BH, v_BH, batch.edge_type)
         return [_score_pairs(head, h_SH, positive_B, batch, shared) for shared in batch.shared]
-    source_BF = head.source(u_BH, batch.edge_type)
-    positive_B = (source_BF * head.destination(v_BH)).sum(-1)
+    source_BF, destination_BF = head.source(u_BH, batch.edge_type), head.destination(v_BH)
+    positive_B = (source_BF * destination_BF).sum(-1)
     groups = []
     for shared in batch.shared:
-        negative_bK = (
-            source_BF.index_select(0, shared.row)
-            @ head.destination(h_SH.index_select(0, shared.node)).T
-        )
-        groups.append(
-            LinkScores(positive_B.index_select(0, shared.row), _without(negative_bK, shared.linked))
-        )
+        node_KH = h_SH.index_select(0, shared.node)
+        if shared.of_sources:
+            kept_bF = destination_BF.index_select(0, shared.row)
+            negative_bK = _products_with_sources(head, kept_bF, node_KH, batch, shared.row)
+        else:
+            negative_bK = source_BF.index_select(0, shared.row) @ head.destination(node_KH).T
+        positive_b = positive_B.index_select(0, shared.row)
+        groups.append(LinkScores(positive_b, _without(negative_bK, shared.linked)))
     return groups
+
+
+def _products_with_sources(
+    head: FactoredDecoder,
+    destination_bF: torch.Tensor,
+    node_KH: torch.Tensor,
+    batch: LinkBatch,
+    row_b: torch.Tensor,
+) -> torch.Tensor:
+    """Scores [b, K] of nodes as sources of links, whose types choose the nodes' vectors."""
+    if batch.edge_type is None:
+        return destination_bF @ head.source(node_KH, None).T
+    type_b = batch.edge_type[row_b]
+    score_bK = destination_bF.new_zeros(len(row_b), len(node_KH))
+    for kind in type_b.unique():
+        of_kind = torch.nonzero(type_b == kind).view(-1)
+        source_KF = head.source(node_KH, kind.expand(len(node_KH)))
+        product = destination_bF.index_select(0, of_kind) @ source_KF.T
+        score_bK = score_bK.index_copy(0, of_kind, product.to(score_bK.dtype))
+    return score_bK
 
 
 def _score_pairs(
@@ -134,13 +161,15 @@ def _score_pairs(
     shared: SharedSet,
 ) -> LinkScores:
     shape = len(shared.row), len(shared.node)
-    u_bKH = h_SH[batch.src[shared.row]][:, None].expand(*shape, -1)
-    v_bKH = h_SH[shared.node].expand(*shape, -1)
+    kept = batch.dst if shared.of_sources else batch.src
+    kept_bKH = h_SH[kept[shared.row]][:, None].expand(*shape, -1)
+    node_bKH = h_SH[shared.node].expand(*shape, -1)
+    ends = (node_bKH, kept_bKH) if shared.of_sources else (kept_bKH, node_bKH)
     types = batch.edge_type
     if types is not None:
         types = types[shared.row][:, None].expand(shape)
     return LinkScores(
-        positive_B.index_select(0, shared.row), _without(head(u_bKH, v_bKH, types), shared.linked)
+        positive_B.index_select(0, shared.row), _without(head(*ends, types), shared.linked)
     )
 
 
@@ -151,13 +180,14 @@ def _without(score_bK: torch.Tensor, linked_2M: torch.Tensor) -> torch.Tensor:
 
 
 def correct_popularity(groups: list[LinkScores], batch: LinkBatch) -> list[LinkScores]:
-    """The scores minus the logarithm of each destination's probability of being drawn."""
+    """The scores minus the logarithm of each replaced end's probability of being drawn."""
     log_S = batch.log_draw
     assert log_S is not None
+    log_B = log_S[torch.where(batch.turned, batch.src, batch.dst)]
     if not batch.shared:
         ((positive_B, negative_Q, row_Q),) = groups
-        return [LinkScores(positive_B - log_S[batch.dst], negative_Q - log_S[batch.neg_dst], row_Q)]
+        return [LinkScores(positive_B - log_B, negative_Q - log_S[batch.neg_node], row_Q)]
     return [
-        LinkScores(positive_b - log_S[batch.dst[shared.row]], negative_bK - log_S[shared.node])
+        LinkScores(positive_b - log_B[shared.row], negative_bK - log_S[shared.node])
         for (positive_b, negative_bK, _), shared in zip(groups, batch.shared, strict=True)
     ]

@@ -77,10 +77,12 @@ class LinkTask:
         self.undirected = store.undirected
         self.num_types = len(store.edge_type_names)
         self.needs_remote = config.task.negatives == "global"
-        sets = max(len(store.candidate_rules.sizes), 1)
-        ends, number = 2 * self.task.batch_size, self.task.num_negatives
+        ends = 1 if store.undirected or self.task.replaced_ends == "destination" else 2
+        sets = ends * max(len(store.candidate_rules.sizes), 1)
+        number = self.task.num_negatives
         shared = self.task.share_negatives
-        self.seeds_per_step = ends + number * (sets if shared else self.task.batch_size)
+        drawn = number * (sets if shared else self.task.batch_size)
+        self.seeds_per_step = 2 * self.task.batch_size + drawn
         negatives = [num_negatives for _, num_negatives in store.held_out.values()]
         self.nodes_per_item = 2 + max(negatives, default=0)
 
@@ -177,7 +179,11 @@ class LinkTask:
         if self.undirected:  # negatives replace a random end
             flipped = rng.random(len(src)) < 0.5
             src, dst = np.where(flipped, dst, src), np.where(flipped, src, dst)
-        own, shared = self._negatives(shard, src, dst, types, rng, within)
+        turned = np.zeros(len(src), bool)
+        if not self.undirected and self.task.replaced_ends == "both":
+            turned = rng.random(len(src)) < 0.5
+        kept, replaced = np.where(turned, dst, src), np.where(turned, src, dst)
+        own, shared = self._negatives(shard, kept, replaced, turned, types, rng, within)
         nodes = [src, dst, own[1], *(group.node for group in shared)]
         seeds, position = np.unique(np.concatenate(nodes), return_inverse=True)
         src_B, dst_B, neg_Q, *shared_K = (
@@ -199,8 +205,14 @@ class LinkTask:
             None if types is None else torch.from_numpy(types.astype(np.int64)),
             torch.from_numpy(own[0]),
             neg_Q,
+            torch.from_numpy(turned),
             [
-                SharedSet(torch.from_numpy(group.row), node_K, torch.from_numpy(group.linked))
+                SharedSet(
+                    torch.from_numpy(group.row),
+                    node_K,
+                    torch.from_numpy(group.linked),
+                    group.of_sources,
+                )
                 for group, node_K in zip(shared, shared_K, strict=True)
             ],
             self._log_draw(shard, seeds),
@@ -209,8 +221,9 @@ class LinkTask:
     def _negatives(
         self,
         shard: Shard,
-        src: np.ndarray,
-        dst: np.ndarray,
+        kept: np.ndarray,
+        replaced: np.ndarray,
+        turned: np.ndarray,
         types: np.ndarray | None,
         rng: np.random.Generator,
         within: np.ndarray | None,
@@ -218,16 +231,17 @@ class LinkTask:
         """Each link's own negatives, and those that links share; one of both is empty."""
         sets, number = None, self.task.num_negatives
         if shard.candidates is not None and self.task.negative_destinations == "auto":
-            sets = shard.candidates.sets_for(dst, types)
+            sets = shard.candidates.sets_for(replaced, types)
         nothing = np.zeros(0, np.int64), np.zeros(0, np.int64)
         if self.task.negatives == "in-batch":
             if self.task.share_negatives:
-                return nothing, shared_in_batch(shard, src, dst, number, rng, sets)
-            return in_batch_negatives(shard, src, dst, number, rng, sets), []
+                batch = shard, kept, replaced, number, rng, sets
+                return nothing, shared_in_batch(*batch, turned)
+            return in_batch_negatives(shard, kept, replaced, number, rng, sets), []
         pool = Pool.of(shard, self.task.negatives, within)
         if self.task.share_negatives:
-            return nothing, shared_negatives(pool, src, number, rng, sets)
-        return own_negatives(pool, src, number, rng, sets), []
+            return nothing, shared_negatives(pool, kept, number, rng, sets, turned)
+        return own_negatives(pool, kept, number, rng, sets), []
 
     def _log_draw(self, shard: Shard, seeds: np.ndarray) -> torch.Tensor | None:
         if not self.task.popularity_correction:

@@ -13,7 +13,6 @@ from hvdtma.core.train_config import parse_config
 from hvdtma.evaluation import embed as module
 from hvdtma.evaluation import write as writing
 from hvdtma.evaluation.embed import ScoringBudget, embed
-from hvdtma.evaluation.sampled import _sample_rows as sample_rows
 from hvdtma.evaluation.sampled import embed_sampled
 from hvdtma.evaluation.write import write_embeddings
 from hvdtma.graph import neighbour_means
@@ -100,19 +99,6 @@ def test_a_sample_of_all_neighbours_is_the_full_embedding(community_store, encod
     nodes = np.random.default_rng(1).permutation(community_store.num_nodes)[:50]
     sampled = embed_sampled(model, community_store, nodes, [-1] * model.num_blocks, seed=0)
     assert close(sampled, embed(model, community_store)[nodes])
-
-
-def test_sampled_neighbours_are_uniform_without_replacement():
-    """Node 0 has neighbours 1 .. 6; of each sample of 2 both differ, and each comes as often."""
-    indptr, indices = np.array([0, 6]), np.arange(1, 7)
-    rng, counts = np.random.default_rng(0), np.zeros(7)
-    for _ in range(3000):
-        count, chosen = sample_rows(indptr, indices, np.array([0]), 2, rng.random(6))
-        assert count.tolist() == [2]
-        assert len(set(chosen.tolist())) == 2
-        counts[chosen] += 1
-    assert counts[1:].sum() == 6000
-    assert np.abs(counts[1:] - 1000).max() < 150
 
 
 def test_ranges_cover_every_row_once_and_hold_few_edges():

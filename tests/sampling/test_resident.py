@@ -126,7 +126,8 @@ def test_each_link_of_a_set_is_trained_on_as_often_as_resident_epochs_says(
     community_store, monkeypatch
 ):
     sets_of(monkeypatch, 4)
-    config = config_of(community_store, resident_epochs=2, task={"batch_size": 50})
+    task, sampler = {"batch_size": 50}, {"name": "neighbour"}
+    config = config_of(community_store, resident_epochs=2, task=task, sampler=sampler)
     trainer = make_trainer(config, community_store, SingleProcess(), torch.device("cpu"))
     links = trainer.task.num_examples(trainer.shard)
     batches = list(trainer.batches)

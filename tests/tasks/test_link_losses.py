@@ -95,11 +95,13 @@ def batch_of(typed):
     types = torch.tensor([0, 2, 1, 1]) if typed else None
     src, dst = torch.tensor([0, 1, 2, 3]), torch.tensor([4, 5, 6, 4])
     no = torch.empty(0, dtype=torch.int64)
+    nothing = torch.empty(2, 0, dtype=torch.int64)
     shared = [
         SharedSet(torch.tensor([0, 3]), torch.tensor([5, 7, 8]), torch.tensor([[1, 0], [2, 1]])),
-        SharedSet(torch.tensor([1, 2]), torch.tensor([4, 8]), torch.empty(2, 0, dtype=torch.int64)),
+        SharedSet(torch.tensor([1, 2]), torch.tensor([4, 8]), nothing, of_sources=True),
     ]
-    return LinkBatch(None, src, dst, types, no, no, shared)
+    turned = torch.tensor([False, True, True, False])
+    return LinkBatch(None, src, dst, types, no, no, turned, shared)
 
 
 @pytest.mark.parametrize("name", DECODERS)
@@ -111,15 +113,18 @@ def test_a_product_scores_as_pairs_do(name):
     assert is_factored(head) == (name not in ("mlp", "concat"))
     batch, h = batch_of("typed" in name or name in ("distmult", "concat")), torch.randn(9, 6)
 
-    def score(link, node):
+    def score(link, node=None):
         kind = None if batch.edge_type is None else batch.edge_type[[link]]
-        return head(h[batch.src[link]][None], h[node][None], kind)[0]
+        ends = [batch.src[link], batch.dst[link]]
+        if node is not None:
+            ends[0 if batch.turned[link] else 1] = node
+        return head(h[ends[0]][None], h[ends[1]][None], kind)[0]
 
     found = score_batch(head, h, batch)
     for scores, shared in zip(found, batch.shared, strict=True):
         linked = set(zip(*shared.linked.tolist(), strict=True))
         for r, link in enumerate(shared.row.tolist()):
-            torch.testing.assert_close(scores.positive[r], score(link, batch.dst[link]))
+            torch.testing.assert_close(scores.positive[r], score(link))
             for c, node in enumerate(shared.node.tolist()):
                 expected = torch.tensor(-INF) if (r, c) in linked else score(link, node)
                 torch.testing.assert_close(scores.negative[r, c], expected)
@@ -149,7 +154,8 @@ def test_a_correction_for_popularity_takes_the_logarithm_of_each_destinations_sh
         groups, correct_popularity(groups, batch), batch.shared, strict=True
     ):
         for r, link in enumerate(shared.row.tolist()):
-            expected = before.positive[r] - torch_log[batch.dst[link]]
+            replaced = (batch.src if batch.turned[link] else batch.dst)[link]
+            expected = before.positive[r] - torch_log[replaced]
             torch.testing.assert_close(after.positive[r], expected)
             torch.testing.assert_close(
                 after.negative[r], before.negative[r] - torch_log[shared.node]

@@ -27,8 +27,11 @@ def config_for(store, *, model=None, first_hop=False, **task):
         task |= {"negatives": kind.removeprefix("shared").strip() or "local"}
         task |= {"share_negatives": True}
     model = {"hidden": 8, "fanouts": [3, 3]} | (model or {})
+    plain = {"decoder": "mlp", "loss": "bce", "num_negatives": 1, "share_negatives": False}
+    plain |= {"replaced_ends": "destination"}
     values = {"store": str(store.path), "run": "unused", "rounds": 1, "first_hop": first_hop}
-    return parse_config(values | {"model": model, "task": task})
+    values |= {"sampler": {"name": "neighbour"}, "model": model, "task": plain | task}
+    return parse_config(values)
 
 
 def everything(store, *, first_hop=False):
@@ -50,7 +53,7 @@ def seeds_of(batch):
 def negatives_of(batch):
     """The number of the positive and the seed of each negative."""
     if not batch.shared:
-        return batch.neg_row, batch.neg_dst
+        return batch.neg_row, batch.neg_node
     pairs = [torch.zeros(2, 0, dtype=torch.int64)]
     for shared in batch.shared:
         is_negative = torch.ones(len(shared.row), len(shared.node), dtype=torch.bool)
@@ -340,12 +343,12 @@ def test_all_nodes_are_an_option(sided_store):
     config = config_for(sided_store, negative_destinations="all", num_negatives=9)
     batch = next(make_task(config, sided_store).batches(shard, stream=[0]))
     ids = np.array(sided_store.node_ids().to_list())
-    assert (ids[seeds_of(batch)[batch.neg_dst]] < 60).any()
+    assert (ids[seeds_of(batch)[batch.neg_node]] < 60).any()
 
 
 def test_a_link_task_says_what_it_chose_and_what_looks_wrong(sided_store, community_store):
-    def said(store, **task):
-        remarks = make_task(config_for(store, **task), store).remarks()
+    def said(store, decoder="cosine", **task):
+        remarks = make_task(config_for(store, decoder=decoder, **task), store).remarks()
         return [remark.text for remark in remarks], [remark.is_warning for remark in remarks]
 
     texts, _ = said(sided_store)

@@ -32,7 +32,7 @@ def config(community_store, tmp_path):
         "interval_steps": 2,
         "rounds": 3,
         "model": {"hidden": 20_000, "layers": 1},
-        "task": {"batch_size": 8, "decoder": "dot"},
+        "task": {"batch_size": 8, "decoder": "dot", "num_negatives": 1},
         "evaluate": {"mode": "final"},
     }
     requirement = scoring_requirement(parse_config(values), community_store)
