@@ -15,13 +15,13 @@ from rich.markup import escape
 from hvdtma.core.console import console
 from hvdtma.core.errors import UserError
 from hvdtma.graph.ids.node_table import NodeTable
-from hvdtma.graph.ingest.edges import time_expression
 from hvdtma.graph.ingest.label_columns import USUAL, inspect, label_columns
 from hvdtma.graph.ingest.node_tables import id_column_of, ids_in, missing_id
 from hvdtma.graph.ingest.options import ReadOptions
 from hvdtma.graph.label_values import kind_of_labels, targets_of
 from hvdtma.graph.source import NO_TIME
 from hvdtma.graph.targets import NO_CLASS, UNKNOWN
+from hvdtma.graph.ingest.times import NO_TIME_WORDS, check_kind_of_times, time_expression
 from hvdtma.tables.columns import MISSING_WORDS, positions, sorted_names
 from hvdtma.tables.database import Database, name, text
 from hvdtma.tables.rejects import BadRows
@@ -124,7 +124,7 @@ def _unread_time(table: InputTable, column: str) -> Check:
     missing = f"{quoted} IS NULL OR lower(CAST({quoted} AS VARCHAR)) IN ({words})"
     return Check(
         f"{time_expression(quoted, table.types[column])} IS NULL AND NOT ({missing})",
-        f"column '{column}' is no time: a whole number or a date",
+        f"column '{column}' {NO_TIME_WORDS}",
     )
 
 
@@ -132,6 +132,7 @@ def _times(
     table: InputTable, staged: Staged, column: str, position_R: np.ndarray, nodes: NodeTable
 ) -> np.ndarray:
     """The times of the nodes, int64 [N]; raises UserError for a node with two times."""
+    check_kind_of_times(table, staged.sql, column)
     time = time_expression(name(column), table.types[column])
     batches = table.db.batches(f"SELECT coalesce({time}, {NO_TIME}) FROM {staged.sql}")
     time_R = np.concatenate([batch.column(0).to_numpy() for batch in batches])
