@@ -16,7 +16,7 @@ from hvdtma.core.console import console
 from hvdtma.core.errors import UserError
 from hvdtma.graph.ids.kind import TableIds, check_id_kind, id_expression
 from hvdtma.graph.ingest.edge_arrays import ARRAYS, edge_arrays
-from hvdtma.graph.ingest.node_tables import id_checks, missing_id
+from hvdtma.graph.ingest.node_tables import id_checks, missing_id, missing_type_checks
 from hvdtma.graph.ingest.options import ReadOptions
 from hvdtma.graph.ingest.times import NO_TIME_WORDS, check_kind_of_times, time_expression
 from hvdtma.tables.columns import NUMBER_WITH_COMMA, usual_ends
@@ -158,6 +158,7 @@ def read_edges(columns: EdgeColumns, options: ReadOptions, bad: BadRows) -> Edge
     checks = [c for end in (columns.src, columns.dst) for c in id_checks(table, end, options)]
     if columns.edge_type is not None:
         checks.append(missing_id(table, columns.edge_type))
+        checks += missing_type_checks(table, columns.edge_type)
     if columns.weight is not None:
         column = f"CAST({name(columns.weight)} AS VARCHAR)"
         good = _NUMBER.format(column)

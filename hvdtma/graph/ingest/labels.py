@@ -16,12 +16,17 @@ from hvdtma.core.console import console
 from hvdtma.core.errors import UserError
 from hvdtma.graph.ids.node_table import NodeTable
 from hvdtma.graph.ingest.label_columns import USUAL, inspect, label_columns
-from hvdtma.graph.ingest.node_tables import id_column_of, ids_in, missing_id
+from hvdtma.graph.ingest.node_tables import (
+    id_column_of,
+    ids_in,
+    missing_id,
+    missing_word_checks,
+)
 from hvdtma.graph.ingest.options import ReadOptions
+from hvdtma.graph.ingest.times import NO_TIME_WORDS, check_kind_of_times, time_expression
 from hvdtma.graph.label_values import kind_of_labels, targets_of
 from hvdtma.graph.source import NO_TIME
 from hvdtma.graph.targets import NO_CLASS, UNKNOWN
-from hvdtma.graph.ingest.times import NO_TIME_WORDS, check_kind_of_times, time_expression
 from hvdtma.tables.columns import MISSING_WORDS, positions, sorted_names
 from hvdtma.tables.database import Database, name, text
 from hvdtma.tables.rejects import BadRows
@@ -82,6 +87,7 @@ def read_labels(opened: LabelTable, nodes: NodeTable, options: ReadOptions, bad:
     time = options.time_column if options.time_column in table.names else None
     chosen = [opened.id_column, *opened.columns, *([time] if time else [])]
     checks = [missing_id(table, opened.id_column)]
+    checks += missing_word_checks(table, opened.id_column, options)
     if time is not None:
         checks.append(_unread_time(table, time))
     staged = table.stage(chosen, checks, bad, multiline=True)
