@@ -14,9 +14,10 @@ import pyarrow.parquet as pq
 
 from hvdtma.core.errors import UserError
 from hvdtma.tables.database import INTEGERS, Database, literal_path, name, text
-from hvdtma.tables.dialect import EmptyFile, TextOptions, find_dialect, open_text
+from hvdtma.tables.dialect import TextOptions, find_dialect
 from hvdtma.tables.inputs import LINES, PARQUET, TEXT, Input, as_arrow
-from hvdtma.tables.text import LINE, PROBLEM, TRIMMED, TextFile
+from hvdtma.tables.text import LINE, MARKED, PROBLEM, TRIMMED, TextFile
+from hvdtma.tables.text_io import EmptyFile, open_text
 
 _GUESSED = ("UUID", "DATE", "TIME", "TIMESTAMP", "TIMESTAMP WITH TIME ZONE")  # in JSON strings
 PARQUET_SELECT = "SELECT * FROM read_parquet("
@@ -62,7 +63,7 @@ class Part:
         return replace(self, text=self.text.with_joined_lines(db.folder / db.new_name("lines")))
 
     def rows(self, columns: Mapping[str, str], rejects: str = "") -> str:
-        """A SELECT of some columns, as the given types, with `PROBLEM`, `TRIMMED` and `LINE`."""
+        """A SELECT of some columns, as the given types, with the columns of `TextFile.rows`."""
         if self.text is not None:
             return self.text.rows(list(columns), rejects)
         chosen = ", ".join(
@@ -70,7 +71,7 @@ class Part:
             for c, kind in columns.items()
         )
         return (
-            f"SELECT {chosen}, 0::TINYINT AS {PROBLEM}, false AS {TRIMMED}, "
+            f"SELECT {chosen}, 0::TINYINT AS {PROBLEM}, false AS {TRIMMED}, false AS {MARKED}, "
             f"NULL::VARCHAR AS {LINE} FROM ({self.sql})"
         )
 

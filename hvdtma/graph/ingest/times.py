@@ -8,7 +8,7 @@ from hvdtma.tables.database import name
 from hvdtma.tables.table import InputTable
 
 NO_TIME_WORDS = (
-    "is no time. Times are whole numbers, or dates such as 2024-01-31, 2024-01-31 13:45:00 or "
+    "is no time: a whole number or a date such as 2024-01-31, 2024-01-31 13:45:00 or "
     "2024-01-31T13:45:00+02:00"
 )
 _TIME_KINDS = ("DATE", "TIMESTAMP")
