@@ -189,14 +189,15 @@ class InputTable:
             if not check.only_if:
                 holding.append(check)
                 continue
-            holds, number, example = self.db.run(
-                f"SELECT ({check.only_if}) IS TRUE, count(*) FILTER ({check.condition}), "
-                f"min({check.example}) FILTER ({check.condition}) FROM {staged} "
-                f"WHERE {PROBLEM} = 0"
+            rows = f"FROM {staged} WHERE {PROBLEM} = 0"
+            number, example = self.db.run(
+                f"SELECT count(*), min({check.example}) {rows} AND ({check.condition})"
             )[0]
-            if holds:
+            if not number:
+                continue
+            if self.db.value(f"SELECT ({check.only_if}) IS TRUE {rows}"):
                 holding.append(check)
-            elif number:
+            else:
                 warn(
                     f"warning: {number:,} rows of {self.where} {check.else_warn}, such as "
                     f"'{example}'"
@@ -287,11 +288,11 @@ class InputTable:
         if key >= _FIRST_CHECK:
             return checks[key - _FIRST_CHECK].words
         if key == FIELDS and part.text is not None:
-            dialect = part.text.dialect
-            return (
-                f"{len(dialect.fields(line))} fields, but the lines before have "
-                f"{len(dialect.names)}"
-            )
+            fields, number = part.text.dialect.fields(line), len(part.text.dialect.names)
+            words = f"{len(fields)} fields, but the lines before have {number}"
+            if len(fields) == number + 1 and fields[-1] == "":
+                words += "; remove the delimiter at the end of the line"
+            return words
         return REASONS[key]
 
 

@@ -110,11 +110,11 @@ class TextFile:
         """
         fields = [f"f[{self.dialect.names.index(column) + 1}]" for column in columns]
         values = [
-            f"{self._value(field)} AS {name(column)}"
+            f"{self._value(field)} AS {name(column)}, "
             for field, column in zip(fields, columns, strict=True)
         ]
         return (
-            f"SELECT {', '.join(values)}, {_problem(self.dialect, fields)} AS {PROBLEM}, "
+            f"SELECT {''.join(values)}{_problem(self.dialect, fields)} AS {PROBLEM}, "
             f"{_trimmed(fields, self.dialect)} AS {TRIMMED}, marked AS {MARKED}, line AS {LINE} "
             f"FROM (SELECT line, marked, {_fields(self.dialect)} AS f FROM (SELECT "
             f"starts_with(line, chr({_MARK})) IS TRUE AS marked, CASE WHEN marked THEN line[2:] "
@@ -284,7 +284,7 @@ def _has_tab(field: str, dialect: Dialect) -> str:
 
 def _trimmed(fields: list[str], dialect: Dialect) -> str:
     """Whether one of the fields has blanks around it, which do not belong to it."""
-    if dialect.delimiter == WHITESPACE:
+    if dialect.delimiter == WHITESPACE or not fields:
         return "false"
     blanks = text(dialect.blanks)
     differs = " OR ".join(f"{field} <> trim({field}, {blanks})" for field in fields)

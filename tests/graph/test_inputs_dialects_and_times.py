@@ -189,6 +189,8 @@ def test_missing_words_among_integers_are_bad_rows_unless_ids_are_text(tmp_path,
     frame = pd.DataFrame({"src": ["1", word, "2"], "dst": ["2", "3", "3"]})
     with pytest.raises(UserError, match="row 2 column 'src' has a word for a missing value"):
         FileSource(frame).load()
+    with pytest.raises(UserError, match="row 2 column 'src' has a word for a missing value"):
+        FileSource(frame.astype("category")).load()
 
 
 def test_missing_words_among_integers_that_pandas_wrote_with_a_point_are_no_names(tmp_path):
@@ -334,10 +336,65 @@ def test_ids_that_differ_by_the_unicode_form_are_warned_of(tmp_path, capsys):
 
 def test_skipping_is_no_remedy_if_all_rows_are_bad(tmp_path):
     for text, words in {
-        "src,dst\n1,2,\n2,3,\n": "line 2: 3 fields",
+        "src,dst\n1,2,\n2,3,\n": "line 2: 3 fields.*remove the delimiter at the end",
         "src,dst,when\n1,2,01/31/2024\n2,3,02/28/2024\n": "date such as 2024-01-31",
     }.items():
         column = "when" if "when" in text else None
         with pytest.raises(UserError, match=f"{words}.*All 2 rows are bad") as error:
             load(tmp_path, text, time_column=column)
         assert "--bad-rows" not in str(error.value)
+
+
+# --- folders of partitions
+
+
+@pytest.mark.parametrize("ending", ["parquet", "csv", "jsonl"])
+@pytest.mark.parametrize("num", [1, 2])
+@pytest.mark.parametrize("given_as", ["folder", "glob", "folders"])
+def test_the_folders_of_partitions_are_columns_of_text_in_every_format(
+    tmp_path, ending, num, given_as
+):
+    kinds = {"01": (1, 2), "a b/c": (3, 4)}
+    folders = {"01": "type=01", "a b/c": "type=a%20b%2Fc"}
+    for kind in list(kinds)[:num]:
+        folder = tmp_path / "hv" / folders[kind]
+        folder.mkdir(parents=True)
+        frame = pd.DataFrame([kinds[kind]], columns=["src", "dst"])
+        if ending == "parquet":
+            frame.to_parquet(folder / "part-0.parquet")
+        elif ending == "csv":
+            frame.to_csv(folder / "part-0.csv", index=False)
+        else:
+            frame.to_json(folder / "part-0.jsonl", orient="records", lines=True)
+    top = str(tmp_path / "hv")
+    source = {"folder": top, "glob": f"{top}/*/part-*", "folders": f"{top}/type=*"}[given_as]
+    raw = FileSource(source, type_column="type").load()
+    found = {
+        (raw.node_id[s], raw.node_id[d]): raw.edge_type_names[code]
+        for s, d, code in zip(raw.src, raw.dst, raw.edge_type, strict=True)
+    }
+    assert found == {kinds[kind]: kind for kind in list(kinds)[:num]}
+    one = next(Path(top, "type=01").iterdir())
+    with pytest.raises(UserError, match="no column 'type'"):
+        FileSource(one, type_column="type").load()
+
+
+def test_partitions_that_only_some_files_have_or_that_are_columns_are_no_columns(tmp_path, capsys):
+    (tmp_path / "hv" / "year=2020").mkdir(parents=True)
+    (tmp_path / "hv" / "a.csv").write_text("src,dst\n1,2\n")
+    (tmp_path / "hv" / "year=2020" / "b.csv").write_text("src,dst\n2,3\n")
+    assert edges(FileSource(tmp_path / "hv").load()) == [(1, 2), (2, 3)]
+    shown = " ".join(capsys.readouterr().err.split())
+    assert "'year' for some of the files only, so it is no column" in shown
+    for year in (2020, 2021):
+        folder = tmp_path / "own" / f"src={year}"
+        folder.mkdir(parents=True)
+        pd.DataFrame({"src": [1], "dst": [year]}).to_parquet(folder / "part-0.parquet")
+    assert edges(FileSource(tmp_path / "own").load()) == [(1, 2020), (1, 2021)]
+    empty = tmp_path / "null" / "kind=__HIVE_DEFAULT_PARTITION__"
+    (tmp_path / "null" / "kind=x").mkdir(parents=True)
+    empty.mkdir()
+    for folder in (empty, tmp_path / "null" / "kind=x"):
+        pd.DataFrame({"src": [1], "dst": [2]}).to_parquet(folder / "part-0.parquet")
+    with pytest.raises(UserError, match="no id in column 'kind'"):
+        FileSource(tmp_path / "null", type_column="kind").load()

@@ -38,9 +38,9 @@ def missing_word_checks(table: InputTable, column: str, options: ReadOptions) ->
     Such ids are bad rows if all others are whole numbers. If not, they may be names, and a warning
     counts them. With `id_type=str` they are ids as others are; with `int` they are no integers.
     """
-    if options.id_type != "auto" or table.types[column] != "VARCHAR":
+    if options.id_type != "auto" or not _is_text(table.types[column]):
         return []
-    quoted = name(column)
+    quoted = f"CAST({name(column)} AS VARCHAR)"
     missing = f"lower({quoted}) IN ({_MISSING})"
     number = f"regexp_full_match({quoted}, '[+-]?[0-9]+([.]0*)?')"
     none = f"coalesce({quoted}, '') = ''"
@@ -58,11 +58,15 @@ def missing_word_checks(table: InputTable, column: str, options: ReadOptions) ->
 
 def missing_type_checks(table: InputTable, column: str) -> list[Check]:
     """The warning of types that are a word for a missing value."""
-    if table.types[column] != "VARCHAR":
+    if not _is_text(table.types[column]):
         return []
-    missing = f"lower({name(column)}) IN ({_MISSING})"
+    quoted = f"CAST({name(column)} AS VARCHAR)"
     words = f"have a type in column '{column}' that may stand for a missing value"
-    return [Check(missing, "", only_if="false", else_warn=words, example=name(column))]
+    return [Check(f"lower({quoted}) IN ({_MISSING})", "", "false", else_warn=words, example=quoted)]
+
+
+def _is_text(kind: str) -> bool:
+    return kind == "VARCHAR" or kind.startswith("ENUM")
 
 
 def id_checks(table: InputTable, column: str, options: ReadOptions) -> list[Check]:
