@@ -65,7 +65,8 @@ def first_lines(path: Path, comment: str) -> FirstLines:
     before: list[str] = []
     num_before, delimiter = 0, ""
     with open_text(path) as file:
-        for number, line in enumerate(file):
+        for number, found in enumerate(file):
+            line = found.removeprefix("\ufeff")  # as where files were joined
             start = line.strip()[:1]
             if not start:
                 continue

@@ -45,10 +45,8 @@ def header_of(
         return "yes"
     if has_integer or any(map(_is_missing, first[:id_fields])):
         return "no"
-    ids = [row[:id_fields] for row in below]
-    above_integers = bool(ids) and all(
-        is_integer(field) or _is_missing(field) for row in ids for field in row
-    )
+    ids = [field for row in below for field in row[:id_fields] if not _is_missing(field)]
+    above_integers = bool(ids) and all(map(is_integer, ids))
     above_numbers = id_fields == 1 and any(
         not _is_value(field) and _are_numbers([row[at] for row in below if at < len(row)])
         for at, field in enumerate(first[1:], 1)

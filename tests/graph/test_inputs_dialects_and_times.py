@@ -317,6 +317,8 @@ def test_byte_order_marks_inside_a_file_are_no_part_of_ids(tmp_path):
     raw = load(tmp_path, '\ufeff0,1\n1,2\n\ufeff2,3\n\ufeff"3",4\n')
     assert edges(raw) == [(0, 1), (1, 2), (2, 3), (3, 4)]
     assert raw.counts["byte_order_marks_inside"] == 2
+    assert edges(load(tmp_path, "person,friend\n\ufeff1,2\n2,3\n")) == [(1, 2), (2, 3)]
+    assert edges(load(tmp_path, "1,2\n\ufeff# note\n2,3\n")) == [(1, 2), (2, 3)]
     assert "byte_order_marks_inside" not in load(tmp_path, "\ufeff0,1\n1,2\n").counts
 
 
