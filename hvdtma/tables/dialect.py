@@ -253,7 +253,7 @@ def _detect(lines: list[str], path: Path, id_fields: int) -> str:
     if found in (None, "\t") and len(plain[0].split()) > 1:
         first, *others = [line.split() for line in plain]
         tokens = others or [first]
-        cells = [line.split("\t") for line in (plain[1:] or plain)]
+        cells = [line.strip().split("\t") for line in (plain[1:] or plain)]
         numbers = all(NUMBER.fullmatch(token) for row in tokens for token in row)
         in_ids = all(any(" " in cell.strip() for cell in row[:id_fields]) for row in cells)
         no_header = all(map(NUMBER.fullmatch, first))

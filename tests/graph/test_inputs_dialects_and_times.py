@@ -278,6 +278,12 @@ def test_tabs_that_every_line_has_win_over_commas_in_values(tmp_path):
         load(tmp_path, text, "e.tsv", header="no")
 
 
+@pytest.mark.parametrize("line", ["{} {}\t", "\t{} {}", "{} {}\t1 108", "{}\t{}\t"])
+def test_tabs_at_the_ends_of_lines_or_between_pairs_set_no_column_of_pairs_apart(tmp_path, line):
+    text = "".join(line.format(i, i + 1) + "\n" for i in range(3))
+    assert edges(load(tmp_path, text, "e.txt")) == [(0, 1), (1, 2), (2, 3)]
+
+
 def test_an_id_with_a_tab_inside_is_refused_unless_it_is_quoted_or_said(tmp_path):
     text = "src,dst\na,b\nb,c\td\n"
     with pytest.raises(UserError, match=r"line 3: a tab is inside a field.*--delimiter"):
