@@ -17,6 +17,10 @@ Row = tuple[str, str, str]
 
 # count -> what happened, and why
 REASONS: Mapping[str, tuple[str, str]] = {
+    "byte_order_marks_inside": (
+        "byte order marks removed",
+        "they begin a line inside a file, as where files were joined",
+    ),
     "comment_lines": ("comment lines skipped", "they begin with a comment character"),
     "repeated_headers": ("repeated headers skipped", "lines equal to the first one"),
     "inputs_without_rows": ("inputs left out", "files of an argument that have no rows"),

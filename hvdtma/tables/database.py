@@ -53,6 +53,7 @@ class Database:
                 "temp_directory": str(self.folder / "spill"),
                 "threads": num_workers(),
                 "autoinstall_known_extensions": False,
+                "TimeZone": "UTC",  # else text of times would be in the zone of this machine
             },
         )
         self._count = 0

@@ -5,21 +5,15 @@ The dialect is detected from the first lines, printed, and can be given.
 
 from __future__ import annotations
 
-import gzip
-import io
-import itertools
 import re
-import zlib
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TextIO
-
-import pyarrow as pa
 
 from hvdtma.core.errors import UserError, nearest
-from hvdtma.tables.columns import ID_NAMES, USUAL_ENDS, is_integer
+from hvdtma.tables.columns import is_integer
+from hvdtma.tables.first_lines import FirstLines, first_lines
+from hvdtma.tables.header import NUMBER, header_of
 
 WHITESPACE = "whitespace"
 WORDS = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "space": " ", "pipe": "|",
@@ -28,13 +22,7 @@ NAMED = {"\t": "tab", ",": "comma", ";": "semicolon", "|": "pipe", " ": "space"}
 CANDIDATES = "\t;,|"  # in the order of preference
 HEADERS = ("auto", "yes", "no")
 COMMENTS = "#%"
-SAMPLE_LINES = 200
 _QUOTED = re.compile(r'"(?:[^"]|"")*"')
-_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", re.ASCII)
-
-
-class EmptyFile(UserError):
-    """A file has no lines but blank ones and comments."""
 
 
 @dataclass(frozen=True)
@@ -64,10 +52,10 @@ class TextOptions:
         if self.quote != "none" and len(self.quote) != 1:
             raise UserError(f"quote is {self.quote!r}; valid: one character, or none")
 
-    def delimiter_for(self, lines: list[str], path: Path) -> str:
-        """The delimiter given, or that of the first lines."""
+    def delimiter_for(self, lines: list[str], path: Path, said: str, id_fields: int) -> str:
+        """The delimiter given, or that which the file says, or that of the first lines."""
         if self.delimiter is None:
-            return _detect(lines, path)
+            return said or _detect(lines, path, id_fields)
         return WORDS.get(self.delimiter, self.delimiter)
 
 
@@ -88,6 +76,9 @@ class Dialect:
         header: the fields of the header line; empty without one.
         first_row: the fields of the first row of data; empty without data.
         header_unsure: whether the first row of data may be a header of unusual names.
+        num_comments: the number of comment lines before the table.
+        said: whether the delimiter was given, by the user or by the file.
+        unclear_comment: the line before the table that may be a row.
     """
 
     delimiter: str
@@ -99,6 +90,9 @@ class Dialect:
     header: list[str]
     first_row: list[str]
     header_unsure: bool = False
+    num_comments: int = 0
+    said: bool = False
+    unclear_comment: str = ""
 
     def __str__(self) -> str:
         name = NAMED.get(self.delimiter, self.delimiter)
@@ -145,90 +139,128 @@ class Dialect:
 def find_dialect(
     path: Path, options: TextOptions, named: Iterable[str | None] = (), id_fields: int = 2
 ) -> Dialect:
-    """Detect the dialect of a text file.
-
-    With `header="auto"` the first line is a header if it has a column of `named`, or usual names,
-    or if none of its first `id_fields` fields is an integer while all of those of the following
-    line are.
+    """Detect the dialect of a text file; see `header_of` for the header.
 
     A header with one field less than each row, as R writes it, lacks a name for the first column.
 
-    Raises EmptyFile for a file without lines, and UserError if no delimiter is found.
+    Raises EmptyFile for a file without lines, and UserError if no delimiter is found, or if the
+    first lines may be comments, a header or rows.
     """
     comment = {"auto": COMMENTS, "none": ""}.get(options.comment, options.comment)
-    with open_text(path) as file:
-        numbered = [(number, line) for number, line in enumerate(itertools.islice(file, 10_000))]
-    rows = [(n, line) for n, line in numbered if line.strip() and line.lstrip()[0] not in comment]
-    if not rows:
-        raise EmptyFile(f"'{path}' is empty")
-    before = {line.lstrip()[:1] for number, line in numbered if number < rows[0][0]} & set(comment)
-    if options.comment not in ("auto", "none"):  # said, so sure
-        before = set(comment)
-    sample = [line for _, line in rows[:SAMPLE_LINES]]
+    start = first_lines(path, comment)
+    lines = [line for _, line in start.rows]
     quote = "" if options.quote == "none" else options.quote
-    delimiter = options.delimiter_for(sample, path)
-    dialect = Dialect(delimiter, quote, comment, "".join(sorted(before)), [], rows[0][0], [], [])
-    first, *others = map(dialect.fields, sample)
-    second = others[0] if others else []
-    rows_below = [row for row in others if row != first]
-    lacks_name = bool(rows_below) and all(
-        len(row) == len(first) + 1 and row[-1] for row in rows_below
+    dialect = Dialect(
+        delimiter=options.delimiter_for(lines, path, start.delimiter, id_fields),
+        quote=quote,
+        comment=comment,
+        leading="",
+        names=[],
+        skip_lines=start.rows[0][0],
+        header=[],
+        first_row=[],
+        num_comments=start.num_before,
+        said=options.delimiter is not None or start.delimiter != "",
     )
-    is_header = lacks_name and not any(map(_NUMBER.fullmatch, first))
-    is_header |= _is_header(first, second[lacks_name:], named, id_fields)
-    if options.header == "yes" or (options.header == "auto" and is_header):
-        found = ["", *first] if lacks_name else first
-        names = [field or str(number) for number, field in enumerate(found, 1)]
-        skip = rows[0][0] + 1
-        return replace(dialect, names=names, skip_lines=skip, header=first, first_row=second)
-    checked = first[:id_fields] if id_fields > 1 else first
-    unsure = options.header == "auto" and not any(map(_NUMBER.fullmatch, checked))
+    first, *others = map(dialect.fields, lines)
+    below = [row for row in others if _same(row) != _same(first)]
+    dialect = _with_comments(dialect, start, path, options, [first, *below], id_fields)
+    lacks_name = bool(below) and all(len(row) == len(first) + 1 and row[-1] for row in below)
+    found = options.header
+    if found == "auto":
+        below_first = [row[lacks_name:] for row in below]
+        found = header_of(first, below_first, named, id_fields, lacks_name)
+    if found == "either":
+        raise UserError(
+            f"'{path}': the first line, {', '.join(first)}, may be a header or a row; give "
+            "--header yes or --header no"
+        )
+    if found == "yes":
+        if lacks_name:
+            _check_row_names(path, [row[0] for row in below], lines[-1], quote)
+        names = ["", *first] if lacks_name else first
+        return replace(
+            dialect,
+            names=[field or str(number) for number, field in enumerate(names, 1)],
+            skip_lines=start.rows[0][0] + 1,
+            header=first,
+            first_row=others[0] if others else [],
+        )
     numbers = [str(number) for number in range(1, len(first) + 1)]
-    return replace(dialect, names=numbers, first_row=first, header_unsure=unsure)
+    return replace(dialect, names=numbers, first_row=first, header_unsure=found == "ask")
 
 
-@contextmanager
-def open_bytes(path: Path) -> Iterator[Any]:
-    """Open a file, plain or compressed by gzip or Zstandard."""
-    ending = path.suffix.lower()
-    if ending == ".zst":
-        with pa.input_stream(str(path), compression="zstd") as file:
-            yield file
-    else:
-        with (gzip.open if ending == ".gz" else open)(path, "rb") as file:
-            yield file
+def _with_comments(
+    dialect: Dialect,
+    start: FirstLines,
+    path: Path,
+    options: TextOptions,
+    rows: list[list[str]],
+    id_fields: int,
+) -> Dialect:
+    """The dialect with the characters that begin a comment for sure.
+
+    Raises UserError if several lines before the table may be comments or rows.
+    """
+    if options.comment not in ("auto", "none"):  # said, so sure
+        return replace(dialect, leading="".join(sorted(set(dialect.comment))))
+    unclear = start.unclear(dialect.fields, rows, id_fields)
+    if len(unclear) > 1:
+        raise UserError(
+            f"'{path}': {len(unclear):,} lines before the table, such as '{unclear[0][:80]}', may "
+            f"be comments or rows; give --comment {unclear[0][0]!r} or --comment none"
+        )
+    marks = {line.strip()[0] for line in start.before if line.strip() not in unclear}
+    leading = "".join(sorted(marks))
+    return replace(dialect, leading=leading, unclear_comment="".join(unclear))
 
 
-@contextmanager
-def open_text(path: Path) -> Iterator[TextIO]:
-    """Open a text file, compressed or not; bytes that are not UTF-8 become lone surrogates."""
-    try:
-        with open_bytes(path) as file:
-            yield io.TextIOWrapper(
-                io.BufferedReader(file) if path.suffix.lower() == ".zst" else file,
-                encoding="utf-8-sig",
-                errors="surrogateescape",
-                newline="",
-            )
-    except (OSError, EOFError, zlib.error, pa.ArrowException) as error:
-        raise UserError(f"'{path}' cannot be read: {error}") from None
+def _same(row: list[str]) -> list[str]:
+    """A row for comparison with a header in another writing."""
+    return [field.lstrip("\ufeff").strip('" \t').lower() for field in row]
 
 
-def _detect(lines: list[str], path: Path) -> str:
+def _check_row_names(path: Path, names: list[str], line: str, quote: str) -> None:
+    """Raise UserError if the first column, which has no name, may be something else than row names.
+
+    Row names are quoted as R writes them, text, or numbers in order.
+    """
+    integers = [int(name) for name in names if is_integer(name)]
+    in_order = integers == list(range(integers[0], integers[0] + len(integers))) if integers else 0
+    if len(integers) < len(names) or in_order or (quote and line.lstrip().startswith(quote)):
+        return
+    raise UserError(
+        f"'{path}': the header has one field less than the rows, but the first column does not "
+        "number the rows; write a name for each column in the header, or give --delimiter"
+    )
+
+
+def _detect(lines: list[str], path: Path, id_fields: int) -> str:
     """The delimiter that every line has as often, or that of the first line.
 
-    Of several, the one that makes most fields. Whitespace if no other is in the first line, or if
-    it makes more fields than tabs and every one of them a number.
+    Of several: tab, else the one that makes most fields. Whitespace if no other is in the first
+    line, or if it makes more fields than tabs and every one of them a number, and tabs do not set
+    a header and the rows apart.
     """
-    plain = [_QUOTED.sub("q", line).strip() for line in lines]
+    plain = [_QUOTED.sub("q", line).strip(" \r\n") for line in lines]
     present = [d for d in CANDIDATES if d in plain[0]]
     constant = [d for d in present if len({line.count(d) for line in plain}) == 1]
-    found = max(constant or present[:1], key=plain[0].count, default=None)
+    by_name = path.name.lower().removesuffix(".gz").removesuffix(".zst").endswith(".tsv")
+    if "\t" in present and ("\t" in constant or by_name):
+        found: str | None = "\t"
+    else:
+        found = max(constant or present[:1], key=plain[0].count, default=None)
     if found in (None, "\t") and len(plain[0].split()) > 1:
-        tokens = [line.split() for line in plain[1:] or plain]
-        by_tab = max(line.count("\t") for line in plain) + 1
-        numbers = all(_NUMBER.fullmatch(token) for row in tokens for token in row)
-        if found is None or (numbers and min(map(len, tokens)) > by_tab):
+        first, *others = [line.split() for line in plain]
+        tokens = others or [first]
+        cells = [line.strip().split("\t") for line in (plain[1:] or plain)]
+        numbers = all(NUMBER.fullmatch(token) for row in tokens for token in row)
+        in_ids = all(any(" " in cell.strip() for cell in row[:id_fields]) for row in cells)
+        no_header = all(map(NUMBER.fullmatch, first))
+        may_be = no_header or in_ids or "\t" not in constant
+        if found is None or (
+            numbers and may_be and min(map(len, tokens)) > max(len(row) for row in cells)
+        ):
             return WHITESPACE
     if found is None:
         raise UserError(
@@ -236,22 +268,3 @@ def _detect(lines: list[str], path: Path) -> str:
             "a table needs two or more columns; for another delimiter give --delimiter"
         )
     return found
-
-
-def _is_header(
-    first: list[str], second: list[str], named: Iterable[str | None], id_fields: int
-) -> bool:
-    if any(name in first and not is_integer(name) for name in named if name is not None):
-        return True
-    lowered = [field.lower() for field in first]
-    if any(set(pair) <= set(lowered) for pair in USUAL_ENDS) or lowered[0] in ID_NAMES:
-        return True
-    if id_fields == 1 and any(
-        _NUMBER.fullmatch(below) and not _NUMBER.fullmatch(field)
-        for field, below in zip(first[1:], second[1:], strict=False)
-    ):
-        return True
-    first_integers, second_integers = (
-        [is_integer(field) for field in row[:id_fields]] for row in (first, second)
-    )
-    return bool(second_integers) and all(second_integers) and not any(first_integers)

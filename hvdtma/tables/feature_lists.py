@@ -16,7 +16,7 @@ import scipy.sparse as sp
 
 from hvdtma.core.errors import UserError
 from hvdtma.tables.columns import Column, ids_of
-from hvdtma.tables.dialect import open_text
+from hvdtma.tables.text_io import open_text
 
 
 class _Members(list):

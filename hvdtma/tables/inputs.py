@@ -7,10 +7,12 @@ object with columns (Arrow, pandas, Polars, DuckDB), or a list of these.
 from __future__ import annotations
 
 import glob
-from collections.abc import Sequence
-from dataclasses import dataclass
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pyarrow as pa
 
@@ -24,6 +26,7 @@ PARQUET = (".parquet", ".pq")
 LINES = (".jsonl", ".ndjson")
 QUERY = "sql:"
 _GLOB = frozenset("*?[")
+_NULL = "__HIVE_DEFAULT_PARTITION__"
 TABLE_FILES = [*TEXT, *(f"{t}.gz" for t in TEXT), *PARQUET, *LINES, *(f"{x}.gz" for x in LINES)]
 
 
@@ -37,6 +40,9 @@ class Input:
         query: the SQL text.
         frame: the object; of a file, its rows as Arrow data if DuckDB does not read them.
         more: further files that are read together with the first one.
+        partition: the columns that the names of folders give, as in `year=2020/part-0.csv`; those
+            of the first file if others have other values.
+        hive: whether these values differ between the files.
     """
 
     kind: str
@@ -44,6 +50,8 @@ class Input:
     query: str = ""
     frame: Any = None
     more: tuple[Path, ...] = ()
+    partition: Mapping[str, str | None] = field(default_factory=dict)
+    hive: bool = False
 
     @property
     def where(self) -> str:
@@ -66,7 +74,8 @@ def resolve(given: Any, content: str, endings: Sequence[str] = TABLE_FILES) -> l
     if isinstance(given, str) and given.startswith(QUERY):
         return [Input("query", query=given.removeprefix(QUERY).strip().rstrip(";"))]
     if isinstance(given, str | Path):
-        return [_file(path, content, endings) for path in _paths(given, content, endings)]
+        files = [_file(path, content, endings) for path in _paths(given, content, endings)]
+        return _with_partitions(files, _base(Path(given).expanduser()))
     if _has_columns(given):
         return [Input("frame", frame=given)]
     if isinstance(given, Sequence) and given and all(_is_input(item) for item in given):
@@ -137,6 +146,41 @@ def _paths(given: str | Path, content: str, endings: Sequence[str]) -> list[Path
             raise UserError(f"no {content} file matches '{path}'")
         return [part for match in found for part in _paths(match, content, endings)]
     return [path]
+
+
+def _base(path: Path) -> Path | None:
+    """The folder whose folders below may be partitions; None for a single file."""
+    if path.is_dir():
+        return path
+    if path.exists():
+        return None
+    fixed = itertools.takewhile(lambda part: not _GLOB & set(part), path.parts)
+    return Path(*fixed)
+
+
+def _with_partitions(files: list[Input], base: Path | None) -> list[Input]:
+    """The files with the columns that the names of their folders give, as Hive writes them.
+
+    Warns of those that only some of the files have; they are not read.
+    """
+    if base is None:
+        return files
+    found = []
+    for file in files:
+        folders = file.path.parent.relative_to(base).parts if file.path is not None else ()
+        pairs = [folder.split("=", 1) for folder in folders if "=" in folder.strip("=")]
+        found.append({name: None if value == _NULL else unquote(value) for name, value in pairs})
+    common = [name for name in found[0] if all(name in one for one in found)]
+    others = sorted({name for one in found for name in one if name not in common})
+    if others:
+        warn(
+            f"warning: folders of '{base}' name {', '.join(map(repr, others))} for some of the "
+            "files only, so it is no column"
+        )
+    return [
+        replace(file, partition={name: one[name] for name in common})
+        for file, one in zip(files, found, strict=True)
+    ]
 
 
 def _is_part(path: Path, folder: Path) -> bool:

@@ -6,7 +6,7 @@ Only headers and schemas are read here; `Part.prepared` makes an input ready for
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -14,9 +14,10 @@ import pyarrow.parquet as pq
 
 from hvdtma.core.errors import UserError
 from hvdtma.tables.database import INTEGERS, Database, literal_path, name, text
-from hvdtma.tables.dialect import EmptyFile, TextOptions, find_dialect, open_text
+from hvdtma.tables.dialect import TextOptions, find_dialect
 from hvdtma.tables.inputs import LINES, PARQUET, TEXT, Input, as_arrow
-from hvdtma.tables.text import LINE, PROBLEM, TRIMMED, TextFile
+from hvdtma.tables.text import LINE, MARKED, PROBLEM, TRIMMED, TextFile
+from hvdtma.tables.text_io import EmptyFile, open_text
 
 _GUESSED = ("UUID", "DATE", "TIME", "TIMESTAMP", "TIMESTAMP WITH TIME ZONE")  # in JSON strings
 PARQUET_SELECT = "SELECT * FROM read_parquet("
@@ -33,6 +34,7 @@ class Part:
         text: the text file, or None.
         frame: Arrow data that `prepared` stores, or None.
         is_empty: whether it is known to have no rows.
+        constants: columns of text with one value for all rows, from the names of folders.
     """
 
     where: str
@@ -41,6 +43,13 @@ class Part:
     text: TextFile | None = None
     frame: pa.Table | pa.RecordBatchReader | None = None
     is_empty: bool = False
+    constants: Mapping[str, str | None] = field(default_factory=dict)
+
+    def with_constants(self, given: Mapping[str, str | None]) -> Part:
+        """The part with further columns of one value, unless it has columns of these names."""
+        lowered = [column.lower() for column in self.types]
+        added = {c: value for c, value in given.items() if c.lower() not in lowered}
+        return replace(self, types=self.types | dict.fromkeys(added, "VARCHAR"), constants=added)
 
     @property
     def is_parquet(self) -> bool:
@@ -62,17 +71,29 @@ class Part:
         return replace(self, text=self.text.with_joined_lines(db.folder / db.new_name("lines")))
 
     def rows(self, columns: Mapping[str, str], rejects: str = "") -> str:
-        """A SELECT of some columns, as the given types, with `PROBLEM`, `TRIMMED` and `LINE`."""
+        """A SELECT of some columns, as the given types, with the columns of `TextFile.rows`."""
+        if self.constants:
+            read = {c: kind for c, kind in columns.items() if c not in self.constants}
+            chosen = ", ".join(
+                name(c) if c in read else f"{_literal(self.constants[c])} AS {name(c)}"
+                for c in columns
+            )
+            rows = replace(self, constants={}).rows(read, rejects)
+            return f"SELECT {chosen}, {PROBLEM}, {TRIMMED}, {MARKED}, {LINE} FROM ({rows})"
         if self.text is not None:
             return self.text.rows(list(columns), rejects)
-        chosen = ", ".join(
-            name(c) if self.types[c] == kind else f"CAST({name(c)} AS {kind}) AS {name(c)}"
+        chosen = "".join(
+            f"{name(c)}, " if self.types[c] == kind else f"CAST({name(c)} AS {kind}) AS {name(c)}, "
             for c, kind in columns.items()
         )
         return (
-            f"SELECT {chosen}, 0::TINYINT AS {PROBLEM}, false AS {TRIMMED}, "
+            f"SELECT {chosen}0::TINYINT AS {PROBLEM}, false AS {TRIMMED}, false AS {MARKED}, "
             f"NULL::VARCHAR AS {LINE} FROM ({self.sql})"
         )
+
+
+def _literal(value: str | None) -> str:
+    return "NULL::VARCHAR" if value is None else text(value)
 
 
 def open_parts(
@@ -116,9 +137,24 @@ def _together(inputs: Sequence[Input]) -> tuple[Sequence[Input], int]:
     footers = {file: _footer(file) for file in files}
     full = [file for file, (_, num_rows) in footers.items() if num_rows] or files
     schemas = [footers[file][0] for file in full]
-    if all(schema == schemas[0] for schema in schemas):
-        return [Input(inputs[0].kind, full[0], more=tuple(full[1:]))], len(files) - len(full)
-    return [one for one in inputs if one.path in full], len(files) - len(full)
+    kept, num_empty = [one for one in inputs if one.path in full], len(files) - len(full)
+    hive = any(one.partition != kept[0].partition for one in kept)
+    if any(schema != schemas[0] for schema in schemas) or (
+        hive and not all(_reads_partition(one, schemas[0]) for one in kept)
+    ):
+        return kept, num_empty
+    more = tuple(full[1:])
+    return [Input(kept[0].kind, full[0], more=more, partition=kept[0].partition, hive=hive)], (
+        num_empty
+    )
+
+
+def _reads_partition(one: Input, schema: list[tuple[str, str]]) -> bool:
+    """Whether DuckDB finds the columns of a partition in the path, and no others."""
+    assert one.path is not None
+    keys = [folder.split("=", 1)[0] for folder in one.path.absolute().parts[:-1] if "=" in folder]
+    columns = {column.lower() for column, _ in schema}
+    return keys == list(one.partition) and not columns & {key.lower() for key in keys}
 
 
 def _footer(path: Path) -> tuple[list[tuple[str, str]], int]:
@@ -133,7 +169,17 @@ def _footer(path: Path) -> tuple[list[tuple[str, str]], int]:
 def part_of(
     db: Database, given: Input, options: TextOptions, named: list[str | None], id_fields: int
 ) -> Part:
-    """Open one input; raises UserError if it cannot be read, EmptyFile for a file without lines."""
+    """Open one input, with the columns of its partition.
+
+    Raises UserError if it cannot be read, EmptyFile for a file without lines.
+    """
+    part = _without_partition(db, given, options, named, id_fields)
+    return part if given.hive else part.with_constants(given.partition)
+
+
+def _without_partition(
+    db: Database, given: Input, options: TextOptions, named: list[str | None], id_fields: int
+) -> Part:
     if given.kind in TEXT and given.path is not None:
         dialect = find_dialect(given.path, options, named, id_fields)
         _check_names(dialect.names, given.where)
@@ -150,7 +196,7 @@ def part_of(
         columns, num_rows = _footer(paths[0])
         _check_names([column for column, _ in columns], given.where)
         is_empty = not given.more and not num_rows
-        hive = "" if given.more else ", hive_partitioning=false"
+        hive = f", hive_partitioning={given.hive}, hive_types_autocast=false"
         sql = f"{PARQUET_SELECT}[{', '.join(map(literal_path, paths))}]{hive})"
     elif given.kind in LINES and given.path is not None:
         sql = _json_lines(db, given.path)
@@ -183,7 +229,7 @@ def _json_lines(db: Database, path: Path) -> str:
     with open_text(path) as lines:
         if not any(line.strip() for line in lines):
             raise EmptyFile(f"'{path}' is empty")
-    read = f"read_json([{literal_path(path)}], format='newline_delimited'"
+    read = f"read_json([{literal_path(path)}], format='newline_delimited', hive_partitioning=false"
     kinds = db.columns(f"SELECT * FROM {read})")
     kept = {c: "VARCHAR" if kind in _GUESSED else kind for c, kind in kinds.items()}
     columns = ", ".join(f"{text(c)}: {text(kind)}" for c, kind in kept.items())

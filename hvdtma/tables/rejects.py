@@ -16,6 +16,7 @@ CHOICES = ("error", "skip")
 SHOWN = 5
 _MAX_SHOWN = 80  # characters of a line in a message
 _ALL = 1 << 40
+_ALL_BAD = ("There is no other row", "All {:,} rows are bad, so correct the file or the options")
 
 
 @dataclass(frozen=True)
@@ -64,10 +65,16 @@ class BadRows:
             return 1
         return SHOWN if self.file is None else _ALL
 
-    def add(self, rows: Iterable[BadRow], number: int) -> None:
-        """Take note of bad rows; raises UserError for the first one unless they are skipped."""
+    def add(self, rows: Iterable[BadRow], number: int, none_good: bool = False) -> None:
+        """Take note of bad rows; raises UserError for the first one unless they are skipped.
+
+        Args:
+            none_good: whether there are no other rows, so that skipping is no remedy.
+        """
         if not self.skip:
             first = next(iter(rows), None)
+            if none_good:
+                raise UserError(f"{first}. {_ALL_BAD[number > 1].format(number)}")
             more = f" ({number - 1:,} more rows are bad)" if number > 1 else ""
             raise UserError(f"{first}{more}; --bad-rows skip leaves bad rows out")
         shown = 0

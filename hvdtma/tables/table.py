@@ -28,6 +28,7 @@ from hvdtma.tables.text import (
     FIELDS,
     HEADER_AGAIN,
     LINE,
+    MARKED,
     MAX_LINE_BYTES,
     PROBLEM,
     QUOTES,
@@ -43,10 +44,20 @@ _FIRST_CHECK = 10  # codes of checks follow those of text
 
 @dataclass(frozen=True)
 class Check:
-    """A condition that no good row meets: SQL over the columns, and the words for messages."""
+    """A condition that no good row meets: SQL over the columns, and the words for messages.
+
+    Attributes:
+        only_if: an aggregate of all rows, as SQL, that says whether the check holds; empty: it
+            does.
+        else_warn: if it does not, the words of a warning with the number of rows that meet the
+            condition and an example, the SQL expression `example`.
+    """
 
     condition: str
     words: str
+    only_if: str = ""
+    else_warn: str = ""
+    example: str = ""
 
 
 @dataclass
@@ -56,7 +67,7 @@ class Staged:
     Attributes:
         sql: a table or a subquery, to select from.
         counts: notes by name: `bad_rows_skipped`, `comment_lines`, `repeated_headers`,
-            `rows_with_blanks_around_fields`.
+            `rows_with_blanks_around_fields`, `byte_order_marks_inside`.
     """
 
     sql: str
@@ -135,7 +146,6 @@ class InputTable:
         self.parts = [part.prepared(self.db) for part in self.parts]
         columns = list(dict.fromkeys(columns))
         typed = {column: self.types[column] for column in columns}
-        code = self._code(checks)
         rejected: list[BadRow] = []
         if all(part.is_parquet for part in self.parts):
             staged = f"({' UNION ALL '.join(part.rows(typed) for part in self.parts)})"
@@ -146,21 +156,24 @@ class InputTable:
                 self.db.run(f"DROP TABLE {staged}")
                 self.parts = [part.joined(self.db) for part in self.parts]
                 staged = self._stored(typed, bad, rejected)
+        checks = self._holding(checks, staged)
+        code = self._code(checks)
         found = self.db.run(
-            f"SELECT code, count(*), count(*) FILTER ({TRIMMED}) "
-            f"FROM (SELECT {code} AS code, {TRIMMED} FROM {staged}) GROUP BY 1"
+            f"SELECT code, count(*), count(*) FILTER ({TRIMMED}), count(*) FILTER ({MARKED}) "
+            f"FROM (SELECT {code} AS code, {TRIMMED}, {MARKED} FROM {staged}) GROUP BY 1"
         )
-        number = {key: count for key, count, _ in found}
+        number = {key: count for key, count, *_ in found}
         num_wrong = sum(n for key, n in number.items() if key and key not in SKIPPED)
         if num_wrong or rejected:
             located = self._bad_rows(typed, code, checks, bad.limit, rejected)
-            bad.add(located, num_wrong + len(rejected))
+            bad.add(located, num_wrong + len(rejected), none_good=not number.get(0, 0))
         counts = {
-            "comment_lines": number.get(COMMENT, 0),
+            "comment_lines": number.get(COMMENT, 0) + sum(d.num_comments for d in self.dialects),
             "repeated_headers": number.get(HEADER_AGAIN, 0),
             "inputs_without_rows": self.num_empty,
             "bad_rows_skipped": num_wrong + len(rejected),
-            "rows_with_blanks_around_fields": sum(t for key, _, t in found if not key),
+            "rows_with_blanks_around_fields": sum(t for key, _, t, _ in found if not key),
+            "byte_order_marks_inside": sum(marks for *_, marks in found),
         }
         self._warn_of_comments(staged, columns)
         good = staged
@@ -168,6 +181,28 @@ class InputTable:
             chosen = ", ".join(map(name, columns))
             good = f"(SELECT {chosen} FROM {staged} WHERE ({code}) = 0)"
         return Staged(good, number.get(0, 0), {k: n for k, n in counts.items() if n})
+
+    def _holding(self, checks: Sequence[Check], staged: str) -> list[Check]:
+        """The checks that hold for these rows; prints the warnings of the others."""
+        holding = []
+        for check in checks:
+            if not check.only_if:
+                holding.append(check)
+                continue
+            rows = f"FROM {staged} WHERE {PROBLEM} = 0"
+            number, example = self.db.run(
+                f"SELECT count(*), min({check.example}) {rows} AND ({check.condition})"
+            )[0]
+            if not number:
+                continue
+            if self.db.value(f"SELECT ({check.only_if}) IS TRUE {rows}"):
+                holding.append(check)
+            else:
+                warn(
+                    f"warning: {number:,} rows of {self.where} {check.else_warn}, such as "
+                    f"'{example}'"
+                )
+        return holding
 
     def _warn_of_comments(self, staged: str, columns: Sequence[str]) -> None:
         """Print a warning of rows that begin like a comment but have the fields of a table."""
@@ -201,7 +236,9 @@ class InputTable:
             rejects = self.db.new_name("rejects") if bad.skip and part.text is not None else ""
             rows = part.rows(columns, rejects)
             try:
-                self.db.run(f"{target} SELECT {chosen}, {PROBLEM}, {TRIMMED} FROM ({rows})")
+                self.db.run(
+                    f"{target} SELECT {chosen}, {PROBLEM}, {TRIMMED}, {MARKED} FROM ({rows})"
+                )
             except UserError as error:
                 raise _located(error, part) from None
             if rejects and part.text is not None:
@@ -251,11 +288,11 @@ class InputTable:
         if key >= _FIRST_CHECK:
             return checks[key - _FIRST_CHECK].words
         if key == FIELDS and part.text is not None:
-            dialect = part.text.dialect
-            return (
-                f"{len(dialect.fields(line))} fields, but the lines before have "
-                f"{len(dialect.names)}"
-            )
+            fields, number = part.text.dialect.fields(line), len(part.text.dialect.names)
+            words = f"{len(fields)} fields, but the lines before have {number}"
+            if len(fields) == number + 1 and fields[-1] == "":
+                words += "; remove the delimiter at the end of the line"
+            return words
         return REASONS[key]
 
 
@@ -296,6 +333,13 @@ def open_table(
     if first.text is not None:
         dialect = escape(f"{first.where}: {first.text.dialect}")
         console.print(dialect, style="dim", soft_wrap=True)
+    for part in parts:
+        if part.text is not None and part.text.dialect.unclear_comment:
+            line = part.text.dialect.unclear_comment
+            warn(
+                f"warning: {part.where}: the line '{line[:80]}' before the table was read as a "
+                f"comment; if it is a row, give --comment none"
+            )
     where = first.where if len(parts) == 1 else f"{first.where} and {len(parts) - 1} more"
     types = {column: common_type(parts, column) for column in first.types}
     if num_empty:

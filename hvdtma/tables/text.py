@@ -18,16 +18,20 @@ from pathlib import Path
 from hvdtma.core.errors import UserError
 from hvdtma.core.files import reporting_full_disk
 from hvdtma.tables.database import literal_path, name, text
-from hvdtma.tables.dialect import WHITESPACE, Dialect, open_bytes, open_text
+from hvdtma.tables.dialect import WHITESPACE, Dialect
+from hvdtma.tables.text_io import open_bytes, open_text
 
 # Codes in the column PROBLEM of a row.
 PROBLEM, TRIMMED, LINE = "__hvdtma_problem", "__hvdtma_trimmed", "__hvdtma_line"
-GOOD, BLANK, COMMENT, HEADER_AGAIN, FIELDS, QUOTES = range(6)
+MARKED = "__hvdtma_marked"
+GOOD, BLANK, COMMENT, HEADER_AGAIN, FIELDS, QUOTES, TAB = range(7)
 SKIPPED = (BLANK, COMMENT, HEADER_AGAIN)  # no rows of data
 REASONS = {
     FIELDS: "the number of fields differs from the lines before",
     QUOTES: "a quote is not closed, or text follows it; if quotes are part of the text, give "
     "--quote none",
+    TAB: "a tab is inside a field; if tabs separate the fields, give --delimiter tab, and if not, "
+    "give the --delimiter that does",
 }
 MAX_LINE_BYTES = 4 << 20
 BREAKS = {"\r": "\x02\x1d\x02", "\n": "\x02\x1e\x02"}  # stand for line breaks in quoted fields
@@ -35,6 +39,7 @@ _BREAK = r"(\x02\x1d\x02)?\x02\x1e\x02|\x02\x1d\x02"
 _NO_DELIMITER = "\x01\x02\x01\x1f"  # lines are read as fields; more than one field is an error
 _LIMITS = f"max_line_size={MAX_LINE_BYTES}, buffer_size={2 * MAX_LINE_BYTES}"
 _BLOCK_BYTES = 4 << 20
+_MARK = 0xFEFF  # the byte order mark
 
 
 @dataclass(frozen=True)
@@ -99,16 +104,21 @@ class TextFile:
         )
 
     def rows(self, columns: list[str], rejects: str = "") -> str:
-        """A SELECT of some columns as text, with `PROBLEM`, `TRIMMED` and the `LINE`."""
+        """A SELECT of some columns as text, with `PROBLEM`, `TRIMMED`, `MARKED` and the `LINE`.
+
+        `MARKED`: whether a byte order mark was before the line, as where files were joined.
+        """
         fields = [f"f[{self.dialect.names.index(column) + 1}]" for column in columns]
         values = [
-            f"{self._value(field)} AS {name(column)}"
+            f"{self._value(field)} AS {name(column)}, "
             for field, column in zip(fields, columns, strict=True)
         ]
         return (
-            f"SELECT {', '.join(values)}, {_problem(self.dialect)} AS {PROBLEM}, "
-            f"{_trimmed(fields, self.dialect)} AS {TRIMMED}, line AS {LINE} "
-            f"FROM (SELECT line, {_fields(self.dialect)} AS f FROM {self.lines(rejects)})"
+            f"SELECT {''.join(values)}{_problem(self.dialect, fields)} AS {PROBLEM}, "
+            f"{_trimmed(fields, self.dialect)} AS {TRIMMED}, marked AS {MARKED}, line AS {LINE} "
+            f"FROM (SELECT line, marked, {_fields(self.dialect)} AS f FROM (SELECT "
+            f"starts_with(line, chr({_MARK})) IS TRUE AS marked, CASE WHEN marked THEN line[2:] "
+            f"ELSE line END AS line FROM {self.lines(rejects)}))"
         )
 
     def _value(self, field: str) -> str:
@@ -233,7 +243,8 @@ def _value(field: str, dialect: Dialect) -> str:
     return f"CASE WHEN starts_with({trimmed}, {quote}) THEN {inner} ELSE {trimmed} END"
 
 
-def _problem(dialect: Dialect) -> str:
+def _problem(dialect: Dialect, fields: list[str]) -> str:
+    """The code of a row, as SQL; `fields` are those that are used."""
     start, count = "ltrim(line, ' ' || chr(9))[1]", len(dialect.names)
     cases = [f"WHEN line IS NULL OR trim(line, ' ' || chr(9) || chr(13)) = '' THEN {BLANK}"]
     if dialect.comment:
@@ -250,21 +261,30 @@ def _problem(dialect: Dialect) -> str:
         )
     if dialect.header:  # of a joined file, in any writing
         longest = text(max(dialect.header, key=len).lower())
-        fields = [f"lower({_value(f'f[{at}]', dialect)})" for at in range(1, count + 1)]
-        fields[0] = f"ltrim({fields[0]}, chr(65279))"  # a byte order mark
+        found = [f"lower({_value(f'f[{at}]', dialect)})" for at in range(1, count + 1)]
         same = " AND ".join(
             f"{field} = {text(column.lower())}"
-            for field, column in zip(fields, dialect.header, strict=False)
+            for field, column in zip(found, dialect.header, strict=False)
         )
         again = f"len(f) = {len(dialect.header)} AND contains(lower(line), {longest}) AND {same}"
         cases.append(f"WHEN {again} THEN {HEADER_AGAIN}")
     cases.append(f"WHEN len(f) <> {count} THEN {FIELDS}")
+    if not dialect.said and dialect.delimiter not in ("\t", WHITESPACE) and fields:
+        inside = " OR ".join(_has_tab(field, dialect) for field in fields)
+        cases.append(f"WHEN contains(line, chr(9)) AND ({inside}) THEN {TAB}")
     return f"(CASE {' '.join(cases)} ELSE {GOOD} END)::TINYINT"
+
+
+def _has_tab(field: str, dialect: Dialect) -> str:
+    """Whether a field without quotes has a tab inside."""
+    trimmed = f"trim({field}, {text(dialect.blanks)})"
+    unquoted = f" AND NOT starts_with({trimmed}, {text(dialect.quote)})" if dialect.quote else ""
+    return f"(contains({trimmed}, chr(9)){unquoted})"
 
 
 def _trimmed(fields: list[str], dialect: Dialect) -> str:
     """Whether one of the fields has blanks around it, which do not belong to it."""
-    if dialect.delimiter == WHITESPACE:
+    if dialect.delimiter == WHITESPACE or not fields:
         return "false"
     blanks = text(dialect.blanks)
     differs = " OR ".join(f"{field} <> trim({field}, {blanks})" for field in fields)

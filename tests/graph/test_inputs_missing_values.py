@@ -37,12 +37,12 @@ def times(folder: Path, *given: str, **options) -> RawGraph:
 
 
 def test_times_of_nodes_that_cannot_be_read_are_bad_rows(tmp_path):
-    given = ["2020", "2021-03-01", "soon", "2022"]
+    given = ["2020-01-01", "2021-03-01", "soon", "1970-01-02"]
     with pytest.raises(UserError, match=r"line 4: column 'when' is no time.*2,a,soon"):
         times(tmp_path, *given)
     raw = times(tmp_path, *given, bad_rows="skip")
     assert raw.counts["bad_rows_skipped"] == 1
-    assert raw.node_time[:4].tolist() == [2020, 1614556800, NO_TIME, 2022]
+    assert raw.node_time[:4].tolist() == [1577836800, 1614556800, NO_TIME, 86400]
 
 
 def test_nodes_without_a_time_are_counted(tmp_path):

@@ -22,6 +22,7 @@ from hvdtma.storage.node_ids import NodeIds
 from hvdtma.tables.database import Database
 
 _BITMAP_LEAST = 2 << 20
+_INVISIBLE = "[\\x{00AD}\\x{200B}-\\x{200F}\\x{2060}\\x{FEFF}]"  # characters without a width
 _BITMAP_PER_ID = 512  # bytes per given id; for sparser ids a table is better
 
 
@@ -97,6 +98,8 @@ class NodeTable:
         ways = {
             "upper and lower case": "lower(id)",
             "blanks around them": "trim(id)",
+            "invisible characters": f"regexp_replace(id, '{_INVISIBLE}', '', 'g')",
+            "the Unicode form of letters": "nfc_normalize(id)",
             "leading zeros": "regexp_replace(id, '^([+-]?)0+([0-9])', '\\1\\2')",
             "a decimal point": "regexp_replace(id, '^([+-]?[0-9]+)\\.0*$', '\\1')",
         }

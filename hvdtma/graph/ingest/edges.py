@@ -14,17 +14,17 @@ from rich.markup import escape
 
 from hvdtma.core.console import console
 from hvdtma.core.errors import UserError
-from hvdtma.graph.ids.kind import INTEGER_KINDS, TableIds, check_id_kind, id_expression
+from hvdtma.graph.ids.kind import TableIds, check_id_kind, id_expression
 from hvdtma.graph.ingest.edge_arrays import ARRAYS, edge_arrays
-from hvdtma.graph.ingest.node_tables import id_checks, missing_id
+from hvdtma.graph.ingest.node_tables import id_checks, missing_id, missing_type_checks
 from hvdtma.graph.ingest.options import ReadOptions
+from hvdtma.graph.ingest.times import NO_TIME_WORDS, check_kind_of_times, time_expression
 from hvdtma.tables.columns import NUMBER_WITH_COMMA, usual_ends
 from hvdtma.tables.database import Database, name, text
 from hvdtma.tables.inputs import TABLE_FILES
 from hvdtma.tables.rejects import BadRows
 from hvdtma.tables.table import Check, InputTable, Staged, open_table
 
-_TIME_KINDS = ("DATE", "TIMESTAMP")
 _NUMBER = "isfinite(TRY_CAST({0} AS DOUBLE)) AND TRY_CAST({0} AS DOUBLE) > 0"
 
 
@@ -158,6 +158,7 @@ def read_edges(columns: EdgeColumns, options: ReadOptions, bad: BadRows) -> Edge
     checks = [c for end in (columns.src, columns.dst) for c in id_checks(table, end, options)]
     if columns.edge_type is not None:
         checks.append(missing_id(table, columns.edge_type))
+        checks += missing_type_checks(table, columns.edge_type)
     if columns.weight is not None:
         column = f"CAST({name(columns.weight)} AS VARCHAR)"
         good = _NUMBER.format(column)
@@ -169,39 +170,16 @@ def read_edges(columns: EdgeColumns, options: ReadOptions, bad: BadRows) -> Edge
         )
     if columns.time is not None:
         value = time_expression(name(columns.time), table.types[columns.time])
-        checks.append(
-            Check(
-                f"{value} IS NULL", f"column '{columns.time}' is no time: a whole number or a date"
-            )
-        )
+        checks.append(Check(f"{value} IS NULL", f"column '{columns.time}' {NO_TIME_WORDS}"))
     staged = table.stage(columns.chosen, checks, bad, multiline=False)
     if not staged.num_rows:
         raise UserError(f"{table.where} holds no edge")
+    if columns.time is not None:
+        check_kind_of_times(table, staged.sql, columns.time)
     rows = EdgeRows(columns, staged, options.id_type == "int")
     if table.header_unsure:
         _check_header(rows)
     return rows
-
-
-def time_expression(column: str, kind: str) -> str:
-    """A time as BIGINT: a whole number as it is, a date or timestamp in seconds since 1970 (UTC).
-
-    Null for anything else, fractions of numbers included.
-    """
-    seconds = "CAST(floor(epoch({0})) AS BIGINT)"
-    if kind.startswith(_TIME_KINDS):
-        return seconds.format(column)
-    if kind in INTEGER_KINDS:
-        return f"TRY_CAST({column} AS BIGINT)"
-    number = f"TRY_CAST({column} AS DOUBLE)"
-    whole = f"CASE WHEN {number} = floor({number}) THEN TRY_CAST({number} AS BIGINT) END"
-    if kind != "VARCHAR":
-        return whole
-    return (
-        f"CASE WHEN regexp_full_match({column}, '-?[0-9]+') THEN TRY_CAST({column} AS BIGINT) "
-        f"WHEN regexp_full_match({column}, '-?[0-9]+[.]0*') THEN {whole} "
-        f"ELSE {seconds.format(f'TRY_CAST({column} AS TIMESTAMP)')} END"
-    )
 
 
 def _ends(table: InputTable, options: ReadOptions) -> tuple[str, str]:

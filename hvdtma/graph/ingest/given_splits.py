@@ -16,7 +16,7 @@ from hvdtma.core.errors import UserError, nearest
 from hvdtma.core.split_parts import HELD_OUT_PARTS, PARTS
 from hvdtma.graph.ids.kind import TableIds, check_id_kind, stored_ids
 from hvdtma.graph.ids.node_table import NodeTable
-from hvdtma.graph.ingest.node_tables import missing_id
+from hvdtma.graph.ingest.node_tables import missing_id, missing_word_checks
 from hvdtma.graph.ingest.options import ReadOptions
 from hvdtma.graph.raw import RawGraph
 from hvdtma.graph.source import Pairs
@@ -160,6 +160,7 @@ def _of_table(table: InputTable, options: ReadOptions, bad: BadRows) -> GivenSpl
     checks = [Check(f"{part_word} NOT IN ({words}) OR {name(split)} IS NULL",
                     f"column '{split}' is none of train, valid, test")]  # fmt: skip
     checks += [missing_id(table, end) for end in ends]
+    checks += [check for end in ends for check in missing_word_checks(table, end, options)]
     staged = table.stage([split, *ends, *([typed] if typed else [])], checks, bad, multiline=False)
     ids, lengths, num_pairs, types = {}, {}, {}, {}
     for part in PARTS:

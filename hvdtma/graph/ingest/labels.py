@@ -15,10 +15,15 @@ from rich.markup import escape
 from hvdtma.core.console import console
 from hvdtma.core.errors import UserError
 from hvdtma.graph.ids.node_table import NodeTable
-from hvdtma.graph.ingest.edges import time_expression
 from hvdtma.graph.ingest.label_columns import USUAL, inspect, label_columns
-from hvdtma.graph.ingest.node_tables import id_column_of, ids_in, missing_id
+from hvdtma.graph.ingest.node_tables import (
+    id_column_of,
+    ids_in,
+    missing_id,
+    missing_word_checks,
+)
 from hvdtma.graph.ingest.options import ReadOptions
+from hvdtma.graph.ingest.times import NO_TIME_WORDS, check_kind_of_times, time_expression
 from hvdtma.graph.label_values import kind_of_labels, targets_of
 from hvdtma.graph.source import NO_TIME
 from hvdtma.graph.targets import NO_CLASS, UNKNOWN
@@ -82,6 +87,7 @@ def read_labels(opened: LabelTable, nodes: NodeTable, options: ReadOptions, bad:
     time = options.time_column if options.time_column in table.names else None
     chosen = [opened.id_column, *opened.columns, *([time] if time else [])]
     checks = [missing_id(table, opened.id_column)]
+    checks += missing_word_checks(table, opened.id_column, options)
     if time is not None:
         checks.append(_unread_time(table, time))
     staged = table.stage(chosen, checks, bad, multiline=True)
@@ -124,7 +130,7 @@ def _unread_time(table: InputTable, column: str) -> Check:
     missing = f"{quoted} IS NULL OR lower(CAST({quoted} AS VARCHAR)) IN ({words})"
     return Check(
         f"{time_expression(quoted, table.types[column])} IS NULL AND NOT ({missing})",
-        f"column '{column}' is no time: a whole number or a date",
+        f"column '{column}' {NO_TIME_WORDS}",
     )
 
 
@@ -132,6 +138,7 @@ def _times(
     table: InputTable, staged: Staged, column: str, position_R: np.ndarray, nodes: NodeTable
 ) -> np.ndarray:
     """The times of the nodes, int64 [N]; raises UserError for a node with two times."""
+    check_kind_of_times(table, staged.sql, column)
     time = time_expression(name(column), table.types[column])
     batches = table.db.batches(f"SELECT coalesce({time}, {NO_TIME}) FROM {staged.sql}")
     time_R = np.concatenate([batch.column(0).to_numpy() for batch in batches])
