@@ -82,6 +82,8 @@ class InputTable:
     types: dict[str, str]
     parts: list[Part]
     num_empty: int = 0
+    _rejected: list[BadRow] = field(default_factory=list)  # lines that could not be read
+    _staged: tuple[dict[str, str], str] = field(default_factory=lambda: ({}, ""))  # types, code
 
     @property
     def names(self) -> list[str]:
@@ -163,11 +165,31 @@ class InputTable:
             "rows_with_blanks_around_fields": sum(t for key, _, t in found if not key),
         }
         self._warn_of_comments(staged, columns)
+        self._rejected, self._staged = rejected, (typed, code)
         good = staged
         if set(number) - {0}:
             chosen = ", ".join(map(name, columns))
             good = f"(SELECT {chosen} FROM {staged} WHERE ({code}) = 0)"
         return Staged(good, number.get(0, 0), {k: n for k, n in counts.items() if n})
+
+    def without(self, staged: Staged, check: Check, bad: BadRows) -> Staged:
+        """The rows that do not meet one more condition, which is known after `stage` only.
+
+        Args:
+            bad: told of rows that meet it; raises UserError for the first unless they are skipped.
+        """
+        number = self.db.value(f"SELECT count(*) FROM {staged.sql} WHERE {check.condition}")
+        if not number:
+            return staged
+        typed, code = self._staged
+        later = f"CASE WHEN ({code}) = 0 AND {check.condition} THEN {_FIRST_CHECK} ELSE 0 END"
+        limit = bad.limit + len(self._rejected)
+        found = self._bad_rows(typed, later, [check], limit, self._rejected)
+        bad.add((row for row in found if row not in self._rejected), number)
+        skipped = staged.counts.get("bad_rows_skipped", 0) + number
+        good = f"(SELECT * FROM {staged.sql} WHERE ({check.condition}) IS NOT TRUE)"
+        counts = staged.counts | {"bad_rows_skipped": skipped}
+        return Staged(good, staged.num_rows - number, counts)
 
     def _warn_of_comments(self, staged: str, columns: Sequence[str]) -> None:
         """Print a warning of rows that begin like a comment but have the fields of a table."""

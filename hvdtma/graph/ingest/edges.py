@@ -16,7 +16,7 @@ from hvdtma.core.console import console
 from hvdtma.core.errors import UserError
 from hvdtma.graph.ids.kind import INTEGER_KINDS, TableIds, check_id_kind, id_expression
 from hvdtma.graph.ingest.edge_arrays import ARRAYS, edge_arrays
-from hvdtma.graph.ingest.node_tables import id_checks, missing_id
+from hvdtma.graph.ingest.node_tables import id_checks, missing_id, without_missing_words
 from hvdtma.graph.ingest.options import ReadOptions
 from hvdtma.tables.columns import NUMBER_WITH_COMMA, usual_ends
 from hvdtma.tables.database import Database, name, text
@@ -175,6 +175,8 @@ def read_edges(columns: EdgeColumns, options: ReadOptions, bad: BadRows) -> Edge
             )
         )
     staged = table.stage(columns.chosen, checks, bad, multiline=False)
+    named = [c for c in (columns.src, columns.dst, columns.edge_type) if c is not None]
+    staged = without_missing_words(table, staged, named, options, bad)
     if not staged.num_rows:
         raise UserError(f"{table.where} holds no edge")
     rows = EdgeRows(columns, staged, options.id_type == "int")

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from hvdtma.core.errors import UserError
 from hvdtma.graph.ids.kind import INTEGER_KINDS
-from hvdtma.tables.columns import MISSING_WORDS, NUMBER_WITH_COMMA, number_with_comma
+from hvdtma.tables.columns import MISSING_SQL, NUMBER_WITH_COMMA, number_with_comma
 from hvdtma.tables.database import Database, name, text
 from hvdtma.tables.table import InputTable, Staged
 
@@ -108,8 +108,7 @@ def _features_of(
     if kind in _NUMBERS or kind.startswith("DECIMAL"):
         value = f"CAST({quoted} AS DOUBLE)"
     elif kind == "VARCHAR" or kind.startswith("ENUM"):
-        words = ", ".join(map(text, MISSING_WORDS))
-        known = f"NULLIF(CASE WHEN lower({quoted}) NOT IN ({words}) THEN {quoted} END, '')"
+        known = f"NULLIF(CASE WHEN lower({quoted}) NOT IN ({MISSING_SQL}) THEN {quoted} END, '')"
         truth = f"CASE lower({quoted}) WHEN 'true' THEN 1 WHEN 'false' THEN 0 END"
         value = f"coalesce(TRY_CAST({quoted} AS DOUBLE), {truth})"
         comma = NUMBER_WITH_COMMA.format(known)

@@ -26,7 +26,13 @@ from hvdtma.graph.ingest.feature_columns import (
     candidates,
     choose,
 )
-from hvdtma.graph.ingest.node_tables import id_checks, id_column_of, ids_in
+from hvdtma.graph.ingest.node_tables import (
+    id_checks,
+    id_column_of,
+    ids_in,
+    warn_of_missing_words,
+    without_missing_words,
+)
 from hvdtma.graph.ingest.options import ReadOptions
 from hvdtma.tables.columns import Column
 from hvdtma.tables.database import Database, name
@@ -110,6 +116,7 @@ def read_features(
     chosen = candidates(table, id_column, options.feature_columns, options.drop_columns)
     checks = id_checks(table, id_column, options)
     staged = table.stage([id_column, *chosen], checks, bad, multiline=True)
+    staged = without_missing_words(table, staged, [id_column], options, bad)
     if not staged.num_rows:
         raise UserError(f"{table.where} has no rows")
     named = options.feature_columns is not None
@@ -197,6 +204,7 @@ def _of_arrays(db: Database, path: Path) -> FeatureInput:
     ids = None
     if file.id_pieces is not None:
         ids = stored_ids(db, pa.chunked_array(list(map(_whole, file.id_pieces()))), file.where)
+        warn_of_missing_words(db, ids)
     return FeatureInput(**vars(file), ids=ids)
 
 

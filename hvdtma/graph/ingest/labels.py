@@ -17,13 +17,18 @@ from hvdtma.core.errors import UserError
 from hvdtma.graph.ids.node_table import NodeTable
 from hvdtma.graph.ingest.edges import time_expression
 from hvdtma.graph.ingest.label_columns import USUAL, inspect, label_columns
-from hvdtma.graph.ingest.node_tables import id_column_of, ids_in, missing_id
+from hvdtma.graph.ingest.node_tables import (
+    id_column_of,
+    ids_in,
+    missing_id,
+    without_missing_words,
+)
 from hvdtma.graph.ingest.options import ReadOptions
 from hvdtma.graph.label_values import kind_of_labels, targets_of
 from hvdtma.graph.source import NO_TIME
 from hvdtma.graph.targets import NO_CLASS, UNKNOWN
-from hvdtma.tables.columns import MISSING_WORDS, positions, sorted_names
-from hvdtma.tables.database import Database, name, text
+from hvdtma.tables.columns import MISSING_SQL, positions, sorted_names
+from hvdtma.tables.database import Database, name
 from hvdtma.tables.rejects import BadRows
 from hvdtma.tables.table import Check, InputTable, Staged, open_table
 
@@ -85,6 +90,7 @@ def read_labels(opened: LabelTable, nodes: NodeTable, options: ReadOptions, bad:
     if time is not None:
         checks.append(_unread_time(table, time))
     staged = table.stage(chosen, checks, bad, multiline=True)
+    staged = without_missing_words(table, staged, [opened.id_column], options, bad)
     if not staged.num_rows:
         raise UserError(
             f"{table.where}: none of its ids is in the graph (it has no rows); see --id-column"
@@ -120,8 +126,8 @@ def read_labels(opened: LabelTable, nodes: NodeTable, options: ReadOptions, bad:
 
 def _unread_time(table: InputTable, column: str) -> Check:
     """The check for times that are neither missing nor can be read."""
-    words, quoted = ", ".join(map(text, MISSING_WORDS)), name(column)
-    missing = f"{quoted} IS NULL OR lower(CAST({quoted} AS VARCHAR)) IN ({words})"
+    quoted = name(column)
+    missing = f"{quoted} IS NULL OR lower(CAST({quoted} AS VARCHAR)) IN ({MISSING_SQL})"
     return Check(
         f"{time_expression(quoted, table.types[column])} IS NULL AND NOT ({missing})",
         f"column '{column}' is no time: a whole number or a date",

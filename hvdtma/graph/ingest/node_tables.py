@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from hvdtma.core.console import warn
 from hvdtma.graph.ids.kind import TableIds, check_id_kind, id_expression
 from hvdtma.graph.ingest.options import ReadOptions
-from hvdtma.tables.columns import ID_NAMES
-from hvdtma.tables.database import name
+from hvdtma.tables.columns import ID_NAMES, MISSING_SQL
+from hvdtma.tables.database import Database, name
+from hvdtma.tables.rejects import BadRows
 from hvdtma.tables.table import Check, InputTable, Staged
+
+_NUMBER = "regexp_full_match({0}, '[+-]?[0-9]+(\\.0*)?')"
 
 
 def id_column_of(table: InputTable, options: ReadOptions) -> str:
@@ -46,3 +52,67 @@ def ids_in(table: InputTable, staged: Staged, id_column: str, options: ReadOptio
     """The ids of the rows that were read."""
     kind, loose = table.types[id_column], options.id_type == "int"
     return TableIds(staged.sql, id_column, kind, table.where, loose=loose)
+
+
+def without_missing_words(
+    table: InputTable, staged: Staged, columns: Sequence[str], options: ReadOptions, bad: BadRows
+) -> Staged:
+    """The rows whose ids are no words for a missing value, such as `nan` and `NULL`.
+
+    Such a word is a bad row if all other values of its column are whole numbers; among texts it is
+    an id, and a warning counts it. With `id_type=str` it is an id in any case.
+
+    Args:
+        columns: those of ids, or of edge types.
+    """
+    for column in columns:
+        if not _is_text(table.types[column]):
+            continue
+        words, others = _words_in(table.db, staged.sql, column)
+        if words and others and options.id_type == "auto":
+            value = f"CAST({name(column)} AS VARCHAR)"
+            reason = (
+                f"column '{column}' has a word for a missing value, but its other ids are whole "
+                "numbers; --id-type str keeps such words as ids"
+            )
+            check = Check(f"lower({value}) IN ({MISSING_SQL})", reason)
+            staged = table.without(staged, check, bad)
+        elif words:
+            _warn_of_words(table.where, column, words)
+    return staged
+
+
+def warn_of_missing_words(db: Database, ids: TableIds) -> None:
+    """Print a warning if words for a missing value are among the ids of arrays."""
+    if _is_text(ids.kind) and (words := _words_in(db, ids.sql, ids.column)[0]):
+        _warn_of_words(ids.where, "", words)
+
+
+def _is_text(kind: str) -> bool:
+    return kind == "VARCHAR" or kind.startswith("ENUM")
+
+
+def _words_in(db: Database, sql: str, column: str) -> tuple[dict[str, int], bool]:
+    """The words for a missing value in a column, and whether all other values are numbers."""
+    value = f"CAST({name(column)} AS VARCHAR)"
+    is_word = f"lower({value}) IN ({MISSING_SQL})"
+    found = db.run(
+        f"SELECT {value}, count(*) FROM {sql} WHERE {is_word} AND {value} <> '' "
+        "GROUP BY 1 ORDER BY 2 DESC, 1"
+    )
+    if not found:
+        return {}, False
+    number = _NUMBER.format(value)
+    others, numbers = db.run(
+        f"SELECT count(*), count(*) FILTER ({number}) FROM {sql} WHERE NOT ({is_word})"
+    )[0]
+    return dict(found), 0 < others == numbers
+
+
+def _warn_of_words(where: str, column: str, words: dict[str, int]) -> None:
+    shown = ", ".join(f"'{word}' ({count:,} times)" for word, count in list(words.items())[:5])
+    of = f"column '{column}' of {where}" if column else where
+    warn(
+        f"warning: {of} has {shown}, which may stand for missing values; they were read as ids or "
+        "types. Remove such rows if they are none"
+    )
