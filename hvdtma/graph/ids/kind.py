@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -75,6 +75,16 @@ def id_expression(column: str, kind: str, strings: bool, loose: bool = False) ->
         return f"CASE WHEN CAST({number} AS VARCHAR) = {column} THEN {number} END"
     digits = f"regexp_extract({column}, '^([+-]?[0-9]+)(\\.0*)?$', 1)"
     return f"TRY_CAST(NULLIF({digits}, '') AS BIGINT)"
+
+
+def common_kind(kinds: Collection[str]) -> str:
+    """The type of a column that takes the ids of several columns, none of which changes."""
+    if set(kinds) <= set(INTEGER_KINDS):
+        large = {"UBIGINT", "HUGEINT", "UHUGEINT"} & set(kinds)
+        return "HUGEINT" if large else "BIGINT"
+    if set(kinds) <= {*INTEGER_KINDS, "DOUBLE", "FLOAT"}:
+        return "DOUBLE"
+    return "VARCHAR"
 
 
 def check_id_kind(where: str, column: str, kind: str, id_type: str) -> None:

@@ -148,8 +148,8 @@ class Opening:
         """Collect the ids of all inputs."""
         columns = [] if rows is None else rows.ends
         given = list(splits.ids.values()) if splits is not None else []
-        if rows is None:  # their kind is that of the graph
-            given = [replace(one, is_typed=one.kind == "VARCHAR") for one in given]
+        if rows is not None:  # the edges decide whether text that is typed is an integer
+            given = [replace(one, is_typed=False) for one in given]
         keyed = [] if read is None or read.ids is None else [read.ids]
         numbered = read is not None and read.ids is None
         strings = are_strings(self.db, [*columns, *given, *keyed], self.source.id_type)
