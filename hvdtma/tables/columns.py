@@ -65,6 +65,11 @@ _INTEGER = re.compile(r"-?(0|[1-9][0-9]*)", re.ASCII)
 _INT64 = np.iinfo(np.int64)
 
 
+def number_in(value: str) -> str:
+    """A text as DOUBLE, null if it is no number, as SQL; `1_0` is none, though DuckDB reads 10."""
+    return f"CASE WHEN NOT contains({value}, '_') THEN TRY_CAST({value} AS DOUBLE) END"
+
+
 def is_integer(text: str) -> bool:
     """Whether a field is an integer of 64 bits in its usual form: `7`, not `007`."""
     return bool(_INTEGER.fullmatch(text)) and _INT64.min <= int(text) <= _INT64.max
