@@ -20,8 +20,8 @@ from hvdtma.core.errors import UserError
 from hvdtma.tables.columns import position_of
 from hvdtma.tables.database import Database, name, text
 from hvdtma.tables.dialect import Dialect, TextOptions
-from hvdtma.tables.inputs import TABLE_FILES, resolve
-from hvdtma.tables.parts import Part, common_type, open_parts
+from hvdtma.tables.inputs import TABLE_FILES, index_columns, resolve
+from hvdtma.tables.parts import Part, broken_lines, common_type, open_parts, without_lines
 from hvdtma.tables.rejects import BadRow, BadRows
 from hvdtma.tables.text import (
     COMMENT,
@@ -38,6 +38,7 @@ from hvdtma.tables.text import (
     with_breaks,
 )
 
+_OF_ROWS = re.compile(r"__index_level_\d+__|Unnamed: \d+")  # names that pandas makes
 _FIRST_CHECK = 10  # codes of checks follow those of text
 
 
@@ -73,6 +74,7 @@ class InputTable:
         types: DuckDB's type of each column; VARCHAR for text.
         parts: the inputs.
         num_empty: the number of inputs that were left out because they have no rows.
+        index: the columns that were the named index of a pandas frame.
         is_text: whether all columns are text because the format has no types.
         header_unsure: whether the first line may be a header; see `Dialect`.
     """
@@ -82,6 +84,7 @@ class InputTable:
     types: dict[str, str]
     parts: list[Part]
     num_empty: int = 0
+    index: list[str] = field(default_factory=list)
     _rejected: list[BadRow] = field(default_factory=list)  # lines that could not be read
     _staged: tuple[dict[str, str], str] = field(default_factory=lambda: ({}, ""))  # types, code
 
@@ -104,8 +107,9 @@ class InputTable:
 
     @property
     def named(self) -> list[str]:
-        """The columns that have a name in the header: numbers of rows have none."""
-        return self.names[any(dialect.lacks_first_name for dialect in self.dialects) :]
+        """The columns with a name that a person gave: numbers of rows have none."""
+        first = any(dialect.lacks_first_name for dialect in self.dialects)
+        return [column for column in self.names[first:] if not _OF_ROWS.fullmatch(column)]
 
     @property
     def first_row(self) -> list[str]:
@@ -225,7 +229,18 @@ class InputTable:
             try:
                 self.db.run(f"{target} SELECT {chosen}, {PROBLEM}, {TRIMMED} FROM ({rows})")
             except UserError as error:
-                raise _located(error, part) from None
+                broken = [] if part.lines is None else broken_lines(part.lines)
+                if part.lines is None or not broken:
+                    raise _located(error, part) from None
+                rows_of = [BadRow(part.where, no, "it is no JSON object", ln) for no, ln in broken]
+                if not bad.skip:
+                    bad.add(rows_of, len(broken))
+                copy = self.db.folder / f"{self.db.new_name('lines')}.jsonl"
+                part = without_lines(part, {number for number, _ in broken}, copy)
+                self.parts[at] = part
+                rejected += rows_of
+                rows = part.rows(columns)
+                self.db.run(f"{target} SELECT {chosen}, {PROBLEM}, {TRIMMED} FROM ({rows})")
             if rejects and part.text is not None:
                 lines = f"SELECT line, error_message, csv_line FROM {rejects} ORDER BY line"
                 found = self.db.run(lines)
@@ -322,7 +337,8 @@ def open_table(
     types = {column: common_type(parts, column) for column in first.types}
     if num_empty:
         console.print(f"{content}: {num_empty:,} files without rows are left out")
-    return InputTable(db, where, types, parts, num_empty)
+    index = list(dict.fromkeys(column for one in inputs for column in index_columns(one)))
+    return InputTable(db, where, types, parts, num_empty, [c for c in index if c in types])
 
 
 _NUMBER = re.compile(r"CSV Error on Line: (\d+)")

@@ -94,6 +94,12 @@ def check_id_kind(where: str, column: str, kind: str, id_type: str) -> None:
     if kind in ("DOUBLE", "FLOAT"):
         if id_type == "int":
             return
+        if id_type == "str":
+            raise UserError(
+                f"column '{column}' of {where} holds {kind}, and the text of such a number is not "
+                "unique; write the ids as text, as by sql:SELECT CAST(id AS VARCHAR) ..., or give "
+                "--id-type int if they are whole"
+            )
         raise UserError(
             f"column '{column}' of {where} holds {kind}; ids and types are integers or strings. "
             "If the numbers are whole, as pandas writes integers of a column with missing values, "

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from hvdtma.core.console import warn
+from hvdtma.core.errors import UserError
 from hvdtma.graph.ids.kind import TableIds, check_id_kind, id_expression
 from hvdtma.graph.ingest.options import ReadOptions
 from hvdtma.tables.columns import ID_NAMES, MISSING_SQL
@@ -12,21 +14,36 @@ from hvdtma.tables.database import Database, name
 from hvdtma.tables.rejects import BadRows
 from hvdtma.tables.table import Check, InputTable, Staged
 
+_ID_LIKE = re.compile(r"(^|[_ .-])(id|ID|Id)$|[a-z]I[dD]$")
 _NUMBER = "regexp_full_match({0}, '[+-]?[0-9]+(\\.0*)?')"
 
 
 def id_column_of(table: InputTable, options: ReadOptions) -> str:
-    """The id column: `id_column`, else one with a usual name, else the first.
+    """The id column: `id_column`, else one with a usual name, a named index, else the first.
 
     Raises UserError for an unknown name, and for a type that holds no ids.
     """
     column = options.id_column
     if column is None:
-        usual = (each for each in table.names if each.lower() in ID_NAMES)
-        column = next(usual, table.names[0])
+        usual = [each for each in table.names if each.lower() in ID_NAMES]
+        column = usual[0] if usual else _guessed_id(table)
     table.column(column)
     check_id_kind(table.where, column, table.types[column], options.id_type)
     return column
+
+
+def _guessed_id(table: InputTable) -> str:
+    """The index, or the first column; raises UserError if another one has a name like an id's."""
+    if len(table.index) == 1:
+        return table.index[0]
+    first = table.names[0]
+    others = [c for c in table.named if c != first and _ID_LIKE.search(c)]
+    if others and first in table.named and not _ID_LIKE.search(first):
+        raise UserError(
+            f"{table.where} has the columns {', '.join(table.names)}; say which one holds the ids "
+            f"of the nodes: --id-column {others[0]}, or --id-column {first}"
+        )
+    return first
 
 
 def missing_id(table: InputTable, column: str) -> Check:
