@@ -5,6 +5,8 @@ Legend: N nodes, R rows, C labels, T targets.
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +14,7 @@ from typing import Any
 import numpy as np
 from rich.markup import escape
 
-from hvdtma.core.console import console
+from hvdtma.core.console import console, warn
 from hvdtma.core.errors import UserError
 from hvdtma.graph.ids.node_table import NodeTable
 from hvdtma.graph.ingest.edges import time_expression
@@ -97,6 +99,8 @@ def read_labels(opened: LabelTable, nodes: NodeTable, options: ReadOptions, bad:
         )
     ids = ids_in(table, staged, opened.id_column, options)
     position_R = nodes.positions(ids).astype(np.int64)
+    near = nodes.nearly_found(ids, position_R)
+    _refuse_or_warn(near, table.where, options)
     if not (position_R >= 0).any():
         first = db.value(f"SELECT {name(ids.column)} FROM {staged.sql} LIMIT 1")
         raise UserError(
@@ -104,6 +108,9 @@ def read_labels(opened: LabelTable, nodes: NodeTable, options: ReadOptions, bad:
             f"the graph '{nodes.ids[0]}'); see --id-column"
         )
     row_RC, names, kind = _values(table, staged, opened.columns, options)
+    if kind == "class":
+        row_RC, names = _classes_of_nodes(row_RC, names, position_R, table.where)
+        _warn_of_near_classes(names, table.where)
     missing = _MISSING[kind]
 
     def shown(row: np.ndarray) -> str:
@@ -122,6 +129,51 @@ def read_labels(opened: LabelTable, nodes: NodeTable, options: ReadOptions, bad:
         counts["nodes_without_time"] = int((time_N == NO_TIME).sum())
     label = label[:, 0] if kind == "class" else label
     return Labels(label, names, kind, counts, staged.num_rows, time_N)
+
+
+def _refuse_or_warn(near: dict[str, tuple[int, str]], where: str, options: ReadOptions) -> None:
+    """Raise UserError for ids that miss the graph by a decimal point; warn of other near ones."""
+    for way, (number, example) in near.items():
+        if way == "a decimal point" and options.id_type == "auto":
+            raise UserError(
+                f"{where}: {number:,} ids, such as '{example}', differ from ids of the graph only "
+                f"by {way}. Give --id-type int to read them as integers, or --id-type str to keep "
+                "them as they are written"
+            )
+        warn(
+            f"warning: {number:,} ids of {where}, such as {example!r}, differ from ids of the "
+            f"graph only by {way}; their labels are dropped"
+        )
+
+
+def _classes_of_nodes(
+    row_RC: np.ndarray, names: list[str], position_R: np.ndarray, where: str
+) -> tuple[np.ndarray, list[str]]:
+    """Classes without those that only unknown ids have; raises UserError if none is left."""
+    used = np.unique(row_RC[position_R >= 0])
+    used = used[used >= 0].astype(np.int64)
+    if not len(used):
+        raise UserError(f"{where}: no id of the graph has a label")
+    if len(used) == len(names):
+        return row_RC, names
+    place = np.full(len(names) + 1, NO_CLASS, np.int64)  # the last one is that of no class
+    place[used] = np.arange(len(used))
+    return place[row_RC], [names[at] for at in used]
+
+
+def _warn_of_near_classes(names: list[str], where: str) -> None:
+    """Print a warning of two classes whose names differ in the way of writing only."""
+    written: dict[str, str] = {}
+    for name_ in names:
+        plain = re.sub(r"^([+-]?)0+(?=\d)", r"\1", " ".join(name_.lower().split()))
+        plain = re.sub(r"^([+-]?\d+)\.0*$", r"\1", plain)
+        other = written.setdefault(unicodedata.normalize("NFKC", plain), name_)
+        if other != name_:
+            warn(
+                f"warning: the labels {other!r} and {name_!r} of {where} differ only in the way "
+                "they are written; they are two classes"
+            )
+            return
 
 
 def _unread_time(table: InputTable, column: str) -> Check:
