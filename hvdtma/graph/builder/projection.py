@@ -111,6 +111,14 @@ def weighted(counts_nR: sp.csr_matrix, idf_R: np.ndarray) -> sp.csr_matrix:
     return normalize(sp.csr_matrix(counts_nR @ sp.diags(idf_R)), copy=False)
 
 
+def given_names(store: GraphStore) -> frozenset[str]:
+    """The names of the given features of a store; none if they are made from its graph."""
+    if store.features is None or store.features["kind"] == "graph":
+        return frozenset()
+    names = Projection.read(store).names
+    return frozenset() if names is None else frozenset(map(str, names.to_list()))
+
+
 def named(names: Sequence[str] | Sequence[int] | None) -> NodeIds | None:
     """The names of features; None if they are not known."""
     return None if names is None else NodeIds.of(list(names))

@@ -5,7 +5,7 @@ Legend: R rows, D features, n rows of a piece.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
@@ -107,9 +107,17 @@ def open_features(db: Database, given: Any, options: ReadOptions) -> InputTable 
 
 
 def read_features(
-    db: Database, opened: InputTable | Path, options: ReadOptions, bad: BadRows
+    db: Database,
+    opened: InputTable | Path,
+    options: ReadOptions,
+    bad: BadRows,
+    like: Collection[str] = (),
 ) -> FeatureInput:
-    """Choose the columns and check the rows; raises UserError for what cannot be features."""
+    """Choose the columns and check the rows; raises UserError for what cannot be features.
+
+    Args:
+        like: the names of the features of `features_like`.
+    """
     if isinstance(opened, Path):
         return _of_arrays(db, opened)
     table, id_column = opened, id_column_of(opened, options)
@@ -120,10 +128,15 @@ def read_features(
     if not staged.num_rows:
         raise UserError(f"{table.where} has no rows")
     named = options.feature_columns is not None
-    columns = choose(table, staged, chosen, named, options.fill_missing)
+    columns = choose(table, staged, chosen, named, options.fill_missing, like)
+    if like and columns.filled and options.fill_missing == "mean":
+        warn(
+            f"warning: missing values of {table.where} get the means of this input, not those of "
+            "features_like"
+        )
     for column in set(table.names) - {*table.named, *chosen, id_column}:
-        columns.left_out[column] = "it has no name, as numbers of rows"
-    _say(table, columns, options)
+        columns.left_out[column] = "it has no name, or pandas made it, as for numbers of rows"
+    _say(table, columns, id_column, options)
     ids = ids_in(table, staged, id_column, options)
     widths = [_width(db, staged, column, id_column, table.where) for column in columns.taken]
     names = [n for c, width in zip(columns.taken, widths, strict=True) for n in _names(c, width)]
@@ -183,11 +196,14 @@ def _names(column: FeatureColumn, width: int) -> list[str]:
     return column.names or [f"{column.column}[{at}]" for at in range(width)]
 
 
-def _say(table: InputTable, columns: ChosenColumns, options: ReadOptions) -> None:
+def _say(table: InputTable, columns: ChosenColumns, id_column: str, options: ReadOptions) -> None:
     """Print the columns that are taken and not taken, by name and type."""
-    taken = ", ".join(f"{c.column} {c.kind.lower()}" for c in columns.taken[:20])
+    taken = ", ".join(f"{c.column} {c.text}" for c in columns.taken[:20])
     more = f" and {len(columns.taken) - 20} more" if len(columns.taken) > 20 else ""
-    console.print(escape(f"{table.where}: features from {taken}{more}"), soft_wrap=True)
+    said = f"{table.where}: features from {taken}{more}, by '{id_column}'"
+    console.print(escape(said), soft_wrap=True)
+    for column, why in columns.odd.items():
+        warn(f"warning: column '{column}' of {table.where} became a category: {why}")
     if columns.left_out:
         left_out = ", ".join(f"{column} ({why})" for column, why in columns.left_out.items())
         console.print(escape(f"{table.where}: columns not taken: {left_out}"), soft_wrap=True)
