@@ -72,6 +72,29 @@ class GraphInputs(ReadOptions):
     splits: Any = None
     undirected: bool = False
 
+    def check_used(self) -> None:
+        """Raise UserError for an option that nothing given uses."""
+        users = {
+            ("label_column", "label_kind", "missing_labels"): ("labels",),
+            ("feature_columns", "drop_columns", "fill_missing"): ("features",),
+            ("id_column",): ("features", "labels", "splits"),
+            ("weight_column",): ("edges",),
+            ("type_column", "src_column", "dst_column"): ("edges", "splits"),
+            ("time_column",): ("edges", "labels"),
+        }
+        defaults = {f.name: f.default for f in fields(self)}
+        for keys, inputs in users.items():
+            used = any(getattr(self, one) is not None for one in inputs)
+            for key in keys:
+                value = getattr(self, key)
+                empty = isinstance(value, list | tuple) and not value
+                if not used and not empty and value != defaults[key]:
+                    flag = key.replace("_", "-").replace("missing-labels", "no-missing-labels")
+                    given = " or ".join(f"--{one}" for one in inputs)
+                    raise UserError(f"--{flag} has no effect without {given}")
+        if self.bad_rows_file is not None and self.bad_rows != "skip":
+            raise UserError("--bad-rows-file has no effect without --bad-rows skip")
+
     def origin(self) -> dict[str, object]:
         """The settings that differ from their defaults, for the provenance."""
         given = {f.name: getattr(self, f.name) for f in fields(self)}
