@@ -451,3 +451,9 @@ def test_float_ids_as_text_have_a_remedy():
 def test_options_without_effect_are_refused(option, value, lacks):
     with pytest.raises(UserError, match=f"has no effect without {lacks}"):
         FileSource(RING, **{option: value}).load()
+
+
+def test_options_of_tables_are_refused_for_arrays(tmp_path):
+    np.save(tmp_path / "f.npy", np.ones((20, 2)))
+    with pytest.raises(UserError, match=r"--fill-missing has no effect for '.*f\.npy'"):
+        FileSource(RING, features=tmp_path / "f.npy", fill_missing="zero").load()

@@ -47,6 +47,7 @@ from hvdtma.tables.inputs import TABLE_FILES, resolve
 from hvdtma.tables.rejects import BadRows
 from hvdtma.tables.table import InputTable, Staged, open_table
 
+_OF_TABLES = ("feature_columns", "drop_columns", "fill_missing")  # options
 ARRAYS = (".npy", ".npz", ".json")
 
 
@@ -96,6 +97,7 @@ def open_features(db: Database, given: Any, options: ReadOptions) -> InputTable 
     if inputs[0].kind in ARRAYS and inputs[0].path is not None:
         if len(inputs) > 1:
             raise UserError(f"features are {len(inputs)} files; several must be tables with ids")
+        options.check_default(_OF_TABLES, inputs[0].where)
         return inputs[0].path
     named = (options.id_column, *(options.feature_columns or ()))
     table = open_table(

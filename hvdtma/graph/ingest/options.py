@@ -49,6 +49,16 @@ class ReadOptions:
             if value not in valid:
                 raise UserError(f"{key} is '{value}'; {nearest(value, list(valid))}")
 
+    def check_default(self, keys: Sequence[str], where: str, word: str = "for ") -> None:
+        """Raise UserError for an option that was given though it has no effect."""
+        defaults = {f.name: f.default for f in fields(self)}
+        for key in keys:
+            value = getattr(self, key)
+            empty = isinstance(value, list | tuple) and not value
+            if not empty and value != defaults[key]:
+                flag = "no-missing-labels" if key == "missing_labels" else key.replace("_", "-")
+                raise UserError(f"--{flag} has no effect {word}{where}")
+
     @property
     def text(self) -> TextOptions:
         """The options for text tables."""
@@ -82,16 +92,9 @@ class GraphInputs(ReadOptions):
             ("type_column", "src_column", "dst_column"): ("edges", "splits"),
             ("time_column",): ("edges", "labels"),
         }
-        defaults = {f.name: f.default for f in fields(self)}
         for keys, inputs in users.items():
-            used = any(getattr(self, one) is not None for one in inputs)
-            for key in keys:
-                value = getattr(self, key)
-                empty = isinstance(value, list | tuple) and not value
-                if not used and not empty and value != defaults[key]:
-                    flag = key.replace("_", "-").replace("missing-labels", "no-missing-labels")
-                    given = " or ".join(f"--{one}" for one in inputs)
-                    raise UserError(f"--{flag} has no effect without {given}")
+            if all(getattr(self, one) is None for one in inputs):
+                self.check_default(keys, " or ".join(f"--{one}" for one in inputs), "without ")
         if self.bad_rows_file is not None and self.bad_rows != "skip":
             raise UserError("--bad-rows-file has no effect without --bad-rows skip")
 
