@@ -137,6 +137,12 @@ def _may_hold_ids(frame: Any) -> bool:
     return not np.array_equal(np.asarray(frame.index), np.arange(len(frame)))
 
 
+def has_unnamed_index(one: Input) -> bool:
+    """Whether an input is a pandas frame with an index that is not read."""
+    is_pandas = type(one.frame).__module__.startswith("pandas")
+    return is_pandas and None in one.frame.index.names
+
+
 def index_columns(one: Input) -> list[str]:
     """The columns of an input that were the named index of a pandas frame."""
     frame, schema = one.frame, getattr(one.frame, "schema", None)

@@ -20,7 +20,7 @@ from hvdtma.core.errors import UserError
 from hvdtma.tables.columns import position_of
 from hvdtma.tables.database import Database, name, text
 from hvdtma.tables.dialect import Dialect, TextOptions
-from hvdtma.tables.inputs import TABLE_FILES, index_columns, resolve
+from hvdtma.tables.inputs import TABLE_FILES, has_unnamed_index, index_columns, resolve
 from hvdtma.tables.parts import Part, broken_lines, common_type, open_parts, without_lines
 from hvdtma.tables.rejects import BadRow, BadRows
 from hvdtma.tables.text import (
@@ -75,6 +75,7 @@ class InputTable:
         parts: the inputs.
         num_empty: the number of inputs that were left out because they have no rows.
         index: the columns that were the named index of a pandas frame.
+        has_unnamed_index: whether a pandas frame has an index that is not read.
         is_text: whether all columns are text because the format has no types.
         header_unsure: whether the first line may be a header; see `Dialect`.
     """
@@ -85,6 +86,7 @@ class InputTable:
     parts: list[Part]
     num_empty: int = 0
     index: list[str] = field(default_factory=list)
+    has_unnamed_index: bool = False
     _rejected: list[BadRow] = field(default_factory=list)  # lines that could not be read
     _staged: tuple[dict[str, str], str] = field(default_factory=lambda: ({}, ""))  # types, code
 
@@ -338,7 +340,9 @@ def open_table(
     if num_empty:
         console.print(f"{content}: {num_empty:,} files without rows are left out")
     index = list(dict.fromkeys(column for one in inputs for column in index_columns(one)))
-    return InputTable(db, where, types, parts, num_empty, [c for c in index if c in types])
+    unnamed = any(map(has_unnamed_index, inputs))
+    index = [column for column in index if column in types]
+    return InputTable(db, where, types, parts, num_empty, index, unnamed)
 
 
 _NUMBER = re.compile(r"CSV Error on Line: (\d+)")

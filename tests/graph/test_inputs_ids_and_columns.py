@@ -292,12 +292,32 @@ def test_ids_are_asked_for_if_another_column_than_the_first_has_a_name_like_them
     assert by_id(raw, raw.feat[:, 0]) == {i: float(i % 3) for i in range(20)}
 
 
+def test_ids_that_may_be_in_an_unnamed_index_are_asked_for():
+    """The index holds the ids here, and `x`, of the same numbers, is a feature."""
+    x, y = [(i + 3) % 20 for i in range(20)], np.arange(20) * 2.0
+    frame = pd.DataFrame({"x": x, "y": y}, index=range(20))
+    for given in (frame, frame.sample(frac=1, random_state=0)):
+        with pytest.raises(UserError, match=r"index, which has no name, or in column 'x'; give.*"):
+            FileSource(RING, features=given).load()
+        raw = FileSource(RING, features=given.rename_axis("id")).load()
+        assert by_id(raw, raw.feat) == {i: [x[i], y[i]] for i in range(20)}
+    raw = FileSource(RING, features=frame, id_column="x").load()
+    assert by_id(raw, raw.feat[:, 0]) == dict(zip(x, y.tolist(), strict=True))
+
+
 def test_an_unnamed_index_that_does_not_count_the_rows_is_warned_of(capsys):
-    frame = pd.DataFrame({"x": [(i + 3) % 20 for i in range(20)], "y": np.arange(20) * 2.0})
-    FileSource(RING, features=frame).load()
+    frame = pd.DataFrame({"p": [1, 2, 3], "q": [2, 3, 1]})
+    FileSource(frame).load()
     assert "no name" not in capsys.readouterr().err
-    FileSource(RING, features=frame.set_index(pd.Index(range(1, 21)))).load()
+    FileSource(frame.set_index(pd.Index([7, 8, 9]))).load()
     assert "has no name, so it is not read" in " ".join(capsys.readouterr().err.split())
+    FileSource(frame.rename(columns={"p": "src", "q": "dst"}).iloc[1:]).load()
+    assert "no name" not in capsys.readouterr().err
+
+
+def test_both_ends_in_one_column_are_refused():
+    with pytest.raises(UserError, match="are both 'a'"):
+        FileSource(RING, src_column="a", dst_column="a")
 
 
 # --- categories and labels

@@ -104,7 +104,8 @@ def open_features(db: Database, given: Any, options: ReadOptions) -> InputTable 
         db, given, "features", options.text, endings=endings, named=named, id_fields=1
     )
     table.check_header()
-    candidates(table, id_column_of(table, options), options.feature_columns, options.drop_columns)
+    id_column = id_column_of(table, options, are_features=True)
+    candidates(table, id_column, options.feature_columns, options.drop_columns)
     return table
 
 
@@ -122,7 +123,7 @@ def read_features(
     """
     if isinstance(opened, Path):
         return _of_arrays(db, opened)
-    table, id_column = opened, id_column_of(opened, options)
+    table, id_column = opened, id_column_of(opened, options, are_features=True)
     chosen = candidates(table, id_column, options.feature_columns, options.drop_columns)
     checks = id_checks(table, id_column, options)
     staged = table.stage([id_column, *chosen], checks, bad, multiline=True)

@@ -18,21 +18,25 @@ _ID_LIKE = re.compile(r"(^|[_ .-])(id|ID|Id)$|[a-z]I[dD]$")
 _NUMBER = "regexp_full_match({0}, '[+-]?[0-9]+(\\.0*)?')"
 
 
-def id_column_of(table: InputTable, options: ReadOptions) -> str:
+def id_column_of(table: InputTable, options: ReadOptions, *, are_features: bool = False) -> str:
     """The id column: `id_column`, else one with a usual name, a named index, else the first.
 
-    Raises UserError for an unknown name, and for a type that holds no ids.
+    Args:
+        are_features: whether a column of numbers may be a feature as well.
+
+    Raises UserError for an unknown name, for a type that holds no ids, and if several columns may
+    hold them.
     """
     column = options.id_column
     if column is None:
         usual = [each for each in table.names if each.lower() in ID_NAMES]
-        column = usual[0] if usual else _guessed_id(table)
+        column = usual[0] if usual else _guessed_id(table, are_features)
     table.column(column)
     check_id_kind(table.where, column, table.types[column], options.id_type)
     return column
 
 
-def _guessed_id(table: InputTable) -> str:
+def _guessed_id(table: InputTable, are_features: bool) -> str:
     """The index, or the first column; raises UserError if another one has a name like an id's."""
     if len(table.index) == 1:
         return table.index[0]
@@ -42,6 +46,12 @@ def _guessed_id(table: InputTable) -> str:
         raise UserError(
             f"{table.where} has the columns {', '.join(table.names)}; say which one holds the ids "
             f"of the nodes: --id-column {others[0]}, or --id-column {first}"
+        )
+    is_number = not _is_text(table.types[first]) and not _ID_LIKE.search(first)
+    if are_features and table.has_unnamed_index and is_number and len(table.names) > 1:
+        raise UserError(
+            f"{table.where}: the ids may be in its index, which has no name, or in column '{first}'"
+            f"; give frame.rename_axis('id'), or --id-column {first}"
         )
     return first
 

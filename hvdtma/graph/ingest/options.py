@@ -44,6 +44,10 @@ class ReadOptions:
             raise UserError(
                 f"only '{named}' is given; give both --src-column and --dst-column, or neither"
             )
+        if self.src_column is not None and self.src_column == self.dst_column:
+            raise UserError(
+                f"--src-column and --dst-column are both '{self.src_column}'; an edge has two ends"
+            )
         for key, valid in (("label_kind", LABEL_KINDS), ("fill_missing", FILLS)):
             value = getattr(self, key)
             if value not in valid:
