@@ -47,6 +47,14 @@ REASONS: Mapping[str, tuple[str, str]] = {
         "given pairs in two parts",
         "they are in train, and also in valid or test; kept in the latter only",
     ),
+    "held_out_loops": (
+        "self-loops dropped from the given split",
+        "a node gets no message from itself",
+    ),
+    "held_out_links_repeated": (
+        "repeated links dropped from the given split",
+        "the same link stands twice in valid, or in test",
+    ),
     "later_edges_of_earlier_links_dropped": (
         "later edges dropped",
         "their link is in an earlier part of the split by time",

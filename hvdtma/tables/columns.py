@@ -26,11 +26,48 @@ USUAL_ENDS = (
     ("source_node", "target_node"),
     ("fromnodeid", "tonodeid"),
 )
-MISSING_WORDS = ("", "na", "n/a", "nan", "null", "none", "nil", "?", "-", "missing", "<na>", "\\n")
+MISSING_WORDS = (
+    "",
+    "na",
+    "n/a",
+    "nan",
+    "null",
+    "none",
+    "nil",
+    "?",
+    "-",
+    "missing",
+    "<na>",
+    "\\n",
+    "#n/a",
+    "#n/a n/a",
+    "#na",
+    "-nan",
+    "nat",
+    "n.a.",
+    "--",
+    ".",
+    "1.#ind",
+    "-1.#ind",
+    "1.#qnan",
+    "-1.#qnan",  # pandas, C
+    "#div/0!",
+    "#value!",
+    "#ref!",
+    "#name?",
+    "#num!",
+    "#null!",
+)  # fmt: skip; Excel
+MISSING_SQL = ", ".join("'" + word + "'" for word in MISSING_WORDS)  # for: lower(x) IN (...)
 NUMBER_WITH_COMMA = "regexp_full_match({0}, '[+-]?[0-9.]*[0-9],[0-9][0-9.,]*')"  # SQL
 Column: TypeAlias = pa.Array | pa.ChunkedArray
 _INTEGER = re.compile(r"-?(0|[1-9][0-9]*)", re.ASCII)
 _INT64 = np.iinfo(np.int64)
+
+
+def number_in(value: str) -> str:
+    """A text as DOUBLE, null if it is no number, as SQL; `1_0` is none, though DuckDB reads 10."""
+    return f"CASE WHEN NOT contains({value}, '_') THEN TRY_CAST({value} AS DOUBLE) END"
 
 
 def is_integer(text: str) -> bool:

@@ -141,7 +141,7 @@ def checked_features(
         where: the origin of the features, for messages.
         node_of: returns the id of a row, for messages.
         names: the names of the columns.
-        remedy: the end of a message about such a value.
+        remedy: the end of a message about a missing value.
 
     Raises UserError for a wrong shape or type, and for NaN and infinity, naming node and column.
     """
@@ -153,6 +153,9 @@ def checked_features(
     if bad is not None:
         row, column = bad
         name = f"'{names[column]}'" if names else column
+        value = feat[row, column]
+        if not np.isnan(value):
+            remedy = "it is not missing, so it is not filled; replace such values first"
         raise UserError(
             f"{where}: feature {name} of node {node_of(row)} is NaN, infinite or too large for "
             f"float32; {remedy}"

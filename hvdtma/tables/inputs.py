@@ -8,16 +8,20 @@ from __future__ import annotations
 
 import glob
 import itertools
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from hvdtma.core.console import warn
 from hvdtma.core.errors import UserError
+from hvdtma.tables.columns import ID_NAMES, usual_ends
 
 TEXT = (".csv", ".tsv", ".txt", ".edges", ".edgelist")
 ZIPPED = (".gz", ".zst")
@@ -121,12 +125,51 @@ def _as_table(frame: Any) -> pa.Table:
         return pa.table(frame)
     if None not in frame.index.names:
         frame = frame.reset_index()
-    elif frame.index.dtype.kind not in "iu":
+    elif _may_hold_ids(frame):
         warn(
-            "warning: the index of the DataFrame has no name, so it is not read; "
-            "frame.reset_index() makes a column of it"
+            "warning: the index of the DataFrame has no name, so it is not read; if it holds ids, "
+            "frame.rename_axis('id') makes a column of it"
         )
     return pa.Table.from_pandas(frame, preserve_index=False)
+
+
+def _may_hold_ids(frame: Any) -> bool:
+    """Whether the index of a pandas frame is text, or numbers that do not count the rows.
+
+    Numbers are those of rows if columns have the usual names of ids: rows were selected or mixed.
+    """
+    names = list(map(str, frame.columns))
+    if getattr(frame.index.dtype, "kind", "O") not in "iu":
+        return True
+    if usual_ends(names) is not None or any(one.lower() in ID_NAMES for one in names):
+        return False
+    return not np.array_equal(np.asarray(frame.index), np.arange(len(frame)))
+
+
+def has_unnamed_index(one: Input) -> bool:
+    """Whether an input is a pandas frame with an index that is not read."""
+    is_pandas = type(one.frame).__module__.startswith("pandas")
+    return is_pandas and None in one.frame.index.names
+
+
+def index_columns(one: Input) -> list[str]:
+    """The columns of an input that were the named index of a pandas frame."""
+    frame, schema = one.frame, getattr(one.frame, "schema", None)
+    if type(frame).__module__.startswith("pandas"):
+        names = list(frame.index.names)
+        return [] if None in names else list(map(str, names))
+    if one.kind in PARQUET and one.path is not None:
+        schema = pq.read_schema(one.path)
+    if not isinstance(schema, pa.Schema) or b"pandas" not in (schema.metadata or {}):
+        return []
+    described = json.loads(schema.metadata[b"pandas"]).get("index_columns", [])
+    for column in described:
+        if isinstance(column, dict) and column.get("name") is not None:  # a range, only described
+            warn(
+                f"warning: the index '{column['name']}' of {one.where} is a range of numbers "
+                "without values, so it is not read; frame.reset_index() makes a column of it"
+            )
+    return [column for column in described if isinstance(column, str)]
 
 
 def _paths(given: str | Path, content: str, endings: Sequence[str]) -> list[Path]:

@@ -5,6 +5,7 @@ Only headers and schemas are read here; `Part.prepared` makes an input ready for
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hvdtma.core.errors import UserError
+from hvdtma.core.files import reporting_full_disk
 from hvdtma.tables.database import INTEGERS, Database, literal_path, name, text
 from hvdtma.tables.dialect import TextOptions, find_dialect
 from hvdtma.tables.inputs import LINES, PARQUET, TEXT, Input, as_arrow
@@ -33,6 +35,7 @@ class Part:
         sql: a SELECT of all columns; for text files it is made on demand.
         text: the text file, or None.
         frame: Arrow data that `prepared` stores, or None.
+        lines: a file of JSON lines, or None.
         is_empty: whether it is known to have no rows.
         constants: columns of text with one value for all rows, from the names of folders.
     """
@@ -42,6 +45,7 @@ class Part:
     sql: str = ""
     text: TextFile | None = None
     frame: pa.Table | pa.RecordBatchReader | None = None
+    lines: Path | None = None
     is_empty: bool = False
     constants: Mapping[str, str | None] = field(default_factory=dict)
 
@@ -200,8 +204,9 @@ def _without_partition(
         sql = f"{PARQUET_SELECT}[{', '.join(map(literal_path, paths))}]{hive})"
     elif given.kind in LINES and given.path is not None:
         sql = _json_lines(db, given.path)
+    lines = given.path if given.kind in LINES else None
     try:
-        return Part(given.where, db.columns(sql), sql, is_empty=is_empty)
+        return Part(given.where, db.columns(sql), sql, lines=lines, is_empty=is_empty)
     except UserError as error:
         raise UserError(f"{given.where} cannot be read: {error}") from None
 
@@ -225,15 +230,70 @@ def _check_names(names: Sequence[str], where: str) -> None:
 
 
 def _json_lines(db: Database, path: Path) -> str:
-    """A SELECT of a file of JSON lines; what looks like a date or a UUID stays text."""
+    """A SELECT of a file of JSON lines.
+
+    Text that looks like a date or a UUID, and columns of both numbers and text, are text.
+    """
     with open_text(path) as lines:
         if not any(line.strip() for line in lines):
             raise EmptyFile(f"'{path}' is empty")
     read = f"read_json([{literal_path(path)}], format='newline_delimited', hive_partitioning=false"
-    kinds = db.columns(f"SELECT * FROM {read})")
-    kept = {c: "VARCHAR" if kind in _GUESSED else kind for c, kind in kinds.items()}
+    try:
+        kinds = db.columns(f"SELECT * FROM {read}, sample_size=-1)")
+    except UserError:
+        kinds = _kinds_of_good_lines(db, path)
+    kept = {c: "VARCHAR" if kind in (*_GUESSED, "JSON") else kind for c, kind in kinds.items()}
     columns = ", ".join(f"{text(c)}: {text(kind)}" for c, kind in kept.items())
     return f"SELECT * FROM {read}, columns={{{columns}}})"
+
+
+def _kinds_of_good_lines(db: Database, path: Path) -> dict[str, str]:
+    """The columns of a file of JSON lines that has broken lines; they are told when rows are read.
+
+    Raises UserError if no line is a JSON object.
+    """
+    copy = db.folder / f"{db.new_name('lines')}.jsonl"
+    numbers = {number for number, _ in broken_lines(path)}
+    _copy_without(path, numbers, copy)
+    read = f"read_json([{literal_path(copy)}], format='newline_delimited', sample_size=-1)"
+    try:
+        if not copy.stat().st_size:
+            raise UserError(f"'{path}' has no line that is a JSON object")
+        return db.columns(f"SELECT * FROM {read}")
+    except UserError as error:
+        raise UserError(f"'{path}' cannot be read: {error}") from None
+    finally:
+        copy.unlink()
+
+
+def broken_lines(path: Path) -> list[tuple[int, str]]:
+    """The lines of a file of JSON lines that are no JSON object, by their numbers from 1."""
+    found = []
+    with open_text(path) as lines:
+        for number, line in enumerate(lines, 1):
+            try:
+                is_object = not line.strip() or isinstance(json.loads(line), dict)
+            except (json.JSONDecodeError, RecursionError):
+                is_object = False
+            if not is_object:
+                found.append((number, line.rstrip("\r\n")))
+    return found
+
+
+def without_lines(part: Part, numbers: set[int], copy: Path) -> Part:
+    """A part that reads a copy of its file of JSON lines without some lines."""
+    if part.lines is None:
+        return part
+    _copy_without(part.lines, numbers, copy)
+    sql = part.sql.replace(literal_path(part.lines), literal_path(copy))
+    return replace(part, sql=sql, lines=copy)
+
+
+def _copy_without(path: Path, numbers: set[int], copy: Path) -> None:
+    with open_text(path) as lines, reporting_full_disk(copy):
+        kept = (line for number, line in enumerate(lines, 1) if number not in numbers)
+        with copy.open("w", encoding="utf-8", newline="", errors="surrogateescape") as target:
+            target.writelines(kept)
 
 
 def common_type(parts: list[Part], column: str) -> str:

@@ -20,8 +20,8 @@ from hvdtma.core.errors import UserError
 from hvdtma.tables.columns import position_of
 from hvdtma.tables.database import Database, name, text
 from hvdtma.tables.dialect import Dialect, TextOptions
-from hvdtma.tables.inputs import TABLE_FILES, resolve
-from hvdtma.tables.parts import Part, common_type, open_parts
+from hvdtma.tables.inputs import TABLE_FILES, has_unnamed_index, index_columns, resolve
+from hvdtma.tables.parts import Part, broken_lines, common_type, open_parts, without_lines
 from hvdtma.tables.rejects import BadRow, BadRows
 from hvdtma.tables.text import (
     COMMENT,
@@ -39,25 +39,16 @@ from hvdtma.tables.text import (
     with_breaks,
 )
 
+_OF_ROWS = re.compile(r"__index_level_\d+__|Unnamed: \d+")  # names that pandas makes
 _FIRST_CHECK = 10  # codes of checks follow those of text
 
 
 @dataclass(frozen=True)
 class Check:
-    """A condition that no good row meets: SQL over the columns, and the words for messages.
-
-    Attributes:
-        only_if: an aggregate of all rows, as SQL, that says whether the check holds; empty: it
-            does.
-        else_warn: if it does not, the words of a warning with the number of rows that meet the
-            condition and an example, the SQL expression `example`.
-    """
+    """A condition that no good row meets: SQL over the columns, and the words for messages."""
 
     condition: str
     words: str
-    only_if: str = ""
-    else_warn: str = ""
-    example: str = ""
 
 
 @dataclass
@@ -84,6 +75,8 @@ class InputTable:
         types: DuckDB's type of each column; VARCHAR for text.
         parts: the inputs.
         num_empty: the number of inputs that were left out because they have no rows.
+        index: the columns that were the named index of a pandas frame.
+        has_unnamed_index: whether a pandas frame has an index that is not read.
         is_text: whether all columns are text because the format has no types.
         header_unsure: whether the first line may be a header; see `Dialect`.
     """
@@ -93,6 +86,10 @@ class InputTable:
     types: dict[str, str]
     parts: list[Part]
     num_empty: int = 0
+    index: list[str] = field(default_factory=list)
+    has_unnamed_index: bool = False
+    _rejected: list[BadRow] = field(default_factory=list)  # lines that could not be read
+    _staged: tuple[dict[str, str], str] = field(default_factory=lambda: ({}, ""))  # types, code
 
     @property
     def names(self) -> list[str]:
@@ -113,8 +110,9 @@ class InputTable:
 
     @property
     def named(self) -> list[str]:
-        """The columns that have a name in the header: numbers of rows have none."""
-        return self.names[any(dialect.lacks_first_name for dialect in self.dialects) :]
+        """The columns with a name that a person gave: numbers of rows have none."""
+        first = any(dialect.lacks_first_name for dialect in self.dialects)
+        return [column for column in self.names[first:] if not _OF_ROWS.fullmatch(column)]
 
     @property
     def first_row(self) -> list[str]:
@@ -156,7 +154,6 @@ class InputTable:
                 self.db.run(f"DROP TABLE {staged}")
                 self.parts = [part.joined(self.db) for part in self.parts]
                 staged = self._stored(typed, bad, rejected)
-        checks = self._holding(checks, staged)
         code = self._code(checks)
         found = self.db.run(
             f"SELECT code, count(*), count(*) FILTER ({TRIMMED}), count(*) FILTER ({MARKED}) "
@@ -176,33 +173,31 @@ class InputTable:
             "byte_order_marks_inside": sum(marks for *_, marks in found),
         }
         self._warn_of_comments(staged, columns)
+        self._rejected, self._staged = rejected, (typed, code)
         good = staged
         if set(number) - {0}:
             chosen = ", ".join(map(name, columns))
             good = f"(SELECT {chosen} FROM {staged} WHERE ({code}) = 0)"
         return Staged(good, number.get(0, 0), {k: n for k, n in counts.items() if n})
 
-    def _holding(self, checks: Sequence[Check], staged: str) -> list[Check]:
-        """The checks that hold for these rows; prints the warnings of the others."""
-        holding = []
-        for check in checks:
-            if not check.only_if:
-                holding.append(check)
-                continue
-            rows = f"FROM {staged} WHERE {PROBLEM} = 0"
-            number, example = self.db.run(
-                f"SELECT count(*), min({check.example}) {rows} AND ({check.condition})"
-            )[0]
-            if not number:
-                continue
-            if self.db.value(f"SELECT ({check.only_if}) IS TRUE {rows}"):
-                holding.append(check)
-            else:
-                warn(
-                    f"warning: {number:,} rows of {self.where} {check.else_warn}, such as "
-                    f"'{example}'"
-                )
-        return holding
+    def without(self, staged: Staged, check: Check, bad: BadRows) -> Staged:
+        """The rows that do not meet one more condition, which is known after `stage` only.
+
+        Args:
+            bad: told of rows that meet it; raises UserError for the first unless they are skipped.
+        """
+        number = self.db.value(f"SELECT count(*) FROM {staged.sql} WHERE {check.condition}")
+        if not number:
+            return staged
+        typed, code = self._staged
+        later = f"CASE WHEN ({code}) = 0 AND {check.condition} THEN {_FIRST_CHECK} ELSE 0 END"
+        limit = bad.limit + len(self._rejected)
+        found = self._bad_rows(typed, later, [check], limit, self._rejected)
+        bad.add((row for row in found if row not in self._rejected), number)
+        skipped = staged.counts.get("bad_rows_skipped", 0) + number
+        good = f"(SELECT * FROM {staged.sql} WHERE ({check.condition}) IS NOT TRUE)"
+        counts = staged.counts | {"bad_rows_skipped": skipped}
+        return Staged(good, staged.num_rows - number, counts)
 
     def _warn_of_comments(self, staged: str, columns: Sequence[str]) -> None:
         """Print a warning of rows that begin like a comment but have the fields of a table."""
@@ -240,7 +235,20 @@ class InputTable:
                     f"{target} SELECT {chosen}, {PROBLEM}, {TRIMMED}, {MARKED} FROM ({rows})"
                 )
             except UserError as error:
-                raise _located(error, part) from None
+                broken = [] if part.lines is None else broken_lines(part.lines)
+                if part.lines is None or not broken:
+                    raise _located(error, part) from None
+                rows_of = [BadRow(part.where, no, "it is no JSON object", ln) for no, ln in broken]
+                if not bad.skip:
+                    bad.add(rows_of, len(broken))
+                copy = self.db.folder / f"{self.db.new_name('lines')}.jsonl"
+                part = without_lines(part, {number for number, _ in broken}, copy)
+                self.parts[at] = part
+                rejected += rows_of
+                rows = part.rows(columns)
+                self.db.run(
+                    f"{target} SELECT {chosen}, {PROBLEM}, {TRIMMED}, {MARKED} FROM ({rows})"
+                )
             if rejects and part.text is not None:
                 lines = f"SELECT line, error_message, csv_line FROM {rejects} ORDER BY line"
                 found = self.db.run(lines)
@@ -344,7 +352,10 @@ def open_table(
     types = {column: common_type(parts, column) for column in first.types}
     if num_empty:
         console.print(f"{content}: {num_empty:,} files without rows are left out")
-    return InputTable(db, where, types, parts, num_empty)
+    index = list(dict.fromkeys(column for one in inputs for column in index_columns(one)))
+    unnamed = any(map(has_unnamed_index, inputs))
+    index = [column for column in index if column in types]
+    return InputTable(db, where, types, parts, num_empty, index, unnamed)
 
 
 _NUMBER = re.compile(r"CSV Error on Line: (\d+)")

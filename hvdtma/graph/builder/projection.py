@@ -59,16 +59,11 @@ class Projection:
     @classmethod
     def read(cls, store: GraphStore) -> Projection:
         """The projection of a store that has the attribute `features`."""
-        names = {
-            name.rpartition("/")[2]: store.read(name)
-            for name in arrays_of(store)
-            if name.startswith(f"{FOLDER}/names/")
-        }
         assert store.features is not None
         return cls(
             str(store.features["kind"]),
             store.feature_dim,
-            NodeIds.from_arrays(names) if names else None,
+            _names(store),
             _read(store, "matrix"),
             _read(store, "idf"),
         )
@@ -109,6 +104,23 @@ def weighted(counts_nR: sp.csr_matrix, idf_R: np.ndarray) -> sp.csr_matrix:
     from sklearn.preprocessing import normalize  # slow to import
 
     return normalize(sp.csr_matrix(counts_nR @ sp.diags(idf_R)), copy=False)
+
+
+def _names(store: GraphStore) -> NodeIds | None:
+    names = {
+        name.rpartition("/")[2]: store.read(name)
+        for name in arrays_of(store)
+        if name.startswith(f"{FOLDER}/names/")
+    }
+    return NodeIds.from_arrays(names) if names else None
+
+
+def given_names(store: GraphStore) -> frozenset[str]:
+    """The names of the given features of a store; none if they are made from its graph."""
+    if store.features is None or store.features["kind"] == "graph":
+        return frozenset()
+    names = _names(store)
+    return frozenset() if names is None else frozenset(map(str, names.to_list()))
 
 
 def named(names: Sequence[str] | Sequence[int] | None) -> NodeIds | None:

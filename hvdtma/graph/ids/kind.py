@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -77,6 +77,16 @@ def id_expression(column: str, kind: str, strings: bool, loose: bool = False) ->
     return f"TRY_CAST(NULLIF({digits}, '') AS BIGINT)"
 
 
+def common_kind(kinds: Collection[str]) -> str:
+    """The type of a column that takes the ids of several columns, none of which changes."""
+    if set(kinds) <= set(INTEGER_KINDS):
+        large = {"UBIGINT", "HUGEINT", "UHUGEINT"} & set(kinds)
+        return "HUGEINT" if large else "BIGINT"
+    if set(kinds) <= {*INTEGER_KINDS, "DOUBLE", "FLOAT"}:
+        return "DOUBLE"
+    return "VARCHAR"
+
+
 def check_id_kind(where: str, column: str, kind: str, id_type: str) -> None:
     """Raise UserError for a type that holds no ids."""
     if id_type not in ID_TYPES:
@@ -84,6 +94,12 @@ def check_id_kind(where: str, column: str, kind: str, id_type: str) -> None:
     if kind in ("DOUBLE", "FLOAT"):
         if id_type == "int":
             return
+        if id_type == "str":
+            raise UserError(
+                f"column '{column}' of {where} holds {kind}, and the text of such a number is not "
+                "unique; write the ids as text, as by sql:SELECT CAST(id AS VARCHAR) ..., or give "
+                "--id-type int if they are whole"
+            )
         raise UserError(
             f"column '{column}' of {where} holds {kind}; ids and types are integers or strings. "
             "If the numbers are whole, as pandas writes integers of a column with missing values, "

@@ -10,6 +10,7 @@ Legend: N nodes, n ids of a piece.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -19,10 +20,19 @@ from hvdtma.graph.csc import index_dtype
 from hvdtma.graph.ids.bitmap import BitmapSet, BitmapTable
 from hvdtma.graph.ids.kind import TableIds, all_ids
 from hvdtma.storage.node_ids import NodeIds
-from hvdtma.tables.database import Database
+from hvdtma.tables.database import Database, name
 
-_BITMAP_LEAST = 2 << 20
 _INVISIBLE = "[\\x{00AD}\\x{200B}-\\x{200F}\\x{2060}\\x{FEFF}]"  # characters without a width
+# ways in which ids differ that people overlook -> SQL of an id without the difference
+_WAYS = {
+    "upper and lower case": "lower(id)",
+    "blanks around them": "trim(id)",
+    "invisible characters": f"regexp_replace(id, '{_INVISIBLE}', '', 'g')",
+    "the Unicode form of letters": "nfc_normalize(id)",
+    "leading zeros": "regexp_replace(id, '^([+-]?)0+([0-9])', '\\1\\2')",
+    "a decimal point": "regexp_replace(id, '^([+-]?[0-9]+)\\.0*$', '\\1')",
+}
+_BITMAP_LEAST = 2 << 20
 _BITMAP_PER_ID = 512  # bytes per given id; for sparser ids a table is better
 
 
@@ -95,16 +105,8 @@ class NodeTable:
         """Pairs of string ids that differ only in a way that people overlook, one for each way."""
         if self.table is None or not self.strings:
             return {}
-        ways = {
-            "upper and lower case": "lower(id)",
-            "blanks around them": "trim(id)",
-            "invisible characters": f"regexp_replace(id, '{_INVISIBLE}', '', 'g')",
-            "the Unicode form of letters": "nfc_normalize(id)",
-            "leading zeros": "regexp_replace(id, '^([+-]?)0+([0-9])', '\\1\\2')",
-            "a decimal point": "regexp_replace(id, '^([+-]?[0-9]+)\\.0*$', '\\1')",
-        }
         found = {}
-        for way, key in ways.items():
+        for way, key in _WAYS.items():
             odd = f"(SELECT id, {key} AS k FROM {self.table} WHERE {key} <> id)"
             same = (
                 f"SELECT id, id AS k FROM {self.table} SEMI JOIN {odd} AS o "
@@ -117,6 +119,40 @@ class NodeTable:
             if pair:
                 found[way] = pair[0]
         return found
+
+    def nearly_found(self, column: TableIds, position_R: np.ndarray) -> dict[str, tuple[int, str]]:
+        """Unknown ids that differ from a node's only in a way that people overlook.
+
+        Args:
+            position_R: of the column, from `positions`.
+
+        Returns the number of such ids and the first of them, by the way.
+        """
+        if column.kind != "VARCHAR" or not (position_R < 0).any():
+            return {}
+        plain = "(SELECT CAST({0} AS VARCHAR) AS id, row_number() OVER () AS n FROM {1})"
+        ids = plain.format(name(column.column), column.sql)
+        found = {}
+        for way, key in _WAYS.items():
+            keyed = f"(SELECT {key} AS id FROM {ids} ORDER BY n)"
+            other = replace(column, sql=keyed, column="id", loose=False)
+            near_R = (self.positions(other) >= 0) & (position_R < 0)
+            if self.table is not None and self.strings:
+                near_R |= self._found_without(key, ids) & (position_R < 0)
+            if near_R.any():
+                at = int(np.argmax(near_R)) + 1
+                example = self.db.value(f"SELECT id FROM {ids} WHERE n = {at}")
+                found[way] = (int(near_R.sum()), example)
+        return found
+
+    def _found_without(self, key: str, ids: str) -> np.ndarray:
+        """Whether each id is that of a node once both lack a difference: bool [R]."""
+        sql = (
+            f"SELECT k IN (SELECT {key} FROM {self.table}) FROM "
+            f"(SELECT {key} AS k, n FROM {ids}) ORDER BY n"
+        )
+        batches = [b.column(0).to_numpy(zero_copy_only=False) for b in self.db.batches(sql)]
+        return np.concatenate([np.zeros(0, bool), *batches]).astype(bool)
 
     def _bitmap(self, every: str) -> BitmapTable:
         bitmap = BitmapSet()

@@ -10,22 +10,37 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rich.markup import escape
 
 from hvdtma.core.console import console
 from hvdtma.core.errors import UserError
 from hvdtma.graph.ids.kind import TableIds, check_id_kind, id_expression
 from hvdtma.graph.ingest.edge_arrays import ARRAYS, edge_arrays
-from hvdtma.graph.ingest.node_tables import id_checks, missing_id, missing_type_checks
+from hvdtma.graph.ingest.node_tables import id_checks, missing_id, without_missing_words
 from hvdtma.graph.ingest.options import ReadOptions
 from hvdtma.graph.ingest.times import NO_TIME_WORDS, check_kind_of_times, time_expression
-from hvdtma.tables.columns import NUMBER_WITH_COMMA, usual_ends
+from hvdtma.tables.columns import NUMBER_WITH_COMMA, number_in, usual_ends
 from hvdtma.tables.database import Database, name, text
 from hvdtma.tables.inputs import TABLE_FILES
 from hvdtma.tables.rejects import BadRows
 from hvdtma.tables.table import Check, InputTable, Staged, open_table
 
-_NUMBER = "isfinite(TRY_CAST({0} AS DOUBLE)) AND TRY_CAST({0} AS DOUBLE) > 0"
+_ROW_NAMES = (
+    "id",
+    "index",
+    "idx",
+    "row",
+    "row_id",
+    "rowid",
+    "edge",
+    "edge_id",
+    "no",
+    "nr",
+    "number",
+)
+_LARGEST = float(np.finfo(np.float32).max)  # weights are stored as float32
+_LEAST = float(np.finfo(np.float32).smallest_subnormal)
 
 
 @dataclass(frozen=True)
@@ -158,20 +173,24 @@ def read_edges(columns: EdgeColumns, options: ReadOptions, bad: BadRows) -> Edge
     checks = [c for end in (columns.src, columns.dst) for c in id_checks(table, end, options)]
     if columns.edge_type is not None:
         checks.append(missing_id(table, columns.edge_type))
-        checks += missing_type_checks(table, columns.edge_type)
     if columns.weight is not None:
         column = f"CAST({name(columns.weight)} AS VARCHAR)"
-        good = _NUMBER.format(column)
+        good = f"{number_in(column)} BETWEEN {_LEAST!r} AND {_LARGEST!r}"
         words = "has numbers with a comma; write them with a decimal point"
         with_comma = f"({good}) IS NOT TRUE AND {NUMBER_WITH_COMMA.format(column)}"
         checks.append(Check(with_comma, f"column '{columns.weight}' {words}"))
         checks.append(
-            Check(f"({good}) IS NOT TRUE", f"weight '{columns.weight}' is not positive and finite")
+            Check(
+                f"({good}) IS NOT TRUE",
+                f"weight '{columns.weight}' is not positive and finite in float32",
+            )
         )
     if columns.time is not None:
         value = time_expression(name(columns.time), table.types[columns.time])
         checks.append(Check(f"{value} IS NULL", f"column '{columns.time}' {NO_TIME_WORDS}"))
     staged = table.stage(columns.chosen, checks, bad, multiline=False)
+    named = [c for c in (columns.src, columns.dst, columns.edge_type) if c is not None]
+    staged = without_missing_words(table, staged, named, options, bad)
     if not staged.num_rows:
         raise UserError(f"{table.where} holds no edge")
     if columns.time is not None:
@@ -185,10 +204,27 @@ def read_edges(columns: EdgeColumns, options: ReadOptions, bad: BadRows) -> Edge
 def _ends(table: InputTable, options: ReadOptions) -> tuple[str, str]:
     if options.src_column is not None and options.dst_column is not None:
         return table.column(options.src_column), table.column(options.dst_column)
-    names = table.named
+    others = (options.type_column, options.weight_column, options.time_column)
+    names = [column for column in table.named if column not in others]
+    usual = usual_ends(names)
+    if usual is not None:
+        return usual
+    index = [column for column in names if column in table.index]
+    if len(index) > 1:  # as of a pandas frame whose index are the edges
+        return index[0], index[1]
+    if len(names) > 2:  # an index of one column numbers or names the rows
+        names = [column for column in names if column not in index]
     if len(names) < 2:
-        raise UserError(f"{table.where} has one column, '{names[0]}'; edges need two columns")
-    return usual_ends(names) or (names[0], names[1])
+        raise UserError(
+            f"{table.where} has one column{'' if len(table.names) == 1 else ' for the ends'}, "
+            f"'{(names or table.names)[0]}'; edges need two columns"
+        )
+    if len(names) > 2 and names[0].strip().lower() in _ROW_NAMES:
+        raise UserError(
+            f"{table.where} has the columns {', '.join(names)}; '{names[0]}' may number the rows. "
+            "Say which columns are the ends: --src-column and --dst-column"
+        )
+    return names[0], names[1]
 
 
 def _check_header(rows: EdgeRows) -> None:

@@ -7,12 +7,12 @@ left out, by name and with the reason.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from hvdtma.core.errors import UserError
 from hvdtma.graph.ids.kind import INTEGER_KINDS
-from hvdtma.tables.columns import MISSING_WORDS, NUMBER_WITH_COMMA, number_with_comma
+from hvdtma.tables.columns import MISSING_SQL, NUMBER_WITH_COMMA, number_in, number_with_comma
 from hvdtma.tables.database import Database, name, text
 from hvdtma.tables.table import InputTable, Staged
 
@@ -37,6 +37,13 @@ class FeatureColumn:
     names: list[str]
     is_list: bool = False
 
+    @property
+    def text(self) -> str:
+        """The type in words."""
+        if self.is_list or self.names == [self.column]:
+            return self.kind.lower()
+        return f"category of {len(self.names)} values"
+
 
 @dataclass
 class ChosenColumns:
@@ -46,11 +53,13 @@ class ChosenColumns:
         taken: in the order of the table.
         left_out: column -> its type and the reason.
         filled: column -> the number of missing values that were filled.
+        odd: category -> the few of its values that are no numbers, in words.
     """
 
     taken: list[FeatureColumn] = field(default_factory=list)
     left_out: dict[str, str] = field(default_factory=dict)
     filled: dict[str, int] = field(default_factory=dict)
+    odd: dict[str, str] = field(default_factory=dict)
 
 
 def candidates(
@@ -67,18 +76,27 @@ def candidates(
 
 
 def choose(
-    table: InputTable, staged: Staged, columns: Sequence[str], named: bool, fill: str
+    table: InputTable,
+    staged: Staged,
+    columns: Sequence[str],
+    named: bool,
+    fill: str,
+    like: Collection[str] = (),
 ) -> ChosenColumns:
     """How each column becomes features; reads the rows once.
 
     Args:
         named: whether the user named the columns; then none is left out in silence.
         fill: `error`, `zero` or `mean`, for missing values.
+        like: the names of the features that another store has: its categories are categories here,
+            of its values too, and its columns are taken even if they number the rows.
     """
     found = ChosenColumns()
     for column in columns:
         kind = table.types[column]
-        taken = _features_of(table, staged, column, fill, found)
+        forced = named or column in like
+        values = [one.removeprefix(f"{column}=") for one in like if one.startswith(f"{column}=")]
+        taken = _features_of(table, staged, column, fill, found, forced, values)
         if isinstance(taken, str):
             if named:
                 raise UserError(f"column '{column}' of {table.where} cannot be a feature: {taken}")
@@ -95,9 +113,20 @@ def choose(
 
 
 def _features_of(
-    table: InputTable, staged: Staged, column: str, fill: str, found: ChosenColumns
+    table: InputTable,
+    staged: Staged,
+    column: str,
+    fill: str,
+    found: ChosenColumns,
+    forced: bool,
+    values: list[str],
 ) -> FeatureColumn | str:
-    """The column's features, or the reason to leave it out."""
+    """The column's features, or the reason to leave it out.
+
+    Args:
+        forced: whether it is taken even if it numbers the rows.
+        values: those of the category that it is in another store.
+    """
     db, kind, quoted = table.db, table.types[column], name(column)
     if kind.endswith("]"):
         inner = kind[: kind.rindex("[")]
@@ -108,10 +137,9 @@ def _features_of(
     if kind in _NUMBERS or kind.startswith("DECIMAL"):
         value = f"CAST({quoted} AS DOUBLE)"
     elif kind == "VARCHAR" or kind.startswith("ENUM"):
-        words = ", ".join(map(text, MISSING_WORDS))
-        known = f"NULLIF(CASE WHEN lower({quoted}) NOT IN ({words}) THEN {quoted} END, '')"
+        known = f"NULLIF(CASE WHEN lower({quoted}) NOT IN ({MISSING_SQL}) THEN {quoted} END, '')"
         truth = f"CASE lower({quoted}) WHEN 'true' THEN 1 WHEN 'false' THEN 0 END"
-        value = f"coalesce(TRY_CAST({quoted} AS DOUBLE), {truth})"
+        value = f"coalesce({number_in(quoted)}, {truth})"
         comma = NUMBER_WITH_COMMA.format(known)
         rows, not_numbers, distinct, commas, example = db.run(
             f"SELECT count({known}), count(*) FILTER ({known} IS NOT NULL AND ({value}) IS NULL), "
@@ -120,10 +148,15 @@ def _features_of(
         )[0]
         if not rows:
             return "it is empty"
-        if not_numbers and not_numbers == commas:
+        if not_numbers and not_numbers == commas and not values:
             raise number_with_comma(column, table.where, example)
-        if not_numbers:
-            taken = _category(db, staged, column, kind, known, rows, distinct)
+        if not_numbers or values:
+            taken = _category(db, staged, column, kind, known, rows, distinct, values)
+            if 2 * not_numbers < rows and not values:
+                odd = _not_numbers(db, staged, known, value, not_numbers, rows)
+                if isinstance(taken, str):
+                    return f"{taken}; {odd}"
+                found.odd[column] = odd
             missing = staged.num_rows - rows
             if missing and isinstance(taken, FeatureColumn):
                 if fill == "error":
@@ -136,22 +169,45 @@ def _features_of(
             return taken
     else:
         return "no numbers"
-    if _numbers_rows(db, staged, value):
+    if not forced and _numbers_rows(db, staged, value):
         return "it numbers the rows"
     return FeatureColumn(column, kind, [_filled(db, staged, column, value, fill, found)], [column])
 
 
 def _category(
-    db: Database, staged: Staged, column: str, kind: str, known: str, rows: int, distinct: int
+    db: Database,
+    staged: Staged,
+    column: str,
+    kind: str,
+    known: str,
+    rows: int,
+    distinct: int,
+    old: list[str],
 ) -> FeatureColumn | str:
     if distinct <= 2 * MAX_CATEGORIES:
-        found = db.run(f"SELECT DISTINCT {known} FROM {staged.sql}")
-        values = sorted(value for (value,) in found if value is not None)
-        if len(values) <= min(MAX_CATEGORIES, rows // 2):
+        found = {v for (v,) in db.run(f"SELECT DISTINCT {known} FROM {staged.sql}")} - {None}
+        values = sorted(found | set(old))
+        if len(found) <= (MAX_CATEGORIES if old else min(MAX_CATEGORIES, rows // 2)):
             hot = [f"CAST(({known}) IS NOT DISTINCT FROM {text(v)} AS DOUBLE)" for v in values]
             return FeatureColumn(column, kind, hot, [f"{column}={v}" for v in values])
         distinct = len(values)
-    return f"about {distinct:,} different texts; at most {MAX_CATEGORIES} are a category"
+    most = min(MAX_CATEGORIES, rows // 2)
+    return (
+        f"about {distinct:,} different texts; a category has at most {MAX_CATEGORIES}, and at most "
+        f"half as many as rows, here {most}"
+    )
+
+
+def _not_numbers(
+    db: Database, staged: Staged, known: str, value: str, number: int, rows: int
+) -> str:
+    """The values that are no numbers, of a column whose other values are numbers, in words."""
+    found = db.run(
+        f"SELECT DISTINCT {known} AS v FROM {staged.sql} WHERE {known} IS NOT NULL AND "
+        f"({value}) IS NULL ORDER BY v LIMIT 3"
+    )
+    shown = ", ".join(f"'{word}'" for (word,) in found)
+    return f"{number:,} of its {rows:,} values are no numbers, such as {shown}"
 
 
 def _numbers_rows(db: Database, staged: Staged, value: str) -> bool:
@@ -172,9 +228,10 @@ def _filled(
 ) -> str:
     if fill == "error":
         return value
-    known = f"CASE WHEN isfinite({value}) THEN {value} END"
+    known = f"CASE WHEN NOT isnan({value}) THEN {value} END"  # infinity is refused later
     missing, mean = db.run(
-        f"SELECT count(*) FILTER (({known}) IS NULL), avg({known}) FROM {staged.sql}"
+        f"SELECT count(*) FILTER (({known}) IS NULL), avg({known}) FILTER (isfinite({value})) "
+        f"FROM {staged.sql}"
     )[0]
     if not missing:
         return value
@@ -187,10 +244,11 @@ def _filled_list(db: Database, staged: Staged, column: str, fill: str, found: Ch
     quoted = name(column)
     if fill == "error":
         return quoted
-    known = "CASE WHEN isfinite(CAST(x AS DOUBLE)) THEN CAST(x AS DOUBLE) END"
+    known = "CASE WHEN NOT isnan(CAST(x AS DOUBLE)) THEN CAST(x AS DOUBLE) END"
     filler, places, num_known, rows = db.run(
         "SELECT list(coalesce(mean, 0) ORDER BY place), count(*), sum(known), "
-        f"(SELECT count(*) FROM {staged.sql}) FROM (SELECT place, avg({known}) AS mean, "
+        f"(SELECT count(*) FROM {staged.sql}) FROM (SELECT place, "
+        f"avg({known}) FILTER (isfinite(CAST(x AS DOUBLE))) AS mean, "
         f"count({known}) AS known FROM (SELECT unnest({quoted}) AS x, "
         f"generate_subscripts({quoted}, 1) AS place FROM {staged.sql}) GROUP BY place)"
     )[0]

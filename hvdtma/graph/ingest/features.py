@@ -5,7 +5,7 @@ Legend: R rows, D features, n rows of a piece.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
@@ -26,7 +26,13 @@ from hvdtma.graph.ingest.feature_columns import (
     candidates,
     choose,
 )
-from hvdtma.graph.ingest.node_tables import id_checks, id_column_of, ids_in
+from hvdtma.graph.ingest.node_tables import (
+    id_checks,
+    id_column_of,
+    ids_in,
+    warn_of_missing_words,
+    without_missing_words,
+)
 from hvdtma.graph.ingest.options import ReadOptions
 from hvdtma.tables.columns import Column
 from hvdtma.tables.database import Database, name
@@ -41,6 +47,7 @@ from hvdtma.tables.inputs import TABLE_FILES, resolve
 from hvdtma.tables.rejects import BadRows
 from hvdtma.tables.table import InputTable, Staged, open_table
 
+_OF_TABLES = ("feature_columns", "drop_columns", "fill_missing")  # options
 ARRAYS = (".npy", ".npz", ".json")
 
 
@@ -90,33 +97,49 @@ def open_features(db: Database, given: Any, options: ReadOptions) -> InputTable 
     if inputs[0].kind in ARRAYS and inputs[0].path is not None:
         if len(inputs) > 1:
             raise UserError(f"features are {len(inputs)} files; several must be tables with ids")
+        options.check_default(_OF_TABLES, inputs[0].where)
         return inputs[0].path
     named = (options.id_column, *(options.feature_columns or ()))
     table = open_table(
         db, given, "features", options.text, endings=endings, named=named, id_fields=1
     )
     table.check_header()
-    candidates(table, id_column_of(table, options), options.feature_columns, options.drop_columns)
+    id_column = id_column_of(table, options, are_features=True)
+    candidates(table, id_column, options.feature_columns, options.drop_columns)
     return table
 
 
 def read_features(
-    db: Database, opened: InputTable | Path, options: ReadOptions, bad: BadRows
+    db: Database,
+    opened: InputTable | Path,
+    options: ReadOptions,
+    bad: BadRows,
+    like: Collection[str] = (),
 ) -> FeatureInput:
-    """Choose the columns and check the rows; raises UserError for what cannot be features."""
+    """Choose the columns and check the rows; raises UserError for what cannot be features.
+
+    Args:
+        like: the names of the features of `features_like`.
+    """
     if isinstance(opened, Path):
         return _of_arrays(db, opened)
-    table, id_column = opened, id_column_of(opened, options)
+    table, id_column = opened, id_column_of(opened, options, are_features=True)
     chosen = candidates(table, id_column, options.feature_columns, options.drop_columns)
     checks = id_checks(table, id_column, options)
     staged = table.stage([id_column, *chosen], checks, bad, multiline=True)
+    staged = without_missing_words(table, staged, [id_column], options, bad)
     if not staged.num_rows:
         raise UserError(f"{table.where} has no rows")
     named = options.feature_columns is not None
-    columns = choose(table, staged, chosen, named, options.fill_missing)
+    columns = choose(table, staged, chosen, named, options.fill_missing, like)
+    if like and columns.filled and options.fill_missing == "mean":
+        warn(
+            f"warning: missing values of {table.where} get the means of this input, not those of "
+            "features_like"
+        )
     for column in set(table.names) - {*table.named, *chosen, id_column}:
-        columns.left_out[column] = "it has no name, as numbers of rows"
-    _say(table, columns, options)
+        columns.left_out[column] = "it has no name, or pandas made it, as for numbers of rows"
+    _say(table, columns, id_column, options)
     ids = ids_in(table, staged, id_column, options)
     widths = [_width(db, staged, column, id_column, table.where) for column in columns.taken]
     names = [n for c, width in zip(columns.taken, widths, strict=True) for n in _names(c, width)]
@@ -176,11 +199,14 @@ def _names(column: FeatureColumn, width: int) -> list[str]:
     return column.names or [f"{column.column}[{at}]" for at in range(width)]
 
 
-def _say(table: InputTable, columns: ChosenColumns, options: ReadOptions) -> None:
+def _say(table: InputTable, columns: ChosenColumns, id_column: str, options: ReadOptions) -> None:
     """Print the columns that are taken and not taken, by name and type."""
-    taken = ", ".join(f"{c.column} {c.kind.lower()}" for c in columns.taken[:20])
+    taken = ", ".join(f"{c.column} {c.text}" for c in columns.taken[:20])
     more = f" and {len(columns.taken) - 20} more" if len(columns.taken) > 20 else ""
-    console.print(escape(f"{table.where}: features from {taken}{more}"), soft_wrap=True)
+    said = f"{table.where}: features from {taken}{more}, by '{id_column}'"
+    console.print(escape(said), soft_wrap=True)
+    for column, why in columns.odd.items():
+        warn(f"warning: column '{column}' of {table.where} became a category: {why}")
     if columns.left_out:
         left_out = ", ".join(f"{column} ({why})" for column, why in columns.left_out.items())
         console.print(escape(f"{table.where}: columns not taken: {left_out}"), soft_wrap=True)
@@ -197,6 +223,7 @@ def _of_arrays(db: Database, path: Path) -> FeatureInput:
     ids = None
     if file.id_pieces is not None:
         ids = stored_ids(db, pa.chunked_array(list(map(_whole, file.id_pieces()))), file.where)
+        warn_of_missing_words(db, ids)
     return FeatureInput(**vars(file), ids=ids)
 
 

@@ -5,18 +5,25 @@ Legend: N nodes, E edges, n pairs of a part, K negatives per pair.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from rich.markup import escape
 
+from hvdtma.core.console import console, warn
 from hvdtma.core.errors import UserError, nearest
 from hvdtma.core.split_parts import HELD_OUT_PARTS, PARTS
-from hvdtma.graph.ids.kind import TableIds, check_id_kind, stored_ids
+from hvdtma.graph.ids.kind import TableIds, check_id_kind, common_kind, stored_ids
 from hvdtma.graph.ids.node_table import NodeTable
-from hvdtma.graph.ingest.node_tables import missing_id, missing_word_checks
+from hvdtma.graph.ingest.node_tables import (
+    id_checks,
+    missing_id,
+    warn_of_missing_words,
+    without_missing_words,
+)
 from hvdtma.graph.ingest.options import ReadOptions
 from hvdtma.graph.raw import RawGraph
 from hvdtma.graph.source import Pairs
@@ -112,7 +119,8 @@ def open_splits(db: Database, given: Any, options: ReadOptions) -> InputTable | 
     named = (options.src_column, options.dst_column, options.id_column, "split")
     endings = [".npz", *TABLE_FILES]
     table = open_table(db, given, "splits", options.text, endings=endings, named=named, id_fields=1)
-    _columns_of(table, options)
+    split, ends = _columns_of(table, options)
+    _say_columns(table, split, ends, _type_column(table, ends, options))
     return table
 
 
@@ -135,50 +143,93 @@ def _columns_of(table: InputTable, options: ReadOptions) -> tuple[str, tuple[str
             f"{where} has the columns {', '.join(table.names)}; a table of splits has a column "
             "'split' with the words train, valid and test"
         )
-    ends: tuple[str, ...]
-    if options.src_column in table.names and options.dst_column in table.names:
-        ends = (str(options.src_column), str(options.dst_column))
-    else:
-        ends = usual_ends(table.names) or ()
-    if not ends:
-        rest = [column for column in table.names if column != split]
-        if not rest:
-            raise UserError(f"{where} has only the column '{split}'; add ids, or pairs of ids")
-        usual = [column for column in rest if column.lower() in ID_NAMES]
-        ends = (options.id_column if options.id_column in rest else (usual or rest)[0],)
+    ends = _ends_of(table, [column for column in table.named if column != split], split, options)
     for end in ends:
         check_id_kind(where, end, table.types[end], options.id_type)
     return split, ends
 
 
+def _ends_of(
+    table: InputTable, rest: list[str], split: str, options: ReadOptions
+) -> tuple[str, ...]:
+    """The columns of both ends, or the one of ids, among those besides `split`."""
+    if options.src_column in rest and options.dst_column in rest:
+        return str(options.src_column), str(options.dst_column)
+    ends = usual_ends(rest)
+    if ends:
+        return ends
+    if options.id_column in rest:
+        return (str(options.id_column),)
+    rest = [column for column in rest if column != options.type_column] or rest
+    if not rest:
+        raise UserError(f"{table.where} has only the column '{split}'; add ids, or pairs of ids")
+    others = [column for column in rest if column.lower() not in _SPLIT_COLUMNS] or rest
+    usual = [column for column in others if column.lower() in ID_NAMES]
+    if len(usual) == 1 and len(others) <= 2:
+        return (usual[0],)
+    if len(others) > 1:
+        raise UserError(
+            f"{table.where} has the columns {', '.join(others)} besides '{split}'; say which hold "
+            "the ids: --src-column and --dst-column for links, --id-column for nodes"
+        )
+    return (others[0],)
+
+
+def _say_columns(table: InputTable, split: str, ends: tuple[str, ...], typed: str | None) -> None:
+    """Print the chosen columns, and warn of another one that may hold the parts."""
+    chosen = f"of links from '{ends[0]}' to '{ends[1]}'" if len(ends) == 2 else f"by '{ends[0]}'"
+    types = f"; types '{typed}'" if typed else ""
+    left_out = [column for column in table.names if column not in (split, typed, *ends)]
+    unread = f"; not read: {', '.join(left_out)}" if left_out else ""
+    said = f"{table.where}: splits {chosen}, parts '{split}'{types}{unread}"
+    console.print(escape(said), soft_wrap=True)
+    for column in left_out:
+        if column.lower() in _SPLIT_COLUMNS:
+            warn(
+                f"warning: column '{column}' of {table.where} is not read; the parts are those of "
+                f"column '{split}'"
+            )
+
+
+def _type_column(table: InputTable, ends: tuple[str, ...], options: ReadOptions) -> str | None:
+    return options.type_column if options.type_column in table.names and len(ends) == 2 else None
+
+
 def _of_table(table: InputTable, options: ReadOptions, bad: BadRows) -> GivenSplits:
     db, where = table.db, table.where
     split, ends = _columns_of(table, options)
-    typed = options.type_column if options.type_column in table.names and len(ends) == 2 else None
+    typed = _type_column(table, ends, options)
     words = ", ".join(f"'{word}'" for word in _WORDS)
     part_word = f"lower(CAST({name(split)} AS VARCHAR))"
     checks = [Check(f"{part_word} NOT IN ({words}) OR {name(split)} IS NULL",
                     f"column '{split}' is none of train, valid, test")]  # fmt: skip
-    checks += [missing_id(table, end) for end in ends]
-    checks += [check for end in ends for check in missing_word_checks(table, end, options)]
-    staged = table.stage([split, *ends, *([typed] if typed else [])], checks, bad, multiline=False)
+    checks += [check for end in ends for check in id_checks(table, end, options)]
+    if typed:
+        checks.append(missing_id(table, typed))
+    named = [*ends, *([typed] if typed else [])]
+    staged = table.stage([split, *named], checks, bad, multiline=False)
+    staged = without_missing_words(table, staged, named, options, bad)
     ids, lengths, num_pairs, types = {}, {}, {}, {}
+    kind = common_kind({table.types[end] for end in ends})
+    is_typed = not table.is_text and kind == "VARCHAR"
     for part in PARTS:
         chosen = ", ".join(f"'{word}'" for word, of in _WORDS.items() if of == part)
         rows = f"(SELECT * FROM {staged.sql} WHERE {part_word} IN ({chosen}))"
         number = db.value(f"SELECT count(*) FROM {rows}")
         if not number:
             raise UserError(f"{where} has no row of the part '{part}'")
-        both = " UNION ALL ".join(f"SELECT {name(end)} AS id FROM {rows}" for end in ends)
+        both = " UNION ALL ".join(
+            f"SELECT CAST({name(end)} AS {kind}) AS id FROM {rows}" for end in ends
+        )
         key = part if len(ends) == 2 else f"{part}_node"
         loose = options.id_type == "int"
-        ids[key] = TableIds(f"({both})", "id", table.types[ends[0]], where, loose=loose)
+        ids[key] = TableIds(f"({both})", "id", kind, where, is_typed, loose)
         lengths[key] = number * len(ends)
         if len(ends) == 2:
             num_pairs[part] = number
         if typed:
-            kind = f"SELECT CAST({name(typed)} AS VARCHAR) AS kind FROM {rows}"
-            types[part] = pa.concat_arrays([b.column(0) for b in db.batches(kind)])
+            type_names = f"SELECT CAST({name(typed)} AS VARCHAR) AS kind FROM {rows}"
+            types[part] = pa.concat_arrays([b.column(0) for b in db.batches(type_names)])
     return GivenSplits(where, ids, lengths, num_pairs, types, staged.counts)
 
 
@@ -207,7 +258,9 @@ def _of_arrays(db: Database, path: Path) -> GivenSplits:
             continue
         where = f"'{key}' of '{path}'"
         column = ids_of(array.ravel(order="F" if key in PARTS else "C"), where)
-        ids[key] = stored_ids(db, column, where)
+        stored = stored_ids(db, column, where)
+        ids[key] = replace(stored, is_typed=not stored.is_integer)
+        warn_of_missing_words(db, stored)
         lengths[key] = len(column)
     types = {
         key.removesuffix("_type"): ids_of(arrays[key], f"'{key}' of '{path}'").cast(pa.string())
@@ -264,7 +317,8 @@ def take_splits(
     """Set the splits of `raw`, and its edges to the train pairs; `names` are the edge types.
 
     Returns the keys of valid and test pairs, int64, ascending. Edges between such pairs, in either
-    direction and of any type, are left out of training. Raises UserError for an unknown id.
+    direction and of any type, are left out of training. Self-loops and repeated links in valid and
+    test are dropped. Raises UserError for an unknown id, and for a link in both valid and test.
     """
     raw.node_split = splits.node_split(nodes)
     links = splits.link_split(nodes)
@@ -272,6 +326,9 @@ def take_splits(
         return np.zeros(0, np.int64)
     for part, types in splits.types.items():
         links[part].edge_type = positions(types, names).astype(np.int16)
+    for part in HELD_OUT_PARTS:
+        links[part] = _distinct_links(raw, links[part], part, splits.where)
+    _refuse_overlap(raw, links, nodes, splits.where)
     train = links["train"]
     held_out_key = np.concatenate(
         [pair_key(links[part].src, links[part].dst, raw.num_nodes) for part in HELD_OUT_PARTS]
@@ -281,3 +338,41 @@ def take_splits(
     raw.src, raw.dst, raw.edge_type = train.src, train.dst, train.edge_type
     raw.link_split = links
     return np.unique(held_out_key)
+
+
+def _link_keys(raw: RawGraph, pairs: Pairs) -> np.ndarray:
+    """Links as rows int64 [n, 3]: the ends, in order if the graph is undirected, and the type."""
+    src, dst = pairs.src, pairs.dst
+    if raw.undirected:
+        src, dst = np.minimum(src, dst), np.maximum(src, dst)
+    kind = np.zeros(len(src), np.int64) if pairs.edge_type is None else pairs.edge_type
+    return np.stack([src, dst, kind], 1).astype(np.int64)
+
+
+def _distinct_links(raw: RawGraph, pairs: Pairs, part: str, where: str) -> Pairs:
+    """A held-out part without self-loops and repeated links, which are counted."""
+    loops = pairs.src == pairs.dst
+    first = np.zeros(len(loops), bool)
+    first[np.unique(_link_keys(raw, pairs), axis=0, return_index=True)[1]] = True
+    kept = first & ~loops
+    for key, dropped in (("held_out_loops", loops), ("held_out_links_repeated", ~loops & ~first)):
+        if dropped.any():
+            raw.counts[key] = raw.counts.get(key, 0) + int(dropped.sum())
+    if kept.all():
+        return pairs
+    if not kept.any():
+        raise UserError(f"{where}: the part '{part}' holds self-loops only")
+    return pairs.take(kept)
+
+
+def _refuse_overlap(raw: RawGraph, links: dict[str, Pairs], nodes: NodeTable, where: str) -> None:
+    """Raise UserError for a link that is in both valid and test."""
+    one, other = (_link_keys(raw, links[part]) for part in HELD_OUT_PARTS)
+    both, count = np.unique(np.concatenate([one, other]), axis=0, return_counts=True)
+    number = int((count > 1).sum())
+    if number:
+        src, dst, _ = both[np.argmax(count > 1)]
+        raise UserError(
+            f"{where}: the link '{nodes.ids[src]}', '{nodes.ids[dst]}' is in valid and in test "
+            f"({number:,} such links); make the parts disjoint"
+        )

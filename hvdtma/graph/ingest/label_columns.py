@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from hvdtma.core.errors import UserError
 from hvdtma.graph.ingest.options import ReadOptions
 from hvdtma.graph.label_values import LabelColumn
-from hvdtma.tables.columns import MISSING_WORDS, NUMBER_WITH_COMMA, number_with_comma
-from hvdtma.tables.database import name, text
+from hvdtma.tables.columns import MISSING_SQL, NUMBER_WITH_COMMA, number_in, number_with_comma
+from hvdtma.tables.database import name
 from hvdtma.tables.table import InputTable, Staged
 
 USUAL = ("label", "labels", "y", "target", "class", "category")
@@ -62,10 +62,9 @@ def inspect(table: InputTable, staged: Staged, column: str, options: ReadOptions
     db = table.db
     value = f"NULLIF(CAST({name(column)} AS VARCHAR), '')"
     if options.missing_labels:
-        words = ", ".join(map(text, MISSING_WORDS))
-        value = f"CASE WHEN lower({value}) NOT IN ({words}) THEN {value} END"
+        value = f"CASE WHEN lower({value}) NOT IN ({MISSING_SQL}) THEN {value} END"
     truth = f"CASE lower({value}) WHEN 'true' THEN 1 WHEN 'false' THEN 0 END"
-    number = f"coalesce(TRY_CAST({value} AS DOUBLE), {truth})"
+    number = f"coalesce({number_in(value)}, {truth})"
     labelled = value
     if options.missing_labels:
         labelled = f"CASE WHEN coalesce({number} >= 0, true) THEN {value} END"

@@ -5,6 +5,8 @@ Legend: N nodes, R rows, C labels, T targets.
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +14,7 @@ from typing import Any
 import numpy as np
 from rich.markup import escape
 
-from hvdtma.core.console import console
+from hvdtma.core.console import console, warn
 from hvdtma.core.errors import UserError
 from hvdtma.graph.ids.node_table import NodeTable
 from hvdtma.graph.ingest.label_columns import USUAL, inspect, label_columns
@@ -20,15 +22,15 @@ from hvdtma.graph.ingest.node_tables import (
     id_column_of,
     ids_in,
     missing_id,
-    missing_word_checks,
+    without_missing_words,
 )
 from hvdtma.graph.ingest.options import ReadOptions
 from hvdtma.graph.ingest.times import NO_TIME_WORDS, check_kind_of_times, time_expression
 from hvdtma.graph.label_values import kind_of_labels, targets_of
 from hvdtma.graph.source import NO_TIME
 from hvdtma.graph.targets import NO_CLASS, UNKNOWN
-from hvdtma.tables.columns import MISSING_WORDS, positions, sorted_names
-from hvdtma.tables.database import Database, name, text
+from hvdtma.tables.columns import MISSING_SQL, positions, sorted_names
+from hvdtma.tables.database import Database, name
 from hvdtma.tables.rejects import BadRows
 from hvdtma.tables.table import Check, InputTable, Staged, open_table
 
@@ -87,16 +89,18 @@ def read_labels(opened: LabelTable, nodes: NodeTable, options: ReadOptions, bad:
     time = options.time_column if options.time_column in table.names else None
     chosen = [opened.id_column, *opened.columns, *([time] if time else [])]
     checks = [missing_id(table, opened.id_column)]
-    checks += missing_word_checks(table, opened.id_column, options)
     if time is not None:
         checks.append(_unread_time(table, time))
     staged = table.stage(chosen, checks, bad, multiline=True)
+    staged = without_missing_words(table, staged, [opened.id_column], options, bad)
     if not staged.num_rows:
         raise UserError(
             f"{table.where}: none of its ids is in the graph (it has no rows); see --id-column"
         )
     ids = ids_in(table, staged, opened.id_column, options)
     position_R = nodes.positions(ids).astype(np.int64)
+    near = nodes.nearly_found(ids, position_R)
+    _refuse_or_warn(near, table.where, options)
     if not (position_R >= 0).any():
         first = db.value(f"SELECT {name(ids.column)} FROM {staged.sql} LIMIT 1")
         raise UserError(
@@ -104,6 +108,9 @@ def read_labels(opened: LabelTable, nodes: NodeTable, options: ReadOptions, bad:
             f"the graph '{nodes.ids[0]}'); see --id-column"
         )
     row_RC, names, kind = _values(table, staged, opened.columns, options)
+    if kind == "class":
+        row_RC, names = _classes_of_nodes(row_RC, names, position_R, table.where)
+        _warn_of_near_classes(names, table.where)
     missing = _MISSING[kind]
 
     def shown(row: np.ndarray) -> str:
@@ -124,10 +131,55 @@ def read_labels(opened: LabelTable, nodes: NodeTable, options: ReadOptions, bad:
     return Labels(label, names, kind, counts, staged.num_rows, time_N)
 
 
+def _refuse_or_warn(near: dict[str, tuple[int, str]], where: str, options: ReadOptions) -> None:
+    """Raise UserError for ids that miss the graph by a decimal point; warn of other near ones."""
+    for way, (number, example) in near.items():
+        if way == "a decimal point" and options.id_type == "auto":
+            raise UserError(
+                f"{where}: {number:,} ids, such as '{example}', differ from ids of the graph only "
+                f"by {way}. Give --id-type int to read them as integers, or --id-type str to keep "
+                "them as they are written"
+            )
+        warn(
+            f"warning: {number:,} ids of {where}, such as {example!r}, differ from ids of the "
+            f"graph only by {way}; their labels are dropped"
+        )
+
+
+def _classes_of_nodes(
+    row_RC: np.ndarray, names: list[str], position_R: np.ndarray, where: str
+) -> tuple[np.ndarray, list[str]]:
+    """Classes without those that only unknown ids have; raises UserError if none is left."""
+    used = np.unique(row_RC[position_R >= 0])
+    used = used[used >= 0].astype(np.int64)
+    if not len(used):
+        raise UserError(f"{where}: no id of the graph has a label")
+    if len(used) == len(names):
+        return row_RC, names
+    place = np.full(len(names) + 1, NO_CLASS, np.int64)  # the last one is that of no class
+    place[used] = np.arange(len(used))
+    return place[row_RC], [names[at] for at in used]
+
+
+def _warn_of_near_classes(names: list[str], where: str) -> None:
+    """Print a warning of two classes whose names differ in the way of writing only."""
+    written: dict[str, str] = {}
+    for name_ in names:
+        plain = re.sub(r"^([+-]?)0+(?=\d)", r"\1", " ".join(name_.lower().split()))
+        plain = re.sub(r"^([+-]?\d+)\.0*$", r"\1", plain)
+        other = written.setdefault(unicodedata.normalize("NFKC", plain), name_)
+        if other != name_:
+            warn(
+                f"warning: the labels {other!r} and {name_!r} of {where} differ only in the way "
+                "they are written; they are two classes"
+            )
+            return
+
+
 def _unread_time(table: InputTable, column: str) -> Check:
     """The check for times that are neither missing nor can be read."""
-    words, quoted = ", ".join(map(text, MISSING_WORDS)), name(column)
-    missing = f"{quoted} IS NULL OR lower(CAST({quoted} AS VARCHAR)) IN ({words})"
+    quoted = name(column)
+    missing = f"{quoted} IS NULL OR lower(CAST({quoted} AS VARCHAR)) IN ({MISSING_SQL})"
     return Check(
         f"{time_expression(quoted, table.types[column])} IS NULL AND NOT ({missing})",
         f"column '{column}' {NO_TIME_WORDS}",

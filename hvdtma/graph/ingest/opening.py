@@ -17,6 +17,7 @@ from hvdtma.core.console import stage, warn
 from hvdtma.core.errors import UserError
 from hvdtma.core.memory import BASE_BYTES, MemoryBudget
 from hvdtma.graph.builder.options import BuildOptions
+from hvdtma.graph.builder.projection import given_names
 from hvdtma.graph.ids.kind import TableIds, all_ids, are_strings
 from hvdtma.graph.ids.node_table import NodeTable
 from hvdtma.graph.ingest.edges import EdgeColumns, EdgeRows, open_edges, read_edges
@@ -40,6 +41,7 @@ from hvdtma.graph.ingest.leaks import check_leaks
 from hvdtma.graph.ingest.options import GraphInputs
 from hvdtma.graph.ingest.requirements import WHOLE_SHARE, IngestRequirement
 from hvdtma.graph.raw import read_all_rows
+from hvdtma.graph.store import open_store
 from hvdtma.tables.columns import check_num_types, sorted_names
 from hvdtma.tables.database import DATABASE_BYTES, Database
 from hvdtma.tables.rejects import BadRows
@@ -69,6 +71,7 @@ class Opening:
         source = self.source
         if source.edges is None and source.splits is None:
             raise UserError("a graph needs --edges, or --splits with train, valid and test pairs")
+        source.check_used()
         labels = None if source.labels is None else open_labels(self.db, source.labels, source)
         features = None
         if source.features is not None:
@@ -135,7 +138,9 @@ class Opening:
         return splits
 
     def _read_features(self, opened: InputTable | Path) -> FeatureInput:
-        read = read_features(self.db, opened, self.source, self.bad)
+        old = None if self.build is None else self.build.features_like
+        like = frozenset[str]() if old is None else given_names(open_store(old))
+        read = read_features(self.db, opened, self.source, self.bad, like)
         if read.sparse is not None:
             self.memory = self.memory.reserve(matrix_bytes(read.sparse))
         self.counts.update(read.counts)
@@ -148,8 +153,8 @@ class Opening:
         """Collect the ids of all inputs."""
         columns = [] if rows is None else rows.ends
         given = list(splits.ids.values()) if splits is not None else []
-        if rows is None:  # their kind is that of the graph
-            given = [replace(one, is_typed=one.kind == "VARCHAR") for one in given]
+        if rows is not None:  # the edges decide whether text that is typed is an integer
+            given = [replace(one, is_typed=False) for one in given]
         keyed = [] if read is None or read.ids is None else [read.ids]
         numbered = read is not None and read.ids is None
         strings = are_strings(self.db, [*columns, *given, *keyed], self.source.id_type)

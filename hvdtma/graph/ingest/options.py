@@ -44,10 +44,24 @@ class ReadOptions:
             raise UserError(
                 f"only '{named}' is given; give both --src-column and --dst-column, or neither"
             )
+        if self.src_column is not None and self.src_column == self.dst_column:
+            raise UserError(
+                f"--src-column and --dst-column are both '{self.src_column}'; an edge has two ends"
+            )
         for key, valid in (("label_kind", LABEL_KINDS), ("fill_missing", FILLS)):
             value = getattr(self, key)
             if value not in valid:
                 raise UserError(f"{key} is '{value}'; {nearest(value, list(valid))}")
+
+    def check_default(self, keys: Sequence[str], where: str, word: str = "for ") -> None:
+        """Raise UserError for an option that was given though it has no effect."""
+        defaults = {f.name: f.default for f in fields(self)}
+        for key in keys:
+            value = getattr(self, key)
+            empty = isinstance(value, list | tuple) and not value
+            if not empty and value != defaults[key]:
+                flag = "no-missing-labels" if key == "missing_labels" else key.replace("_", "-")
+                raise UserError(f"--{flag} has no effect {word}{where}")
 
     @property
     def text(self) -> TextOptions:
@@ -71,6 +85,22 @@ class GraphInputs(ReadOptions):
     labels: Any = None
     splits: Any = None
     undirected: bool = False
+
+    def check_used(self) -> None:
+        """Raise UserError for an option that nothing given uses."""
+        users = {
+            ("label_column", "label_kind", "missing_labels"): ("labels",),
+            ("feature_columns", "drop_columns", "fill_missing"): ("features",),
+            ("id_column",): ("features", "labels", "splits"),
+            ("weight_column",): ("edges",),
+            ("type_column", "src_column", "dst_column"): ("edges", "splits"),
+            ("time_column",): ("edges", "labels"),
+        }
+        for keys, inputs in users.items():
+            if all(getattr(self, one) is None for one in inputs):
+                self.check_default(keys, " or ".join(f"--{one}" for one in inputs), "without ")
+        if self.bad_rows_file is not None and self.bad_rows != "skip":
+            raise UserError("--bad-rows-file has no effect without --bad-rows skip")
 
     def origin(self) -> dict[str, object]:
         """The settings that differ from their defaults, for the provenance."""
