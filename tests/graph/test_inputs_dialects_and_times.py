@@ -215,9 +215,8 @@ def test_missing_words_among_names_are_warned_of(tmp_path, capsys):
                type_column="kind")  # fmt: skip
     assert edges(raw) == [("DE", "NA"), ("FR", "DE")]
     shown = " ".join(capsys.readouterr().err.split())
-    assert "1 rows of" in shown
-    assert "an id in column 'dst' that may stand for a missing value, such as 'NA'" in shown
-    assert "a type in column 'kind' that may stand for a missing value, such as 'null'" in shown
+    assert "has 'NA' (1 times), which may stand for missing values" in shown
+    assert "has 'null' (1 times), which may stand for missing values" in shown
 
 
 # --- comments before the table
