@@ -21,7 +21,7 @@ def pytest_addoption(parser):
 
 
 def pytest_collection_modifyitems(config, items):
-    """With several workers, one runs all tests on a cluster, which mostly wait; others, any file."""
+    """With several workers, one runs all tests on a cluster, which mostly wait, others any file."""
     for item in items:
         on_cluster = item.path.parent.name in ("slurm", "cluster")
         item.add_marker(pytest.mark.xdist_group("cluster" if on_cluster else str(item.path)))
