@@ -20,6 +20,7 @@ def pytest_addoption(parser):
     )
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(config, items):
     """With several workers, one runs all tests on a cluster, which mostly wait, others any file."""
     for item in items:
