@@ -3,7 +3,7 @@
 #   MPI=1               build Horovod with MPI too
 #   JOBS=1              compile that many files of Horovod at once (memory: 2 GB each)
 #   TORCH_INDEX=URL     take PyTorch from another package index, e.g. PyTorch's own for CPUs
-#   WORKERS=4           (make test) run the tests in that many processes (default 2; 0: one process)
+#   WORKERS=4           (make test) run that many test files at once (default 2; 0: one process)
 #   SLURM=require       (make test) fail, rather than skip, where Slurm is not installed
 
 # "runs and is 3.11 or 3.12", not "exists": a version manager leaves names that only fail.
@@ -32,7 +32,7 @@ demo: setup ## train on a synthetic graph with three trainers and write a report
 	@$(BIN)/python tools/demo.py
 
 test: lint ## check style and types, then run all tests
-	$(BIN)/python -m pytest -n $(or $(WORKERS),2) --dist loadgroup --no-loadscope-reorder \
+	$(BIN)/python -m pytest -n $(or $(WORKERS),2) --dist loadfile --no-loadscope-reorder \
 	    $(if $(SLURM),--slurm=$(SLURM))
 
 lint: setup-test ## check style and types

@@ -20,16 +20,6 @@ def pytest_addoption(parser):
     )
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
-def pytest_collection_modifyitems(config, items):
-    """With several workers, one runs all tests on a cluster, which mostly wait, others any file."""
-    for item in items:
-        on_cluster = item.path.parent.name in ("slurm", "cluster")
-        item.add_marker(pytest.mark.xdist_group("cluster" if on_cluster else str(item.path)))
-    if hasattr(config, "workerinput"):  # they take the longest: first
-        items.sort(key=lambda item: item.path.parent.name not in ("slurm", "cluster"))
-
-
 @pytest.fixture(autouse=True)
 def restored_signals():
     """A command that was told to stop leaves signals ignored; later tests would inherit that."""
