@@ -102,6 +102,18 @@ def _counting_order(
     return start, sorted_E
 
 
+@njit(nogil=True, inline="always")
+def first_at_least(values: np.ndarray, low: int, high: int, wanted: int) -> int:
+    """The first place in ascending values[low:high] that is at least `wanted`; else `high`."""
+    while low < high:
+        middle = (low + high) // 2
+        if values[middle] < wanted:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
 @njit(nogil=True)
 def _find_edges(
     indptr: np.ndarray,
@@ -115,13 +127,7 @@ def _find_edges(
     weighted = len(weight) > 0
     for query in range(len(src_Q)):
         src, end = src_Q[query], indptr[dst_Q[query] + 1]
-        low, high = indptr[dst_Q[query]], end
-        while low < high:
-            middle = (low + high) // 2
-            if indices[middle] < src:
-                low = middle + 1
-            else:
-                high = middle
+        low = first_at_least(indices, indptr[dst_Q[query]], end, src)
         while low < end and indices[low] == src:
             count[query] += 1
             total[query] += weight[low] if weighted else np.float32(1)

@@ -15,10 +15,10 @@ import numpy as np
 import torch
 
 from hvdtma.core.errors import UserError, nearest
-from hvdtma.sampling.block import Block
 from hvdtma.sampling.clusters import NodeClusters, find_clusters
-from hvdtma.sampling.draws import NOTHING, Exclusion, edges_within, renumber
-from hvdtma.sampling.neighbourhood import Neighbourhood, Targets, neighbourhood_of
+from hvdtma.sampling.draws import Exclusion, SampledEdges, edges_within
+from hvdtma.sampling.layers import sample_layers
+from hvdtma.sampling.neighbourhood import Neighbourhood, Targets
 from hvdtma.sampling.shard import Shard
 
 METHODS = ("auto", "order", "labels", "metis")
@@ -82,21 +82,14 @@ class ClusterSampler:
         within: np.ndarray | None = None,
     ) -> Neighbourhood:
         """All neighbours of the seeds that are in the group `within` (None: in the shard)."""
-        excluded = NOTHING
-        if targets is not None:
-            excluded = Exclusion.of(targets.src, targets.dst, shard.num_nodes)
         is_member = np.full(shard.num_nodes, within is None)
         if within is not None:
             is_member[within] = True
-        nodes = seeds_S.numpy().astype(np.int64, copy=False)
-        blocks: list[Block] = []
-        for _ in range(self.num_layers):
-            indptr, source, weight = edges_within(shard.csc, nodes, is_member, excluded)
-            nodes, local = renumber(nodes, source)
-            weight_E = None if weight is None else torch.from_numpy(weight)
-            edges = torch.from_numpy(indptr), torch.from_numpy(local)
-            blocks.insert(0, Block(*edges, len(nodes), weight_E))
-        return neighbourhood_of(shard, blocks, torch.from_numpy(nodes), targets)
+
+        def layer(rows: np.ndarray, excluded: Exclusion) -> SampledEdges:
+            return edges_within(shard.csc, rows, is_member, excluded)
+
+        return sample_layers(shard, seeds_S, targets, [layer] * self.num_layers)
 
 
 def nodes_of(clusters: NodeClusters, chosen: np.ndarray) -> np.ndarray:

@@ -40,7 +40,7 @@ import numpy as np
 
 from hvdtma.core.compiled import njit
 from hvdtma.core.threads import num_workers
-from hvdtma.graph.csc import CSC
+from hvdtma.graph.csc import CSC, first_at_least
 from hvdtma.graph.hashing import mix
 
 FLOYD_MOST = 48  # Floyd's algorithm takes O(k^2) comparisons
@@ -168,18 +168,6 @@ def _below(value: np.uint64, bound: int) -> Any:
 
 
 @njit(nogil=True, inline="always")
-def _find(values: np.ndarray, low: int, high: int, wanted: int) -> int:
-    """The first place in ascending values[low:high] that is at least `wanted`."""
-    while low < high:
-        middle = (low + high) // 2
-        if values[middle] < wanted:
-            low = middle + 1
-        else:
-            high = middle
-    return low
-
-
-@njit(nogil=True, inline="always")
 def _excluded_edges(
     indptr: np.ndarray,
     indices: np.ndarray,
@@ -196,14 +184,14 @@ def _excluded_edges(
     """
     if not is_excluded[row & (len(is_excluded) - 1)]:
         return 0, 0
-    place = _find(ex_row, 0, len(ex_row), row)
+    place = first_at_least(ex_row, 0, len(ex_row), row)
     if place == len(ex_row) or ex_row[place] != row:
         return 0, 0
     found = edges = 0
     first, end = indptr[row], indptr[row + 1]
     low = first
     for number in range(ex_start[place], ex_start[place + 1]):
-        low = _find(indices, low, end, ex_source[number])
+        low = first_at_least(indices, low, end, ex_source[number])
         start = low
         while low < end and indices[low] == ex_source[number]:
             low += 1

@@ -14,6 +14,7 @@ pairs.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -140,12 +141,12 @@ def shared_negatives(
     Args:
         turned_B: bool, whether the source of each positive is replaced; None: of none.
     """
-    shared = []
-    for row in _groups(len(kept_B), set_B, turned_B):
-        number = ALL_NODES if set_B is None else int(set_B[row[0]])
-        node = np.unique(pool.draw(np.full(num_negatives, number), rng))
-        shared.append(_shared(pool.shard, kept_B, row, node, turned_B))
-    return shared
+
+    def draw(row_b: np.ndarray) -> np.ndarray:
+        number = ALL_NODES if set_B is None else int(set_B[row_b[0]])
+        return np.unique(pool.draw(np.full(num_negatives, number), rng))
+
+    return _shared(pool.shard, kept_B, set_B, turned_B, draw)
 
 
 def shared_in_batch(
@@ -158,29 +159,35 @@ def shared_in_batch(
     turned_B: np.ndarray | None = None,
 ) -> list[SharedNegatives]:
     """The same, from the replaced ends of the batch."""
-    shared = []
-    for row in _groups(len(kept_B), set_B, turned_B):
-        node = np.unique(replaced_B[row])
+
+    def draw(row_b: np.ndarray) -> np.ndarray:
+        node = np.unique(replaced_B[row_b])
         if len(node) > num_negatives:
             node = np.sort(rng.choice(node, num_negatives, replace=False))
-        shared.append(_shared(shard, kept_B, row, node, turned_B))
-    return shared
+        return node
+
+    return _shared(shard, kept_B, set_B, turned_B, draw)
 
 
 def _shared(
     shard: Shard,
     kept_B: np.ndarray,
-    row: np.ndarray,
-    node: np.ndarray,
+    set_B: np.ndarray | None,
     turned_B: np.ndarray | None,
-) -> SharedNegatives:
-    csc = shard.csc
-    source, position = np.unique(kept_B[row], return_inverse=True)
-    is_link = _links_between(csc.indptr, csc.indices, source, node)
-    is_link |= _links_between(csc.indptr, csc.indices, node, source).T
-    is_link |= source[:, None] == node
-    of_sources = turned_B is not None and bool(turned_B[row[0]])
-    return SharedNegatives(row, node, np.stack(np.nonzero(is_link[position])), of_sources)
+    draw: Callable[[np.ndarray], np.ndarray],
+) -> list[SharedNegatives]:
+    """The negatives of each group of positives: the distinct nodes that `draw` gives for it."""
+    csc, shared = shard.csc, []
+    for row in _groups(len(kept_B), set_B, turned_B):
+        node = draw(row)
+        source, position = np.unique(kept_B[row], return_inverse=True)
+        is_link = _links_between(csc.indptr, csc.indices, source, node)
+        is_link |= _links_between(csc.indptr, csc.indices, node, source).T
+        is_link |= source[:, None] == node
+        of_sources = turned_B is not None and bool(turned_B[row[0]])
+        linked = np.stack(np.nonzero(is_link[position]))
+        shared.append(SharedNegatives(row, node, linked, of_sources))
+    return shared
 
 
 @njit(nogil=True)

@@ -5,12 +5,11 @@ Legend: S seeds, n input nodes.
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 
-from hvdtma.sampling.block import Block
-from hvdtma.sampling.draws import NOTHING, Exclusion, layer_key, renumber, sample_edges
-from hvdtma.sampling.neighbourhood import Neighbourhood, Targets, neighbourhood_of
+from hvdtma.sampling.draws import layer_key, sample_edges
+from hvdtma.sampling.layers import SampleLayer, sample_layers
+from hvdtma.sampling.neighbourhood import Neighbourhood, Targets
 from hvdtma.sampling.shard import Shard
 
 
@@ -38,21 +37,15 @@ class NeighbourSampler:
         targets: Targets | None = None,
     ) -> Neighbourhood:
         """See `hvdtma.sampling.sampler.Sampler`."""
-        excluded = NOTHING
-        if targets is not None:
-            excluded = Exclusion.of(targets.src, targets.dst, shard.num_nodes)
-        nodes = seeds_S.numpy().astype(np.int64, copy=False)
-        blocks: list[Block] = []
-        for layer, fanout in enumerate(reversed(self.fanouts)):
-            key = layer_key(random_seed, layer)
-            indptr, source, weight = sample_edges(
-                shard.csc, nodes, fanout, key, excluded=excluded, labor=self.labor
+
+        def layer(number: int, fanout: int) -> SampleLayer:
+            key = layer_key(random_seed, number)
+            return lambda rows, excluded: sample_edges(
+                shard.csc, rows, fanout, key, excluded=excluded, labor=self.labor
             )
-            nodes, local = renumber(nodes, source)
-            weight_E = None if weight is None else torch.from_numpy(weight)
-            edges = torch.from_numpy(indptr), torch.from_numpy(local)
-            blocks.insert(0, Block(*edges, len(nodes), weight_E))
-        return neighbourhood_of(shard, blocks, torch.from_numpy(nodes), targets)
+
+        layers = [layer(*each) for each in enumerate(reversed(self.fanouts))]
+        return sample_layers(shard, seeds_S, targets, layers)
 
 
 class LaborSampler(NeighbourSampler):
