@@ -168,7 +168,7 @@ def _below(value: np.uint64, bound: int) -> Any:
 
 
 @njit(nogil=True, inline="always")
-def _excluded_edges(
+def _open_row(
     indptr: np.ndarray,
     indices: np.ndarray,
     row: int,
@@ -177,19 +177,20 @@ def _excluded_edges(
     ex_source: np.ndarray,
     is_excluded: np.ndarray,
     gaps: np.ndarray,
-) -> tuple[int, int]:
+) -> tuple[int, int, int]:
     """Write the ranges of a row's excluded edges to `gaps` [R, 2], ascending.
 
-    Returns the number of ranges, and of the edges in them. Places count from the row's first edge.
+    Returns the row's first edge, its degree without excluded edges, and the number of ranges.
+    Places in `gaps` count from the row's first edge.
     """
+    first, end = indptr[row], indptr[row + 1]
+    degree = end - first
     if not is_excluded[row & (len(is_excluded) - 1)]:
-        return 0, 0
+        return first, degree, 0
     place = first_at_least(ex_row, 0, len(ex_row), row)
     if place == len(ex_row) or ex_row[place] != row:
-        return 0, 0
-    found = edges = 0
-    first, end = indptr[row], indptr[row + 1]
-    low = first
+        return first, degree, 0
+    found, low = 0, first
     for number in range(ex_start[place], ex_start[place + 1]):
         low = first_at_least(indices, low, end, ex_source[number])
         start = low
@@ -198,8 +199,8 @@ def _excluded_edges(
         if low > start:
             gaps[found, 0], gaps[found, 1] = start - first, low - first
             found += 1
-            edges += low - start
-    return found, edges
+            degree -= low - start
+    return first, degree, found
 
 
 @njit(nogil=True)
@@ -268,11 +269,9 @@ def _sample_uniform(
     source = np.empty(_most_edges(indptr, rows, fanout), np.int64)
     for number in range(len(rows)):
         row, start = rows[number], filled
-        num_gaps, missing = _excluded_edges(
+        first, degree, num_gaps = _open_row(
             indptr, indices, row, ex_row, ex_start, ex_source, is_excluded, gaps
         )
-        first = indptr[row]
-        degree = indptr[row + 1] - first - missing
         size = degree if fanout < 0 else min(fanout, degree)
         count[number] = size
         filled += size
@@ -346,11 +345,9 @@ def _sample_labor(
     hashes = np.empty(LABOR_AT_ONCE, np.uint32)
     for number in range(len(rows)):
         row, start = rows[number], filled
-        num_gaps, missing = _excluded_edges(
+        first, degree, num_gaps = _open_row(
             indptr, indices, row, ex_row, ex_start, ex_source, is_excluded, gaps
         )
-        first = indptr[row]
-        degree = indptr[row + 1] - first - missing
         if fanout < 0 or degree <= fanout:
             for place in range(degree):
                 source[filled] = indices[_edge(first, place, gaps, num_gaps)]
@@ -396,11 +393,9 @@ def _sample_by_weight(
     source, weight = np.empty(most, np.int64), np.empty(most, np.float32)
     for number in range(len(rows)):
         row, start = rows[number], filled
-        num_gaps, missing = _excluded_edges(
+        first, degree, num_gaps = _open_row(
             indptr, indices, row, ex_row, ex_start, ex_source, is_excluded, gaps
         )
-        first = indptr[row]
-        degree = indptr[row + 1] - first - missing
         size = degree if fanout < 0 else min(fanout, degree)
         count[number] = size
         if size == degree:
@@ -487,11 +482,10 @@ def _edges_within(
     source, weight = np.empty(most, np.int64), np.empty(most if len(weights) else 0, np.float32)
     for number in range(len(rows)):
         row, start = rows[number], filled
-        num_gaps, missing = _excluded_edges(
+        first, degree, num_gaps = _open_row(
             indptr, indices, row, ex_row, ex_start, ex_source, is_excluded, gaps
         )
-        first = indptr[row]
-        for place in range(indptr[row + 1] - first - missing):
+        for place in range(degree):
             edge = _edge(first, place, gaps, num_gaps)
             if is_member[indices[edge]]:
                 source[filled] = indices[edge]
