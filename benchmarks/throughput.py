@@ -8,18 +8,21 @@ peer is DGL's DataLoader over as_edge_prediction_sampler(NeighborSampler([10, 25
 exclude="reverse_id"), as in its documentation, with DGL's SAGEConv. Ours are the samplers
 `neighbour` and `labor` with the same fanouts, and `cluster` with groups of four nodes per link,
 without and with the stored first hop.
-The contenders take `RUN` steps in turn, so that other load on the machine slows all; medians over
-`--steps` are printed. Batches are made when they are needed, except in the row that says "ahead".
+Each contender runs in a process of its own, as it would alone, and all take `RUN` steps in turn, so
+that other load on the machine slows all; medians over `--steps` are printed. Batches are made when
+they are needed, except in the row that says "ahead".
 """
 
 from __future__ import annotations
 
+import multiprocessing
 import statistics
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -43,27 +46,29 @@ def main(
     steps: Annotated[int, typer.Option()] = 40,
 ) -> None:
     """Time both pipelines and print the table."""
-    opened = open_store(store)
-    contenders: dict[str, Iterator[int]] = {
-        "DGL's pipeline": peer(opened, batch_size, hidden),
-        "neighbour, hops sampled": ours(opened, batch_size, hidden, first_hop=False),
-        "neighbour, first hop stored": ours(opened, batch_size, hidden),
-        "labor, first hop stored": ours(opened, batch_size, hidden, sampler="labor"),
-        "labor, first hop stored, ahead": ours(
-            opened, batch_size, hidden, sampler="labor", workers=1
-        ),
-        "cluster, first hop stored": ours(
-            opened, batch_size, hidden, sampler="cluster", options={"nodes": 4 * batch_size}
-        ),
+    cluster = {"sampler": "cluster", "options": {"nodes": 4 * batch_size}}
+    contenders: dict[str, Any] = {
+        "DGL's pipeline": None,
+        "neighbour, hops sampled": {"first_hop": False},
+        "neighbour, first hop stored": {},
+        "labor, first hop stored": {"sampler": "labor"},
+        "labor, first hop stored, ahead": {"sampler": "labor", "workers": 1},
+        "cluster, first hop stored": cluster,
     }
+    spawn = multiprocessing.get_context("spawn")
+    pipes: dict[str, Connection] = {}
+    for name, settings in contenders.items():
+        pipes[name], other_end = spawn.Pipe()
+        arguments = (other_end, store, batch_size, hidden, settings)
+        spawn.Process(target=take_turns, args=arguments, daemon=True).start()
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
     for first in range(0, WARM_UP + steps, RUN):
-        for name, steps_of in contenders.items():
-            for step in range(first, first + RUN):
-                start = time.perf_counter()
-                links = next(steps_of)
-                if step >= WARM_UP:
-                    seconds[name].append((time.perf_counter() - start) / links)
+        for name, pipe in pipes.items():
+            pipe.send(RUN)
+            taken = pipe.recv()
+            seconds[name] += taken if first >= WARM_UP else []
+    for pipe in pipes.values():
+        pipe.send(0)
     rate = {name: 1 / statistics.median(each) for name, each in seconds.items()}
     base = rate["DGL's pipeline"]
     print(
@@ -72,6 +77,24 @@ def main(
     print("| pipeline | links/s | ratio |\n|---|---|---|")
     for name, value in rate.items():
         print(f"| {name} | {value:,.0f} | {value / base:.2f} |")
+
+
+def take_turns(
+    pipe: Connection, store: Path, batch_size: int, hidden: int, settings: dict[str, Any] | None
+) -> None:
+    """Take as many steps as the pipe asks for, and answer with the seconds per link; 0 ends it."""
+    opened = open_store(store)
+    if settings is None:
+        steps = peer(opened, batch_size, hidden)
+    else:
+        steps = ours(opened, batch_size, hidden, **settings)
+    while number := pipe.recv():
+        taken = []
+        for _ in range(number):
+            start = time.perf_counter()
+            links = next(steps)
+            taken.append((time.perf_counter() - start) / links)
+        pipe.send(taken)
 
 
 def ours(
