@@ -22,6 +22,7 @@ class GlobalState:
     Attributes:
         theta_P: global parameters and buffers.
         mean_P: their exponential mean over rounds; None without one.
+        mean_steps: steps of all rounds, each round's the mean over the trainers that took any.
         aggregator: `state_dict` of the aggregator.
         deadline_intervals: intervals from the common start to the deadline of the current round.
         clock_s: seconds since the common start.
@@ -41,6 +42,7 @@ class GlobalState:
     stopped: Stop = Stop.NOT
     started: bool = True
     mean_P: torch.Tensor | None = None
+    mean_steps: float = 0.0
 
     def as_dict(self) -> dict[str, Any]:
         """The state as tensors and JSON values."""

@@ -9,7 +9,7 @@ Legend: M trainers, P values in the flat vector, S announced values.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal, NoReturn
 
@@ -123,6 +123,7 @@ class TimedAveraging:
         self.model = model
         self.aggregator: Aggregator = aggregator or Average()
         self.rounds_done = 0
+        self.mean_steps = 0.0  # as `GlobalState.mean_steps`
         self.deadline_intervals = 1  # from the common start to the round's deadline
         self.steps_done = self.examples_done = 0
         self.train_s = self.wait_s = self.aggregate_s = 0.0
@@ -249,6 +250,7 @@ class TimedAveraging:
             self.stopped,
             self.started,
             None if self.mean_P is None else self.mean_P.cpu(),
+            self.mean_steps,
         )
 
     def load_global_state(self, state: GlobalState, *, known_at: float | None = None) -> None:
@@ -269,6 +271,7 @@ class TimedAveraging:
             {k: v.to(device) if torch.is_tensor(v) else v for k, v in state.aggregator.items()}
         )
         self.rounds_done, self.deadline_intervals = state.rounds_done, state.deadline_intervals
+        self.mean_steps = state.mean_steps
         self.began = now - state.clock_s
         self.ended = self.began + state.elapsed_s
         self.last, self.stopped, self.started = state.last, state.stopped, state.started
@@ -323,6 +326,11 @@ class TimedAveraging:
         self.load_global_state(of_all)
         self.load_rank_state(of_rank)
 
+    def count_mean_steps(self, steps_M: Sequence[float]) -> None:
+        """Add a round to `mean_steps`."""
+        taken = [steps for steps in steps_M if steps]
+        self.mean_steps += sum(taken) / max(len(taken), 1)
+
     @torch.no_grad()
     def aggregate(self) -> Aggregation | None:
         """Average the trainers' updates. Collective. Returns None if training is interrupted.
@@ -344,6 +352,7 @@ class TimedAveraging:
         self._average(float(weights_M[self.comm.rank]), weights_M)
         finished = self.comm.clock()
         self.rounds_done += 1
+        self.count_mean_steps(rows_MS[:, STEPS].tolist())
         self.steps_done += self.round.steps
         self.examples_done += self.round.examples
         self.ended = finished

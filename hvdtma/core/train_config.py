@@ -125,7 +125,7 @@ class TaskConfig(Component):
     In undirected stores a random end is replaced."""
     popularity_correction: bool = False
     """Links: subtract the logarithm of a node's probability of being drawn, in proportion to its
-    degree, from its scores in training (logQ); for `in-batch` negatives with `softmax`."""
+    degree, from its scores in training (logQ); with `in-batch` negatives and `softmax` only."""
     negative_destinations: Literal["auto", "all"] = "auto"
     """Links: `auto` draws negatives from the nodes that the store has chosen for the edge type,
     such as the items of `user buys item` (`hvdtma build --negative-destinations`); `all` draws
@@ -141,6 +141,16 @@ class TaskConfig(Component):
     """Links: keep a batch's links out of message passing."""
     batch_size: Count = 0
     """Links or nodes per step. 0: the task's own: 4096 links, 1024 nodes."""
+
+    @model_validator(mode="after")
+    def _correction_fits(self) -> TaskConfig:
+        if self.popularity_correction and (self.negatives, self.loss) != ("in-batch", "softmax"):
+            raise ValueError(
+                f"popularity_correction is for negatives=in-batch with loss=softmax, not for "
+                f"negatives={self.negatives} with loss={self.loss}: only in-batch negatives are "
+                "drawn by popularity"
+            )
+        return self
 
     @field_validator("class_weights", mode="before")
     @classmethod
@@ -325,7 +335,7 @@ class TrainConfig(Component):
         own = OWN_VALUES | getattr(resolve("task", task.name), "own_values", {})
         shared = task.share_negatives
         if shared is None:
-            shared = bool(getattr(resolve("decoder", task.decoder), "factored", False))
+            shared = has_factored_decoder(task)
         name = own["sampler"] if sampler.name == "auto" else sampler.name
         complete = {
             "batch_size": task.batch_size or own["batch_size"],
@@ -421,6 +431,11 @@ class TrainConfig(Component):
             "aggregate": self.aggregate.model_copy(update={"name": aggregator}),
         }
         return self.model_copy(update=changes)
+
+
+def has_factored_decoder(task: TaskConfig) -> bool:
+    """Whether the decoder's score of a link is a product of a vector of each end."""
+    return bool(getattr(resolve("decoder", task.decoder), "factored", False))
 
 
 def load_train_config(

@@ -20,7 +20,7 @@ class StartRules(Generic[C]):
     """The facts about a run by which its start mode is resolved.
 
     Attributes:
-        resumable_keys: top-level keys of the config that may change when a run is resumed.
+        resumable_keys: keys and groups of the config that may change when a run is resumed.
         inputs: the files and folders that the run reads; a folder that holds one is not replaced.
         recorded_config: reads the config in a run's folder.
         has_checkpoint: whether the run can be resumed.
@@ -92,13 +92,13 @@ def check_same_config(
     """Raises UserError, listing the differences, if the run at `path` has another config.
 
     Args:
-        free: top-level keys that may differ.
+        free: keys that may differ; a group's name stands for all of its keys.
     """
     before, now = (_flat(each.model_dump(mode="json")) for each in (recorded, config))
     changed = [
         f"{key} was {before.get(key)} and is {now.get(key)}"
         for key in now | before
-        if key.split(".")[0] not in free and before.get(key) != now.get(key)
+        if not {key, key.split(".")[0]} & set(free) and before.get(key) != now.get(key)
     ]
     if changed:
         raise UserError(f"{path} is of another config: " + "; ".join(changed))

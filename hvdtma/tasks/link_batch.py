@@ -26,15 +26,20 @@ class SharedSet:
         node: int64 [K] negatives, as positions among the seeds.
         linked: int64 [2, M] positions in `row` and `node` of pairs that are no negatives.
         of_sources: whether the negatives replace sources; destinations otherwise.
+        log_drawn: float32 [K], see `hvdtma.tasks.popularity`; None without the correction.
     """
 
     row: torch.Tensor
     node: torch.Tensor
     linked: torch.Tensor
     of_sources: bool = False
+    log_drawn: torch.Tensor | None = None
 
     def map(self, move: Callable[[torch.Tensor], torch.Tensor]) -> SharedSet:
-        return SharedSet(move(self.row), move(self.node), move(self.linked), self.of_sources)
+        log_drawn = None if self.log_drawn is None else move(self.log_drawn)
+        return SharedSet(
+            move(self.row), move(self.node), move(self.linked), self.of_sources, log_drawn
+        )
 
 
 @dataclass
@@ -50,8 +55,9 @@ class LinkBatch:
             negatives.
         turned: bool [B], whether the source of each link is replaced, not its destination.
         shared: negatives that links share; empty if each has its own.
-        log_draw: float32 [S], the logarithm of each seed's probability of being drawn as a
-            negative; None if it is the same for all.
+        log_replaced: float32 [B], of each link's replaced end,
+        log_negative: and float32 [Q], of each negative: see `hvdtma.tasks.popularity`; None
+            without the correction.
     """
 
     neighbourhood: Neighbourhood
@@ -62,7 +68,8 @@ class LinkBatch:
     neg_node: torch.Tensor
     turned: torch.Tensor
     shared: list[SharedSet]
-    log_draw: torch.Tensor | None = None
+    log_replaced: torch.Tensor | None = None
+    log_negative: torch.Tensor | None = None
 
     @property
     def size(self) -> int:
@@ -94,7 +101,8 @@ class LinkBatch:
             move(self.neg_node),
             move(self.turned),
             [shared.map(move) for shared in self.shared],
-            moved(self.log_draw),
+            moved(self.log_replaced),
+            moved(self.log_negative),
         )
 
 
@@ -177,17 +185,3 @@ def _without(score_bK: torch.Tensor, linked_2M: torch.Tensor) -> torch.Tensor:
     """The scores with minus infinity for pairs that are no negatives."""
     row, column = linked_2M
     return score_bK.index_put((row, column), score_bK.new_tensor(-torch.inf))
-
-
-def correct_popularity(groups: list[LinkScores], batch: LinkBatch) -> list[LinkScores]:
-    """The scores minus the logarithm of each replaced end's probability of being drawn."""
-    log_S = batch.log_draw
-    assert log_S is not None
-    log_B = log_S[torch.where(batch.turned, batch.src, batch.dst)]
-    if not batch.shared:
-        ((positive_B, negative_Q, row_Q),) = groups
-        return [LinkScores(positive_B - log_B, negative_Q - log_S[batch.neg_node], row_Q)]
-    return [
-        LinkScores(positive_b - log_B[shared.row], negative_bK - log_S[shared.node])
-        for (positive_b, negative_bK, _), shared in zip(groups, batch.shared, strict=True)
-    ]

@@ -18,7 +18,7 @@ from torch import nn
 
 from hvdtma.core.errors import UserError
 from hvdtma.core.registry import resolve
-from hvdtma.core.train_config import TrainConfig
+from hvdtma.core.train_config import TrainConfig, has_factored_decoder
 from hvdtma.graph.candidate_text import candidate_text
 from hvdtma.graph.csc import index_dtype
 from hvdtma.graph.sizes import GraphFacts
@@ -38,17 +38,17 @@ from hvdtma.sampling.prefetch import batch_workers, prefetched
 from hvdtma.sampling.sampler import is_grouping, make_sampler
 from hvdtma.sampling.shard import Shard
 from hvdtma.tasks.epochs import ENDLESS, shuffled_batches
-from hvdtma.tasks.link_batch import (
-    LinkBatch,
-    SharedSet,
-    correct_popularity,
-    score_batch,
-)
+from hvdtma.tasks.link_batch import LinkBatch, SharedSet, score_batch
 from hvdtma.tasks.link_losses import LOSSES, LinkScores, margin
 from hvdtma.tasks.link_scoring import read_pairs, score_links
 from hvdtma.tasks.metrics import HITS
+from hvdtma.tasks.popularity import correct_popularity, log_drawn
 from hvdtma.tasks.positives import Positives
 from hvdtma.tasks.task import Embeddings, Model, TrainingSize, max_of_sample
+
+FEW_SHARED = 32  # negatives; so few for a whole batch are hardly meant
+SCORE_COPIES = 4  # of the scores of negatives: without links, as probabilities, gradients
+PAIR_COPIES = 7  # of the rows of pairs: of both ends, products, hidden layer, and their gradients
 
 
 class Remark(NamedTuple):
@@ -86,12 +86,27 @@ class LinkTask:
         negatives = [num_negatives for _, num_negatives in store.held_out.values()]
         self.nodes_per_item = 2 + max(negatives, default=0)
 
+    def loss_bytes(self, dim: int) -> int:
+        pairs = self.task.batch_size * self.task.num_negatives
+        by_product = self.task.share_negatives and has_factored_decoder(self.task)
+        return 4 * pairs * (SCORE_COPIES if by_product else PAIR_COPIES * dim)
+
     def make_head(self, dim: int) -> nn.Module:
         return make_decoder(self.task, dim, self.num_types, self.undirected)
 
     def remarks(self) -> list[Remark]:
         """The choices that were made for this store, and what looks wrong with the config."""
         remarks, decoder = [], self.task.decoder
+        number = self.task.num_negatives
+        if self.task.share_negatives and number < FEW_SHARED:
+            remarks.append(
+                Remark(
+                    f"all links of a batch share {number} negatives, which are few; "
+                    "task.share_negatives=false draws as many for each link, and "
+                    "task.num_negatives=512 is the default for shared ones",
+                    is_warning=True,
+                )
+            )
         if not self.undirected and getattr(resolve("decoder", decoder), "symmetric", False):
             remarks.append(
                 Remark(
@@ -147,7 +162,7 @@ class LinkTask:
         self, shard: Shard, positives: Positives, chosen: np.ndarray, stream: list[int]
     ) -> LinkBatch:
         """The batch of the chosen links. `stream` seeds negatives and sampling."""
-        return self._batch(shard, *positives.take(chosen), np.random.default_rng(stream))
+        return self._batch(shard, positives, chosen, np.random.default_rng(stream))
 
     def make_group_batch(
         self, shard: Shard, positives: Positives, chosen: np.ndarray, stream: list[int]
@@ -164,18 +179,18 @@ class LinkTask:
             chosen = np.union1d(chosen, np.concatenate(positives.take(places)[:2]))
         number = min(self.task.batch_size, -(-len(places) // 2))
         places = np.sort(rng.choice(places, number, replace=False, shuffle=False))
-        return self._batch(shard, *positives.take(places), rng, chosen)
+        return self._batch(shard, positives, places, rng, chosen)
 
     def _batch(
         self,
         shard: Shard,
-        src: np.ndarray,
-        dst: np.ndarray,
-        types: np.ndarray | None,
+        positives: Positives,
+        places: np.ndarray,
         rng: np.random.Generator,
         within: np.ndarray | None = None,
     ) -> LinkBatch:
         """The batch of some links. `within`: the group of nodes that it may read."""
+        src, dst, types = positives.take(places)
         if self.undirected:  # negatives replace a random end
             flipped = rng.random(len(src)) < 0.5
             src, dst = np.where(flipped, dst, src), np.where(flipped, src, dst)
@@ -198,7 +213,7 @@ class LinkTask:
             targets=Targets(src, dst) if self.task.exclude_targets else None,
             **sample,
         )
-        return LinkBatch(
+        batch = LinkBatch(
             neighbourhood,
             src_B,
             dst_B,
@@ -215,8 +230,10 @@ class LinkTask:
                 )
                 for group, node_K in zip(shared, shared_K, strict=True)
             ],
-            self._log_draw(shard, seeds),
         )
+        if self.task.popularity_correction:
+            _add_log_drawn(batch, positives.ends, replaced, own, shared)
+        return batch
 
     def _negatives(
         self,
@@ -243,12 +260,6 @@ class LinkTask:
             return nothing, shared_negatives(pool, kept, number, rng, sets, turned)
         return own_negatives(pool, kept, number, rng, sets), []
 
-    def _log_draw(self, shard: Shard, seeds: np.ndarray) -> torch.Tensor | None:
-        if not self.task.popularity_correction:
-            return None
-        degree = shard.csc.indptr[seeds + 1] - shard.csc.indptr[seeds]
-        return torch.from_numpy((degree + 1) / (shard.num_edges + shard.num_nodes)).float().log()
-
     def loss(self, model: Model, batch: LinkBatch) -> torch.Tensor:
         """The loss that `task.loss` names (`hvdtma.tasks.link_losses`)."""
         groups = self.scores(model, batch)
@@ -261,7 +272,7 @@ class LinkTask:
         hood = batch.neighbourhood
         h_SH = model.encoder(hood.blocks, hood.x, hood.first_hop)
         groups = score_batch(model.head, h_SH, batch)
-        return groups if batch.log_draw is None else correct_popularity(groups, batch)
+        return groups if batch.log_replaced is None else correct_popularity(groups, batch)
 
     def num_held_out(self, part: str) -> int:
         return self.store.held_out.get(part, (0, 0))[0]
@@ -288,3 +299,27 @@ class LinkTask:
                 "--negatives"
             )
         return score_links(model, held_out, embeddings)
+
+
+def _add_log_drawn(
+    batch: LinkBatch,
+    ends_2n: np.ndarray,
+    replaced_B: np.ndarray,
+    own: tuple[np.ndarray, np.ndarray],
+    shared: list[SharedNegatives],
+) -> None:
+    """Set the logarithms by which `correct_popularity` corrects the scores of a batch.
+
+    Args:
+        replaced_B: int64 local numbers of the replaced ends.
+        own, shared: the negatives, by local numbers.
+    """
+    turned_B, (row_Q, node_Q) = batch.turned.numpy(), own
+    batch.log_replaced = log_drawn(ends_2n, replaced_B, turned_B)
+    batch.log_negative = log_drawn(ends_2n, node_Q, turned_B[row_Q])
+    for drawn, group in zip(shared, batch.shared, strict=True):
+        draws = len(drawn.row)
+        group.log_drawn = log_drawn(ends_2n, drawn.node, drawn.of_sources, draws)
+        batch.log_replaced[group.row] = log_drawn(
+            ends_2n, replaced_B[drawn.row], drawn.of_sources, draws
+        )

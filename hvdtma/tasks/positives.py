@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import numpy as np
 
 from hvdtma.core.compiled import njit
@@ -21,6 +23,18 @@ class Positives:
         if undirected:
             below_n = _count_below(shard.csc.indptr, shard.csc.indices)
             self.row_ends = np.concatenate([[0], np.cumsum(below_n)])
+
+    @cached_property
+    def ends(self) -> np.ndarray:
+        """int64 [2, n]: the number of links by destination and by source.
+
+        A link of an undirected graph counts for both of its ends, in both rows.
+        """
+        destinations = np.diff(self.csc.indptr)
+        if len(self) < len(self.csc.indices):  # undirected
+            return np.stack([destinations, destinations])
+        sources = np.bincount(self.csc.indices, minlength=self.csc.num_nodes)
+        return np.stack([destinations, sources])
 
     def __len__(self) -> int:
         return int(self.row_ends[-1])

@@ -126,6 +126,10 @@ class Task(Protocol):
     seeds_per_step: int
     nodes_per_item: int
 
+    def loss_bytes(self, dim: int) -> int:
+        """Bytes of the loss of a batch, beside the embeddings of width `dim`; optional (0)."""
+        ...
+
     def make_head(self, dim: int) -> nn.Module:
         """Make the decoder or classifier for embeddings of width `dim`."""
         ...

@@ -24,7 +24,6 @@ from hvdtma.tasks import make_task
 # The threads of a step share its arrays: with 1, 2 and 16 threads of PyTorch and Numba the peak of
 # a trainer was 1.599, 1.603 and 1.588 GiB (hidden 256, batches of 1024). Threads are not counted.
 INPUT_COPIES = 4  # of a batch's features and first hop: gathered, without targets, as float32
-SCORE_COPIES = 4  # of the scores of negatives: without links, as probabilities, gradients
 LAYER_COPIES = 8  # of a layer's output: linear maps, norm, activation, and the gradients of all
 
 
@@ -123,5 +122,5 @@ def step_bytes(
     inputs = hops[-1] * store.feature_dim * (1 + config.first_hop)
     outputs = sum(hops) * config.model.hidden
     copies = INPUT_COPIES + batches_ahead(batch_workers(config))
-    scores = SCORE_COPIES * config.task.batch_size * config.task.num_negatives
-    return 4 * (copies * inputs + LAYER_COPIES * outputs + scores)
+    loss_bytes = getattr(make_task(config, store), "loss_bytes", lambda _: 0)
+    return 4 * (copies * inputs + LAYER_COPIES * outputs) + loss_bytes(config.model.hidden)

@@ -206,6 +206,7 @@ class Checkpoint:
             averaging.aggregator, averaging.theta_P, contributions, state
         )
         averaging.flat.write(averaging.theta_P)
+        averaging.count_mean_steps([saved.averaging.steps for saved in ranks])
         averaging.begin_round(averaging.comm.clock())
 
 
@@ -218,8 +219,8 @@ class RankCheckpoint:
 
     @property
     def shard_progress(self) -> ShardProgress:
-        taken, steps, counted = self.facts["shard_progress"].values()
-        return ShardProgress(taken, steps, ShardSize(*counted))
+        progress = self.facts["shard_progress"]
+        return ShardProgress(**progress | {"counted": ShardSize(*progress["counted"])})
 
     @property
     def averaging(self) -> RankState:

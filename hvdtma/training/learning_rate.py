@@ -18,32 +18,45 @@ def set_learning_rate(
     if schedule.is_constant:
         return
     if schedule.unit == "steps":
-        done: float = averaging.steps_done + averaging.round.steps
+        # A mean over trainers: newcomers and other numbers of trainers go on where others are.
+        done: float = averaging.mean_steps + averaging.round.steps
     elif schedule.unit == "rounds":
         done = averaging.rounds_done
     else:
         done = averaging.comm.clock() - averaging.began
     factor = learning_rate_factor(
-        done, schedule.name, schedule.warmup, config.schedule_length, schedule.end
+        done,
+        schedule.name,
+        schedule.warmup,
+        config.schedule_length,
+        schedule.end,
+        first=0.0 if schedule.unit == "seconds" else 1.0,
     )
     for group in optimizer.param_groups:
         group["lr"] = config.optimizer.lr * factor
 
 
 def learning_rate_factor(
-    done: float, name: str, warmup: float, length: float, end: float = 0.0
+    done: float,
+    name: str,
+    warmup: float,
+    length: float,
+    end: float = 0.0,
+    *,
+    first: float = 1.0,
 ) -> float:
     """The factor of the learning rate.
 
-    It rises in proportion to `done` until `warmup` (the first step has a share of it, not 0), and
-    then falls from 1 to `end` at `length`: with `linear` on a line, with `cosine` on half a cosine
-    (Loshchilov and Hutter, ICLR 2017, without restarts). With `constant` it stays 1.
+    It rises in proportion to `done` + `first` until `warmup`, and then falls from 1 to `end` at
+    `length`: with `linear` on a line, with `cosine` on half a cosine (Loshchilov and Hutter, ICLR
+    2017, without restarts). With `constant` it stays 1.
 
     Args:
         done, warmup, length: in one unit.
+        first: 1 for steps and rounds, of which the first one is to have a share of the rate.
     """
     if done < warmup:
-        return min((done + 1) / (warmup + 1), 1.0)
+        return (done + first) / (warmup + first)
     if name == "constant":
         return 1.0
     share = min((done - warmup) / max(length - warmup, 1e-9), 1.0)

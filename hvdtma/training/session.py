@@ -34,6 +34,7 @@ from hvdtma.training.checkpoint import is_saved, write_checkpoint
 from hvdtma.training.loop import announce_assignment, train_rounds
 from hvdtma.training.membership import regroup
 from hvdtma.training.monitor import RunMonitor
+from hvdtma.training.precision import training_precision
 from hvdtma.training.recorder import Recorder
 from hvdtma.training.scores import scoring_text, skipped_rounds
 from hvdtma.training.start import RunContext, StartMode, start_run
@@ -148,7 +149,8 @@ def _train_and_score(
                 monitor.record_membership_change(change)
             elif not joined:
                 announce_assignment(trainer, averaging, callback)
-            train_rounds(trainer, averaging, callback)
+            with training_precision(trainer.config, trainer.device):
+                train_rounds(trainer, averaging, callback)
             if averaging.stopped is Stop.INTERRUPTED:
                 _save_and_stop(trainer, averaging, run)
             if not run_on_rank0(averaging.comm, lambda: is_saved(run, averaging)):

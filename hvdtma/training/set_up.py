@@ -89,8 +89,6 @@ def set_up_device(
     if kind == "cuda" and not torch.cuda.is_available():
         raise UserError("device is cuda, but PyTorch finds no GPU; use device=cpu or auto")
     if kind == "cpu":
-        if config.precision == "bfloat16":
-            torch.set_float32_matmul_precision("medium")
         if config.memory_gb is None:
             keep_freed_memory()
         return torch.device("cpu")

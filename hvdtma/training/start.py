@@ -42,7 +42,7 @@ class RunContext(NamedTuple):
 # Keys that may change when a run is resumed: they do not change the meaning of the parameters.
 RESUMABLE_KEYS = {
     *("run", "trainers", "rounds", "time_limit_s", "reassign_rounds", "threads", "device"),
-    *("memory_gb", "scratch_dir", "resident_epochs", "evaluate", "checkpoint"),
+    *("memory_gb", "scratch_dir", "sampler.workers", "resident_epochs", "evaluate", "checkpoint"),
     *("elastic", "on_loss", "min_trainers", "rejoin_timeout_s", "hang_limit_s"),
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -27,11 +28,13 @@ class ShardProgress(NamedTuple):
     Attributes:
         taken: number of resident sets taken.
         steps: steps on the last one of them.
+        examples: examples of these steps.
         counted: size of the sets so far (`ShardCounter.counted`).
     """
 
     taken: int = 0
     steps: int = 0
+    examples: int = 0
     counted: ShardSize | None = None
 
 
@@ -58,7 +61,8 @@ class Trainer:
         sets: its shard, cut into as many resident sets as `memory_gb` requires.
         shard: the resident set that it trains on; the whole shard if it fits in memory.
         batches: batches of `shard`; None if it has no examples.
-        steps_of_set: steps taken on `shard`.
+        steps_of_set, examples_of_set: steps taken on `shard`, and their examples.
+        most_examples: examples after which the next resident set is taken.
         assigned_at: number of rounds that were done at the assignment.
         reassigning: whether a reassignment is in progress, which others may not have completed.
         next_shard: the shard to take at the next reassignment, if trainers were lost or joined.
@@ -81,6 +85,8 @@ class Trainer:
     shard: Shard = field(init=False)
     batches: Iterator[Batch] | None = None
     steps_of_set: int = 0
+    examples_of_set: int = 0
+    most_examples: float = math.inf
     assigned_at: int = 0
     reassigning: bool = False
     next_shard: NextShard | None = None
@@ -110,7 +116,7 @@ class Trainer:
         shard_progress = shard_progress or ShardProgress()
         taken = max(shard_progress.taken - 1, 0)
         self.sets = ResidentSets(self.blocks, num_sets, self._load, self._stream, taken)
-        self.take_set(first_step=shard_progress.steps)
+        self.take_set(first_step=shard_progress.steps, examples=shard_progress.examples)
         if shard_progress.counted:
             self.assigned.counted = shard_progress.counted
 
@@ -121,8 +127,11 @@ class Trainer:
         self.next_shard, self.assigned_at = None, rounds_done
         self.take_assignment(self.assignment + 1)
 
-    def take_set(self, *, first_step: int = 0) -> None:
+    def take_set(self, *, first_step: int = 0, examples: int = 0) -> None:
         """Take the next resident set with examples.
+
+        Args:
+            first_step, examples: steps that were taken on it before, and their examples.
 
         Raises UserError if a block cannot be read.
         """
@@ -133,21 +142,23 @@ class Trainer:
             self.shard, waited_s = self.sets.take()
             self.wait_for_data_s += waited_s
             self.assigned.add(self.shard)
-            if self.task.num_examples(self.shard):
+            if num_examples := self.task.num_examples(self.shard):
                 stream = self._stream + ([self.sets.taken] if several else [])
-                epochs = self.config.resident_epochs if several else ENDLESS
                 batches = self.task.batches(
-                    self.shard, stream=stream, epochs=epochs, first_step=first_step
+                    self.shard, stream=stream, epochs=ENDLESS, first_step=first_step
                 )
                 self.batches = moved_ahead(batches, self.device)
-                self.steps_of_set = first_step
+                self.steps_of_set, self.examples_of_set = first_step, examples
+                # Samplers that group nodes have no epochs of links, so examples are counted.
+                most = self.config.resident_epochs * num_examples
+                self.most_examples = most if several else math.inf
                 return
 
     @property
     def shard_progress(self) -> ShardProgress:
         """The progress in the shard, for a checkpoint."""
         taken = self.sets.taken if self.sets else 0
-        return ShardProgress(taken, self.steps_of_set, self.assigned.counted)
+        return ShardProgress(taken, self.steps_of_set, self.examples_of_set, self.assigned.counted)
 
     def release_shard(self) -> None:
         """Free the shard's memory, at the end of training."""
@@ -171,8 +182,13 @@ class Trainer:
         )
 
     def take_step(self) -> tuple[torch.Tensor, int] | None:
-        """Take an optimizer step on a batch; return loss and batch size. None: no batch is left."""
+        """Take an optimizer step on a batch; return loss and batch size.
+
+        None: each example of the resident set was used `resident_epochs` times, on average.
+        """
         assert self.batches is not None
+        if self.examples_of_set >= self.most_examples:
+            return None
         started = time.monotonic()
         batch = next(self.batches, None)
         if batch is None:
@@ -187,6 +203,7 @@ class Trainer:
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.optimizer.clip_norm)
         self.optimizer.step()
         self.steps_of_set += 1
+        self.examples_of_set += batch.size
         return loss, batch.size
 
 

@@ -1,9 +1,16 @@
 """Losses equal the ones that are written out, and a product scores as pairs do."""
 
+from itertools import islice
+
+import numpy as np
 import pytest
 import torch
 from torch.nn.functional import softplus
 
+from hvdtma.core.errors import UserError
+from hvdtma.core.train_config import parse_config
+from hvdtma.graph.builder import BuildOptions, build
+from hvdtma.graph.raw import RawGraph
 from hvdtma.models.decoders import (
     BilinearDecoder,
     ConcatMLPDecoder,
@@ -13,8 +20,12 @@ from hvdtma.models.decoders import (
     HadamardMLPDecoder,
     is_factored,
 )
-from hvdtma.tasks.link_batch import LinkBatch, SharedSet, correct_popularity, score_batch
+from hvdtma.sampling.shard import load_shard
+from hvdtma.storage.node_ids import NodeIds
+from hvdtma.tasks import make_task
+from hvdtma.tasks.link_batch import LinkBatch, SharedSet, score_batch
 from hvdtma.tasks.link_losses import LOSSES, LinkScores
+from hvdtma.tasks.popularity import correct_popularity
 
 INF = float("inf")
 
@@ -143,20 +154,80 @@ def test_the_cosine_of_an_undirected_store_is_symmetric_and_of_a_directed_one_is
     assert (both(u, v).abs() <= bound + 1e-5).all()
 
 
-def test_a_correction_for_popularity_takes_the_logarithm_of_each_destinations_share():
-    batch, torch_log = batch_of(typed=False), torch.randn(9)
+def test_a_correction_is_taken_from_the_scores_of_each_replaced_end_and_negative():
+    batch = batch_of(typed=False)
+    batch.log_replaced = torch.randn(4)
+    for shared in batch.shared:
+        shared.log_drawn = torch.randn(len(shared.node))
     groups = [
         LinkScores(torch.randn(2), torch.randn(2, 3)),
         LinkScores(torch.randn(2), torch.randn(2, 2)),
     ]
-    batch.log_draw = torch_log
-    for before, after, shared in zip(
-        groups, correct_popularity(groups, batch), batch.shared, strict=True
-    ):
-        for r, link in enumerate(shared.row.tolist()):
-            replaced = (batch.src if batch.turned[link] else batch.dst)[link]
-            expected = before.positive[r] - torch_log[replaced]
-            torch.testing.assert_close(after.positive[r], expected)
-            torch.testing.assert_close(
-                after.negative[r], before.negative[r] - torch_log[shared.node]
-            )
+    after = correct_popularity(groups, batch)
+    for before, corrected, shared in zip(groups, after, batch.shared, strict=True):
+        torch.testing.assert_close(
+            corrected.positive, before.positive - batch.log_replaced[shared.row]
+        )
+        torch.testing.assert_close(corrected.negative, before.negative - shared.log_drawn)
+
+
+def batches_by_popularity(folder, *, undirected, share):
+    """A task, a shard with a hub of out-links (0) and one of in-links (1), and its batches."""
+    rng = np.random.default_rng(0)
+    src = np.r_[rng.integers(0, 60, 200), np.zeros(40, int), np.arange(2, 52)]
+    dst = np.r_[rng.integers(0, 60, 200), np.arange(2, 42), np.ones(50, int)]
+    graph = RawGraph(src, dst, NodeIds.counted(60), undirected, feat=np.zeros((60, 2), np.float32))
+    store = build(folder / "hubs.zarr", graph, BuildOptions(valid=1, test=1, negatives=1))
+    task = {
+        "negatives": "in-batch",
+        "popularity_correction": True,
+        "share_negatives": share,
+        "num_negatives": 1000 if share else 1,
+        "batch_size": 24,
+    }
+    config = {"store": str(store.path), "run": "unused", "rounds": 1, "task": task}
+    config = parse_config(config | {"sampler": {"name": "neighbour"}})
+    made, shard = make_task(config, store), load_shard(store, np.arange(store.num_blocks))
+    return shard, islice(made.batches(shard, stream=[0]), 2000)
+
+
+@pytest.mark.parametrize("undirected", [False, True])
+def test_shared_ends_are_corrected_by_how_often_they_are_drawn(undirected, tmp_path):
+    """Against counted frequencies, of batches in which as many links are turned as are not."""
+    _, batches = batches_by_popularity(tmp_path, undirected=undirected, share=True)
+    drawn, said, number = np.zeros((2, 60)), np.full((2, 60), np.nan), 0
+    links = 24 if undirected else 12
+    for batch in batches:
+        nodes = batch.neighbourhood.nodes.numpy()
+        for group in batch.shared:
+            if len(group.row) == links:
+                node = nodes[group.node.numpy()]
+                drawn[int(group.of_sources), node] += 1
+                said[int(group.of_sources), node] = group.log_drawn.numpy()
+                number += 1
+    per_row = number if undirected else number / 2
+    for row in range(1 if undirected else 2):
+        often = drawn[row] > 40
+        assert often.sum() > 20
+        share = drawn[row, often] / per_row
+        error = np.abs(np.log(share) - said[row, often])
+        assert (error < 4 / np.sqrt(drawn[row, often]) + 0.1).all()
+
+
+def test_own_ends_are_corrected_by_their_share_of_the_links(tmp_path):
+    shard, batches = batches_by_popularity(tmp_path, undirected=False, share=False)
+    links = len(shard.csc.indices)
+    for batch in islice(batches, 20):
+        nodes, turned = batch.neighbourhood.nodes.numpy(), batch.turned.numpy()
+        for q, node in enumerate(nodes[batch.neg_node.numpy()]):
+            is_source = turned[int(batch.neg_row[q])]
+            ends = shard.csc.indices if is_source else shard.csc.destinations()
+            expected = np.log((ends == node).sum() / links)
+            assert float(batch.log_negative[q]) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize(("negatives", "loss"), [("local", "softmax"), ("in-batch", "bce")])
+def test_a_correction_that_does_not_fit_is_refused(negatives, loss):
+    task = {"negatives": negatives, "loss": loss, "popularity_correction": True}
+    with pytest.raises(UserError, match="only in-batch negatives are drawn by popularity"):
+        parse_config({"store": "s", "run": "r", "rounds": 1, "task": task})
