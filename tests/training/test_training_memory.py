@@ -60,12 +60,16 @@ def test_training_scoring_and_embedding_stay_under_the_limit(store, tmp_path):
 
 
 WIDE = {"model": {"hidden": 256}, "task": {"batch_size": 1024}}
+SHARED = {"batch_size": 1024, "decoder": "mlp", "share_negatives": True, "num_negatives": 256}
+PAIRS = {"model": {"hidden": 128}, "task": SHARED}
 SAMPLED = {"evaluate": {"mode": "final", "sample": 50}, "model": {"hidden": 256}}
 WHOLE = {"first_hop": False, "model": {"hidden": 64, "fanouts": [5, 5]}}
 
 
 @pytest.mark.parametrize(
-    "changes", [{}, WIDE, SAMPLED, WHOLE], ids=["", "wide", "sampled", "whole"]
+    "changes",
+    [{}, WIDE, PAIRS, SAMPLED, WHOLE],
+    ids=["", "wide", "pairs", "sampled", "whole"],
 )
 def test_the_memory_that_a_refusal_names_is_enough_and_a_little_less_is_refused_at_once(
     hvdtma, store, tmp_path, changes
