@@ -176,7 +176,8 @@ def batches_by_popularity(folder, *, undirected, share):
     rng = np.random.default_rng(0)
     src = np.r_[rng.integers(0, 60, 200), np.zeros(40, int), np.arange(2, 52)]
     dst = np.r_[rng.integers(0, 60, 200), np.arange(2, 42), np.ones(50, int)]
-    graph = RawGraph(src, dst, NodeIds.counted(60), undirected, feat=np.zeros((60, 2), np.float32))
+    x = np.zeros((60, 2), np.float32)
+    graph = RawGraph(src, dst, NodeIds.counted(60), undirected=undirected, feat=x)
     store = build(folder / "hubs.zarr", graph, BuildOptions(valid=1, test=1, negatives=1))
     task = {
         "negatives": "in-batch",
