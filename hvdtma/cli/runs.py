@@ -42,6 +42,15 @@ def train(
     ] = None,
     or_resume: OrResume = False,
     overwrite: OverwriteRun = False,
+    profile: Annotated[
+        int | None,
+        typer.Option(
+            help="Record this many steps of the first trainer with the PyTorch profiler, to "
+            "RUN/profile.json.",
+            min=1,
+            show_default=False,
+        ),
+    ] = None,
     comm: Annotated[
         str,
         typer.Option(
@@ -61,7 +70,7 @@ def train(
 
         train_here(
             config,
-            overrides or [],
+            [*(overrides or []), *([f"profile={profile}"] if profile else [])],
             resume=resume,
             or_resume=or_resume,
             overwrite=overwrite,

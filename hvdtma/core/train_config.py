@@ -308,6 +308,14 @@ class TrainConfig(Component):
     precision: Literal["float32", "bfloat16"] = "float32"
     """`bfloat16` is autocast on a GPU. On a CPU with instructions for it, it rounds the factors of
     matrix products to bfloat16, which takes half of the time; parameters stay in float32."""
+    log: list[str] = Field(default_factory=lambda: ["tensorboard"])
+    """Loggers: `tensorboard` (RUN/tensorboard), `csv` (RUN/log.csv), `wandb` and `mlflow` where
+    they are installed, other registered names, or import paths."""
+    log_options: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    """Keyword arguments of loggers, by the logger's name: `log_options.wandb.project=mine`."""
+    profile: Count = 0
+    """Steps of the first trainer that the PyTorch profiler records, after the first five, to
+    RUN/profile.json; 0: none."""
     model: ModelConfig = ModelConfig()
     task: TaskConfig = TaskConfig()
     sampler: SamplerConfig = SamplerConfig()
@@ -380,6 +388,7 @@ class TrainConfig(Component):
         encoder = resolve("encoder", self.model.encoder)
         for kind, name in self.plug_ins[1:]:
             resolve(kind, name)
+        self._check_loggers()
         if self.first_hop and encoder.first_layer != "mean":
             raise UserError(
                 f"first_hop serves encoders whose first layer reads a mean (sage, gcn), not "
@@ -391,6 +400,12 @@ class TrainConfig(Component):
                 f"evaluate.metric '{metric}' is none of the task '{self.task.name}'; "
                 + nearest(metric, metrics)
             )
+
+    def _check_loggers(self) -> None:
+        for name in [*self.log, *self.log_options]:  # a config may have options of unused loggers
+            resolve("logger", name)
+        if twice := [name for name in self.log if self.log.count(name) > 1]:
+            raise UserError(f"log has '{twice[0]}' twice")
 
     @property
     def plug_ins(self) -> list[tuple[str, str]]:
@@ -419,6 +434,10 @@ class TrainConfig(Component):
             "task": self.task.model_copy(update={"name": task, "decoder": decoder}),
             "sampler": self.sampler.model_copy(update={"name": sampler}),
             "aggregate": self.aggregate.model_copy(update={"name": aggregator}),
+            "log": [portable_name("logger", name) for name in self.log],
+            "log_options": {
+                portable_name("logger", name): given for name, given in self.log_options.items()
+            },
         }
         return self.model_copy(update=changes)
 

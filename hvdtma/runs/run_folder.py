@@ -5,7 +5,8 @@ graph.json             the identity of the graph
 metrics.jsonl          one event per line           scores.jsonl    the evaluator's scores
 rounds/000012.safetensors   parameters after round 12 (the last few)
 checkpoints/0007/      the states that a run can be resumed from (the last few)
-best.safetensors       the best round so far        summary.json, report.html, tensorboard/
+best.safetensors       the best round so far        summary.json, report.html
+tensorboard/, log.csv  of loggers                   profile.json    of the PyTorch profiler
 
 The process that trains the run locks `.NAME.lock` beside the folder (`hvdtma.runs.lock`).
 """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hvdtma.core.train_config import TrainConfig
 from hvdtma.runs.folder import StartMode
+from hvdtma.runs.loggers import make_loggers
 from hvdtma.runs.run_folder import RunFolder
 from hvdtma.runs.start_rules import resolve_start_mode
 from hvdtma.tasks import make_model, make_task
@@ -26,6 +27,7 @@ def check_start(config: TrainConfig, trainers: int) -> StartMode:
     store = open_checked(config, trainers)
     make_model(config, store, make_task(config, store))
     make_aggregator(config)
+    make_loggers(config)
     if mode is StartMode.RESUME:
         find_checkpoint(run, config)
         run.check_same(store)

@@ -21,6 +21,7 @@ from hvdtma.core.train_config import TrainConfig
 from hvdtma.evaluation.score import Scorer, check_held_out
 from hvdtma.evaluation.scratch import check_scoring_scratch
 from hvdtma.graph.store import GraphStore, open_store
+from hvdtma.runs.loggers import make_loggers
 from hvdtma.tasks import Task, make_model, make_task
 from hvdtma.tasks.links import LinkTask, Remark
 from hvdtma.training.budget import check_memory
@@ -39,6 +40,7 @@ def set_up(config: TrainConfig, comm: Communicator, sharers: int | None = None) 
     store = open_checked(config, comm.size)
     if comm.rank == 0:  # a problem with scoring is reported before training, not after it
         check_scoring_scratch(config, store)
+        make_loggers(config)
         print_remarks(Scorer(config, store).task)
     return new_trainer(config, store, comm, device)
 

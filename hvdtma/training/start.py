@@ -43,6 +43,7 @@ class RunContext(NamedTuple):
 RESUMABLE_KEYS = {
     *("run", "trainers", "rounds", "time_limit_s", "reassign_rounds", "threads", "device"),
     *("memory_gb", "scratch_dir", "resident_epochs", "evaluate", "checkpoint"),
+    *("log", "log_options", "profile"),
     *("elastic", "on_loss", "min_trainers", "rejoin_timeout_s", "hang_limit_s"),
 }
 
