@@ -22,11 +22,13 @@ from hvdtma.core.version import __version__
 
 if TYPE_CHECKING:
     from hvdtma.aggregate import TimedAveraging
+    from hvdtma.api.compare import compare
     from hvdtma.api.config import load_config
     from hvdtma.api.partition import partition
     from hvdtma.api.results import embed, evaluate
     from hvdtma.api.run import Run
     from hvdtma.api.stores import build, open_store
+    from hvdtma.api.sweep import sweep
     from hvdtma.api.train import train
     from hvdtma.core.errors import UserError
     from hvdtma.core.registry import register
@@ -40,6 +42,7 @@ __all__ = [
     "UserError",
     "__version__",
     "build",
+    "compare",
     "embed",
     "evaluate",
     "from_dgl",
@@ -50,6 +53,7 @@ __all__ = [
     "open_store",
     "partition",
     "register",
+    "sweep",
     "train",
 ]
 
@@ -59,6 +63,7 @@ _HOMES = {
     "TimedAveraging": "hvdtma.aggregate",
     "UserError": "hvdtma.core.errors",
     "build": "hvdtma.api.stores",
+    "compare": "hvdtma.api.compare",
     "embed": "hvdtma.api.results",
     "evaluate": "hvdtma.api.results",
     "from_dgl": "hvdtma.graph.sources",
@@ -69,6 +74,7 @@ _HOMES = {
     "open_store": "hvdtma.api.stores",
     "partition": "hvdtma.api.partition",
     "register": "hvdtma.core.registry",
+    "sweep": "hvdtma.api.sweep",
     "train": "hvdtma.api.train",
 }
 
