@@ -117,7 +117,7 @@ def embed(
 
     Raises UserError if the run has no round yet, the store does not fit, or `out` exists.
     """
-    best = _best(run, store)
+    best = _best(run, store, scored=False)
     config = best.config
     if memory_gb is not None:
         config = config.model_copy(update={"memory_gb": memory_gb})
@@ -132,5 +132,5 @@ def embed(
     return WrittenEmbeddings(path, *written, best.round)
 
 
-def _best(run: Run | FilePath, store: FilePath | None) -> BestModel:
-    return load_best(expanded(run), None if store is None else expanded(store))
+def _best(run: Run | FilePath, store: FilePath | None, *, scored: bool = True) -> BestModel:
+    return load_best(expanded(run), None if store is None else expanded(store), scored=scored)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import typer
 
-from hvdtma.cli import cluster, config, graph, planning, runs
+from hvdtma.cli import cluster, config, graph, planning, runs, use
 from hvdtma.core.command_line import with_expanded_paths
 from hvdtma.core.version import __version__
 
@@ -20,7 +20,8 @@ app = typer.Typer(
 COMMANDS: list[Callable[..., None]] = [
     *(graph.build, graph.info, graph.verify, graph.partition),
     planning.plan,
-    *(runs.train, runs.evaluate, runs.embed, runs.report, config.config),
+    *(runs.train, runs.evaluate, runs.embed, use.predict, use.recommend),
+    *(runs.report, config.config),
     *(cluster.submit, cluster.drive),
 ]
 for command in COMMANDS:
