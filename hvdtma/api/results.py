@@ -109,7 +109,8 @@ def embed(
 
     Args:
         run: a run or its path.
-        out: a file to write, `.parquet` or `.zarr`, keyed by the nodes' ids; None: return arrays.
+        out: a file to write, `.parquet` or `.zarr`, keyed by the nodes' ids, or `.npy` with the ids
+            of its rows in `NAME.ids.parquet`; None: return arrays.
         store: another store whose nodes are embedded; None: the run's own.
         overwrite: replace a file that is there.
         memory_gb: memory limit of this process in GiB; None: the run's own limit. Returned arrays

@@ -92,10 +92,8 @@ def _faiss() -> Any:
 def _index(faiss: Any, vectors: Vectors, candidate_N: np.ndarray, predictor: Predictor) -> Any:
     """An index of the candidates' vectors."""
     width = vectors.of_destinations(candidate_N[:1]).shape[1]
-    needed, available = (
-        len(candidate_N) * (4 * width + INDEX_BYTES),
-        predictor.embeddings.work_bytes,
-    )
+    needed = len(candidate_N) * (4 * width + INDEX_BYTES)
+    available = predictor.embeddings.work_bytes
     if needed > available:
         raise UserError(
             f"the index takes {needed / 2**30:.2f} GiB, more than memory_gb leaves for it "

@@ -59,7 +59,7 @@ class RunFolder(BaseRunFolder):
         Raises UserError if the folder holds something that may not be replaced.
         """
         run = cls(config.run)
-        run.remove_existing(config.store, overwrite=overwrite)
+        run.remove_existing(*config.inputs, overwrite=overwrite)
         with run.making(config.resolved) as temporary:
             (temporary / run.rounds.name).mkdir()
             write_json(temporary / run.graph.name, record_of(store))

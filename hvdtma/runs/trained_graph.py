@@ -74,6 +74,13 @@ def check_outputs(
             )
 
 
+def same_features(then: dict[str, Any], now: dict[str, Any]) -> bool:
+    """Whether features mean the same, as far as is known: given ones may be without names."""
+    prints = (then["fingerprint"], now["fingerprint"])
+    same_kind = (then["kind"], then["dim"]) == (now["kind"], now["dim"])
+    return same_kind and (None in prints or prints[0] == prints[1])
+
+
 def check_features(then: Mapping[str, Any], store: TrainedGraph, where: str, like: str) -> None:
     """Raise UserError if the features of a store mean something else to the model.
 
@@ -81,19 +88,12 @@ def check_features(then: Mapping[str, Any], store: TrainedGraph, where: str, lik
         like: the value of `--features-like` that would make them fit.
     """
     before, now = then.get("features"), store.features
-    if before is None or now is None or _same_features(before, now):
+    if before is None or now is None or same_features(before, now):
         return
     raise UserError(
         f"{store.path} has other features than {where}: {_features_text(now)} instead of "
         f"{_features_text(before)}; build it with --features-like {like}"
     )
-
-
-def _same_features(then: dict[str, Any], now: dict[str, Any]) -> bool:
-    """Whether features mean the same, as far as is known: given ones may be without names."""
-    prints = (then["fingerprint"], now["fingerprint"])
-    same_kind = (then["kind"], then["dim"]) == (now["kind"], now["dim"])
-    return same_kind and (None in prints or prints[0] == prints[1])
 
 
 def _features_text(features: dict[str, Any]) -> str:
