@@ -18,7 +18,7 @@ app = typer.Typer(
 )
 
 COMMANDS: list[Callable[..., None]] = [
-    *(graph.build, graph.info, graph.verify, graph.partition),
+    *(graph.build, graph.info, graph.verify, graph.partition, graph.export),
     planning.plan,
     *(runs.train, runs.evaluate, runs.embed, use.predict, use.recommend),
     *(runs.report, config.config),

@@ -34,10 +34,13 @@ def write_table(out: Path, pieces: Iterable[pa.Table], *, overwrite: bool = Fals
     first = next(pieces)
     make = pq.ParquetWriter if out.suffix == ".parquet" else pcsv.CSVWriter
     rows = first.num_rows
-    with reporting_full_disk(out), replacing(out) as temporary:
-        with make(temporary, first.schema) as writer:
-            writer.write_table(first)
-            for piece in pieces:
-                writer.write_table(piece)
-                rows += piece.num_rows
+    with (
+        reporting_full_disk(out),
+        replacing(out) as temporary,
+        make(temporary, first.schema) as writer,
+    ):
+        writer.write_table(first)
+        for piece in pieces:
+            writer.write_table(piece)
+            rows += piece.num_rows
     return rows
