@@ -9,7 +9,7 @@ Legend: M trainers, P values in the flat vector, S announced values.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import Any, Literal, NoReturn, Self
 
@@ -93,6 +93,8 @@ class TimedAveraging:
         optimizer_state: after an aggregation, `keep` the optimizer's state, `reset` it, or
             `average` it between trainers.
         aggregator: combines the updates; None: `Average()`, their weighted mean.
+        frozen: names of the model's parameters that are not trained: they are not exchanged, and no
+            aggregator changes them.
         mean_decay: decay per round of an exponential mean of the aggregated parameters, `mean_P`;
             0: none.
         comm: None: the communicator of this process's launcher (`hvdtma.comm.join`): Horovod,
@@ -118,6 +120,7 @@ class TimedAveraging:
         weight: float = 1.0,
         optimizer_state: Literal["keep", "reset", "average"] = "keep",
         aggregator: Aggregator | None = None,
+        frozen: Collection[str] = (),
         mean_decay: float = 0.0,
         comm: Communicator | None = None,
     ):
@@ -132,7 +135,7 @@ class TimedAveraging:
         self.comm, self.weight = comm or join_trainers(), weight
         self.interval_s, self.interval_steps = interval_s, interval_steps
         self.max_rounds, self.time_limit_s = rounds, time_limit_s
-        self.flat = FlatModel(model)
+        self.flat = FlatModel(model, frozen)
         self.optimizer_state = optimizer_state
         self.flat_optimizer = FlatOptimizer(optimizer)
         self.model, self.optimizer = model, optimizer
@@ -474,15 +477,21 @@ class TimedAveraging:
         if share:  # otherwise the parameters may not be finite
             update_P = self.flat.read() - theta_P
         numerator_P, denominator = contribution_of(self.aggregator, update_P, share, state)
+        by_value = len(denominator) > 1
+        if by_value:
+            denominator = self.flat.exchanged(denominator)
         optimizer = self._weighted_optimizer_state(share, weights_M)
-        summed = self.comm.all_reduce(torch.cat([numerator_P, denominator, optimizer]))
+        sent = [self.flat.exchanged(numerator_P), denominator, optimizer]
+        summed = self.comm.all_reduce(torch.cat(sent))
         if not torch.isfinite(summed).all():  # the sum is the same on all ranks: all raise
             self._diverged()
-        numerator_P, denominator, optimizer = summed.split(
-            [len(numerator_P), len(denominator), len(optimizer)]
+        numerator, denominator, optimizer = summed.split([len(each) for each in sent])
+        received = Summed(
+            self.flat.spread(numerator),
+            self.flat.spread(denominator) if by_value else denominator,
         )
-        received = Summed(numerator_P, denominator)
-        self.flat.write(combined(self.aggregator, received, theta_P, state))
+        next_P = combined(self.aggregator, received, theta_P, state)
+        self.flat.write(self.flat.with_frozen(next_P, theta_P))
         if (
             0 < len(optimizer) == self.flat_optimizer.size
         ):  # a trainer without a step has no state yet

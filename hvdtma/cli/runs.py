@@ -100,7 +100,11 @@ def evaluate(
 def embed(
     run: Run,
     out: Annotated[
-        Path, typer.Option(help="The file to write: .parquet or .zarr.", show_default=False)
+        Path,
+        typer.Option(
+            help="The file to write: .parquet, .zarr, or .npy with the ids in NAME.ids.parquet.",
+            show_default=False,
+        ),
     ],
     store: Annotated[
         Path | None,

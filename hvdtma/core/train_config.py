@@ -267,6 +267,14 @@ class TrainConfig(Component):
     None: as many as the launcher started."""
     seed: Annotated[int, Field(ge=0, le=MAX_SEED)] = 0
     """Seed of the assignment of blocks, the initial parameters, batches and sampling."""
+    init: Path | None = None
+    """Begin with the parameters of another run's best round, or of a pretrained model (a folder of
+    `Run.save_pretrained`): fine-tuning, or transfer to a graph with as many features. Parts of the
+    head that do not fit, such as those of other classes, start anew, which is printed. None:
+    parameters from the seed."""
+    freeze: list[str] = Field(default_factory=list)
+    """Layers and parameters that keep their initial values, by name or by the beginning of it up
+    to a dot, such as `encoder` or `encoder.layers.0`."""
     interval_s: Seconds | None = 120.0
     """Seconds between two aggregations (rho in the paper)."""
     interval_steps: Positive | None = None
@@ -408,6 +416,11 @@ class TrainConfig(Component):
             raise UserError(f"log has '{twice[0]}' twice")
 
     @property
+    def inputs(self) -> list[Path]:
+        """The folders that a new run reads."""
+        return [self.store, *([] if self.init is None else [self.init])]
+
+    @property
     def plug_ins(self) -> list[tuple[str, str]]:
         """Kind and name of every plug-in that the config names; the encoder is first."""
         return [
@@ -429,6 +442,7 @@ class TrainConfig(Component):
         )
         changes: dict[str, Any] = {
             "store": self.store.resolve(),
+            "init": self.init and self.init.resolve(),
             "scratch_dir": self.scratch_dir and self.scratch_dir.resolve(),
             "model": self.model.model_copy(update={"encoder": encoder}),
             "task": self.task.model_copy(update={"name": task, "decoder": decoder}),

@@ -25,6 +25,7 @@ from hvdtma.runs.loggers import make_loggers
 from hvdtma.tasks import Task, make_model, make_task
 from hvdtma.tasks.links import LinkTask, Remark
 from hvdtma.training.budget import check_memory
+from hvdtma.training.freeze import freeze, frozen_parameters
 from hvdtma.training.trainer import Trainer, trainer_weight
 
 
@@ -107,6 +108,7 @@ def new_trainer(
     """Make a trainer without an assignment."""
     task = make_task(config, store)
     model = make_model(config, store, task).to(device)
+    freeze(model, config.freeze)
     optimizer = make_optimizer(config.optimizer, model)
     torch.manual_seed(config.seed * 1_000_003 + comm.rank)  # dropout differs between trainers
     return Trainer(config, store, task, model, optimizer, comm.rank, comm.size, device)
@@ -141,6 +143,7 @@ def make_averaging(trainer: Trainer, comm: Communicator) -> TimedAveraging:
         weight=trainer_weight(trainer),
         optimizer_state=config.aggregate.optimizer_state,
         aggregator=make_aggregator(config),
+        frozen=frozen_parameters(trainer.model, config.freeze),
         mean_decay=config.evaluate.mean_decay,
         comm=comm,
     )
