@@ -8,7 +8,7 @@ Legend: n pairs or ids.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +95,8 @@ def asked_nodes(given: Any, options: ReadOptions) -> tuple[Column, str]:
         return id_column(values, "the nodes"), "the nodes"
     with temporary_database() as db:
         named = (options.id_column,)
-        table = open_table(db, given, "nodes", options.text, named=named, id_fields=1)
+        text = replace(options.text, one_column=True)
+        table = open_table(db, given, "nodes", text, named=named, id_fields=1)
         table.check_header()
         column, bad = id_column_of(table, options), BadRows()
         staged = table.stage([column], id_checks(table, column, options), bad, multiline=True)
