@@ -34,13 +34,14 @@ from hvdtma.sampling.negatives import (
     shared_negatives,
 )
 from hvdtma.sampling.neighbourhood import Targets
-from hvdtma.sampling.prefetch import batch_workers, prefetched
+from hvdtma.sampling.prefetch import prefetched
 from hvdtma.sampling.sampler import is_grouping, make_sampler
 from hvdtma.sampling.shard import Shard
+from hvdtma.tasks.chance import chance_of_links
 from hvdtma.tasks.epochs import ENDLESS, shuffled_batches
 from hvdtma.tasks.link_batch import LinkBatch, SharedSet, score_batch
 from hvdtma.tasks.link_losses import LOSSES, LinkScores, margin
-from hvdtma.tasks.link_scoring import read_pairs, score_links
+from hvdtma.tasks.link_scoring import read_pairs, score_links, score_pairs
 from hvdtma.tasks.metrics import HITS
 from hvdtma.tasks.popularity import correct_popularity, log_drawn
 from hvdtma.tasks.positives import Positives
@@ -121,6 +122,10 @@ class LinkTask:
             remarks.append(Remark(f"negatives: {text}"))
         return remarks
 
+    def chance(self) -> dict[str, float]:
+        _, negatives = self.store.held_out.get("valid", (0, 0))
+        return chance_of_links(negatives) if negatives else {}
+
     def num_examples(self, size: TrainingSize) -> int:
         return size.num_edges // (2 if self.undirected else 1)
 
@@ -156,7 +161,7 @@ class LinkTask:
             number, chosen = step
             return make(shard, positives, chosen, [*stream, 1, number])
 
-        return prefetched(make_step, steps, batch_workers(self.config))
+        return prefetched(make_step, steps, self.config)
 
     def make_batch(
         self, shard: Shard, positives: Positives, chosen: np.ndarray, stream: list[int]
@@ -299,6 +304,10 @@ class LinkTask:
                 "--negatives"
             )
         return score_links(model, held_out, embeddings)
+
+    def score_pairs(self, model: Model, pairs: Pairs, embeddings: Embeddings) -> np.ndarray:
+        """The decoder's scores; see `hvdtma.tasks.task.ScoresPairs`."""
+        return score_pairs(model, pairs, embeddings)
 
 
 def _add_log_drawn(
