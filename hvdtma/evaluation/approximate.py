@@ -1,7 +1,9 @@
 """Approximate search for the best partners, in an index of FAISS (HNSW).
 
 It serves decoders whose score is an inner product of a vector of each end. Malkov and Yashunin,
-"Efficient and robust approximate nearest neighbor search using HNSW graphs" (arXiv 1603.09320).
+"Efficient and robust approximate nearest neighbor search using HNSW graphs" (arXiv 1603.09320). The
+largest inner products become the nearest neighbours: a further value gives all candidates' vectors
+the same length (Bachrach et al., RecSys 2014).
 
 Legend: N candidates, Q nodes that are asked for, q of them at a time, F width of the decoder's
 vectors, k partners, S found.
@@ -15,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.nn.functional import normalize
 
 from hvdtma.core.console import console, stage
 from hvdtma.core.errors import UserError
@@ -30,7 +33,9 @@ from hvdtma.evaluation.recommend import (
 from hvdtma.models.decoders import is_factored
 
 LINKS_PER_NODE = 32  # of the index
-LEAST_SEARCHED = 128  # candidates that a search visits at least
+LEAST_SEARCHED = 256  # candidates that a search keeps at least
+BUILD_SEARCHED = 200  # the same while the index is built
+CANDIDATES_AT_ONCE = 1 << 14
 INDEX_BYTES = 2 * LINKS_PER_NODE * 4  # per candidate, besides its vector
 SAMPLED = 100  # nodes whose partners are compared with the exact ones
 
@@ -91,7 +96,7 @@ def _faiss() -> Any:
 
 def _index(faiss: Any, vectors: Vectors, candidate_N: np.ndarray, predictor: Predictor) -> Any:
     """An index of the candidates' vectors."""
-    width = vectors.of_destinations(candidate_N[:1]).shape[1]
+    width = vectors.of_destinations(candidate_N[:1]).shape[1] + 1
     needed = len(candidate_N) * (4 * width + INDEX_BYTES)
     available = predictor.embeddings.work_bytes
     if needed > available:
@@ -99,12 +104,20 @@ def _index(faiss: Any, vectors: Vectors, candidate_N: np.ndarray, predictor: Pre
             f"the index takes {needed / 2**30:.2f} GiB, more than memory_gb leaves for it "
             f"({available / 2**30:.2f}); give more, or leave out --approximate"
         )
-    index = faiss.IndexHNSWFlat(width, LINKS_PER_NODE, faiss.METRIC_INNER_PRODUCT)
+    index = faiss.IndexHNSWFlat(width, LINKS_PER_NODE, faiss.METRIC_L2)
+    index.hnsw.efConstruction = BUILD_SEARCHED
     faiss.omp_set_num_threads(torch.get_num_threads())
+    pieces = [
+        candidate_N[start : start + CANDIDATES_AT_ONCE]
+        for start in range(0, len(candidate_N), CANDIDATES_AT_ONCE)
+    ]
     with stage(f"indexing {len(candidate_N):,} candidates"):
-        for start in range(0, len(candidate_N), 1 << 14):
-            piece = vectors.of_destinations(candidate_N[start : start + (1 << 14)])
-            index.add(piece.float().numpy())
+        squares = [vectors.of_destinations(piece).square().sum(1).max() for piece in pieces]
+        longest = torch.stack(squares).max()
+        for piece in pieces:
+            vector_CF = vectors.of_destinations(piece)
+            rest_C = (longest - vector_CF.square().sum(1)).clamp(min=0).sqrt()
+            index.add(torch.cat([vector_CF, rest_C[:, None]], 1).float().numpy())
     return index
 
 
@@ -125,7 +138,8 @@ def _search(
     number = min(k + most, len(candidate_N))
     source_qF = vectors.of_sources(node_q)
     index.hnsw.efSearch = max(LEAST_SEARCHED, 2 * number)
-    _, place_qS = index.search(source_qF.float().numpy(), number)
+    asked_qF = torch.cat([normalize(source_qF), source_qF.new_zeros(len(node_q), 1)], 1)
+    _, place_qS = index.search(asked_qF.float().numpy(), number)
     node = np.full((len(node_q), k), 0, np.int64)
     score, count = np.full((len(node_q), k), -np.inf, np.float32), np.zeros(len(node_q), np.int64)
     for row, place_S in enumerate(place_qS):

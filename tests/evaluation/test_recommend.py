@@ -188,8 +188,8 @@ def test_an_index_finds_most_of_the_exact_partners(community_run, community_stor
     exact = hvdtma.recommend(community_run, nodes=ids, k=10)
     found = hvdtma.recommend(community_run, nodes=ids, k=10, approximate=True)
     assert found["id"].to_pylist() == exact["id"].to_pylist()
-    same = np.array(found["partner"].to_pylist()) == np.array(exact["partner"].to_pylist())
-    assert same.mean() > 0.9
+    pairs = [{(row["id"], row["partner"]) for row in t.to_pylist()} for t in (exact, found)]
+    assert len(pairs[0] & pairs[1]) > 450
     assert "of the 500 exact partners of 50 nodes were found" in capsys.readouterr().err
 
 
