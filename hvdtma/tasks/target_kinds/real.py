@@ -82,5 +82,8 @@ class RealTarget:
         assert isinstance(head, RegressionHead)
         return head.in_units(head(h_BH)).cpu().numpy()
 
+    def chance(self) -> dict[str, float]:
+        return {"r2": 0.0}  # of the mean target for every node
+
     def score(self, predicted_QT: np.ndarray, label_QT: np.ndarray) -> dict[str, float]:
         return regression_metrics(predicted_QT, label_QT)
