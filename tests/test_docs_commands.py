@@ -111,8 +111,8 @@ def prepare(words: list[str]) -> None:
         if word in ("g.zarr", "old.zarr", "data/mine.zarr", "STORE") and not made(word):
             features = [] if word == "old.zarr" else ["--features", "features.parquet"]
             run_cli("build", word, "--edges", "later.csv", *features, "--negatives", "20")
-        if word.startswith("runs/") and not made(word.removesuffix("/config.yaml")):
-            name = word.removesuffix("/config.yaml")
+        name = word.removesuffix("/config.yaml")
+        if re.fullmatch(r"runs/[\w-]+", name) and not made(name):
             prepare(["data/mine.zarr"])
             run_cli("train", "store=data/mine.zarr", f"run={name}", *SHORT)
 
