@@ -27,6 +27,8 @@ ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 # Pages whose commands are run by tests of their own.
 OWN_TESTS = {
+    "docs/experiments.md": "tests/test_experiments.py",
+    "docs/using.md": "tests/test_using.py",
     "docs/extending.md": "tests/extending/test_examples.py",
     "docs/hyperlearn.md": "tests/hypergraph/test_command_line.py",
 }

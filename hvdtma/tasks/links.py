@@ -46,7 +46,7 @@ from hvdtma.tasks.link_batch import (
     score_batch,
 )
 from hvdtma.tasks.link_losses import LOSSES, LinkScores, margin
-from hvdtma.tasks.link_scoring import read_pairs, score_links
+from hvdtma.tasks.link_scoring import read_pairs, score_links, score_pairs
 from hvdtma.tasks.metrics import HITS
 from hvdtma.tasks.positives import Positives
 from hvdtma.tasks.task import Embeddings, Model, TrainingSize, max_of_sample
@@ -293,3 +293,7 @@ class LinkTask:
                 "--negatives"
             )
         return score_links(model, held_out, embeddings)
+
+    def score_pairs(self, model: Model, pairs: Pairs, embeddings: Embeddings) -> np.ndarray:
+        """The decoder's scores; see `hvdtma.tasks.task.ScoresPairs`."""
+        return score_pairs(model, pairs, embeddings)
