@@ -129,8 +129,8 @@ def _nodes(store: GraphStore) -> Iterator[pa.Table]:
         if "label" in store:
             columns |= _labels(store, store.read("label", start, stop))
         if (part_N >= 0).any():
-            number = part_N[start:stop]
-            columns["split"] = parts.take(pa.array(number, mask=number < 0))
+            part_n = part_N[start:stop]
+            columns["split"] = parts.take(pa.array(part_n, mask=part_n < 0))
         yield pa.table(columns)
 
 
