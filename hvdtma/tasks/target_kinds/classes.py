@@ -17,6 +17,7 @@ from torch.nn.functional import cross_entropy
 from hvdtma.graph.label_statistics import training_labels
 from hvdtma.graph.sizes import GraphFacts
 from hvdtma.graph.stored_rows import stored
+from hvdtma.tasks.chance import chance_of_classes
 from hvdtma.tasks.metrics import class_metrics
 from hvdtma.tasks.target_kinds.target import ClassWeights
 from hvdtma.tasks.target_kinds.weights import as_tensor, balanced_classes, named_weights, none_of
@@ -62,6 +63,9 @@ class ClassTarget:
     def predicted(self, head: nn.Module, h_BH: torch.Tensor) -> np.ndarray:
         """The most probable class, int64 [B]."""
         return head(h_BH).argmax(1).cpu().numpy()
+
+    def chance(self) -> dict[str, float]:
+        return chance_of_classes(training_labels(stored(self.store)).count_C)
 
     def columns(self, head: nn.Module, h_BH: torch.Tensor) -> dict[str, np.ndarray]:
         """`class`, its `probability`, and `p_NAME` of each class."""

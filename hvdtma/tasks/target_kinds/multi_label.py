@@ -18,6 +18,7 @@ from hvdtma.graph.label_statistics import training_labels
 from hvdtma.graph.sizes import GraphFacts
 from hvdtma.graph.stored_rows import stored
 from hvdtma.graph.targets import UNKNOWN
+from hvdtma.tasks.chance import chance_of_labels
 from hvdtma.tasks.label_metrics import multi_label_metrics
 from hvdtma.tasks.target_kinds.target import ClassWeights
 from hvdtma.tasks.target_kinds.weights import as_tensor, balanced_labels, named_weights, none_of
@@ -67,6 +68,10 @@ class MultiLabelTarget:
     def predicted(self, head: nn.Module, h_BH: torch.Tensor) -> np.ndarray:
         """Logits float32 [B, C]; a label applies above 0."""
         return head(h_BH).float().cpu().numpy()
+
+    def chance(self) -> dict[str, float]:
+        whole = training_labels(stored(self.store))
+        return chance_of_labels(whole.count_C, whole.known_C)
 
     def columns(self, head: nn.Module, h_BH: torch.Tensor) -> dict[str, np.ndarray]:
         """`p_NAME`, the probability of each label, which applies above 0.5."""

@@ -82,6 +82,9 @@ class RealTarget:
         assert isinstance(head, RegressionHead)
         return head.in_units(head(h_BH)).cpu().numpy()
 
+    def chance(self) -> dict[str, float]:
+        return {"r2": 0.0}  # of the mean target for every node
+
     def columns(self, head: nn.Module, h_BH: torch.Tensor) -> dict[str, np.ndarray]:
         """`predicted_NAME` of each target, in the user's units."""
         value_BT, names = self.predicted(head, h_BH), self.store.label_names

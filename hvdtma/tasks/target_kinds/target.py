@@ -46,6 +46,10 @@ class TargetKind(Protocol):
         """What `score` compares with labels, [B, ...]."""
         ...
 
+    def chance(self) -> dict[str, float]:
+        """The metrics of a model that has learned nothing, as far as they are known."""
+        ...
+
     def columns(self, head: nn.Module, h_BH: torch.Tensor) -> dict[str, np.ndarray]:
         """The predictions for people: columns [B] of numbers or text by name."""
         ...
