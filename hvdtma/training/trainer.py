@@ -13,7 +13,7 @@ import torch
 from hvdtma.core.train_config import TrainConfig
 from hvdtma.graph.store import GraphStore
 from hvdtma.partitioning.assignment import assign_blocks
-from hvdtma.sampling.prefetch import moved_ahead
+from hvdtma.sampling.prefetch import copy_stream, moved_ahead
 from hvdtma.sampling.reader import BlockReader
 from hvdtma.sampling.resident import ResidentSets, ShardCounter, ShardSize
 from hvdtma.sampling.shard import Shard, load_shard
@@ -51,6 +51,7 @@ class Trainer:
         shard_index, num_shards: its shard in an assignment. They equal rank and size unless
             trainers were lost or joined.
         reader: reads its shard, and counts bytes and seconds.
+        copying: stream on which batches are copied to its GPU; None without a GPU.
         wait_for_data_s: seconds that it waited for batches and resident sets.
         assignment: number of the assignment, from 0.
         blocks: the blocks assigned to it, int64.
@@ -73,6 +74,7 @@ class Trainer:
     num_shards: int
     device: torch.device
     reader: BlockReader = field(init=False)
+    copying: torch.cuda.Stream | None = field(init=False)
     wait_for_data_s: float = 0.0
     assignment: int = 0
     blocks: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
@@ -87,6 +89,7 @@ class Trainer:
 
     def __post_init__(self) -> None:
         self.reader = BlockReader(self.store)
+        self.copying = copy_stream(self.device)
 
     def take_assignment(self, number: int, *, shard_progress: ShardProgress | None = None) -> None:
         """Read the shard of an assignment, or its first resident set, and start its batches.
@@ -139,7 +142,7 @@ class Trainer:
                 batches = self.task.batches(
                     self.shard, stream=stream, epochs=epochs, first_step=first_step
                 )
-                self.batches = moved_ahead(batches, self.device)
+                self.batches = moved_ahead(batches, self.device, self.copying)
                 self.steps_of_set = first_step
                 return
 
