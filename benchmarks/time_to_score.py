@@ -162,8 +162,9 @@ def ours(store: GraphStore, settings: list[str]) -> Contender:
     scorer = Scorer(config, store, trainer.device)
     metric = scorer.task.metrics[0]
     if config.task.name == "links":
-        first = np.arange(LINKS)
-        scorer.held_out = {p: scorer.task.read_held_out(p, first) for p in scorer.held_out}
+        for part in scorer.held_out:
+            first = np.arange(min(LINKS, scorer.task.num_held_out(part)))
+            scorer.held_out[part] = scorer.task.read_held_out(part, first)
 
     def steps() -> Iterator[int]:
         done = {"steps": 0.0, "seconds": 0.0}
