@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from hvdtma.core.threads import num_workers
+from hvdtma.graph.csc import CSC
 from hvdtma.sampling.draws import layer_key, renumber, sample_edges
 from hvdtma.sampling.shard import Shard
 
@@ -35,22 +36,34 @@ class SamplingRate(NamedTuple):
 
 
 def sampling_rates(shard: Shard, seeds_S: np.ndarray, steps: int) -> list[SamplingRate]:
-    """The rates of both samplers, with one and with all threads."""
+    """The rates of the samplers, with one and with all threads.
+
+    In a graph without weights, sampling by weight gets log-normal ones.
+    """
+    csc = shard.csc
+    weight = csc.weight
+    if weight is None:
+        weight = np.random.default_rng(0).lognormal(size=csc.num_edges).astype(np.float32)
+    graphs = {
+        "": CSC(csc.indptr, csc.indices),
+        ", by weight": CSC(csc.indptr, csc.indices, weight=weight),
+    }
     return [
-        _rate(shard, seeds_S, steps, labor=labor, threads=threads)
+        _rate(("labor" if labor else "neighbour") + suffix, graph, seeds_S, steps, labor, threads)
+        for suffix, graph in graphs.items()
         for labor in (False, True)
         for threads in sorted({1, num_workers()})
     ]
 
 
 def _rate(
-    shard: Shard, seeds_S: np.ndarray, steps: int, *, labor: bool, threads: int
+    name: str, csc: CSC, seeds_S: np.ndarray, steps: int, labor: bool, threads: int
 ) -> SamplingRate:
     alone, both, distinct = [], [], 0
     for number in range(WARM_UP + steps):
         start = time.perf_counter()
         key = layer_key(number, 0)
-        source = sample_edges(shard.csc, seeds_S, FANOUT, key, labor=labor, threads=threads).source
+        source = sample_edges(csc, seeds_S, FANOUT, key, labor=labor, threads=threads).source
         sampled = time.perf_counter()
         nodes, _ = renumber(seeds_S, source)
         ended = time.perf_counter()
@@ -58,5 +71,4 @@ def _rate(
         if number >= WARM_UP:
             alone.append(1e9 * (sampled - start) / edges)
             both.append(1e9 * (ended - start) / edges)
-    name = "labor" if labor else "neighbour"
     return SamplingRate(name, threads, statistics.median(alone), statistics.median(both), distinct)

@@ -20,8 +20,8 @@ def set_compute_threads(threads: int) -> None:
     """Set the number of threads of this process."""
     global _of_process
     _of_process = threads
-    settings: Any = numba.config
-    numba.set_num_threads(min(threads, settings.NUMBA_NUM_THREADS))
+    config: Any = numba.config
+    numba.set_num_threads(min(threads, config.NUMBA_NUM_THREADS))
     torch.set_num_threads(threads)  # after Numba, which resets OpenMP's threads
 
 

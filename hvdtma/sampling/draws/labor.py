@@ -22,7 +22,7 @@ AT_ONCE = 256  # neighbours whose random numbers are made at once
 @njit(nogil=True)
 def _hashes_below(
     nodes: np.ndarray, low_key: np.uint32, high_key: np.uint32, limit: np.uint32, out: np.ndarray
-) -> np.uint32:
+) -> int:
     """Write a hash of 32 bits for each node to `out`; the number of hashes below the limit.
 
     MurmurHash3's finaliser, with a key before each step. Bits above the 32nd come in with the
@@ -38,7 +38,7 @@ def _hashes_below(
         x = np.uint32(x ^ (x >> np.uint32(16)))
         out[place] = x
         below = np.uint32(below + np.uint32(x < limit))
-    return below
+    return int(below)
 
 
 @njit(nogil=True)
