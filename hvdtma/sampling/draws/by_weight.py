@@ -77,26 +77,19 @@ def sample_by_weight(
         while chosen <= size:  # the edge after the sample gives the time
             left = _running_sum(weights, ranges, num_ranges, has_arrival_D, chosen > 0, sum_D)
             total = max(total, left)
-            product, repeats = 1.0, 0
-            while chosen <= size and 8 * repeats <= degree + 64:
-                stream += GAMMA
-                product *= 1.0 - np.float64(mix(stream) >> np.uint64(11)) * TO_UNIT
-                stream += GAMMA
-                wanted = np.float64(mix(stream) >> np.uint64(11)) * TO_UNIT * left
-                place = _first_above(sum_D, degree, wanted)
-                if has_arrival_D[place]:
-                    repeats += 1
-                else:
-                    has_arrival_D[place] = True
-                    source[start + chosen] = place
-                    chosen += 1
-                if product < _LEAST_PRODUCT:
-                    time -= np.log(product) / left
-                    product = 1.0
-            time -= np.log(product) / left
+            chosen, stream, passed = _draw_arrivals(
+                sum_D, has_arrival_D, degree, left, stream, source, start, chosen, size
+            )
+            time += passed
         for place in range(start, filled + 1):
             has_arrival_D[source[place]] = False
-            source[place] = edge_at(source[place], ranges, num_ranges)
+        if num_ranges == 1:
+            first = ranges[0, 0]
+            for place in range(start, filled):
+                source[place] += first
+        else:
+            for place in range(start, filled):
+                source[place] = edge_at(source[place], ranges, num_ranges)
         weigh(weights, source, weight, start, filled, time, total / degree, sum_D)
     source = source[:filled]
     for edge in range(filled):  # a loop of its own: the processor waits for many reads at once
@@ -125,14 +118,47 @@ def _running_sum(
 
 
 @njit(nogil=True, inline="always")
-def _first_above(sum_D: np.ndarray, length: int, wanted: float) -> int:
-    """The first of `length` ascending sums that is above a number; else the last (rounding)."""
-    low = 0
-    while length > 1:
-        half = length // 2
-        low += half if sum_D[low + half - 1] <= wanted else 0  # no branch, which is hard to predict
-        length -= half
-    return low
+def _draw_arrivals(
+    sum_D: np.ndarray,
+    has_arrival_D: np.ndarray,
+    degree: int,
+    left: float,
+    stream: np.uint64,
+    found: np.ndarray,
+    start: int,
+    chosen: int,
+    size: int,
+) -> tuple[int, np.uint64, float]:
+    """Draw arrivals until `size` + 1 places have one, or too many are at places that have had one.
+
+    Args:
+        sum_D: running sum of the weights, `left` in all.
+        found: the places with an arrival, in order, from `start` on; there are `chosen` before.
+
+    Returns:
+        The number of places with an arrival, the state of the random numbers, and the time passed.
+    """
+    product, repeats, time = 1.0, 0, 0.0
+    while chosen <= size and 8 * repeats <= degree + 64:
+        stream += GAMMA
+        product *= 1.0 - np.float64(mix(stream) >> np.uint64(11)) * TO_UNIT
+        if product < _LEAST_PRODUCT:
+            time -= np.log(product) / left
+            product = 1.0
+        stream += GAMMA
+        wanted = np.float64(mix(stream) >> np.uint64(11)) * TO_UNIT * left
+        place, length = 0, degree  # the first sum above `wanted`; by rounding perhaps the last one
+        while length > 1:
+            half = length // 2
+            place += half if sum_D[place + half - 1] <= wanted else 0
+            length -= half
+        if has_arrival_D[place]:
+            repeats += 1
+        else:
+            has_arrival_D[place] = True
+            found[start + chosen] = place
+            chosen += 1
+    return chosen, stream, time - np.log(product) / left
 
 
 @njit(nogil=True, inline="always")
