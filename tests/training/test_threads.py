@@ -18,7 +18,8 @@ from hvdtma.core.train_config import parse_config
 from hvdtma.graph.csc import build_csc
 from hvdtma.training.set_up import set_up_device
 import numba, numpy as np
-config = parse_config({"store": "x", "run": "y", "rounds": 1, "device": "cpu", "threads": THREADS})
+values = {"store": "x", "run": "y", "rounds": 1, "device": "cpu", "threads": THREADS}
+config = parse_config(values | {"sampler": {"workers": 2}})
 set_up_device(config, SingleProcess())
 build_csc(np.array([0]), np.array([1]), 2).has_edges(np.array([0]), np.array([1]))
 from concurrent.futures import ThreadPoolExecutor
@@ -26,7 +27,7 @@ from hvdtma.core.compute_threads import compute_threads
 from hvdtma.sampling.prefetch import prefetched
 with ThreadPoolExecutor(1) as pool:
     elsewhere = pool.submit(compute_threads).result()
-workers = set(prefetched(lambda step: compute_threads(), range(8), 2))
+workers = set(prefetched(lambda step: compute_threads(), range(8), config))
 print(torch.get_num_threads(), numba.get_num_threads(), compute_threads(), elsewhere, *workers)
 """
 
