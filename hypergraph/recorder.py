@@ -16,6 +16,7 @@ from hvdtma.core.console import LineLimit, console, on_terminal
 from hvdtma.core.errors import UserError
 from hvdtma.core.files import write_json
 from hvdtma.runs.event_log import EventLog, end_event
+from hvdtma.runs.loggers import LoggedRun
 from hypergraph.config import HyperLearnConfig
 from hypergraph.learn import HyperLearn
 from hypergraph.report import write_report
@@ -50,7 +51,8 @@ def recording(model: HyperLearn, run: FitFolder) -> Iterator[EventListener]:
 
 def _open_log(model: HyperLearn, run: FitFolder) -> EventLog:
     write_json(run.items, choose_items(model.data, seed=model.config.seed))
-    log = EventLog(run, _printer(), first_step=model.trainer.iterations + 1)
+    logged = LoggedRun(run.path, first_step=model.trainer.iterations + 1)
+    log = EventLog(run, _printer(), logged=logged)
     log.write(start_event(model))
     return log
 
@@ -85,7 +87,7 @@ def _record(log: EventLog, event: dict) -> None:
     curves = {f"valid/{name}": value for name, value in event["valid"].items()}
     if event["losses"]:  # none before training
         curves["loss"] = event["loss"]
-    log.curves(curves, event["iteration"])
+    log.values(curves, event["iteration"])
 
 
 def _printer() -> EventListener:

@@ -80,7 +80,7 @@ def drive(
     require_elastic_transport()
     workers: Workers = LocalWorkers(local) if local else SrunWorkers(tasks_per_node)
     check_trainer_count(loaded, len(workers.slots()))
-    BaseRunFolder(loaded.run).prepare(request.mode, loaded.store)
+    BaseRunFolder(loaded.run).prepare(request.mode, *loaded.inputs)
     # A trainer that is started again must resume.
     command = trainer_command([str(config), *overrides, "--or-resume"])
     round_s = loaded.interval_s or loaded.hang_limit_s

@@ -15,7 +15,7 @@ from hvdtma.core.train_config import TrainConfig, load_train_config
 from slurm import job
 from slurm.sweep import combinations, folder_name
 
-JobTarget = str | Path | Sequence[str] | Callable[[], Any]
+JobTarget = str | Path | Sequence[str] | Sequence[TrainConfig] | Callable[[], Any]
 
 
 @dataclass
@@ -58,6 +58,10 @@ def job_specs(
             raise UserError("a function takes no overrides and no array; submit several instead")
         name = getattr(target, "__name__", type(target).__name__)
         return Path(name), [JobSpec(name, target)]
+    if isinstance(target, list) and target and isinstance(target[0], TrainConfig):
+        if array or overrides:
+            raise UserError("configs that are resolved take no overrides and no array")
+        return target[0].run, [JobSpec(relative_path(c.run), None, c) for c in target]
     if not isinstance(target, str | Path):
         return _command_specs([*map(str, target), *overrides], sweep)
     if any(word.startswith("run=") for point in sweep for word in point):

@@ -84,7 +84,7 @@ def submit(
     Args:
         target: path of a training config; or a command as a list of words; or a function without
             arguments. Every task runs it. Tasks of a command or function can meet with
-            `hvdtma.comm.slurm_meeting.meet`.
+            `hvdtma.comm.slurm_meeting.meet`. Or a list of resolved configs, one job for each.
         overrides: `key=value`, on top of the config; or further words of the command.
         nodes, tasks_per_node, gpus_per_node: resources of the job; each task is one trainer.
         time: time limit, as `4h`, `90m`, `30` (minutes) or `1-12:00:00`.

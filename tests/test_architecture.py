@@ -26,6 +26,7 @@ LAYERS = [
     "hvdtma.training",
     "hvdtma.plan",
     "slurm",
+    "hvdtma.sweeps",
     "hvdtma.api",
     "hvdtma.cli",
     "hvdtma.__main__",

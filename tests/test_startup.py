@@ -16,7 +16,7 @@ ROOT = Path(__file__).parent.parent
 HEAVY = ("torch", "dgl", "sklearn", "numba", "pyarrow")
 COMMANDS = (
     *("build", "info", "verify", "partition", "plan", "train", "evaluate", "embed", "report"),
-    *("submit", "drive"),
+    *("compare", "sweep", "submit", "drive"),
 )
 
 # Runs a command as the console script does, then prints which of the heavy modules are loaded.

@@ -5,7 +5,7 @@ Legend: P values in the vector.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import torch
 from torch import nn
@@ -18,13 +18,17 @@ class FlatModel:
 
     Buffers are averaged like parameters. Integer buffers (batch counters) are rounded.
 
+    Args:
+        frozen: names of parameters that are not exchanged and never change.
+
     Attributes:
+        trained: int64 positions of all other values; None if no parameter is frozen.
         layout: range of each parameter and buffer in the vector, by name.
         num_parameters: number of values that are parameters. They come first in the vector.
         size: number of values.
     """
 
-    def __init__(self, model: nn.Module):
+    def __init__(self, model: nn.Module, frozen: Collection[str] = ()):
         named = [*model.named_parameters(), *model.named_buffers()]
         self.tensors = [tensor for _, tensor in named]
         self.num_parameters = sum(parameter.numel() for parameter in model.parameters())
@@ -34,6 +38,29 @@ class FlatModel:
             self.layout[name] = slice(first, first + tensor.numel())
             first += tensor.numel()
         self.size = first
+        self.trained: torch.Tensor | None = None
+        if frozen:
+            kept = torch.ones(first, dtype=torch.bool)
+            for name in frozen:
+                kept[self.layout[name]] = False
+            self.trained = torch.nonzero(kept).view(-1)
+
+    def exchanged(self, values_P: torch.Tensor) -> torch.Tensor:
+        """The values that trainers exchange, of values [P]."""
+        return values_P if self.trained is None else values_P[self.trained]
+
+    def spread(self, values: torch.Tensor) -> torch.Tensor:
+        """Exchanged values at their positions [P], 0 at those that are frozen."""
+        if self.trained is None:
+            return values
+        return values.new_zeros(self.size).index_copy_(0, self.trained.to(values.device), values)
+
+    def with_frozen(self, values_P: torch.Tensor, base_P: torch.Tensor) -> torch.Tensor:
+        """New values [P], with those of `base_P` for frozen parameters."""
+        if self.trained is None:
+            return values_P
+        places = self.trained.to(base_P.device)
+        return base_P.index_copy(0, places, values_P[places].to(base_P.dtype))
 
     def check_size(self, flat_P: torch.Tensor) -> None:
         """Raise UserError for values of another model."""

@@ -67,10 +67,11 @@ OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
 
 
 def make_optimizer(config: OptimizerConfig, model: nn.Module) -> torch.optim.Optimizer:
-    """Make the config's optimizer for a model's parameters."""
+    """Make the config's optimizer for the parameters of a model that are trained."""
     momentum = {"momentum": config.momentum} if config.name == "sgd" else {}
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     return OPTIMIZERS[config.name](
-        model.parameters(), lr=config.lr, weight_decay=config.weight_decay, **momentum
+        trained, lr=config.lr, weight_decay=config.weight_decay, **momentum
     )
 
 

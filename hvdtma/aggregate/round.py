@@ -13,8 +13,9 @@ import torch
 from hvdtma.core.errors import UserError
 
 # Columns of the row that a trainer announces when it arrives at an aggregation (float64).
-ANNOUNCED = range(9)
-ARRIVED, WEIGHT, STEPS, EXAMPLES, LOSS_SUM, TRAIN_S, STOP_REQUEST, BAD_STEP, NEWCOMERS = ANNOUNCED
+ANNOUNCED = range(10)
+ARRIVED, WEIGHT, STEPS, EXAMPLES, LOSS_SUM, TRAIN_S, STOP_REQUEST, BAD_STEP = ANNOUNCED[:8]
+NEWCOMERS, FINISHED = ANNOUNCED[8:]
 
 
 class Stop(IntEnum):
@@ -26,6 +27,7 @@ class Stop(IntEnum):
     EARLY = 3
     NAN_LOSS = 4
     INTERRUPTED = 5
+    FINISHED = 6  # never requested: every trainer's own loop has ended
 
     @property
     def words(self) -> str:
@@ -46,7 +48,8 @@ class Aggregation:
         time_s: seconds from the common start until the last trainer arrived.
         aggregate_s: seconds that this trainer spent in the exchange.
         steps, examples: done by each trainer [M].
-        losses: mean loss of each trainer's steps [M]; NaN for a trainer without a step.
+        losses: mean loss of each trainer's steps [M]; NaN for a trainer without a step, and where
+            no loss was given.
         train_s, wait_s: seconds of training, and of waiting for the last trainer [M].
         weights: shares in the mean [M]; they sum to 1, or all are 0 if no trainer took a step.
     """
@@ -97,6 +100,11 @@ class Round:
     last_loss: float | None = None
     pending: list[torch.Tensor] = field(default_factory=list)
     bad_step: int = 0
+
+    @property
+    def has_losses(self) -> bool:
+        """Whether a loss was given and read, also before a resumption."""
+        return self.last_loss is not None or self.loss_sum != 0
 
     def flush_losses(self, steps_before: int) -> None:
         """Read the pending losses, and set `bad_step` if one of them is not finite."""

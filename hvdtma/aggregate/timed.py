@@ -9,12 +9,13 @@ Legend: M trainers, P values in the flat vector, S announced values.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal, NoReturn, Self
 
 import torch
 from torch import nn
+from torch.utils.hooks import RemovableHandle
 
 from hvdtma.aggregate.aggregator import (
     Aggregator,
@@ -32,6 +33,7 @@ from hvdtma.aggregate.round import (
     ARRIVED,
     BAD_STEP,
     EXAMPLES,
+    FINISHED,
     LOSS_SUM,
     NEWCOMERS,
     STEPS,
@@ -67,9 +69,22 @@ class TimedAveraging:
     `interval_steps`, rounds end after that many steps instead. With one trainer and plain
     averaging, the parameters are never changed.
 
+    In a `with` block, each step of `optimizer` is counted by a hook, so that a loop needs no other
+    change. When the block ends, the trainer takes part in aggregations until every trainer's block
+    has ended; all have equal parameters then:
+
+        with TimedAveraging(model, optimizer, interval_s=60):
+            for batch in loader:
+                ...; loss.backward(); optimizer.step(); optimizer.zero_grad()
+
+    With `rounds` or `time_limit_s`, a loop ends with `while averaging.running`, or leaves with
+    `break`; a step after the last round raises UserError. The hook knows no losses: those of the
+    outcomes are NaN, and a loss that is not finite is found in the parameters.
+
     Args:
         model: its parameters and buffers are averaged (integer buffers are rounded).
-        optimizer: this trainer's optimizer; required if `optimizer_state` is reset or average.
+        optimizer: this trainer's optimizer; required in a `with` block, and if `optimizer_state` is
+            reset or average.
         interval_s: seconds between aggregations.
         interval_steps: steps between aggregations, in place of `interval_s`.
         rounds: number of rounds to train; None: no limit.
@@ -78,6 +93,8 @@ class TimedAveraging:
         optimizer_state: after an aggregation, `keep` the optimizer's state, `reset` it, or
             `average` it between trainers.
         aggregator: combines the updates; None: `Average()`, their weighted mean.
+        frozen: names of the model's parameters that are not trained: they are not exchanged, and no
+            aggregator changes them.
         mean_decay: decay per round of an exponential mean of the aggregated parameters, `mean_P`;
             0: none.
         comm: None: the communicator of this process's launcher (`hvdtma.comm.join`): Horovod,
@@ -87,8 +104,8 @@ class TimedAveraging:
     keep the contract; TrainerError where the trainers that the launcher started cannot be reached.
     The calls that average raise `NonFiniteLoss` on every trainer when one trainer's loss is not
     finite, UserError when `optimizer_state` cannot be averaged or the aggregator returns tensors of
-    wrong shapes, and TrainerLost when another trainer has ended. Steps before the start raise
-    UserError.
+    wrong shapes, and TrainerLost when another trainer has ended. Steps before the start, and calls
+    that count steps in a `with` block, raise UserError.
     """
 
     def __init__(
@@ -103,6 +120,7 @@ class TimedAveraging:
         weight: float = 1.0,
         optimizer_state: Literal["keep", "reset", "average"] = "keep",
         aggregator: Aggregator | None = None,
+        frozen: Collection[str] = (),
         mean_decay: float = 0.0,
         comm: Communicator | None = None,
     ):
@@ -117,10 +135,12 @@ class TimedAveraging:
         self.comm, self.weight = comm or join_trainers(), weight
         self.interval_s, self.interval_steps = interval_s, interval_steps
         self.max_rounds, self.time_limit_s = rounds, time_limit_s
-        self.flat = FlatModel(model)
+        self.flat = FlatModel(model, frozen)
         self.optimizer_state = optimizer_state
         self.flat_optimizer = FlatOptimizer(optimizer)
-        self.model = model
+        self.model, self.optimizer = model, optimizer
+        self.finished = False  # whether this trainer's loop has ended
+        self._hook: RemovableHandle | None = None  # in a `with` block
         self.aggregator: Aggregator = aggregator or Average()
         self.rounds_done = 0
         self.mean_steps = 0.0  # as `GlobalState.mean_steps`
@@ -159,6 +179,45 @@ class TimedAveraging:
         self.started = True
         self.begin_round(self.began)
 
+    def __enter__(self) -> Self:
+        """Start, and count each step of the optimizer until the block ends. Collective."""
+        if self.optimizer is None:
+            raise UserError("`with TimedAveraging(...)` needs the optimizer, whose steps it counts")
+        if self._hook is not None:
+            raise UserError("this averaging is in a `with` block already")
+        if not self.running:
+            raise UserError(f"this averaging is over ({self.stopped.words}); make another one")
+        self._hook = self.optimizer.register_step_post_hook(self._after_optimizer_step)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
+        """Remove the hook; without an error, wait for the other trainers (`finish`)."""
+        assert self._hook is not None
+        self._hook.remove()
+        self._hook = None
+        if kind is None:
+            self.finish()
+
+    def finish(self) -> None:
+        """Take part in aggregations, without steps, until every trainer has finished. Collective.
+
+        For trainers whose own loops end at different times.
+        """
+        self.finished = True
+        while self.running:
+            self.aggregate()
+
+    def _after_optimizer_step(self, *_: object) -> None:
+        if self.stopped is not Stop.NOT:
+            raise UserError(
+                f"training is over after round {self.rounds_done} ({self.stopped.words}), and this "
+                "optimizer step would not be averaged; leave the loop when `averaging.running` is "
+                "false, or give neither rounds nor time_limit_s"
+            )
+        self._count_step(None, 1)
+        if self.due:
+            self.aggregate()
+
     def stop(self, reason: Stop = Stop.EARLY) -> None:
         """Request the end of training. All trainers stop at the next aggregation.
 
@@ -184,6 +243,13 @@ class TimedAveraging:
         """
         if not self.started:
             raise UserError("use `while averaging.running`, or call start(), before the first step")
+        if self._hook is not None:
+            raise UserError(
+                "the `with` block counts each optimizer step; leave out step() and record_step()"
+            )
+        self._count_step(loss, examples)
+
+    def _count_step(self, loss: torch.Tensor | None, examples: int) -> None:
         now = self.round
         now.steps += 1
         now.examples += examples
@@ -388,11 +454,12 @@ class TimedAveraging:
         row[WEIGHT] = self.weight if now.steps and not now.bad_step else 0.0
         row[STEPS] = now.steps
         row[EXAMPLES] = now.examples
-        row[LOSS_SUM] = now.loss_sum
+        row[LOSS_SUM] = now.loss_sum if now.has_losses else torch.nan
         row[TRAIN_S] = arrived - now.began
         row[STOP_REQUEST] = int(self.stop_request)
         row[BAD_STEP] = now.bad_step
         row[NEWCOMERS] = sees_newcomers and self.comm.newcomers_wait()
+        row[FINISHED] = self.finished
         return row
 
     def _average(self, share: float, weights_M: torch.Tensor) -> None:
@@ -419,15 +486,21 @@ class TimedAveraging:
         if share:  # otherwise the parameters may not be finite
             update_P = self.flat.read() - theta_P
         numerator_P, denominator = contribution_of(self.aggregator, update_P, share, state)
+        by_value = len(denominator) > 1
+        if by_value:
+            denominator = self.flat.exchanged(denominator)
         optimizer = self._weighted_optimizer_state(share, weights_M)
-        summed = self.comm.all_reduce(torch.cat([numerator_P, denominator, optimizer]))
+        sent = [self.flat.exchanged(numerator_P), denominator, optimizer]
+        summed = self.comm.all_reduce(torch.cat(sent))
         if not torch.isfinite(summed).all():  # the sum is the same on all ranks: all raise
             self._diverged()
-        numerator_P, denominator, optimizer = summed.split(
-            [len(numerator_P), len(denominator), len(optimizer)]
+        numerator, denominator, optimizer = summed.split([len(each) for each in sent])
+        received = Summed(
+            self.flat.spread(numerator),
+            self.flat.spread(denominator) if by_value else denominator,
         )
-        received = Summed(numerator_P, denominator)
-        self.flat.write(combined(self.aggregator, received, theta_P, state))
+        next_P = combined(self.aggregator, received, theta_P, state)
+        self.flat.write(self.flat.with_frozen(next_P, theta_P))
         if (
             0 < len(optimizer) == self.flat_optimizer.size
         ):  # a trainer without a step has no state yet
@@ -476,6 +549,8 @@ class TimedAveraging:
             self.stopped = Stop.ROUNDS
         elif self.time_limit_s is not None and float(rows_MS[0, ARRIVED]) >= self.time_limit_s:
             self.stopped = Stop.TIME_LIMIT
+        elif rows_MS[:, FINISHED].all():
+            self.stopped = Stop.FINISHED
 
 
 def _check_numbers(

@@ -14,7 +14,7 @@ P = ParamSpec("P")
 Result = TypeVar("Result")
 FilePath = str | os.PathLike[str]
 
-SWITCHES = ("overwrite", "undirected")  # flags without a value
+SWITCHES = ("overwrite", "undirected", "skip_unknown")  # flags without a value
 RENAMED = {"in_process": "trainers"}
 # Commands are left as they are, such as: hvdtma train --resume RUN.
 COMMAND = r"\b(?:hvdtma|horovodrun) [a-z-]+[^;,)]*"

@@ -109,7 +109,8 @@ def embed(
 
     Args:
         run: a run or its path.
-        out: a file to write, `.parquet` or `.zarr`, keyed by the nodes' ids; None: return arrays.
+        out: a file to write, `.parquet` or `.zarr`, keyed by the nodes' ids, or `.npy` with the ids
+            of its rows in `NAME.ids.parquet`; None: return arrays.
         store: another store whose nodes are embedded; None: the run's own.
         overwrite: replace a file that is there.
         memory_gb: memory limit of this process in GiB; None: the run's own limit. Returned arrays
@@ -117,7 +118,7 @@ def embed(
 
     Raises UserError if the run has no round yet, the store does not fit, or `out` exists.
     """
-    best = _best(run, store)
+    best = _best(run, store, scored=False)
     config = best.config
     if memory_gb is not None:
         config = config.model_copy(update={"memory_gb": memory_gb})
@@ -132,5 +133,5 @@ def embed(
     return WrittenEmbeddings(path, *written, best.round)
 
 
-def _best(run: Run | FilePath, store: FilePath | None) -> BestModel:
-    return load_best(expanded(run), None if store is None else expanded(store))
+def _best(run: Run | FilePath, store: FilePath | None, *, scored: bool = True) -> BestModel:
+    return load_best(expanded(run), None if store is None else expanded(store), scored=scored)

@@ -3,29 +3,55 @@
 from __future__ import annotations
 
 import json
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from hvdtma.api.arguments import FilePath, names_arguments
+from hvdtma.api.asking import ModelOnGraph
 from hvdtma.core.errors import UserError
 from hvdtma.core.files import expanded
 from hvdtma.core.train_config import TrainConfig
+from hvdtma.evaluation.best_model import load_best
+from hvdtma.evaluation.predictor import Predictor
+from hvdtma.evaluation.pretrained import save_run
 from hvdtma.runs.report import write_report
 from hvdtma.runs.run_folder import RunFolder
+from hvdtma.tasks import Model
 
 
-class Run:
-    """A training run: its config, events and results, read from its folder.
+class Run(ModelOnGraph):
+    """A training run: its config, events and results, and its best model.
 
         run = hvdtma.Run("runs/mine")
         run.summary["test"]["mrr"]
+        run.topk("lodash", 10)
 
-    A run is accepted wherever a path to one is. Raises UserError if there is no run.
+    A run is accepted wherever a path to one is. The model of the best round is loaded, and all
+    nodes are embedded, when the first question is asked; both are kept.
+
+    Args:
+        path: the folder.
+        store: another store to ask about; None: the run's own.
+        memory_gb: memory limit of this process in GiB, for questions; None: the run's own limit.
+
+    Raises UserError if there is no run.
     """
 
     @names_arguments
-    def __init__(self, path: FilePath):
+    def __init__(
+        self, path: FilePath, *, store: FilePath | None = None, memory_gb: float | None = None
+    ):
         self._folder = RunFolder.open(expanded(path))
+        self._store = None if store is None else expanded(store)
+        self._memory_gb = memory_gb
+
+    @classmethod
+    def load(
+        cls, path: FilePath, *, store: FilePath | None = None, memory_gb: float | None = None
+    ) -> Run:
+        """The same as `Run(path)`."""
+        return cls(path, store=store, memory_gb=memory_gb)
 
     def __repr__(self) -> str:
         return f"Run({str(self.path)!r})"
@@ -56,7 +82,36 @@ class Run:
         """The events so far, oldest first: rounds, scores, assignments. `kind` tells them apart."""
         return self._folder.events()
 
+    @property
+    def model(self) -> Model:
+        """The model of the best round, an `nn.Module` with `encoder` and `head`, in eval mode."""
+        return self.predictor.model
+
+    @cached_property
+    def predictor(self) -> Predictor:
+        """The model of the best round with its store; raises UserError if they do not fit."""
+        best = load_best(self.path, self._store, scored=False)
+        config = best.config
+        if self._memory_gb is not None:
+            config = config.model_copy(update={"memory_gb": self._memory_gb})
+        return Predictor(best.model, config, best.store, best.task)
+
     @names_arguments
     def report(self) -> Path:
         """Write `report.html`, also of a run that is not over, and return its path."""
         return write_report(self.path)
+
+    @names_arguments
+    def save_pretrained(
+        self, folder: FilePath, *, licence: str | None = None, overwrite: bool = False
+    ) -> Path:
+        """Write the model of the best round to a folder that `from_pretrained` reads.
+
+        Args:
+            folder: it gets `model.safetensors`, `config.json` and a model card, `README.md`.
+            licence: of the data, for the card.
+            overwrite: replace a pretrained model that is there.
+
+        Raises UserError if the run has no round, and if the folder exists.
+        """
+        return save_run(self._folder, expanded(folder), licence=licence, overwrite=overwrite)

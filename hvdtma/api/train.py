@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -36,6 +37,7 @@ def train(
         hvdtma.train(store="graph.zarr", run="runs/mine", rounds=10, trainers=3)
         hvdtma.train("configs/paper.yaml", store="graph.zarr", **{"model.hidden": 64})
         hvdtma.train(resume="runs/mine", rounds=20)
+        hvdtma.train(store="other.zarr", run="runs/tuned", rounds=5, init="runs/mine")
 
     In a process of its own, `trainers` are trained in this process, one computing at a time on a
     virtual clock. Under horovodrun, torchrun or srun each process calls this function and is one
@@ -51,7 +53,8 @@ def train(
             horovodrun, mpirun and srun; torch.distributed under torchrun, and under srun where
             Horovod is not installed.
         callbacks: a list of objects that are told of rounds and steps, on the first trainer.
-        overrides: keys of the config, see `load_config`.
+        overrides: keys of the config, see `load_config`. `init` may also be a `Run` or a
+            pretrained model.
 
     Raises UserError for anything in the arguments, the config or the store that is wrong;
     NonFiniteLoss if training diverged; Interrupted after SIGTERM or SIGUSR2, once the run is saved.
@@ -60,6 +63,8 @@ def train(
     check_callbacks(callbacks)
     if trainers is not None:
         overrides = overrides | {"trainers": trainers}
+    if isinstance(overrides.get("init"), os.PathLike):  # a run, a pretrained model
+        overrides = overrides | {"init": str(expanded(overrides["init"]))}
     from_run = None if resume is None else expanded(resume)
     given = as_given(config)
     check_here(from_run, given)

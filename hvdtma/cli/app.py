@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import typer
 
-from hvdtma.cli import cluster, config, graph, planning, runs
+from hvdtma.cli import cluster, compare, config, graph, planning, runs, sweep, use
 from hvdtma.core.command_line import with_expanded_paths
 from hvdtma.core.version import __version__
 
@@ -18,10 +18,11 @@ app = typer.Typer(
 )
 
 COMMANDS: list[Callable[..., None]] = [
-    *(graph.build, graph.info, graph.verify, graph.partition),
+    *(graph.build, graph.info, graph.verify, graph.partition, graph.export),
     planning.plan,
-    *(runs.train, runs.evaluate, runs.embed, runs.report, config.config),
-    *(cluster.submit, cluster.drive),
+    *(runs.train, runs.evaluate, runs.embed, use.predict, use.recommend),
+    *(runs.report, compare.compare, config.config),
+    *(sweep.sweep, cluster.submit, cluster.drive),
 ]
 for command in COMMANDS:
     app.command()(with_expanded_paths(command))

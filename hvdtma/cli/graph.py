@@ -1,4 +1,4 @@
-"""Commands on stores: build, info, verify, partition."""
+"""Commands on stores: build, info, verify, partition, export."""
 
 from __future__ import annotations
 
@@ -325,3 +325,27 @@ def partition(
 
         write_partition_plot(statistics, plot, title=f"{out.name}: {method} order")
         typer.echo(f"plot: {plot}")
+
+
+def export(
+    store: Store,
+    out: Annotated[Path, typer.Argument(help="The file or folder to write.", show_default=False)],
+    to: Annotated[
+        str,
+        typer.Option(
+            help="pyg: a file for torch.load | dgl: a file for dgl.load_graphs | parquet: a folder "
+            "with edges.parquet and nodes.parquet.",
+            show_default=False,
+        ),
+    ],
+    overwrite: Overwrite = False,
+) -> None:
+    """Write a store as a PyG Data, a DGLGraph or Parquet tables, with your own ids.
+
+    pyg and dgl hold the whole graph in memory, and can be built again without loss (from_pyg,
+    from_dgl).
+    """
+    from hvdtma.api.stores import open_store
+    from hvdtma.graph.export import export as export_store
+
+    typer.echo(str(export_store(open_store(store), out, to, overwrite=overwrite)))

@@ -42,6 +42,15 @@ def train(
     ] = None,
     or_resume: OrResume = False,
     overwrite: OverwriteRun = False,
+    profile: Annotated[
+        int | None,
+        typer.Option(
+            help="Record this many steps of the first trainer with the PyTorch profiler, to "
+            "RUN/profile.json.",
+            min=1,
+            show_default=False,
+        ),
+    ] = None,
     comm: Annotated[
         str,
         typer.Option(
@@ -61,7 +70,7 @@ def train(
 
         train_here(
             config,
-            overrides or [],
+            [*(overrides or []), *([f"profile={profile}"] if profile else [])],
             resume=resume,
             or_resume=or_resume,
             overwrite=overwrite,
@@ -91,7 +100,11 @@ def evaluate(
 def embed(
     run: Run,
     out: Annotated[
-        Path, typer.Option(help="The file to write: .parquet or .zarr.", show_default=False)
+        Path,
+        typer.Option(
+            help="The file to write: .parquet, .zarr, or .npy with the ids in NAME.ids.parquet.",
+            show_default=False,
+        ),
     ],
     store: Annotated[
         Path | None,

@@ -213,6 +213,17 @@ def _keys_next_to(kind: type[Component], path: Sequence[str]) -> list[str]:
     return list(component.model_fields) if component else []
 
 
+def flattened(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested values with their keys joined by dots; empty groups vanish."""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            flat |= flattened(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
 def all_keys(kind: type[BaseModel], prefix: str = "") -> list[str]:
     """Every key of a config, those within groups with dots."""
     keys = []

@@ -13,6 +13,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 LINE_EVERY_S = 10.0
 
+WIDE = 200  # columns of tables in a file or a pipe
+
 console = Console(stderr=True, highlight=False)
 
 
@@ -22,6 +24,12 @@ def on_terminal(of: Console = console) -> bool:
     `Console.is_terminal` alone is not enough: FORCE_COLOR makes it true for a file as well.
     """
     return of.is_terminal and not of.is_dumb_terminal and of.file.isatty()
+
+
+def results() -> Console:
+    """A console for results on stdout; outside of a terminal, tables are not wrapped to 80."""
+    out = Console(highlight=False)
+    return out if out.is_terminal else Console(highlight=False, width=WIDE)
 
 
 def warn(message: str) -> None:

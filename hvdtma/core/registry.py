@@ -27,6 +27,7 @@ LABELS = {
     "partition": "partition method",
     "aggregator": "aggregator",
     "source": "data source",
+    "logger": "logger",
 }
 KINDS = tuple(LABELS)
 Target = TypeVar("Target", bound=Callable[..., Any])
@@ -168,6 +169,7 @@ _CONTRACTS = {
     "sampler": "hvdtma.sampling.sampler:check_sampler",
     "partition": "hvdtma.partitioning.method:check_method",
     "aggregator": "hvdtma.aggregate.aggregator:check_aggregator",
+    "logger": "hvdtma.runs.loggers.logger:check_logger",
 }
 
 _BUILT_IN: dict[str, dict[str, str]] = {
@@ -204,6 +206,12 @@ _BUILT_IN: dict[str, dict[str, str]] = {
         "debian": "hvdtma.graph.sources.debian:load_debian",
         "synthetic": "hvdtma.graph.sources.synthetic:SyntheticGraph",
         "ogb": "hvdtma.graph.sources.ogb:load_ogb",
+    },
+    "logger": {
+        "tensorboard": "hvdtma.runs.loggers.tensorboard:TensorBoard",
+        "csv": "hvdtma.runs.loggers.csv_table:CSVTable",
+        "wandb": "hvdtma.runs.loggers.wandb:WeightsAndBiases",
+        "mlflow": "hvdtma.runs.loggers.mlflow:MLflow",
     },
 }
 

@@ -277,6 +277,14 @@ class TrainConfig(Component):
     None: as many as the launcher started."""
     seed: Annotated[int, Field(ge=0, le=MAX_SEED)] = 0
     """Seed of the assignment of blocks, the initial parameters, batches and sampling."""
+    init: Path | None = None
+    """Begin with the parameters of another run's best round, or of a pretrained model (a folder of
+    `Run.save_pretrained`): fine-tuning, or transfer to a graph with as many features. Parts of the
+    head that do not fit, such as those of other classes, start anew, which is printed. None:
+    parameters from the seed."""
+    freeze: list[str] = Field(default_factory=list)
+    """Layers and parameters that keep their initial values, by name or by the beginning of it up
+    to a dot, such as `encoder` or `encoder.layers.0`."""
     interval_s: Seconds | None = 120.0
     """Seconds between two aggregations (rho in the paper)."""
     interval_steps: Positive | None = None
@@ -318,6 +326,14 @@ class TrainConfig(Component):
     precision: Literal["float32", "bfloat16"] = "float32"
     """`bfloat16` is autocast on a GPU. On a CPU with instructions for it, it rounds the factors of
     matrix products to bfloat16, which takes half of the time; parameters stay in float32."""
+    log: list[str] = Field(default_factory=lambda: ["tensorboard"])
+    """Loggers: `tensorboard` (RUN/tensorboard), `csv` (RUN/log.csv), `wandb` and `mlflow` where
+    they are installed, other registered names, or import paths."""
+    log_options: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    """Keyword arguments of loggers, by the logger's name: `log_options.wandb.project=mine`."""
+    profile: Count = 0
+    """Steps of the first trainer that the PyTorch profiler records, after the first five, to
+    RUN/profile.json; 0: none."""
     model: ModelConfig = ModelConfig()
     task: TaskConfig = TaskConfig()
     sampler: SamplerConfig = SamplerConfig()
@@ -390,6 +406,7 @@ class TrainConfig(Component):
         encoder = resolve("encoder", self.model.encoder)
         for kind, name in self.plug_ins[1:]:
             resolve(kind, name)
+        self._check_loggers()
         if self.first_hop and encoder.first_layer != "mean":
             raise UserError(
                 f"first_hop serves encoders whose first layer reads a mean (sage, gcn), not "
@@ -401,6 +418,17 @@ class TrainConfig(Component):
                 f"evaluate.metric '{metric}' is none of the task '{self.task.name}'; "
                 + nearest(metric, metrics)
             )
+
+    def _check_loggers(self) -> None:
+        for name in [*self.log, *self.log_options]:  # a config may have options of unused loggers
+            resolve("logger", name)
+        if twice := [name for name in self.log if self.log.count(name) > 1]:
+            raise UserError(f"log has '{twice[0]}' twice")
+
+    @property
+    def inputs(self) -> list[Path]:
+        """The folders that a new run reads."""
+        return [self.store, *([] if self.init is None else [self.init])]
 
     @property
     def plug_ins(self) -> list[tuple[str, str]]:
@@ -424,11 +452,16 @@ class TrainConfig(Component):
         )
         changes: dict[str, Any] = {
             "store": self.store.resolve(),
+            "init": self.init and self.init.resolve(),
             "scratch_dir": self.scratch_dir and self.scratch_dir.resolve(),
             "model": self.model.model_copy(update={"encoder": encoder}),
             "task": self.task.model_copy(update={"name": task, "decoder": decoder}),
             "sampler": self.sampler.model_copy(update={"name": sampler}),
             "aggregate": self.aggregate.model_copy(update={"name": aggregator}),
+            "log": [portable_name("logger", name) for name in self.log],
+            "log_options": {
+                portable_name("logger", name): given for name, given in self.log_options.items()
+            },
         }
         return self.model_copy(update=changes)
 

@@ -1,1 +1,1 @@
-"""Scores of aggregated models, and embeddings of all nodes."""
+"""Scores of a trained model, embeddings of nodes, and predictions."""

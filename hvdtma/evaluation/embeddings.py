@@ -70,6 +70,12 @@ class NodeEmbeddings:
             limit_bytes=self.budget.num_bytes,
         )
 
+    @property
+    def work_bytes(self) -> int:
+        """The memory beside the embeddings of all nodes."""
+        kept = self._rows.nbytes if isinstance(self._rows, np.ndarray) else 0
+        return self.budget.num_bytes - kept
+
     def mapped(
         self, function: Callable[[torch.Tensor], torch.Tensor]
     ) -> Callable[[np.ndarray], np.ndarray] | None:
@@ -81,8 +87,7 @@ class NodeEmbeddings:
             rows = torch.from_numpy(self._rows[start : start + ROWS_AT_ONCE]).to(self.device)
             values = function(rows).float().cpu().numpy()
             if out is None:
-                num_bytes = 4 * len(self._rows) * values.shape[1]
-                if num_bytes > self.budget.num_bytes - self._rows.nbytes:
+                if 4 * len(self._rows) * values.shape[1] > self.work_bytes:
                     return None
                 out = np.empty((len(self._rows), values.shape[1]), np.float32)
             out[start : start + len(values)] = values

@@ -13,16 +13,17 @@ import pyarrow.parquet as pq
 from rich.progress import Progress
 
 from hvdtma.core.console import console
-from hvdtma.core.errors import UserError
 from hvdtma.core.files import replacing, reporting_full_disk
 from hvdtma.evaluation.embed import NO_LIMIT, ScoringBudget, embed
 from hvdtma.graph.store import GraphStore
 from hvdtma.graph.stored_rows import Rows
 from hvdtma.graph.stream import array_pieces
 from hvdtma.storage.writer import StoreWriter
+from hvdtma.tables.write import check_output, write_table
 from hvdtma.tasks import Model
 
 ROWS_AT_ONCE = 1 << 16
+ENDINGS = (".parquet", ".npy", ".zarr")
 
 
 def write_embeddings(
@@ -35,25 +36,47 @@ def write_embeddings(
 ) -> tuple[int, int]:
     """Embed every node and write the file `out`. Returns (N, H).
 
-    A `.parquet` file has the columns `id` and `embedding` (fixed-size list of float32). A `.zarr`
-    group has the arrays `embedding` float32 [N, H] and, as in a store, `node_id/...`.
+    A `.parquet` file has the columns `id` and `embedding` (fixed-size list of float32). A `.npy`
+    file has the array float32 [N, H]; the ids of its rows are beside it, in the column `id` of
+    `NAME.ids.parquet`, for NumPy has no good form for text. A `.zarr` group has the arrays
+    `embedding` float32 [N, H] and, as in a store, `node_id/...`.
 
     Raises UserError for another file extension, if `out` exists (without `overwrite`), and for a
     full disk.
     """
-    if out.suffix not in (".parquet", ".zarr"):
-        raise UserError(f"'{out}' has the extension '{out.suffix}'; valid: .parquet, .zarr")
-    if out.exists() and not overwrite:
-        raise UserError(f"{out} exists; give --overwrite to replace it, or another name")
+    check_output(out, overwrite=overwrite, endings=ENDINGS)
+    if out.suffix == ".npy":
+        check_output(ids_beside(out), overwrite=overwrite)
     with Progress(console=console, transient=True) as bar:
         task = bar.add_task("embedding", total=1.0)
         h_NH = embed(
             model, store, progress=lambda done: bar.update(task, completed=done), budget=budget
         )
     out.parent.mkdir(parents=True, exist_ok=True)
-    write = _write_zarr if out.suffix == ".zarr" else _write_parquet
+    write = {".zarr": _write_zarr, ".npy": _write_npy, ".parquet": _write_parquet}[out.suffix]
     write(h_NH, store, out, overwrite)
     return h_NH.shape[0], h_NH.shape[1]
+
+
+def ids_beside(out: Path) -> Path:
+    """The file of the ids of a `.npy` file's rows."""
+    return out.with_suffix(".ids.parquet")
+
+
+def _write_npy(h_NH: Rows, store: GraphStore, out: Path, overwrite: bool) -> None:
+    num_nodes, _ = h_NH.shape
+    ids = (
+        pa.table({"id": store.node_ids(start, min(start + ROWS_AT_ONCE, num_nodes)).values})
+        for start in range(0, num_nodes, ROWS_AT_ONCE)
+    )
+    write_table(ids_beside(out), ids, overwrite=overwrite)
+    with reporting_full_disk(out), replacing(out) as temporary:
+        header = {"descr": "<f4", "fortran_order": False, "shape": h_NH.shape}
+        with temporary.open("wb") as file:
+            np.lib.format.write_array_header_2_0(file, header)
+            for start in range(0, num_nodes, ROWS_AT_ONCE):
+                rows = np.ascontiguousarray(h_NH[start : start + ROWS_AT_ONCE], "<f4")
+                file.write(rows.tobytes())
 
 
 def _write_zarr(h_NH: Rows, store: GraphStore, out: Path, overwrite: bool) -> None:

@@ -6,9 +6,9 @@ They are known for a store as well as for a graph that is yet to be built.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -120,6 +120,24 @@ class GraphSizes:
             store.label_kind,
             store.held_out_nodes,
             store.candidate_rules,
+        )
+
+    def as_trained(self, facts: Mapping[str, Any]) -> GraphSizes:
+        """The same sizes with the meaning of a trained model's outputs, as a run records it.
+
+        A later graph may lack the labels that the model predicts.
+
+        Args:
+            facts: `label_names`, `label_kind`, `edge_type_names`, and `undirected` of newer runs.
+        """
+        labels = {"label"} if facts["label_names"] else set()
+        return replace(
+            self,
+            undirected=facts.get("undirected", self.undirected),
+            arrays=self.arrays - {"label"} | labels,
+            edge_type_names=tuple(facts["edge_type_names"]),
+            label_names=tuple(facts["label_names"]),
+            label_kind=facts["label_kind"],
         )
 
     def __contains__(self, name: object) -> bool:

@@ -221,6 +221,31 @@ class GraphStore:
         name = f"split/{part}/node"
         return self.read(name) if name in self else None
 
+    def to_pyg(self) -> Any:
+        """The training graph as a PyG `Data`, in memory, in the order of the store.
+
+        `x`, `y`, `edge_index` (of an undirected graph in both directions), `edge_type` and
+        `edge_weight` if there are any, masks of a split of nodes, held-out links as
+        `val_pos_edge_index` and `test_pos_edge_index`, and the ids as `node_id`. `from_pyg` reads
+        all of it back, with the negatives of held-out links and the names of labels and types; the
+        projection of the features stays behind.
+        """
+        from hvdtma.graph.framework_objects import to_pyg  # PyG is optional
+
+        return to_pyg(self)
+
+    def to_dgl(self) -> Any:
+        """The training graph as a DGLGraph, in memory, in the order of the store.
+
+        In `ndata` `feat`, `label`, masks of a split of nodes and integer ids as `node_id`; in
+        `edata` `etype` and `weight` if there are any. Held-out links, ids and names are in the
+        attribute `hvdtma`, a dict of tensors, by which `from_dgl` reads all of it back. DGL's files
+        do not keep it: save it with the graph, as `hvdtma export --to dgl` does.
+        """
+        from hvdtma.graph.framework_objects import to_dgl  # DGL takes a second to import
+
+        return to_dgl(self)
+
 
 def _open_group(path: Path) -> zarr.Group:
     if not path.exists():

@@ -5,7 +5,8 @@ graph.json             the identity of the graph
 metrics.jsonl          one event per line           scores.jsonl    the evaluator's scores
 rounds/000012.safetensors   parameters after round 12 (the last few)
 checkpoints/0007/      the states that a run can be resumed from (the last few)
-best.safetensors       the best round so far        summary.json, report.html, tensorboard/
+best.safetensors       the best round so far        summary.json, report.html
+tensorboard/, log.csv  of loggers                   profile.json    of the PyTorch profiler
 
 The process that trains the run locks `.NAME.lock` beside the folder (`hvdtma.runs.lock`).
 """
@@ -15,7 +16,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -27,33 +28,15 @@ from hvdtma.core.errors import UserError
 from hvdtma.core.files import replacing, write_json
 from hvdtma.core.train_config import TrainConfig, load_train_config
 from hvdtma.runs.folder import ENDS, BaseRunFolder, keep_lines
+from hvdtma.runs.trained_graph import (
+    OLDER,
+    TrainedGraph,
+    check_features,
+    check_outputs,
+    record_of,
+)
 
 OUTDATED = (*ENDS, "skipped")  # events that are dropped when a run is resumed
-
-
-class TrainedGraph(Protocol):
-    """The identity of a graph, as a `GraphStore` has it."""
-
-    @property
-    def path(self) -> Path: ...
-    @property
-    def graph(self) -> str:
-        """Digest of the graph and its split."""
-        ...
-
-    @property
-    def features(self) -> dict[str, Any] | None:
-        """The meaning of the features; None if it is not known."""
-        ...
-
-    @property
-    def label_names(self) -> list[str]: ...
-    @property
-    def label_kind(self) -> str: ...
-    @property
-    def edge_type_names(self) -> list[str]: ...
-    @property
-    def undirected(self) -> bool: ...
 
 
 class RunFolder(BaseRunFolder):
@@ -77,10 +60,10 @@ class RunFolder(BaseRunFolder):
         Raises UserError if the folder holds something that may not be replaced.
         """
         run = cls(config.run)
-        run.remove_existing(config.store, overwrite=overwrite)
+        run.remove_existing(*config.inputs, overwrite=overwrite)
         with run.making(config.resolved) as temporary:
             (temporary / run.rounds.name).mkdir()
-            write_json(temporary / run.graph.name, _graph_of(store))
+            write_json(temporary / run.graph.name, record_of(store))
         return run
 
     @classmethod
@@ -105,41 +88,35 @@ class RunFolder(BaseRunFolder):
     def config(self) -> TrainConfig:
         return load_train_config(self.config_file)
 
-    def check_store(self, store: TrainedGraph) -> bool:
+    def trained_graph(self) -> dict[str, Any]:
+        """The graph that the run is trained on: its identity, and the meaning of outputs."""
+        return {**OLDER, **json.loads(self.graph.read_text())}
+
+    def best_or_newest(self) -> tuple[Path, bool]:
+        """The parameters of the best round, and whether it was scored; else of the newest round.
+
+        Raises UserError if the run has no round.
+        """
+        if self.best.is_file():
+            return self.best, True
+        rounds = self.round_files()
+        if not rounds:
+            raise UserError(f"{self.path} has no round yet")
+        return rounds[-1], False
+
+    def check_store(self, store: TrainedGraph, *, may_lack_labels: bool = False) -> bool:
         """Whether a store holds the graph and split that the run is trained on.
 
-        Raises UserError if its labels or edge types differ: the model's outputs would have
-        another meaning.
+        Raises UserError as `check_outputs` does.
         """
-        then, now = json.loads(self.graph.read_text()), _graph_of(store)
-        kind = then.get("label_kind", "class")  # older runs have classes
-        if kind != now["label_kind"]:
-            raise UserError(
-                f"{store.path} has labels of kind '{now['label_kind']}', the graph of {self.path} "
-                f"of kind '{kind}'"
-            )
-        for names in ("label_names", "edge_type_names"):
-            if then[names] != now[names]:
-                raise UserError(
-                    f"{store.path} has other {names} than the graph of {self.path}: "
-                    f"{', '.join(now[names]) or 'none'} instead of {', '.join(then[names])}"
-                )
-        return then["graph"] == now["graph"]
-
-    def trained_undirected(self, store: TrainedGraph) -> bool:
-        """Whether the run is trained on undirected links; `store` answers for older runs."""
-        return json.loads(self.graph.read_text()).get("undirected", store.undirected)
+        then = self.trained_graph()
+        check_outputs(then, store, f"the graph of {self.path}", may_lack_labels=may_lack_labels)
+        return then["graph"] == store.graph
 
     def check_features(self, store: TrainedGraph) -> None:
         """Raise UserError if the features of a store mean something else to the run's model."""
-        then, now = json.loads(self.graph.read_text()).get("features"), store.features
-        if then is None or now is None or _same_features(then, now):
-            return
-        raise UserError(
-            f"{store.path} has other features than the graph of {self.path}: "
-            f"{_features_text(now)} instead of {_features_text(then)}; build it with "
-            f"--features-like STORE, the store of the run: {self.config().store}"
-        )
+        like = f"STORE, the store of the run: {self.config().store}"
+        check_features(self.trained_graph(), store, f"the graph of {self.path}", like)
 
     def check_same(self, store: TrainedGraph) -> None:
         """Raises UserError if a store does not hold the graph that the run is trained on."""
@@ -184,30 +161,6 @@ class RunFolder(BaseRunFolder):
     def round_files(self) -> list[Path]:
         """The parameter files of the kept rounds, oldest first."""
         return sorted(self.rounds.glob("[0-9]*.safetensors"))
-
-
-def _graph_of(store: TrainedGraph) -> dict:
-    """The graph and its held-out links, and the meaning of a model's outputs."""
-    return {
-        "graph": store.graph,
-        "features": store.features,
-        "label_names": store.label_names,
-        "label_kind": store.label_kind,
-        "edge_type_names": store.edge_type_names,
-        "undirected": store.undirected,
-    }
-
-
-def _same_features(then: dict[str, Any], now: dict[str, Any]) -> bool:
-    """Whether features mean the same, as far as is known: given ones may be without names."""
-    prints = (then["fingerprint"], now["fingerprint"])
-    same_kind = (then["kind"], then["dim"]) == (now["kind"], now["dim"])
-    return same_kind and (None in prints or prints[0] == prints[1])
-
-
-def _features_text(features: dict[str, Any]) -> str:
-    digest = f", {features['fingerprint'][:8]}" if features["fingerprint"] else ""
-    return f"{features['dim']} features ({features['kind']}{digest})"
 
 
 def _is_before(event: dict, rounds_done: int, assignment: int) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from hvdtma.core.config import Component
+from hvdtma.core.config import Component, flattened
 from hvdtma.core.errors import UserError
 from hvdtma.runs.folder import BaseRunFolder, StartMode
 
@@ -94,7 +94,7 @@ def check_same_config(
     Args:
         free: keys that may differ; a group's name stands for all of its keys.
     """
-    before, now = (_flat(each.model_dump(mode="json")) for each in (recorded, config))
+    before, now = (flattened(each.model_dump(mode="json")) for each in (recorded, config))
     changed = [
         f"{key} was {before.get(key)} and is {now.get(key)}"
         for key in now | before
@@ -102,12 +102,3 @@ def check_same_config(
     ]
     if changed:
         raise UserError(f"{path} is of another config: " + "; ".join(changed))
-
-
-def _flat(values: dict, prefix: str = "") -> dict:
-    """Nested keys joined by dots."""
-    flat: dict = {}
-    for key, value in values.items():
-        inner = _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else None
-        flat |= inner if inner is not None else {f"{prefix}{key}": value}
-    return flat

@@ -1,6 +1,6 @@
-"""The only module that uses DGL: message passing on a CPU.
+"""Message passing with DGL on a CPU.
 
-DGL is no longer maintained, so no other module depends on it. Its wheels for Python 3.11
+DGL is no longer maintained, so no other part of training depends on it. Its wheels for Python 3.11
 do not support GPUs; a block on a GPU passes messages with PyTorch operations instead.
 
 Legend: E edges, S seeds, n sources of a block, D width, A attention heads.
@@ -8,23 +8,11 @@ Legend: E edges, S seeds, n sources of a block, D width, A attention heads.
 
 from __future__ import annotations
 
-import os
-import sys
-import types
-import warnings
 from typing import Any
 
 import torch
 
-os.environ.setdefault("DGLBACKEND", "pytorch")  # else DGL writes a file into the home folder
-if sys.version_info >= (3, 12):
-    # DGL 2.1 is the only version for Python 3.12. Its graphbolt is built for PyTorch 2.2 and cannot
-    # be loaded by later versions. hvdtma does not need it.
-    sys.modules.setdefault("dgl.graphbolt", types.ModuleType("dgl.graphbolt"))
-
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # DGL 1.1 warns about its own imports
-    import dgl
+from hvdtma.core.dgl_import import dgl
 
 
 def bipartite_graph(indptr: torch.Tensor, source: torch.Tensor, num_src: int) -> Any:

@@ -5,16 +5,31 @@ A task owns its batches, loss, metrics and scoring (`hvdtma.tasks.task`).
 
 from hvdtma.tasks.epochs import ENDLESS
 from hvdtma.tasks.make import make_model, make_task
-from hvdtma.tasks.task import Batch, Embeddings, Model, Task, best_metric, metric_facts
+from hvdtma.tasks.task import (
+    Batch,
+    Embeddings,
+    Model,
+    PredictsNodes,
+    ScoresPairs,
+    Task,
+    best_metric,
+    metric_facts,
+    predicts_nodes,
+    scores_pairs,
+)
 
 __all__ = [
     "ENDLESS",
     "Batch",
     "Embeddings",
     "Model",
+    "PredictsNodes",
+    "ScoresPairs",
     "Task",
     "best_metric",
     "make_model",
     "make_task",
     "metric_facts",
+    "predicts_nodes",
+    "scores_pairs",
 ]

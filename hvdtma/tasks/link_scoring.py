@@ -1,4 +1,4 @@
-"""Ranks held-out links against their stored negatives.
+"""Scores pairs of nodes, and ranks held-out links against their stored negatives.
 
 Legend: n held-out links, K negatives per link, H hidden.
 """
@@ -50,6 +50,18 @@ def score_links(model: Model, pairs: Pairs, embeddings: Embeddings) -> dict[str,
             done += len(scores)
     auc = area_under_roc(pair_n2[:, 0].numpy(), pair_n2[:, 1].numpy())
     return link_metrics(rank_n, auc)
+
+
+@torch.no_grad()
+def score_pairs(model: Model, pairs: Pairs, embeddings: Embeddings) -> np.ndarray:
+    """Scores float32 [n] of pairs, the same as `score_links` ranks by."""
+    alone = Pairs(pairs.src, pairs.dst, np.zeros((len(pairs), 0), np.int64), pairs.edge_type)
+    score_n, done = np.empty(len(pairs), np.float32), 0
+    for group, vectors in _with_embeddings(alone, embeddings):
+        for scores in _scores(model, group, vectors, embeddings.device):
+            score_n[done : done + len(scores)] = scores[:, 0].cpu().numpy()
+            done += len(scores)
+    return score_n
 
 
 def _with_embeddings(pairs: Pairs, embeddings: Embeddings) -> Iterator[tuple[Pairs, Vectors]]:

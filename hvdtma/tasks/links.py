@@ -40,7 +40,7 @@ from hvdtma.sampling.shard import Shard
 from hvdtma.tasks.epochs import ENDLESS, shuffled_batches
 from hvdtma.tasks.link_batch import LinkBatch, SharedSet, score_batch
 from hvdtma.tasks.link_losses import LOSSES, LinkScores, margin
-from hvdtma.tasks.link_scoring import read_pairs, score_links
+from hvdtma.tasks.link_scoring import read_pairs, score_links, score_pairs
 from hvdtma.tasks.metrics import HITS
 from hvdtma.tasks.popularity import correct_popularity, log_drawn
 from hvdtma.tasks.positives import Positives
@@ -299,6 +299,10 @@ class LinkTask:
                 "--negatives"
             )
         return score_links(model, held_out, embeddings)
+
+    def score_pairs(self, model: Model, pairs: Pairs, embeddings: Embeddings) -> np.ndarray:
+        """The decoder's scores; see `hvdtma.tasks.task.ScoresPairs`."""
+        return score_pairs(model, pairs, embeddings)
 
 
 def _add_log_drawn(

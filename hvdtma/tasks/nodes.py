@@ -163,11 +163,24 @@ class NodeTask:
 
     @torch.no_grad()
     def score(self, model: Model, held_out: np.ndarray, embeddings: Embeddings) -> dict[str, float]:
-        predicted = []
-        step = embeddings.max_nodes or NODES_AT_ONCE
-        for h in embeddings.in_pieces(len(held_out), step, lambda rows: embeddings(held_out[rows])):
-            for start in range(0, len(h), NODES_AT_ONCE):
-                h_BH = torch.from_numpy(h[start : start + NODES_AT_ONCE]).to(embeddings.device)
-                predicted.append(self.target.predicted(model.head, h_BH))
+        predicted = [
+            self.target.predicted(model.head, h_BH) for h_BH in _embedded(held_out, embeddings)
+        ]
         label = read_rows(stored(self.store), "label", held_out)
         return self.target.score(np.concatenate(predicted), label)
+
+    @torch.no_grad()
+    def predict_nodes(
+        self, model: Model, nodes: np.ndarray, embeddings: Embeddings
+    ) -> dict[str, np.ndarray]:
+        """The columns of the kind of labels; see `hvdtma.tasks.task.PredictsNodes`."""
+        pieces = [self.target.columns(model.head, h_BH) for h_BH in _embedded(nodes, embeddings)]
+        return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
+
+
+def _embedded(nodes: np.ndarray, embeddings: Embeddings) -> Iterator[torch.Tensor]:
+    """The embeddings of nodes, [B, H] at a time in their order."""
+    step = embeddings.max_nodes or NODES_AT_ONCE
+    for h in embeddings.in_pieces(len(nodes), step, lambda rows: embeddings(nodes[rows])):
+        for start in range(0, len(h), NODES_AT_ONCE):
+            yield torch.from_numpy(h[start : start + NODES_AT_ONCE]).to(embeddings.device)

@@ -1,19 +1,21 @@
 """The contract of a task, which owns batches, loss, metrics and scoring.
 
-Legend: H width of the embeddings.
+Legend: H width of the embeddings, n pairs or nodes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import torch
 from torch import nn
 
 from hvdtma.core.contract import Call, check_methods, not_a
+from hvdtma.core.errors import UserError
 from hvdtma.core.train_config import TrainConfig
+from hvdtma.graph.source import Pairs
 from hvdtma.runs.best_metric import BestMetric
 from hvdtma.sampling.shard import Shard
 from hvdtma.tasks.epochs import ENDLESS
@@ -30,6 +32,11 @@ CALLS = {
     "held_out_bytes": Call(),
     "read_held_out": Call(("part", "chosen")),
     "score": Call(("model", "held_out", "embeddings")),
+}
+# Methods that a task may have, for what its models can be asked.
+ASKED = {
+    "score_pairs": Call(("model", "pairs", "embeddings")),
+    "predict_nodes": Call(("model", "nodes", "embeddings")),
 }
 
 
@@ -101,6 +108,9 @@ class Embeddings(Protocol):
 
 class Task(Protocol):
     """A learning task on one store.
+
+    A task may also have the method of `ScoresPairs` or of `PredictsNodes`, for what its trained
+    models can be asked.
 
     The class is called with the config, the store (`hvdtma plan` passes sizes only) and the user's
     `task.options`. It raises UserError if the store lacks something that the task needs.
@@ -175,9 +185,62 @@ class Task(Protocol):
         ...
 
 
+@runtime_checkable
+class ScoresPairs(Protocol):
+    """A task whose models score pairs of nodes: `hvdtma predict --pairs`, `hvdtma recommend`."""
+
+    def score_pairs(self, model: Model, pairs: Pairs, embeddings: Embeddings) -> np.ndarray:
+        """Scores float32 [n]; likely links have higher ones. The model is in eval mode."""
+        ...
+
+
+@runtime_checkable
+class PredictsNodes(Protocol):
+    """A task whose models predict something of nodes: `hvdtma predict --nodes`."""
+
+    def predict_nodes(
+        self, model: Model, nodes: np.ndarray, embeddings: Embeddings
+    ) -> dict[str, np.ndarray]:
+        """Columns [n] of numbers or text by name, for nodes int64 [n].
+
+        The model is in eval mode. No column is called `id`.
+        """
+        ...
+
+
+def scores_pairs(task: Task, name: str) -> ScoresPairs:
+    """The task, if it scores pairs; raises UserError if it does not."""
+    if isinstance(task, ScoresPairs):
+        return task
+    raise UserError(
+        f"the task '{name}' scores no pairs of nodes: it has no `score_pairs`; "
+        f"{_asked_instead(task)}"
+    )
+
+
+def predicts_nodes(task: Task, name: str) -> PredictsNodes:
+    """The task, if it predicts something of nodes; raises UserError if it does not."""
+    if isinstance(task, PredictsNodes):
+        return task
+    raise UserError(
+        f"the task '{name}' predicts nothing of single nodes: it has no `predict_nodes`; "
+        f"{_asked_instead(task)}"
+    )
+
+
+def _asked_instead(task: Task) -> str:
+    if isinstance(task, PredictsNodes):
+        return "its models predict labels of nodes: --nodes"
+    if isinstance(task, ScoresPairs):
+        return "its models score pairs of nodes: --pairs, or hvdtma recommend"
+    return "its models can be evaluated and embed nodes"
+
+
 def check_task(name: str, target: Any) -> None:
     """Raises UserError if a class is not a task."""
     check_methods("task", name, target, CALLS)
+    there = {method: call for method, call in ASKED.items() if hasattr(target, method)}
+    check_methods("task", name, target, there)
     if not getattr(target, "metrics", None):
         raise not_a("task", name, "its class attribute `metrics` names no metric")
     if not isinstance(getattr(target, "unit", None), str):

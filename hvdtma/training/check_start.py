@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from hvdtma.core.train_config import TrainConfig
 from hvdtma.runs.folder import StartMode
+from hvdtma.runs.loggers import make_loggers
 from hvdtma.runs.run_folder import RunFolder
 from hvdtma.runs.start_rules import resolve_start_mode
 from hvdtma.tasks import make_model, make_task
+from hvdtma.training.freeze import freeze
+from hvdtma.training.initial import load_initial
 from hvdtma.training.set_up import make_aggregator, open_checked
 from hvdtma.training.start import find_checkpoint, start_rules
 
@@ -24,9 +27,14 @@ def check_start(config: TrainConfig, trainers: int) -> StartMode:
     if mode is StartMode.DONE:
         return mode
     store = open_checked(config, trainers)
-    make_model(config, store, make_task(config, store))
+    task = make_task(config, store)
+    model = make_model(config, store, task)
+    freeze(model, config.freeze)
     make_aggregator(config)
+    make_loggers(config)
     if mode is StartMode.RESUME:
         find_checkpoint(run, config)
         run.check_same(store)
+    else:
+        load_initial(model, task, config, store)
     return mode

@@ -202,9 +202,8 @@ class Checkpoint:
             for saved in ranks
         ]
         state = replace(averaging.round_state(), size=self.trainers, comm=None)
-        averaging.theta_P = aggregate_updates(
-            averaging.aggregator, averaging.theta_P, contributions, state
-        )
+        next_P = aggregate_updates(averaging.aggregator, averaging.theta_P, contributions, state)
+        averaging.theta_P = averaging.flat.with_frozen(next_P, averaging.theta_P)
         averaging.flat.write(averaging.theta_P)
         averaging.count_mean_steps([saved.averaging.steps for saved in ranks])
         averaging.begin_round(averaging.comm.clock())

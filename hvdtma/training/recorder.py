@@ -1,11 +1,18 @@
-"""Rank 0's record of a run: parameters, events, TensorBoard curves, live view."""
+"""Rank 0's record of a run: parameters, events, values for loggers, live view."""
 
 from __future__ import annotations
+
+import json
+import math
+from statistics import fmean
 
 import torch
 
 from hvdtma.aggregate import Aggregation, TimedAveraging
+from hvdtma.core.config import flattened
+from hvdtma.core.train_config import TrainConfig
 from hvdtma.runs.event_log import EventLog
+from hvdtma.runs.loggers import LoggedRun, make_loggers
 from hvdtma.runs.run_folder import RunFolder
 from hvdtma.runs.view import RunView, Tick
 from hvdtma.tasks import best_metric, metric_facts
@@ -15,15 +22,23 @@ from hvdtma.training.trainer import Trainer
 
 
 class Recorder(Callback):
-    """Records a run on rank 0: writes parameters and events, draws curves. A context manager."""
+    """Records a run on rank 0: writes parameters and events, feeds loggers. A context manager."""
 
     def __init__(self, trainer: Trainer, trainers: int, run: RunFolder, view: RunView):
         self.config, self.run, self.model = trainer.config, run, trainer.model
+        self.optimizer = trainer.optimizer
         self.view, self.num_edges = view, trainer.store.num_edges
         events = run.events()
         rounds = [event["round"] for event in events if event["kind"] == "round"]
-        self.log = EventLog(run, view.update, first_step=max(rounds) + 1 if rounds else None)
-        self.scores = Scores(self.config, run, best_metric(self.config, trainer.task))
+        metric = best_metric(self.config, trainer.task)
+        first_step = max(rounds) + 1 if rounds else None
+        self.log = EventLog(
+            run,
+            view.update,
+            loggers=make_loggers(self.config),
+            logged=logged_run(self.config, metric.name, first_step),
+        )
+        self.scores = Scores(self.config, run, metric)
         if not events:
             self.event(start_event(trainer, trainers))
         for event in events:  # of a resumed run
@@ -80,13 +95,7 @@ class Recorder(Callback):
         keep = self.config.evaluate.keep
         self.run.write_round(outcome.round, outcome.time_s, self.model, keep, mean)
         self.event(round_event(outcome))
-        for trainer, loss in enumerate(outcome.losses):
-            values = {
-                f"loss/trainer_{trainer}": loss,
-                f"steps/trainer_{trainer}": outcome.steps[trainer],
-                f"wait_s/trainer_{trainer}": outcome.wait_s[trainer],
-            }
-            self.log.curves(values, outcome.round)
+        self.log.values(round_values(outcome, self.optimizer.param_groups[0]["lr"]), outcome.round)
         self.log_scores(self.scores.after_round(outcome.round))
         return self.scores.stop_early
 
@@ -94,7 +103,30 @@ class Recorder(Callback):
         for event in events:
             self.event(event)
             scores = {f"{event['part']}/{name}": value for name, value in event["metrics"].items()}
-            self.log.curves(scores, event["round"])
+            self.log.values(scores, event["round"])
+
+
+def logged_run(config: TrainConfig, metric: str, first_step: int | None) -> LoggedRun:
+    """The facts about a run for its loggers."""
+    settings = flattened(config.model_dump(mode="json"))
+    plain = {
+        key: value if isinstance(value, bool | int | float | str) else json.dumps(value)
+        for key, value in settings.items()
+    }
+    return LoggedRun(config.run, plain, (f"valid/{metric}", f"test/{metric}"), first_step)
+
+
+def round_values(outcome: Aggregation, learning_rate: float) -> dict[str, float]:
+    """The values of an aggregation for loggers; those of a trainer have its number."""
+    losses = [loss for loss in outcome.losses if math.isfinite(loss)]
+    values = {"loss/mean": fmean(losses) if losses else math.nan, "lr": learning_rate}
+    for name, of_trainers in (
+        ("loss", outcome.losses),
+        ("steps", outcome.steps),
+        ("wait_s", outcome.wait_s),
+    ):
+        values |= {f"{name}/trainer_{k}": value for k, value in enumerate(of_trainers)}
+    return values
 
 
 def start_event(trainer: Trainer, trainers: int) -> dict:

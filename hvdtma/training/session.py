@@ -35,6 +35,7 @@ from hvdtma.training.loop import announce_assignment, train_rounds
 from hvdtma.training.membership import regroup
 from hvdtma.training.monitor import RunMonitor
 from hvdtma.training.precision import training_precision
+from hvdtma.training.profiler import profiling
 from hvdtma.training.recorder import Recorder
 from hvdtma.training.scores import scoring_text, skipped_rounds
 from hvdtma.training.start import RunContext, StartMode, start_run
@@ -93,8 +94,12 @@ def _train(
         return None
     run, trainer, averaging, _ = context
     shutdown.on_signal(lambda: averaging.stop(Stop.INTERRUPTED))
-    with RunMonitor(trainer, averaging, run, report) as monitor:
-        all_callbacks = Callbacks([monitor, *callbacks])
+    profiled = config.profile if comm.rank == 0 else 0
+    with (
+        RunMonitor(trainer, averaging, run, report) as monitor,
+        profiling(profiled, run.path / "profile.json") as profilers,
+    ):
+        all_callbacks = Callbacks([monitor, *profilers, *callbacks])
         try:
             summary = _train_and_score(context, monitor, all_callbacks, start, shutdown)
         except Interrupted as error:

@@ -21,9 +21,11 @@ from hvdtma.core.train_config import TrainConfig
 from hvdtma.evaluation.score import Scorer, check_held_out
 from hvdtma.evaluation.scratch import check_scoring_scratch
 from hvdtma.graph.store import GraphStore, open_store
+from hvdtma.runs.loggers import make_loggers
 from hvdtma.tasks import Task, make_model, make_task
 from hvdtma.tasks.links import LinkTask, Remark
 from hvdtma.training.budget import check_memory
+from hvdtma.training.freeze import freeze, frozen_parameters
 from hvdtma.training.trainer import Trainer, trainer_weight
 
 
@@ -39,6 +41,7 @@ def set_up(config: TrainConfig, comm: Communicator, sharers: int | None = None) 
     store = open_checked(config, comm.size)
     if comm.rank == 0:  # a problem with scoring is reported before training, not after it
         check_scoring_scratch(config, store)
+        make_loggers(config)
         print_remarks(Scorer(config, store).task)
     return new_trainer(config, store, comm, device)
 
@@ -103,6 +106,7 @@ def new_trainer(
     """Make a trainer without an assignment."""
     task = make_task(config, store)
     model = make_model(config, store, task).to(device)
+    freeze(model, config.freeze)
     optimizer = make_optimizer(config.optimizer, model)
     torch.manual_seed(config.seed * 1_000_003 + comm.rank)  # dropout differs between trainers
     return Trainer(config, store, task, model, optimizer, comm.rank, comm.size, device)
@@ -137,6 +141,7 @@ def make_averaging(trainer: Trainer, comm: Communicator) -> TimedAveraging:
         weight=trainer_weight(trainer),
         optimizer_state=config.aggregate.optimizer_state,
         aggregator=make_aggregator(config),
+        frozen=frozen_parameters(trainer.model, config.freeze),
         mean_decay=config.evaluate.mean_decay,
         comm=comm,
     )

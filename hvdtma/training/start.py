@@ -15,6 +15,7 @@ from hvdtma.runs.folder import StartMode
 from hvdtma.runs.run_folder import RunFolder
 from hvdtma.runs.start_rules import StartRules, check_same_config, lock_and_resolve, no_checkpoint
 from hvdtma.training.checkpoint import Checkpoint, newest, restore_best
+from hvdtma.training.initial import load_initial
 from hvdtma.training.membership import (
     JoinState,
     Members,
@@ -43,6 +44,7 @@ class RunContext(NamedTuple):
 RESUMABLE_KEYS = {
     *("run", "trainers", "rounds", "time_limit_s", "reassign_rounds", "threads", "device"),
     *("memory_gb", "scratch_dir", "sampler.workers", "resident_epochs", "evaluate", "checkpoint"),
+    *("log", "log_options", "profile"),
     *("elastic", "on_loss", "min_trainers", "rejoin_timeout_s", "hang_limit_s"),
 }
 
@@ -98,7 +100,7 @@ def start_rules(run: RunFolder, config: TrainConfig) -> StartRules[TrainConfig]:
 
     return StartRules(
         RESUMABLE_KEYS,
-        inputs=[config.store],
+        inputs=config.inputs,
         recorded_config=lambda: run.config().resolved,
         has_checkpoint=lambda: checkpoint() is not None,
         has_work_left=has_work_left,
@@ -220,8 +222,9 @@ def join(
 
 
 def _set_up_with_shard(config: TrainConfig, comm: Communicator, sharers: int) -> Trainer:
-    """A trainer with its first assignment."""
+    """A trainer with its initial parameters and its first assignment."""
     trainer = set_up(config, comm, sharers)
+    load_initial(trainer.model, trainer.task, config, trainer.store, quiet=comm.rank > 0)
     trainer.take_assignment(0)
     return trainer
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from torch.profiler import record_function
 
 from hvdtma.core.train_config import TrainConfig
 from hvdtma.graph.store import GraphStore
@@ -190,15 +191,18 @@ class Trainer:
         if self.examples_of_set >= self.most_examples:
             return None
         started = time.monotonic()
-        batch = next(self.batches, None)
+        with record_function("batch"):  # a name in the trace of `profile`
+            batch = next(self.batches, None)
         if batch is None:
             return None
         self.wait_for_data_s += time.monotonic() - started
         bfloat16 = self.config.precision == "bfloat16" and self.device.type != "cpu"
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=bfloat16):
+        autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=bfloat16)
+        with record_function("loss"), autocast:
             loss = self.task.loss(self.model, batch)
         self.optimizer.zero_grad()
-        loss.backward()
+        with record_function("backward"):
+            loss.backward()
         if self.config.optimizer.clip_norm:
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.optimizer.clip_norm)
         self.optimizer.step()

@@ -150,6 +150,6 @@ def test_an_existing_or_misnamed_output_is_refused(community_store, tmp_path):
     (tmp_path / "emb.parquet").write_text("mine")
     with pytest.raises(UserError, match="exists"):
         write_embeddings(model, community_store, tmp_path / "emb.parquet")
-    with pytest.raises(UserError, match=r"valid: \.parquet, \.zarr"):
+    with pytest.raises(UserError, match=r"valid: \.parquet, \.npy, \.zarr"):
         write_embeddings(model, community_store, tmp_path / "emb.csv")
     assert (tmp_path / "emb.parquet").read_text() == "mine"

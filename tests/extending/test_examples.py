@@ -3,8 +3,10 @@
 import json
 import os
 import re
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -90,7 +92,7 @@ def interrupted_in_mid_round(monkeypatch):
 
 
 def test_every_contract_has_an_example_of_less_than_40_lines():
-    wanted = {"my_partition", "my_source", "my_callback", *PLUGGED_IN}
+    wanted = {"my_partition", "my_source", "my_callback", "my_logger", *PLUGGED_IN}
     assert set(EXAMPLES) == wanted
     assert all(len(code.splitlines()) < 40 for code in EXAMPLES.values())
 
@@ -177,6 +179,19 @@ def test_a_callback_may_stop_training(folder, community_store, capsys):
     assert "round 1: mean loss" in capsys.readouterr().out
     assert summary["rounds"] < 5
     assert summary["stopped"] == "early stopping"
+
+
+def test_a_logger_keeps_the_numbers_of_a_run(folder, community_store):
+    changes = {"log": ["my_logger:SQLite"], "log_options": {"my_logger:SQLite": {"file": "x.db"}}}
+    config = load_train_config(
+        config_file(folder, community_store, **changes, evaluate={"mode": "final"})
+    )
+    (summary,) = InProcessGroup(1).run(lambda comm: train(config, comm))
+    with closing(sqlite3.connect("x.db")) as base:
+        rows = base.execute("SELECT run, step, value FROM log WHERE name = 'test/mrr'").fetchall()
+        steps = base.execute("SELECT count(*) FROM log WHERE name = 'loss/mean'").fetchall()
+    assert rows == [(str(config.run), summary["best_round"], summary["test"]["mrr"])]
+    assert steps == [(ROUNDS,)]
 
 
 @pytest.mark.parametrize(

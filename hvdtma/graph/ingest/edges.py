@@ -131,8 +131,13 @@ class EdgeRows:
         return (src, dst), others
 
 
-def open_edges(db: Database, given: Any, options: ReadOptions) -> EdgeColumns:
+def open_edges(
+    db: Database, given: Any, options: ReadOptions, content: str = "edges"
+) -> EdgeColumns:
     """Open the edges of an argument and choose their columns; rows are not read yet.
+
+    Args:
+        content: the plural for messages: `edges`, or `pairs` that a model is asked about.
 
     Raises UserError for a missing file, an unknown ending or column, and a wrong shape or type.
     """
@@ -145,7 +150,7 @@ def open_edges(db: Database, given: Any, options: ReadOptions) -> EdgeColumns:
     table = open_table(
         db,
         given,
-        "edges",
+        content,
         options.text,
         endings=[*TABLE_FILES, *ARRAYS],
         named=named,
@@ -159,7 +164,7 @@ def open_edges(db: Database, given: Any, options: ReadOptions) -> EdgeColumns:
         if column is not None:
             id_type = options.id_type if column in (src, dst) else "auto"
             check_id_kind(table.where, column, table.types[column], id_type)
-    console.print(escape(f"{table.where}: edges {columns.text}"), soft_wrap=True)
+    console.print(escape(f"{table.where}: {content} {columns.text}"), soft_wrap=True)
     return columns
 
 

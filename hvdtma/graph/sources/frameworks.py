@@ -16,11 +16,13 @@ import numpy as np
 
 from hvdtma.core.errors import UserError
 from hvdtma.core.split_parts import PARTS
+from hvdtma.graph.framework_objects import BESIDE
 from hvdtma.graph.label_values import targets_of
 from hvdtma.graph.raw import RawGraph
 from hvdtma.graph.sources import link_parts
 from hvdtma.graph.sources.edge_data import keep_one_direction, note_unused, times_of, weights_of
 from hvdtma.graph.sources.edge_lists import edge_types, graph_ids, matrix_edges
+from hvdtma.graph.sources.exported import raw_of_exported
 from hvdtma.graph.sources.given_parts import (
     EDGE_MASK,
     EDGE_PART,
@@ -45,6 +47,7 @@ def from_dgl(
     ids: Ids = None,
     split_idx: Given | None = None,
     label_kind: str | None = None,
+    beside: Given | None = None,
 ) -> RawGraph:
     """A graph from a homogeneous DGLGraph.
 
@@ -59,6 +62,8 @@ def from_dgl(
         split_idx: the nodes of `train`, `valid` and `test`, as OGB's get_idx_split() returns them.
         label_kind: `class`, `multi` or `real`; None: chosen by the values
             (`hvdtma.graph.label_values`).
+        beside: the tensors that `hvdtma export --to dgl` saved with a graph, as `dgl.load_graphs`
+            returns them; None: the graph's attribute `hvdtma`, if `GraphStore.to_dgl` made it.
 
     Raises UserError for graphs with several types of nodes or edges, for data of a wrong shape or
     type, and for a node in two parts of the split.
@@ -66,6 +71,17 @@ def from_dgl(
     if not graph.is_homogeneous:
         raise UserError("the DGLGraph has several types; convert it with dgl.to_homogeneous first")
     src, dst = (as_array(end).astype(np.int64) for end in graph.edges(order="eid"))
+    if beside := beside or getattr(graph, BESIDE, None):
+        data = {**graph.ndata, **graph.edata}
+        return raw_of_exported(
+            beside,
+            (src, dst),
+            "the DGLGraph",
+            feat=data["feat"],
+            label=data.get("label"),
+            edge_type=data.get("etype"),
+            weight=data.get("weight"),
+        )
     raw = RawGraph(
         src,
         dst,
@@ -122,6 +138,16 @@ def from_pyg(
     parts = _three_parts(data)
     data = data if parts is None else parts["train"]
     given = _attributes(data)
+    if BESIDE in given:
+        return raw_of_exported(
+            given[BESIDE],
+            tuple(given["edge_index"]),
+            PYG,
+            feat=given["x"],
+            label=given.get("y"),
+            edge_type=given.get("edge_type"),
+            weight=given.get("edge_weight"),
+        )
     if parts is None:
         link_parts.refuse_pairs_of_one_part(given, PYG)
     num_nodes = _num_nodes(data, given)

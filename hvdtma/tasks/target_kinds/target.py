@@ -46,6 +46,10 @@ class TargetKind(Protocol):
         """What `score` compares with labels, [B, ...]."""
         ...
 
+    def columns(self, head: nn.Module, h_BH: torch.Tensor) -> dict[str, np.ndarray]:
+        """The predictions for people: columns [B] of numbers or text by name."""
+        ...
+
     def score(self, predicted_Q: np.ndarray, label_Q: np.ndarray) -> dict[str, float]:
         """Every metric. A prediction that is not a number counts as wrong."""
         ...

@@ -1,0 +1,141 @@
+"""Approximate search for the best partners, in an index of FAISS (HNSW).
+
+It serves decoders whose score is an inner product of a vector of each end. Malkov and Yashunin,
+"Efficient and robust approximate nearest neighbor search using HNSW graphs" (arXiv 1603.09320).
+
+Legend: N candidates, Q nodes that are asked for, q of them at a time, F width of the decoder's
+vectors, k partners, S found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+import torch
+
+from hvdtma.core.console import console, stage
+from hvdtma.core.errors import UserError
+from hvdtma.evaluation.known_links import known_links
+from hvdtma.evaluation.predictor import Predictor
+from hvdtma.evaluation.recommend import (
+    NODES_AT_ONCE,
+    Partners,
+    Vectors,
+    candidate_groups,
+    recommend,
+)
+from hvdtma.models.decoders import is_factored
+
+LINKS_PER_NODE = 32  # of the index
+LEAST_SEARCHED = 128  # candidates that a search visits at least
+INDEX_BYTES = 2 * LINKS_PER_NODE * 4  # per candidate, besides its vector
+SAMPLED = 100  # nodes whose partners are compared with the exact ones
+
+
+def recommend_approximately(
+    predictor: Predictor,
+    node_Q: np.ndarray,
+    k: int,
+    *,
+    type_number: int | None = None,
+    exclude_known: bool = True,
+) -> Iterator[tuple[np.ndarray, Partners]]:
+    """As `hvdtma.evaluation.recommend.recommend`, but some of the best partners may be missed.
+
+    Prints the recall: the share of the exact partners that are found, of a sample of the nodes.
+
+    Raises UserError as well if FAISS is not installed, for a decoder whose score does not factor,
+    and if the index does not fit in memory.
+    """
+    faiss = _faiss()
+    if not is_factored(predictor.model.head):
+        raise UserError(
+            f"the decoder '{predictor.config.task.decoder}' scores pair by pair, so there is no "
+            "index for it; leave out --approximate"
+        )
+    asked = {"type_number": type_number, "exclude_known": exclude_known}
+    sample = np.random.default_rng(0).permutation(len(node_Q))[:SAMPLED]
+    exact = {}
+    for rows, found in recommend(predictor, node_Q[sample], k, **asked):
+        exact |= {int(sample[row]): found.of(at) for at, row in enumerate(rows)}
+    hits = 0
+    for candidate_N, row_Q in candidate_groups(predictor, node_Q, k, type_number):
+        vectors = Vectors(predictor, type_number)
+        index = _index(faiss, vectors, candidate_N, predictor)
+        for start in range(0, len(row_Q), NODES_AT_ONCE):
+            rows = row_Q[start : start + NODES_AT_ONCE]
+            found = _search(index, vectors, node_Q[rows], candidate_N, k, exclude_known)
+            for at, row in enumerate(rows.tolist()):
+                if row in exact:
+                    hits += len(np.intersect1d(found.of(at), exact[row]))
+            yield rows, found
+    total = sum(map(len, exact.values()))
+    console.print(
+        f"approximate: {hits / max(total, 1):.1%} of the {total:,} exact partners of "
+        f"{len(exact):,} nodes were found"
+    )
+
+
+def _faiss() -> Any:
+    try:
+        return import_module("faiss")
+    except ImportError as error:
+        raise UserError(
+            f"--approximate needs FAISS, which cannot be imported ({error}); "
+            "pip install faiss-cpu, or leave out --approximate"
+        ) from error
+
+
+def _index(faiss: Any, vectors: Vectors, candidate_N: np.ndarray, predictor: Predictor) -> Any:
+    """An index of the candidates' vectors."""
+    width = vectors.of_destinations(candidate_N[:1]).shape[1]
+    needed = len(candidate_N) * (4 * width + INDEX_BYTES)
+    available = predictor.embeddings.work_bytes
+    if needed > available:
+        raise UserError(
+            f"the index takes {needed / 2**30:.2f} GiB, more than memory_gb leaves for it "
+            f"({available / 2**30:.2f}); give more, or leave out --approximate"
+        )
+    index = faiss.IndexHNSWFlat(width, LINKS_PER_NODE, faiss.METRIC_INNER_PRODUCT)
+    faiss.omp_set_num_threads(torch.get_num_threads())
+    with stage(f"indexing {len(candidate_N):,} candidates"):
+        for start in range(0, len(candidate_N), 1 << 14):
+            piece = vectors.of_destinations(candidate_N[start : start + (1 << 14)])
+            index.add(piece.float().numpy())
+    return index
+
+
+def _search(
+    index: Any,
+    vectors: Vectors,
+    node_q: np.ndarray,
+    candidate_N: np.ndarray,
+    k: int,
+    exclude_known: bool,
+) -> Partners:
+    """The best partners that the index finds, with their exact scores."""
+    known = None
+    most = 1  # the node itself
+    if exclude_known:
+        known = known_links(vectors.predictor.store, node_q, vectors.type_number)
+        most += int(np.bincount(known.row, minlength=1).max())
+    number = min(k + most, len(candidate_N))
+    source_qF = vectors.of_sources(node_q)
+    index.hnsw.efSearch = max(LEAST_SEARCHED, 2 * number)
+    _, place_qS = index.search(source_qF.float().numpy(), number)
+    node = np.full((len(node_q), k), 0, np.int64)
+    score, count = np.full((len(node_q), k), -np.inf, np.float32), np.zeros(len(node_q), np.int64)
+    for row, place_S in enumerate(place_qS):
+        node_S = np.sort(candidate_N[place_S[place_S >= 0]]).astype(np.int64)
+        left_out = [node_q[row : row + 1]]
+        if known is not None:
+            left_out.append(known.node[known.row == row])
+        node_S = np.setdiff1d(node_S, np.concatenate(left_out))
+        score_S = (vectors.of_destinations(node_S) @ source_qF[row]).float().numpy()
+        order = np.argsort(-score_S, kind="stable")[:k]
+        count[row] = len(order)
+        node[row, : len(order)], score[row, : len(order)] = node_S[order], score_S[order]
+    return Partners(count, node, score)
