@@ -32,6 +32,7 @@ import numpy as np
 import zarr
 
 from hvdtma.core.errors import UserError
+from hvdtma.core.partial import restore
 from hvdtma.core.split_parts import HELD_OUT_PARTS
 from hvdtma.graph.candidates import CandidateRules, Candidates
 from hvdtma.graph.csc import CSC
@@ -223,6 +224,7 @@ class GraphStore:
 
 
 def _open_group(path: Path) -> zarr.Group:
+    restore(path)
     if not path.exists():
         raise UserError(f"no store at {path}; make one with: hvdtma build {path} SOURCE")
     try:

@@ -77,8 +77,7 @@ class RunFolder(BaseRunFolder):
         Raises UserError if the folder holds something that may not be replaced.
         """
         run = cls(config.run)
-        run.remove_existing(config.store, overwrite=overwrite)
-        with run.making(config.resolved) as temporary:
+        with run.making(config.resolved, config.store, overwrite=overwrite) as temporary:
             (temporary / run.rounds.name).mkdir()
             write_json(temporary / run.graph.name, _graph_of(store))
         return run
@@ -93,7 +92,7 @@ class RunFolder(BaseRunFolder):
     def rewind(self, config: TrainConfig, rounds_done: int, assignment: int) -> None:
         """Drop everything after a checkpoint, and write the config to resume with."""
         dump_config(config.resolved, self.config_file)
-        for left in (self.done, self.summary):
+        for left in (self.done, self.summary, self.outdated):
             left.unlink(missing_ok=True)
         for path in self.round_files():
             if int(path.stem) > rounds_done:

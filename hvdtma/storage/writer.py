@@ -19,7 +19,7 @@ import zarr
 
 from hvdtma.core.errors import UserError
 from hvdtma.core.files import REMOVED, FullDisk, is_full
-from hvdtma.core.partial import partial_path, remove_abandoned
+from hvdtma.core.partial import partial_path, put_in_place, remove_abandoned, through_link
 from hvdtma.storage.array_writer import ArrayWriter
 from hvdtma.storage.chunks import ChunkReader
 
@@ -53,7 +53,7 @@ class StoreWriter:
     attrs: dict[str, Any] = field(default_factory=dict)
 
     def __enter__(self) -> StoreWriter:
-        self.path = Path(self.path)
+        self.path = through_link(Path(self.path))
         refuse_existing(self.path, self.overwrite)
         self.partial = partial_path(self.path, os.getpid())
         self.attrs.setdefault("checksums", {})
@@ -130,7 +130,7 @@ class StoreWriter:
             }
         )
         refuse_existing(self.path, self.overwrite)  # another process may have written there
-        replace_folder(self.partial, self.path)
+        put_in_place(self.partial, self.path)
 
     def _give_up(self, error: BaseException) -> None:
         """Remove the temporary folder; raise UserError for errors of the disk."""
@@ -161,17 +161,3 @@ def _format_of(path: Path) -> str:
         return str(zarr.open_group(path, mode="r").attrs.get("format"))
     except (OSError, ValueError):
         return "no Zarr group"
-
-
-def replace_folder(new: Path, path: Path) -> None:
-    """Rename a finished folder to `path`; a former `path` is removed afterwards, not before."""
-    old = path.with_name(f".{path.name}.{os.getpid()}.old")
-    if path.exists():
-        path.rename(old)
-    try:
-        new.rename(path)
-    except BaseException:
-        if old.exists():
-            old.rename(path)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
