@@ -40,7 +40,7 @@ def through_link(path: Path) -> Path:
 
 
 def put_in_place(new: Path, path: Path) -> None:
-    """Rename a complete file or folder to `path`, atomically; a former `path` is removed afterwards.
+    """Rename a complete file or folder to `path`, atomically; remove a former `path` afterwards.
 
     Args:
         new: lies in the same folder as `path`.

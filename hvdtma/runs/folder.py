@@ -18,6 +18,7 @@ from pathlib import Path
 
 from hvdtma.core.config import Component, dump_config
 from hvdtma.core.console import console
+from hvdtma.core.digests import damaged, has_text_digest
 from hvdtma.core.errors import UserError
 from hvdtma.core.files import replacing, write_json
 from hvdtma.core.partial import (
@@ -79,11 +80,17 @@ class BaseRunFolder:
         return f"{self.command} --resume {self.path}"
 
     def check_there(self) -> None:
-        """Raises UserError if there is no run."""
+        """Raises UserError if there is no run, or its config has changed since it began."""
         restore(self.path)
         if not self.config_file.is_file():
             name = self.config_file.name
             raise UserError(f"no run at {self.path} (no {name}); start one with: {self.command}")
+        if not has_text_digest(self.config_file.read_bytes()):
+            raise damaged(
+                self.config_file,
+                "; undo the change. Keys that may change are given on the command line: "
+                f"{self.resume_command} key=value",
+            )
 
     @contextmanager
     def making(self, config: Component, *needed: Path, overwrite: bool) -> Iterator[Path]:
@@ -181,11 +188,22 @@ class BaseRunFolder:
 
 
 def read_lines(path: Path) -> list[dict]:
-    """The complete lines of a JSON-lines file; none if the file is missing."""
+    """The complete lines of a JSON-lines file; none if the file is missing.
+
+    Raises UserError, with its number, for a line that is no JSON object.
+    """
     if not path.exists():
         return []
-    complete, _, _ = path.read_text().rpartition("\n")
-    return [json.loads(line) for line in complete.splitlines()]
+    complete, _, _ = path.read_bytes().rpartition(b"\n")
+    lines = []
+    for number, line in enumerate(complete.split(b"\n") if complete else [], 1):
+        try:
+            lines.append(json.loads(line))
+        except ValueError:
+            lines.append(None)
+        if not isinstance(lines[-1], dict):
+            raise damaged(path, f"; line {number} is no JSON object")
+    return lines
 
 
 def keep_lines(path: Path, wanted: Callable[[dict], bool]) -> None:

@@ -12,21 +12,20 @@ The process that trains the run locks `.NAME.lock` beside the folder (`hvdtma.ru
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import nn
 
 from hvdtma.core.config import dump_config
+from hvdtma.core.digests import damaged, read_json, with_digest, without_digest
 from hvdtma.core.errors import UserError
-from hvdtma.core.files import replacing, write_json
+from hvdtma.core.files import append_json, replacing, write_json
+from hvdtma.core.tensor_file import DamagedFile, from_bytes, to_bytes
 from hvdtma.core.train_config import TrainConfig, load_train_config
-from hvdtma.runs.folder import ENDS, BaseRunFolder, keep_lines
+from hvdtma.runs.folder import ENDS, BaseRunFolder, keep_lines, read_lines
 
 OUTDATED = (*ENDS, "skipped")  # events that are dropped when a run is resumed
 
@@ -79,7 +78,7 @@ class RunFolder(BaseRunFolder):
         run = cls(config.run)
         with run.making(config.resolved, config.store, overwrite=overwrite) as temporary:
             (temporary / run.rounds.name).mkdir()
-            write_json(temporary / run.graph.name, _graph_of(store))
+            write_json(temporary / run.graph.name, with_digest(_graph_of(store)))
         return run
 
     @classmethod
@@ -104,13 +103,21 @@ class RunFolder(BaseRunFolder):
     def config(self) -> TrainConfig:
         return load_train_config(self.config_file)
 
+    def score_events(self) -> list[dict]:
+        """The evaluator's scores, oldest first; raises UserError if the file is damaged."""
+        return [without_digest(event, self.scores) for event in read_lines(self.scores)]
+
+    def add_score(self, event: dict) -> None:
+        """Append a score of the evaluator."""
+        append_json(self.scores, with_digest(event))
+
     def check_store(self, store: TrainedGraph) -> bool:
         """Whether a store holds the graph and split that the run is trained on.
 
         Raises UserError if its labels or edge types differ: the model's outputs would have
         another meaning.
         """
-        then, now = json.loads(self.graph.read_text()), _graph_of(store)
+        then, now = read_json(self.graph), _graph_of(store)
         kind = then.get("label_kind", "class")  # older runs have classes
         if kind != now["label_kind"]:
             raise UserError(
@@ -127,11 +134,11 @@ class RunFolder(BaseRunFolder):
 
     def trained_undirected(self, store: TrainedGraph) -> bool:
         """Whether the run is trained on undirected links; `store` answers for older runs."""
-        return json.loads(self.graph.read_text()).get("undirected", store.undirected)
+        return read_json(self.graph).get("undirected", store.undirected)
 
     def check_features(self, store: TrainedGraph) -> None:
         """Raise UserError if the features of a store mean something else to the run's model."""
-        then, now = json.loads(self.graph.read_text()).get("features"), store.features
+        then, now = read_json(self.graph).get("features"), store.features
         if then is None or now is None or _same_features(then, now):
             return
         raise UserError(
@@ -225,18 +232,16 @@ def write_model(path: Path, model: nn.Module, **facts: object) -> None:
 
 def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor], **facts: object) -> None:
     """Write tensors as safetensors, with facts as metadata, atomically."""
-    on_cpu = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-    content = save(on_cpu, metadata={key: str(value) for key, value in facts.items()})
-    with replacing(path) as temporary:  # safetensors' save_file hides full disks, sets mode 0600
+    content = to_bytes(tensors, {key: str(value) for key, value in facts.items()})
+    with replacing(path) as temporary:
         temporary.write_bytes(content)
 
 
 def round_of(path: Path) -> int:
     """The round of a file of parameters; 0 if the file is missing or damaged."""
     try:
-        with safe_open(path, framework="pt") as file:
-            return int(file.metadata()["round"])
-    except (FileNotFoundError, SafetensorError):
+        return int(from_bytes(path.read_bytes())[1]["round"])
+    except (FileNotFoundError, DamagedFile):
         return 0
 
 
@@ -246,10 +251,11 @@ def read_model(path: Path, model: nn.Module) -> dict[str, str]:
     Raises UserError if the file is damaged or of another model, FileNotFoundError if it is missing.
     """
     try:
-        with safe_open(path, framework="pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            facts = file.metadata() or {}
+        tensors, facts = from_bytes(path.read_bytes())
+    except DamagedFile:
+        raise damaged(path, ", or another version of hvdtma wrote it") from None
+    try:
         model.load_state_dict(tensors)
-    except (SafetensorError, RuntimeError) as error:
+    except RuntimeError as error:
         raise UserError(f"{path} does not hold this model's parameters: {error}") from error
     return facts
