@@ -35,13 +35,13 @@ def with_digest(value: dict[str, Any]) -> dict[str, Any]:
     return value | {DIGEST: _digest_of_json(value)}
 
 
-def without_digest(value: Any, path: Path) -> dict[str, Any]:
+def without_digest(value: Any, path: Path, remedy: str = "") -> dict[str, Any]:
     """The object that `with_digest` was given; raises UserError for `path` if it is another one."""
     if not isinstance(value, dict):
-        raise damaged(path)
+        raise damaged(path, remedy)
     content = {key: inner for key, inner in value.items() if key != DIGEST}
     if value.get(DIGEST) != _digest_of_json(content):
-        raise damaged(path)
+        raise damaged(path, remedy)
     return content
 
 

@@ -17,6 +17,7 @@ import numpy as np
 import xxhash
 import zarr
 
+from hvdtma.core.digests import with_digest
 from hvdtma.core.errors import UserError
 from hvdtma.core.files import REMOVED, FullDisk, is_full
 from hvdtma.core.partial import partial_path, put_in_place, remove_abandoned, through_link
@@ -24,7 +25,7 @@ from hvdtma.storage.array_writer import ArrayWriter
 from hvdtma.storage.chunks import ChunkReader
 
 FORMAT = "hvdtma-graph"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # 1 had no digests of attributes, chunks and metadata
 SCRATCH = ".scratch"
 UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST)
 
@@ -56,7 +57,8 @@ class StoreWriter:
         self.path = through_link(Path(self.path))
         refuse_existing(self.path, self.overwrite)
         self.partial = partial_path(self.path, os.getpid())
-        self.attrs.setdefault("checksums", {})
+        for kind in ("checksums", "chunk_crcs", "metadata"):
+            self.attrs.setdefault(kind, {})
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             remove_abandoned(self.path, own=True)
@@ -87,7 +89,10 @@ class StoreWriter:
             self.group, name, np.dtype(dtype), max_rows, row_shape, chunk_bytes, chunk_rows
         )
         yield array
-        self.attrs["checksums"][name] = array.close()
+        digests = array.close()
+        self.attrs["checksums"][name] = digests.values
+        self.attrs["chunk_crcs"][name] = digests.chunks
+        self.attrs["metadata"][name] = digests.metadata
 
     def array(self, name: str) -> zarr.Array:
         """A complete array of the new store."""
@@ -121,14 +126,13 @@ class StoreWriter:
     def _finish(self) -> None:
         shutil.rmtree(self.partial / SCRATCH, ignore_errors=True)
         self.attrs.setdefault("graph", _digest_of(self.attrs["checksums"]))
-        self.group.attrs.update(
-            {
-                "format": self.format,
-                "format_version": FORMAT_VERSION,
-                "created": datetime.now(UTC).isoformat(timespec="seconds"),
-                **self.attrs,
-            }
-        )
+        attrs = {
+            "format": self.format,
+            "format_version": FORMAT_VERSION,
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            **self.attrs,
+        }
+        self.group.attrs.update(with_digest(attrs))
         refuse_existing(self.path, self.overwrite)  # another process may have written there
         put_in_place(self.partial, self.path)
 
