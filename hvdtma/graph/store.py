@@ -235,10 +235,7 @@ def _read_attributes(path: Path) -> dict[str, Any]:
     except NoGroup as error:
         raise UserError(f"{path} is not a graph store: {error}") from error
     if attrs.get("format") != FORMAT:
-        raise UserError(
-            f"{path} has the format '{attrs.get('format')}'; it is not a store that "
-            "'hvdtma build' wrote"
-        )
+        raise UserError(f"{path} is a Zarr group, but not one that 'hvdtma build' wrote")
     version = attrs["format_version"]
     if version != FORMAT_VERSION:
         remedy = "upgrade hvdtma, or " * (version > FORMAT_VERSION)

@@ -27,13 +27,13 @@ class NoGroup(Exception):
 def read_attributes(path: Path) -> dict[str, Any]:
     """The attributes of a group, compared with their digest.
 
-    Raises NoGroup if the folder holds no Zarr group of format 3, and UserError for damage.
+    Raises NoGroup if the folder holds no such group, and UserError for damage.
     """
     file = path / METADATA
     try:
         content = file.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
-        raise NoGroup(f"it has no {METADATA}") from None
+        raise NoGroup(f"it is no Zarr group, for it has no {METADATA}") from None
     try:
         metadata = json.loads(content)
         attributes = metadata.pop("attributes")
@@ -41,7 +41,7 @@ def read_attributes(path: Path) -> dict[str, Any]:
     except (ValueError, AttributeError, KeyError, TypeError):
         raise damaged(file, REMEDY) from None
     if "format" not in attributes and "digest" not in attributes:
-        raise NoGroup("another program wrote it")
+        raise NoGroup("it is a Zarr group, but not one that 'hvdtma build' wrote")
     if "digest" not in attributes and attributes.get("format_version") == 1:
         return attributes  # written before there were digests; the caller refuses the version
     if not is_group:
@@ -57,7 +57,7 @@ def open_array(path: Path, group: zarr.Group, name: str, metadata: str) -> zarr.
     except OSError as error:
         raise UserError(f"{file} cannot be read: {error.strerror or error}") from error
     if not intact:
-        raise damaged(file, REMEDY)
+        raise UserError(f"{path}: array '{name}' is damaged: {file} has changed{REMEDY}")
     array = group[name]
     assert isinstance(array, zarr.Array)  # for its metadata is as it was written
     return array
