@@ -78,7 +78,12 @@ def slurm_options(request: JobRequest) -> dict[str, Any]:
         "constraint": defaults.constraint,
         "cpus_per_task": defaults.cpus_per_task,
         "mem": f"{round(defaults.memory_gb * 1024)}M" if defaults.memory_gb else None,
-        "setup": [*defaults.setup_lines, _python_path_line(request)],
+        "setup": [
+            *defaults.setup_lines,
+            _python_path_line(request),
+            # So that tools tell the driver from trainers, which have HVDTMA_NAME besides.
+            *["export HVDTMA_DRIVER=1"] * request.elastic,
+        ],
         "signal_delay_s": request.save_s,
         "stderr_to_stdout": True,
         "additional_parameters": further | ({"no-kill": True} if request.elastic else {}),
