@@ -19,7 +19,7 @@ BIN := .venv/bin
 SETUP = $(PYTHON) tools/setup_env.py $(if $(MPI),--mpi) $(if $(JOBS),--jobs $(JOBS)) \
     $(if $(TORCH_INDEX),--torch-index $(TORCH_INDEX))
 
-.PHONY: setup setup-test demo test lint format clean help python
+.PHONY: setup setup-test demo test lint format docs docs-serve clean help python
 .DEFAULT_GOAL := setup
 
 setup: python ## make .venv with everything in it (the default)
@@ -44,11 +44,19 @@ format: setup-test ## bring the code into style
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
+docs: ## build the docs site into build/site
+	@$(SETUP) --extras docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	@echo "build/site/index.html"
+
+docs-serve: docs ## show the docs site at http://127.0.0.1:8000
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve
+
 clean: ## remove .venv and everything made (not the cache of Horovod wheels)
 	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 python:
 	@test -n "$(PYTHON)" || { echo "hvdtma needs Python 3.11 or 3.12 (DGL has no wheels for" \

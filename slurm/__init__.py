@@ -5,6 +5,8 @@ specs.py        the jobs of one submission          sweep.py       key=a,b,c
 checks.py       checks before submission            resources.py   nodes, tasks, GPUs
 defaults.py     settings of a cluster               times.py       time limits
 executor.py     submitit's executors                folder.py      logs, scripts, pickles
+needs.py        the files that a script needs       text.py        safe lines of a script
+sizes.py        memory as Slurm writes it
 job.py          the code that a task of a job runs; requeue
 driver.py       drive: start the trainers of an elastic run, and restart lost ones
 workers.py      trainer processes: job steps, or processes of this machine

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from pathlib import Path
 
 from hvdtma.comm.slurm_task import slurm
@@ -14,8 +13,10 @@ from hvdtma.training.check_start import check_start
 from slurm.defaults import ClusterDefaults
 from slurm.folder import JobFolder
 from slurm.resources import Resources, check_trainer_count
+from slurm.text import control_characters
 
-CONTROL = ("Cc", "Cs")  # Unicode categories: control characters, undecodable bytes
+# Options of sbatch that give trainers CPUs.
+CPU_OPTIONS = ("cpus-per-task", "cpus-per-gpu", "exclusive")
 
 
 def check_name(kind: str, name: str, remedy: str) -> None:
@@ -24,7 +25,7 @@ def check_name(kind: str, name: str, remedy: str) -> None:
     sbatch and submitit replace `%j`, `%x` and others in paths; a control character ends the line
     of the batch script that holds it.
     """
-    bad = sorted({c for c in name if c == "%" or unicodedata.category(c) in CONTROL})
+    bad = ["%"] * ("%" in name) + control_characters(name)
     if bad:
         found = ", ".join(map(repr, bad))
         raise UserError(
@@ -59,11 +60,24 @@ def _check_gpus(config: TrainConfig, resources: Resources, defaults: ClusterDefa
     """Raises UserError if GPUs are requested and not used, or needed and not requested."""
     if resources.gpus_per_node and config.device == "cpu":
         raise UserError("GPUs are requested, but device is cpu; use device=auto, or no GPUs")
-    in_defaults = any("gpu" in f"{key} {value}" for key, value in defaults.sbatch.items())
-    if resources.gpus_per_node or in_defaults:
-        return
-    if config.device == "cuda":
+    if config.device == "cuda" and not _asks_for_gpus(resources, defaults):
         raise UserError("device is cuda, but no GPU is requested; give --gpus-per-node")
+
+
+def _asks_for_gpus(resources: Resources, defaults: ClusterDefaults) -> bool:
+    further = (f"{key} {value}" for key, value in defaults.sbatch.items() if key != "gpu-bind")
+    return bool(resources.gpus_per_node) or any("gpu" in option for option in further)
+
+
+def gpus_without_cpus(resources: Resources, defaults: ClusterDefaults) -> str:
+    """A warning if a job asks for GPUs and leaves its CPUs to Slurm; else an empty text."""
+    has_cpus = defaults.cpus_per_task or any(defaults.sbatch.get(key) for key in CPU_OPTIONS)
+    if has_cpus or not _asks_for_gpus(resources, defaults):
+        return ""
+    return (
+        "GPUs are requested, but no CPUs: most clusters give a task one CPU then, and batches are "
+        "made on CPUs. Give --cpus-per-task, or cpus_per_task in the cluster defaults"
+    )
 
 
 def check_not_queued(folder: JobFolder, runs: list[Path]) -> None:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from pydantic import Field
 
-from hvdtma.core.config import Component, Positive, PositiveFloat, load_as
+from hvdtma.core.config import Component, NotNegative, Positive, load_as
 from hvdtma.core.errors import UserError
 from hvdtma.core.files import expanded
+from slurm.text import Line, OptionName
 
 ENV_VARIABLE = "HVDTMA_CLUSTER"
 USER_FILE = Path("~/.config/hvdtma/cluster.yaml")
@@ -19,26 +22,36 @@ USER_FILE = Path("~/.config/hvdtma/cluster.yaml")
 class ClusterDefaults(Component):
     """Options of every job on this cluster. The command line wins."""
 
-    partition: str | None = None
+    partition: Line | None = None
     """Partition of the jobs. None: Slurm's default partition."""
-    account: str | None = None
+    account: Line | None = None
     """Account to charge."""
-    qos: str | None = None
+    qos: Line | None = None
     """Quality of service."""
-    constraint: str | None = None
+    constraint: Line | None = None
     """Features that nodes must have, e.g. `a100&ib`."""
+    nodelist: Line | None = None
+    """Nodes that the job must get, e.g. `n[01-04]`."""
+    exclude: Line | None = None
+    """Nodes that the job must not get."""
     cpus_per_task: Positive | None = None
     """CPUs of each trainer."""
-    memory_gb: PositiveFloat | None = None
-    """Memory of each node in GiB."""
-    modules: tuple[str, ...] = ()
+    memory_gb: NotNegative | None = None
+    """Memory of each node in GiB; 0: all of it."""
+    gpu_bind: Line | None = None
+    """The GPUs that each task sees, e.g. `closest` or `single:1`."""
+    mail_type: Line | None = None
+    """Events that Slurm sends a mail about, e.g. `END,FAIL`."""
+    mail_user: Line | None = None
+    """Address of these mails. None: the user's own."""
+    modules: tuple[Line, ...] = ()
     """Modules to load before training."""
     setup: tuple[str, ...] = ()
     """Lines of shell to run before training, after the modules are loaded."""
     save_s: Positive = 120
     """Seconds before the time limit at which trainers save and the job is requeued; at most a
     quarter of the limit. Slurm checks time limits about every 30 s."""
-    sbatch: dict[str, str | int | bool] = Field(default_factory=dict)
+    sbatch: dict[OptionName, Line | int | bool] = Field(default_factory=dict)
     """Further options of sbatch, e.g. `reservation: course`."""
 
     @property
@@ -48,6 +61,14 @@ class ClusterDefaults(Component):
         # From Slurm 22.05 on, srun does not inherit --cpus-per-task from sbatch.
         cpus = ["export SRUN_CPUS_PER_TASK=$SLURM_CPUS_PER_TASK"] * bool(self.cpus_per_task)
         return [*modules, *cpus, *self.setup]
+
+    def with_options(self, options: Mapping[str, Any]) -> ClusterDefaults:
+        """These defaults with some keys changed; None changes nothing.
+
+        Raises UserError for an unknown key and for a bad value.
+        """
+        given = {key: value for key, value in options.items() if value is not None}
+        return load_as(ClusterDefaults, self, given, source="options of the job")
 
 
 def find_defaults(path: str | Path | None = None) -> tuple[ClusterDefaults, Path | None]:

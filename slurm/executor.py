@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 import shutil
 import signal
@@ -39,7 +40,6 @@ class JobRequest:
     name: str
     resources: Resources
     minutes: int
-    partition: str | None
     defaults: ClusterDefaults
     elastic: bool
     python_path: str
@@ -66,18 +66,23 @@ def slurm_options(request: JobRequest) -> dict[str, Any]:
     """Options of sbatch, as submitit names them."""
     resources, defaults = request.resources, request.defaults
     further: dict[str, Any] = {"requeue": True, **defaults.sbatch}
+    further = {key: value for key, value in further.items() if value is not False}
+    if defaults.gpu_bind:
+        further["gpu-bind"] = defaults.gpu_bind
+    if request.elastic:
+        further["no-kill"] = True
+    named = (
+        *("partition", "account", "qos", "constraint", "nodelist", "exclude"),
+        *("mail_type", "mail_user", "cpus_per_task"),
+    )
     options = {
+        **{name: getattr(defaults, name) for name in named},
         "job_name": request.name,
         "time": request.minutes,
         "nodes": resources.nodes,
         "ntasks_per_node": resources.tasks_per_node,
         "gpus_per_node": resources.gpus_per_node or None,
-        "partition": request.partition or defaults.partition,
-        "account": defaults.account,
-        "qos": defaults.qos,
-        "constraint": defaults.constraint,
-        "cpus_per_task": defaults.cpus_per_task,
-        "mem": f"{round(defaults.memory_gb * 1024)}M" if defaults.memory_gb else None,
+        "mem": _memory(defaults.memory_gb),
         "setup": [
             *defaults.setup_lines,
             _python_path_line(request),
@@ -86,10 +91,16 @@ def slurm_options(request: JobRequest) -> dict[str, Any]:
         ],
         "signal_delay_s": request.save_s,
         "stderr_to_stdout": True,
-        "additional_parameters": further | ({"no-kill": True} if request.elastic else {}),
+        "additional_parameters": further,
         "srun_args": ONE_TASK if request.elastic else None,
     }
-    return {key: value for key, value in options.items() if value is not None}
+    given = {key: value for key, value in options.items() if value is not None}
+    return given | {"wckey": None}  # submitit sets one, which many clusters refuse
+
+
+def _memory(memory_gb: float | None) -> str | None:
+    """Memory of a node for --mem, rounded up: 0 would mean all of it."""
+    return None if memory_gb is None else f"{math.ceil(memory_gb * 1024)}M"
 
 
 def _python_path_line(request: JobRequest) -> str:
@@ -117,7 +128,10 @@ def slurm_script(request: JobRequest, jobs: int) -> str:
 def slurm_executor(request: JobRequest) -> SlurmExecutor:
     """Sends jobs to Slurm. Raises UserError on a machine without Slurm."""
     if shutil.which("sbatch") is None or shutil.which("srun") is None:
-        raise UserError("sbatch is not there: this machine has no Slurm; use --cluster local")
+        raise UserError(
+            "No Slurm here: sbatch is not on the PATH. Use --cluster local to start the job on "
+            "this machine, or --dry-run to print its script"
+        )
     executor = SlurmExecutor(request.folder, max_num_timeout=MAX_REQUEUES)
     executor.update_parameters(**slurm_options(request))
     return executor

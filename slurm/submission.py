@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import redirect_stderr
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import submitit
 from submitit import LocalExecutor, SlurmExecutor
 from submitit.core.utils import FailedJobError
 
 from hvdtma.core.config import dump_config
+from hvdtma.core.console import warn
 from hvdtma.core.errors import UserError
 from slurm import job
-from slurm.checks import check_name, check_not_queued, check_run
+from slurm.checks import check_name, check_not_queued, check_run, gpus_without_cpus
 from slurm.defaults import ClusterDefaults, find_defaults
 from slurm.environment import python_path, submission_environment
 from slurm.executor import BACKENDS, JobRequest, ignored_terminal_signals
 from slurm.folder import JobFolder
 from slurm.job import Job
+from slurm.needs import with_needs
 from slurm.resources import Resources
 from slurm.specs import JobSpec, JobTarget, job_specs, relative_path
 from slurm.times import format_minutes, parse_minutes
@@ -72,6 +75,7 @@ def submit(
     gpus_per_node: int = 0,
     time: str = "1h",
     partition: str | None = None,
+    options: Mapping[str, Any] | None = None,
     array: Sequence[str] = (),
     cluster: str = "slurm",
     cluster_config: str | Path | None = None,
@@ -88,7 +92,8 @@ def submit(
         overrides: `key=value`, on top of the config; or further words of the command.
         nodes, tasks_per_node, gpus_per_node: resources of the job; each task is one trainer.
         time: time limit, as `4h`, `90m`, `30` (minutes) or `1-12:00:00`.
-        partition: instead of the partition of the cluster defaults.
+        partition, options: instead of the cluster defaults (`slurm.defaults.ClusterDefaults`), as
+            in `options={"account": "physics", "cpus_per_task": 8}`.
         array: `key=a,b,c` for a sweep, one run per value; several make all combinations.
         cluster: `slurm`, or `local` to start the tasks on this machine.
         cluster_config: YAML of cluster defaults; None: $HVDTMA_CLUSTER, or the user's own file.
@@ -105,7 +110,7 @@ def submit(
     if cluster not in BACKENDS:
         raise UserError(f"cluster is '{cluster}'; valid: {', '.join(BACKENDS)}")
     on_slurm, backend = cluster == "slurm", BACKENDS[cluster]
-    defaults = find_defaults(cluster_config)[0] if on_slurm else ClusterDefaults()
+    defaults = _defaults(on_slurm, cluster_config, {"partition": partition, **(options or {})})
     base, specs = job_specs(target, overrides, array)
     jobs = JobFolder(Path(folder or base.with_name(f"{base.name}.jobs")))
     request = JobRequest(
@@ -113,7 +118,6 @@ def submit(
         name=name or base.name,
         resources=Resources(nodes, tasks_per_node, gpus_per_node),
         minutes=parse_minutes(time),
-        partition=partition,
         defaults=defaults,
         elastic=_all_elastic(specs),
         python_path=python_path(),
@@ -122,9 +126,12 @@ def submit(
     for spec in specs:
         if spec.config:
             spec.resumes = check_run(spec.config, request.resources, defaults)
-    submission = Submission(request, backend.script(request, len(specs)), specs)
+    if warning := gpus_without_cpus(request.resources, defaults) if on_slurm else "":
+        warn(warning)
+    script = backend.script(request, len(specs))
+    submission = Submission(request, script, specs)
     if dry_run:
-        return submission
+        return replace(submission, script=with_needs(script, request, specs))
     with jobs.open():
         executor = backend.executor(request)
         if on_slurm:
@@ -139,6 +146,17 @@ def submit(
         spec.job = submitted_job
         jobs.record(submitted_job.job_id, spec.config.run if spec.config else None)
     return submission
+
+
+def _defaults(
+    on_slurm: bool, file: str | Path | None, options: Mapping[str, Any]
+) -> ClusterDefaults:
+    """The cluster's defaults with the options of this job; of this machine, none."""
+    if on_slurm:
+        return find_defaults(file)[0].with_options(options)
+    if unused := [key for key, value in options.items() if value is not None]:
+        warn(f"not used with --cluster local: {', '.join(unused)}")
+    return ClusterDefaults()
 
 
 def _check_names(request: JobRequest, specs: list[JobSpec]) -> None:

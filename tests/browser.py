@@ -13,7 +13,7 @@ BROWSER = next(
 FLAGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
-    "--virtual-time-budget=5000", "--window-size=1400,2200", "--dump-dom",
+    "--virtual-time-budget=5000", "--dump-dom",
 )  # fmt: skip
 
 # Whatever goes wrong ends up in an attribute that can be read from outside.
@@ -26,13 +26,14 @@ addEventListener("securitypolicyviolation", (e) => wrong("would load " + e.block
 </script>"""
 
 
-def rendered(page: Path, folder: Path, script: str = "") -> str:
-    """The page's DOM after its scripts, and then `script`, have run."""
+def rendered(page: Path, folder: Path, script: str = "", *, width: int = 1400) -> str:
+    """The page's DOM after its figures are drawn, and then `script` has run."""
     watched = folder / f"watched-{page.name}"
     html = page.read_text(encoding="utf-8").replace("<style>", WATCH + "<style>", 1)
-    html = html.replace("</body>", f"<script>{script}</script></body>")
+    html = html.replace("</body>", f"<script>drawn.then(() => {{{script}}})</script></body>")
     watched.write_text(html, encoding="utf-8")
-    command = [BROWSER, *FLAGS, f"--user-data-dir={folder / 'profile'}", watched.as_uri()]
+    size = f"--window-size={width},2200"
+    command = [BROWSER, *FLAGS, size, f"--user-data-dir={folder / 'profile'}", watched.as_uri()]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True
     ) as process:

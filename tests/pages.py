@@ -1,19 +1,25 @@
 """What can be read off a report's page without a browser."""
 
+import base64
+import gzip
 import json
 import re
 
 
 def own_html(page):
-    """The page without plotly's source, which names addresses it never loads here."""
+    """The page as it is, without the packed figures and plotly."""
     html = page.read_text(encoding="utf-8")
-    start = html.index("<script>/**")
-    return html[:start] + html[html.index("</script>", start) :]
+    return re.sub(r'(<script type="text/plain" id="\w+">)[\w+/=]*', r"\1", html)
+
+
+def unpacked(page, name):
+    """The text that a browser unpacks: `plots` or `plotly`."""
+    packed = re.search(rf'id="{name}">([\w+/=]*)</script>', page.read_text(encoding="utf-8"))
+    return gzip.decompress(base64.b64decode(packed[1])).decode()
 
 
 def drawings(page):
-    text = re.search(r'id="plots">(.*?)</script>', own_html(page), re.DOTALL).group(1)
-    return json.loads(text)
+    return json.loads(unpacked(page, "plots"))
 
 
 def titles(page):

@@ -27,9 +27,10 @@ def test_every_example_config_is_valid(path):
     assert load_as(kind, path).run.parts[0] == "runs"
 
 
-def test_the_example_of_cluster_defaults_is_valid_and_names_every_key_but_qos():
+def test_the_example_of_cluster_defaults_is_valid_and_names_every_key_but_two():
     defaults = read_defaults(ROOT / "configs/cluster.yaml")
-    assert set(ClusterDefaults.model_fields) - defaults.model_fields_set == {"qos"}
+    unnamed = set(ClusterDefaults.model_fields) - defaults.model_fields_set
+    assert unnamed == {"qos", "nodelist"}
 
 
 def test_the_papers_config_is_the_papers():

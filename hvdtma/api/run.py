@@ -97,9 +97,15 @@ class Run(ModelOnGraph):
         return Predictor(best.model, config, best.store, best.task)
 
     @names_arguments
-    def report(self) -> Path:
-        """Write `report.html`, also of a run that is not over, and return its path."""
-        return write_report(self.path)
+    def report(self, reference: FilePath | None = None) -> Path:
+        """Write `report.html`, also of a run that is not over, and return its path.
+
+        Args:
+            reference: a run on the same graph to compare with, such as one trainer's.
+
+        Raises UserError if the reference cannot be compared with this run.
+        """
+        return write_report(self.path, None if reference is None else expanded(reference))
 
     @names_arguments
     def save_pretrained(

@@ -6,11 +6,17 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer.models import OptionInfo
 
 from hvdtma.cli.runs import OrResume, Overrides, OverwriteRun
 from hvdtma.core.signals import ShutdownSignal
 
 ConfigFile = Annotated[Path, typer.Argument(help="A YAML file.", show_default=False)]
+
+
+def of_cluster(text: str, least: int | None = None) -> OptionInfo:
+    """An option whose default is in the cluster's YAML (`slurm.defaults`)."""
+    return typer.Option(help=f"{text} Default: the cluster's.", show_default=False, min=least)
 
 
 def submit(
@@ -27,10 +33,20 @@ def submit(
             help="Time limit, after which the job is requeued: 4h, 90m, 30 (minutes), 1-12:00:00."
         ),
     ] = "1h",
-    partition: Annotated[
-        str | None,
-        typer.Option(help="Slurm partition. Default: the cluster's.", show_default=False),
+    partition: Annotated[str | None, of_cluster("Slurm partition.")] = None,
+    account: Annotated[str | None, of_cluster("Account to charge.")] = None,
+    qos: Annotated[str | None, of_cluster("Quality of service.")] = None,
+    cpus_per_task: Annotated[int | None, of_cluster("CPUs of each task.", least=1)] = None,
+    mem: Annotated[
+        str | None, of_cluster("Memory of each node: 40G, 4000M, or 0 for all of it.")
     ] = None,
+    gpu_bind: Annotated[
+        str | None, of_cluster("GPUs that each task sees: closest, single:1, none.")
+    ] = None,
+    nodelist: Annotated[str | None, of_cluster("Nodes that the job must get.")] = None,
+    exclude: Annotated[str | None, of_cluster("Nodes that the job must not get.")] = None,
+    mail_type: Annotated[str | None, of_cluster("Events to send a mail about: END,FAIL.")] = None,
+    mail_user: Annotated[str | None, of_cluster("Address of the mails.")] = None,
     array: Annotated[
         list[str] | None,
         typer.Option(help="A sweep as a job array: key=a,b,c. Can be repeated.", metavar="SWEEP"),
@@ -63,7 +79,19 @@ def submit(
 ) -> None:
     """Submit a run, or a sweep of runs, to Slurm. Runs save before the time limit, and resume."""
     from slurm import submit as submit_job
+    from slurm.sizes import parse_memory_gb
 
+    options = {
+        "account": account,
+        "qos": qos,
+        "cpus_per_task": cpus_per_task,
+        "memory_gb": None if mem is None else parse_memory_gb(mem),
+        "gpu_bind": gpu_bind,
+        "nodelist": nodelist,
+        "exclude": exclude,
+        "mail_type": mail_type,
+        "mail_user": mail_user,
+    }
     submission = submit_job(
         config,
         overrides or [],
@@ -72,6 +100,7 @@ def submit(
         gpus_per_node=gpus_per_node,
         time=time,
         partition=partition,
+        options=options,
         array=array or [],
         cluster=cluster,
         cluster_config=cluster_config,

@@ -122,9 +122,18 @@ def embed(
     typer.echo(f"{out}: {made.num_nodes:,} nodes, {made.dim} dimensions, of round {made.round}")
 
 
-def report(run: Run) -> None:
+def report(
+    run: Run,
+    reference: Annotated[
+        Path | None,
+        typer.Option(
+            help="A run on the same graph to compare with, such as one trainer's.",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
     """Write the report.html of a run, also while the run is training."""
     from hvdtma.runs.report import write_report
     from hvdtma.runs.run_folder import RunFolder
 
-    typer.echo(str(write_report(RunFolder.open(run).path)))
+    typer.echo(str(write_report(RunFolder.open(run).path, reference)))

@@ -37,6 +37,7 @@ from hvdtma.sampling.neighbourhood import Targets
 from hvdtma.sampling.prefetch import batch_workers, prefetched
 from hvdtma.sampling.sampler import is_grouping, make_sampler
 from hvdtma.sampling.shard import Shard
+from hvdtma.tasks.chance import chance_of_links
 from hvdtma.tasks.epochs import ENDLESS, shuffled_batches
 from hvdtma.tasks.link_batch import LinkBatch, SharedSet, score_batch
 from hvdtma.tasks.link_losses import LOSSES, LinkScores, margin
@@ -120,6 +121,10 @@ class LinkTask:
             text = candidate_text(rules, self.store.edge_type_names, self.undirected)
             remarks.append(Remark(f"negatives: {text}"))
         return remarks
+
+    def chance(self) -> dict[str, float]:
+        _, negatives = self.store.held_out.get("valid", (0, 0))
+        return chance_of_links(negatives) if negatives else {}
 
     def num_examples(self, size: TrainingSize) -> int:
         return size.num_edges // (2 if self.undirected else 1)

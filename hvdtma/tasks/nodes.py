@@ -161,6 +161,9 @@ class NodeTask:
     def read_held_out(self, part: str, chosen: np.ndarray | None) -> np.ndarray:
         return read_rows(stored(self.store), f"split/{part}/node", chosen)
 
+    def chance(self) -> dict[str, float]:
+        return self.target.chance()
+
     @torch.no_grad()
     def score(self, model: Model, held_out: np.ndarray, embeddings: Embeddings) -> dict[str, float]:
         predicted = [

@@ -119,6 +119,8 @@ class Task(Protocol):
         metrics: class attribute; names of the metrics. The first one chooses the best round. An
             instance may have fewer, those that fit its store.
         least_is_best: the metrics whose lowest value is the best; optional.
+        chance: method without arguments, optional; the metrics of a model that has learned
+            nothing, as far as they are known.
         unit: class attribute; the plural name of held-out items, such as "links".
         own_values: class attribute, optional; what the config's `sampler.name`, `task.batch_size`
             and `optimizer.lr` are if they are not given: `sampler`, `batch_size`, `lr`.
@@ -260,9 +262,12 @@ def best_metric(config: TrainConfig, task: Task) -> BestMetric:
 
 
 def metric_facts(config: TrainConfig, task: Task) -> dict[str, Any]:
-    """The metric that chooses the best round, and those whose lowest value is the best."""
-    least = list(getattr(task, "least_is_best", ()))  # a task of before may not say
-    return {"metric": config.evaluate.metric or task.metrics[0], "least_is_best": least}
+    """The metric that chooses the best round, those whose lowest value is the best, and chance."""
+    return {
+        "metric": config.evaluate.metric or task.metrics[0],
+        "least_is_best": list(getattr(task, "least_is_best", ())),  # a task may not say
+        "chance": getattr(task, "chance", dict)(),
+    }
 
 
 def max_of_sample(config: TrainConfig, limit: int = 0) -> int:

@@ -10,7 +10,6 @@ import plotly.graph_objects as go
 from hvdtma.runs.report import words
 from hvdtma.runs.report.plots import MANY_ROUNDS, QUIET, Plot, colour, in_unit, layout
 from hvdtma.runs.report.score_curve import ScoreCurve
-from hypergraph.metrics import LEAST_IS_BEST
 from hypergraph.report.log import FitLog
 
 LEGEND = {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0}
@@ -50,7 +49,6 @@ def score_plot(log: FitLog) -> Plot | None:
         metric=log.metric,
         best=None if log.best is None else scored.index(log.scores[log.best]),
         test=overall(log.test),
-        least_is_best=LEAST_IS_BEST,
     )
     return curve.plot("Scored on validation hyperedges.")
 

@@ -2,10 +2,12 @@
 
 import json
 import re
+from html import unescape
 
 import pytest
 from browser import BROWSER, rendered
-from pages import drawing, drawings, own_html, titles
+from pages import drawing, drawings, own_html, table_rows, titles, unpacked
+from plotly.offline import get_plotlyjs_version
 from sample_run import events, finished_run, sample_assignment, summary_of, write_run
 
 from hvdtma.core.errors import UserError
@@ -145,7 +147,7 @@ def test_nothing_is_loaded_from_anywhere(tmp_path):
         assert not LOADING.search(html)
         assert "http:" not in html and "https:" not in html
         assert "default-src 'none'" in html
-        assert page.read_text(encoding="utf-8").count("plotly.js v") == 1
+        assert unpacked(page, "plotly").count("plotly.js (basic") == 1
 
 
 def test_assignment_page_shows_every_trainer(tmp_path):
@@ -154,6 +156,138 @@ def test_assignment_page_shows_every_trainer(tmp_path):
     assert titles(page) == ["Nodes", "Edges kept", "Imbalance", "Feature discrepancy"]
     assert "&lt;b&gt;SuperTMA" in own_html(page)
     assert all(f"{row.imbalance:.4f}" in own_html(page) for row in stats.trainers)
+
+
+def test_a_report_of_a_long_run_is_under_a_megabyte_and_says_what_it_leaves_out(tmp_path):
+    run = finished_run(tmp_path / "demo", trainers=8, rounds=5200, assignments=40)
+    page = write_report(run)
+    assert page.stat().st_size < 1_000_000
+    scores, steps = drawing(page, "Score over training time"), drawing(page, "Steps")
+    curve = next(t for t in scores["data"] if t["name"] == "validation")
+    assert json.loads((run / "summary.json").read_text())["best_round"] in curve["customdata"]
+    assert "1,000 of 5,200 scores are drawn." in own_html(page)
+    assert len(steps["data"][0]["x"]) <= 1000
+    assert own_html(page).count("A point is the mean of 6 rounds.") == 3
+    log = read_run(run)
+    first = log.of_trainers(log.rounds, "steps")[:6, 0].mean()
+    assert steps["data"][0]["y"][0] == pytest.approx(first, rel=1e-5)
+
+
+def test_plotlys_bundle_is_of_the_version_that_makes_the_figures(tmp_path):
+    page = write_report(finished_run(tmp_path / "demo"))
+    assert f"plotly.js (basic - minified) v{get_plotlyjs_version()}" in unpacked(page, "plotly")
+    assert "MIT licence" in own_html(page)
+
+
+CHANCE = {"mrr": 0.0509, "hits@1": 0.01, "hits@10": 0.1, "auc": 0.5}
+
+
+def run_with_chance(folder, *, graph="one", **options):
+    written = list(events(**options))
+    written[0] |= {"metric": "mrr", "chance": CHANCE}
+    run = write_run(folder, written, summary_of(written))
+    (run / "graph.json").write_text(json.dumps({"graph": graph}))
+    return run
+
+
+def names(plot):
+    return [trace["name"] for trace in plot["data"] if trace["visible"]]
+
+
+def test_chance_and_a_reference_stand_beside_the_scores(tmp_path):
+    one = run_with_chance(tmp_path / "one", trainers=1, seed=5)
+    run = run_with_chance(tmp_path / "demo")
+    page = write_report(run, one)
+    test, valid = (
+        {name: json.loads((path / "summary.json").read_text())[part]["mrr"] for name, path in
+         (("own", run), ("one", one))}
+        for part in ("test", "valid")
+    )  # fmt: skip
+    assert table_rows(page)[:2] == [
+        ["Metric", "Validation, best round", "Test", "Validation, one trainer (one)",
+         "Test, one trainer (one)", "Chance"],
+        ["MRR", f"{valid['own']:.4f}", f"{test['own']:.4f}", f"{valid['one']:.4f}",
+         f"{test['one']:.4f}", "0.0509"],
+    ]  # fmt: skip
+    assert f"one trainer (one): {test['one']:.4f}" in own_html(page)
+    assert own_html(page).count("chance: 0.0509") == 2
+    best = json.loads((run / "summary.json").read_text())["best_round"]
+    assert names(drawing(page, "Score over training time")) == [
+        "chance: 0.0509",
+        "validation of one trainer (one)",
+        f"test of one trainer (one): {test['one']:.4f}",
+        f"test: {test['own']:.4f}",
+        "validation",
+        f"best, round {best}: {valid['own']:.4f}",
+    ]
+
+
+def test_references_that_cannot_be_compared_are_refused(tmp_path, hvdtma):
+    run = run_with_chance(tmp_path / "demo")
+    other = run_with_chance(tmp_path / "other", graph="two")
+    new = write_run(tmp_path / "new", list(events(rounds=1))[:2])
+    for reference, said in (
+        (other, "was trained on another graph, or another split of it"),
+        (run, "the reference is the run itself"),
+        (new, "has no validation score yet"),
+        (tmp_path, "no run at"),
+    ):
+        status, _, error = hvdtma("report", run, "--reference", reference)
+        assert (status, error.count("error:")) == (2, 1)
+        assert said in error
+    assert not (run / "report.html").exists()
+
+
+def test_scores_of_nodes_are_not_compared_with_those_of_links(tmp_path):
+    written = list(events())
+    for event in written:
+        if event["kind"] == "score":
+            event["metrics"] = {"accuracy": 0.5}
+    nodes = write_run(tmp_path / "nodes", written)
+    with pytest.raises(UserError, match="has no score mrr, but accuracy"):
+        write_report(run_with_chance(tmp_path / "demo"), nodes)
+
+
+def test_axes_begin_at_zero_and_end_with_the_training_when_few_rounds_were_scored(tmp_path):
+    written = [
+        event for event in events(rounds=12) if event["kind"] != "score" or event["round"] == 3
+    ]
+    page = write_report(write_run(tmp_path / "demo", written))
+    for title in ("Score over training time", "Loss"):
+        axes = drawing(page, title)["layout"]
+        assert axes["yaxis"]["rangemode"] == "tozero"
+        assert axes["xaxis"]["range"][0] == 0
+        assert axes["xaxis"]["range"][1] == pytest.approx(1.02 * 120, rel=0.01)  # s
+    [curve] = [t for t in drawing(page, "Score over training time")["data"]
+               if t["name"] == "validation" and t["visible"]]  # fmt: skip
+    assert curve["x"] == [30]
+    assert curve["mode"] == "lines+markers"
+
+
+# Elements that are cut or that overflow; and legends that reach into the plot.
+CUT = """
+const wide = [...document.querySelectorAll("main *")].filter(
+  (e) => e.scrollWidth > e.clientWidth + 1 && !e.closest(".plot, pre") && e.clientWidth);
+const low = [...document.querySelectorAll(".plot")].filter((plot) => {
+  const legend = plot.querySelector(".infolayer .legend"), grid = plot.querySelector(".nsewdrag");
+  return legend && legend.getBoundingClientRect().bottom > grid.getBoundingClientRect().top + 1;
+});
+const legends = document.querySelectorAll(".infolayer .legend").length;
+document.body.dataset.seen = JSON.stringify([wide.map((e) => e.outerHTML), low.length, legends,
+  document.documentElement.scrollWidth - innerWidth]);
+"""
+
+
+@needs_browser
+@pytest.mark.parametrize("width", [1280, 500])
+def test_nothing_is_cut_and_no_label_is_on_a_line(tmp_path, width):
+    one = run_with_chance(tmp_path / "one", trainers=1)
+    run = run_with_chance(tmp_path / "demo", trainers=12, assignments=2)
+    dom = rendered(write_report(run, one), tmp_path, CUT, width=width)
+    assert re.findall(r'<tt class="wrong">(.*?)</tt>', dom) == []
+    seen = json.loads(unescape(re.search(r'data-seen="(.*?)"', dom).group(1)))
+    assert seen[:3] == [[], 0, 1]
+    assert seen[3] <= 0
 
 
 @needs_browser
@@ -189,7 +323,7 @@ def test_reader_can_choose_a_metric_and_switch_off_a_trainer(tmp_path):
     dom = rendered(page, tmp_path, click)
     assert re.findall(r'<tt class="wrong">(.*?)</tt>', dom) == []
     scores, losses = json.loads(re.search(r'data-seen="(.*?)"', dom).group(1))
-    assert scores == [False] * 4 + [True] * 4 + [False] * 8
+    assert scores == [False] * 3 + [True] * 3 + [False] * 6
     assert losses == [True, False, True]
 
 

@@ -3,6 +3,7 @@
 import io
 import os
 import re
+import shlex
 import signal
 import stat
 import sys
@@ -21,11 +22,12 @@ from hvdtma.core.config import dump_config
 from hvdtma.core.errors import INTERRUPTED, Interrupted, UserError
 from hvdtma.core.files import append_json
 from hvdtma.core.signals import ShutdownSignal
-from hvdtma.core.train_config import parse_config
+from hvdtma.core.train_config import load_train_config, parse_config
 from hvdtma.runs.run_folder import RunFolder
 from slurm.defaults import find_defaults
 from slurm.folder import JobFolder
 from slurm.job import Job, run_command
+from slurm.sizes import parse_memory_gb
 from slurm.specs import JobSpec
 from slurm.submission import submit
 from slurm.sweep import combinations, folder_name
@@ -102,12 +104,113 @@ def test_a_dry_run_prints_the_script_and_leaves_nothing(hvdtma, config, tmp_path
                 "account": "my-project",
                 "constraint": "a100",
                 "mem": "122880M",
+                "gpu-bind": "closest",
+                "exclude": "node017",
+                "mail-type": "END,FAIL",
+                "mail-user": "me@example.org",
             },
             **{"signal": "USR2@120", "requeue": "", "exclusive": "", "cpus-per-task": "8"},
         }.items()
     )
     assert script.index("module load cuda/12.4") < script.index("ulimit") < script.index("srun ")
     assert sorted(tmp_path.iterdir()) == before
+
+
+def options_of(script):
+    """The options that sbatch reads: it stops at the first line that is no comment."""
+    head = script[: re.search(r"^[^#\n]", script, re.MULTILINE).start()]
+    return dict(re.findall(r"^#SBATCH --([\w-]+)=?(.*)$", head, re.MULTILINE))
+
+
+def test_options_of_the_command_line_win_over_the_clusters(hvdtma, config):
+    asked = {
+        "account": "lab two", "qos": "long", "mem": "1500M", "cpus-per-task": "3",
+        "gpu-bind": "single:1", "nodelist": "n[1-3]", "exclude": "n4", "mail-type": "FAIL",
+    }  # fmt: skip
+    words = [word for name, value in asked.items() for word in (f"--{name}", value)]
+    defaults = ("--cluster-config", ROOT / "configs/cluster.yaml")
+    status, script, _ = hvdtma("submit", config, *words, *defaults, "--dry-run")
+    assert status == 0
+    found = {name: "".join(shlex.split(value)) for name, value in options_of(script).items()}
+    assert found.items() >= asked.items()
+    assert found["partition"] == "gpu"
+    assert script.count("--cpus-per-task") == 1
+    assert "export SRUN_CPUS_PER_TASK" in script
+
+
+def test_memory_is_read_as_slurm_writes_it():
+    read = [parse_memory_gb(text) for text in ("40G", "4096M", "2048", "1T", "0", "512k")]
+    assert read == [40, 4, 2, 1024, 0, 2**-11]
+
+
+def test_all_memory_of_a_node_and_a_little_memory_are_not_confused(config):
+    scripts = [submit(config, options={"memory_gb": gb}, dry_run=True).script for gb in (0, 1e-9)]
+    assert [options_of(script)["mem"] for script in scripts] == ["0M", "1M"]
+
+
+def test_no_wckey_and_no_option_that_is_off_is_sent(config, tmp_path):
+    off = tmp_path / "c.yml"
+    off.write_text("sbatch: {exclusive: false}\n")
+    script = submit(config, array=["seed=1,2"], cluster_config=off, dry_run=True).script
+    assert not {"wckey", "exclusive"} & options_of(script).keys()
+    off.write_text("sbatch: {wckey: mine}\n")
+    script = submit(config, cluster_config=off, dry_run=True).script
+    assert options_of(script)["wckey"] == "mine"
+
+
+@pytest.mark.parametrize(
+    ("asked", "warned"),
+    [
+        (["--gpus-per-node", "2"], True),
+        (["--gpus-per-node", "2", "--cpus-per-task", "4"], False),
+        (["--gpu-bind", "closest"], False),
+        ([], False),
+    ],
+)
+def test_gpus_without_cpus_are_warned_of(hvdtma, config, asked, warned):
+    status, _, said = hvdtma("submit", config, *asked, "--dry-run")
+    assert status == 0
+    assert ("GPUs are requested, but no CPUs" in said) == warned
+
+
+def test_a_dry_runs_script_names_what_it_needs_beside_it(config, tmp_path):
+    script = submit(config, dry_run=True).script
+    assert script.startswith("#!/bin/bash\n# A dry run")
+    values = load_train_config(config)
+    for needed in (tmp_path / "run.jobs", values.store, values.run.parent, sys.executable, ROOT):
+        assert f" {needed}" in script
+    assert "config-*.yaml" in script and "_submitted.pkl" in script
+    assert options_of(script)["nodes"] == "1"
+
+
+def test_options_of_slurm_are_said_to_be_unused_on_this_machine(hvdtma, config):
+    asked = ("--cluster", "local", "--dry-run", "--mem", "4G", "--qos", "long")
+    status, _, said = hvdtma("submit", config, *asked)
+    assert status == 0
+    assert "not used with --cluster local: qos, memory_gb" in said
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        'account: "a\\nsrun rm -rf ~"', 'partition: "a\\u2028b"', 'sbatch: {comment: "a\\rb"}',
+        'sbatch: {"x\\n#SBATCH --y": 1}', 'sbatch: {"--reservation": r}', 'modules: ["a\\nb"]',
+        'mail_user: "\\u001b[2J"', 'nodelist: ""',
+    ],
+)  # fmt: skip
+def test_defaults_that_would_be_lines_of_their_own_are_refused(hvdtma, config, tmp_path, written):
+    path = tmp_path / "cluster.yaml"
+    path.write_text(written)
+    status, out, error = hvdtma("submit", config, "--cluster-config", path, "--dry-run")
+    assert (status, out) == (2, "")
+    assert written.split(":")[0] in error
+
+
+@pytest.mark.parametrize("flag", ["--account", "--partition", "--gpu-bind", "--exclude"])
+def test_flags_with_line_breaks_are_refused(hvdtma, config, flag):
+    status, _, error = hvdtma("submit", config, flag, "a\nsrun evil", "--dry-run")
+    assert status == 2
+    assert r"'a\nsrun evil' contains '\n'" in error
 
 
 def test_a_sweep_is_a_job_array_and_an_elastic_job_starts_one_task(config):
@@ -146,6 +249,7 @@ def test_a_sweep_is_a_job_array_and_an_elastic_job_starts_one_task(config):
         (["--array", "seed=1,x"], "'seed' is 'x'"),
         (["--array", "run=a,b"], "the runs of a sweep get folders of their own anyway"),
         (["--time", "soon"], "time is 'soon'"),
+        (["--mem", "much"], "mem is 'much'; valid: 40G, 4000M, 1T"),
         (["--cluster", "cloud"], "cluster is 'cloud'; valid: slurm, local"),
         (["--cluster-config", "nowhere.yaml", "--cluster", "slurm"], "which is not a file"),
     ],
@@ -200,7 +304,7 @@ def test_a_folder_with_other_files_is_not_used_for_a_run(config, tmp_path):
 
 def test_without_slurm_the_local_executor_is_named(config, monkeypatch):
     monkeypatch.setenv("PATH", "")
-    with pytest.raises(UserError, match="no Slurm; use --cluster local"):
+    with pytest.raises(UserError, match=r"No Slurm here: .* Use --cluster local"):
         submit(config)
 
 

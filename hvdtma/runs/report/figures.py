@@ -16,18 +16,21 @@ from hvdtma.runs.report.plots import (
     MAX_LINES,
     QUIET,
     Plot,
+    group_size,
     in_unit,
     layout,
     of_known,
     plain,
+    thinned,
     trainer_bars,
     trainer_lines,
 )
+from hvdtma.runs.report.reference import Reference
 from hvdtma.runs.report.run_log import RunLog
-from hvdtma.runs.report.score_curve import ScoreCurve
+from hvdtma.runs.report.score_curve import ReferenceCurve, ScoreCurve
 
 
-def score_plot(log: RunLog) -> Plot | None:
+def score_plot(log: RunLog, reference: Reference | None = None) -> Plot | None:
     """Validation scores over training time, with a button per metric; None without scores."""
     if not log.valid:
         return None
@@ -40,36 +43,54 @@ def score_plot(log: RunLog) -> Plot | None:
         metric=log.metric,
         best=rounds.index(log.best["round"]) if log.best else None,
         test=log.test,
-        least_is_best=log.least_is_best,
+        chance=log.chance,
+        reference=reference and _reference_curve(reference),
+        end_s=log.rounds[-1]["time_s"] if log.rounds else 0.0,
     )
     return curve.plot("Each point is an aggregated model, scored on validation by the evaluator.")
+
+
+def _reference_curve(reference: Reference) -> ReferenceCurve:
+    valid = reference.log.valid
+    return ReferenceCurve(
+        label=reference.label,
+        times_s=[event["time_s"] for event in valid],
+        valid=[event["metrics"] for event in valid],
+        test=reference.log.test,
+    )
 
 
 def round_plots(log: RunLog) -> list[Plot]:
     """Loss over time; steps and waiting times per round."""
     if not log.rounds:
         return []
-    times, unit = in_unit(log.of_rounds("time_s"))
-    rounds = log.of_rounds("round")
-    loss_RM = log.of_trainers(log.rounds, "loss")
-    over_time = layout(f"training time, {unit}", pointed=f"after %{{x:.4~g}} {unit}")
+    size = group_size(len(log.rounds))
+    last = [min(row + size, len(log.rounds)) - 1 for row in range(0, len(log.rounds), size)]
+    times, unit = in_unit([log.rounds[row]["time_s"] for row in last])
+    rounds = [log.rounds[row]["round"] for row in last]
+    loss_RM = thinned(log.of_trainers(log.rounds, "loss"))
+    over_time = layout(
+        f"training time, {unit}", pointed=f"after %{{x:.4~g}} {unit}", rangemode="tozero"
+    )
+    over_time.update(xaxis_range=[0, 1.02 * times[-1] or 1.0])
     loss = go.Figure(trainer_lines(times, loss_RM), over_time)
-    steps_RM = log.of_trainers(log.rounds, "steps")
+    steps_RM = thinned(log.of_trainers(log.rounds, "steps"))
     steps = go.Figure(trainer_lines(rounds, steps_RM, "%{y:,.0f}"), _over_rounds(rounds))
+    each = f" A point is the mean of {size} rounds." if size > 1 else ""
     return [
-        Plot("Loss", "Each trainer's mean training loss over a round.", loss),
-        Plot("Steps", "Optimiser steps each trainer made in a round.", steps),
-        _wait_plot(log, rounds),
+        Plot("Loss", f"Each trainer's mean training loss over a round.{each}", loss),
+        Plot("Steps", f"Optimiser steps each trainer made in a round.{each}", steps),
+        _wait_plot(log, rounds, each),
     ]
 
 
-def _wait_plot(log: RunLog, rounds: list[int]) -> Plot:
+def _wait_plot(log: RunLog, rounds: list[int], each: str) -> Plot:
     wait_RM = log.of_trainers(log.rounds, "wait_s")
     aggregate_R1 = np.array(log.of_rounds("aggregate_s"), float)[:, None]
     whole_RM = log.of_trainers(log.rounds, "train_s") + wait_RM + aggregate_R1
     whole_RM[whole_RM <= 0] = np.nan
-    lines = trainer_lines(rounds, 100 * wait_RM / whole_RM, "%{y:.2f} %")
-    aggregate_R = of_known(np.median, 100 * aggregate_R1 / whole_RM)
+    lines = trainer_lines(rounds, thinned(100 * wait_RM / whole_RM), "%{y:.2f} %")
+    aggregate_R = of_known(np.median, thinned(100 * aggregate_R1 / whole_RM))
     lines.append(
         go.Scatter(
             x=rounds,
@@ -82,7 +103,7 @@ def _wait_plot(log: RunLog, rounds: list[int]) -> Plot:
     )
     figure = go.Figure(lines, _over_rounds(rounds, ticksuffix=" %"))
     caption = "Share of each round spent waiting for the slowest trainer; dotted, the averaging."
-    return Plot("Waiting", caption, figure)
+    return Plot("Waiting", caption + each, figure)
 
 
 def assignment_plots(log: RunLog) -> list[Plot]:

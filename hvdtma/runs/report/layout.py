@@ -11,6 +11,8 @@ from hvdtma.runs.report.record import RunRecord
 
 Scores = Mapping[str, float | None]
 """Metric -> score."""
+Beside = Mapping[str, tuple[Scores, Scores]]
+"""Name -> validation and test scores to compare with."""
 
 
 def run_page(
@@ -44,34 +46,54 @@ def run_page(
 
 
 def score_cards(
-    metric: str | None, *, valid: Scores, test: Scores, best: str, tested: str
+    metric: str | None,
+    *,
+    valid: Scores,
+    test: Scores,
+    best: str,
+    tested: str,
+    beside: Beside | None = None,
 ) -> list[Card]:
     """Cards on the test and the best validation score of a metric.
 
     Args:
         best: where the best score was, such as `round 7`; empty if there is none.
         tested: the model that was tested, such as `best round`.
+        beside: scores to compare with; they stand under the numbers.
     """
     metric = metric or "score"
     name = words.metric_name(metric)
+    valid_hints, test_hints = [best or "not scored"], [tested if test else "not scored"]
+    for label, (of_valid, of_test) in (beside or {}).items():
+        for hints, scores in ((valid_hints, of_valid), (test_hints, of_test)):
+            if words.known(scores.get(metric)):
+                hints.append(f"{label}: {words.score(scores[metric])}")
     return [
-        Card(f"Test {name}", words.score(test.get(metric)), tested if test else "not scored"),
-        Card(f"Valid {name}", words.score(valid.get(metric)), best or "not scored"),
+        Card(f"Test {name}", words.score(test.get(metric)), "\n".join(test_hints)),
+        Card(f"Valid {name}", words.score(valid.get(metric)), "\n".join(valid_hints)),
     ]
 
 
-def score_table(valid: Scores, test: Scores, *, best: str) -> Table | None:
-    """A table of the best validation scores and the test scores; None without any.
+def score_table(
+    valid: Scores, test: Scores, *, best: str, beside: Beside | None = None
+) -> Table | None:
+    """A table with a row per metric; None without any.
 
     Args:
         best: the model of the validation scores, such as `best round`.
+        beside: scores to compare with; columns of their own.
     """
-    metrics = list(dict.fromkeys([*valid, *test]))
+    columns = {f"Validation, {best}": valid, "Test": test}
+    for label, (of_valid, of_test) in (beside or {}).items():
+        if of_valid == of_test:
+            columns[label[:1].upper() + label[1:]] = of_test
+        else:
+            columns |= {f"Validation, {label}": of_valid, f"Test, {label}": of_test}
     rows = [
-        [f"Validation, {best}", *(words.score(valid.get(metric)) for metric in metrics)],
-        ["Test", *(words.score(test.get(metric)) for metric in metrics)],
+        [words.metric_name(m), *(words.score(scores.get(m)) for scores in columns.values())]
+        for m in dict.fromkeys([*valid, *test])
     ]
-    return Table(["", *map(words.metric_name, metrics)], rows) if metrics else None
+    return Table(["Metric", *columns], rows) if rows else None
 
 
 def _status(record: RunRecord) -> tuple[str, bool]:

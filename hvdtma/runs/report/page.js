@@ -1,7 +1,7 @@
 "use strict";
 // A finger that scrolls the page must not zoom a figure.
 const touch = matchMedia("(pointer: coarse)").matches;
-const plots = JSON.parse(document.getElementById("plots").textContent);
+let plots = [];
 // Buttons are named one by one: plotly's own choice includes one that uploads the figure.
 const config = {
   responsive: true,
@@ -13,10 +13,31 @@ const config = {
 
 const element = (number) => document.getElementById(`plot-${number}`);
 
-plots.forEach((plot, number) => {
-  if (touch) plot.layout.dragmode = false;
-  Plotly.newPlot(element(number), plot.data, plot.layout, config);
-});
+async function unpacked(id) {
+  const bytes = Uint8Array.from(atob(document.getElementById(id).textContent), (c) => c.charCodeAt(0));
+  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+  return new Response(stream).text();
+}
+
+async function draw() {
+  plots = JSON.parse(await unpacked("plots"));
+  const script = document.createElement("script");
+  script.textContent = await unpacked("plotly");
+  document.head.append(script);
+  plots.forEach((plot, number) => {
+    if (touch) plot.layout.dragmode = false;
+    Plotly.newPlot(element(number), plot.data, plot.layout, config);
+  });
+}
+
+const drawn = canUnpack() ? draw() : Promise.resolve();
+
+function canUnpack() {
+  if ("DecompressionStream" in window) return true;
+  for (const place of document.querySelectorAll(".plot"))
+    place.textContent = "This browser cannot draw the figure; use one from 2023 or later.";
+  return false;
+}
 
 function press(buttons, pressed) {
   for (const button of buttons) button.setAttribute("aria-pressed", String(pressed(button)));
@@ -24,10 +45,10 @@ function press(buttons, pressed) {
 
 // One metric of a figure at a time.
 for (const group of document.querySelectorAll(".choices")) {
-  const { choices } = plots[group.dataset.plot];
   group.addEventListener("click", ({ target }) => {
     const chosen = target.dataset.choice;
-    if (chosen === undefined) return;
+    if (chosen === undefined || !plots.length) return;
+    const { choices } = plots[group.dataset.plot];
     press(group.children, (button) => button === target);
     const traces = Object.values(choices).flat();
     const visible = traces.map((trace) => choices[chosen].includes(trace));

@@ -24,6 +24,7 @@ MAX_LINES = len(COLOURS)
 ACCENT, ACCENT_BAND = COLOURS[0], "rgba(59, 125, 216, 0.22)"
 QUIET = "#8a93a3"
 MANY_ROUNDS = 60  # lines with more points have no markers
+MAX_POINTS = 1000  # of a line; a screen shows no more, and the page stays small
 
 
 def colour(number: int) -> str:
@@ -151,6 +152,23 @@ def trainer_bars(values_RM: np.ndarray, number: str = "%{y:,.4~g}", **axis_y: An
     figure = go.Figure(bars, layout("trainer", **{"rangemode": "tozero", **axis_y}))
     ticks = {"tickmode": "linear", "dtick": 1} if trainers <= MAX_LINES else {}
     return figure.update_layout(hovermode="closest", xaxis=ticks)
+
+
+def thinned(values_RM: np.ndarray) -> np.ndarray:
+    """The means of groups of consecutive rows, so that at most `MAX_POINTS` are left.
+
+    The last group may be smaller. NaN does not count.
+    """
+    size = group_size(len(values_RM))
+    if size == 1:
+        return values_RM
+    groups = [values_RM[start : start + size] for start in range(0, len(values_RM), size)]
+    return np.array([of_known(np.mean, group_RM.T) for group_RM in groups])
+
+
+def group_size(rounds: int) -> int:
+    """The number of rounds of one point of a line."""
+    return max(-(-rounds // MAX_POINTS), 1)
 
 
 def in_unit(times_s: Sequence[float]) -> tuple[list[float], str]:

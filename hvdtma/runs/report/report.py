@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
 from hvdtma.runs.report import words
 from hvdtma.runs.report.figures import assignment_plots, legend, round_plots, score_plot
-from hvdtma.runs.report.layout import run_page, score_cards, score_table
+from hvdtma.runs.report.layout import Beside, run_page, score_cards, score_table
 from hvdtma.runs.report.page import Card, Page, Section, Table, write_page
+from hvdtma.runs.report.reference import Reference, read_reference
 from hvdtma.runs.report.run_log import RunLog, read_run
 from hvdtma.runs.report.totals import RunTotals, totals
 
 
-def write_report(run: Path) -> Path:
+def write_report(run: Path, reference: Path | None = None) -> Path:
     """Write `report.html` into a run's folder, finished or not, and return its path.
 
-    Raises UserError if there is no run.
+    Args:
+        reference: a run to compare with, such as one trainer on the whole graph.
+
+    Raises UserError if there is no run, or if the reference cannot be compared with it.
     """
     log = read_run(Path(run))
-    return write_page(training_page(log), log.folder / "report.html")
+    other = read_reference(Path(reference), log) if reference else None
+    return write_page(training_page(log, other), log.folder / "report.html")
 
 
-def training_page(log: RunLog) -> Page:
+def training_page(log: RunLog, reference: Reference | None = None) -> Page:
     """The page on one training run."""
     each = totals(log)
     return run_page(
@@ -34,8 +40,8 @@ def training_page(log: RunLog) -> Page:
         else "It has no round yet.",
         facts=_facts(log),
         notices=_notices(log),
-        cards=_cards(log, each),
-        sections=_sections(log, each),
+        cards=_cards(log, each, reference),
+        sections=_sections(log, each, reference),
     )
 
 
@@ -99,17 +105,18 @@ def _rounds(numbers: list[int]) -> str:
     return f"round{'s' * (len(numbers) > 1)} {shown}{more}"
 
 
-def _cards(log: RunLog, each: list[RunTotals]) -> list[Card]:
+def _cards(log: RunLog, each: list[RunTotals], reference: Reference | None) -> list[Card]:
     best, summary = log.best, log.summary
     at = best["round"] if best else summary.get("best_round")
     rates = [trainer.positives_per_s for trainer in each if words.known(trainer.positives_per_s)]
     return [
         *score_cards(
             log.metric,
-            valid=_valid(log),
+            valid=log.best_valid,
             test=log.test,
             best=f"best, round {at}" if at else "",
             tested="of the best round",
+            beside=_beside(log, reference),
         ),
         Card("Not training", words.percent(_not_training(log, each)), "waiting and averaging"),
         Card("Positives/s", words.rate(sum(rates) if rates else None), "all trainers together"),
@@ -117,9 +124,14 @@ def _cards(log: RunLog, each: list[RunTotals]) -> list[Card]:
     ]
 
 
-def _valid(log: RunLog) -> dict[str, float]:
-    """Metric -> best validation score."""
-    return log.best["metrics"] if log.best else log.summary.get("valid") or {}
+def _beside(log: RunLog, reference: Reference | None) -> Beside:
+    """The scores to compare with."""
+    beside = {}
+    if reference:
+        beside[reference.label] = (reference.log.best_valid, reference.log.test)
+    if log.chance:
+        beside["chance"] = (log.chance, log.chance)
+    return beside
 
 
 def _length_cards(log: RunLog) -> list[Card]:
@@ -145,14 +157,16 @@ def _not_training(log: RunLog, each: list[RunTotals]) -> float | None:
     return idle_s / whole_s if whole_s > 0 else None
 
 
-def _sections(log: RunLog, each: list[RunTotals]) -> list[Section]:
-    score, assignments = score_plot(log), assignment_plots(log)
+def _sections(log: RunLog, each: list[RunTotals], reference: Reference | None) -> list[Section]:
+    score, assignments = score_plot(log, reference), assignment_plots(log)
     buttons, note = legend(log.trainers)
     return [
         Section(
             "Scores",
             [score] if score else [],
-            score_table(_valid(log), log.test, best="best round"),
+            score_table(
+                log.best_valid, log.test, best="best round", beside=_beside(log, reference)
+            ),
         ),
         Section("Rounds", round_plots(log), None, buttons, note),
         Section(
@@ -161,7 +175,8 @@ def _sections(log: RunLog, each: list[RunTotals]) -> list[Section]:
             note=_assignment_note(log),
             columns=3 if len(assignments) == 3 else 2,
         ),
-        Section("Trainers", table=_trainer_table(each) if each else None),
+        Section("Trainers", table=_work_table(each) if each else None),
+        Section("Time and memory", table=_time_table(each) if each else None),
     ]
 
 
@@ -175,26 +190,41 @@ def _assignment_note(log: RunLog) -> str:
     return note
 
 
-def _trainer_table(each: list[RunTotals]) -> Table:
-    columns = ["Trainer", "Nodes", "Edges", "Resident sets", "Steps", "Positives", "Positives/s",
-               "Training", "Waiting", "Averaging", "Waiting for data", "Read",
-               "Peak memory"]  # fmt: skip
-    rows = [
-        [
-            str(trainer.trainer),
+def _work_table(each: list[RunTotals]) -> Table:
+    columns = ["Trainer", "Nodes", "Edges", "Resident sets", "Steps", "Positives", "Positives/s"]
+    return _trainer_table(
+        columns,
+        each,
+        lambda trainer: [
             words.count(trainer.nodes),
             words.count(trainer.edges),
             words.count(trainer.sets),
             words.count(trainer.steps),
             words.count(trainer.positives),
             words.count(trainer.positives_per_s),
+        ],
+    )
+
+
+def _time_table(each: list[RunTotals]) -> Table:
+    columns = ["Trainer", "Training", "Waiting", "Averaging", "Waiting for data", "Read"]
+    return _trainer_table(
+        [*columns, "Peak memory"],
+        each,
+        lambda trainer: [
             words.duration(trainer.train_s),
             words.duration(trainer.wait_s),
             words.duration(trainer.aggregate_s),
             words.duration(trainer.wait_for_data_s),
             words.size(trainer.bytes_read),
             words.size(trainer.peak_rss_bytes),
-        ]
-        for trainer in each
-    ]
+        ],
+    )
+
+
+def _trainer_table(
+    columns: list[str], each: list[RunTotals], cells: Callable[[RunTotals], list[str]]
+) -> Table:
+    """A row per trainer."""
+    rows = [[str(trainer.trainer), *cells(trainer)] for trainer in each]
     return Table(columns, rows, [colour for _, colour in legend(len(each))[0]])

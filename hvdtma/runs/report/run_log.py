@@ -70,6 +70,11 @@ class RunLog(RunRecord):
         return self.summary.get("least_is_best") or self.start.get("least_is_best") or []
 
     @cached_property
+    def chance(self) -> dict[str, float]:
+        """Metric -> its value of a model that has learned nothing, as far as it is known."""
+        return self.summary.get("chance") or self.start.get("chance") or {}
+
+    @cached_property
     def best(self) -> dict | None:
         """The validation score of the best round: the summary's, else the best so far."""
         by_round = {event["round"]: event for event in self.valid}
@@ -83,6 +88,11 @@ class RunLog(RunRecord):
         """Metric -> test score; empty while there is none."""
         events = [event["metrics"] for event in self.scores if event["part"] == "test"]
         return self.summary.get("test") or (events[-1] if events else {})
+
+    @cached_property
+    def best_valid(self) -> dict:
+        """Metric -> validation score of the best round; empty while there is none."""
+        return self.best["metrics"] if self.best else self.summary.get("valid") or {}
 
     def of_rounds(self, key: str) -> list:
         """One value of each round, such as `time_s`."""

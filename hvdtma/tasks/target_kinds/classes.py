@@ -17,6 +17,7 @@ from torch.nn.functional import cross_entropy
 from hvdtma.graph.label_statistics import training_labels
 from hvdtma.graph.sizes import GraphFacts
 from hvdtma.graph.stored_rows import stored
+from hvdtma.tasks.chance import chance_of_classes
 from hvdtma.tasks.metrics import class_metrics
 from hvdtma.tasks.target_kinds.target import ClassWeights
 from hvdtma.tasks.target_kinds.weights import as_tensor, balanced_classes, named_weights, none_of
@@ -71,6 +72,9 @@ class ClassTarget:
         names = np.array([str(name) for name in self.store.label_names], object)
         each = {f"p_{name}": p_BC[:, number] for number, name in enumerate(names)}
         return {"class": names[class_B], "probability": p_BC.max(1), **each}
+
+    def chance(self) -> dict[str, float]:
+        return chance_of_classes(training_labels(stored(self.store)).count_C)
 
     def score(self, predicted_Q: np.ndarray, label_Q: np.ndarray) -> dict[str, float]:
         return class_metrics(predicted_Q, label_Q)

@@ -18,6 +18,7 @@ from hvdtma.graph.label_statistics import training_labels
 from hvdtma.graph.sizes import GraphFacts
 from hvdtma.graph.stored_rows import stored
 from hvdtma.graph.targets import UNKNOWN
+from hvdtma.tasks.chance import chance_of_labels
 from hvdtma.tasks.label_metrics import multi_label_metrics
 from hvdtma.tasks.target_kinds.target import ClassWeights
 from hvdtma.tasks.target_kinds.weights import as_tensor, balanced_labels, named_weights, none_of
@@ -72,6 +73,10 @@ class MultiLabelTarget:
         """`p_NAME`, the probability of each label, which applies above 0.5."""
         p_BC = head(h_BH).double().sigmoid().float().cpu().numpy()
         return {f"p_{name}": p_BC[:, number] for number, name in enumerate(self.store.label_names)}
+
+    def chance(self) -> dict[str, float]:
+        whole = training_labels(stored(self.store))
+        return chance_of_labels(whole.count_C, whole.known_C)
 
     def score(self, predicted_QC: np.ndarray, label_QC: np.ndarray) -> dict[str, float]:
         return multi_label_metrics(predicted_QC, label_QC)

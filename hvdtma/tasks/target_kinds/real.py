@@ -87,5 +87,8 @@ class RealTarget:
         value_BT, names = self.predicted(head, h_BH), self.store.label_names
         return {f"predicted_{name}": value_BT[:, number] for number, name in enumerate(names)}
 
+    def chance(self) -> dict[str, float]:
+        return {"r2": 0.0}  # of the mean target for every node
+
     def score(self, predicted_QT: np.ndarray, label_QT: np.ndarray) -> dict[str, float]:
         return regression_metrics(predicted_QT, label_QT)

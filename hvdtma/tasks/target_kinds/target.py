@@ -50,6 +50,10 @@ class TargetKind(Protocol):
         """The predictions for people: columns [B] of numbers or text by name."""
         ...
 
+    def chance(self) -> dict[str, float]:
+        """The metrics of a model that has learned nothing, as far as they are known."""
+        ...
+
     def score(self, predicted_Q: np.ndarray, label_Q: np.ndarray) -> dict[str, float]:
         """Every metric. A prediction that is not a number counts as wrong."""
         ...
