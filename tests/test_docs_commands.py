@@ -27,6 +27,8 @@ ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 # Pages whose commands are run by tests of their own.
 OWN_TESTS = {
+    "docs/experiments.md": "tests/test_experiments.py",
+    "docs/using.md": "tests/test_using.py",
     "docs/extending.md": "tests/extending/test_examples.py",
     "docs/hyperlearn.md": "tests/hypergraph/test_command_line.py",
 }
@@ -111,8 +113,8 @@ def prepare(words: list[str]) -> None:
         if word in ("g.zarr", "old.zarr", "data/mine.zarr", "STORE") and not made(word):
             features = [] if word == "old.zarr" else ["--features", "features.parquet"]
             run_cli("build", word, "--edges", "later.csv", *features, "--negatives", "20")
-        if word.startswith("runs/") and not made(word.removesuffix("/config.yaml")):
-            name = word.removesuffix("/config.yaml")
+        name = word.removesuffix("/config.yaml")
+        if re.fullmatch(r"runs/[\w-]+", name) and not made(name):
             prepare(["data/mine.zarr"])
             run_cli("train", "store=data/mine.zarr", f"run={name}", *SHORT)
 

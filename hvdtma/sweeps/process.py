@@ -12,6 +12,8 @@ from hvdtma.core.errors import INTERRUPTED
 from hvdtma.sweeps.trial import Trial
 
 MAX_WHY = 300
+# A run that was interrupted and saved; Ctrl-C, which a terminal sends to the trials as well.
+INTERRUPTIONS = (INTERRUPTED, 128 + signal.SIGINT, -signal.SIGINT)
 
 
 class TrialProcesses:
@@ -48,7 +50,7 @@ class TrialProcesses:
             self._running.discard(process)
         if status == 0:
             return trial.with_result()
-        if status == INTERRUPTED or self.interrupted:
+        if status in INTERRUPTIONS or self.interrupted:
             self.interrupted = True
             return trial
         return trial.failed(_reason(log, status))

@@ -77,7 +77,7 @@ def test_the_command_prints_scores_and_settings_and_draws_a_page(runs, hvdtma, t
     narrow = compare_runs(runs).groups[0]
     row = next(line for line in said.splitlines() if "model.hidden=128" in line)
     assert f"{narrow.valid.mean:.4f} ± {narrow.valid.deviation:.4f}" in row
-    assert re.search(r"setting +naïve 0 +wide", said)
+    assert re.search(r"Setting +naïve 0 +wide", said)
     assert re.search(r"model\.hidden +128 +256", said)
     assert titles(out) == ["Score over training time", "Final scores"]
     curves = [t for t in drawing(out, "Score over training time")["data"] if t.get("name")]
@@ -96,6 +96,11 @@ def test_a_folder_stands_for_its_runs_and_a_run_counts_once(runs, tmp_path):
     run_of(tmp_path / "sweep/trials/001-lr=0.2", lr=0.2)
     run_of(tmp_path / "sweep/trials/002-lr=0.3", lr=0.3)
     assert compare_runs([tmp_path / "sweep"]).differing == ["optimizer.lr"]
+    for number in range(3, 9):
+        run_of(tmp_path / f"sweep/trials/{number:03d}", lr=number)
+    titles_of_many, rows = compare_runs([tmp_path / "sweep"]).settings_table()
+    assert titles_of_many == ["Run", "optimizer.lr"]
+    assert rows[1] == ["002-lr=0.3", "0.3"]
 
 
 def test_runs_without_scores_are_named_and_left_out_of_the_figures(runs, tmp_path, hvdtma):

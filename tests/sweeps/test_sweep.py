@@ -3,17 +3,21 @@
 import json
 import re
 import subprocess
+from pathlib import Path
 
 import pytest
 from processes import command
+from submitit import LocalJob
 from yaml import safe_dump
 
 import hvdtma as api
-from hvdtma.core.errors import INTERRUPTED, Interrupted, UserError
+from hvdtma.core.errors import Interrupted, UserError
 from hvdtma.core.signals import ShutdownSignal
-from hvdtma.sweeps.run import print_results, run_here
+from hvdtma.runs.folder import read_lines
+from hvdtma.sweeps.run import print_results, run_here, run_on_cluster, run_sweep
 from hvdtma.sweeps.sweep import Sweep, SweepRequest
 from hvdtma.training.launch import train_here
+from slurm.folder import JobFolder
 
 
 @pytest.fixture
@@ -184,16 +188,18 @@ def test_by_command_trials_are_processes_whose_death_ends_no_other(config, tmp_p
     assert again[0] == 0 and "best by validation: trial 1" in again[1]
 
 
-def test_trials_are_submitted_as_an_array_and_taken_in_by_the_same_command(config, capsys):
+def test_trials_are_submitted_as_jobs_and_taken_in_by_the_same_command(config, capsys):
     resources = {"nodes": 1, "tasks_per_node": 1, "time": "5m"}
-    request = SweepRequest(config, ["seed=0,1"], cluster="local", resources=resources, watch=True)
-    from hvdtma.sweeps.run import run_sweep
-
+    request = SweepRequest(config, ["seed=0,1"], trials=1, cluster="local", resources=resources)
     sweep = Sweep(request)
-    run_sweep(sweep)
-    assert [trial.state for trial in sweep.trials] == ["finished", "finished"]
-    assert "best by validation" in capsys.readouterr().out
-    assert INTERRUPTED == 75
+    run_on_cluster(sweep)
+    assert [trial.state for trial in sweep.trials] == ["started"]
+    [job] = [line["job"] for line in read_lines(JobFolder(Path("sweep.jobs")).jobs)]
+    assert LocalJob(Path("sweep.jobs").absolute(), job).wait() is None
+    again = Sweep(request)
+    run_sweep(again)
+    assert [trial.state for trial in again.trials] == ["finished"]
+    assert "best by validation: trial 1" in capsys.readouterr().out
 
 
 def test_from_python(config, monkeypatch):

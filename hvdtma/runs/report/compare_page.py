@@ -23,6 +23,7 @@ def comparison_page(comparison: Comparison) -> Page:
     """The page on several runs."""
     name, best = words.metric_name(comparison.metric), comparison.best
     count = len(comparison.runs)
+    settings = Table(*comparison.settings_table()) if comparison.differing else None
     return Page(
         title=f"{count} run{'s' if count != 1 else ''} side by side",
         kicker="hvdtma compare",
@@ -39,7 +40,7 @@ def comparison_page(comparison: Comparison) -> Page:
         ],
         sections=[
             Section("Scores", [_curves(comparison), _finals(comparison)], _score_table(comparison)),
-            Section("Settings that differ", table=_settings_table(comparison)),
+            *([Section("Settings that differ", table=settings)] if settings else []),
             Section("Runs", table=_run_table(comparison)),
         ],
     )
@@ -141,16 +142,6 @@ def _score_table(comparison: Comparison) -> Table:
     ]
     colours = [colour(at) for at in range(len(rows))]
     return Table(["Runs", "Seeds", f"Valid {name}", f"Test {name}"], rows, colours)
-
-
-def _settings_table(comparison: Comparison) -> Table | None:
-    if not comparison.differing:
-        return None
-    rows = [
-        [key, *(group.settings.get(key, words.DASH) for group in comparison.groups)]
-        for key in comparison.differing
-    ]
-    return Table(["Setting", *(group.runs[0].name for group in comparison.groups)], rows)
 
 
 def _run_table(comparison: Comparison) -> Table:

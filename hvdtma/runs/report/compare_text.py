@@ -9,8 +9,6 @@ from rich.table import Table as RichTable
 from hvdtma.runs.report import words
 from hvdtma.runs.report.comparison import Comparison
 
-MAX_COLUMNS = 6  # more groups are not shown side by side, but one below the other
-
 
 def print_comparison(comparison: Comparison, out: Console) -> None:
     """Print final scores, and the settings that differ."""
@@ -47,18 +45,10 @@ def _scores(comparison: Comparison) -> RichTable:
 
 
 def _settings(comparison: Comparison) -> RichTable:
-    """The settings that differ: a column per group, or a row per group if there are many."""
-    groups, keys = comparison.groups, comparison.differing
-    cells = [[escape(g.settings.get(key, words.DASH)) for key in keys] for g in groups]
+    titles, rows = comparison.settings_table()
     table = RichTable(box=None, header_style="dim")
-    if len(groups) > MAX_COLUMNS:
-        for title in ("runs", *keys):
-            table.add_column(escape(title))
-        for group, row in zip(groups, cells, strict=True):
-            table.add_row(escape(group.runs[0].name), *row)
-        return table
-    for title in ("setting", *(group.runs[0].name for group in groups)):
+    for title in titles:
         table.add_column(escape(title), overflow="fold")
-    for at, key in enumerate(keys):
-        table.add_row(escape(key), *(row[at] for row in cells))
+    for row in rows:
+        table.add_row(*map(escape, row))
     return table

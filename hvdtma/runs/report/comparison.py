@@ -19,6 +19,7 @@ from hvdtma.runs.report.words import DASH, method_name
 # Keys that say nothing about a model, or are compared under another name.
 NO_SETTINGS = ("run", "seed", "trainers", "log", "log_options", "profile", "threads", "scratch_dir")
 MAX_NAMED = 3  # so many settings name a group
+MAX_COLUMNS = 6  # of a table with a column per group; more groups are rows
 
 
 @dataclass(frozen=True)
@@ -127,6 +128,17 @@ class Comparison:
     def unscored(self) -> list[ComparedRun]:
         """The runs without a validation score."""
         return [run for run in self.runs if not run.curve]
+
+    def settings_table(self) -> tuple[list[str], list[list[str]]]:
+        """Titles and rows of the settings that differ, with a column or a row per group."""
+        names = [group.runs[0].name for group in self.groups]
+        values = [[g.settings.get(key, DASH) for key in self.differing] for g in self.groups]
+        if len(names) > MAX_COLUMNS:
+            return ["Run", *self.differing], [
+                [n, *row] for n, row in zip(names, values, strict=True)
+            ]
+        columns = zip(self.differing, *values, strict=True)
+        return ["Setting", *names], [list(row) for row in columns]
 
     @property
     def best(self) -> RunGroup:

@@ -25,7 +25,10 @@ from hvdtma.runs.report.plots import (
 )
 
 BEST, TEST = COLOURS[1], COLOURS[2]
-LEGEND = {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0, "itemclick": False}
+LEGEND = {
+    "orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0, "itemclick": False,
+    "traceorder": "reversed",  # the lines in front come first
+}  # fmt: skip
 
 
 @dataclass(frozen=True)

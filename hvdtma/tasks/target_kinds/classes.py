@@ -64,6 +64,9 @@ class ClassTarget:
         """The most probable class, int64 [B]."""
         return head(h_BH).argmax(1).cpu().numpy()
 
+    def chance(self) -> dict[str, float]:
+        return chance_of_classes(training_labels(stored(self.store)).count_C)
+
     def columns(self, head: nn.Module, h_BH: torch.Tensor) -> dict[str, np.ndarray]:
         """`class`, its `probability`, and `p_NAME` of each class."""
         logits_BC = head(h_BH)
@@ -72,9 +75,6 @@ class ClassTarget:
         names = np.array([str(name) for name in self.store.label_names], object)
         each = {f"p_{name}": p_BC[:, number] for number, name in enumerate(names)}
         return {"class": names[class_B], "probability": p_BC.max(1), **each}
-
-    def chance(self) -> dict[str, float]:
-        return chance_of_classes(training_labels(stored(self.store)).count_C)
 
     def score(self, predicted_Q: np.ndarray, label_Q: np.ndarray) -> dict[str, float]:
         return class_metrics(predicted_Q, label_Q)

@@ -69,14 +69,14 @@ class MultiLabelTarget:
         """Logits float32 [B, C]; a label applies above 0."""
         return head(h_BH).float().cpu().numpy()
 
+    def chance(self) -> dict[str, float]:
+        whole = training_labels(stored(self.store))
+        return chance_of_labels(whole.count_C, whole.known_C)
+
     def columns(self, head: nn.Module, h_BH: torch.Tensor) -> dict[str, np.ndarray]:
         """`p_NAME`, the probability of each label, which applies above 0.5."""
         p_BC = head(h_BH).double().sigmoid().float().cpu().numpy()
         return {f"p_{name}": p_BC[:, number] for number, name in enumerate(self.store.label_names)}
-
-    def chance(self) -> dict[str, float]:
-        whole = training_labels(stored(self.store))
-        return chance_of_labels(whole.count_C, whole.known_C)
 
     def score(self, predicted_QC: np.ndarray, label_QC: np.ndarray) -> dict[str, float]:
         return multi_label_metrics(predicted_QC, label_QC)

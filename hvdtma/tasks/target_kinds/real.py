@@ -82,13 +82,13 @@ class RealTarget:
         assert isinstance(head, RegressionHead)
         return head.in_units(head(h_BH)).cpu().numpy()
 
+    def chance(self) -> dict[str, float]:
+        return {"r2": 0.0}  # of the mean target for every node
+
     def columns(self, head: nn.Module, h_BH: torch.Tensor) -> dict[str, np.ndarray]:
         """`predicted_NAME` of each target, in the user's units."""
         value_BT, names = self.predicted(head, h_BH), self.store.label_names
         return {f"predicted_{name}": value_BT[:, number] for number, name in enumerate(names)}
-
-    def chance(self) -> dict[str, float]:
-        return {"r2": 0.0}  # of the mean target for every node
 
     def score(self, predicted_QT: np.ndarray, label_QT: np.ndarray) -> dict[str, float]:
         return regression_metrics(predicted_QT, label_QT)

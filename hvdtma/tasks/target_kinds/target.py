@@ -46,12 +46,12 @@ class TargetKind(Protocol):
         """What `score` compares with labels, [B, ...]."""
         ...
 
-    def columns(self, head: nn.Module, h_BH: torch.Tensor) -> dict[str, np.ndarray]:
-        """The predictions for people: columns [B] of numbers or text by name."""
-        ...
-
     def chance(self) -> dict[str, float]:
         """The metrics of a model that has learned nothing, as far as they are known."""
+        ...
+
+    def columns(self, head: nn.Module, h_BH: torch.Tensor) -> dict[str, np.ndarray]:
+        """The predictions for people: columns [B] of numbers or text by name."""
         ...
 
     def score(self, predicted_Q: np.ndarray, label_Q: np.ndarray) -> dict[str, float]:
