@@ -33,7 +33,12 @@ def run_sweep(sweep: Sweep, shutdown: ShutdownSignal | None = None) -> None:
     if sweep.request.cluster is None:
         run_here(sweep, shutdown)
     else:
-        run_on_cluster(sweep)
+        try:
+            run_on_cluster(sweep)
+        except UserError:  # for example, some jobs still wait in the queue
+            if any(trial.state == "finished" for trial in sweep.trials):
+                print_results(sweep)
+            raise
     print_results(sweep)
 
 
@@ -45,7 +50,7 @@ def print_results(sweep: Sweep) -> None:
         out.print(line, markup=False, soft_wrap=True)
     if all(trial.state == "failed" for trial in sweep.trials):
         raise UserError(
-            f"all {len(sweep.trials)} trials failed; mend the reason, and run them again with "
+            f"all {len(sweep.trials)} trials failed; correct the cause, and run them again with "
             "--retry-failed"
         )
     waiting = sum(trial.state == "started" for trial in sweep.trials)
@@ -93,11 +98,10 @@ def run_here(
 def run_on_cluster(sweep: Sweep) -> None:
     """Take in the results of jobs that have ended, and submit the trials without one."""
     _take_results(sweep)
-    trials, configs = [], []
+    configs = []
     for number in sweep.todo():
-        trial, path = sweep.next_trial(number)
+        _, path = sweep.next_trial(number)
         if path is not None:
-            trials.append(trial)
             configs.append(load_as(TrainConfig, path))
     if not configs:
         return
@@ -106,7 +110,7 @@ def run_on_cluster(sweep: Sweep) -> None:
         configs, sweep.folder.path, request.cluster or "slurm", request.resources
     )
     console.print(submission.describe(), markup=False, soft_wrap=True)
-    if request.watch:
+    if request.watch or request.cluster == "local":  # these jobs end with this machine
         submission.watch()
         _take_results(sweep)
 

@@ -73,9 +73,9 @@ class Sweep:
             raise UserError("--in-process is for trials in this command; give --tasks-per-node")
         self.in_process = trainers if trainers != 1 and not on_cluster else None
         self.folder = SweepFolder(self.base.run)
-        first = self._config(self.folder.new_trial(1, self.space.checked_points()[0]))
         if not on_cluster:  # `submit` checks by itself
-            check_start(first, trainers or 1)
+            new = self.folder.new_trial(0, []).run  # a run of an earlier sweep may have its name
+            check_start(self.base.resolved.model_copy(update={"run": new}), trainers or 1)
         self.folder.open(self._plan(), overwrite=request.overwrite)
         self.known = self.folder.trials()
 
