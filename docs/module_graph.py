@@ -46,6 +46,7 @@ def imports_of(name: str, path: Path) -> set[str]:
 
 def main() -> None:
     """Read the sources of the packages, and write the files."""
+    """Read the sources of the packages, and write the files."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("edges", type=Path, help="the file of edges to write")
     parser.add_argument("--labels", type=Path, help="the file of packages to write")
@@ -70,6 +71,7 @@ def main() -> None:
 
 
 def write(path: Path, rows: list[tuple[str, str]]) -> None:
+    """Write rows as CSV."""
     """Write rows as CSV."""
     with path.open("w", newline="") as file:
         csv.writer(file).writerows(rows)

@@ -50,6 +50,7 @@ SHORT = (
     "evaluate.mode=inline", "evaluate.every=1", "elastic=false",
     "memory_gb=null", "threads=1", "task.batch_size=64", "task.num_negatives=8",
 )  # fmt: skip
+STAND_INS = {"CONFIG": "configs/facebook.yaml", "ID": "7", "torch.optim.adam": "rich.console"}
 LAUNCHERS = ("horovodrun", "torchrun", "srun")
 
 
@@ -138,7 +139,7 @@ def run_train(words: list[str]) -> None:
 
 
 def run(shown: Shown) -> None:
-    words = [{"CONFIG": "configs/facebook.yaml"}.get(word, word) for word in shown.words]
+    words = [STAND_INS.get(word, word) for word in shown.words]
     if words[0] in LAUNCHERS or words[:2] == ["sbatch", "slurm/train.sbatch"]:
         at = words.index("hvdtma") if "hvdtma" in words else None
         assert at, f"{shown.text}: what does it start?"

@@ -48,6 +48,23 @@ def test_it_trains_on_four_nodes_to_the_parameters_of_horovodrun(
     assert stat.S_IMODE((tmp_path / "run.jobs").stat().st_mode) == 0o700
 
 
+def test_slurm_takes_the_options_and_gives_the_job_what_they_say(user, tmp_path):
+    asked = {"nodelist": "n[2-3]", "exclude": "n1", "cpus_per_task": 2, "memory_gb": 1.5}
+    asked |= {"account": "physics", "mail_type": "FAIL", "mail_user": "nobody"}
+    told = ["sh", "-c", "echo $SLURMD_NODENAME has $SLURM_CPUS_PER_TASK"]
+    submission = submit(told, nodes=2, time="5m", options=asked, folder=tmp_path / "jobs")
+    [spec] = submission.specs
+    ends_well(user, spec.id, spec.log)
+    job = user.job(spec.id)
+    assert job["NodeList"] == "n[2-3]"
+    assert job["ExcNodeList"] == "n1"
+    assert job["CPUs/Task"] == "2"
+    assert job["MinMemoryNode"] == "1536M"
+    assert job["Account"] == "physics"
+    assert job.get("WCKey", "") == ""
+    assert "n2 has 2" in spec.log.read_text()
+
+
 def test_several_tasks_per_node_that_are_told_to_end_go_on_to_the_same_parameters(
     user, community_store, tmp_path, reference
 ):

@@ -44,7 +44,7 @@ def score_plot(log: RunLog, reference: Reference | None = None) -> Plot | None:
         best=rounds.index(log.best["round"]) if log.best else None,
         test=log.test,
         chance=log.chance,
-        reference=reference and _reference_curve(reference),
+        reference=_reference_curve(reference) if reference else None,
         end_s=log.rounds[-1]["time_s"] if log.rounds else 0.0,
     )
     return curve.plot("Each point is an aggregated model, scored on validation by the evaluator.")
