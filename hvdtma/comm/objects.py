@@ -48,7 +48,8 @@ def encode_object(value: Any, secret: str | None = None) -> torch.Tensor:
     writer = _Writer()
     text = json.dumps(writer.plain(value)).encode()
     content = bytearray(0 if secret is None else DIGEST_BYTES)
-    for piece in (len(text).to_bytes(WORD_BYTES, "little"), text, *writer.pieces):
+    pieces: list[Any] = [len(text).to_bytes(WORD_BYTES, "little"), text, *writer.pieces]
+    for piece in pieces:
         content += piece
         content += bytes(-len(content) % WORD_BYTES)
     if secret is not None:
@@ -197,7 +198,7 @@ class _Reader:
         if issubclass(kind, tuple) and hasattr(kind, "_asdict"):
             return kind(**values)
         if is_dataclass(kind):
-            made = object.__new__(kind)
+            made: Any = object.__new__(kind)  # type: ignore[arg-type]
             for name in (field.name for field in fields(kind)):
                 object.__setattr__(made, name, values[name])
             return made

@@ -56,9 +56,9 @@ def recommend_approximately(
             f"the decoder '{predictor.config.task.decoder}' scores pair by pair, so there is no "
             "index for it; leave out --approximate"
         )
-    asked = {"type_number": type_number, "exclude_known": exclude_known}
+    asked: dict[str, Any] = {"type_number": type_number, "exclude_known": exclude_known}
     sample = np.random.default_rng(0).permutation(len(node_Q))[:SAMPLED]
-    exact = {}
+    exact: dict[int, np.ndarray] = {}
     for rows, found in recommend(predictor, node_Q[sample], k, **asked):
         exact |= {int(sample[row]): found.of(at) for at, row in enumerate(rows)}
     hits = 0
@@ -72,7 +72,7 @@ def recommend_approximately(
                 if row in exact:
                     hits += len(np.intersect1d(found.of(at), exact[row]))
             yield rows, found
-    total = sum(map(len, exact.values()))
+    total = sum(len(partners) for partners in exact.values())
     console.print(
         f"approximate: {hits / max(total, 1):.1%} of the {total:,} exact partners of "
         f"{len(exact):,} nodes were found"

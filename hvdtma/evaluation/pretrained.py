@@ -63,7 +63,7 @@ class LoadedModel:
 class GivenEmbeddings:
     """Embeddings that are given; see `hvdtma.tasks.task.Embeddings`."""
 
-    max_nodes = None
+    max_nodes: int | None = None
     device = torch.device("cpu")
 
     def __init__(self, h_nH: np.ndarray):

@@ -121,8 +121,8 @@ def _nodes(store: GraphStore) -> Iterator[pa.Table]:
         if "label" in store:
             columns |= _labels(store, store.read("label", start, stop))
         if (part_N >= 0).any():
-            number = part_N[start:stop]
-            columns["split"] = parts.take(pa.array(number, mask=number < 0))
+            piece = part_N[start:stop]
+            columns["split"] = parts.take(pa.array(piece, mask=piece < 0))
         yield pa.table(columns)
 
 

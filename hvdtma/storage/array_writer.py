@@ -124,7 +124,7 @@ class ArrayWriter:
             self.array.resize((num_rows, *self.array.shape[1:]))
         crcs = np.array([self.crc_of[number] for number in sorted(self.crc_of)], CRC)
         metadata = digest_of((self.folder / "zarr.json").read_bytes())
-        return ArrayDigests(self.hash.hexdigest(), b64encode(crcs).decode(), metadata)
+        return ArrayDigests(self.hash.hexdigest(), b64encode(crcs.tobytes()).decode(), metadata)
 
     def _write(self, pieces: list[np.ndarray], rows: int) -> None:
         if pieces and rows:

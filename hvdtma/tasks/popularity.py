@@ -36,12 +36,15 @@ def log_drawn(
 
 def correct_popularity(groups: list[LinkScores], batch: LinkBatch) -> list[LinkScores]:
     """The scores of a batch minus the logarithms of its `log_drawn`."""
-    log_B = batch.log_replaced
+    log_B, log_Q = batch.log_replaced, batch.log_negative
     assert log_B is not None
+    assert log_Q is not None
     if not batch.shared:
         ((positive_B, negative_Q, row_Q),) = groups
-        return [LinkScores(positive_B - log_B, negative_Q - batch.log_negative, row_Q)]
-    return [
-        LinkScores(positive_b - log_B[shared.row], negative_bK - shared.log_drawn)
-        for (positive_b, negative_bK, _), shared in zip(groups, batch.shared, strict=True)
-    ]
+        return [LinkScores(positive_B - log_B, negative_Q - log_Q, row_Q)]
+    corrected = []
+    for (positive_b, negative_bK, _), shared in zip(groups, batch.shared, strict=True):
+        assert shared.log_drawn is not None
+        positive_b, negative_bK = positive_b - log_B[shared.row], negative_bK - shared.log_drawn
+        corrected.append(LinkScores(positive_b, negative_bK))
+    return corrected

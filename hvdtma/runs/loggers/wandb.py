@@ -16,7 +16,7 @@ class WeightsAndBiases:
         self.options = {"project": project, **options}
 
     def start(self, run: LoggedRun) -> None:
-        given = {"id": run.id, "resume": "allow", "name": run.folder.name}
+        given: dict[str, Any] = {"id": run.id, "resume": "allow", "name": run.folder.name}
         given |= {"dir": str(run.folder), "config": dict(run.settings)}
         self.run = self.wandb.init(**given | self.options)
         self.run.define_metric("*", step_metric="round")  # its own step must not fall
