@@ -58,7 +58,8 @@ def predict(
             None: the run's own.
         skip_unknown: leave out pairs and nodes with unknown ids, and print how many.
         overwrite: replace a file that is there.
-        memory_gb: memory limit of this process in GiB; None: the run's own limit.
+        memory_gb: memory limit of this process in GiB; None: the run's own limit. The pairs or ids
+            and the answer are held besides.
         options: how tables are read: `src_column`, `dst_column`, `type_column`, `id_column`,
             `header`, `delimiter`, `quote`, `comment`, `id_type`, as for `build`.
 

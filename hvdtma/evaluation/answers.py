@@ -128,7 +128,10 @@ def partner_answers(
     (given,), _ = known_rows(predictor.ids, [asked.ids], asked.where, skip=skip_unknown)
     node_Q = given[np.sort(np.unique(given, return_index=True)[1])]
     if len(node_Q) < len(given):
-        console.print(f"{asked.where}: {len(given) - len(node_Q):,} repeated ids are left out")
+        left = len(given) - len(node_Q)
+        console.print(
+            f"{asked.where}: {left:,} repeated ids are left out", markup=False, soft_wrap=True
+        )
     number_Q = np.zeros(len(node_Q), np.int64)
     width = min(k, predictor.store.num_nodes)  # a k beyond it is refused
     partner_Qk, score_Qk = (np.zeros((len(node_Q), width), kind) for kind in (np.int64, np.float32))

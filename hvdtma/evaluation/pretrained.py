@@ -64,7 +64,7 @@ class GivenEmbeddings:
     """Embeddings that are given; see `hvdtma.tasks.task.Embeddings`."""
 
     max_nodes: int | None = None
-    device = torch.device("cpu")
+    device: torch.device = torch.device("cpu")
 
     def __init__(self, h_nH: np.ndarray):
         self.h_nH = h_nH

@@ -35,12 +35,14 @@ class TextOptions:
         quote: the quote character, or `none`: quotes are part of the text.
         header: whether the first line is a header: auto | yes | no.
         comment: the characters that begin a comment line, `none`, or `auto`: # and %.
+        one_column: whether a table may have a single column, whose fields may hold blanks.
     """
 
     delimiter: str | None = None
     quote: str = '"'
     header: str = "auto"
     comment: str = "auto"
+    one_column: bool = False
 
     def __post_init__(self) -> None:
         if self.header not in HEADERS:
@@ -55,6 +57,8 @@ class TextOptions:
     def delimiter_for(self, lines: list[str], path: Path, said: str, id_fields: int) -> str:
         """The delimiter given, or that which the file says, or that of the first lines."""
         if self.delimiter is None:
+            if self.one_column and not said and not set(CANDIDATES) & set(_plain(lines[0])):
+                return ","  # for no delimiter; an id with a comma is quoted
             return said or _detect(lines, path, id_fields)
         return WORDS.get(self.delimiter, self.delimiter)
 
@@ -235,6 +239,11 @@ def _check_row_names(path: Path, names: list[str], line: str, quote: str) -> Non
     )
 
 
+def _plain(line: str) -> str:
+    """A line without quoted fields and without the blanks around it."""
+    return _QUOTED.sub("q", line).strip(" \r\n")
+
+
 def _detect(lines: list[str], path: Path, id_fields: int) -> str:
     """The delimiter that every line has as often, or that of the first line.
 
@@ -242,7 +251,7 @@ def _detect(lines: list[str], path: Path, id_fields: int) -> str:
     line, or if it makes more fields than tabs and every one of them a number, and tabs do not set
     a header and the rows apart.
     """
-    plain = [_QUOTED.sub("q", line).strip(" \r\n") for line in lines]
+    plain = list(map(_plain, lines))
     present = [d for d in CANDIDATES if d in plain[0]]
     constant = [d for d in present if len({line.count(d) for line in plain}) == 1]
     by_name = path.name.lower().removesuffix(".gz").removesuffix(".zst").endswith(".tsv")

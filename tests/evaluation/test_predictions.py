@@ -230,6 +230,17 @@ def test_wrong_questions_are_one_message(
     assert list(tmp_path.iterdir()) == [pairs]
 
 
+@pytest.mark.parametrize("header", ["id\n", "", "id,note\n"])
+def test_a_file_of_ids_may_have_one_column_with_blanks_and_quotes(odd_store, tmp_path, header):
+    run = untrained_run(tmp_path / "run", odd_store)
+    rest = ",of it" if "," in header else ""
+    fields = ['"a,b"', "007", '"say ""hi"""', '" blank "', "naïve-包", "7"]
+    (tmp_path / "ids.csv").write_text(header + "".join(f"{field}{rest}\n" for field in fields))
+    options = {} if header else {"header": "no"}
+    table = hvdtma.recommend(run, nodes=tmp_path / "ids.csv", k=1, known="include", **options)
+    assert table["id"].to_pylist() == ["a,b", "007", 'say "hi"', " blank ", "naïve-包", "7"]
+
+
 def test_a_table_of_ids_is_answered_on_the_terminal(hvdtma, label_runs, community_run, tmp_path):
     (tmp_path / "ids.csv").write_text("id\n4\n007\n")
     asked = ("predict", label_runs["class"].path, "--nodes", tmp_path / "ids.csv")

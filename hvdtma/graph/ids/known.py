@@ -74,7 +74,11 @@ def known_rows(
     if not len(rows):
         raise UserError(f"{where}: there are no {unit} with ids of the graph")
     if left:
-        console.print(f"{where}: {left:,} of {len(known):,} {unit} are left out: unknown ids")
+        console.print(
+            f"{where}: {left:,} of {len(known):,} {unit} are left out: unknown ids",
+            markup=False,
+            soft_wrap=True,
+        )
     return [found[rows] for found in nodes], rows
 
 

@@ -8,7 +8,7 @@ Legend: n pairs or ids.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from hvdtma.graph.ingest.node_tables import (
 from hvdtma.graph.ingest.options import ReadOptions
 from hvdtma.graph.sources.tensors import as_array
 from hvdtma.tables.columns import Column
-from hvdtma.tables.database import Database, temporary_database
+from hvdtma.tables.database import DATABASE_BYTES, Database, temporary_database
 from hvdtma.tables.rejects import BadRows
 from hvdtma.tables.table import open_table
 
@@ -54,7 +54,7 @@ def asked_pairs(given: Any, options: ReadOptions) -> AskedPairs:
     Raises UserError for a table that cannot be read, rows without an id, and other objects.
     """
     if _is_table(given):
-        with temporary_database() as db:
+        with temporary_database(DATABASE_BYTES) as db:
             columns = open_edges(db, given, options, content="pairs")
             rows = read_edges(columns, options, BadRows())
             (src, dst), others = rows.expressions(options.id_type != "int")
@@ -93,9 +93,10 @@ def asked_nodes(given: Any, options: ReadOptions) -> tuple[Column, str]:
         if isinstance(values, np.ndarray) and values.ndim != 1:
             raise UserError(f"nodes have shape {list(values.shape)}; valid: ids [n]")
         return id_column(values, "the nodes"), "the nodes"
-    with temporary_database() as db:
+    with temporary_database(DATABASE_BYTES) as db:
         named = (options.id_column,)
-        table = open_table(db, given, "nodes", options.text, named=named, id_fields=1)
+        text = replace(options.text, one_column=True)
+        table = open_table(db, given, "nodes", text, named=named, id_fields=1)
         table.check_header()
         column, bad = id_column_of(table, options), BadRows()
         staged = table.stage([column], id_checks(table, column, options), bad, multiline=True)
