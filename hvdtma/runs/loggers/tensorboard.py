@@ -20,7 +20,7 @@ class TensorBoard:
         if run.settings:
             # The scalars of the same names become the scores in the table of hyper-parameters.
             for summary in hparams(dict(run.settings), dict.fromkeys(run.metrics, 0.0)):
-                self._board.file_writer.add_summary(summary)  # type: ignore[attr-defined, union-attr, unused-ignore]
+                self._board.file_writer.add_summary(summary)  # type: ignore[attr-defined]
 
     def log(self, values: Mapping[str, float], step: int) -> None:
         for name, value in values.items():
