@@ -13,6 +13,8 @@ import statistics
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Annotated
 
@@ -23,8 +25,9 @@ import typer
 from hvdtma.comm import SingleProcess
 from hvdtma.core.threads import num_workers
 from hvdtma.core.train_config import load_train_config
+from hvdtma.graph.csc import CSC
 from hvdtma.graph.store import open_store
-from hvdtma.sampling.draws import layer_key, renumber, sample_edges
+from hvdtma.sampling.draws import SampledEdges, layer_key, renumber, sample_edges
 from hvdtma.sampling.shard import Shard
 from hvdtma.tasks.link_batch import score_batch
 from hvdtma.tasks.link_losses import LOSSES
@@ -83,28 +86,37 @@ def print_parts(trainer: Trainer, steps: int) -> np.ndarray:
 
 
 def print_sampling(shard: Shard, seeds: np.ndarray, steps: int) -> None:
-    """Print the edges per second of each sampler."""
-    print(f"\n{len(seeds):,} seeds, fanout 25\n")
+    """Print the edges per second of each sampler.
+
+    In a graph without weights, sampling by weight gets random ones.
+    """
+    csc, kind = shard.csc, "the graph's"
+    weight = csc.weight
+    if weight is None:
+        kind = "log-normal"
+        weight = np.random.default_rng(0).lognormal(size=csc.num_edges).astype(np.float32)
+    graphs = {
+        "": CSC(csc.indptr, csc.indices),
+        ", by weight": CSC(csc.indptr, csc.indices, weight=weight),
+    }
+    print(f"\n{len(seeds):,} seeds, fanout 25; weights: {kind}\n")
     print("| sampler | threads | million edges/s | with renumbering | distinct nodes |")
     print("|---|---|---|---|---|")
-    for labor in (False, True):
-        for threads in sorted({1, num_workers()}):
-
-            def sample(number: int, labor: bool = labor, threads: int = threads) -> np.ndarray:
-                key = layer_key(number, 0)
-                return sample_edges(shard.csc, seeds, 25, key, labor=labor, threads=threads).source
-
-            print_rate("labor" if labor else "neighbour", threads, sample, seeds, steps)
+    for (suffix, graph), labor, threads in product(
+        graphs.items(), (False, True), sorted({1, num_workers()})
+    ):
+        draw = partial(sample_edges, graph, seeds, 25, labor=labor, threads=threads)
+        print_rate(("labor" if labor else "neighbour") + suffix, threads, draw, seeds, steps)
 
 
 def print_rate(
-    name: str, threads: int, sample: Callable[[int], np.ndarray], seeds: np.ndarray, steps: int
+    name: str, threads: int, draw: Callable[[int], SampledEdges], seeds: np.ndarray, steps: int
 ) -> None:
-    """Print one row."""
+    """Print one row. `draw` samples with a key."""
     alone, both, edges, distinct = [], [], 0, 0
     for number in range(WARM_UP + steps):
         start = time.perf_counter()
-        source = sample(number)
+        source = draw(layer_key(number, 0)).source
         sampled = time.perf_counter()
         nodes, _ = renumber(seeds, source)
         ended = time.perf_counter()

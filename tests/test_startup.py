@@ -164,3 +164,20 @@ def test_a_full_disk_does_not_stop_what_is_compiled(package, tmp_path):
     index.mkdir()
     (index / "file").touch()
     assert add(package) == (0, 0, "3")
+
+
+def test_a_change_of_a_called_function_in_another_file_is_compiled(package):
+    (package / "__pycache__").unlink()
+    (package / "more.py").write_text(
+        "from adding import add\nfrom hvdtma.core.compiled import njit\n\n\n"
+        "@njit()\ndef one_more(a):\n    return add(a, 1)\n"
+    )
+
+    def one_more() -> str:
+        path = f"{package}{os.pathsep}{ROOT}"
+        return run_python("import more; print(more.one_more(7))", PYTHONPATH=path)
+
+    assert one_more().split() == ["8"]
+    adding = package / "adding.py"
+    adding.write_text(adding.read_text().replace("a + b", "a - b"))
+    assert one_more().split() == ["6"]

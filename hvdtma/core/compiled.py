@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 
 import numba
 from numba.core.caching import FunctionCache
+from numba.core.dispatcher import Dispatcher
 
 from hvdtma.core.version import __version__
 
@@ -49,7 +50,7 @@ class CodeFiles(FunctionCache):
         super().__init__(function)
         # Numba only looks at the function's own file, but it may call functions of other files.
         stamp = self._cache_file._source_stamp
-        self._cache_file._source_stamp = (stamp, __version__)
+        self._cache_file._source_stamp = (stamp, __version__, *_stamps_of_called(function))
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         try:
@@ -62,6 +63,16 @@ class CodeFiles(FunctionCache):
     def save_overload(self, sig: Any, data: Any) -> None:
         with suppress(OSError):
             super().save_overload(sig, data)
+
+
+def _stamps_of_called(function: Callable[..., Any]) -> list[Any]:
+    """The stamps of the compiled functions that a function calls, which contain those of theirs.
+
+    Functions of the same file that come after it are missing: the file's own stamp covers them.
+    """
+    called = [function.__globals__.get(name) for name in function.__code__.co_names]
+    files = [each._cache for each in called if isinstance(each, Dispatcher)]
+    return [each._cache_file._source_stamp for each in files if isinstance(each, CodeFiles)]
 
 
 def _files_of(function: Callable[..., Any]) -> CodeFiles | None:

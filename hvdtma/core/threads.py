@@ -22,15 +22,17 @@ def map_in_order(
     items: Iterable[Item],
     workers: int,
     ahead: int | None = None,
+    begin_thread: Callable[[], None] | None = None,
 ) -> Iterator[Result]:
     """Yield `function(item)` for each item, in the order of the items.
 
     Besides the result that the caller holds, at most `ahead` items (None: `workers`) are in work or
-    wait to be yielded. An exception for an item is raised when its result is due.
+    wait to be yielded. An exception for an item is raised when its result is due. Each thread calls
+    `begin_thread` first.
     """
     ahead = ahead or workers
     waiting: deque[Future[Result]] = deque()
-    with ThreadPoolExecutor(workers) as pool:
+    with ThreadPoolExecutor(workers, initializer=begin_thread) as pool:
         try:
             for item in items:
                 if len(waiting) >= ahead:

@@ -9,11 +9,13 @@ import numpy as np
 
 from hvdtma.core.compiled import njit
 
+GAMMA = np.uint64(0x9E3779B97F4A7C15)  # the step of the generator
+
 
 @njit(nogil=True)
 def mix(value: np.uint64) -> np.uint64:
     """One step of SplitMix64: every bit of the value affects every bit of the result."""
-    x = value + np.uint64(0x9E3779B97F4A7C15)
+    x = value + GAMMA
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return x ^ (x >> np.uint64(31))
@@ -23,7 +25,7 @@ def mix(value: np.uint64) -> np.uint64:
 def pair_hash(src: int, dst: int, seed: int) -> np.uint64:
     """The hash of an unordered pair: two rounds of SplitMix64."""
     low, high = np.uint64(min(src, dst)), np.uint64(max(src, dst))
-    return mix(mix(low + np.uint64(seed) * np.uint64(0x9E3779B97F4A7C15)) ^ high)
+    return mix(mix(low + np.uint64(seed) * GAMMA) ^ high)
 
 
 @njit(nogil=True)

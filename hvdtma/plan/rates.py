@@ -11,17 +11,15 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-import numba
 import numpy as np
 import torch
 
 from hvdtma.comm import SingleProcess
+from hvdtma.core.compute_threads import restored_threads
 from hvdtma.core.console import quietly
 from hvdtma.core.train_config import TrainConfig
 from hvdtma.evaluation.embed import embed
@@ -86,7 +84,7 @@ def measure_rates(config: TrainConfig, sizes: GraphSizes, folder: Path) -> Rates
     """All rates. Files are written to `folder`, which is on the planned disk, and removed."""
     with (
         quietly(),
-        _restored_threads(),
+        restored_threads(),
         tempfile.TemporaryDirectory(dir=folder, prefix=".plan-") as scratch,
     ):
         store = build(Path(scratch) / "probe.zarr", *_probe_graph(config, sizes))
@@ -214,14 +212,3 @@ def _scoring_rates(config: TrainConfig, store: GraphStore) -> tuple[float, float
     score_s = max(time.perf_counter() - start - embed_s, 1e-3)
     links, negatives = store.held_out.get("test", (SCORED_ITEMS, 0))
     return store.num_nodes / embed_s, links * (1 + negatives) / score_s
-
-
-@contextmanager
-def _restored_threads() -> Iterator[None]:
-    """Restore the numbers of threads, which `set_up_device` sets."""
-    of_torch, of_numba = torch.get_num_threads(), numba.get_num_threads()
-    try:
-        yield
-    finally:
-        numba.set_num_threads(of_numba)
-        torch.set_num_threads(of_torch)

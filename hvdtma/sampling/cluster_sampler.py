@@ -14,10 +14,12 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
+from hvdtma.core.bounds import check_whole
 from hvdtma.core.errors import UserError, nearest
-from hvdtma.sampling.clusters import NodeClusters, find_clusters
+from hvdtma.sampling.clusters import LARGEST, NodeClusters, find_clusters
 from hvdtma.sampling.draws import Exclusion, SampledEdges, edges_within
 from hvdtma.sampling.layers import sample_layers
+from hvdtma.sampling.members import marked
 from hvdtma.sampling.neighbourhood import Neighbourhood, Targets
 from hvdtma.sampling.shard import Shard
 
@@ -43,15 +45,18 @@ class ClusterSampler:
         clusters: str = "auto",
     ):
         if clusters not in METHODS:
-            raise UserError(f"clusters is '{clusters}'; {nearest(clusters, list(METHODS))}")
-        if not 1 <= cluster_nodes <= nodes:
+            raise UserError(f"clusters is '{clusters}'; {nearest(str(clusters), list(METHODS))}")
+        check_whole("nodes", nodes, 1)
+        check_whole("cluster_nodes", cluster_nodes, 1)
+        if cluster_nodes > nodes:
             raise UserError(
-                f"cluster_nodes is {cluster_nodes} and nodes is {nodes}; a cluster has at least "
-                "one node, and a group at least one cluster"
+                f"cluster_nodes is {cluster_nodes} and nodes is {nodes}; a group has at least "
+                "one cluster"
             )
         self.num_layers = len(fanouts)
         self.nodes, self.cluster_nodes, self.method = nodes, cluster_nodes, clusters
-        self.max_nodes = nodes + nodes // 2 + cluster_nodes  # the number of groups is rounded
+        # The number of groups is rounded, and the last cluster of a group may stand out.
+        self.max_nodes = nodes + nodes // 2 + LARGEST * cluster_nodes
 
     def groups(
         self, shard: Shard, *, stream: list[int], epochs: int, first_step: int = 0
@@ -82,9 +87,16 @@ class ClusterSampler:
         within: np.ndarray | None = None,
     ) -> Neighbourhood:
         """All neighbours of the seeds that are in the group `within` (None: in the shard)."""
-        is_member = np.full(shard.num_nodes, within is None)
-        if within is not None:
-            is_member[within] = True
+        if within is None:
+            is_member = np.ones(shard.num_nodes, bool)
+            return self._sample(shard, seeds_S, targets, is_member)
+        with marked(within, shard.num_nodes) as is_member:
+            return self._sample(shard, seeds_S, targets, is_member)
+
+    def _sample(
+        self, shard: Shard, seeds_S: torch.Tensor, targets: Targets | None, is_member: np.ndarray
+    ) -> Neighbourhood:
+        """All neighbours of the seeds that are members (bool [n])."""
 
         def layer(rows: np.ndarray, excluded: Exclusion) -> SampledEdges:
             return edges_within(shard.csc, rows, is_member, excluded)

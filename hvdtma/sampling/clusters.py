@@ -16,6 +16,7 @@ from hvdtma.partitioning.metis import metis_groups, symmetric
 
 INSIDE_LEAST = 0.2  # the share of links inside runs of consecutive nodes that makes them clusters
 PASSES = 5
+LARGEST = 2  # times the size asked for; METIS balances parts, but not always that well
 CLUSTERING_BYTES = 48  # per node: labels, sizes and scores of clusters, and the order
 
 
@@ -32,7 +33,7 @@ class NodeClusters(NamedTuple):
 
 
 def find_clusters(csc: CSC, num_nodes: int, size: int, method: str, seed: int) -> NodeClusters:
-    """Clusters of about `size` of the first `num_nodes` nodes of a graph.
+    """Clusters of about `size`, at most `LARGEST` * `size`, of a graph's first `num_nodes` nodes.
 
     Args:
         method: `order`: runs of consecutive nodes, which are super-nodes or communities in a store
@@ -53,8 +54,18 @@ def find_clusters(csc: CSC, num_nodes: int, size: int, method: str, seed: int) -
     else:
         part_n = label_clusters(own, size, PASSES, seed)
     count = np.bincount(part_n)
-    start = np.concatenate([[0], np.cumsum(count[count > 0])])
-    return NodeClusters(np.argsort(part_n, kind="stable"), start)
+    return NodeClusters(
+        np.argsort(part_n, kind="stable"), _starts(count[count > 0], size, LARGEST * size)
+    )
+
+
+def _starts(count_C: np.ndarray, size: int, largest: int) -> np.ndarray:
+    """The first positions of clusters, and the end; those above `largest` are cut near `size`."""
+    pieces_C = np.where(count_C > largest, -(-count_C // size), 1)
+    first_C = np.repeat(np.cumsum(count_C) - count_C, pieces_C)
+    number = np.arange(len(first_C)) - np.repeat(np.cumsum(pieces_C) - pieces_C, pieces_C)
+    start = first_C + number * np.repeat(count_C, pieces_C) // np.repeat(pieces_C, pieces_C)
+    return np.append(start, count_C.sum())
 
 
 @njit(nogil=True)

@@ -27,9 +27,7 @@ def sample_layers(
         targets: links that no message may use; their edges are excluded.
         layers: for each layer, output layer first, a function of int64 rows and excluded edges.
     """
-    excluded = NOTHING
-    if targets is not None:
-        excluded = Exclusion.of(targets.src, targets.dst, shard.num_nodes)
+    excluded = NOTHING if targets is None else targets.excluded
     nodes = seeds_S.numpy().astype(np.int64, copy=False)
     blocks: list[Block] = []
     for sample in layers:

@@ -11,11 +11,13 @@ Legend: S seeds, n input nodes, D features, Q pairs.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
 
 from hvdtma.sampling.block import Block
+from hvdtma.sampling.draws import Exclusion
 from hvdtma.sampling.first_hop import FirstHop, subtract_edges
 from hvdtma.sampling.shard import Shard
 
@@ -61,6 +63,12 @@ class Targets:
     src: np.ndarray
     dst: np.ndarray
 
+    @cached_property
+    def excluded(self) -> Exclusion:
+        """The edges between the pairs, in both directions."""
+        num_nodes = int(max(self.src.max(initial=0), self.dst.max(initial=0))) + 1
+        return Exclusion.of(self.src, self.dst, num_nodes)
+
     def contains(self, src_E: torch.Tensor, dst_E: torch.Tensor) -> torch.Tensor:
         """Whether each edge (local numbers) is a target, in either direction: bool [E]."""
         num_nodes = int(max(self.src.max(initial=0), self.dst.max(initial=0))) + 1
@@ -100,9 +108,7 @@ def _without_targets(
     hop: FirstHop, x_nD: torch.Tensor, shard: Shard, nodes: torch.Tensor, targets: Targets
 ) -> FirstHop:
     """Subtract the target pairs from the first hop: both directions, and all parallel edges."""
-    src_Q, dst_Q = np.r_[targets.src, targets.dst], np.r_[targets.dst, targets.src]
-    keys = np.unique(src_Q * np.int64(shard.num_nodes) + dst_Q)
-    src_Q, dst_Q = np.divmod(keys, shard.num_nodes)
+    src_Q, dst_Q = targets.excluded.pairs()
     count_Q = shard.csc.count_edges(src_Q, dst_Q)
     src_Q, dst_Q, count_Q = (values[count_Q > 0] for values in (src_Q, dst_Q, count_Q))
     ascending, order = torch.sort(nodes)

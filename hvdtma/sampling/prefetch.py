@@ -7,6 +7,7 @@ from typing import Protocol, Self, TypeVar
 
 import torch
 
+from hvdtma.core.compute_threads import use_one_thread
 from hvdtma.core.threads import map_in_order
 from hvdtma.core.train_config import TrainConfig
 
@@ -28,7 +29,7 @@ def prefetched(
     """
     if not workers:
         return map(make, steps)
-    return map_in_order(make, steps, workers, batches_ahead(workers) + 1)
+    return map_in_order(make, steps, workers, batches_ahead(workers) + 1, use_one_thread)
 
 
 class MovableBatch(Protocol):

@@ -28,6 +28,7 @@ from typing import Any, Protocol, TypeGuard
 import numpy as np
 import torch
 
+from hvdtma.core.bounds import check_whole
 from hvdtma.core.contract import Call, check_methods
 from hvdtma.core.options import call_with_options
 from hvdtma.core.train_config import SamplerConfig
@@ -89,15 +90,27 @@ class GroupingSampler(Sampler, Protocol):
 
 def is_grouping(sampler: Any) -> TypeGuard[GroupingSampler]:
     """Whether a sampler chooses the nodes of each batch."""
-    return hasattr(sampler, "groups")
+    return callable(getattr(sampler, "groups", None))
 
 
 def check_sampler(name: str, target: Any) -> None:
     """Raises UserError if a class is not a sampler."""
-    sample = Call(("shard", "seeds"), ("random_seed",), ("targets",))
-    check_methods("sampler", name, target, {"sample": sample})
+    calls = {"sample": Call(("shard", "seeds"), ("random_seed",), ("targets",))}
+    if is_grouping(target):
+        calls = {
+            "sample": Call(("shard", "seeds"), ("random_seed", "within"), ("targets",)),
+            "groups": Call(("shard",), ("stream", "epochs"), ("first_step",)),
+        }
+    check_methods("sampler", name, target, calls)
 
 
 def make_sampler(config: SamplerConfig, fanouts: list[int]) -> Sampler:
-    """Make the config's sampler. Raises UserError for an option that it does not take."""
-    return call_with_options("sampler", config.name, config.options, fanouts)
+    """Make the config's sampler.
+
+    Raises UserError for an option that it does not take, and if it has `groups` but no `max_nodes`.
+    """
+    sampler = call_with_options("sampler", config.name, config.options, fanouts)
+    if is_grouping(sampler):
+        max_nodes = getattr(sampler, "max_nodes", None)
+        check_whole(f"max_nodes of the sampler '{config.name}'", max_nodes, 1)
+    return sampler

@@ -7,6 +7,7 @@ from functools import cached_property
 import numpy as np
 
 from hvdtma.core.compiled import njit
+from hvdtma.sampling.members import marked
 from hvdtma.sampling.shard import Shard
 
 
@@ -48,9 +49,9 @@ class Positives:
 
     def between(self, nodes: np.ndarray) -> np.ndarray:
         """The numbers of the links between some nodes (int64, ascending), ascending."""
-        is_member = np.zeros(self.csc.num_nodes, bool)
-        is_member[nodes] = True
-        return _links_between(self.csc.indptr, self.csc.indices, self.row_ends, nodes, is_member)
+        csc = self.csc
+        with marked(nodes, csc.num_nodes) as is_member:
+            return _links_between(csc.indptr, csc.indices, self.row_ends, nodes, is_member)
 
 
 @njit(nogil=True)

@@ -12,9 +12,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import numba
-import torch
-
+from hvdtma.core.compute_threads import set_compute_threads
 from hvdtma.core.errors import UserError
 from hvdtma.evaluation.score import Scorer
 from hvdtma.graph.store import open_store
@@ -145,9 +143,7 @@ def follow(run: RunFolder, parent: int) -> None:
 def main() -> None:
     """Score the run that is named on the command line."""
     run = RunFolder.open(sys.argv[1])
-    threads = run.config().evaluate.threads
-    numba.set_num_threads(min(threads, numba.get_num_threads()))
-    torch.set_num_threads(threads)  # after Numba, which resets OpenMP's threads
+    set_compute_threads(run.config().evaluate.threads)
     try:
         follow(run, int(sys.argv[2]))
     except UserError as error:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import platform
 
-import numba
 import torch
 from rich.markup import escape
 
@@ -13,6 +12,7 @@ from hvdtma.aggregate import TimedAveraging
 from hvdtma.aggregate.aggregator import Aggregator
 from hvdtma.aggregate.optimizers import make_optimizer
 from hvdtma.comm.communicator import Communicator
+from hvdtma.core.compute_threads import set_compute_threads
 from hvdtma.core.console import console
 from hvdtma.core.errors import UserError
 from hvdtma.core.memory import keep_freed_memory
@@ -84,8 +84,7 @@ def set_up_device(
     """Choose this trainer's device, and set the number of threads to its share of the cores."""
     cores = len(os.sched_getaffinity(0))
     threads = config.threads or max(1, cores // (sharers or comm.local_size))
-    numba.set_num_threads(min(threads, numba.get_num_threads()))
-    torch.set_num_threads(threads)  # after Numba, which resets OpenMP's threads
+    set_compute_threads(threads)
     kind = config.device
     if kind == "auto":
         kind = "cuda" if torch.cuda.is_available() else "cpu"

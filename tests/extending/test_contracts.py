@@ -89,6 +89,36 @@ class NeedsTargets(NeighbourSampler):
         return None
 
 
+class CountsGroups(NeighbourSampler):
+    def __init__(self, fanouts):
+        super().__init__(fanouts)
+        self.groups = 4
+
+
+class Groups(NeighbourSampler):
+    def sample(self, shard, seeds, *, random_seed, targets=None, within=None):
+        return super().sample(shard, seeds, random_seed=random_seed, targets=targets)
+
+    def groups(self, shard, *, stream, epochs, first_step=0):
+        return iter(())
+
+
+class HalfGroup(Groups):
+    max_nodes = 2.5
+
+
+class IgnoresGroups(NeighbourSampler):
+    max_nodes = 10
+    groups = Groups.groups
+
+
+class GroupsOnce(Groups):
+    max_nodes = 10
+
+    def groups(self, shard, *, stream):
+        return iter(())
+
+
 class NoEpochs(LinkTask):
     def batches(self, shard, *, stream):
         return iter(())
@@ -213,6 +243,19 @@ def safe(value):
             r"NoSeed is not a sampler: .*cannot be called as sample\(shard, seeds, random_seed=",
         ),
         ({"sampler": {"name": "bad:NeedsTargets"}}, "missing a required .*argument: 'targets'"),
+        (
+            {"sampler": {"name": "bad:IgnoresGroups"}},
+            "is not a sampler: its `sample.*got an unexpected keyword argument 'within'",
+        ),
+        (
+            {"sampler": {"name": "bad:GroupsOnce"}},
+            "is not a sampler: its `groups.*got an unexpected keyword argument 'epochs'",
+        ),
+        (
+            {"sampler": {"name": "bad:Groups"}},
+            "max_nodes of the sampler 'bad:Groups' is None; it must be a whole number, at least 1",
+        ),
+        ({"sampler": {"name": "bad:HalfGroup"}}, "max_nodes of the sampler .* is 2.5; it must be"),
         ({"task": {"name": "bad:NoEpochs"}}, "is not a task: .*got an unexpected .* 'epochs'"),
         ({"task": {"name": "bad:NoLoss"}}, "bad:NoLoss is not a task: it has no `loss`"),
         ({"task": {"name": "bad:NoHead"}}, "its make_head returned .*, no nn.Module"),
@@ -225,6 +268,11 @@ def test_it_is_refused_before_anything_is_made(changes, message, folder, communi
     assert status == 2
     assert re.search(message, said), said
     assert [path.name for path in folder.iterdir()] == ["bad.py"]
+
+
+def test_an_attribute_groups_that_is_no_method_groups_nothing(folder, community_store, hvdtma):
+    status, said = trained(hvdtma, community_store, sampler={"name": "bad:CountsGroups"})
+    assert status == 0, said
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from hvdtma.core.train_config import parse_config
 from hvdtma.graph.csc import build_csc
 from hvdtma.sampling.cluster_sampler import ClusterSampler
 from hvdtma.sampling.clusters import find_clusters, share_inside
+from hvdtma.sampling.members import marked
 from hvdtma.sampling.neighbourhood import Targets
 from hvdtma.sampling.shard import load_shard
 from hvdtma.tasks import make_task
@@ -72,6 +73,51 @@ def test_each_node_is_in_one_group_of_an_epoch_and_groups_are_a_function_of_the_
         assert [s for s, _ in rest] == list(range(first, 14))
         assert all((a == b).all() for (_, a), (_, b) in zip(rest, steps[first:], strict=True))
     assert groups([0, 6])[0][1].tolist() != steps[0][1].tolist()
+
+
+def bare(pairs, num_nodes, weight=None):
+    src, dst = np.array(pairs, np.int64).reshape(-1, 2).T
+    return build_csc(src, dst, num_nodes, weight_E=weight)
+
+
+ODD_GRAPHS = {
+    "one edge": bare([(0, 1), (1, 0)], 2),
+    "isolated nodes": bare([(3, 40), (40, 3), (3, 5), (5, 3)], 41),
+    "no edges": bare([], 9),
+    "star": bare([pair for leaf in range(1, 41) for pair in ((0, leaf), (leaf, 0))], 41),
+    "directed, with duplicates": bare([(u, u * u % 17) for u in range(30)] * 3, 30),
+    "weighted": bare([(u, (u + 1) % 23) for u in range(23)], 23, np.logspace(-20, 20, 23)),
+    "one node": bare([], 1),
+}
+
+
+@pytest.mark.parametrize("method", ["auto", "order", "labels", "metis"])
+@pytest.mark.parametrize("name", ODD_GRAPHS)
+def test_no_cluster_and_no_group_of_an_odd_graph_is_too_large(name, method):
+    csc = ODD_GRAPHS[name]
+    shard = shard_of(csc, remote=3)
+    for nodes, size in ((1, 1), (2, 1), (7, 3), (10, 10), (100, 4)):
+        node, start = find_clusters(csc, csc.num_nodes, size, method, seed=2)
+        assert sorted(node.tolist()) == list(range(csc.num_nodes))
+        assert start[-1] == csc.num_nodes
+        assert np.diff(start).max() <= 2 * size
+        assert np.diff(start).min() > 0
+        sampler = ClusterSampler([3], nodes=nodes, cluster_nodes=size, clusters=method)
+        groups = [group for _, group in sampler.groups(shard, stream=[1], epochs=1)]
+        assert sorted(np.concatenate(groups).tolist()) == list(range(csc.num_nodes))
+        assert max(map(len, groups)) <= sampler.max_nodes
+
+
+def test_groups_leave_no_marks_behind():
+    with marked(np.array([1, 4]), 6) as outer:
+        with marked(np.array([2]), 6) as inner:
+            assert np.flatnonzero(inner).tolist() == [2]
+        assert np.flatnonzero(outer).tolist() == [1, 4]
+    with pytest.raises(ZeroDivisionError), marked(np.array([0, 3]), 4):
+        raise ZeroDivisionError
+    for size in (3, 6, 50):
+        with marked(np.zeros(0, np.int64), size) as is_member:
+            assert is_member.tolist() == [False] * size
 
 
 @settings(max_examples=60, deadline=None)
@@ -163,7 +209,13 @@ def test_labelled_nodes_of_a_group_are_trained_on(community_store):
 def test_options_that_make_no_sense_are_refused():
     for options, words in (
         ({"clusters": "metsi"}, "clusters is 'metsi'.*metis"),
+        ({"clusters": None}, "clusters is 'None'.*valid"),
         ({"nodes": 10, "cluster_nodes": 50}, "cluster_nodes is 50 and nodes is 10"),
+        ({"cluster_nodes": 2.5}, "cluster_nodes is 2.5; it must be a whole number, at least 1"),
+        ({"cluster_nodes": 0}, "cluster_nodes is 0; it must be a whole number, at least 1"),
+        ({"cluster_nodes": True}, "cluster_nodes is True; it must be a whole number"),
+        ({"nodes": "x"}, "nodes is 'x'; it must be a whole number, at least 1"),
+        ({"nodes": None}, "nodes is None; it must be a whole number"),
     ):
         with pytest.raises(UserError, match=words):
             ClusterSampler([25], **options)

@@ -9,7 +9,6 @@ from small_graphs import dense, small_csc, weighted_csc
 
 from hvdtma.graph.csc import CSC, build_csc
 from hvdtma.sampling.draws import (
-    FLOYD_MOST,
     NOTHING,
     Exclusion,
     edges_within,
@@ -17,6 +16,7 @@ from hvdtma.sampling.draws import (
     renumber,
     sample_edges,
 )
+from hvdtma.sampling.draws.uniform import FLOYD_MOST
 
 KEY = layer_key(3, 0)
 
@@ -75,6 +75,65 @@ def test_labor_rows_choose_the_same_sources_and_a_mean_stays_unbiased():
     ]
     total = np.array([mean.sum() for mean in means]) / fanout  # Horvitz-Thompson
     assert abs(total.mean() - values.mean()) < 4 * total.std() / np.sqrt(len(total))
+
+
+@pytest.mark.parametrize("labor", [False, True])
+@pytest.mark.parametrize("fanout", [1, 5, FLOYD_MOST + 2])
+def test_excluded_edges_leave_the_others_equally_likely(fanout, labor):
+    number, degree = 4000, FLOYD_MOST + 30
+    csc = stars(1, degree)
+    out = np.r_[0, 3, 4, np.arange(40, 50), degree - 1]
+    left = np.setdiff1d(np.arange(degree), out)
+    excluded = Exclusion.of(out + 1, np.zeros(len(out), np.int64), csc.num_nodes)
+    count, sizes = np.zeros(degree), []
+    for seed in range(number):
+        found = sample_edges(
+            csc, np.array([0]), fanout, layer_key(seed, 0), excluded=excluded, labor=labor
+        ).source
+        count[found - 1] += 1
+        sizes.append(len(found))
+    assert not count[out].any()
+    share = fanout / len(left)
+    error = np.sqrt(number * share * (1 - share))
+    assert (np.abs(count[left] - number * share) < 4.5 * error).all()
+    spread = 1 if labor else len(left) / (len(left) - 1)  # without labor, the sizes are fixed
+    statistic = ((count[left] - number * share) ** 2).sum() / error**2 / spread
+    assert 1e-3 < chi2.cdf(statistic, len(left) - (not labor)) < 1 - 1e-3
+    assert np.mean(sizes) == pytest.approx(fanout, rel=0.05 if labor else 0)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("labor", [False, True])
+def test_a_hub_with_many_excluded_edges_keeps_all_its_others(labor, weighted):
+    rng = np.random.default_rng(5)
+    nodes, degree = 3000, 5000  # so there are parallel edges
+    csc = build_csc(rng.integers(1, nodes, degree), np.zeros(degree, np.int64), nodes)
+    csc.weight = rng.random(degree).astype(np.float32) + 1 if weighted else None
+    out = rng.choice(nodes, 1200, replace=False)
+    excluded = Exclusion.of(out, np.zeros(len(out), np.int64), nodes)
+    kept = ~np.isin(csc.indices, out)
+    for found in (
+        sample_edges(csc, np.array([0, 1]), -1, KEY, excluded=excluded, labor=labor),
+        edges_within(csc, np.array([0, 1]), np.ones(nodes, bool), excluded),
+    ):
+        assert found.source.tolist() == csc.indices[kept].tolist()
+        assert found.indptr.tolist() == [0, kept.sum(), kept.sum()]
+        if weighted:
+            assert found.weight.tolist() == csc.weight[kept].tolist()
+    some = sample_edges(csc, np.array([0]), 300, KEY, excluded=excluded, labor=labor).source
+    assert not np.isin(some, out).any()
+    assert np.isin(some, csc.indices).all()
+    assert len(some) == pytest.approx(300, abs=90 if labor and not weighted else 0)
+
+
+def test_labor_tells_sources_apart_that_differ_beyond_32_bits():
+    number = 3000
+    low = np.arange(number, dtype=np.int64)
+    csc = CSC(np.array([0, 2 * number]), np.r_[low, low + (5 << 32)])
+    found = sample_edges(csc, np.array([0]), number, KEY, labor=True).source
+    first, second = np.isin(low, found), np.isin(low + (5 << 32), found)
+    assert (first & second).mean() == pytest.approx(0.25, abs=0.05)
+    assert (first | second).mean() == pytest.approx(0.75, abs=0.05)
 
 
 def large(seed=0):

@@ -8,52 +8,43 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import chisquare
+from scipy.stats import chisquare, ks_2samp
 from small_graphs import dense, mean_of, sample_neighbourhood, shard_of, store_of, weighted_csc
 
 from hvdtma.graph.csc import CSC
 from hvdtma.models.layers import GATLayer, GCNLayer, SAGELayer
 from hvdtma.sampling.block import block_of_rows
-from hvdtma.sampling.draws import layer_key, sample_edges
+from hvdtma.sampling.draws import Exclusion, layer_key, sample_edges
 from hvdtma.sampling.neighbourhood import Targets
 from hvdtma.sampling.shard import load_shard
 
-WEIGHTS = np.array([0.2, 1, 1, 2, 4, 7], np.float32)
+WEIGHTS = np.array([0.2, 0.9, 1.1, 2, 4, 7], np.float32)
 DRAWS = 20_000
+BOTH = pytest.mark.parametrize("labor", [False, True])
 
 
-def stars(weight, number):
-    """The first `number` nodes have an in-edge from each of the `len(weight)` nodes after them."""
+def stars(weight, number, sources=None):
+    """Nodes 0 .. number - 1 have in-edges of these weights, each from nodes of its own.
+
+    Args:
+        sources: which of its nodes each edge comes from, ascending; by default another one each.
+    """
     size = len(weight)
-    indptr = np.minimum(np.arange(number + size + 1), number) * size
-    sources = np.tile(number + np.arange(size), number)
-    return CSC(indptr, sources, weight=np.tile(np.asarray(weight, np.float32), number))
+    sources = np.arange(size) if sources is None else np.asarray(sources)
+    num_nodes = number * (1 + size)
+    indptr = np.minimum(np.arange(num_nodes + 1), number) * size
+    indices = (number + np.arange(number)[:, None] * size + sources).ravel()
+    return CSC(indptr, indices, weight=np.tile(np.asarray(weight, np.float32), number))
 
 
-def samples(weight, fanout, number=DRAWS, labor=False):
-    """Many samples of a star's centre: sources and weights of each."""
-    rows = np.arange(number)
-    indptr, sources, weights = sample_edges(
-        stars(weight, number), rows, fanout, layer_key(0, 0), labor=labor
+def samples(weight, fanout, number=DRAWS, *, labor=False, sources=None):
+    """Independent samples of one neighbourhood: sources and weights of each."""
+    indptr, found, weights = sample_edges(
+        stars(weight, number, sources), np.arange(number), fanout, layer_key(0, 0), labor=labor
     )
     assert (np.diff(indptr) == min(fanout, len(weight))).all()
-    return sources.reshape(number, -1) - number, weights.reshape(number, -1)
-
-
-def splitmix(values):
-    """SplitMix64's output for each state."""
-    x = values + np.uint64(0x9E3779B97F4A7C15)
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return x ^ (x >> np.uint64(31))
-
-
-def uniform_draws(number, size):
-    """The random numbers of `samples`: a stream of SplitMix64 for each node [number, size]."""
-    key = splitmix(splitmix(np.zeros(1, np.uint64)) ^ np.uint64(0))
-    stream = splitmix(key ^ np.arange(number, dtype=np.uint64))
-    steps = np.arange(1, size + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
-    return (splitmix(stream[:, None] + steps) >> np.uint64(11)) * 2.0**-53
+    found = found.reshape(number, -1) - number - np.arange(number)[:, None] * len(weight)
+    return found, weights.reshape(number, -1)
 
 
 def inclusion(weight, size):
@@ -68,16 +59,34 @@ def inclusion(weight, size):
     return share
 
 
-def test_a_single_neighbour_is_sampled_in_proportion_to_its_weight():
-    sources, _ = samples(WEIGHTS, 1)
+def limits(sources, weights):
+    """The smallest rank t outside of each sample: it gives w / (1 - exp(-w t)), up to a factor."""
+    own = WEIGHTS[sources].astype(float)
+    rows = np.arange(len(own))
+    light, heavy = own.argmin(1), own.argmax(1)
+    ratio = weights[rows, heavy] / weights[rows, light].astype(float)
+    low, high = np.full(len(own), 1e-9), np.full(len(own), 1e4)
+    for _ in range(80):
+        middle = np.sqrt(low * high)
+        u, v = (
+            own[rows, which] / -np.expm1(-own[rows, which] * middle) for which in (light, heavy)
+        )
+        low, high = np.where(v / u < ratio, middle, low), np.where(v / u < ratio, high, middle)
+    return np.sqrt(low * high)
+
+
+@BOTH
+def test_a_single_neighbour_is_sampled_in_proportion_to_its_weight(labor):
+    sources, _ = samples(WEIGHTS, 1, labor=labor)
     found = np.bincount(sources.ravel(), minlength=6)
     expected = WEIGHTS.astype(np.float64)
     assert chisquare(found, expected / expected.sum() * DRAWS).pvalue > 1e-3
 
 
-@pytest.mark.parametrize("fanout", [2, 3])
-def test_several_are_sampled_as_by_successive_draws(fanout):
-    sources, _ = samples(WEIGHTS, fanout)
+@BOTH
+@pytest.mark.parametrize("fanout", [2, 3, 5])
+def test_several_are_sampled_as_by_successive_draws(fanout, labor):
+    sources, _ = samples(WEIGHTS, fanout, labor=labor)
     assert all(len(set(row)) == fanout for row in sources[:100].tolist())
     found = np.bincount(sources.ravel(), minlength=6)
     expected = inclusion(WEIGHTS.astype(float), fanout)
@@ -85,22 +94,91 @@ def test_several_are_sampled_as_by_successive_draws(fanout):
     assert (np.abs(found - expected * DRAWS) < 4 * error).all()
 
 
-@pytest.mark.parametrize("fanout", [1, 2, 4])
-def test_sums_over_samples_are_unbiased(fanout):
+@BOTH
+@pytest.mark.parametrize("fanout", [2, 4])
+def test_sums_over_samples_are_unbiased(fanout, labor):
     values = np.array([5.0, -1, 2, 0.5, -3, 1])
-    sources, weights = samples(WEIGHTS, fanout)
-    # Undo the scale, which is the same for all edges of a sample: w / p = w / (1 - exp(-w t)).
-    rank = -np.log1p(-uniform_draws(DRAWS, 6)) / WEIGHTS
-    limit = np.sort(rank, 1)[:, [fanout]]
+    sources, weights = samples(WEIGHTS, fanout, labor=labor)
+    limit = limits(sources, weights)[:, None]
+    rank = np.random.default_rng(1).exponential(size=(DRAWS, 6)) / WEIGHTS
+    assert ks_2samp(limit[:, 0], np.sort(rank, 1)[:, fanout]).pvalue > 1e-3
+    # Undo the scale, which is the same for all edges of a sample.
     chosen = WEIGHTS[sources].astype(float)
     unscaled = chosen / -np.expm1(-chosen * limit)
     assert weights / weights.sum(1, keepdims=True) == pytest.approx(
-        unscaled / unscaled.sum(1, keepdims=True), rel=1e-5
+        unscaled / unscaled.sum(1, keepdims=True), rel=1e-4
     )
     total = (unscaled * values[sources]).sum(1)
     error = total.std() / np.sqrt(DRAWS)
     assert abs(total.mean() - WEIGHTS @ values) < 4 * error
     assert weights.sum(1) == pytest.approx(fanout * WEIGHTS.mean(), rel=1e-5)
+
+
+@BOTH
+@pytest.mark.parametrize(("degree", "fanout"), [(60, 50), (3000, 20), (3000, 900)])
+def test_samples_of_any_size_have_the_weights_of_the_smallest_ranks(degree, fanout, labor):
+    rng = np.random.default_rng(4)
+    number, weight = 300, rng.lognormal(0, 1.5, degree).astype(np.float32)
+    sources, _ = samples(weight, fanout, number, labor=labor)
+    assert all(len(set(row)) == fanout for row in sources.tolist())
+    rank = rng.exponential(size=(number, degree)) / weight
+    expected = np.log(weight)[np.argpartition(rank, fanout, 1)[:, :fanout]].mean(1)
+    found = np.log(weight)[sources].mean(1)
+    error = np.sqrt((found.var() + expected.var()) / number)
+    assert abs(found.mean() - expected.mean()) < 4 * error
+
+
+@BOTH
+def test_weights_of_very_different_sizes_are_sampled_from_the_heaviest_on(labor):
+    weight = 10.0 ** np.arange(-30, 30, 2.5)
+    sources, weights = samples(weight, 8, 50, labor=labor)
+    heaviest = set(range(len(weight) - 6, len(weight)))
+    assert all(heaviest <= set(row) for row in sources.tolist())
+    assert np.isfinite(weights).all()
+    assert (weights > 0).all()
+    single, weights = samples([1e-30, 1e30, 1e-30], 1, 50, labor=labor)
+    assert (single == 1).all()
+    assert weights == pytest.approx(1e30 / 3)
+
+
+@BOTH
+def test_excluded_edges_do_not_change_the_shares_of_the_others(labor):
+    csc, rows = stars(WEIGHTS, DRAWS), np.arange(DRAWS)
+    left = [0, 2, 3, 4]
+    out = np.concatenate([DRAWS + rows * 6 + place for place in (1, 5)])
+    excluded = Exclusion.of(out, np.tile(rows, 2), csc.num_nodes)
+    indptr, sources, weights = sample_edges(csc, rows, 2, 5, excluded=excluded, labor=labor)
+    assert (np.diff(indptr) == 2).all()
+    found = np.bincount((sources - DRAWS) % 6, minlength=6)
+    assert found[[1, 5]].tolist() == [0, 0]
+    expected = inclusion(WEIGHTS[left].astype(float), 2)
+    error = np.sqrt(expected * (1 - expected) * DRAWS)
+    assert (np.abs(found[left] - expected * DRAWS) < 4 * error).all()
+    assert weights.reshape(-1, 2).sum(1) == pytest.approx(2 * WEIGHTS[left].mean(), rel=1e-5)
+
+
+@pytest.mark.parametrize("fanout", [1, 2, 3])
+def test_parallel_edges_are_sampled_as_edges_of_their_own(fanout):
+    for weight in (np.ones(4), np.array([1.0, 3, 2, 4])):
+        sources, weights = samples(weight, fanout, labor=True, sources=[1, 1, 2, 3])
+        found = np.bincount(sources.ravel(), minlength=4)
+        share = inclusion(weight, fanout)
+        expected = np.array([0, share[0] + share[1], share[2], share[3]]) * DRAWS
+        assert (np.abs(found - expected) < 5 * np.sqrt(DRAWS)).all()
+        assert weights.sum(1) == pytest.approx(fanout * weight.mean(), rel=1e-5)
+
+
+def test_labor_rows_choose_the_same_sources_by_weight():
+    number, degree, fanout = 200, 150, 10
+    indptr = np.minimum(np.arange(number + degree + 1), number) * degree
+    weight = np.random.default_rng(0).lognormal(0, 0.5, number * degree).astype(np.float32)
+    csc = CSC(indptr, np.tile(number + np.arange(degree), number), weight=weight)
+    distinct = [
+        len(np.unique(sample_edges(csc, np.arange(number), fanout, 7, labor=labor).source))
+        for labor in (False, True)
+    ]
+    assert distinct[0] == degree
+    assert distinct[1] < degree / 2
 
 
 def test_the_mean_over_a_sample_tends_to_the_weighted_mean_with_the_fanout():

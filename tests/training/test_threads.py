@@ -21,7 +21,13 @@ import numba, numpy as np
 config = parse_config({"store": "x", "run": "y", "rounds": 1, "device": "cpu", "threads": THREADS})
 set_up_device(config, SingleProcess())
 build_csc(np.array([0]), np.array([1]), 2).has_edges(np.array([0]), np.array([1]))
-print(torch.get_num_threads(), numba.get_num_threads())
+from concurrent.futures import ThreadPoolExecutor
+from hvdtma.core.compute_threads import compute_threads
+from hvdtma.sampling.prefetch import prefetched
+with ThreadPoolExecutor(1) as pool:
+    elsewhere = pool.submit(compute_threads).result()
+workers = set(prefetched(lambda step: compute_threads(), range(8), 2))
+print(torch.get_num_threads(), numba.get_num_threads(), compute_threads(), elsewhere, *workers)
 """
 
 
@@ -31,8 +37,9 @@ def test_the_threads_asked_for_are_those_there_are(threads):
     said = subprocess.run(
         [sys.executable, "-c", code], check=True, capture_output=True, text=True
     ).stdout
-    in_torch, in_numba = map(int, said.split())
-    assert in_torch == threads
+    in_torch, in_numba, of_sampling, elsewhere, *of_workers = map(int, said.split())
+    assert in_torch == of_sampling == elsewhere == threads
+    assert of_workers == [1]
     assert in_numba <= threads
 
 
@@ -57,8 +64,7 @@ def test_cores_are_shared_out_among_those_that_may_run_on_them(others, threads, 
 
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2, 3})
     taken = []
-    monkeypatch.setattr(set_up.numba, "set_num_threads", lambda _: None)
-    monkeypatch.setattr(set_up.torch, "set_num_threads", taken.append)
+    monkeypatch.setattr(set_up, "set_compute_threads", taken.append)
     config = parse_config({"store": "x", "run": "y", "rounds": 1, "device": "cpu"})
     set_up.set_up_device(config, Several(), set_up.count_sharers(Several()))
     assert taken == [threads]
