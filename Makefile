@@ -39,6 +39,7 @@ lint: setup-test ## check style and types
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/mypy benchmarks/*.py
 
 format: setup-test ## bring the code into style
 	$(BIN)/ruff check --fix

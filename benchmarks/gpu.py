@@ -1,163 +1,152 @@
 """What a GPU machine shows, in one script of at most 10 minutes.
 
-    python benchmarks/gpu.py CASE [--seconds 20] [--skip-tests]
+    python benchmarks/gpu.py [CASE] [--seconds 12] [--limit-s 600] [--device cpu]
 
-CASE as for `time_to_score.py`. In turn: the tests that need a GPU; an aggregation of two trainers
-over NCCL with torchrun, if there are two GPUs, and over Horovod if it is built; links/s of one
-trainer for each sampler, number of batch threads and precision; links/s of DGL's loader with the
-same model, which samples on the CPU and computes on the GPU. The share of time that the GPU was
-busy is NVML's `utilization.gpu`, sampled ten times a second. Prints one table, with the device.
+CASE as for `time_to_score.py`, with links; without one, a synthetic graph of 300,000 nodes.
+In turn:
+
+- the tests that need a GPU;
+- links/s of one trainer for each sampler, number of batch threads and precision, and links/s of
+  DGL's loader with the same model, which samples on the CPU and computes on the GPU: compare it
+  with "hops sampled", where all else is equal. GPU busy is the mean of `nvidia-smi`'s utilization;
+- an all-reduce and three rounds of `hvdtma train` under torchrun, and under horovodrun if Horovod
+  is installed: one process per GPU, over NCCL, and with a single GPU also two processes that share
+  it, over Gloo.
+
+Each measurement is a process of its own. One that fails, or finds a program missing, has the reason
+in place of its figures; once `--limit-s` is over, the rest is skipped. `--device cpu` is a dry run.
 """
 
 from __future__ import annotations
 
 import importlib.util
-import subprocess
+import json
+import re
 import sys
 import tempfile
-import threading
-import time
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 import typer
-from peers import BATCH, FANOUTS, HIDDEN, Case, PeerModel
+from machine import TimeLimit, print_row
+from peers import Case
 from time_to_score import graph_of
 
-from hvdtma.comm import SingleProcess
-from hvdtma.core.train_config import load_train_config
 from hvdtma.graph.builder import BuildOptions, build
-from hvdtma.graph.store import GraphStore
-from hvdtma.models.layers import SAGELayer
-from hvdtma.sampling.block import Block
-from hvdtma.sampling.dgl_backend import dgl
-from hvdtma.training.set_up import make_trainer, set_up_device
+from hvdtma.graph.sources.synthetic import SyntheticGraph
 
-WARM_UP_STEPS = 20
-PAPER = [
-    "task.decoder=mlp",
-    "task.loss=bce",
-    "task.num_negatives=1",
-    f"task.batch_size={BATCH}",
-    "optimizer.lr=0.001",
-]
-SETTINGS = {
-    "neighbour, paper's loss": ["sampler.name=neighbour", *PAPER],
-    "neighbour, paper's loss, no threads": ["sampler.name=neighbour", "sampler.workers=0", *PAPER],
-    "labor, paper's loss": ["sampler.name=labor", *PAPER],
+HERE = Path(__file__).parent
+STEPPING, COLLECTIVE = HERE / "gpu_steps.py", HERE / "gpu_collective.py"
+SMALL = SyntheticGraph(5_000, 40_000, features=16)
+LARGE = SyntheticGraph(300_000, 2_300_000, features=128, communities=1000)
+TESTS = ["tests/models", "tests/hypergraph", "tests/sampling"]
+PAPER = ["task.decoder=mlp", "task.loss=bce", "task.num_negatives=1", "task.batch_size=1024"]
+PAPER += ["task.share_negatives=false", "model.fanouts=[10,25]", "optimizer.lr=0.001"]
+NEIGHBOUR = ["sampler.name=neighbour", *PAPER]
+DGL = "DGL's loader, paper's loss"
+SETTINGS: dict[str, list[str] | None] = {
+    DGL: None,
+    "neighbour, paper's loss, hops sampled": [*NEIGHBOUR, "first_hop=false"],
+    "neighbour, paper's loss, first hop stored": NEIGHBOUR,
+    "the same, no threads": [*NEIGHBOUR, "sampler.workers=0"],
+    "labor, paper's loss, first hop stored": ["sampler.name=labor", *PAPER],
     "defaults": [],
     "defaults, no threads": ["sampler.workers=0"],
     "defaults, 8 threads": ["sampler.workers=8"],
     "defaults, bfloat16": ["precision=bfloat16"],
     "defaults, 48,000 nodes": ["sampler.options.nodes=48000", "task.batch_size=16384"],
 }
+TOGETHER = "launcher processes all-reduce links/s_in_three_rounds fastest not_training"
+START_S = 90  # the longest that a process may take besides its measurement
+TESTS_S = 150
 
 
 def main(
-    case: Path,
-    seconds: Annotated[float, typer.Option(help="of each setting")] = 20,
+    case: Annotated[Path | None, typer.Argument()] = None,
+    seconds: Annotated[float, typer.Option(help="of each setting")] = 12,
+    limit_s: Annotated[float, typer.Option(help="of the whole script")] = 600,
+    device: Annotated[str, typer.Option(help="cuda, or cpu for a dry run")] = "cuda",
     skip_tests: Annotated[bool, typer.Option()] = False,
 ) -> None:
-    """Run the tests and print the table."""
-    if not torch.cuda.is_available():
-        raise SystemExit("PyTorch finds no GPU")
-    root = Path(__file__).parents[1]
+    """Run the tests and print the tables."""
+    limit = TimeLimit(limit_s, HERE.parent)
+    if device == "cuda" and not torch.cuda.is_available():
+        raise SystemExit("PyTorch finds no GPU; --device cpu does a dry run")
+    name = torch.cuda.get_device_name() if device == "cuda" else "a dry run on the CPU"
+    graph = case.name if case else "a synthetic graph"
+    print(f"{name}, PyTorch {torch.__version__}, {graph}\n", flush=True)
     if not skip_tests:
-        subprocess.run([sys.executable, "-m", "pytest", "-q", "-k", "gpu"], cwd=root, check=False)
-    opened = Case(case)
-    store = build(Path(tempfile.mkdtemp()) / "case.zarr", graph_of(opened), BuildOptions())
-    print(f"\n{torch.cuda.get_device_name()}, {torch.__version__}, {case.name}\n")
-    print("| setting | links/s | GPU busy | GPU memory, GiB |\n|---|---|---|---|")
-    for name, settings in SETTINGS.items():
-        print_row(name, ours(store, settings), seconds)
-    print_row("DGL's loader, paper's loss", dgl_on_gpu(opened), seconds)
-    for launcher in launchers():
-        print_collective(launcher)
+        said, reason = limit.run(
+            [sys.executable, "-m", "pytest", "-q", "-k", "gpu", *TESTS], TESTS_S
+        )
+        print(f"tests: {reason or said.strip().splitlines()[-1]}\n", flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        store = make_store(case, Path(folder), device)
+        print_row(["setting", "links/s", "GPU busy", "GPU memory, GiB"], heading=True)
+        for title, settings in SETTINGS.items():
+            of_contender = ["--dgl"] if settings is None else settings
+            command = [sys.executable, "-W", "ignore", STEPPING, store, device, seconds]
+            said, reason = limit.run([*command, *of_contender], seconds + START_S)
+            print_row([title, *(cells(said) if said else [reason, "-", "-"])])
+        print()
+        print_row(TOGETHER.split(), heading=True)
+        for launcher, number in launches(device):
+            print_row(together(limit, launcher, number, store, device))
 
 
-def print_row(name: str, steps: Iterator[int], seconds: float) -> None:
-    """Time the steps of a setting, and print its row."""
-    for _ in range(WARM_UP_STEPS):
-        next(steps)
-    torch.cuda.synchronize()
-    torch.cuda.reset_peak_memory_stats()
-    busy, over = [], threading.Event()
-
-    def watch() -> None:
-        while not over.wait(0.1):
-            busy.append(torch.cuda.utilization())
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    start, links = time.perf_counter(), 0
-    while time.perf_counter() - start < seconds:
-        links += next(steps)
-    torch.cuda.synchronize()
-    elapsed = time.perf_counter() - start
-    over.set()
-    watcher.join()
-    used = torch.cuda.max_memory_allocated() / 2**30
-    share = sum(busy) / max(len(busy), 1) / 100
-    print(f"| {name} | {links / elapsed:,.0f} | {share:.0%} | {used:.2f} |", flush=True)
+def make_store(case: Path | None, folder: Path, device: str) -> Path:
+    """Build the store of the case, or of a synthetic graph."""
+    path, options = folder / "case.zarr", BuildOptions(negatives=100)
+    if case is None:
+        build(path, LARGE if device == "cuda" else SMALL, options)
+    else:
+        build(path, graph_of(Case(case)), options)
+    return path
 
 
-def ours(store: GraphStore, settings: list[str]) -> Iterator[int]:
-    """Steps of a trainer on the GPU; the links of each."""
-    given = [f"store={store.path}", "run=unused", "rounds=1", "device=cuda"]
-    config = load_train_config(None, [*given, *settings])
-    comm = SingleProcess()
-    trainer = make_trainer(config, store, comm, set_up_device(config, comm))
-    while True:
-        yield trainer.take_step()[1]
+def cells(said: str) -> list[str]:
+    """The figures that `gpu_steps.py` printed, as cells of the table."""
+    found: dict[str, Any] = json.loads(said.splitlines()[-1])
+    busy, memory = found["busy"], found["memory"]
+    return [
+        f"{found['rate']:,.0f}",
+        "-" if busy is None else f"{busy:.0%}",
+        "-" if memory is None else f"{memory / 2**30:.2f}",
+    ]
 
 
-def dgl_on_gpu(case: Case) -> Iterator[int]:
-    """Steps of DGL's loader on the CPU and of the same model on the GPU; the links of each."""
-    device, links = torch.device("cuda"), case.ends.shape[1] // 2
-    graph = dgl.graph(tuple(case.ends), num_nodes=len(case.x))
-    sampler = dgl.dataloading.as_edge_prediction_sampler(
-        dgl.dataloading.NeighborSampler(FANOUTS),
-        exclude="reverse_id",
-        reverse_eids=torch.cat([torch.arange(links, 2 * links), torch.arange(links)]),
-        negative_sampler=dgl.dataloading.negative_sampler.Uniform(1),
-    )
-    loader = dgl.dataloading.DataLoader(
-        graph, torch.arange(links), sampler, batch_size=BATCH, shuffle=True, num_workers=4
-    )
-    model = PeerModel(case, *(SAGELayer(dim, HIDDEN) for dim in (case.x.shape[1], HIDDEN)))
-    model.to(device)
-    model.optimizer = torch.optim.Adam(model.parameters(), 1e-3)
-    while True:
-        for inputs, right, wrong, blocks in loader:
-            h = case.x[inputs].to(device)
-            for number, block in enumerate(blocks):
-                indptr, source, _ = block.adj_tensors("csc")
-                on_gpu = Block(indptr.long(), source, block.num_src_nodes()).to(device)
-                h = (model.first, model.second)[number](on_gpu, h)
-                h = model.between(h) if number == 0 else h
-            pairs = ((end.to(device) for end in edges.edges()) for edges in (right, wrong))
-            model.step_on_links(*(h[u] * h[v] for u, v in pairs))
-            yield right.num_edges()
+def launches(device: str) -> list[tuple[str, int]]:
+    """Launchers and numbers of processes."""
+    count = torch.cuda.device_count() if device == "cuda" else 0
+    numbers = sorted({max(count, 1), max(count, 2)})
+    return [(launcher, number) for launcher in ("torchrun", "horovodrun") for number in numbers]
 
 
-def launchers() -> list[list[str]]:
-    """The commands that start one process per GPU."""
-    number = str(torch.cuda.device_count())
-    found = [[sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", number]]
-    if importlib.util.find_spec("horovod"):
-        found.append([str(Path(sys.executable).with_name("horovodrun")), "-np", number])
-    return found
+def together(limit: TimeLimit, launcher: str, number: int, store: Path, device: str) -> list[str]:
+    """A row: an all-reduce and three rounds of training, under a launcher."""
+    start = [launcher, str(number)]
+    if launcher == "horovodrun" and not importlib.util.find_spec("horovod"):
+        return [*start, "Horovod is not installed", "-", "-", "-"]
+    said, reason = limit.run([*command_of(launcher, number), COLLECTIVE, device], START_S)
+    reduced = reason or re.sub(r"^\[\d+\]<stdout>: *", "", said.strip().splitlines()[-1])
+    run = store.with_name(f"{launcher}-{number}")
+    command = ["-m", "hvdtma", "train", f"store={store}", f"run={run}", f"device={device}"]
+    command += ["rounds=3", "interval_s=3", "evaluate.mode=final", "evaluate.sample=1000"]
+    _, reason = limit.run([*command_of(launcher, number), *command], START_S)
+    if reason:
+        return [*start, reduced, reason, "-", "-"]
+    summary = json.loads((run / "summary.json").read_text())
+    rates = [trainer["positives_per_s"] for trainer in summary["per_trainer"]]
+    idle = f"{summary['share_not_training']:.1%}"
+    return [*start, reduced, f"{sum(rates):,.0f}", f"{max(rates):,.0f}", idle]
 
 
-def print_collective(launcher: list[str]) -> None:
-    """Time an all-reduce of ten million values on all GPUs."""
-    python = [] if "torch.distributed.run" in launcher else [sys.executable]
-    command = [*launcher, *python, str(Path(__file__).with_name("gpu_collective.py"))]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    said = done.stdout.strip().splitlines() or done.stderr.strip().splitlines()[-1:]
-    print(f"all-reduce, {Path(launcher[0]).name}: {said[-1] if said else 'no output'}", flush=True)
+def command_of(launcher: str, number: int) -> list[object]:
+    """The command that starts a Python program in some processes."""
+    if launcher == "torchrun":
+        return [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", number]
+    return [Path(sys.executable).with_name(launcher), "-np", number, sys.executable]
 
 
 if __name__ == "__main__":

@@ -156,7 +156,7 @@ def run(
     graph, relation = load(source, artworks, subjects)
     typer.echo(f"{graph}\n")
     task = Task(graph, relation, dim, negatives, row_dropout)
-    of = {"source": source.value, "modalities": list(graph.relation(relation).modalities)}
+    of: Record = {"source": source.value, "modalities": list(graph.relation(relation).modalities)}
     of |= {"hypergraph": repr(graph), "dim": dim, "negatives": negatives}
     of |= {"row_dropout": row_dropout}
     tune_s = seconds / 2 if tune_seconds is None else tune_seconds

@@ -23,6 +23,7 @@ import sys
 import time
 from collections.abc import Callable
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -150,8 +151,8 @@ def dense(
         tensor[tuple(at.T)] = 1
         weights = weight + (1 - weight) * tensor
         losses: list[Callable[[], torch.Tensor]] = [
-            lambda a=at, f=factors, w=weight: gram_loss(a, f, absent_weight=w),
-            lambda t=tensor, a=at, f=factors, w=weights: dense_loss(t, len(a), f, w),
+            partial(gram_loss, at, factors, absent_weight=weight),
+            partial(dense_loss, tensor, len(at), factors, weights),
         ]
         values = [loss().item() for loss in losses]
         if abs(values[0] - values[1]) > 1e-3 * values[1]:

@@ -1,9 +1,14 @@
-"""Measurements on this machine: a command's time and memory, and reads without the page cache."""
+"""Measurements on this machine: a command's time and memory, and reads without the page cache.
+
+`TimeLimit` runs commands that may fail.
+"""
 
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -13,6 +18,7 @@ from pathlib import Path
 WRITTEN_BYTES = 1 << 30
 PIECE_BYTES = 1 << 24
 DROP_EVERY_S = 1.0
+ENDING_S = 10
 
 
 def measured(*command: object, log: Path | None = None) -> tuple[float, int]:
@@ -29,6 +35,53 @@ def measured(*command: object, log: Path | None = None) -> tuple[float, int]:
         words = log.read_text()[-2000:] if log else ""
         raise SystemExit(f"{' '.join(map(str, command))} failed\n{words}")
     return time.monotonic() - start, usage.ru_maxrss * 1024
+
+
+class TimeLimit:
+    """Runs commands in a folder until the time is up. A command that fails raises nothing."""
+
+    def __init__(self, seconds: float, folder: Path):
+        self.ends, self.folder = time.monotonic() + seconds, folder
+
+    def run(self, command: list[object], limit_s: float) -> tuple[str, str]:
+        """The output of a command, and the reason if it has none or fails: one of both is empty.
+
+        A command that takes longer than `limit_s` is ended, with all that it started in its group.
+        """
+        limit_s = min(limit_s, self.ends - time.monotonic())
+        if limit_s < 1:
+            return "", "skipped: the time is up"
+        parts = [str(part) for part in command]
+        with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
+            try:
+                process = subprocess.Popen(
+                    parts, cwd=self.folder, stdout=out, stderr=err, start_new_session=True
+                )
+            except OSError as error:
+                return "", str(error)
+            try:
+                process.wait(limit_s)
+            except subprocess.TimeoutExpired:
+                _end_group(process)
+                return "", f"stopped after {limit_s:.0f} s"
+            texts = []
+            for file in (out, err):
+                file.seek(0)
+                texts.append(file.read().strip())
+        last_line = "\n".join(filter(None, texts)).splitlines()[-1:]
+        if process.returncode or not texts[0]:
+            return "", f"failed: {last_line[0] if last_line else 'no output'}"
+        return texts[0], ""
+
+
+def _end_group(process: subprocess.Popen) -> None:
+    """End a process and its group: first politely, so that a launcher ends what it launched."""
+    os.killpg(process.pid, signal.SIGTERM)
+    try:
+        process.wait(ENDING_S)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 def disk_bytes(folder: Path) -> int:

@@ -9,11 +9,13 @@ horovodrun: one trainer, then `--trainers` on the random and on the super-node o
 `--settings`:
 
     recommended  the defaults, and a new assignment every `--reassign-s` seconds
-    paper        the TMA paper's batches and loss, neighbours sampled inside the shard, one
-                 assignment for the whole run
+    paper        `configs/paper.yaml`, the settings of the TMA paper's own code, but for its store,
+                 run and times: neighbours sampled inside the shard, one assignment for the whole
+                 run
     one-assignment     the defaults, one assignment for the whole run
 
-Further `--set key=value` go to every run. Prints a Markdown table with the ratio of each test MRR
+`--config` has the settings of the other two, and says for all how models are scored. Further
+`--set key=value` go to every run. Prints a Markdown table with the ratio of each test MRR
 to the one trainer's in the same setting, and the gain in the last third of the time (a run that
 still gains has not converged).
 """
@@ -30,17 +32,11 @@ from typing import Annotated
 
 import typer
 
+from hvdtma.core.train_config import load_train_config
 from hvdtma.runs.folder import read_lines
 
 SETTINGS = ["recommended", "paper", "one-assignment"]
-PAPER = [
-    "first_hop=false",
-    "sampler.name=neighbour",
-    "task.decoder=mlp",
-    "task.loss=bce",
-    "task.batch_size=1024",
-    "optimizer.lr=0.001",
-]
+PAPER = Path(__file__).parents[1] / "configs/paper.yaml"
 BIN = Path(sys.executable).parent
 
 
@@ -68,7 +64,9 @@ def main(
     if Path(source).is_dir():
         random = Path(source)
     else:
-        origin = [source] if source.endswith(":") else ["--edges", edges, "--undirected"]
+        origin: list[object] = (
+            [source] if source.endswith(":") else ["--edges", edges, "--undirected"]
+        )
         if features:
             origin += ["--features", features]
         call("hvdtma", "build", random, *origin, "--overwrite")
@@ -80,7 +78,9 @@ def main(
         ("SuperTMA", trainers, grouped),
     ]
     rows = []
+    scoring = load_train_config(config).evaluate.model_dump(exclude_unset=True, exclude_none=True)
     shared = [
+        *(f"evaluate.{key}={value}" for key, value in scoring.items()),
         f"interval_s={interval_s}",
         f"time_limit_s={time_limit_s}",
         f"evaluate.every={max(1, round(score_s / interval_s))}",
@@ -88,15 +88,15 @@ def main(
     ]
     rounds = max(1, round(reassign_s / interval_s))
     for setting in settings:
-        of_setting = PAPER if setting == "paper" else []
+        settings_file = PAPER if setting == "paper" else config
         reassign = f"reassign_rounds={rounds if setting == 'recommended' else 0}"
         for title, size, store in cases:
             if setting == "one-assignment" and size == 1:
                 continue  # there is nothing to assign: it is the recommended setting's
             run = work / f"{name}-{title.replace(' ', '-')}-{setting}"
             call(
-                "horovodrun", "-np", size, BIN / "hvdtma", "train", config, "--overwrite",
-                f"store={store}", f"run={run}", *of_setting, reassign, *shared,
+                "horovodrun", "-np", size, BIN / "hvdtma", "train", settings_file, "--overwrite",
+                f"store={store}", f"run={run}", reassign, *shared,
             )  # fmt: skip
             rows.append((title, setting, run))
     print_table(name, rows, time_limit_s, interval_s)
@@ -119,7 +119,7 @@ def print_table(name: str, rows: list, time_limit_s: float, interval_s: float) -
         "gain in the last third | not training |"
     )
     print("|---|---|---|---|---|---|---|---|---|---|")
-    reference = {}
+    reference: dict[str, float] = {}
     for title, setting, run in rows:
         summary = json.loads((run / "summary.json").read_text())
         mrr = summary["test"]["mrr"]

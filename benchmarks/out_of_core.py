@@ -21,8 +21,8 @@ from machine import disk_bytes, measured, never_cached
 from hvdtma.core.train_config import parse_config
 from hvdtma.graph.store import GraphStore, open_store
 from hvdtma.partitioning.assignment import assign_blocks
-from hvdtma.sampling.budget import ShardFootprint, expected_edges
-from hvdtma.training.budget import reserved_bytes
+from hvdtma.sampling.budget import expected_edges
+from hvdtma.training.budget import reserved_bytes, shard_footprint
 
 EDGES_PER_NODE = 10.7  # as in the citation graph of 121 million papers
 SHARES = (1.0, 0.5, 0.25, 0.125)
@@ -97,8 +97,7 @@ def memory_gb(store: GraphStore, values: dict, share: float, trainers: int) -> f
     config = parse_config(values)
     blocks = assign_blocks(store, trainers, seed=config.seed, number=0)[0]
     nodes = int((store.block_offsets[blocks + 1] - store.block_offsets[blocks]).sum())
-    footprint = ShardFootprint.of(store, first_hop=config.first_hop)
-    whole = footprint.num_bytes(nodes, expected_edges(store, nodes))
+    whole = shard_footprint(config, store).num_bytes(nodes, expected_edges(store, nodes))
     return (reserved_bytes(config, store, nodes) + 1.001 * share * whole) / 2**30
 
 

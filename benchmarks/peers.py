@@ -39,6 +39,11 @@ class Case:
         """Whether nodes have labels to learn; links are learnt otherwise."""
         return "label" in self.arrays
 
+    @property
+    def num_classes(self) -> int:
+        """The number of classes; 0 without labels."""
+        return int(self.arrays["label"].max()) + 1 if self.has_labels else 0
+
     @torch.no_grad()
     def mrr(self, h_NH: torch.Tensor, head: nn.Module, part: str) -> float:
         """MRR of the first links of a part; equal scores share their ranks."""
@@ -60,14 +65,14 @@ class Case:
 
 
 class PeerModel(nn.Module):
-    """The recipe's model, with a library's own convolutions."""
+    """The recipe's model, with a library's own convolutions; it scores links without classes."""
 
-    def __init__(self, case: Case, first: nn.Module, second: nn.Module):
+    def __init__(self, first: nn.Module, second: nn.Module, num_classes: int = 0):
         super().__init__()
         self.first, self.second = first, second
         self.between = nn.Sequential(nn.LayerNorm(HIDDEN), nn.PReLU())
-        if case.has_labels:
-            self.head: nn.Module = nn.Linear(HIDDEN, int(case.arrays["label"].max()) + 1)
+        if num_classes:
+            self.head: nn.Module = nn.Linear(HIDDEN, num_classes)
         else:
             layers = nn.Linear(HIDDEN, HIDDEN), nn.PReLU(), nn.Linear(HIDDEN, 1)
             self.head = nn.Sequential(*layers)
@@ -76,7 +81,7 @@ class PeerModel(nn.Module):
     def step_on_links(self, right: torch.Tensor, wrong: torch.Tensor) -> None:
         """One step on the products of both ends of links and of negatives."""
         score = self.head(torch.cat([right, wrong]))[:, 0]
-        label = torch.cat([torch.ones(len(right)), torch.zeros(len(wrong))])
+        label = torch.cat([score.new_ones(len(right)), score.new_zeros(len(wrong))])
         self._step(nn.functional.binary_cross_entropy_with_logits(score, label))
 
     def step_on_nodes(self, h: torch.Tensor, label: torch.Tensor) -> None:
@@ -98,8 +103,8 @@ def dgl_peer(case: Case) -> Contender:
 
     links = case.ends.shape[1] // 2
     graph = dgl.graph(tuple(case.ends), num_nodes=len(case.x))
-    layers = [dgl.nn.SAGEConv(dim, HIDDEN, "mean") for dim in (case.x.shape[1], HIDDEN)]
-    model = PeerModel(case, *layers)
+    first, second = (dgl.nn.SAGEConv(dim, HIDDEN, "mean") for dim in (case.x.shape[1], HIDDEN))
+    model = PeerModel(first, second, case.num_classes)
     sampler = dgl.dataloading.NeighborSampler(FANOUTS)
     items = case.arrays["train"] if case.has_labels else torch.arange(links)
     if not case.has_labels:
@@ -146,7 +151,8 @@ def pyg_peer(case: Case) -> Contender:
     from torch_geometric.nn import SAGEConv
 
     data = Data(x=case.x, edge_index=case.ends)
-    model = PeerModel(case, *(SAGEConv(dim, HIDDEN) for dim in (case.x.shape[1], HIDDEN)))
+    first, second = (SAGEConv(dim, HIDDEN) for dim in (case.x.shape[1], HIDDEN))
+    model = PeerModel(first, second, case.num_classes)
     options = {"batch_size": BATCH, "shuffle": True}
     if case.has_labels:
         data.y = case.arrays["label"]

@@ -20,20 +20,19 @@ import statistics
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import torch
 import typer
+from one_trainer import next_step, trainer_on
 
-from hvdtma.comm import SingleProcess
-from hvdtma.core.train_config import parse_config
 from hvdtma.graph.store import GraphStore, open_store
 from hvdtma.models.decoders import HadamardMLPDecoder
 from hvdtma.sampling.dgl_backend import dgl
-from hvdtma.training.set_up import make_trainer, set_up_device
 
 WARM_UP = 8
 RUN = 8  # steps of a contender in a row: what it reads is in the caches then, as in training
@@ -46,13 +45,15 @@ def main(
     steps: Annotated[int, typer.Option()] = 40,
 ) -> None:
     """Time both pipelines and print the table."""
-    cluster = {"sampler": "cluster", "options": {"nodes": 4 * batch_size}}
-    contenders: dict[str, Any] = {
+    neighbour, labor = "sampler.name=neighbour", "sampler.name=labor"
+    cluster = ["sampler.name=cluster", f"sampler.options.nodes={4 * batch_size}"]
+    contenders: dict[str, list[str] | None] = {
         "DGL's pipeline": None,
-        "neighbour, hops sampled": {"first_hop": False},
-        "neighbour, first hop stored": {},
-        "labor, first hop stored": {"sampler": "labor"},
-        "labor, first hop stored, ahead": {"sampler": "labor", "workers": 1},
+        "neighbour, hops sampled": [neighbour, "first_hop=false"],
+        "neighbour, first hop stored": [neighbour],
+        "labor, first hop stored": [labor],
+        "labor, first hop stored, ahead": [labor, "sampler.workers=1"],
+        "cluster, hops sampled": [*cluster, "first_hop=false"],
         "cluster, first hop stored": cluster,
     }
     spawn = multiprocessing.get_context("spawn")
@@ -80,14 +81,17 @@ def main(
 
 
 def take_turns(
-    pipe: Connection, store: Path, batch_size: int, hidden: int, settings: dict[str, Any] | None
+    pipe: Connection, store: Path, batch_size: int, hidden: int, settings: list[str] | None
 ) -> None:
     """Take as many steps as the pipe asks for, and answer with the seconds per link; 0 ends it."""
     opened = open_store(store)
     if settings is None:
         steps = peer(opened, batch_size, hidden)
-    else:
-        steps = ours(opened, batch_size, hidden, **settings)
+    else:  # the links of each step of a trainer on the whole graph
+        model = [f"model.hidden={hidden}", "model.fanouts=[10,25]"]
+        task = [f"task.batch_size={batch_size}", "task.decoder=mlp", "task.loss=bce"]
+        trainer = trainer_on(opened, ["sampler.workers=0", *model, *task, *settings])
+        steps = iter(partial(next_step, trainer), None)
     while number := pipe.recv():
         taken = []
         for _ in range(number):
@@ -95,34 +99,6 @@ def take_turns(
             links = next(steps)
             taken.append((time.perf_counter() - start) / links)
         pipe.send(taken)
-
-
-def ours(
-    store: GraphStore,
-    batch_size: int,
-    hidden: int,
-    *,
-    first_hop: bool = True,
-    sampler: str = "neighbour",
-    workers: int = 0,
-    options: dict[str, int] | None = None,
-) -> Iterator[int]:
-    """Steps of a trainer on the whole graph; the links of each."""
-    config = parse_config(
-        {
-            "store": str(store.path),
-            "run": "unused",
-            "rounds": 1,
-            "first_hop": first_hop,
-            "model": {"hidden": hidden, "fanouts": [10, 25]},
-            "sampler": {"name": sampler, "workers": workers, "options": options or {}},
-            "task": {"batch_size": batch_size, "loss": "bce", "decoder": "mlp"},
-        }
-    )
-    comm = SingleProcess()
-    trainer = make_trainer(config, store, comm, set_up_device(config, comm))
-    while True:
-        yield trainer.take_step()[1]
 
 
 def peer(store: GraphStore, batch_size: int, hidden: int) -> Iterator[int]:

@@ -36,8 +36,15 @@ class FirstHop(NamedTuple):
         weight = None if self.weight is None else self.weight[nodes]
         return FirstHop(self.mean.index_select(0, nodes).float(), self.degree[nodes], weight)
 
-    def to(self, device: torch.device) -> FirstHop:
-        return FirstHop._make(None if field is None else field.to(device) for field in self)
+    def to(self, device: torch.device, *, non_blocking: bool = False) -> FirstHop:
+        """The first hop on a device."""
+        return FirstHop._make(
+            None if field is None else field.to(device, non_blocking=non_blocking) for field in self
+        )
+
+    def pin_memory(self) -> FirstHop:
+        """The first hop in page-locked memory, from which copies to a GPU need not wait."""
+        return FirstHop._make(None if field is None else field.pin_memory() for field in self)
 
 
 def subtract_edges(

@@ -40,18 +40,19 @@ class Neighbourhood:
     nodes: torch.Tensor
 
     def to(self, device: torch.device) -> Neighbourhood:
+        """The neighbourhood on a device; `nodes` stay. The caller need not wait for the copies."""
         if device.type == "cpu":
             return self
-        first_hop = None if self.first_hop is None else self.first_hop.to(device)
-        blocks = [block.to(device) for block in self.blocks]
+        first_hop = self.first_hop
+        if first_hop is not None:
+            first_hop = first_hop.to(device, non_blocking=True)
+        blocks = [block.to(device, non_blocking=True) for block in self.blocks]
         x_nD = self.x.to(device, non_blocking=True)
         return Neighbourhood(blocks, x_nD, first_hop, self.nodes)
 
     def pin_memory(self) -> Neighbourhood:
         """The same in page-locked memory, from which copies to a GPU need not wait."""
-        first_hop = None
-        if self.first_hop is not None:
-            first_hop = FirstHop._make(v if v is None else v.pin_memory() for v in self.first_hop)
+        first_hop = None if self.first_hop is None else self.first_hop.pin_memory()
         blocks = [block.pin_memory() for block in self.blocks]
         return Neighbourhood(blocks, self.x.pin_memory(), first_hop, self.nodes)
 

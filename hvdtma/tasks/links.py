@@ -34,7 +34,7 @@ from hvdtma.sampling.negatives import (
     shared_negatives,
 )
 from hvdtma.sampling.neighbourhood import Targets
-from hvdtma.sampling.prefetch import batch_workers, prefetched
+from hvdtma.sampling.prefetch import prefetched
 from hvdtma.sampling.sampler import is_grouping, make_sampler
 from hvdtma.sampling.shard import Shard
 from hvdtma.tasks.chance import chance_of_links
@@ -161,7 +161,7 @@ class LinkTask:
             number, chosen = step
             return make(shard, positives, chosen, [*stream, 1, number])
 
-        return prefetched(make_step, steps, batch_workers(self.config))
+        return prefetched(make_step, steps, self.config)
 
     def make_batch(
         self, shard: Shard, positives: Positives, chosen: np.ndarray, stream: list[int]

@@ -21,7 +21,7 @@ from hvdtma.graph.sizes import GraphFacts
 from hvdtma.graph.stored_rows import read_rows, stored
 from hvdtma.models import sampled_fanouts
 from hvdtma.sampling.neighbourhood import Neighbourhood
-from hvdtma.sampling.prefetch import batch_workers, prefetched
+from hvdtma.sampling.prefetch import prefetched
 from hvdtma.sampling.sampler import is_grouping, make_sampler
 from hvdtma.sampling.shard import Shard
 from hvdtma.tasks.epochs import ENDLESS, shuffled_batches
@@ -140,7 +140,7 @@ class NodeTask:
                 first_step=first_step,
                 keep_single=False,  # batch norm needs two nodes
             )
-        return prefetched(make_batch, steps, batch_workers(self.config))
+        return prefetched(make_batch, steps, self.config)
 
     def loss(self, model: Model, batch: NodeBatch) -> torch.Tensor:
         """The loss of the kind of labels."""

@@ -17,13 +17,14 @@ from hvdtma.graph.sizes import GraphFacts, GraphSizes
 from hvdtma.graph.store import GraphStore
 from hvdtma.models import sampled_fanouts
 from hvdtma.sampling.budget import READING_BYTES, ShardFootprint, fitting_sets, resident_bytes
-from hvdtma.sampling.prefetch import batch_workers, batches_ahead
+from hvdtma.sampling.prefetch import batch_workers, batches_ahead, has_gpu
 from hvdtma.sampling.sampler import Sampler, is_grouping, make_sampler
 from hvdtma.tasks import make_task
 
 # The threads of a step share its arrays: with 1, 2 and 16 threads of PyTorch and Numba the peak of
 # a trainer was 1.599, 1.603 and 1.588 GiB (hidden 256, batches of 1024). Threads are not counted.
 INPUT_COPIES = 4  # of a batch's features and first hop: gathered, without targets, as float32
+PINNED_COPIES = 2  # page-locked memory is given in powers of two
 LAYER_COPIES = 8  # of a layer's output: linear maps, norm, activation, and the gradients of all
 
 
@@ -121,6 +122,7 @@ def step_bytes(
         hops.append(min(int(hops[-1] * width), num_nodes))
     inputs = hops[-1] * store.feature_dim * (1 + config.first_hop)
     outputs = sum(hops) * config.model.hidden
-    copies = INPUT_COPIES + batches_ahead(batch_workers(config))
+    of_batch = PINNED_COPIES if has_gpu(config) else 1
+    copies = INPUT_COPIES + of_batch * batches_ahead(batch_workers(config))
     loss_bytes = getattr(make_task(config, store), "loss_bytes", lambda _: 0)
     return 4 * (copies * inputs + LAYER_COPIES * outputs) + loss_bytes(config.model.hidden)

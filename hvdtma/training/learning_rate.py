@@ -24,6 +24,12 @@ def set_learning_rate(
         done = averaging.rounds_done
     else:
         done = averaging.comm.clock() - averaging.began
+    apply_schedule(optimizer, config, done)
+
+
+def apply_schedule(optimizer: torch.optim.Optimizer, config: TrainConfig, done: float) -> None:
+    """Set the learning rate after `done` steps, rounds or seconds, as the schedule's unit says."""
+    schedule = config.optimizer.schedule
     factor = learning_rate_factor(
         done,
         schedule.name,

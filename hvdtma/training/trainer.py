@@ -15,7 +15,7 @@ from torch.profiler import record_function
 from hvdtma.core.train_config import TrainConfig
 from hvdtma.graph.store import GraphStore
 from hvdtma.partitioning.assignment import assign_blocks
-from hvdtma.sampling.prefetch import moved_ahead
+from hvdtma.sampling.prefetch import copy_stream, moved_ahead
 from hvdtma.sampling.reader import BlockReader
 from hvdtma.sampling.resident import ResidentSets, ShardCounter, ShardSize
 from hvdtma.sampling.shard import Shard, load_shard
@@ -55,6 +55,7 @@ class Trainer:
         shard_index, num_shards: its shard in an assignment. They equal rank and size unless
             trainers were lost or joined.
         reader: reads its shard, and counts bytes and seconds.
+        copying: stream on which batches are copied to its GPU; None without a GPU.
         wait_for_data_s: seconds that it waited for batches and resident sets.
         assignment: number of the assignment, from 0.
         blocks: the blocks assigned to it, int64.
@@ -78,6 +79,7 @@ class Trainer:
     num_shards: int
     device: torch.device
     reader: BlockReader = field(init=False)
+    copying: torch.cuda.Stream | None = field(init=False)
     wait_for_data_s: float = 0.0
     assignment: int = 0
     blocks: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
@@ -94,6 +96,7 @@ class Trainer:
 
     def __post_init__(self) -> None:
         self.reader = BlockReader(self.store)
+        self.copying = copy_stream(self.device)
 
     def take_assignment(self, number: int, *, shard_progress: ShardProgress | None = None) -> None:
         """Read the shard of an assignment, or its first resident set, and start its batches.
@@ -148,7 +151,7 @@ class Trainer:
                 batches = self.task.batches(
                     self.shard, stream=stream, epochs=ENDLESS, first_step=first_step
                 )
-                self.batches = moved_ahead(batches, self.device)
+                self.batches = moved_ahead(batches, self.device, self.copying)
                 self.steps_of_set, self.examples_of_set = first_step, examples
                 # Samplers that group nodes have no epochs of links, so examples are counted.
                 most = self.config.resident_epochs * num_examples
