@@ -71,7 +71,8 @@ def _stamps_of_called(function: Callable[..., Any]) -> list[Any]:
     Functions of the same file that come after it are missing: the file's own stamp covers them.
     """
     called = [function.__globals__.get(name) for name in function.__code__.co_names]
-    files = [each._cache for each in called if isinstance(each, Dispatcher)]
+    dispatchers: list[Any] = [each for each in called if isinstance(each, Dispatcher)]
+    files = [each._cache for each in dispatchers]
     return [each._cache_file._source_stamp for each in files if isinstance(each, CodeFiles)]
 
 

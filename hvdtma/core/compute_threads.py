@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numba
 import torch
@@ -19,7 +20,8 @@ def set_compute_threads(threads: int) -> None:
     """Set the number of threads of this process."""
     global _of_process
     _of_process = threads
-    numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
+    config: Any = numba.config
+    numba.set_num_threads(min(threads, config.NUMBA_NUM_THREADS))
     torch.set_num_threads(threads)  # after Numba, which resets OpenMP's threads
 
 

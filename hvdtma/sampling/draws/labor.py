@@ -38,7 +38,7 @@ def _hashes_below(
         x = np.uint32(x ^ (x >> np.uint32(16)))
         out[place] = x
         below = np.uint32(below + np.uint32(x < limit))
-    return below
+    return int(below)
 
 
 @njit(nogil=True)
