@@ -5,6 +5,7 @@ Legend: N nodes, E edges, D features.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from hvdtma.core.errors import UserError, nearest
-from hvdtma.core.files import replacing, replacing_folder, reporting_full_disk
+from hvdtma.core.files import replacing, reporting_full_disk
 from hvdtma.core.split_parts import HELD_OUT_PARTS, PARTS
 from hvdtma.graph.framework_objects import BESIDE
 from hvdtma.graph.store import GraphStore
@@ -67,9 +68,16 @@ def _write_dgl(store: GraphStore, out: Path) -> None:
 
 
 def _write_parquet(store: GraphStore, out: Path) -> None:
-    with replacing_folder(out) as folder:
-        write_table(folder / "edges.parquet", _edges(store))
-        write_table(folder / "nodes.parquet", _nodes(store))
+    partial = out.with_name(f".{out.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir()
+    try:
+        write_table(partial / "edges.parquet", _edges(store))
+        write_table(partial / "nodes.parquet", _nodes(store))
+        shutil.rmtree(out, ignore_errors=True)
+        partial.rename(out)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def _edges(store: GraphStore) -> Iterator[pa.Table]:
@@ -121,8 +129,8 @@ def _nodes(store: GraphStore) -> Iterator[pa.Table]:
         if "label" in store:
             columns |= _labels(store, store.read("label", start, stop))
         if (part_N >= 0).any():
-            piece = part_N[start:stop]
-            columns["split"] = parts.take(pa.array(piece, mask=piece < 0))
+            part_n = part_N[start:stop]
+            columns["split"] = parts.take(pa.array(part_n, mask=part_n < 0))
         yield pa.table(columns)
 
 

@@ -136,6 +136,19 @@ def test_embeddings_are_keyed_by_the_users_own_ids(
     assert all(np.array_equal(expected[id_], row) for id_, row in zip(ids, vectors, strict=True))
 
 
+def test_a_numpy_file_has_its_ids_beside_it(typed_store, tmp_path):
+    model = model_for(typed_store, "sage", True)
+    write_embeddings(model, typed_store, tmp_path / "emb.npy")
+    rows = np.load(tmp_path / "emb.npy")
+    assert rows.dtype == np.float32
+    assert np.array_equal(rows, embed(model, typed_store))
+    ids = pq.read_table(tmp_path / "emb.ids.parquet")["id"].to_pylist()
+    assert ids == typed_store.node_ids().to_list()
+    (tmp_path / "emb.npy").unlink()
+    with pytest.raises(UserError, match=r"emb\.ids\.parquet exists"):
+        write_embeddings(model, typed_store, tmp_path / "emb.npy")
+
+
 @pytest.mark.parametrize("name", ["emb.parquet", "emb.zarr"])
 def test_a_full_disk_is_named_and_left_as_it_was(community_store, tmp_path, name):
     model = model_for(community_store, "sage", True)
