@@ -22,5 +22,5 @@ def submit_trials(
     Raises UserError as `slurm.submit` does.
     """
     folder = sweep.with_name(f"{sweep.name}.jobs")
-    given: dict[str, Any] = {"folder": folder, "name": sweep.name} | dict(resources)
+    given: dict[str, Any] = {"folder": folder, "name": sweep.name, **resources}
     return submit(list(configs), cluster=cluster, **given)

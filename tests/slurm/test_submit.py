@@ -49,7 +49,7 @@ def test_it_trains_on_four_nodes_to_the_parameters_of_horovodrun(
 
 
 def test_slurm_takes_the_options_and_gives_the_job_what_they_say(user, tmp_path):
-    asked = {"nodelist": "n[2-3]", "exclude": "n1", "cpus_per_task": 2, "memory_gb": 1.5}
+    asked = {"nodelist": "n[2-3]", "exclude": "n1", "cpus_per_task": 2, "memory_gb": 2}
     asked |= {"account": "physics", "mail_type": "FAIL", "mail_user": "nobody"}
     told = ["sh", "-c", "echo $SLURMD_NODENAME has $SLURM_CPUS_PER_TASK"]
     submission = submit(told, nodes=2, time="5m", options=asked, folder=tmp_path / "jobs")
@@ -59,7 +59,7 @@ def test_slurm_takes_the_options_and_gives_the_job_what_they_say(user, tmp_path)
     assert job["NodeList"] == "n[2-3]"
     assert job["ExcNodeList"] == "n1"
     assert job["CPUs/Task"] == "2"
-    assert job["MinMemoryNode"] == "1536M"
+    assert job["MinMemoryNode"] == "2G"
     assert job["Account"] == "physics"
     assert job.get("WCKey", "") == ""
     assert "n2 has 2" in spec.log.read_text()
