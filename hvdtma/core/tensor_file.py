@@ -1,6 +1,6 @@
-"""Tensors and facts in one safetensors file, with a checksum over every byte.
+"""Tensors and facts in one safetensors file, with a digest over every byte.
 
-The metadata `facts` is JSON; `digest` is the checksum of the facts and of all tensors.
+The metadata `facts` is JSON; `digest` is that of the facts and of all tensors.
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ class DamagedFile(Exception):
     """The bytes are not the output of `to_bytes`."""
 
 
-def to_bytes(tensors: Tensors, facts: Mapping[str, Any]) -> bytes:
+def to_bytes(tensors: Mapping[str, torch.Tensor], facts: Mapping[str, Any]) -> bytes:
     """The content of a file; facts are plain values."""
     text = json.dumps(facts)
-    return save(tensors, metadata={"facts": text, "digest": _digest(tensors, text)})
+    on_cpu = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    return save(on_cpu, metadata={"facts": text, "digest": _digest(on_cpu, text)})
 
 
 def from_bytes(content: bytes) -> tuple[Tensors, dict[str, Any]]:
@@ -42,9 +43,9 @@ def from_bytes(content: bytes) -> tuple[Tensors, dict[str, Any]]:
 
 
 def _digest(tensors: Tensors, facts: str) -> str:
-    """The checksum of facts and tensors."""
+    """The digest of facts and tensors."""
     digest = xxhash.xxh3_128(facts.encode())
     for name, value in sorted(tensors.items()):
         digest.update(f"{name} {value.dtype} {list(value.shape)}".encode())
-        digest.update(value.reshape(-1).numpy().data)
+        digest.update(value.reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
