@@ -23,6 +23,7 @@ import torch
 from pydantic import BaseModel
 
 from hvdtma.core.errors import TrainerError
+from hvdtma.core.tensor_file import bytes_of
 
 WORD_BYTES = 8
 DIGEST_BYTES = 32
@@ -87,10 +88,10 @@ class _Writer:
 
     def plain(self, value: Any) -> Any:
         """The value in JSON's types."""
+        if isinstance(value, Enum):  # some are strings, too
+            return {TAG: "enum", "class": _name_of(type(value)), "name": value.name}
         if value is None or isinstance(value, bool | str):
             return value
-        if isinstance(value, Enum):
-            return {TAG: "enum", "class": _name_of(type(value)), "name": value.name}
         if isinstance(value, np.generic):
             return self.plain(value.item())
         if isinstance(value, int | float):
@@ -107,21 +108,20 @@ class _Writer:
             pairs = [[self.plain(key), self.plain(inner)] for key, inner in value.items()]
             return {TAG: "dict", "pairs": pairs}
         if isinstance(value, torch.Tensor):
-            flat = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
             dtype = str(value.dtype).removeprefix("torch.")
-            return self._bytes("tensor", flat, dtype, list(value.shape))
+            return self._bytes("tensor", bytes_of(value), dtype, list(value.shape))
         if isinstance(value, np.ndarray):
             if value.dtype.kind not in ARRAY_KINDS:
                 raise TypeError(f"an array of dtype {value.dtype} cannot be sent to other trainers")
             flat = np.ascontiguousarray(value).reshape(-1).view(np.uint8)
-            return self._bytes("array", flat, value.dtype.str, list(value.shape))
+            return self._bytes("array", flat.data, value.dtype.str, list(value.shape))
         if isinstance(value, Path):
             return {TAG: "path", "path": str(value)}
         return {TAG: "object", "class": _name_of(type(value)), **self._fields(value)}
 
-    def _bytes(self, tag: str, flat: np.ndarray, dtype: str, shape: list[int]) -> dict[str, Any]:
+    def _bytes(self, tag: str, flat: memoryview, dtype: str, shape: list[int]) -> dict[str, Any]:
         start = self.num_bytes
-        self.pieces.append(flat.data)
+        self.pieces.append(flat)
         self.num_bytes += len(flat) + -len(flat) % WORD_BYTES
         return {TAG: tag, "dtype": dtype, "shape": shape, "start": start, "bytes": len(flat)}
 

@@ -19,9 +19,14 @@ DIGEST = "digest"
 FIRST_LINE = "# digest of the lines below: "
 
 
-def digest_of(content: bytes) -> str:
+def digest_of(content: bytes | memoryview) -> str:
     """The digest of bytes: XXH3, 128 bits, in hexadecimal digits."""
     return xxhash.xxh3_128_hexdigest(content)
+
+
+def digest_of_json(value: Any) -> str:
+    """The digest of plain values; the order of an object's keys does not matter."""
+    return digest_of(json.dumps(value, sort_keys=True).encode())
 
 
 def damaged(path: Path, remedy: str = "") -> UserError:
@@ -32,7 +37,7 @@ def damaged(path: Path, remedy: str = "") -> UserError:
 def with_digest(value: dict[str, Any]) -> dict[str, Any]:
     """A JSON object with its own digest; numbers that are not finite become null."""
     value = finite(value)
-    return value | {DIGEST: _digest_of_json(value)}
+    return value | {DIGEST: digest_of_json(value)}
 
 
 def without_digest(value: Any, path: Path, remedy: str = "") -> dict[str, Any]:
@@ -40,7 +45,7 @@ def without_digest(value: Any, path: Path, remedy: str = "") -> dict[str, Any]:
     if not isinstance(value, dict):
         raise damaged(path, remedy)
     content = {key: inner for key, inner in value.items() if key != DIGEST}
-    if value.get(DIGEST) != _digest_of_json(content):
+    if value.get(DIGEST) != digest_of_json(content):
         raise damaged(path, remedy)
     return content
 
@@ -63,7 +68,3 @@ def has_text_digest(content: bytes) -> bool:
     """Whether bytes are the output of `text_with_digest`."""
     first, _, rest = content.partition(b"\n")
     return first == f"{FIRST_LINE}{digest_of(rest)}".encode()
-
-
-def _digest_of_json(value: dict[str, Any]) -> str:
-    return digest_of(json.dumps(value, sort_keys=True).encode())

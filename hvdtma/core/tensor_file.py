@@ -42,10 +42,18 @@ def from_bytes(content: bytes) -> tuple[Tensors, dict[str, Any]]:
     return tensors, facts
 
 
+def bytes_of(tensor: torch.Tensor) -> memoryview:
+    """The bytes of a tensor's values, of any dtype and shape; a copy only if they lie scattered."""
+    whole = tensor.detach().cpu().contiguous()
+    # PyTorch calls one value contiguous whatever its stride, but takes no view of bytes then.
+    flat = whole.as_strided((whole.numel(),), (1,))
+    return flat.view(torch.uint8).numpy().data
+
+
 def _digest(tensors: Tensors, facts: str) -> str:
     """The digest of facts and tensors."""
     digest = xxhash.xxh3_128(facts.encode())
     for name, value in sorted(tensors.items()):
         digest.update(f"{name} {value.dtype} {list(value.shape)}".encode())
-        digest.update(value.reshape(-1).view(torch.uint8).numpy().data)
+        digest.update(bytes_of(value))
     return digest.hexdigest()

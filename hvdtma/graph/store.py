@@ -24,13 +24,14 @@ the store is complete.
 
 from __future__ import annotations
 
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import zarr
 
+from hvdtma.core.console import warn
 from hvdtma.core.errors import UserError
 from hvdtma.core.partial import restore
 from hvdtma.core.split_parts import HELD_OUT_PARTS
@@ -40,7 +41,13 @@ from hvdtma.graph.source import Pairs
 from hvdtma.storage.array_writer import chunk_crcs
 from hvdtma.storage.chunks import ChunkReader, DamagedChunk
 from hvdtma.storage.node_ids import NodeIds
-from hvdtma.storage.open_group import METADATA, NoGroup, open_array, read_attributes
+from hvdtma.storage.open_group import (
+    METADATA,
+    NoGroup,
+    is_without_digests,
+    open_array,
+    read_attributes,
+)
 from hvdtma.storage.writer import FORMAT, FORMAT_VERSION
 
 
@@ -52,6 +59,11 @@ class GraphStore:
         self.attrs = _read_attributes(self.path)
         self.group = zarr.open_group(self.path, mode="r")
         self.chunks: dict[str, ChunkReader] = {}
+
+    @property
+    def without_digests(self) -> bool:
+        """Whether the store is of format version 1: edits and swapped files are not noticed."""
+        return is_without_digests(self.attrs)
 
     def __repr__(self) -> str:
         return f"GraphStore({str(self.path)!r}, {self.num_nodes:,} nodes, {self.num_edges:,} edges)"
@@ -154,7 +166,8 @@ class GraphStore:
 
     def array(self, name: str) -> zarr.Array:
         """An array of the store; raises UserError if its metadata is damaged."""
-        return open_array(self.path, self.group, name, self.attrs["metadata"][name])
+        metadata = None if self.without_digests else self.attrs["metadata"][name]
+        return open_array(self.path, self.group, name, metadata)
 
     def read(
         self, name: str, start: int = 0, stop: int | None = None, out: np.ndarray | None = None
@@ -179,7 +192,9 @@ class GraphStore:
         """A reader of row ranges of an array, without Zarr; it raises DamagedChunk."""
         chunks = self.chunks.get(name)
         if chunks is None:
-            crcs = chunk_crcs(self.attrs["chunk_crcs"][name])
+            crcs = None
+            if not self.without_digests:
+                crcs = chunk_crcs(self.attrs["chunk_crcs"][name])
             chunks = self.chunks[name] = ChunkReader(self.path / name, self.array(name), crcs)
         return chunks
 
@@ -262,11 +277,12 @@ def _read_attributes(path: Path) -> dict[str, Any]:
     if attrs.get("format") != FORMAT:
         raise UserError(f"{path} is a Zarr group, but not one that 'hvdtma build' wrote")
     version = attrs["format_version"]
-    if version != FORMAT_VERSION:
-        remedy = "upgrade hvdtma, or " * (version > FORMAT_VERSION)
+    if is_without_digests(attrs):
+        _note_version_1(path.absolute())
+    elif version != FORMAT_VERSION:
         raise UserError(
-            f"{path} has format version {version}; this hvdtma reads {FORMAT_VERSION}: "
-            f"{remedy}build the store again"
+            f"{path} has format version {version}; this hvdtma reads 1 and {FORMAT_VERSION}: "
+            "upgrade hvdtma, or build the store again"
         )
     lost = [
         f"array '{name}'" for name in attrs["checksums"] if not (path / name / METADATA).is_file()
@@ -274,6 +290,16 @@ def _read_attributes(path: Path) -> dict[str, Any]:
     if lost:
         raise UserError(f"{path} is damaged: it lacks {', '.join(lost)}; build it again")
     return attrs
+
+
+@cache
+def _note_version_1(path: Path) -> None:
+    """Say once that damage of a store may stay unnoticed."""
+    warn(
+        f"{path} has format version 1: edited attributes and swapped files are not noticed when "
+        "it is read. Check it with hvdtma verify; hvdtma partition writes it in version "
+        f"{FORMAT_VERSION}, in another order"
+    )
 
 
 def open_store(path: str | Path) -> GraphStore:

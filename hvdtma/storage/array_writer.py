@@ -148,4 +148,4 @@ class ArrayWriter:
 
 def digest(values: np.ndarray) -> str:
     """The checksum that a store keeps of an array's values (XXH3, 128 bits)."""
-    return xxhash.xxh3_128(np.ascontiguousarray(values).view(np.uint8).data).hexdigest()
+    return digest_of(np.ascontiguousarray(values).view(np.uint8).data)

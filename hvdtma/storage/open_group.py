@@ -42,22 +42,34 @@ def read_attributes(path: Path) -> dict[str, Any]:
         raise damaged(file, REMEDY) from None
     if "format" not in attributes and "digest" not in attributes:
         raise NoGroup("it is a Zarr group, but not one that 'hvdtma build' wrote")
-    if "digest" not in attributes and attributes.get("format_version") == 1:
-        return attributes  # written before there were digests; the caller refuses the version
+    if is_without_digests(attributes):
+        return attributes
     if not is_group:
         raise damaged(file, REMEDY)
     return without_digest(attributes, file, REMEDY)
 
 
-def open_array(path: Path, group: zarr.Group, name: str, metadata: str) -> zarr.Array:
-    """An array of a group; raises UserError if its metadata does not have this digest."""
+def is_without_digests(attributes: dict[str, Any]) -> bool:
+    """Whether a group is of format version 1, which had digests of the arrays' values only."""
+    return "digest" not in attributes and attributes.get("format_version") == 1
+
+
+def open_array(path: Path, group: zarr.Group, name: str, metadata: str | None) -> zarr.Array:
+    """An array of a group.
+
+    Args:
+        metadata: the digest of the array's zarr.json; None for a group without digests.
+
+    Raises UserError if the array's metadata is damaged.
+    """
     file = path / name / METADATA
     try:
-        intact = digest_of(file.read_bytes()) == metadata
+        intact = metadata is None or digest_of(file.read_bytes()) == metadata
+        array = group[name] if intact else None
     except OSError as error:
         raise UserError(f"{file} cannot be read: {error.strerror or error}") from error
-    if not intact:
+    except (ValueError, KeyError, TypeError, AttributeError):
+        array = None
+    if not isinstance(array, zarr.Array):
         raise UserError(f"{path}: array '{name}' is damaged: {file} has changed{REMEDY}")
-    array = group[name]
-    assert isinstance(array, zarr.Array)  # for its metadata is as it was written
     return array

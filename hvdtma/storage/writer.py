@@ -14,10 +14,9 @@ from types import TracebackType
 from typing import Any, cast
 
 import numpy as np
-import xxhash
 import zarr
 
-from hvdtma.core.digests import with_digest
+from hvdtma.core.digests import digest_of, with_digest
 from hvdtma.core.errors import UserError
 from hvdtma.core.files import REMOVED, FullDisk, is_full
 from hvdtma.core.partial import partial_path, put_in_place, remove_abandoned, through_link
@@ -147,7 +146,7 @@ class StoreWriter:
 
 def _digest_of(checksums: dict[str, str]) -> str:
     """One checksum of all arrays, the identity of a graph with its split."""
-    return xxhash.xxh3_128("".join(sorted(checksums.values())).encode()).hexdigest()
+    return digest_of("".join(sorted(checksums.values())).encode())
 
 
 def refuse_existing(path: Path, overwrite: bool) -> None:

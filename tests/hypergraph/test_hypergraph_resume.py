@@ -33,6 +33,8 @@ from hypergraph.train.exchange import Exchange
 from hypergraph.train.rank_trainer import RankTrainer
 
 ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.usefixtures("objects_as_bytes")
+
 ITERATIONS = 20
 
 
