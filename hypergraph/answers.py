@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hvdtma.core.bounds import check_whole
 from hvdtma.core.errors import UserError
 from hypergraph.data import MultimodalHypergraph, Relation
 from hypergraph.data.modality import Id
@@ -113,5 +114,4 @@ def _by_modality(relation: Relation, hyperedge: Sequence[Id]) -> dict[str, Id]:
 
 
 def _check_top(top: int) -> None:
-    if top < 1:
-        raise UserError(f"top is {top}; it must be at least 1")
+    check_whole("top", top, 1)

@@ -12,25 +12,27 @@ from pydantic import Field, model_validator
 from hvdtma.core.config import (
     Component,
     Count,
+    Hops,
     NotNegative,
     Positive,
     PositiveFloat,
     Seconds,
     Share,
+    Width,
 )
 from hvdtma.core.files import expanded
-from hvdtma.core.train_config import OptimizerConfig
+from hvdtma.core.train_config import MOST_NEGATIVES, OptimizerConfig
 from hypergraph.data.tables.specs import ModalityTables, RelationTables
 
 
 class FactorModelConfig(Component):
     """The network that makes the factor of a modality."""
 
-    dim: Positive = 64
+    dim: Width = 64
     """Width of the shared space: the rank of the factorisation."""
-    order: Count = 2
+    order: Hops = 2
     """Order of the Chebyshev polynomials: the hops around an item that one diffusion step reads."""
-    steps: Count = 2
+    steps: Hops = 2
     """Diffusion steps of the LSTM. 0: a plain factorisation, with features if there are any."""
     features: bool = True
     """Whether features are encoded into the factors."""
@@ -47,7 +49,7 @@ class LossConfig(Component):
     """For relations without values. ranking: sampled softmax against corrupted hyperedges. gram:
     squared error over the whole tensor, through Gram matrices. Relations with values always use
     the squared error over their observed entries."""
-    negatives: Positive = 64
+    negatives: Annotated[int, Field(ge=1, le=MOST_NEGATIVES)] = 64
     """ranking: corrupted items for each hyperedge and modality."""
     absent_ratio: PositiveFloat = 1.0
     """gram: weight of all absent hyperedges together, relative to all present ones."""

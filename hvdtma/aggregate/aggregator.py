@@ -25,6 +25,7 @@ Legend: P values in the flat vector.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Protocol
@@ -197,9 +198,15 @@ def _wrong_result(aggregator: Aggregator, method: str, found: str, valid: str) -
 
 
 def shares(weights_M: torch.Tensor) -> torch.Tensor:
-    """The weights divided by their sum; all 0 if no trainer has a weight."""
-    total = float(weights_M.sum())
-    return weights_M / total if total else torch.zeros_like(weights_M)
+    """The weights divided by their sum; all 0 if no trainer has a weight.
+
+    A power of two near the largest weight is taken out first, which loses no digit: the sum of
+    weights near 1e308 would be infinite.
+    """
+    _, exponent = math.frexp(float(weights_M.max()))
+    scaled_M = weights_M * 2.0 ** -max(-1000, min(exponent, 1000))
+    total = float(scaled_M.sum())
+    return scaled_M / total if total else torch.zeros_like(weights_M)
 
 
 def aggregate_updates(

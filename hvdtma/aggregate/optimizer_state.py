@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 PREFIX = "optimizer"
+STATE_VALUES = {"adam": 2, "adamw": 2, "novograd": 1, "sgd": 1}  # of an optimizer per parameter
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> tuple[dict[str, torch.Tensor], dict]:

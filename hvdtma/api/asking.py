@@ -111,4 +111,7 @@ def read_options(function: str, options: Mapping[str, Any]) -> ReadOptions:
 
 def nodes_or_all(nodes: Any, options: ReadOptions) -> AskedNodes | None:
     """The ids that are given; None, which stands for all nodes, without any."""
-    return None if nodes is None else AskedNodes(*asked_nodes(nodes, options))
+    if nodes is None:
+        options.check_no_table()
+        return None
+    return AskedNodes(*asked_nodes(nodes, options))

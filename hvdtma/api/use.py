@@ -130,6 +130,7 @@ def recommend(
     if nodes is not None:
         asked = AskedNodes(*asked_nodes(nodes, reading))
     else:
+        reading.check_no_table()
         asked = AskedNodes(id_column([node], "the node"), "the node")
     answer = partner_answers(
         predictor_of(run, store, memory_gb),

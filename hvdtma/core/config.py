@@ -5,6 +5,7 @@ Unknown keys, wrong types and impossible values raise UserError, which lists the
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -23,6 +24,16 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails, PydanticCustomError
 
+from hvdtma.core.bounds import (
+    LARGEST_COUNT,
+    LARGEST_MEMORY_GB,
+    LARGEST_NUMBER,
+    LARGEST_WIDTH,
+    LONGEST_S,
+    MOST_LAYERS,
+    MOST_THREADS,
+    MOST_TRAINERS,
+)
 from hvdtma.core.digests import text_with_digest
 from hvdtma.core.errors import UserError, nearest
 from hvdtma.core.field_text import component_of, field_at, is_number, shown, valid_values
@@ -31,11 +42,18 @@ from hvdtma.core.yaml_text import quoted_override, read_quoted
 
 EXAMPLES = Path(__file__).parents[1] / "configs"
 
-PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Seconds = PositiveFloat
-NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Positive = Annotated[int, Field(ge=1)]
-Count = Annotated[int, Field(ge=0)]
+# Every number has a least and a largest value; `hvdtma.core.bounds` has the reasons.
+PositiveFloat = Annotated[float, Field(gt=0, le=LARGEST_NUMBER)]
+NotNegative = Annotated[float, Field(ge=0, le=LARGEST_NUMBER)]
+Seconds = Annotated[float, Field(gt=0, le=LONGEST_S)]
+MemoryGb = Annotated[float, Field(gt=0, le=LARGEST_MEMORY_GB)]
+Positive = Annotated[int, Field(ge=1, le=LARGEST_COUNT)]
+Count = Annotated[int, Field(ge=0, le=LARGEST_COUNT)]
+Width = Annotated[int, Field(ge=1, le=LARGEST_WIDTH)]
+Depth = Annotated[int, Field(ge=1, le=MOST_LAYERS)]
+Hops = Annotated[int, Field(ge=0, le=MOST_LAYERS)]
+Threads = Annotated[int, Field(ge=1, le=MOST_THREADS)]
+Trainers = Annotated[int, Field(ge=1, le=MOST_TRAINERS)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 
 
@@ -178,8 +196,9 @@ def parse_as(kind: type[C], values: dict, *, source: str = "config") -> C:
 def _from_words(words: Sequence[str], quoted: Callable[[str], str] = str) -> DictConfig:
     try:
         return OmegaConf.from_dotlist([quoted(word) for word in words])
-    except (OmegaConfBaseException, yaml.YAMLError) as error:
-        raise UserError(f"'{' '.join(words)}' cannot be read: {error}") from error
+    except (OmegaConfBaseException, yaml.YAMLError, ValueError, RecursionError) as error:
+        given = textwrap.shorten(" ".join(words), 200, placeholder=" ...")
+        raise UserError(f"'{given}' cannot be read: {error}") from error
 
 
 def dump_config(config: Component, path: Path) -> None:

@@ -136,8 +136,6 @@ def _one(kind: Any, constraints: list[Any]) -> str:
     if (component := component_of(kind)) is not None:
         return f"keys and values: {', '.join(component.model_fields)}"
     name, _ = NAMES.get(kind, (str(kind), ""))
-    if any(getattr(each, "allow_inf_nan", True) is False for each in constraints):
-        name = "a finite number"
     return ", ".join([name, *_bounds(constraints)])
 
 
@@ -161,6 +159,11 @@ def _bounds(constraints: list[Any]) -> list[str]:
         if getattr(constraint, name, None) is not None
     }
     if "ge" in found and "le" in found:
-        return [f"from {found['ge']} to {found['le']}"]
+        return [f"from {_short(found['ge'])} to {_short(found['le'])}"]
     words = {"ge": "at least", "gt": "greater than", "le": "at most", "lt": "less than"}
-    return [f"{words[name]} {bound}" for name, bound in found.items()]
+    return [f"{words[name]} {_short(bound)}" for name, bound in found.items()]
+
+
+def _short(bound: float) -> str:
+    """A bound in few digits: 1e+09 for a large float, whole numbers in full."""
+    return f"{bound:g}" if isinstance(bound, float) else str(bound)

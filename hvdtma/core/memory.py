@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import psutil
 
+from hvdtma.core.bounds import LARGEST_MEMORY_GB, check_positive
 from hvdtma.core.errors import UserError
 
 # Python, the libraries, compiled code and write buffers. Numba's first compilation counts: the
@@ -73,12 +74,14 @@ class MemoryBudget:
 
     @classmethod
     def limit(cls, memory_gb: float | None) -> MemoryBudget:
-        """A limit of `memory_gb` GiB (None: half of the free memory); raises UserError if <= 0."""
+        """A limit of `memory_gb` GiB (None: half of the free memory).
+
+        Raises UserError for a value that is no limit.
+        """
         if memory_gb is None:
             free = psutil.virtual_memory().available
             return cls(max(free // 2, BASE_BYTES + LEAST_WORK_BYTES))
-        if not memory_gb > 0:
-            raise UserError(f"memory_gb is {memory_gb}; it must be above 0")
+        check_positive("memory_gb", memory_gb, most=LARGEST_MEMORY_GB)
         return cls(int(memory_gb * 2**30))
 
     @property

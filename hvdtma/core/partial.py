@@ -112,6 +112,11 @@ def restore(path: Path) -> None:
 
 
 def _is_running(leftover: Path, *, own: bool = False) -> bool:
-    """Whether the process of a temporary path runs; this one counts as running without `own`."""
-    pid = int(leftover.stem.rpartition("-")[2])
-    return psutil.pid_exists(pid) and not (own and pid == os.getpid())
+    """Whether the process of a temporary path runs; this one counts as running without `own`.
+
+    A name without a process's number is of another program, and counts as running.
+    """
+    pid = leftover.stem.rpartition("-")[2]
+    if not (pid.isascii() and pid.isdigit() and len(pid) < 10):
+        return True
+    return psutil.pid_exists(int(pid)) and not (own and int(pid) == os.getpid())

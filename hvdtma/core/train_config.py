@@ -14,14 +14,20 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ModelWrapValidatorHandler, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
+from hvdtma.core.bounds import LARGEST_COUNT, MOST_THREADS
 from hvdtma.core.config import (
     Component,
     Count,
+    Depth,
+    MemoryGb,
     NotNegative,
     Positive,
     PositiveFloat,
     Seconds,
     Share,
+    Threads,
+    Trainers,
+    Width,
     load_as,
     parse_as,
 )
@@ -31,6 +37,8 @@ from hvdtma.core.registry import portable_name, resolve
 # What a task takes if the config does not say; a class attribute `own_values` has others.
 OWN_VALUES: dict[str, Any] = {"sampler": "neighbour", "batch_size": 1024, "lr": 1e-3}
 SHARED_NEGATIVES = 512
+MOST_NEGATIVES = 2**20  # the scores of a batch of 4,096 links then take 16 GiB
+Fanout = Annotated[int, Field(ge=-1, le=LARGEST_COUNT)]
 
 
 class ModelConfig(Component):
@@ -41,14 +49,14 @@ class ModelConfig(Component):
     (attention), `mlp` (no neighbours), another registered name, or an import path."""
     options: dict[str, Any] = Field(default_factory=dict)
     """Further keyword arguments of the encoder."""
-    layers: Positive = 2
+    layers: Depth = 2
     """Message-passing layers; for `mlp`, linear layers."""
-    hidden: Positive = 256
+    hidden: Width = 256
     """Width of every layer and of the embedding."""
-    fanouts: list[int] | None = None
+    fanouts: list[Fanout] | None = None
     """Neighbours sampled per layer, input layer first; -1 takes all. None: 10 for the input
     layer, 25 for the others."""
-    heads: Positive = 4
+    heads: Width = 4
     """Attention heads of `gat`; `hidden` must be a multiple of it."""
     norm: Literal["layer", "batch", "none"] = "layer"
     """Normalisation between layers."""
@@ -63,7 +71,7 @@ class ModelConfig(Component):
             raise ValueError(
                 f"fanouts has {len(self.fanouts)} entries for {self.layers} layers; give one each"
             )
-        if any(fanout < -1 or fanout == 0 for fanout in self.fanouts or []):
+        if 0 in (self.fanouts or []):
             raise ValueError(f"fanouts is {self.fanouts}; valid: at least 1, or -1 for all")
         if self.encoder == "gat" and self.hidden % self.heads:
             raise ValueError(f"hidden {self.hidden} is no multiple of heads {self.heads}")
@@ -84,7 +92,7 @@ class SamplerConfig(Component):
     or an import path."""
     options: dict[str, Any] = Field(default_factory=dict)
     """Keyword arguments of the sampler."""
-    workers: Count | None = None
+    workers: Annotated[int, Field(ge=0, le=MOST_THREADS)] | None = None
     """Threads of a trainer that make batches ahead, which do not depend on their number. 0: each
     batch is made when it is needed. None: 4 where the trainer has a GPU; 0 on a CPU, whose cores
     are busy with the step."""
@@ -130,7 +138,7 @@ class TaskConfig(Component):
     """Links: `auto` draws negatives from the nodes that the store has chosen for the edge type,
     such as the items of `user buys item` (`hvdtma build --negative-destinations`); `all` draws
     them from all nodes."""
-    num_negatives: Count = 0
+    num_negatives: Annotated[int, Field(ge=0, le=MOST_NEGATIVES)] = 0
     """Links: negatives per positive; with `share_negatives`, the size of the shared set. 0: 1 per
     positive, or 512 that are shared."""
     class_weights: Literal["none", "balanced"] | dict[str, NotNegative] = "none"
@@ -251,7 +259,7 @@ class EvaluateConfig(Component):
     """Stop after this many scored rounds without a better score; 0 never stops early."""
     keep: Positive = 5
     """Number of rounds whose parameters are kept, in addition to the best one."""
-    threads: Positive = 1
+    threads: Threads = 1
     """CPU threads of the evaluator."""
 
 
@@ -272,7 +280,7 @@ class TrainConfig(Component):
     """The graph store, from `hvdtma build` or `hvdtma partition`."""
     run: Path
     """The folder of the run; it is created."""
-    trainers: Positive | None = None
+    trainers: Trainers | None = None
     """Number of trainers; an error if the launcher started another number, unless `elastic`.
     None: as many as the launcher started."""
     seed: Annotated[int, Field(ge=0, le=MAX_SEED)] = 0
@@ -299,7 +307,7 @@ class TrainConfig(Component):
     reassign_rounds: Count = 0
     """Rounds between two assignments of the blocks to trainers; 0: one assignment for the run,
     as in the paper."""
-    memory_gb: PositiveFloat | None = None
+    memory_gb: MemoryGb | None = None
     """Memory limit of a trainer, and of the evaluator, in GiB. A shard that does not fit is
     trained on in resident sets, one after the other. None: the whole shard is read."""
     scratch_dir: Path | None = None
@@ -312,13 +320,14 @@ class TrainConfig(Component):
     on_loss: Literal["continue", "reassign"] = "continue"
     """The blocks of a lost trainer wait for its replacement (`continue`, the paper's failure
     study), or all blocks are reassigned to the trainers that are left (`reassign`)."""
-    min_trainers: Positive = 1
+    min_trainers: Trainers = 1
     """With fewer trainers, training waits for others; then it saves and ends."""
     rejoin_timeout_s: Seconds = 600.0
     """Seconds to wait for `min_trainers`."""
     hang_limit_s: Seconds = 300.0
-    """Seconds without a step after which an elastic trainer is ended."""
-    threads: Positive | None = None
+    """Seconds without a step after which an elastic trainer is ended, and without computing after
+    which the evaluator is, once training is complete."""
+    threads: Threads | None = None
     """CPU threads per trainer. None: its cores, shared equally among the trainers that may run on
     them; at least 1."""
     device: Literal["auto", "cpu", "cuda"] = "auto"

@@ -18,7 +18,7 @@ from hvdtma.evaluation.embed import NO_LIMIT, ScoringBudget, embed
 from hvdtma.graph.store import GraphStore
 from hvdtma.graph.stored_rows import Rows
 from hvdtma.graph.stream import array_pieces
-from hvdtma.storage.writer import StoreWriter
+from hvdtma.storage.writer import StoreWriter, refuse_existing
 from hvdtma.tables.write import check_output, write_table
 from hvdtma.tasks import Model
 
@@ -45,6 +45,8 @@ def write_embeddings(
     full disk.
     """
     check_output(out, overwrite=overwrite, endings=ENDINGS)
+    if out.suffix == ".zarr":
+        refuse_existing(out, overwrite)
     if out.suffix == ".npy":
         check_output(ids_beside(out), overwrite=overwrite)
     with Progress(console=console, transient=True) as bar:

@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from hvdtma.core.errors import UserError, nearest
 from hvdtma.core.files import replacing, replacing_folder, reporting_full_disk
+from hvdtma.core.places import check_outside
 from hvdtma.core.split_parts import HELD_OUT_PARTS, PARTS
 from hvdtma.graph.framework_objects import BESIDE
 from hvdtma.graph.store import GraphStore
@@ -35,6 +36,7 @@ def export(store: GraphStore, out: Path, form: str, *, overwrite: bool = False) 
     """
     if form not in FORMS:
         raise UserError(f"the form is '{form}'; {nearest(form, list(FORMS))}")
+    check_outside(out, "store")
     if out.exists():
         if not overwrite:
             raise UserError(f"{out} exists; give --overwrite to replace it, or another name")

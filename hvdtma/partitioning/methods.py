@@ -12,6 +12,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from hvdtma.core.bounds import check_whole
 from hvdtma.core.console import stage
 from hvdtma.core.errors import UserError, nearest
 from hvdtma.core.memory import MemoryBudget
@@ -172,5 +173,5 @@ def default_super_nodes(num_nodes: int) -> int:
 
 
 def _check_number(name: str, value: int | None) -> None:
-    if value is not None and value < 1:
-        raise UserError(f"{name} is {value}; it must be at least 1")
+    if value is not None:
+        check_whole(name, value, 1)

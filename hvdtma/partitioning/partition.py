@@ -7,8 +7,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from hvdtma.core.bounds import check_whole
 from hvdtma.core.disk import check_disk_space
-from hvdtma.core.errors import UserError, check_seed
+from hvdtma.core.errors import check_seed
 from hvdtma.core.memory import MemoryBudget
 from hvdtma.core.options import call_with_options
 from hvdtma.graph.blocks import default_block_size
@@ -42,8 +43,8 @@ class PartitionOptions:
     block_nodes: int | None = None
 
     def __post_init__(self) -> None:
-        if self.block_nodes is not None and self.block_nodes < 1:
-            raise UserError(f"block_nodes is {self.block_nodes}; it must be at least 1")
+        if self.block_nodes is not None:
+            check_whole("block_nodes", self.block_nodes, 1)
         check_seed(self.seed)
         self.make_method()
 

@@ -16,17 +16,17 @@ import torch
 
 from hvdtma.aggregate.aggregator import RoundState
 from hvdtma.aggregate.flat import FlatModel
+from hvdtma.aggregate.optimizer_state import STATE_VALUES
 from hvdtma.comm import SingleProcess
 from hvdtma.core.errors import UserError
 from hvdtma.core.train_config import TrainConfig
 from hvdtma.graph.sizes import GraphSizes
-from hvdtma.tasks import make_model, make_task
+from hvdtma.tasks import make_model, make_task, model_without_memory
 from hvdtma.training.set_up import make_aggregator
 
 # Passes over the flat vector per aggregation (`TimedAveraging`): read, subtract, weigh, join, copy
 # into and out of the buffer of the all-reduce, check, add, write, read again, check.
 FLAT_PASSES = 11
-STATE_VALUES = {"adam": 2, "adamw": 2, "novograd": 1, "sgd": 1}  # of an optimizer per parameter
 DEFAULT_LATENCY_US = 50.0  # TCP between machines of one data centre
 COPY_BYTES_PER_S = 10e9  # of a pass by one core, about
 
@@ -107,7 +107,8 @@ def averaging_plan(
         network: between the trainers; None if it is unknown.
         examples_per_s: the rate of a trainer, which `interval_steps` needs; None if it is unknown.
     """
-    model = make_model(config, sizes, make_task(config, sizes))
+    task = make_task(config, sizes)
+    model = model_without_memory(config, sizes, task) or make_model(config, sizes, task)
     num_parameters = sum(parameter.numel() for parameter in model.parameters())
     interval_s = config.interval_s
     if config.interval_steps is not None and examples_per_s:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from hvdtma.core.bounds import LARGEST_GRAPH, LARGEST_MEMORY_GB, check_positive, check_whole
 from hvdtma.core.errors import UserError, nearest
 from hvdtma.core.train_config import TrainConfig
 from hvdtma.graph.blocks import default_block_size, equal_blocks
@@ -48,16 +49,14 @@ class PlannedGraph:
 
     def __post_init__(self) -> None:
         for name, least in LEAST:
-            if getattr(self, name) < least:
-                option = f"--{name.replace('_', '-')}"
-                raise UserError(f"{option} is {getattr(self, name)}; it must be at least {least}")
+            check_whole(f"--{name.replace('_', '-')}", getattr(self, name), least, LARGEST_GRAPH)
         check_num_types(self.edge_types)
         if self.label_kind not in KINDS:
             raise UserError(
                 f"--label-kind is '{self.label_kind}'; {nearest(self.label_kind, list(KINDS))}"
             )
-        if self.memory_gb is not None and not self.memory_gb > 0:
-            raise UserError(f"--memory-gb is {self.memory_gb:g}; it must be above 0")
+        if self.memory_gb is not None:
+            check_positive("--memory-gb", self.memory_gb, most=LARGEST_MEMORY_GB)
 
     @property
     def build_sizes(self) -> BuildSizes:

@@ -21,6 +21,7 @@ from hvdtma.core.digests import damaged, text_is_intact
 from hvdtma.core.errors import UserError
 from hvdtma.core.files import replacing, replacing_folder, write_json
 from hvdtma.core.partial import restore
+from hvdtma.core.places import check_new_folder, check_not_inside, is_marked
 from hvdtma.runs.lock import FileLock
 from hvdtma.runs.versions import FORMAT, versions
 
@@ -64,7 +65,8 @@ class BaseRunFolder:
         self.versions = self.path / "versions.json"
         self.config_file = self.path / "config.yaml"
         self.outdated = self.path / "outdated"
-        self._lock = FileLock(self.path.with_name(f".{self.path.name}.lock"))
+        absolute = self.path.absolute()
+        self._lock = FileLock(absolute.parent / f".{absolute.name}.lock")
 
     @property
     def resume_command(self) -> str:
@@ -148,13 +150,15 @@ class BaseRunFolder:
             self.unlock()
 
     def check_removable(self, *needed: Path, overwrite: bool) -> bool:
-        """Whether the folder holds a run; raises UserError if it may not be removed.
+        """Whether the folder holds a run; raises UserError if no run may be written there.
 
-        It may not be removed without `overwrite`, if it is no run, or if it holds a needed file.
+        A run may not be removed without `overwrite`, and not if it holds a needed file or a store.
+        Nothing else is removed, and a run is not put in a place of `check_new_folder`.
 
         Args:
             needed: files and folders that the new run reads.
         """
+        check_new_folder(self.path)
         if not self.path.exists() or not any(self.path.iterdir()):
             return False
         if not self.versions.is_file() or FORMAT not in self.versions.read_text():
@@ -162,14 +166,18 @@ class BaseRunFolder:
             raise UserError(f"{self.path} exists and is no run; {remedy}give run=ANOTHER")
         if not overwrite:
             raise UserError(f"{self.path} exists; give --overwrite to replace it, or run=ANOTHER")
-        for kept in (*needed, Path.cwd()):
-            if kept.resolve().is_relative_to(self.path.resolve()):
-                raise UserError(f"{kept} is inside the run {self.path}; it will not be removed")
+        stores = (child for child in self.path.iterdir() if is_marked(child, "store"))
+        check_not_inside(self.path, *needed, *stores)
         return True
 
     def events(self) -> list[dict]:
         """Every event so far, without a last line that is still being written."""
         return read_lines(self.metrics)
+
+
+def is_number(name: str) -> bool:
+    """Whether a name is a number of a round or a checkpoint: ASCII digits, as many as fit."""
+    return name.isascii() and name.isdigit() and len(name) < 19
 
 
 def read_lines(path: Path) -> list[dict]:

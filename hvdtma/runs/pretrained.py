@@ -20,6 +20,7 @@ import torch
 from hvdtma.core.digests import damaged, digest_of, with_digest, without_digest
 from hvdtma.core.errors import UserError
 from hvdtma.core.files import replacing_folder, reporting_full_disk
+from hvdtma.core.places import check_new_folder
 from hvdtma.core.train_config import TrainConfig, parse_config
 from hvdtma.core.version import __version__
 from hvdtma.runs.run_folder import write_tensors
@@ -85,7 +86,11 @@ def write_pretrained(
 
 
 def check_replaceable(path: Path, *, overwrite: bool) -> None:
-    """Raise UserError if `path` exists, unless it is a pretrained model to be replaced."""
+    """Raise UserError if `path` exists, unless it is a pretrained model to be replaced.
+
+    Raises UserError for a place of `check_new_folder` too.
+    """
+    check_new_folder(path)
     if not path.exists() or (path.is_dir() and not any(path.iterdir())):
         return
     if not overwrite:

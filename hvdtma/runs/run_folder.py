@@ -31,7 +31,7 @@ from hvdtma.core.tensor_file import (
     to_bytes,
 )
 from hvdtma.core.train_config import TrainConfig, load_train_config
-from hvdtma.runs.folder import ENDS, BaseRunFolder, keep_lines, read_lines
+from hvdtma.runs.folder import ENDS, BaseRunFolder, is_number, keep_lines, read_lines
 from hvdtma.runs.trained_graph import (
     OLDER,
     TrainedGraph,
@@ -171,8 +171,10 @@ class RunFolder(BaseRunFolder):
         return path.with_name(f"mean-{path.name}")
 
     def round_files(self) -> list[Path]:
-        """The parameter files of the kept rounds, oldest first."""
-        return sorted(self.rounds.glob("[0-9]*.safetensors"))
+        """The parameter files of the kept rounds, oldest first; other names are not of a round."""
+        return sorted(
+            path for path in self.rounds.glob("[0-9]*.safetensors") if is_number(path.stem)
+        )
 
 
 def _is_before(event: dict, rounds_done: int, assignment: int) -> bool:

@@ -20,6 +20,7 @@ from hvdtma.core.digests import digest_of, with_digest
 from hvdtma.core.errors import UserError
 from hvdtma.core.files import REMOVED, FullDisk, is_full
 from hvdtma.core.partial import partial_path, put_in_place, remove_abandoned, through_link
+from hvdtma.core.places import check_new_folder, is_marked
 from hvdtma.storage.array_writer import ArrayWriter
 from hvdtma.storage.chunks import ChunkReader
 
@@ -150,13 +151,21 @@ def _digest_of(checksums: dict[str, str]) -> str:
 
 
 def refuse_existing(path: Path, overwrite: bool) -> None:
-    """Raise UserError if `path` exists and must not be replaced."""
+    """Raise UserError if no store may be written at `path`: it exists, or `check_new_folder`.
+
+    A store that holds something else is not replaced.
+    """
+    check_new_folder(path)
     if not path.exists():
         return
     if not overwrite:
         raise UserError(f"{path} exists; give --overwrite to replace it, or choose another path")
     if not _format_of(path).startswith("hvdtma-"):
         raise UserError(f"{path} exists and is not a store; --overwrite will not remove it")
+    if others := sorted(child.name for child in path.iterdir() if not _is_of_store(child)):
+        raise UserError(
+            f"{path} holds {others[0]}, which is not of the store; --overwrite will not remove it"
+        )
 
 
 def _format_of(path: Path) -> str:
@@ -164,3 +173,10 @@ def _format_of(path: Path) -> str:
         return str(zarr.open_group(path, mode="r").attrs.get("format"))
     except (OSError, ValueError):
         return "no Zarr group"
+
+
+def _is_of_store(child: Path) -> bool:
+    """Whether a file or folder at the top of a store is the store's: its metadata, or an array."""
+    if child.is_dir():
+        return is_marked(child, "store") or not any(each.is_file() for each in child.iterdir())
+    return child.name == "zarr.json" or child.name.startswith(".")

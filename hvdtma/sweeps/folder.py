@@ -8,14 +8,14 @@ trials/001-optimizer.lr=0.003/    the run of a trial; beside it NAME.yaml, its c
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from hvdtma.core.errors import UserError
-from hvdtma.core.files import append_json, write_json
+from hvdtma.core.files import append_json, replacing_folder, write_json
+from hvdtma.core.places import check_new_folder, check_not_inside
 from hvdtma.runs.folder import read_lines
 from hvdtma.sweeps.trial import Trial
 from slurm.sweep import folder_name
@@ -32,20 +32,26 @@ class SweepFolder:
         self.log = self.path / "trials.jsonl"
         self.runs = self.path / "trials"
 
-    def open(self, plan: dict[str, Any], *, overwrite: bool) -> None:
-        """Make the folder, or open it to resume.
+    def open(self, plan: dict[str, Any], *needed: Path, overwrite: bool) -> None:
+        """Make the folder, or open it to resume. An earlier sweep stays until the new one is there.
 
-        Raises UserError if the folder is something else, or a sweep with another plan.
+        Args:
+            needed: files and folders that the trials read.
+
+        Raises UserError if the folder is something else, a sweep with another plan, or one that
+        may not be removed.
         """
+        check_new_folder(self.path)
         if self.path.exists() and not self.plan.is_file():
             what = "is a run" if (self.path / "config.yaml").exists() else "is no sweep"
             raise UserError(f"{self.path} exists and {what}; give run=ANOTHER")
-        if overwrite and self.path.exists():
-            shutil.rmtree(self.path)
-        if self.plan.is_file():
+        if self.plan.is_file() and not overwrite:
             self._check(json.loads(self.plan.read_text()), plan)
-        self.runs.mkdir(parents=True, exist_ok=True)
-        write_json(self.plan, plan)
+            return
+        check_not_inside(self.path, *needed)
+        with replacing_folder(self.path) as new:
+            (new / self.runs.name).mkdir()
+            write_json(new / self.plan.name, plan)
 
     def _check(self, before: dict[str, Any], now: dict[str, Any]) -> None:
         changed = [

@@ -76,7 +76,7 @@ class Sweep:
         if not on_cluster:  # `submit` checks by itself
             new = self.folder.new_trial(0, []).run  # a run of an earlier sweep may have its name
             check_start(self.base.resolved.model_copy(update={"run": new}), trainers or 1)
-        self.folder.open(self._plan(), overwrite=request.overwrite)
+        self.folder.open(self._plan(), *self.base.inputs, overwrite=request.overwrite)
         self.known = self.folder.trials()
 
     def _checked_base(self) -> TrainConfig:

@@ -11,14 +11,16 @@ import pyarrow.parquet as pq
 
 from hvdtma.core.errors import UserError
 from hvdtma.core.files import replacing, reporting_full_disk
+from hvdtma.core.places import check_outside
 
 WRITTEN = (".parquet", ".csv")
 
 
 def check_output(out: Path, *, overwrite: bool, endings: tuple[str, ...] = WRITTEN) -> None:
-    """Raise UserError for a file of another ending, and for one that exists."""
+    """Raise UserError for a file of another ending, for one that exists, and inside a store."""
     if out.suffix not in endings:
         raise UserError(f"'{out}' has the extension '{out.suffix}'; valid: {', '.join(endings)}")
+    check_outside(out, "store")
     if out.exists() and not overwrite:
         raise UserError(f"{out} exists; give --overwrite to replace it, or another name")
 

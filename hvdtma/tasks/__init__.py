@@ -4,7 +4,7 @@ A task owns its batches, loss, metrics and scoring (`hvdtma.tasks.task`).
 """
 
 from hvdtma.tasks.epochs import ENDLESS
-from hvdtma.tasks.make import make_model, make_task
+from hvdtma.tasks.make import make_model, make_task, model_without_memory
 from hvdtma.tasks.task import (
     Batch,
     Embeddings,
@@ -30,6 +30,7 @@ __all__ = [
     "make_model",
     "make_task",
     "metric_facts",
+    "model_without_memory",
     "predicts_nodes",
     "scores_pairs",
 ]

@@ -88,7 +88,11 @@ class LinkTask:
         self.nodes_per_item = 2 + max(negatives, default=0)
 
     def loss_bytes(self, dim: int) -> int:
-        pairs = self.task.batch_size * self.task.num_negatives
+        negatives = self.task.num_negatives
+        if self.task.share_negatives:  # distinct ones, of the batch's nodes if it has its own
+            nodes = self.sampler.max_nodes if is_grouping(self.sampler) else self.store.num_nodes
+            negatives = min(negatives, nodes, self.store.num_nodes)
+        pairs = min(self.task.batch_size, self.store.num_edges) * negatives
         by_product = self.task.share_negatives and has_factored_decoder(self.task)
         return 4 * pairs * (SCORE_COPIES if by_product else PAIR_COPIES * dim)
 

@@ -32,6 +32,18 @@ def make_task(config: TrainConfig, store: GraphFacts) -> Task:
     return task
 
 
+def model_without_memory(config: TrainConfig, store: GraphFacts, task: Task) -> Model | None:
+    """A model whose parameters have shapes and no values, on PyTorch's device `meta`.
+
+    None for a plug-in that cannot be made so: one that reads its initial values.
+    """
+    try:
+        with torch.device("meta"):
+            return make_model(config, store, task)
+    except (UserError, RuntimeError, TypeError, ValueError):
+        return None
+
+
 def make_model(config: TrainConfig, store: GraphFacts, task: Task) -> Model:
     """Make a model. Its initial parameters are a pure function of the config's seed.
 

@@ -30,6 +30,7 @@ from hvdtma.core.digests import damaged, digest_of, read_json, with_digest
 from hvdtma.core.errors import UserError
 from hvdtma.core.files import replacing, sync_folder, write_through
 from hvdtma.core.train_config import TrainConfig, parse_config
+from hvdtma.runs.folder import is_number
 from hvdtma.runs.run_folder import RunFolder, round_of
 from hvdtma.sampling.resident import ShardSize
 from hvdtma.training.trainer import ShardProgress, Trainer
@@ -80,8 +81,9 @@ def write_checkpoint(run: RunFolder, trainer: Trainer, averaging: TimedAveraging
 
 
 def folders(run: RunFolder) -> list[Path]:
-    """The run's checkpoints, oldest first."""
-    return sorted(run.checkpoints.glob("[0-9]*"), key=lambda path: int(path.name))
+    """The run's checkpoints, oldest first; other names are not of a checkpoint."""
+    numbered = (path for path in run.checkpoints.glob("[0-9]*") if is_number(path.name))
+    return sorted(numbered, key=lambda path: int(path.name))
 
 
 def _new_folder(run: RunFolder) -> tuple[Path, Path]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from hvdtma.comm import InProcessGroup
 from hvdtma.comm.communicator import Communicator
 from hvdtma.comm.join import join_unless_interrupted
+from hvdtma.core.bounds import MOST_IN_PROCESS, check_whole
 from hvdtma.core.config import Given, Overrides
 from hvdtma.core.errors import UserError
 from hvdtma.core.launcher import launched_as
@@ -85,7 +86,7 @@ def run_request_here(
         return summary
 
     if in_process:
-        _check_alone(in_process, transport)
+        _check_alone(in_process, transport, config.elastic)
         return InProcessGroup(in_process).run(run)[0]
     return run(
         join_unless_interrupted(
@@ -94,7 +95,13 @@ def run_request_here(
     )
 
 
-def _check_alone(in_process: int, transport: str) -> None:
+def _check_alone(in_process: int, transport: str, elastic: bool) -> None:
+    check_whole("the number of trainers in one process", in_process, 1, MOST_IN_PROCESS)
+    if elastic:
+        raise UserError(
+            "elastic=true needs trainers that can be lost and join: processes under hvdtma drive "
+            "or horovodrun. Leave it out, or --in-process"
+        )
     _, processes = launched_as()
     if processes > 1:
         raise UserError(

@@ -6,12 +6,15 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
+from contextlib import suppress
 
 import numpy as np
+import psutil
 from rich.markup import escape
 
-from hvdtma.core.console import console
+from hvdtma.core.console import console, warn
 from hvdtma.core.signals import blocked_signals
 from hvdtma.core.train_config import TrainConfig
 from hvdtma.runs.best_metric import BestMetric
@@ -19,6 +22,7 @@ from hvdtma.runs.run_folder import RunFolder
 from hvdtma.training.evaluator import REFUSED, RoundScorer, best_score
 
 MAX_RESTARTS = 3  # of the evaluator, in one run
+POLL_S = 1.0  # of the evaluator's processor time
 TERMINATE_S = 5.0  # from SIGTERM to SIGKILL for the evaluator
 
 
@@ -105,7 +109,7 @@ class Scores:
         if self.process and last_round not in self._scored_rounds():
             waiting = scoring_text(last_round, "validation", left=1)
             say(waiting)
-        failed = follows and (self.process is None or self.process.wait() != 0)
+        failed = follows and (self.process is None or self._wait_for(self.process) != 0)
         scored = self._scored_rounds()
         numbers = {int(path.stem): path for path in self.run.round_files()}
         todo = [n for n in numbers if n not in scored and (failed or n == last_round)]
@@ -117,6 +121,27 @@ class Scores:
                     say(text)
                 scorer.score(numbers[number])
         return self.new_events()
+
+    def _wait_for(self, evaluator: subprocess.Popen) -> int:
+        """Wait for the evaluator to end and return its exit status.
+
+        It is ended if it takes no processor time for `hang_limit_s`: scoring may take hours, but a
+        process that is stopped, or waits for a dead disk, would hold a finished run for ever.
+        """
+        used_s, since = 0.0, time.monotonic()
+        while time.monotonic() - since < self.config.hang_limit_s:
+            with suppress(subprocess.TimeoutExpired):
+                return evaluator.wait(timeout=min(self.config.hang_limit_s / 4, POLL_S))
+            with suppress(psutil.NoSuchProcess):
+                now = psutil.Process(evaluator.pid).cpu_times()
+                if now.user + now.system > used_s:
+                    used_s, since = now.user + now.system, time.monotonic()
+        warn(
+            f"the evaluator did nothing for {self.config.hang_limit_s:g} s and is ended; the "
+            "remaining rounds are scored here"
+        )
+        self.stop()
+        return evaluator.wait()
 
     def _scored_rounds(self) -> set[int]:
         return {event["round"] for event in self.run.score_events()}

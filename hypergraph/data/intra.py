@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from hvdtma.core.bounds import check_whole
 from hvdtma.core.errors import UserError, nearest
 from hypergraph.data.checks import finite_numbers, first_repeat, index_rows, row_keys
 from hypergraph.data.lazy import Lazy, is_unread, num_rows
@@ -35,8 +36,7 @@ class GraphRecipe:
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise UserError(f"kind of neighbours is '{self.kind}'; {nearest(self.kind, KINDS)}")
-        if self.k < 1:
-            raise UserError(f"k is {self.k}; an item needs at least one neighbour")
+        check_whole("k, the neighbours of an item,", self.k, 1)
         object.__setattr__(self, "relations", tuple(self.relations))
         if self.relations and self.kind == "features":
             raise UserError("neighbours by features use no relations; leave them out")

@@ -1,12 +1,14 @@
 """Aggregators of one's own: weights per parameter, extra steps, state that checkpoints keep."""
 
 import copy
+from fractions import Fraction
 
 import pytest
 import torch
 from torch import nn
 
 from hvdtma.aggregate import Average, RoundState, Summed, TimedAveraging
+from hvdtma.aggregate.aggregator import shares
 from hvdtma.comm import InProcessGroup, SingleProcess
 from hvdtma.core.errors import UserError
 
@@ -96,6 +98,13 @@ def test_every_value_is_averaged_over_those_who_trained_it_only():
 def test_what_is_changed_after_a_round_becomes_the_global_parameters():
     made = run(Shrink, 2, rounds=2, adds=lambda rank, round: 1.0)
     assert made.tolist() == pytest.approx([((1 + 1) / 2 + 1) / 2] * 3)
+
+
+@pytest.mark.parametrize("weights", [(1e308, 3e307), (5e-324, 5e-324), (1e308, 0.0), (2.0, 1.0)])
+def test_the_mean_is_right_for_weights_at_the_ends_of_their_range(weights):
+    exact = [Fraction(weight) / sum(map(Fraction, weights)) for weight in weights]
+    found = shares(torch.tensor(weights, dtype=torch.float64))
+    assert found.tolist() == pytest.approx([float(share) for share in exact], rel=1e-15)
 
 
 def test_one_trainer_alone_is_left_as_it_trained_to_the_bit():

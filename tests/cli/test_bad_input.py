@@ -55,9 +55,9 @@ def test_an_unknown_key_lists_the_valid_ones_and_suggests_the_nearest(hvdtma, co
     [
         ("model.layers=many", "'model.layers' is 'many'"),
         ("interval_s=0", "greater than 0"),
-        ("interval_steps=-1", "a whole number, at least 1"),
-        ("interval_s=.inf", "finite number"),
-        ("optimizer.lr=.nan", "finite number"),
+        ("interval_steps=-1", "a whole number, from 1 to 2147483647"),
+        ("interval_s=.inf", "at most 1e+08"),
+        ("optimizer.lr=.nan", "from 0 to 1e+09"),
         ("seed=99999999999999", "from 0 to 4294967295"),
         ("seed=true", "'seed' is true"),
         ("model.fanouts=[3]", "1 entries for 2 layers"),

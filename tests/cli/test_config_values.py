@@ -177,7 +177,7 @@ def test_the_home_folder_is_expanded_in_paths(load, monkeypatch):
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("model.layers=1.5", "'model.layers' is 1.5; valid: a whole number, at least 1"),
+        ("model.layers=1.5", "'model.layers' is 1.5; valid: a whole number, from 1 to 1000"),
         ("seed=true", "'seed' is true; valid: a whole number, from 0 to 4294967295"),
         ("first_hop=7", "'first_hop' is 7; valid: true or false"),
         ("model.norm=off", "'model.norm' is 'off'; valid: layer, batch or none"),

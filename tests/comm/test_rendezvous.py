@@ -5,6 +5,9 @@ import pickle
 import socket
 import subprocess
 import sys
+import threading
+import time
+from contextlib import closing
 from dataclasses import replace
 
 import pytest
@@ -48,10 +51,10 @@ def client(server):
 
 
 def remote(server, method, path, body=b"", headers=None):
-    connection = http.client.HTTPConnection(HOME, server.port, timeout=5)
-    connection.request(method, path, body, headers or {})
-    answer = connection.getresponse()
-    return answer.status, answer.read()
+    with closing(http.client.HTTPConnection(HOME, server.port, timeout=5)) as connection:
+        connection.request(method, path, body, headers or {})
+        answer = connection.getresponse()
+        return answer.status, answer.read()
 
 
 def test_a_store_gives_back_what_was_put(client):
@@ -88,6 +91,46 @@ def test_a_signed_body_may_not_be_endless(server):
     headers = signed_headers(server.secret, "PUT", "/1/global/0", b"")
     headers["Content-Length"] = str(1 << 40)
     assert remote(server, "PUT", "/1/global/0", b"", headers)[0] == 413
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        *(b"", b"nonsense", b"[]", b"{}", b"\xff\xfe", b"[" * 50_000),
+        b'{"question": "join", "name": "a", "host": "h", "generation": "x"}',
+        b'{"question": "heartbeat", "name": ["a"]}',
+        b'{"question": "who", "name": "a"}',
+    ],
+)
+def test_a_signed_question_of_no_meaning_is_answered_as_a_bad_request(body):
+    members = Members(expected=2)
+    with RendezvousServer(HOME, new_secret(), members.answer) as server:
+        headers = signed_headers(server.secret, "POST", "/ask", body)
+        status, _ = remote(server, "POST", "/ask", body, headers)
+    assert status == 400
+    assert not members.waiting and not members.heartbeats
+
+
+def test_idle_connections_hold_few_threads_and_give_way_to_others(client, server, monkeypatch):
+    """One that sends a byte now and then is ended too."""
+    monkeypatch.setattr("hvdtma.comm.rendezvous.server.MAX_CONNECTIONS", 5)
+    before = threading.active_count()
+    idle = [socket.create_connection((HOME, server.port), timeout=5) for _ in range(40)]
+    idle[-1].sendall(b"GET /1/glo")
+    assert client.ask(question="?") == {"heard": {"question": "?"}}
+    wait_until(lambda: threading.active_count() <= before + 6)
+    monkeypatch.setattr("hvdtma.comm.rendezvous.server.CONNECTION_S", 0.0)
+    wait_until(lambda: threading.active_count() <= before)
+    for connection in idle:
+        connection.close()
+
+
+def wait_until(happened) -> None:
+    for _ in range(1000):
+        if happened():
+            return
+        time.sleep(0.02)
+    raise AssertionError("it did not happen")
 
 
 def test_nobody_unpickles(server, client, tmp_path):

@@ -138,7 +138,7 @@ def full(*_, **__):
 
 
 @pytest.mark.parametrize(
-    "name", ["runs.loggers.tensorboard.TensorBoard.log", "training.evaluator.append_json"]
+    "name", ["runs.loggers.tensorboard.TensorBoard.log", "runs.run_folder.append_json"]
 )
 def test_a_full_disk_met_where_curves_are_drawn_or_rounds_scored_is_said_in_the_report(
     store, tmp_path, monkeypatch, name

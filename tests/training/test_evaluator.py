@@ -269,6 +269,19 @@ def test_an_evaluator_ends_when_its_trainer_is_gone(community_store, tmp_path):
     follow(run, parent=-1)  # nobody's child: returns instead of waiting for ever
 
 
+def test_an_evaluator_that_is_stopped_does_not_hold_a_finished_run(community_store, tmp_path):
+    config = config_for(community_store, tmp_path / "run", "follow", hang_limit_s=1.0)
+    train(config, SingleProcess())
+    run = RunFolder.open(config.run)
+    run.scores.write_text("")
+    run.done.unlink()
+    scores = Scores(config, run, MRR)
+    scores.process.send_signal(signal.SIGSTOP)
+    scores.finish(4, lambda _: None)
+    assert {event["round"] for event in run.score_events()} == {3, 4}
+    assert scores.process.returncode == -signal.SIGKILL
+
+
 def test_an_evaluator_that_inherited_an_ignored_sigterm_is_ended(
     community_store, tmp_path, monkeypatch
 ):

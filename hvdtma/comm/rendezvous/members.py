@@ -185,18 +185,25 @@ class Members:
         join name host generation       {"rank_info": ...}, or {} while the generation is not
                                         formed; {"too_few": message, "saves_for_all": bool};
                                         {"excluded": message}
+
+        Raises KeyError, TypeError or ValueError for anything else.
         """
         if question["question"] == "newcomers":
             return {"newcomers": self.newcomers}
         name = question["name"]
+        if not isinstance(name, str):
+            raise TypeError(name)
         if question["question"] == "heartbeat":
             self.heartbeats[name] = self.clock()
             return {}
         if question["question"] == "leave":
             self.finished.add(name)
             return {}
+        if question["question"] != "join":
+            raise ValueError(question["question"])
+        host, generation = str(question["host"]), int(question["generation"])
         try:
-            info = self.join(name, question["host"], question["generation"])
+            info = self.join(name, host, generation)
         except TooFewMembers:
             message = f"fewer than {self.minimum} trainers are left, or came in time"
             return {"too_few": message, "saves_for_all": name == self.first_survivor}

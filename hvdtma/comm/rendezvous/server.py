@@ -10,14 +10,20 @@ server never unpickles a value.
 from __future__ import annotations
 
 import json
+import socket
 import threading
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 from hvdtma.comm.rendezvous.signing import DIGEST, SIGNATURE, has_digest, is_valid_signature
 
-REQUEST_TIMEOUT_S = 10
+REQUEST_TIMEOUT_S = 10  # without a byte
+CONNECTION_S = 30  # of a connection, which is for one request
+MAX_CONNECTIONS = 1024  # each has a thread
 MAX_BODY = 1 << 20  # an address or a question is a few hundred bytes
 Answer = Callable[[dict], dict]
 
@@ -58,6 +64,35 @@ class _StoreServer(ThreadingHTTPServer):
     request_queue_size = 128
     owner: RendezvousServer
 
+    def __init__(self, *arguments: Any):
+        self._open: dict[socket.socket, float] = {}  # connection -> its beginning, oldest first
+        super().__init__(*arguments)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Serve a connection in a thread of its own; the oldest one ends if too many are open."""
+        if len(self._open) >= MAX_CONNECTIONS:
+            for oldest in list(self._open)[:1]:
+                self._end(oldest)
+        self._open[request] = time.monotonic()
+        super().process_request(request, client_address)
+
+    def service_actions(self) -> None:
+        """End connections that take too long; called several times per second."""
+        latest = time.monotonic() - CONNECTION_S
+        for connection, began in list(self._open.items()):
+            if began < latest:
+                self._end(connection)
+
+    def shutdown_request(self, request: Any) -> None:
+        self._open.pop(request, None)
+        super().shutdown_request(request)
+
+    def _end(self, connection: socket.socket) -> None:
+        """Wake the thread of a connection, which then closes it."""
+        self._open.pop(connection, None)
+        with suppress(OSError):
+            connection.shutdown(socket.SHUT_RDWR)
+
     def handle_error(self, request: object, client_address: object) -> None:
         """Ignore peers that disconnect during a request."""
 
@@ -88,7 +123,11 @@ class _StoreHandler(BaseHTTPRequestHandler):
         answer = self.server.owner.answer
         if self.path != "/ask" or answer is None:
             return self._answer(HTTPStatus.NOT_FOUND)
-        self._answer(HTTPStatus.OK, json.dumps(answer(json.loads(body))).encode())
+        try:
+            answered = answer(json.loads(body))
+        except (ValueError, KeyError, TypeError, RecursionError):  # a question of no meaning
+            return self._answer(HTTPStatus.BAD_REQUEST)
+        self._answer(HTTPStatus.OK, json.dumps(answered).encode())
 
     def _body(self) -> bytes | None:
         """The body of a signed request; None if the request was refused."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from hvdtma.core.bounds import check_whole
 from hvdtma.core.errors import UserError, check_seed
 from hvdtma.core.files import expanded
 
@@ -68,6 +69,6 @@ class BuildOptions:
                     f"--{name} is {size}; it must be above 0: a share below 1, or a whole number"
                 )
         for name in ("negatives", "feature_dim", "block_nodes"):
-            if getattr(self, name) is not None and getattr(self, name) < 1:
-                raise UserError(f"{name} is {getattr(self, name)}; it must be at least 1")
+            if getattr(self, name) is not None:
+                check_whole(name, getattr(self, name), 1)
         check_seed(self.seed)

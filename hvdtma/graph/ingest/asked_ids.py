@@ -54,6 +54,7 @@ def asked_pairs(given: Any, options: ReadOptions) -> AskedPairs:
     Raises UserError for a table that cannot be read, rows without an id, and other objects.
     """
     if _is_table(given):
+        options.check_default(("id_column",), "a table of pairs")
         with temporary_database(DATABASE_BYTES) as db:
             columns = open_edges(db, given, options, content="pairs")
             rows = read_edges(columns, options, BadRows())
@@ -61,6 +62,7 @@ def asked_pairs(given: Any, options: ReadOptions) -> AskedPairs:
             chosen = [src, dst, *([others["edge_type"]] if "edge_type" in others else [])]
             found = [_column(db, sql, f"{rows.staged.sql} AS e") for sql in chosen]
             return AskedPairs(columns.table.where, *found)
+    options.check_no_table()
     where = "the pairs"
     if hasattr(given, "detach") or isinstance(given, np.ndarray):
         array = as_array(given)
@@ -84,6 +86,7 @@ def asked_nodes(given: Any, options: ReadOptions) -> tuple[Column, str]:
     Raises UserError for a table that cannot be read, rows without an id, and other objects.
     """
     if not _is_table(given):
+        options.check_no_table()
         if not (isinstance(given, Sequence) or hasattr(given, "__array__")):
             raise UserError(
                 f"nodes are a {type(given).__name__}; valid: a table (file, frame, query), a list "
@@ -93,6 +96,7 @@ def asked_nodes(given: Any, options: ReadOptions) -> tuple[Column, str]:
         if isinstance(values, np.ndarray) and values.ndim != 1:
             raise UserError(f"nodes have shape {list(values.shape)}; valid: ids [n]")
         return id_column(values, "the nodes"), "the nodes"
+    options.check_default(("src_column", "dst_column", "type_column"), "a table of nodes")
     with temporary_database(DATABASE_BYTES) as db:
         named = (options.id_column,)
         text = replace(options.text, one_column=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -44,10 +45,12 @@ class ReadOptions:
             raise UserError(
                 f"only '{named}' is given; give both --src-column and --dst-column, or neither"
             )
-        if self.src_column is not None and self.src_column == self.dst_column:
-            raise UserError(
-                f"--src-column and --dst-column are both '{self.src_column}'; an edge has two ends"
-            )
+        for one, other in combinations(("src", "dst", "type", "weight", "time"), 2):
+            column = getattr(self, f"{one}_column")
+            if column is not None and column == getattr(self, f"{other}_column"):
+                raise UserError(
+                    f"--{one}-column and --{other}-column are both '{column}'; give each its own"
+                )
         for key, valid in (("label_kind", LABEL_KINDS), ("fill_missing", FILLS)):
             value = getattr(self, key)
             if value not in valid:
@@ -62,6 +65,10 @@ class ReadOptions:
             if not empty and value != defaults[key]:
                 flag = "no-missing-labels" if key == "missing_labels" else key.replace("_", "-")
                 raise UserError(f"--{flag} has no effect {word}{where}")
+
+    def check_no_table(self) -> None:
+        """Raise UserError for any option: nothing is read from a table."""
+        self.check_default([f.name for f in fields(ReadOptions)], "a table", "without ")
 
     @property
     def text(self) -> TextOptions:

@@ -18,6 +18,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from hvdtma.core.bounds import LARGEST_COUNT, LARGEST_GRAPH
 from hvdtma.core.compiled import njit
 from hvdtma.core.errors import UserError
 from hvdtma.graph.hashing import mix
@@ -75,9 +76,14 @@ class SyntheticGraph:
                 object.__setattr__(self, field.name, float(value))
         possible = self.nodes * (self.nodes - 1) // 2
         for name, value, fits, valid in (
-            ("nodes", self.nodes, self.nodes >= 2, "at least 2"),
+            ("nodes", self.nodes, 2 <= self.nodes <= LARGEST_GRAPH, f"2 to {LARGEST_GRAPH}"),
             ("edges", self.edges, 1 <= self.edges <= possible, f"1 to {possible} for these nodes"),
-            ("features", self.features, self.features >= 1, "at least 1"),
+            (
+                "features",
+                self.features,
+                1 <= self.features <= LARGEST_COUNT,
+                f"1 to {LARGEST_COUNT}",
+            ),
             (
                 "communities",
                 self.communities,
