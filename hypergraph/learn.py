@@ -32,6 +32,7 @@ from hypergraph.placement import Placement
 from hypergraph.scoring import HeldOutHyperedges, held_out, score
 from hypergraph.train.checks import (
     check_linked,
+    check_memory,
     check_nothing_held_out,
     check_row_dropout,
     check_same_data,
@@ -97,6 +98,9 @@ class HyperLearn:
             if given
             else Placement.balanced(sizes, devices)
         )
+        here = self.placement.of_rank(self.comm.rank)
+        on_cpu = [name for slot, names in here.items() for name in names if slot.device == "cpu"]
+        run_on_all(self.comm, lambda: check_memory(self.data, self.config, on_cpu))
         self.trainer = RankTrainer(self.data, self.config, self.comm, self.placement)
         self.best: dict[str, float] = {}
         self.stopped = ""

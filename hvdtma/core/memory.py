@@ -114,6 +114,19 @@ class MemoryBudget:
         return self.num_bytes - requirement.reserved_bytes
 
 
+def check_free_memory(num_bytes: int, purpose: str, remedy: str) -> None:
+    """Raise UserError if more memory is needed than is free, before it is taken.
+
+    The system would end the process, or another one, without a word.
+    """
+    free = psutil.virtual_memory().available
+    if num_bytes > free:
+        raise UserError(
+            f"{purpose} take at least {num_bytes / 2**30:.1f} GiB of memory, and "
+            f"{free / 2**30:.1f} GiB are free; {remedy}"
+        )
+
+
 def keep_freed_memory() -> None:
     """Let glibc keep freed blocks of up to 1 GiB for the next step.
 

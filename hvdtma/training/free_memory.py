@@ -1,17 +1,14 @@
 """The least memory that a trainer takes whatever the graph: parameters, and the loss of a batch.
 
-A config that this machine has no memory for is refused before the memory is taken: the system would
-end the process, or another one, without a word.
+A config that this machine has no memory for is refused.
 """
 
 from __future__ import annotations
 
-import psutil
-
 from hvdtma.aggregate.optimizer_state import STATE_VALUES
 from hvdtma.comm.communicator import Communicator
 from hvdtma.comm.in_process import InProcessComm
-from hvdtma.core.errors import UserError
+from hvdtma.core.memory import check_free_memory
 from hvdtma.core.train_config import TrainConfig
 from hvdtma.graph.sizes import GraphFacts
 from hvdtma.sampling.prefetch import has_gpu
@@ -20,7 +17,7 @@ from hvdtma.tasks import make_task, model_without_memory
 PARAMETER_COPIES = 5  # themselves, gradients, global ones, and two of the update
 
 
-def check_free_memory(config: TrainConfig, store: GraphFacts, comm: Communicator) -> None:
+def check_trainer_memory(config: TrainConfig, store: GraphFacts, comm: Communicator) -> None:
     """Raise UserError if the trainers of this process need more memory than is free."""
     task = make_task(config, store)
     model = model_without_memory(config, store, task)
@@ -30,15 +27,13 @@ def check_free_memory(config: TrainConfig, store: GraphFacts, comm: Communicator
     if isinstance(comm, InProcessComm) and comm.rank == 0:  # the first to take memory
         trainers = comm.size
     loss = 0 if has_gpu(config) else _loss_bytes(config, task)
-    needed, free = trainers * 4 * copies * parameters + loss, psutil.virtual_memory().available
-    if needed > free:
-        of_trainers = f" of {trainers} trainers in one process" * (trainers > 1)
-        raise UserError(
-            f"{parameters:,} parameters{of_trainers} and the loss of a batch take at least "
-            f"{needed / 2**30:.1f} GiB of memory, and {free / 2**30:.1f} GiB are free; give a "
-            "smaller model.hidden or model.layers, or a smaller task.batch_size or "
-            "task.num_negatives"
-        )
+    of_trainers = f" of {trainers} trainers in one process" * (trainers > 1)
+    check_free_memory(
+        trainers * 4 * copies * parameters + loss,
+        f"{parameters:,} parameters{of_trainers} and the loss of a batch",
+        "give a smaller model.hidden or model.layers, or a smaller task.batch_size or "
+        "task.num_negatives",
+    )
 
 
 def _loss_bytes(config: TrainConfig, task: object) -> int:

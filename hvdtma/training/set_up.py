@@ -25,7 +25,7 @@ from hvdtma.runs.loggers import make_loggers
 from hvdtma.tasks import Task, make_model, make_task
 from hvdtma.tasks.links import LinkTask, Remark
 from hvdtma.training.budget import check_memory
-from hvdtma.training.free_memory import check_free_memory
+from hvdtma.training.free_memory import check_trainer_memory
 from hvdtma.training.freeze import freeze, frozen_parameters
 from hvdtma.training.trainer import Trainer, trainer_weight
 
@@ -40,7 +40,7 @@ def set_up(config: TrainConfig, comm: Communicator, sharers: int | None = None) 
     """
     device = set_up_device(config, comm, sharers)
     store = open_checked(config, comm.size)
-    check_free_memory(config, store, comm)
+    check_trainer_memory(config, store, comm)
     if comm.rank == 0:  # a problem with scoring is reported before training, not after it
         check_scoring_scratch(config, store)
         make_loggers(config)

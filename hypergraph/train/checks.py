@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
+import torch
+
 from hvdtma.comm.communicator import Communicator
 from hvdtma.core.errors import UserError, nearest
+from hvdtma.core.memory import check_free_memory
 from hypergraph.config import HyperLearnConfig
 from hypergraph.data import MultimodalHypergraph, Split
+
+COPIES = 4  # of parameters: themselves, gradients, and two of the optimizer
 
 
 def check_linked(data: MultimodalHypergraph) -> None:
@@ -51,3 +58,24 @@ def check_same_data(
             )
         if settings != sums[0][1]:
             raise UserError(f"rank {rank} has another config than rank 0")
+
+
+def check_memory(
+    data: MultimodalHypergraph, config: HyperLearnConfig, names: Collection[str]
+) -> None:
+    """Raise UserError if the factors of modalities need more memory than is free.
+
+    Args:
+        names: the modalities that are trained in this process, in the machine's own memory.
+    """
+    model, parameters = config.model, 0
+    for name in names:
+        modality = data.modality(name)
+        parameters += modality.num_items * model.dim
+        if modality.intra is not None and model.steps:
+            parameters += (model.order + 10) * model.dim**2  # convolution, LSTM and update
+    check_free_memory(
+        COPIES * parameters * torch.finfo(config.dtype).bits // 8,
+        f"the factors of {', '.join(names)}",
+        "give a smaller model.dim or model.order",
+    )

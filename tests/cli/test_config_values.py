@@ -182,7 +182,10 @@ def test_the_home_folder_is_expanded_in_paths(load, monkeypatch):
         ("first_hop=7", "'first_hop' is 7; valid: true or false"),
         ("model.norm=off", "'model.norm' is 'off'; valid: layer, batch or none"),
         ("model=5", "'model' is 5; valid: keys and values: encoder, "),
-        ("model.fanouts=[a]", "'model.fanouts.0' is 'a'; valid: a list of whole numbers or null"),
+        (
+            "model.fanouts=[a]",
+            "'model.fanouts.0' is 'a'; valid: a list of whole numbers (from -1 to ",
+        ),
         ("run=", "'run' is null; valid: a path"),
         ("model=[", "'model=[' cannot be read"),
         ("7=1", "unknown key '7'; valid: store, run, "),

@@ -350,7 +350,7 @@ def given_everything(raw):
         (spoil(src=np.full(3000, 600)), {}, "src holds 600 to 600; valid: 0 to 599"),
         (spoil(label=np.full(600, 6)), {}, "label holds 6 to 6; valid: -1 to 5"),
         (None, {"valid": 0}, "--valid is 0; it must be above 0"),
-        (None, {"negatives": 0}, "negatives is 0; it must be at least 1"),
+        (None, {"negatives": 0}, "negatives is 0; it must be a whole number, at least 1"),
         (None, {"order": "metis"}, "order is 'metis'; valid: random, given"),
     ],
 )

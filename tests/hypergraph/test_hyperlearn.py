@@ -135,6 +135,12 @@ def test_the_joined_graph_has_no_hyperedges_of_dropped_items(graph, dropped):
         torch.testing.assert_close(joined.propagated(hidden), expected)
 
 
+def test_factors_that_do_not_fit_are_refused_before_memory_is_taken(graph):
+    model = {"dim": 65536, "order": 1000, "steps": 1}
+    with pytest.raises(UserError, match=r"the factors of m0, m1, m2 take at least .* GiB"):
+        HyperLearn(graph, config_of(model=model))
+
+
 def test_values_are_predicted(graph):
     split = split_relation(graph, "rating", valid=0.15, test=0.15)
     model = HyperLearn(split, config_of(**LONG)).fit()
@@ -333,8 +339,11 @@ def test_rows_can_be_reset_where_the_encoder_of_features_goes_on(split, model):
         (lambda m: m.complete("all", {"m0": 999}, "m2"), "modality 'm0' has no item 999"),
         (lambda m: m.score([[0, 1, 2]]), "the relation is not given; valid: all, rating"),
         (lambda m: m.complete("all", {"m2": 1}, "m2"), "'m2' is missing, but is given as 1"),
-        (lambda m: m.complete("all", {}, "m2", top=-1), "top is -1; it must be at least 1"),
-        (lambda m: m.similar("m0", 1, top=-1), "top is -1; it must be at least 1"),
+        (
+            lambda m: m.complete("all", {}, "m2", top=-1),
+            "top is -1; it must be a whole number, at least 1",
+        ),
+        (lambda m: m.similar("m0", 1, top=-1), "top is -1; it must be a whole number"),
         (lambda m: m.score([{"m0": 1}], "all"), "needs an item of 'm1'"),
         (lambda m: m.score([[0, 1, 2, 99]], "all"), "has 4 items; it joins 3: m0, m1, m2"),
         (lambda m: m.score([[0, 1]], "all"), "has 2 items; it joins 3"),
