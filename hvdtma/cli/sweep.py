@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from hvdtma.cli.cluster import ArrayParallel
 from hvdtma.core.signals import ShutdownSignal
 
 
@@ -64,6 +65,7 @@ def sweep(
     partition: Annotated[
         str | None, typer.Option(help="With --cluster: Slurm partition.", show_default=False)
     ] = None,
+    array_parallel: ArrayParallel = None,
     watch: Annotated[
         bool, typer.Option("--watch", help="With --cluster: follow the jobs to their end.")
     ] = False,
@@ -78,6 +80,7 @@ def sweep(
 
         resources = {"nodes": nodes, "tasks_per_node": tasks_per_node, "time": time}
         resources |= {"gpus_per_node": gpus_per_node, "partition": partition}
+        resources |= {"array_parallel": array_parallel}
         request = SweepRequest(
             config, keys or [], trials=trials, search=search, seed=seed, jobs=jobs,
             in_process=in_process, overwrite=overwrite, retry_failed=retry_failed,

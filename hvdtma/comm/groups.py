@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
 from typing import Any, Protocol
@@ -125,6 +126,7 @@ class RendezvousGroup:
             local rank.
         elastic: whether the group may change.
         slot: the trainer's number on its node, where a newcomer takes the slot of a lost trainer.
+        check: called while the others have not come; raises an error to end the waiting.
     """
 
     def __init__(
@@ -135,7 +137,9 @@ class RendezvousGroup:
         *,
         elastic: bool,
         slot: int | None = None,
+        check: Callable[[], None] = lambda: None,
     ):
+        self.check = check
         self.client, self.name, self.host, self.elastic = client, name, host, elastic
         self.slot: int | None = slot
         self.secret: str | None = client.secret
@@ -168,6 +172,7 @@ class RendezvousGroup:
                 raise TooFewTrainers(answer["too_few"], saves_for_all=answer["saves_for_all"])
             if "excluded" in answer:
                 raise TrainerError(answer["excluded"])
+            self.check()
             time.sleep(JOIN_POLL_S)
 
     def _send_heartbeats(self) -> None:

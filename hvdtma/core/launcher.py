@@ -30,3 +30,12 @@ def launched_as() -> tuple[int, int]:
         return 0, 1
     rank, size = LAUNCHERS[name][:2]
     return int(os.environ[rank]), int(os.environ[size])
+
+
+def status_of_others(status: int) -> int:
+    """Exit status of a process whose error the first trainer reports for all.
+
+    0 under srun: Slurm may kill all tasks at the first bad status, before the first trainer has
+    printed the error. Its status is that of the step.
+    """
+    return 0 if launcher_name() == "srun" else status

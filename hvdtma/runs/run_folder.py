@@ -121,7 +121,10 @@ class RunFolder(BaseRunFolder):
     def check_same(self, store: TrainedGraph) -> None:
         """Raises UserError if a store does not hold the graph that the run is trained on."""
         if not self.check_store(store):
-            raise UserError(f"{store.path} was built again since {self.path} was trained on it")
+            raise UserError(
+                f"{store.path} has another graph or split than the one that {self.path} is trained "
+                "on: it was built again, or is another store"
+            )
 
     def write_round(
         self,
