@@ -11,7 +11,13 @@ from typer.models import OptionInfo
 from hvdtma.cli.runs import OrResume, Overrides, OverwriteRun
 from hvdtma.core.signals import ShutdownSignal
 
-ConfigFile = Annotated[Path, typer.Argument(help="A YAML file.", show_default=False)]
+ConfigFile = Annotated[
+    Path,
+    typer.Argument(
+        help="A YAML file; or a first key=value, for the defaults of all others.",
+        show_default=False,
+    ),
+]
 ArrayParallel = Annotated[
     int | None,
     typer.Option(

@@ -41,6 +41,13 @@ class FakeJob:
     job_id = "7"
 
 
+class Screen(io.StringIO):
+    """A text that passes for a terminal."""
+
+    def isatty(self):
+        return True
+
+
 @pytest.fixture
 def config(community_store, tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -486,13 +493,26 @@ def test_on_a_terminal_a_table_shows_states_and_scores(tmp_path, monkeypatch):
     run.path.mkdir()
     append_json(run.metrics, {"kind": "round", "round": 3})
     append_json(run.metrics, SCORE | {"round": 3})
-    screen = Console(file=io.StringIO(), force_terminal=True, width=120)
+    screen = Console(file=Screen(), force_terminal=True, width=120)
     monkeypatch.setattr(slurm.watch, "console", screen)
     monkeypatch.setattr(slurm.watch, "job_states", lambda specs: {"7": ("COMPLETED", "n1")})
     monkeypatch.setattr(slurm.watch, "POLL_S", 0)
     assert slurm.watch.watch_jobs([JobSpec("run", None, config, job=FakeJob())]) == 0
     row = re.compile(r"7 +COMPLETED n1 +3 +mrr 0\.5000 +mrr 0\.5000, round 3 +run")
     assert row.search(screen.file.getvalue())
+
+
+@pytest.mark.parametrize("variable", ["FORCE_COLOR", "TTY_COMPATIBLE", "CLICOLOR_FORCE"])
+def test_a_log_gets_no_table_whatever_is_said_of_colour(tmp_path, monkeypatch, variable):
+    monkeypatch.setenv(variable, "1")
+    log = Console(file=io.StringIO(), width=120)
+    monkeypatch.setattr(slurm.watch, "console", log)
+    monkeypatch.setattr(slurm.watch, "job_states", lambda specs: {"7": ("COMPLETED", "n1")})
+    monkeypatch.setattr(slurm.watch, "POLL_S", 0)
+    assert slurm.watch.watch_jobs([JobSpec("run", None, job=FakeJob())]) == 0
+    said = log.file.getvalue()
+    assert said.count("\n") == 1
+    assert "7 run: COMPLETED (n1)" in said
 
 
 def test_watching_prints_each_change_once_and_does_not_end_at_a_requeue(
