@@ -119,7 +119,11 @@ def start_new(
     _check_examples(trainer, comm)
     averaging = run_on_all(comm, lambda: make_averaging(trainer, comm))
     warn_of_placement(comm, trainer.device, config.memory_gb)
-    run_on_rank0(comm, lambda: RunFolder.create(config, trainer.store, overwrite=overwrite))
+
+    def create() -> None:
+        RunFolder.create(config, trainer.store, overwrite=overwrite)
+
+    run_on_rank0(comm, create)
     return RunContext(run, trainer, averaging)
 
 
