@@ -18,7 +18,7 @@ from hvdtma.core.config import dump_config
 from hvdtma.core.console import warn
 from hvdtma.core.errors import UserError
 from slurm import job
-from slurm.checks import check_name, check_not_queued, check_run, gpus_without_cpus
+from slurm.checks import check_name, check_not_queued, check_run, resource_remarks
 from slurm.defaults import ClusterDefaults, find_defaults
 from slurm.environment import python_path, submission_environment
 from slurm.executor import BACKENDS, JobRequest, ignored_terminal_signals
@@ -130,8 +130,9 @@ def submit(
     for spec in specs:
         if spec.config:
             spec.resumes = check_run(spec.config, request.resources, defaults)
-    if warning := gpus_without_cpus(request.resources, defaults) if on_slurm else "":
-        warn(warning)
+    configs = [spec.config for spec in specs if spec.config]
+    for remark in resource_remarks(request.resources, defaults, configs) if on_slurm else []:
+        warn(remark)
     script = backend.script(request, len(specs))
     submission = Submission(request, script, specs)
     if dry_run:
@@ -139,7 +140,7 @@ def submit(
     with jobs.open():
         executor = backend.executor(request)
         if on_slurm:
-            check_not_queued(jobs, [spec.config.run for spec in specs if spec.config])
+            check_not_queued(jobs, [config.run for config in configs])
         _write_configs(specs, jobs, request.resources)
         signal_after_s = None if on_slurm else request.minutes * 60 - request.save_s
         work = [Job(spec.work, signal_after_s) for spec in specs if spec.work]

@@ -168,8 +168,8 @@ def test_no_wckey_and_no_option_that_is_off_is_sent(config, tmp_path):
 @pytest.mark.parametrize(
     ("asked", "warned"),
     [
-        (["--gpus-per-node", "2"], True),
-        (["--gpus-per-node", "2", "--cpus-per-task", "4"], False),
+        (["--gpus-per-node", "1"], True),
+        (["--gpus-per-node", "1", "--cpus-per-task", "4"], False),
         (["--gpu-bind", "closest"], False),
         ([], False),
     ],
@@ -178,6 +178,27 @@ def test_gpus_without_cpus_are_warned_of(hvdtma, config, asked, warned):
     status, _, said = hvdtma("submit", config, *asked, "--dry-run")
     assert status == 0
     assert ("GPUs are requested, but no CPUs" in said) == warned
+
+
+@pytest.mark.parametrize(
+    ("asked", "warned"),
+    [
+        (["--gpus-per-node", "4"], "4 GPUs for 1 task; .* --tasks-per-node 4"),
+        (["--gpus-per-node", "2", "--tasks-per-node", "4"], "4 tasks share 2 GPUs on each node"),
+        (["--gpus-per-node", "2", "--tasks-per-node", "2"], ""),
+        (["memory_gb=8", "--mem", "20G", "--tasks-per-node", "2"], ""),
+        (
+            ["memory_gb=8", "--mem", "20G", "--tasks-per-node", "3"],
+            "memory_gb is 8 for each of 3 trainers of a node, but --mem is 20 .* --mem 30G",
+        ),
+        (["memory_gb=8", "--mem", "0", "--tasks-per-node", "3"], ""),
+    ],
+)
+def test_resources_that_a_job_would_waste_or_lack_are_one_line(hvdtma, config, asked, warned):
+    status, _, said = hvdtma("submit", config, *asked, "--cpus-per-task", 2, "--dry-run")
+    assert status == 0
+    assert said.count("\n") == bool(warned)
+    assert re.search(warned, said)
 
 
 def test_a_dry_runs_script_names_what_it_needs_beside_it(config, tmp_path):
