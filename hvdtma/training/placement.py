@@ -18,7 +18,7 @@ USABLE_SHARE = 0.8  # of a node's memory; the system and file caches need the re
 
 
 @dataclass(frozen=True)
-class Placement:
+class TrainerResources:
     """The node of a trainer, and what the trainer has there.
 
     Attributes:
@@ -42,18 +42,18 @@ def warn_of_placement(comm: Communicator, device: torch.device, memory_gb: float
     node = os.environ.get("SLURMD_NODENAME", platform.node())
     placements = comm.all_gather_object((node, gpu, visible, machine_memory_gb()))
     if comm.rank == 0:
-        for text in remarks([Placement(*each) for each in placements], memory_gb):
+        for text in remarks([TrainerResources(*each) for each in placements], memory_gb):
             warn(text)
 
 
-def remarks(placements: Sequence[Placement], memory_gb: float | None) -> list[str]:
+def remarks(placements: Sequence[TrainerResources], memory_gb: float | None) -> list[str]:
     """One line for each kind of waste, with what to do.
 
     Args:
         placements: of all trainers, in order of rank.
         memory_gb: the limit of each trainer.
     """
-    nodes: dict[str, list[Placement]] = defaultdict(list)
+    nodes: dict[str, list[TrainerResources]] = defaultdict(list)
     for placement in placements:
         nodes[placement.node].append(placement)
     texts = [_idle_gpus(placements[0])] if len(placements) == 1 else []
@@ -67,7 +67,7 @@ def _first(texts: Iterable[str]) -> str:
     return next(filter(None, texts), "")
 
 
-def _idle_gpus(alone: Placement) -> str:
+def _idle_gpus(alone: TrainerResources) -> str:
     if alone.gpu is None or alone.visible_gpus < 2:
         return ""
     number = alone.visible_gpus
@@ -78,7 +78,7 @@ def _idle_gpus(alone: Placement) -> str:
     )
 
 
-def _shared_gpus(node: str, there: list[Placement]) -> str:
+def _shared_gpus(node: str, there: list[TrainerResources]) -> str:
     gpus = {placement.gpu for placement in there if placement.gpu is not None}
     trainers = sum(placement.gpu is not None for placement in there)
     if trainers <= len(gpus):
@@ -90,7 +90,7 @@ def _shared_gpus(node: str, there: list[Placement]) -> str:
     )
 
 
-def _too_much(node: str, there: list[Placement], memory_gb: float | None) -> str:
+def _too_much(node: str, there: list[TrainerResources], memory_gb: float | None) -> str:
     if memory_gb is None:
         return ""
     node_gb, trainers = min(placement.node_gb for placement in there), len(there)

@@ -526,7 +526,7 @@ def test_on_a_terminal_a_table_shows_states_and_scores(tmp_path, monkeypatch):
 @pytest.mark.parametrize("variable", ["FORCE_COLOR", "TTY_COMPATIBLE", "CLICOLOR_FORCE"])
 def test_a_log_gets_no_table_whatever_is_said_of_colour(tmp_path, monkeypatch, variable):
     monkeypatch.setenv(variable, "1")
-    log = Console(file=io.StringIO(), width=120)
+    log = Console(file=io.StringIO(), width=120, highlight=False)
     monkeypatch.setattr(slurm.watch, "console", log)
     monkeypatch.setattr(slurm.watch, "job_states", lambda specs: {"7": ("COMPLETED", "n1")})
     monkeypatch.setattr(slurm.watch, "POLL_S", 0)

@@ -8,12 +8,12 @@ from hvdtma.comm import InProcessGroup
 from hvdtma.core import memory
 from hvdtma.core.memory import machine_memory_gb
 from hvdtma.core.train_config import parse_config
-from hvdtma.training.placement import Placement, remarks
+from hvdtma.training.placement import TrainerResources, remarks
 from hvdtma.training.session import train
 
 
 def on(node, gpu=None, visible=0, node_gb=64.0):
-    return Placement(node, gpu, visible, node_gb)
+    return TrainerResources(node, gpu, visible, node_gb)
 
 
 @pytest.mark.parametrize(
