@@ -1,8 +1,10 @@
 """A task that fails before all have met does not leave the others waiting."""
 
 import os
+import signal
 import sys
 import time
+from contextlib import suppress
 
 import pytest
 
@@ -10,6 +12,7 @@ from hvdtma.comm.meeting_files import OLD_S, FailureNotes
 from hvdtma.comm.slurm_task import SlurmTask, node_names
 from hvdtma.core.config import dump_config
 from hvdtma.core.errors import Interrupted, TrainerError, UserError
+from hvdtma.core.signals import ShutdownSignal
 from hvdtma.core.train_config import parse_config
 from hvdtma.runs.run_folder import RunFolder
 from steps import Step
@@ -100,6 +103,20 @@ def test_a_task_that_is_interrupted_interrupts_those_that_wait_for_it(config, tm
     statuses, said = Second(tmp_path, config(tmp_path / "run"), ["n1"] * 2).ends()
     assert statuses == [75, 0]
     assert "trainer 1 on n1: interrupted before all trainers had met" in said[0]
+
+
+@pytest.mark.parametrize(
+    ("error", "handler"), [(Interrupted("x"), signal.SIG_IGN), (UserError("x"), signal.SIG_DFL)]
+)
+def test_slurm_cannot_change_the_status_of_a_task_that_was_interrupted_by_another(error, handler):
+    """The first task ends with a status for which Slurm terminates the others."""
+    before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    try:
+        with suppress(type(error)), ShutdownSignal(process_ends=True):
+            raise error
+        assert signal.getsignal(signal.SIGTERM) is handler
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def task(rank=1, key="7.2.0", node="n1"):

@@ -201,6 +201,19 @@ def test_resources_that_a_job_would_waste_or_lack_are_one_line(hvdtma, config, a
     assert re.search(warned, said)
 
 
+@pytest.mark.parametrize("command", ["submit", "sweep"])
+def test_the_defaults_need_no_config_file(hvdtma, config, tmp_path, command):
+    words = [f"store={load_train_config(config).store}", f"run={tmp_path}/new", "rounds=2"]
+    if command == "submit":
+        status, script, said = hvdtma("submit", *words, "--dry-run")
+        assert status == 0, said
+        assert f"{tmp_path}/new.jobs" in script
+        return
+    status, _, said = hvdtma("sweep", *words, "seed=1,2", "--cluster", "cloud")
+    assert status == 2
+    assert "cluster is 'cloud'; valid: slurm, local" in said  # all else was read
+
+
 def test_a_dry_runs_script_names_what_it_needs_beside_it(config, tmp_path):
     script = submit(config, dry_run=True).script
     assert script.startswith("#!/bin/bash\n# A dry run")
