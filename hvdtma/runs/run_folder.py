@@ -40,6 +40,7 @@ from hvdtma.runs.trained_graph import (
     record_of,
 )
 
+MODEL = "model.safetensors"  # in the folder of a pretrained model (`hvdtma.runs.pretrained`)
 OUTDATED = (*ENDS, "skipped")  # events that are dropped when a run is resumed
 
 
@@ -75,6 +76,15 @@ class RunFolder(BaseRunFolder):
         run = cls(path)
         run.check_there()
         return run
+
+    def check_there(self) -> None:
+        """Raises UserError if there is no run."""
+        if not self.config_file.is_file() and (self.path / MODEL).is_file():
+            raise UserError(
+                f"{self.path} is a pretrained model, not a run; it can be asked about a store: "
+                "hvdtma predict, recommend, evaluate and embed with --store STORE"
+            )
+        super().check_there()
 
     def rewind(self, config: TrainConfig, rounds_done: int, assignment: int) -> None:
         """Drop everything after a checkpoint, and write the config to resume with."""
