@@ -1,4 +1,4 @@
-"""A model is one vector and back, and a round's records say what each trainer did."""
+"""A model is one vector and back, its mean is weighted, and a round's records say what was done."""
 
 import math
 
@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from hvdtma.aggregate import Average, RoundState, Summed
 from hvdtma.aggregate.flat import FlatModel, FlatOptimizer, flatten
 from hvdtma.aggregate.round import Aggregation, Round, Stop
 from hvdtma.core.errors import UserError
@@ -166,3 +167,57 @@ def test_losses_are_summed_when_they_are_read_and_the_first_bad_step_is_kept():
 )
 def test_a_loss_of_zero_is_a_loss_and_a_resumed_sum_tells_of_some(last, total, has):
     assert Round(began=0.0, last_loss=last, loss_sum=total).has_losses is has
+
+
+AT = RoundState(round=1, rank=0, size=2, num_parameters=2)  # two parameters, then a buffer
+BASE, SUM = torch.tensor([1.0, 2.0, 3.0]), torch.tensor([4.0, 8.0, 12.0])
+
+
+def test_an_update_counts_by_its_weight_and_the_mean_is_added():
+    update = torch.tensor([0.0, 1.0, -2.0], dtype=torch.float64)
+    numerator, denominator = Average().contribute(update, 3.0, AT)
+    assert (numerator.tolist(), denominator.tolist()) == ([0, 3, -6], [3])
+    assert denominator.dtype == torch.float64
+    plain = Average()
+    assert plain.combine(Summed(SUM, torch.tensor([4.0])), BASE, AT).tolist() == [2, 4, 6]
+    assert plain.combine(Summed(SUM, torch.tensor([0.0])), BASE, AT).tolist() == [1, 2, 3]
+    each = torch.tensor([4.0, 0.0, 6.0])
+    assert plain.combine(Summed(SUM, each), BASE, AT).tolist() == [2, 2, 5]
+    assert plain.state_dict() == {}
+    plain.load_state_dict({})
+    assert plain.exact_alone
+    assert not Average(outer="sgd").exact_alone
+
+
+def test_an_outer_step_goes_along_the_mean_and_its_momentum_can_be_saved_and_dropped():
+    outer = Average(outer="nesterov")  # learning rate 0.7, momentum 0.9
+    assert outer.state_dict() == {}
+    received = Summed(SUM, torch.tensor([4.0]))  # means 1, 2 and 3
+    first = outer.combine(received, BASE, AT)
+    step = 0.7 * (1 + 0.9)
+    assert first.tolist() == pytest.approx([1 + step, 2 + 2 * step, 3 + 3])
+    saved = outer.state_dict()
+    assert saved["momentum_buffer"].tolist() == [-1, -2]
+    other = Average(outer="nesterov")
+    other.load_state_dict(saved)
+    second = outer.combine(received, BASE, AT)
+    step = 0.7 * (1 + 0.9 * 1.9)
+    assert second.tolist() == pytest.approx([1 + step, 2 + 2 * step, 3 + 3])
+    assert saved["momentum_buffer"].tolist() == pytest.approx([-1.9, -3.8])  # that of `outer`
+    other.load_state_dict({"momentum_buffer": torch.tensor([-1.0, -2.0])})
+    assert torch.equal(other.combine(received, BASE, AT), second)
+    other.load_state_dict({})
+    assert torch.equal(other.combine(received, BASE, AT), first)
+
+
+def test_loaded_momentum_is_a_copy():
+    given = {"momentum_buffer": torch.tensor([-1.0, -2.0])}
+    outer = Average(outer="nesterov")
+    outer.load_state_dict(given)
+    outer.combine(Summed(SUM, torch.tensor([4.0])), BASE, AT)
+    assert given["momentum_buffer"].tolist() == [-1, -2]
+
+
+@pytest.mark.parametrize("momentum", [0, 0.5, 0.999])
+def test_a_momentum_from_zero_to_below_one_is_taken(momentum):
+    Average(outer="sgd", outer_lr=1e-9, outer_momentum=momentum)
