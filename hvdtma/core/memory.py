@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import ctypes
+import os
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import psutil
 
@@ -18,6 +21,11 @@ KEPT_BYTES = 1 << 30
 BASE_BYTES = 664 << 20
 LEAST_WORK_BYTES = 64 << 20
 UNLIMITED = 1 << 62  # bytes
+# As a container sees them; version 2 and version 1.
+CGROUP_LIMITS = (
+    Path("/sys/fs/cgroup/memory.max"),
+    Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
+)
 
 
 @dataclass(frozen=True)
@@ -119,12 +127,40 @@ def check_free_memory(num_bytes: int, purpose: str, remedy: str) -> None:
 
     The system would end the process, or another one, without a word.
     """
-    free = psutil.virtual_memory().available
+    free = min(psutil.virtual_memory().available, machine_memory_gb() * 2**30)
     if num_bytes > free:
         raise UserError(
             f"{purpose} take at least {num_bytes / 2**30:.1f} GiB of memory, and "
             f"{free / 2**30:.1f} GiB are free; {remedy}"
         )
+
+
+def machine_memory_gb() -> float:
+    """Memory of this machine in GiB, or the share of it that this job may use.
+
+    The share is the limit of Slurm, or of the control group (cgroup) of this process.
+    """
+    limits = [psutil.virtual_memory().total]
+    limits += [_slurm_limit(os.environ), *map(_number_in, CGROUP_LIMITS)]
+    return min(limit for limit in limits if limit) / 2**30
+
+
+def _slurm_limit(environ: Mapping[str, str]) -> int:
+    """Bytes that a Slurm job may use on this node; 0 if Slurm does not say."""
+    names = ("SLURM_MEM_PER_NODE", "SLURM_MEM_PER_CPU", "SLURM_CPUS_ON_NODE")
+    per_node, per_cpu, cpus = (
+        int(text) if (text := environ.get(name, "")).isdigit() else 0 for name in names
+    )
+    return (per_node or per_cpu * cpus) << 20
+
+
+def _number_in(file: Path) -> int:
+    """The number in a file; 0 if there is none, or the file has another word, such as `max`."""
+    try:
+        text = file.read_text().strip()
+    except OSError:
+        return 0
+    return int(text) if text.isdigit() else 0
 
 
 def keep_freed_memory() -> None:
