@@ -67,7 +67,6 @@ class Copy:
 
         # The same examples for every mutant: a test that finds a change by luck would prove little.
         settings.register_profile("mutants", derandomize=True, database=None, deadline=None)
-        settings.load_profile("mutants")
         os.chdir(self.tree)
 
     def unchanged(self, tests: Sequence[str]) -> Outcome:
@@ -124,7 +123,8 @@ def _run_tests(
         import pytest
 
         os.environ["NUMBA_CACHE_DIR"] = numba.config.CACHE_DIR = str(compiled)
-        words = ["-x", "-q", "--tb=line", "-p", "no:cacheprovider", "-p", "no:randomly"]
+        words = ["-x", "-q", "--tb=line", "--hypothesis-profile=mutants"]
+        words += ["-p", "no:cacheprovider", "-p", "no:randomly"]
         words += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]  # hypothesis is there already
         status = int(pytest.main([*words, f"--basetemp={temporary}", *tests]))
     except BaseException:
