@@ -21,7 +21,8 @@ BIN := .venv/bin
 SETUP = $(PYTHON) tools/setup_env.py $(if $(MPI),--mpi) $(if $(JOBS),--jobs $(JOBS)) \
     $(if $(TORCH_INDEX),--torch-index $(TORCH_INDEX))
 
-.PHONY: setup setup-test demo test mutants audit hashes lint format docs docs-serve clean help python
+.PHONY: setup setup-test demo test mutants audit hashes lint format docs docs-serve release clean \
+    help python
 .DEFAULT_GOAL := setup
 
 setup: python ## make .venv with everything in it (the default)
@@ -68,6 +69,10 @@ docs: ## build the docs site into build/site
 
 docs-serve: docs ## show the docs site at http://127.0.0.1:8000
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve
+
+release: ## build the sdist and the wheel in dist/, check them, and train with each
+	@$(SETUP) --extras release
+	$(BIN)/python tools/release.py
 
 clean: ## remove .venv and everything made (not the cache of Horovod wheels)
 	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
