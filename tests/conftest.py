@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 
+import hypothesis
 import pytest
 from cluster import Cluster, missing_programs
 from small_graphs import community_graph, typed_graph
@@ -12,6 +13,10 @@ from hvdtma.cli import main
 from hvdtma.comm.in_process import InProcessComm
 from hvdtma.comm.objects import decode_object, encode_object
 from hvdtma.graph.builder import BuildOptions, build
+
+# No test asserts a time, also not by hypothesis's deadline: other work may share the machine.
+hypothesis.settings.register_profile("no deadline", deadline=None)
+hypothesis.settings.load_profile("no deadline")
 
 OF_OBJECTS = ("broadcast_object", "all_gather_object", "gather_object")
 

@@ -46,7 +46,7 @@ class Copy:
     """A copy of the project's tree in which single files are changed."""
 
     def __init__(self, root: Path, folder: Path):
-        self.root, self.tree = root, folder / "tree"
+        self.tree = folder / "tree"
         self.compiled, self.scratch = folder / "compiled", folder / "scratch"
         asked = ["git", "ls-files", "-co", "--exclude-standard", "-z"]
         names = subprocess.run(asked, cwd=root, check=True, capture_output=True, text=True).stdout
@@ -67,7 +67,6 @@ class Copy:
 
         # The same examples for every mutant: a test that finds a change by luck would prove little.
         settings.register_profile("mutants", derandomize=True, database=None, deadline=None)
-        settings.load_profile("mutants")
         os.chdir(self.tree)
 
     def unchanged(self, tests: Sequence[str]) -> Outcome:
@@ -79,6 +78,7 @@ class Copy:
         path, own = self.tree / name, self.scratch / "compiled"
         shutil.rmtree(self.scratch, ignore_errors=True)
         self.scratch.mkdir()
+        kept = shutil.copy2(path, self.scratch / "unchanged")
         shutil.copytree(self.compiled, own, copy_function=os.link)  # Numba replaces, never edits
         path.write_text(source)
         self.clock += 10  # seconds: all that a .pyc file records
@@ -86,7 +86,7 @@ class Copy:
         try:
             return self._run(tests, own, base)
         finally:
-            shutil.copy2(self.root / name, path)
+            shutil.copy2(kept, path)
 
     def _run(self, tests: Sequence[str], compiled: Path, base: Outcome | None) -> Outcome:
         self.scratch.mkdir(exist_ok=True)
@@ -124,7 +124,8 @@ def _run_tests(
         import pytest
 
         os.environ["NUMBA_CACHE_DIR"] = numba.config.CACHE_DIR = str(compiled)
-        words = ["-x", "-q", "--tb=line", "-p", "no:cacheprovider", "-p", "no:randomly"]
+        words = ["-x", "-q", "--tb=line", "--hypothesis-profile=mutants"]
+        words += ["-p", "no:cacheprovider", "-p", "no:randomly"]
         words += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]  # hypothesis is there already
         status = int(pytest.main([*words, f"--basetemp={temporary}", *tests]))
     except BaseException:

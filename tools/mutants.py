@@ -96,7 +96,7 @@ def try_file(
     copy: Copy, area: Area, name: str, base: Outcome, judged: set[Lines], asked: argparse.Namespace
 ) -> tuple[Counter[str], list[Lines]]:
     """Try the changes of one file; their counts by result, and those that survived."""
-    source = (ROOT / name).read_text()
+    source = (copy.tree / name).read_text()
     counts: Counter[str] = Counter()
     survivors = []
     for mutation in chosen(name, source, asked):
@@ -163,7 +163,7 @@ def run(asked: argparse.Namespace) -> int:
                     copy, area, name, base, judged.get(name, set()), asked
                 )
                 print(f"# {name}: {dict(counts)} in {time.monotonic() - began:.0f} s", flush=True)
-                number = len(mutations((ROOT / name).read_text()))
+                number = len(mutations((copy.tree / name).read_text()))
                 rows.append(row(name, number, counts, asked.markdown))
                 total, possible = total + counts, possible + number
                 SURVIVORS.parent.mkdir(exist_ok=True)
