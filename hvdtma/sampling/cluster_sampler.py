@@ -17,9 +17,12 @@ import torch
 from hvdtma.core.errors import UserError, nearest
 from hvdtma.sampling.clusters import NodeClusters, find_clusters
 from hvdtma.sampling.draws import Exclusion, SampledEdges, edges_within
+from hvdtma.sampling.edge_set import EdgeSet
 from hvdtma.sampling.layers import sample_layers
 from hvdtma.sampling.neighbourhood import Neighbourhood, Targets
 from hvdtma.sampling.shard import Shard
+from hvdtma.sampling.typed_neighbourhood import TypedNeighbourhood
+from hvdtma.sampling.typed_shard import TypedShard
 
 METHODS = ("auto", "order", "labels", "metis")
 
@@ -34,6 +37,8 @@ class ClusterSampler:
         cluster_nodes: nodes of a cluster, about.
         clusters: `auto`, `order`, `labels` or `metis`; see `find_clusters`.
     """
+
+    typed = True
 
     def __init__(
         self,
@@ -80,14 +85,16 @@ class ClusterSampler:
         random_seed: int,
         targets: Targets | None = None,
         within: np.ndarray | None = None,
-    ) -> Neighbourhood:
+    ) -> Neighbourhood | TypedNeighbourhood:
         """All neighbours of the seeds that are in the group `within` (None: in the shard)."""
         is_member = np.full(shard.num_nodes, within is None)
         if within is not None:
             is_member[within] = True
 
-        def layer(rows: np.ndarray, excluded: Exclusion) -> SampledEdges:
-            return edges_within(shard.csc, rows, is_member, excluded)
+        members = shard.by_type(is_member) if isinstance(shard, TypedShard) else [is_member]
+
+        def layer(edges: EdgeSet, rows: np.ndarray, excluded: Exclusion) -> SampledEdges:
+            return edges_within(edges.csc, rows, members[edges.src_type], excluded)
 
         return sample_layers(shard, seeds_S, targets, [layer] * self.num_layers)
 

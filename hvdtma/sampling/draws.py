@@ -66,8 +66,12 @@ class Exclusion(NamedTuple):
     @classmethod
     def of(cls, src_Q: np.ndarray, dst_Q: np.ndarray, num_nodes: int) -> Exclusion:
         """Exclude the edges between pairs of nodes (int64 [Q]), in both directions."""
-        dst, src = np.r_[dst_Q, src_Q], np.r_[src_Q, dst_Q]
-        row_M, source_M = np.divmod(np.unique(dst * np.int64(num_nodes) + src), num_nodes)
+        return cls.one_way(np.r_[src_Q, dst_Q], np.r_[dst_Q, src_Q], num_nodes)
+
+    @classmethod
+    def one_way(cls, src_Q: np.ndarray, dst_Q: np.ndarray, num_src: int) -> Exclusion:
+        """Exclude the edges from src to dst (int64 [Q]); sources are numbers below `num_src`."""
+        row_M, source_M = np.divmod(np.unique(dst_Q * np.int64(num_src) + src_Q), num_src)
         row, start = np.unique(row_M, return_index=True)
         return cls(row, np.append(start, len(row_M)), source_M)
 

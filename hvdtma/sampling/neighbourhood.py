@@ -11,6 +11,7 @@ Legend: S seeds, n input nodes, D features, Q pairs.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -36,6 +37,10 @@ class Neighbourhood:
     x: torch.Tensor
     first_hop: FirstHop | None
     nodes: torch.Tensor
+
+    def embedded_by(self, encoder: Any) -> torch.Tensor:
+        """The embeddings [S, H] of the seeds."""
+        return encoder(self.blocks, self.x, self.first_hop)
 
     def to(self, device: torch.device) -> Neighbourhood:
         if device.type == "cpu":
