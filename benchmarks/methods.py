@@ -2,9 +2,11 @@
 
     python benchmarks/methods.py facebook --edges E.csv.gz --features F.json.gz
     python benchmarks/methods.py debian:
+    python benchmarks/methods.py graph.zarr
 
-Builds the store, makes its super-node order, and trains under horovodrun: one trainer, then
-`--trainers` on the random and on the super-node order, in each of the `--settings`:
+Builds the store, or takes one that is there, makes its super-node order, and trains under
+horovodrun: one trainer, then `--trainers` on the random and on the super-node order, in each of the
+`--settings`:
 
     recommended  the defaults, and a new assignment every `--reassign-s` seconds
     paper        the TMA paper's batches and loss, neighbours sampled inside the shard, one
@@ -44,7 +46,7 @@ BIN = Path(sys.executable).parent
 
 def main(
     source: Annotated[
-        str, typer.Argument(help="A named source (debian:), or any name with files.")
+        str, typer.Argument(help="A named source (debian:), a store, or any name with files.")
     ],
     edges: Annotated[Path | None, typer.Option()] = None,
     features: Annotated[Path | None, typer.Option()] = None,
@@ -61,23 +63,17 @@ def main(
     set_: Annotated[list[str], typer.Option("--set", help="key=value for every run.")] = [],  # noqa: B006
 ) -> None:
     """Build, partition, train six times and print the table."""
-    name = source.rstrip(":")
+    name = Path(source.rstrip(":")).stem
     random, grouped = work / f"{name}.zarr", work / f"{name}-super.zarr"
-    origin = [source] if source.endswith(":") else ["--edges", edges, "--undirected"]
-    if features:
-        origin += ["--features", features]
-    call("hvdtma", "build", random, *origin, "--overwrite")
-    call(
-        "hvdtma",
-        "partition",
-        random,
-        grouped,
-        "--method",
-        "super",
-        "--overwrite",
-        "--trainers",
-        trainers,
-    )
+    if Path(source).is_dir():
+        random = Path(source)
+    else:
+        origin = [source] if source.endswith(":") else ["--edges", edges, "--undirected"]
+        if features:
+            origin += ["--features", features]
+        call("hvdtma", "build", random, *origin, "--overwrite")
+    method = ["--method", "super", "--trainers", trainers]
+    call("hvdtma", "partition", random, grouped, *method, "--overwrite")
     cases = [
         ("one trainer", 1, random),
         ("RandomTMA", trainers, random),
