@@ -36,10 +36,12 @@ def shop_graph(
         same = kind[item] == taste[user][:, None]
         return user, item[np.arange(edges), same.argmax(1)]
 
-    follows = rng.integers(0, users, (2, 3 * users))
-    shop = rng.integers(0, 6, items)
+    follower = rng.integers(0, users, 3 * users)
+    others = rng.integers(0, users, (3 * users, 8))
+    same = (taste[others] == taste[follower][:, None]).argmax(1)
+    shop = kind + 2 * (rng.random(items) < 0.2)
     feat = np.eye(5, dtype=np.float32)[taste] + 0.1 * rng.random((users, 5), np.float32)
-    feat[:, 4] = np.arange(users)
+    feat[:, 4] = np.arange(users) / users
     words = sp.random(items, 40, 0.2, format="csr", random_state=seed, dtype=np.float32)
     words = sp.csr_matrix(words + sp.csr_matrix(np.eye(40, dtype=np.float32)[kind]))
     label = np.full(users + items + 6, -1)
@@ -53,7 +55,7 @@ def shop_graph(
         {
             BUYS: bought(6 * users),
             LIKES: bought(2 * users),
-            FOLLOWS: (follows[0], follows[1]),
+            FOLLOWS: (follower, others[np.arange(len(others)), same]),
             IN: (np.arange(items), shop),
         },
         add_reverse=reverse,

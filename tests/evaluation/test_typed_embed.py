@@ -53,12 +53,12 @@ def whole_neighbourhoods(store, config, model):
 def test_layer_by_layer_is_the_whole_neighbourhood(store, monkeypatch, encoder, first_hop):
     config, model = model_of(store, encoder, first_hop)
     expected = whole_neighbourhoods(store, config, model)
-    np.testing.assert_allclose(embed(model, store), expected, atol=1e-4)
+    np.testing.assert_allclose(embed(model, store), expected, rtol=1e-3, atol=1e-4)
     monkeypatch.setattr(typed_embed, "ROWS_AT_ONCE", 8)
     monkeypatch.setattr(typed_embed, "TYPED_EDGES_AT_ONCE", 64)
     rows = embed(model, store, budget=ScoringBudget(1000))
     assert isinstance(rows, RowFile)
-    np.testing.assert_allclose(rows[0 : store.num_nodes], expected, atol=1e-4)
+    np.testing.assert_allclose(rows[0 : store.num_nodes], expected, rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize("first_hop", [True, False])
@@ -66,7 +66,7 @@ def test_nodes_in_any_order_have_the_same_embeddings_from_all_neighbours(store, 
     _, model = model_of(store, first_hop=first_hop)
     nodes = np.random.default_rng(1).permutation(store.num_nodes)[:70]
     found = embed_sampled(model, store, nodes, [-1] * model.num_blocks, seed=3)
-    np.testing.assert_allclose(found, embed(model, store)[nodes], atol=1e-4)
+    np.testing.assert_allclose(found, embed(model, store)[nodes], rtol=1e-3, atol=1e-4)
     one, other = (
         embed_sampled(model, store, nodes, [2] * model.num_blocks, seed=s) for s in (3, 3)
     )

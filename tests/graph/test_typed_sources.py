@@ -31,7 +31,7 @@ def write_tables(folder):
     buys = {(users[rng.integers(6)], int(rng.choice([7, 8, 9, 10, 11, 12]))) for _ in range(30)}
     (folder / "buys.csv").write_text("src,dst\n" + "\n".join(f"{u},{i}" for u, i in sorted(buys)))
     tags = [(item, tag) for item in range(7, 12) for tag in ("red", "blue; 2")]
-    (folder / "tags.csv").write_text("item,tag\n" + "\n".join(f"{i},{t}" for i, t in tags))
+    (folder / "tags.csv").write_text("src,dst\n" + "\n".join(f"{i},{t}" for i, t in tags))
     (folder / "kinds.csv").write_text("id,label\n7,a\n8,b\n9,a\n10,b\n11,a\n")
     return users, buys, tags
 
@@ -109,7 +109,7 @@ def test_arguments_with_and_without_types_are_told_apart():
     ("changes", "message"),
     [
         ({"nodes": {"users": "users.csv"}}, r"'users', which is no end.*did you mean 'user'"),
-        ({"labels": {"itme": "kinds.csv"}}, r"--?labels.*'itme'.*did you mean 'item'"),
+        ({"labels": {"itme": "kinds.csv"}}, r"labels.*'itme'.*did you mean 'item'"),
         ({"edges": {"user-buys": "buys.csv"}}, "not source:relation:destination"),
         ({"edges": {"user:buys:item": "nothing.csv"}}, "no edges file 'nothing.csv'"),
         ({"edges": "buys.csv"}, "needs edges by edge type"),

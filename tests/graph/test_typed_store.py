@@ -9,7 +9,7 @@ import zarr
 from typed_graphs import BUYS, FOLLOWS, edges_given, edges_in, own_ids, shop_graph, shop_store
 
 from hvdtma.core.errors import UserError
-from hvdtma.graph.builder import build
+from hvdtma.graph.builder import BuildOptions, build
 from hvdtma.graph.describe import description
 from hvdtma.graph.store import open_store
 from hvdtma.graph.typed.layout import NodeLayout
@@ -142,13 +142,13 @@ def test_only_links_of_the_target_are_held_out(graph, tmp_path):
 
 
 def test_a_memory_limit_does_not_change_the_store(graph, tmp_path):
-    options = {"block_nodes": 16, "negatives": 20, "feature_dim": 8}
+    options = BuildOptions(block_nodes=16, negatives=20, feature_dim=8)
     one, other = (
-        shop_store(tmp_path / f"{name}.zarr", graph, **options) for name in ("one", "other")
+        build(tmp_path / f"{size}.zarr", graph, options, memory_gb=size) for size in (0.9, 4)
     )
     assert one.attrs["checksums"] == other.attrs["checksums"]
-    with pytest.raises(UserError, match="memory-gb"):
-        build(tmp_path / "small.zarr", graph, memory_gb=0.3)
+    with pytest.raises(UserError, match="too little for building a store of 206 nodes"):
+        build(tmp_path / "small.zarr", graph, options, memory_gb=0.05)
 
 
 def test_the_description_names_types_features_and_counts(stores):

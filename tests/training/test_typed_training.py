@@ -45,7 +45,7 @@ def settings(store, path, **more):
 
 
 def test_links_are_learned_by_three_trainers_and_scored_by_edge_type(store, tmp_path):
-    run = hvdtma.train(settings(store, tmp_path / "run", rounds=6), trainers=3)
+    run = hvdtma.train(settings(store, tmp_path / "run", rounds=8), trainers=3)
     assert run.config.model.encoder == "rgcn"
     assert run.config.sampler.name == "cluster"
     test = run.summary["test"]
