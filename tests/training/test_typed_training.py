@@ -13,9 +13,11 @@ import torch
 from typed_graphs import BUYS, LIKES, shop_graph, shop_store
 
 import hvdtma
+import hvdtma.training.trainer as trainer_module
 from hvdtma.core.errors import UserError
 from hvdtma.core.train_config import parse_config
 from hvdtma.partitioning import PartitionOptions, partition
+from hvdtma.plan import plan
 from hvdtma.sampling.typed_shard import load_any_shard
 from hvdtma.tasks import make_task
 from hvdtma.training.budget import resident_sets, run_requirement, shard_footprint
@@ -149,6 +151,21 @@ def test_resident_sets_and_reassignment_work_with_types(store, tmp_path):
     assert resident_sets(config, store, sizes) >= 1
 
 
+def test_a_shard_is_trained_on_set_by_set(store, tmp_path, monkeypatch):
+    monkeypatch.setattr(trainer_module, "resident_sets", lambda *_: 3)
+    loaded = []
+
+    def load(*arguments, **options):
+        loaded.append(load_any_shard(*arguments, **options))
+        return loaded[-1]
+
+    monkeypatch.setattr(trainer_module, "load_any_shard", load)
+    run = hvdtma.train(settings(store, tmp_path / "run", interval_steps=4), trainers=2)
+    assert np.isfinite(run.summary["test"]["mrr"])
+    assert len(loaded) > 6
+    assert max(shard.num_nodes for shard in loaded) < store.num_nodes / 4
+
+
 def test_the_footprint_covers_the_arrays_of_every_shard(store, tmp_path):
     config = parse_config(settings(store, tmp_path / "x"))
     footprint = shard_footprint(config, store)
@@ -160,6 +177,16 @@ def test_the_footprint_covers_the_arrays_of_every_shard(store, tmp_path):
         held = sum(array.nbytes for array in arrays)
         ends_of_rows = 8 * (len(shard.edges) + 1)
         assert held - ends_of_rows <= footprint.num_bytes(shard.num_nodes, shard.num_edges)
+
+
+def test_a_plan_counts_every_type_and_predicts_no_times(store, tmp_path):
+    config = parse_config(settings(store, tmp_path / "x"))
+    wide = parse_config(settings(store, tmp_path / "x", model={"hidden": 512}))
+    stages = {stage.name: stage for stage in plan(config, trainers=2).stages}
+    wider = {stage.name: stage for stage in plan(wide, trainers=2).stages}
+    for name in ("train", "evaluate"):
+        assert stages[name].time_s is None
+        assert 0 < stages[name].peak_bytes < wider[name].peak_bytes
 
 
 def test_labels_of_one_type_are_learned(tmp_path):
