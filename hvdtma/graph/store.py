@@ -14,6 +14,10 @@ Legend: N nodes, E stored edges, D features, B blocks, P parts, K sets of candid
     candidates uint8 [N,K/8]                      nodes that negatives are drawn from (optional)
     split/{valid,test}/{src,dst,neg,edge_type}    held-out links; the training links are the graph
     split/{train,valid,test}/node                 labelled nodes by part
+    type_offsets int64 [B,T+1]                    first node of each type in each block, of a typed
+                                                  graph, which has for feat and first_hop:
+    feat/<t> [N_t,D_t], in_degree/<r> int32 [N_dst], first_hop/<r> [N_dst,D_src]
+                                                  by the numbers of node types and edge types
     projection/{matrix,idf,names/*}               what gives other rows, or the nodes of a later
                                                   graph, the same features (optional; not in the
                                                   store's order, see builder/projection.py)
@@ -36,6 +40,8 @@ from hvdtma.core.split_parts import HELD_OUT_PARTS
 from hvdtma.graph.candidates import CandidateRules, Candidates
 from hvdtma.graph.csc import CSC
 from hvdtma.graph.source import Pairs
+from hvdtma.graph.typed.layout import NodeLayout
+from hvdtma.graph.typed.schema import GraphSchema
 from hvdtma.storage.chunks import ChunkReader, DamagedChunk
 from hvdtma.storage.node_ids import NodeIds
 from hvdtma.storage.writer import FORMAT, FORMAT_VERSION
@@ -54,6 +60,8 @@ class GraphStore:
         return f"GraphStore({str(self.path)!r}, {self.num_nodes:,} nodes, {self.num_edges:,} edges)"
 
     def __contains__(self, name: object) -> bool:
+        if name == "first_hop" and self.schema is not None:
+            name = "first_hop/0"
         return name in self.attrs["checksums"]
 
     @property
@@ -74,9 +82,30 @@ class GraphStore:
         """Whether edges have weights."""
         return "weight" in self
 
+    @cached_property
+    def schema(self) -> GraphSchema | None:
+        """The node and edge types of a typed graph; None for a graph without node types."""
+        return GraphSchema.of_attrs(self.attrs)
+
+    @cached_property
+    def layout(self) -> NodeLayout:
+        """The numbering of the nodes of a typed graph."""
+        return NodeLayout(self.read("type_offsets"))
+
     @property
     def feature_dim(self) -> int:
+        """The width D of the features; of a typed graph the mean of the block with most."""
         return self.attrs["feature_dim"]
+
+    @property
+    def hop_dim(self) -> int:
+        """Values of the first hop per node: D; of a typed graph see `row_widths`."""
+        return self.attrs.get("hop_dim", self.feature_dim)
+
+    @property
+    def max_degree(self) -> int:
+        """The largest in-degree of a typed graph; 0 for others."""
+        return self.attrs.get("max_degree", 0)
 
     @property
     def features(self) -> dict[str, Any] | None:
@@ -89,7 +118,7 @@ class GraphStore:
 
     @property
     def feature_dtype(self) -> np.dtype:
-        return self.array("feat").dtype
+        return self.array("feat" if self.schema is None else "feat/0").dtype
 
     @property
     def edges_inside(self) -> float:
