@@ -1,5 +1,6 @@
 """hvdtma as a process of its own, its peak memory, killing it; and a disk that is soon full."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -20,6 +21,20 @@ print(os.waitstatus_to_exitcode(status), usage.ru_maxrss)
 
 def command(*arguments):
     return [sys.executable, "-m", "hvdtma", *map(str, arguments)]
+
+
+def run_script(script: Path, folder: Path) -> subprocess.CompletedProcess:
+    """Run a Python script that succeeds, in a folder, with this tree's packages."""
+    root = Path(__file__).parent.parent
+    done = subprocess.run(
+        [sys.executable, str(script)],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    return done
 
 
 def peak_gib(*arguments) -> float:

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from processes import run_script
 
 import hvdtma
 from hvdtma.core.config import load_as
@@ -96,14 +97,7 @@ def test_every_example_of_the_python_page_runs_in_order(tmp_path):
         else:
             script.append(block)
     (tmp_path / "script.py").write_text("\n".join(script))
-    done = subprocess.run(
-        [sys.executable, "script.py"],
-        cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
+    done = run_script(Path("script.py"), tmp_path)
     assert "did you mean 'optimizer'?" in done.stdout
     assert (tmp_path / "embeddings.parquet").is_file()
     used = set(re.findall(r"hvdtma\.(\w+)", "\n".join(script)))
@@ -113,14 +107,7 @@ def test_every_example_of_the_python_page_runs_in_order(tmp_path):
 
 
 def test_the_example_of_a_collection_runs(tmp_path):
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "docs/own_collection.py")],
-        cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
+    done = run_script(ROOT / "docs/own_collection.py", tmp_path)
     learned = re.search(r"{'mrr': (\d\.\d+)", done.stdout)
     assert float(learned[1]) > 0.15  # of random factors it is 0.05
     assert "films like film 7:" in done.stdout

@@ -1,15 +1,13 @@
 """The whole job from Python: the file and the notebook of examples/ run as they stand."""
 
-import os
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import nbformat
 import pytest
 from nbclient import NotebookClient
+from processes import run_script
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "examples"
@@ -18,14 +16,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::Depr
 
 
 def test_the_file_builds_trains_recommends_and_fine_tunes(tmp_path):
-    done = subprocess.run(
-        [sys.executable, str(EXAMPLES / "from_python.py")],
-        cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
+    done = run_script(EXAMPLES / "from_python.py", tmp_path)
     found = re.search(r"test MRR (\d\.\d+), of the best round", done.stdout)
     assert float(found[1]) > 0.3  # at random it would be 0.05
     partners = re.findall(r"000 of club 0 may know \d+ of club (\d+)", done.stdout)

@@ -1,15 +1,13 @@
 """Every command and every Python block of docs/using.md works as it stands there, in order."""
 
-import os
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from processes import run_script
 
 ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "docs/using.md").read_text()
@@ -57,12 +55,5 @@ def test_the_commands_run_in_order(folder, hvdtma):
 
 def test_the_python_blocks_run_in_order(tmp_path):
     (tmp_path / "script.py").write_text("\n".join(BLOCKS))
-    done = subprocess.run(
-        [sys.executable, "script.py"],
-        cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
+    done = run_script(Path("script.py"), tmp_path)
     assert "start anew" in done.stderr

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from pages import own_html, unpacked
 from rich.console import Console
 from small_hypergraphs import gallery
 
@@ -55,10 +56,10 @@ def test_a_summary_is_plain_and_prints_as_a_table():
 def test_a_page_is_written_in_one_file(tmp_path):
     graph = gallery().with_intra("artist", GraphRecipe("hyperedges", 1))
     path = write_plot(graph, tmp_path / "page.html", title="A <gallery>")
-    page = path.read_text()
+    page = own_html(path)
     assert "A &lt;gallery&gt;" in page
     for word in ("Degrees", "Density", "inside medium", "artist"):
-        assert word in page
+        assert word in page + unpacked(path, "plots")
     assert "http" not in page.split("</script>")[-1]
 
 

@@ -82,7 +82,7 @@ def test_the_command_prints_scores_and_settings_and_draws_a_page(runs, hvdtma, t
     assert titles(out) == ["Score over training time", "Final scores"]
     curves = [t for t in drawing(out, "Score over training time")["data"] if t.get("name")]
     assert [trace["name"] for trace in curves] == ["model.hidden=128", "model.hidden=256"]
-    assert curves[0]["y"] == pytest.approx([spread.mean for _, spread in narrow.curve])
+    assert curves[0]["y"] == pytest.approx([spread.mean for _, spread in narrow.curve], rel=1e-5)
     assert ["model.hidden", "128", "256"] in table_rows(out)
     assert "naïve 2" in own_html(out)
     status, _, err = hvdtma("compare", *runs, "--out", out)

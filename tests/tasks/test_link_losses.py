@@ -156,7 +156,7 @@ def test_the_cosine_of_an_undirected_store_is_symmetric_and_of_a_directed_one_is
 
 def test_a_correction_is_taken_from_the_scores_of_each_replaced_end_and_negative():
     batch = batch_of(typed=False)
-    batch.log_replaced = torch.randn(4)
+    batch.log_replaced, batch.log_negative = torch.randn(4), torch.zeros(0)
     for shared in batch.shared:
         shared.log_drawn = torch.randn(len(shared.node))
     groups = [

@@ -32,11 +32,12 @@ import numpy as np
 from hvdtma.core.compiled import njit
 from hvdtma.graph.hashing import GAMMA, mix
 from hvdtma.sampling.draws.exclusion import (
-    edge_at,
     filter_of,
     most_edges,
     new_ranges,
     open_row,
+    to_edges,
+    to_sources,
 )
 
 TO_UNIT = 2.0**-53  # turns a random integer of 53 bits into a number in [0, 1)
@@ -83,17 +84,10 @@ def sample_by_weight(
             time += passed
         for place in range(start, filled + 1):
             has_arrival_D[source[place]] = False
-        if num_ranges == 1:
-            first = ranges[0, 0]
-            for place in range(start, filled):
-                source[place] += first
-        else:
-            for place in range(start, filled):
-                source[place] = edge_at(source[place], ranges, num_ranges)
+        to_edges(source, start, filled, ranges, num_ranges)
         weigh(weights, source, weight, start, filled, time, total / degree, sum_D)
     source = source[:filled]
-    for edge in range(filled):  # a loop of its own: the processor waits for many reads at once
-        source[edge] = indices[source[edge]]
+    to_sources(source, indices)
     return count, source, weight[:filled]
 
 

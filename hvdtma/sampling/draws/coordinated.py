@@ -19,7 +19,13 @@ import numpy as np
 from hvdtma.core.compiled import njit
 from hvdtma.graph.hashing import mix
 from hvdtma.sampling.draws.by_weight import TO_UNIT, copy_all, weigh
-from hvdtma.sampling.draws.exclusion import filter_of, most_edges, new_ranges, open_row
+from hvdtma.sampling.draws.exclusion import (
+    filter_of,
+    most_edges,
+    new_ranges,
+    open_row,
+    to_sources,
+)
 
 
 @njit(nogil=True)
@@ -61,8 +67,7 @@ def sample_coordinated(
         source[start:filled] = edge_D[:size]
         weigh(weights, source, weight, start, filled, rank_D[size], total / degree, rank_D)
     source = source[:filled]
-    for edge in range(filled):  # a loop of its own: the processor waits for many reads at once
-        source[edge] = indices[source[edge]]
+    to_sources(source, indices)
     return count, source, weight[:filled]
 
 

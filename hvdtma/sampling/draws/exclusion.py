@@ -123,6 +123,30 @@ def edge_at(place: int, ranges: np.ndarray, num_ranges: int) -> int:
     return ranges[low, 0] + place - ranges[low, 2]
 
 
+@njit(nogil=True, inline="always")
+def to_edges(
+    place_E: np.ndarray, start: int, end: int, ranges: np.ndarray, num_ranges: int
+) -> None:
+    """Replace places among the edges of a row by edges, at start:end, as `edge_at` does."""
+    if num_ranges == 1:
+        first = ranges[0, 0]
+        for at in range(start, end):
+            place_E[at] += first
+    else:
+        for at in range(start, end):
+            place_E[at] = edge_at(place_E[at], ranges, num_ranges)
+
+
+@njit(nogil=True, inline="always")
+def to_sources(edge_E: np.ndarray, indices: np.ndarray) -> None:
+    """Replace edges by their sources.
+
+    For all rows at the end, not row by row: the processor waits for many reads at once.
+    """
+    for at in range(len(edge_E)):
+        edge_E[at] = indices[edge_E[at]]
+
+
 @njit(nogil=True)
 def most_edges(indptr: np.ndarray, rows: np.ndarray, fanout: int) -> tuple[int, int]:
     """The most edges that a sample of `fanout` edges for each row can have; the largest degree."""

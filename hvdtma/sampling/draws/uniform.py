@@ -15,11 +15,12 @@ import numpy as np
 from hvdtma.core.compiled import njit
 from hvdtma.graph.hashing import GAMMA, mix
 from hvdtma.sampling.draws.exclusion import (
-    edge_at,
     filter_of,
     most_edges,
     new_ranges,
     open_row,
+    to_edges,
+    to_sources,
 )
 
 FLOYD_MOST = 48  # Floyd's algorithm takes O(k^2) comparisons
@@ -75,16 +76,9 @@ def sample_uniform(
                 if _below(mix(stream), degree - place) < filled - chosen:
                     source[chosen] = place
                     chosen += 1
-        if num_ranges == 1:
-            first = ranges[0, 0]
-            for chosen in range(start, filled):
-                source[chosen] += first
-        else:
-            for chosen in range(start, filled):
-                source[chosen] = edge_at(source[chosen], ranges, num_ranges)
+        to_edges(source, start, filled, ranges, num_ranges)
     source = source[:filled]
-    for edge in range(filled):  # a loop of its own: the processor waits for many reads at once
-        source[edge] = indices[source[edge]]
+    to_sources(source, indices)
     return count, source
 
 
