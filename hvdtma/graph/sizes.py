@@ -84,6 +84,11 @@ class GraphFacts(Protocol):
         ...
 
 
+def recorded_schema(facts: Mapping[str, Any]) -> GraphSchema | None:
+    """The types of a graph in the record of a run; None without node types."""
+    return GraphSchema.of_attrs(facts) if facts.get("schema") else None
+
+
 @dataclass(frozen=True)
 class GraphSizes:
     """The sizes of a graph that need not exist yet; see `GraphFacts`.
@@ -153,6 +158,10 @@ class GraphSizes:
             facts: `label_names`, `label_kind`, `edge_type_names`, and `undirected` of newer runs.
         """
         labels = {"label"} if facts["label_names"] else set()
+        schema, recorded = self.schema, recorded_schema(facts)
+        if recorded is not None:
+            own = self.schema or recorded
+            schema = replace(own, label_type=recorded.label_type)
         return replace(
             self,
             undirected=facts.get("undirected", self.undirected),
@@ -160,6 +169,7 @@ class GraphSizes:
             edge_type_names=tuple(facts["edge_type_names"]),
             label_names=tuple(facts["label_names"]),
             label_kind=facts["label_kind"],
+            schema=schema,
         )
 
     def __contains__(self, name: object) -> bool:

@@ -253,6 +253,9 @@ class GraphStore:
     def to_pyg(self) -> Any:
         """The training graph as a PyG `Data`, in memory, in the order of the store.
 
+        Of a typed graph a `HeteroData`: nodes by their numbers within types; a type whose features
+        are degrees has none.
+
         `x`, `y`, `edge_index` (of an undirected graph in both directions), `edge_type` and
         `edge_weight` if there are any, masks of a split of nodes, held-out links as
         `val_pos_edge_index` and `test_pos_edge_index`, and the ids as `node_id`. `from_pyg` reads
@@ -260,11 +263,14 @@ class GraphStore:
         projection of the features stays behind.
         """
         from hvdtma.graph.framework_objects import to_pyg  # PyG is optional
+        from hvdtma.graph.typed.objects import to_hetero_pyg
 
-        return to_pyg(self)
+        return to_pyg(self) if self.schema is None else to_hetero_pyg(self)
 
     def to_dgl(self) -> Any:
         """The training graph as a DGLGraph, in memory, in the order of the store.
+
+        Of a typed graph a heterograph, with nodes as `to_pyg` says.
 
         In `ndata` `feat`, `label`, masks of a split of nodes and integer ids as `node_id`; in
         `edata` `etype` and `weight` if there are any. Held-out links, ids and names are in the
@@ -272,8 +278,9 @@ class GraphStore:
         do not keep it: save it with the graph, as `hvdtma export --to dgl` does.
         """
         from hvdtma.graph.framework_objects import to_dgl  # DGL takes a second to import
+        from hvdtma.graph.typed.objects import to_hetero_dgl
 
-        return to_dgl(self)
+        return to_dgl(self) if self.schema is None else to_hetero_dgl(self)
 
 
 def _open_group(path: Path) -> zarr.Group:

@@ -100,7 +100,7 @@ class ClusterSampler:
 
     def _sample(
         self, shard: Shard, seeds_S: torch.Tensor, targets: Targets | None, is_member: np.ndarray
-    ) -> Neighbourhood:
+    ) -> Neighbourhood | TypedNeighbourhood:
         """All neighbours of the seeds that are members (bool [n])."""
         members = shard.by_type(is_member) if isinstance(shard, TypedShard) else [is_member]
 

@@ -70,7 +70,8 @@ def from_dgl(
     Raises UserError for data of a wrong shape or type, and for a node in two parts of the split.
     """
     if not graph.is_homogeneous:
-        return from_hetero_dgl(graph, **_typed_options(undirected, ids, split_idx, label_kind))
+        options = _typed_options(undirected, ids, split_idx, label_kind)
+        return from_hetero_dgl(graph, beside, **options)
     src, dst = (as_array(end).astype(np.int64) for end in graph.edges(order="eid"))
     if beside := beside or getattr(graph, BESIDE, None):
         data = {**graph.ndata, **graph.edata}

@@ -10,19 +10,28 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from hvdtma.core.errors import UserError, nearest
+from hvdtma.graph.framework_objects import BESIDE
 from hvdtma.graph.label_values import NodeLabels, targets_of
 from hvdtma.graph.sources.edge_data import note_unused
 from hvdtma.graph.sources.edge_lists import graph_ids
+from hvdtma.graph.sources.exported import (
+    held_out_links,
+    node_parts,
+    opened_beside,
+    stored_label,
+)
 from hvdtma.graph.sources.given_parts import NODE_PART, parts_of
 from hvdtma.graph.sources.tensors import as_array, as_csr, is_sparse, num_rows
 from hvdtma.graph.targets import NO_CLASS, UNKNOWN, has_label
-from hvdtma.graph.typed.schema import EdgeType
+from hvdtma.graph.typed.schema import EdgeType, GraphSchema
 from hvdtma.graph.typed.source import NodesOfType, TypedGraph
+from hvdtma.storage.node_ids import NodeIds
 from hvdtma.tables.features import checked_features
 
 NO_LABEL = {"class": NO_CLASS, "multi": UNKNOWN, "real": np.nan}
@@ -38,6 +47,7 @@ class HeteroParts:
         feat, label: the names of features and labels among the data of nodes.
         nodes: for each node type N and its data by name.
         edges: for each edge type the ends int64 [E] and further data by name.
+        beside: ids and splits of an exported store; None of other graphs.
     """
 
     where: str
@@ -45,6 +55,7 @@ class HeteroParts:
     label: str
     nodes: dict[str, tuple[int, Named]] = field(default_factory=dict)
     edges: dict[EdgeType, tuple[np.ndarray, np.ndarray, Named]] = field(default_factory=dict)
+    beside: Named | None = None
 
 
 def from_hetero_pyg(data: Any, **options: Any) -> TypedGraph:
@@ -53,7 +64,7 @@ def from_hetero_pyg(data: Any, **options: Any) -> TypedGraph:
     Reads `x` [N, D], `y` [N] and masks such as `train_mask` of each node type, and `edge_index`
     [2, E] of each edge type.
     """
-    parts = HeteroParts("HeteroData", "x", "y")
+    parts = HeteroParts("HeteroData", "x", "y", beside=getattr(data, BESIDE, None))
     for name in data.node_types:
         given = _set(data[name])
         parts.nodes[name] = int(data[name].num_nodes), given
@@ -72,12 +83,16 @@ def from_hetero_pyg(data: Any, **options: Any) -> TypedGraph:
     return typed_graph_of(parts, **options)
 
 
-def from_hetero_dgl(graph: Any, **options: Any) -> TypedGraph:
+def from_hetero_dgl(graph: Any, beside: Named | None = None, **options: Any) -> TypedGraph:
     """A typed graph from a DGL heterograph; see `typed_graph_of` for the options.
 
     Reads `feat` [N, D], `label` [N] and masks such as `train_mask` of each node type.
+
+    Args:
+        beside: see `from_dgl`.
     """
-    parts = HeteroParts("the DGLGraph", "feat", "label")
+    beside = beside or getattr(graph, BESIDE, None)
+    parts = HeteroParts("the DGLGraph", "feat", "label", beside=beside)
     for name in graph.ntypes:
         parts.nodes[name] = int(graph.num_nodes(name)), dict(graph.nodes[name].data)
     for triple in graph.canonical_etypes:
@@ -103,6 +118,8 @@ def typed_graph_of(
     Raises UserError for data of a wrong shape or type, for an unknown type in `ids`, and for labels
     of several types.
     """
+    if parts.beside is not None:
+        return _exported(parts, parts.beside)
     for name in ids or {}:
         if name not in parts.nodes:
             raise UserError(f"ids of '{name}'; {nearest(name, list(parts.nodes))}")
@@ -128,6 +145,37 @@ def typed_graph_of(
         first = graph.first_of(name)
         graph.node_split = {part: nodes + first for part, nodes in of_type.items()} or None
     note_unused(graph, *_unused(parts, labelled))
+    return graph
+
+
+def _exported(parts: HeteroParts, beside: Named) -> TypedGraph:
+    """A store that `GraphStore.to_pyg` or `to_dgl` made an object of.
+
+    Raises UserError if the graph has other types or numbers of nodes than the store had.
+    """
+    arrays, facts, ids = opened_beside(beside, parts.where)
+    schema = GraphSchema.of_attrs(facts)
+    sizes = {name: number for name, (number, _) in parts.nodes.items()}
+    then = None if schema is None else dict(zip(schema.node_types, schema.sizes, strict=True))
+    if schema is None or sizes != then or set(parts.edges) != set(schema.edge_types):
+        raise UserError(
+            f"{parts.where} has nodes {sizes}, but its attribute 'hvdtma' is of {then}, or of "
+            "other edge types; delete it to build from the changed graph"
+        )
+    first = np.concatenate([[0], np.cumsum(schema.sizes)]).tolist()
+    nodes = {
+        name: NodesOfType(NodeIds(ids.values[start:stop]), _features(parts, name))
+        for name, (start, stop) in zip(schema.node_types, pairwise(first), strict=True)
+    }
+    edges = {kind: parts.edges[kind][:2] for kind in schema.edge_types}
+    graph = TypedGraph(nodes, edges, origin={"kind": "exported"})
+    name, kind = schema.label_type, facts["label_kind"]
+    if name is not None and parts.label in parts.nodes[name][1]:
+        values = stored_label(as_array(parts.nodes[name][1][parts.label]), kind)
+        add_labels(graph, name, NodeLabels(values, facts["label_names"], kind))
+    if held_out := held_out_links(arrays):
+        graph.link_split = held_out
+    graph.node_split = node_parts(arrays)
     return graph
 
 
