@@ -34,12 +34,15 @@ def test_every_command_and_the_python_run(tmp_path, monkeypatch, hvdtma):
     monkeypatch.chdir(tmp_path)
     write_tables(tmp_path)
     found = commands()
-    assert [command[0] for command in found] == ["build", "build", "train", "evaluate", "embed"]
+    words = ["build", "train", "evaluate", "recommend", "embed", "build", "recommend", "predict"]
+    assert [command[0] for command in found] == words
     for command in found:
         status, _, err = hvdtma(*command)
         assert status == 0, err
-    (code,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
-    exec(compile(code, "typed.md", "exec"), {})
+    codes = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    assert len(codes) == 2
+    for code in codes:
+        exec(compile(code, "typed.md", "exec"), {})
     assert open_store("python.zarr").schema.sizes == (40, 30, 4)
     table = pq.read_table("shop.parquet")
     assert set(table.column("type").to_pylist()) == {"user", "item", "shop"}

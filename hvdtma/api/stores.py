@@ -14,9 +14,14 @@ from hvdtma.core.files import expanded
 from hvdtma.core.memory import MemoryBudget
 from hvdtma.graph.builder import BuildOptions
 from hvdtma.graph.builder import build as build_store
+from hvdtma.graph.builder.build_typed import check_typed_options
 from hvdtma.graph.ingest import FileSource
 from hvdtma.graph.ingest.options import ReadOptions
-from hvdtma.graph.ingest.typed_tables import TypedInputs, typed_graph_of_tables
+from hvdtma.graph.ingest.typed_tables import (
+    TypedInputs,
+    check_typed_reading,
+    typed_graph_of_tables,
+)
 from hvdtma.graph.source import Source, check_source
 from hvdtma.graph.sources import graph_from, load_source
 from hvdtma.graph.store import GraphStore
@@ -75,7 +80,7 @@ def build(
     refuse_existing(path, overwrite)
     memory = MemoryBudget.limit(memory_gb)
     if nodes is not None or isinstance(edges, Mapping):
-        graph = _typed(path, source, {**files, "nodes": nodes}, options, memory)
+        graph = _typed(path, source, {**files, "nodes": nodes}, options, how, memory)
         return build_store(path, graph, how, overwrite=overwrite, memory_gb=memory.memory_gb)
     given = FileSource(**files, **options)
     if source is not None and _describes_files(given):
@@ -105,9 +110,10 @@ def _typed(
     source: str | Source | None,
     files: dict[str, Any],
     options: dict[str, Any],
+    how: BuildOptions,
     memory: MemoryBudget,
 ) -> Source:
-    """A typed graph from tables by type."""
+    """A typed graph from tables by type; options that do not fit are refused before any is read."""
     for name, given in (("source", source), *((key, files[key]) for key in ("features", "splits"))):
         if given is not None:
             raise UserError(
@@ -116,7 +122,10 @@ def _typed(
             )
     undirected = options.pop("undirected", False)
     inputs = TypedInputs.of(files["nodes"], files["edges"], files["labels"], undirected)
-    return typed_graph_of_tables(inputs, ReadOptions(**options), memory, path.absolute().parent)
+    reading = ReadOptions(**options)
+    check_typed_reading(reading)
+    check_typed_options(how, inputs.schema)
+    return typed_graph_of_tables(inputs, reading, memory, path.absolute().parent)
 
 
 def _describes_files(given: FileSource) -> bool:

@@ -13,7 +13,7 @@ from hvdtma.core.memory import BASE_BYTES, LEAST_WORK_BYTES, UNLIMITED, MemoryRe
 from hvdtma.core.registry import resolve
 from hvdtma.core.threads import num_workers
 from hvdtma.core.train_config import TrainConfig
-from hvdtma.evaluation.sampled import neighbourhood_bytes, widest_input
+from hvdtma.evaluation.sampled import most_input, neighbourhood_bytes
 from hvdtma.graph.neighbour_means import BAND_BYTES, BANDS, READ_ROWS, group_file_bytes, least_bytes
 from hvdtma.graph.sizes import GraphFacts
 from hvdtma.models import LayeredEncoder, TypedLayeredEncoder, first_layer
@@ -99,14 +99,14 @@ def _typed_costs(config: TrainConfig, store: GraphFacts) -> list[LayerCost]:
     assert store.schema is not None
     hidden, costs = config.model.hidden, []
     widest = max(store.schema.dims)
-    hop = widest_input(store, first_hop=True)
     edges = min(store.num_edges, max(TYPED_EDGES_AT_ONCE, store.max_degree))
     rows = min(store.num_nodes, ROWS_AT_ONCE)
+    hop = most_input(store, rows, store.num_nodes, first_hop=True)
     for number in range(config.model.layers):
         dim = widest if number == 0 else hidden
         step = _step_bytes(rows, dim, hidden) + 8 * rows * hidden
         if number == 0 and config.first_hop:
-            step += 4 * rows * (hop + hidden)
+            step += 4 * (hop + rows * hidden)
         else:
             sources = min(edges + rows, store.num_nodes)
             step += 4 * sources * (dim + TYPED_COPIES * hidden)

@@ -122,6 +122,22 @@ def widest_input(store: GraphFacts, *, first_hop: bool) -> int:
     return max(widths)
 
 
+def most_input(store: GraphFacts, rows: int, num_nodes: int, *, first_hop: bool) -> int:
+    """The values that an encoder reads of so many nodes, at most.
+
+    Few nodes of a typed graph have edges of every type, so their first hop is also bounded by that
+    of all nodes.
+
+    Args:
+        num_nodes: that the rows are chosen from.
+    """
+    most = rows * widest_input(store, first_hop=first_hop)
+    if store.schema is None or not first_hop:
+        return most
+    of_features = rows * widest_input(store, first_hop=False)
+    return min(most, of_features + num_nodes * store.hop_dim)
+
+
 def sample_bytes(
     hops: list[int], num_edges: int, input_dim: int, hidden: int, *, weighted: bool = False
 ) -> int:

@@ -15,13 +15,12 @@ import numpy as np
 import torch
 
 from hvdtma.evaluation.budget import ROWS_AT_ONCE, TYPED_EDGES_AT_ONCE
+from hvdtma.evaluation.typed_hops import typed_hops
 from hvdtma.graph.csc import CSC
 from hvdtma.graph.store import GraphStore
 from hvdtma.graph.stored_rows import Rows, StoredRows, gather
 from hvdtma.graph.stream import row_ranges
-from hvdtma.graph.typed.schema import EdgeType
 from hvdtma.sampling.draws import SampledEdges
-from hvdtma.sampling.first_hop import FirstHop
 from hvdtma.sampling.typed_block import TypedBlock
 from hvdtma.sampling.typed_layers import joined_block
 from hvdtma.tasks import Model
@@ -84,11 +83,7 @@ class NodeRange:
 
     def first_hop(self) -> Inputs:
         """The stored first hop by edge type, and the features by node type."""
-        hops: dict[EdgeType, FirstHop] = {}
-        for number, (_, dst_type) in enumerate(self.schema.ends.tolist()):
-            mean = torch.from_numpy(self._rows(f"first_hop/{number}", dst_type)).float()
-            degree = torch.from_numpy(self._rows(f"in_degree/{number}", dst_type)).float()
-            hops[self.schema.edge_types[number]] = FirstHop(mean, degree)
+        hops = typed_hops(self.store, self.schema, self.own)
         x = {
             name: torch.from_numpy(self._rows(f"feat/{number}", number)).float()
             for number, name in enumerate(self.schema.node_types)

@@ -12,14 +12,15 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
+from hvdtma.evaluation.typed_hops import typed_hops
 from hvdtma.graph.csc import CSC
 from hvdtma.graph.store import GraphStore
 from hvdtma.graph.stored_rows import StoredRows, gather
 from hvdtma.graph.typed.schema import EdgeType
 from hvdtma.sampling.draws import SampledEdges, layer_key, sample_edges
 from hvdtma.sampling.edge_set import EdgeSet
-from hvdtma.sampling.first_hop import FirstHop
 from hvdtma.sampling.typed_block import TypedBlock
+from hvdtma.sampling.typed_hop import TypedHop
 from hvdtma.sampling.typed_layers import joined_block, split_seeds
 from hvdtma.tasks import Model
 
@@ -52,13 +53,10 @@ def embed_typed_sampled(
         name: _gathered(store, f"feat/{number}", nodes[number]).to(device)
         for number, name in enumerate(schema.node_types)
     }
-    first_hop: dict[EdgeType, FirstHop] | None = None
+    first_hop: dict[EdgeType, TypedHop] | None = None
     if model.first_hop:
-        first_hop = {}
-        for number, dst_type in enumerate(schema.ends[:, 1].tolist()):
-            mean = _gathered(store, f"first_hop/{number}", nodes[dst_type])
-            degree = _gathered(store, f"in_degree/{number}", nodes[dst_type])
-            first_hop[schema.edge_types[number]] = FirstHop(mean, degree).to(device)
+        hops = typed_hops(store, schema, nodes)
+        first_hop = {kind: hop.to(device) for kind, hop in hops.items()}
     h = model.encoder(blocks, x, first_hop)
     rows = torch.cat([h[name] for name in schema.node_types]).float().cpu().numpy()
     return rows[row_Q]

@@ -24,7 +24,8 @@ from hvdtma.graph.sort.shuffle import least_bytes, shuffled_rows
 from hvdtma.graph.sort.strings import shuffled_ids
 from hvdtma.graph.store import GraphStore
 from hvdtma.graph.stream import array_pieces, edge_batches, edges_per_batch
-from hvdtma.graph.typed.layout import NodeLayout, row_widths
+from hvdtma.graph.typed.arrays import write_hop_offsets
+from hvdtma.graph.typed.layout import NodeLayout, row_width
 from hvdtma.graph.write_csc import write_csc
 from hvdtma.storage.array_writer import CHUNK_BYTES
 from hvdtma.storage.node_ids import NodeIds
@@ -103,8 +104,10 @@ def write_reordered(
     }
     if layout is not None and store.schema is not None:
         writer.put("type_offsets", layout.offsets)
-        dims = row_widths(store.schema, layout)
-        writer.attrs |= {"feature_dim": dims[0], "hop_dim": dims[1]}
+        writer.attrs["feature_dim"] = row_width(store.schema, layout)
+        has_hop = "first_hop" in store
+        hop_dim = write_hop_offsets(writer, store.schema, layout) if has_hop else 0
+        writer.attrs["hop_dim"] = hop_dim
 
 
 def reorder_work_bytes(store: GraphStore) -> int:
@@ -214,7 +217,11 @@ def _write_typed_rows(
         rank_n = layout.own(node_type, nodes).astype(own.dtype)
         per_block = max(size // len(layout.offsets), 1)
         for name in (name for name, of in arrays.items() if of == node_type):
-            _write_rows(writer, store, name, rank_n, memory_bytes, per_block)
+            kind, _, number = name.partition("/")
+            rank_m = rank_n
+            if kind == "first_hop":  # it has rows of nodes with in-edges only
+                rank_m = rank_of(np.argsort(rank_n[store.read(f"in_degree/{number}") > 0]))
+            _write_rows(writer, store, name, rank_m, memory_bytes, per_block)
 
 
 def _cut(pieces: Iterable[np.ndarray], row_bytes: int) -> Iterator[np.ndarray]:

@@ -16,8 +16,10 @@ Legend: N nodes, E stored edges, D features, B blocks, P parts, K sets of candid
     split/{train,valid,test}/node                 labelled nodes by part
     type_offsets int64 [B,T+1]                    first node of each type in each block, of a typed
                                                   graph, which has for feat and first_hop:
-    feat/<t> [N_t,D_t], in_degree/<r> int32 [N_dst], first_hop/<r> [N_dst,D_src]
-                                                  by the numbers of node types and edge types
+    feat/<t> [N_t,D_t], in_degree/<r> int32 [N_dst], first_hop/<r> [M_r,D_src]
+                                                  by the numbers of node types and edge types; M_r
+                                                  destinations have in-edges of type r
+    hop_offsets int64 [B+1,R]                     first row of each block in each first_hop/<r>
     projection/{matrix,idf,names/*}               what gives other rows, or the nodes of a later
                                                   graph, the same features (optional; not in the
                                                   store's order, see builder/projection.py)
@@ -92,6 +94,11 @@ class GraphStore:
         """The numbering of the nodes of a typed graph."""
         return NodeLayout(self.read("type_offsets"))
 
+    @cached_property
+    def hop_offsets(self) -> np.ndarray:
+        """int64 [B+1, R] of a typed graph; see `hvdtma.graph.typed.hop_rows`."""
+        return self.read("hop_offsets")
+
     @property
     def feature_dim(self) -> int:
         """The width D of the features; of a typed graph the mean of the block with most."""
@@ -99,7 +106,7 @@ class GraphStore:
 
     @property
     def hop_dim(self) -> int:
-        """Values of the first hop per node: D; of a typed graph see `row_widths`."""
+        """Values of the first hop per node: D; of a typed graph see `hop_width`."""
         return self.attrs.get("hop_dim", self.feature_dim)
 
     @property

@@ -37,8 +37,8 @@ from hvdtma.core.train_config import ModelConfig
 from hvdtma.graph.typed.schema import EdgeType, GraphSchema
 from hvdtma.models.contract import shape_of
 from hvdtma.models.encoder import FirstLayer
-from hvdtma.sampling.first_hop import FirstHop
 from hvdtma.sampling.typed_block import TypedBlock
+from hvdtma.sampling.typed_hop import TypedHop
 
 
 class TypedEncoder(Protocol):
@@ -63,7 +63,7 @@ class TypedEncoder(Protocol):
         self,
         blocks: list[TypedBlock],
         x: Mapping[str, torch.Tensor],
-        first_hop: Mapping[EdgeType, FirstHop] | None = None,
+        first_hop: Mapping[EdgeType, TypedHop] | None = None,
     ) -> Mapping[str, torch.Tensor]:
         """Embeddings float [S, H] of the seeds by node type, the first S input nodes of the type.
 
@@ -71,7 +71,8 @@ class TypedEncoder(Protocol):
             blocks: one per sampled layer, input layer first; one fewer with `first_hop`. A block
                 maps edge types to blocks; those without sampled edges are missing.
             x: float32 [n, D] features of the input nodes by node type.
-            first_hop: by edge type the mean over all training neighbours, and their number.
+            first_hop: by edge type the input nodes that have training neighbours of the type, the
+                means over all of these, and their numbers (`TypedHop`).
         """
         ...
 

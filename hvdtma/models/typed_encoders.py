@@ -6,7 +6,7 @@ bases, A attention heads.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -17,11 +17,11 @@ from hvdtma.core.errors import UserError
 from hvdtma.graph.typed.schema import EdgeType
 from hvdtma.models.encoder import FirstLayer
 from hvdtma.models.encoders import make_between
-from hvdtma.sampling.first_hop import FirstHop
 from hvdtma.sampling.typed_block import TypedBlock
+from hvdtma.sampling.typed_hop import TypedHop
 
 Rows = Mapping[str, torch.Tensor]
-Hops = Mapping[EdgeType, FirstHop]
+Hops = Mapping[EdgeType, TypedHop]
 MAX_BASES = 8
 
 
@@ -71,7 +71,7 @@ class TypedLayeredEncoder(nn.Module):
         """Make a layer. Its `forward` takes a `TypedBlock` and the sources' rows [n, dim] by type.
 
         It returns the seeds' rows [S, dim] by type. If `first_layer` is "mean", the layer also
-        needs a method `combine`, which takes the nodes' own rows by node type, and a `FirstHop` by
+        needs a method `combine`, which takes the nodes' own rows by node type, and a `TypedHop` by
         edge type.
         """
         raise NotImplementedError
@@ -109,12 +109,13 @@ class TypedLayeredEncoder(nn.Module):
     def _projected(self, name: str, rows: torch.Tensor) -> torch.Tensor:
         return self.project[self.node_types.index(name)](rows)
 
-    def _projected_hops(self, hops: Hops) -> dict[EdgeType, FirstHop]:
+    def _projected_hops(self, hops: Hops) -> dict[EdgeType, TypedHop]:
         """The means of projected features: a linear map of the mean, 0 without neighbours."""
         found = {}
         for kind, hop in hops.items():
-            mean = self._projected(kind.src, hop.mean) * (hop.degree > 0)[:, None]
-            found[kind] = FirstHop(mean, hop.degree)
+            if len(hop.row):
+                mean = self._projected(kind.src, hop.mean) * (hop.degree > 0)[:, None]
+                found[kind] = TypedHop(hop.row, mean, hop.degree)
         return found
 
 
@@ -142,20 +143,24 @@ class RGCNLayer(nn.Module):
 
     def combine(self, h: Rows, hops: Hops) -> dict[str, torch.Tensor]:
         """Outputs [S, H] by node type from own rows, and the mean by edge type."""
-        return self._outputs(h, ((kind, hop.mean) for kind, hop in hops.items()))
+        out, weight_RHH = self._start(h)
+        for kind, hop in hops.items():
+            message = hop.mean @ weight_RHH[self.number_of[kind]]
+            out[kind.dst] = out[kind.dst].index_add(0, hop.row, message)
+        return out
 
     def forward(self, block: TypedBlock, h: Rows) -> dict[str, torch.Tensor]:
         own = {name: h[name][:number] for name, number in block.num_dst.items() if name in h}
-        return self._outputs(own, ((kind, each.mean(h[kind.src])) for kind, each in block.items()))
-
-    def _outputs(
-        self, own: Rows, means: Iterator[tuple[EdgeType, torch.Tensor]]
-    ) -> dict[str, torch.Tensor]:
-        weight_RHH = torch.einsum("rb,bij->rij", self.share, self.basis)
-        out = {name: self.own(rows) for name, rows in own.items()}
-        for kind, mean in means:
-            out[kind.dst] = out[kind.dst] + mean @ weight_RHH[self.number_of[kind]]
+        out, weight_RHH = self._start(own)
+        for kind, each in block.items():
+            message = each.mean(h[kind.src]) @ weight_RHH[self.number_of[kind]]
+            out[kind.dst] = out[kind.dst] + message
         return out
+
+    def _start(self, own: Rows) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
+        """The part of the outputs that is of the nodes themselves, and the matrices W_r."""
+        weight_RHH = torch.einsum("rb,bij->rij", self.share, self.basis)
+        return {name: self.own(rows) for name, rows in own.items()}, weight_RHH
 
 
 class RGCN(TypedLayeredEncoder):

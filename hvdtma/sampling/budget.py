@@ -19,7 +19,7 @@ READING_BYTES = 128 << 20  # chunks in flight, of two threads whatever the numbe
 NODE_BYTES = 8 + 8 + 8 + 4 + 4 + 4 + 4  # number, rows of CSC and links, DGL's rows, degrees
 WEIGHT_BYTES = 4  # per edge
 IN_WEIGHT_BYTES = 8  # per node, with the first hop
-TYPED_ROW_BYTES = 8 + 4 + 8  # per node and edge type: row of CSC, degree, and its count
+TYPED_ROW_BYTES = 8 + 4 + 8 + 4  # per node and edge type: row of CSC, degree, count, row of hop
 TYPED_NODE_BYTES = 8 + 8 + 4  # per node of a typed graph: by type, and while edges are split
 TRAIN_NODE_BYTES = 8 + 8  # position among the training nodes, position in an epoch
 

@@ -17,9 +17,9 @@ import torch
 
 from hvdtma.graph.typed.schema import DEGREES, EdgeType
 from hvdtma.sampling.draws import NOTHING, Exclusion
-from hvdtma.sampling.first_hop import FirstHop, subtract_edges
 from hvdtma.sampling.neighbourhood import Targets
 from hvdtma.sampling.typed_block import TypedBlock
+from hvdtma.sampling.typed_hop import TypedHop
 from hvdtma.sampling.typed_shard import TypedShard
 
 
@@ -37,7 +37,7 @@ class TypedNeighbourhood:
 
     blocks: list[TypedBlock]
     x: dict[str, torch.Tensor]
-    first_hop: dict[EdgeType, FirstHop] | None
+    first_hop: dict[EdgeType, TypedHop] | None
     seed_row: torch.Tensor
     nodes: dict[str, torch.Tensor]
 
@@ -64,10 +64,7 @@ class TypedNeighbourhood:
         """The same in page-locked memory, from which copies to a GPU need not wait."""
         hops = None
         if self.first_hop is not None:
-            hops = {
-                kind: FirstHop(hop.mean.pin_memory(), hop.degree.pin_memory())
-                for kind, hop in self.first_hop.items()
-            }
+            hops = {kind: hop.pin_memory() for kind, hop in self.first_hop.items()}
         return TypedNeighbourhood(
             [block.pin_memory() for block in self.blocks],
             {name: x.pin_memory() for name, x in self.x.items()},
@@ -128,7 +125,7 @@ def typed_neighbourhood(
     schema = shard.schema
     own = [torch.from_numpy(some) for some in nodes]
     xs = [shard.features_of(number, some) for number, some in enumerate(own)]
-    hops: dict[EdgeType, FirstHop] | None = None if shard.hops is None else {}
+    hops: dict[EdgeType, TypedHop] | None = None if shard.hops is None else {}
     corrected = list(xs)
     for number, (src_type, dst_type) in enumerate(schema.ends.tolist()):
         src_Q, dst_Q = targets.pairs[number]
@@ -140,7 +137,7 @@ def typed_neighbourhood(
         if hop is not None and hops is not None:
             if len(counts):
                 rounding = torch.finfo(shard.feats[src_type].dtype).eps
-                hop = subtract_edges(hop, xs[src_type], src_row, dst_row, counts, rounding=rounding)
+                hop = hop.without_edges(xs[src_type], src_row, dst_row, counts, rounding)
             hops[schema.edge_types[number]] = hop
         if schema.features[dst_type] == DEGREES and len(counts):
             column = schema.into(dst_type).index(number)

@@ -6,6 +6,7 @@ types.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -17,9 +18,9 @@ from hvdtma.graph.csc import CSC, index_dtype
 from hvdtma.graph.store import GraphStore
 from hvdtma.graph.typed.layout import NodeLayout
 from hvdtma.graph.typed.schema import GraphSchema
-from hvdtma.sampling.first_hop import FirstHop
-from hvdtma.sampling.reader import BlockReader
+from hvdtma.sampling.reader import BlockReader, Range
 from hvdtma.sampling.shard import Shard, load_shard
+from hvdtma.sampling.typed_hop import TypedHop
 
 
 @dataclass
@@ -32,7 +33,8 @@ class TypedShard(Shard):
         edges: for each edge type its in-edges, with own numbers of both ends.
         feats: for each node type its features [m, D].
         degrees: for each edge type the in-degrees in the whole training graph, float [m].
-        hops: for each edge type the stored mean over all its training neighbours; or None.
+        hops: for each edge type the stored means over all training neighbours of the type, of the
+            nodes that have any; or None.
     """
 
     schema: GraphSchema = field(kw_only=True)
@@ -46,11 +48,20 @@ class TypedShard(Shard):
         """float32 [Q, D] of nodes of a type."""
         return self.feats[node_type].index_select(0, own).float()
 
-    def first_hop_of(self, edge_type: int, own: torch.Tensor) -> FirstHop | None:
+    def first_hop_of(self, edge_type: int, own: torch.Tensor) -> TypedHop | None:
         """The first hop of nodes of the edge type's destination type, or None."""
         if self.hops is None:
             return None
-        return FirstHop(self.hops[edge_type], self.degrees[edge_type]).take(own)
+        degree = self.degrees[edge_type].index_select(0, own)
+        row = degree.nonzero()[:, 0]
+        place = self._hop_places[edge_type].index_select(0, own[row])
+        mean = self.hops[edge_type].index_select(0, place).float()
+        return TypedHop(row, mean, degree[row])
+
+    @cached_property
+    def _hop_places(self) -> list[torch.Tensor]:
+        """For each edge type the row of each destination in `hops`, int32 [m]."""
+        return [(degree > 0).cumsum(0, dtype=torch.int32) - 1 for degree in self.degrees]
 
     def by_type(self, values_n: np.ndarray) -> list[np.ndarray]:
         """Values of the nodes, by node type and own number."""
@@ -89,11 +100,19 @@ def load_any_shard(
     others = np.setdiff1d(np.arange(store.num_blocks), blocks) if remote else blocks[:0]
     layout, schema = store.layout.of_blocks(np.r_[blocks, others]), store.schema
 
-    def rows(name: str, node_type: int) -> torch.Tensor:
-        parts = [
-            reader.rows(name, store.layout.ranges(node_type, some)) for some in (blocks, others)
-        ]
+    def joined(name: str, ranges_of: Callable[[np.ndarray], list[Range]]) -> torch.Tensor:
+        parts = [reader.rows(name, ranges_of(some)) for some in (blocks, others)]
         return torch.from_numpy(np.concatenate(parts) if len(parts[1]) else parts[0])
+
+    def rows(name: str, node_type: int) -> torch.Tensor:
+        return joined(name, lambda some: store.layout.ranges(node_type, some))
+
+    def hop_rows(number: int) -> torch.Tensor:
+        ends = store.hop_offsets[:, number].tolist()
+        return joined(
+            f"first_hop/{number}",
+            lambda some: [(ends[b], ends[b + 1]) for b in some.tolist() if ends[b] < ends[b + 1]],
+        )
 
     dst = schema.ends[:, 1].tolist()
     numbers = range(len(dst))
@@ -104,7 +123,7 @@ def load_any_shard(
         edges=edges_by_type(base.csc, layout, schema),
         feats=[rows(f"feat/{t}", t) for t in range(len(schema.node_types))],
         degrees=[rows(f"in_degree/{r}", dst[r]).float() for r in numbers],
-        hops=[rows(f"first_hop/{r}", dst[r]) for r in numbers] if first_hop else None,
+        hops=[hop_rows(r) for r in numbers] if first_hop else None,
     )
 
 

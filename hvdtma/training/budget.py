@@ -13,7 +13,7 @@ import numpy as np
 from hvdtma.core.memory import BASE_BYTES, MemoryBudget, MemoryRequirement
 from hvdtma.core.train_config import TrainConfig
 from hvdtma.evaluation.budget import scoring_requirement
-from hvdtma.evaluation.sampled import widest_input
+from hvdtma.evaluation.sampled import most_input
 from hvdtma.graph.sizes import GraphFacts, GraphSizes
 from hvdtma.graph.store import GraphStore
 from hvdtma.models import sampled_fanouts
@@ -115,6 +115,7 @@ def step_bytes(
         degree: the mean degree of the nodes; by default an upper bound is returned.
     """
     sampler = _sampler(config)
+    shard_nodes = num_nodes
     if is_grouping(sampler):
         num_nodes = min(sampler.max_nodes, num_nodes)
     hops = [min(make_task(config, store).seeds_per_step, num_nodes)]
@@ -123,7 +124,7 @@ def step_bytes(
     for fanout in reversed(sampled_fanouts(config)):
         width = 1 + min(fanout * kinds if fanout > 0 else num_nodes, degree)
         hops.append(min(int(hops[-1] * width), num_nodes))
-    inputs = hops[-1] * widest_input(store, first_hop=config.first_hop)
+    inputs = most_input(store, hops[-1], shard_nodes, first_hop=config.first_hop)
     outputs = sum(hops) * config.model.hidden
     if schema is not None:  # the projection of features, and of means of each edge type
         outputs += hops[-1] * config.model.hidden * (1 + kinds * config.first_hop)

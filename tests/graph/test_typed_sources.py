@@ -115,7 +115,13 @@ def test_arguments_with_and_without_types_are_told_apart():
         ({"edges": "buys.csv"}, "needs edges by edge type"),
         ({"features": "users.csv"}, "not for typed graphs"),
         ({"target": "sells"}, "target 'sells' is no edge type"),
-        ({"weight_column": "age"}, "weight.column"),
+        ({"weight_column": "age"}, "weight.column.*age is not for typed graphs.*no weights"),
+        ({"time_column": "age"}, "time.column.*age is not for typed graphs.*no times"),
+        ({"type_column": "age"}, "type.column.*age is not for typed graphs"),
+        ({"edges": {"user:buys:item": "nothing.csv"}, "split": "time"}, "held out at random"),
+        ({"edges": {"user:buys:item": "nothing.csv"}, "features_like": "a.zarr"}, "no projection"),
+        ({"edges": {"user:buys:item": "nothing.csv"}, "target": "sells"}, "no edge type"),
+        ({"splits": "users.csv"}, "not for typed graphs"),
     ],
 )
 def test_bad_input_is_one_message(tmp_path, monkeypatch, changes, message):
@@ -143,7 +149,7 @@ def hetero_data(geometric, torch):
         sizes = data[src].num_nodes, data[dst].num_nodes
         ends = [torch.randint(0, size, (number,), generator=generator) for size in sizes]
         data[src, kind, dst].edge_index = torch.stack(ends)
-    data["author", "writes", "paper"].edge_attr = torch.ones(40, 2)
+    data["author", "writes", "paper"].colour = torch.ones(40, 2)
     return data
 
 
@@ -163,7 +169,7 @@ def test_hetero_data_comes_back_with_features_labels_and_split(tmp_path, capsys)
         tmp_path / "g.zarr", data, hold_out="nodes", valid=3, test=3, block_nodes=4
     )
     assert set(edges_in(store)) == expected_edges(data)
-    assert "author:writes:paper.edge_attr [40, 2]" in capsys.readouterr().err
+    assert "author:writes:paper.colour [40, 2]" in capsys.readouterr().err
     schema, layout = store.schema, store.layout
     assert schema.dims[:2] == (3, 1) and schema.features[2] == "degrees"
     ids = own_ids(store)
@@ -205,6 +211,22 @@ def test_ids_by_type_may_be_text_beside_numbers(tmp_path):
     assert ("paper", "0") in ids
     with pytest.raises(UserError, match="ids of 'writer'"):
         from_pyg(data, ids={"writer": names})
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("edge_attr", "'edge_attr' of 'author:writes:paper' .* have no edge features, and no enc"),
+        ("edge_weight", "have no edge weights"),
+        ("time", "have no edge times"),
+    ],
+)
+def test_data_of_edges_are_refused_by_name(name, message):
+    geometric, torch = pytest.importorskip("torch_geometric.data"), pytest.importorskip("torch")
+    data = hetero_data(geometric, torch)
+    data["author", "writes", "paper"][name] = torch.ones(40)
+    with pytest.raises(UserError, match=message):
+        from_pyg(data)
 
 
 def test_a_link_split_of_hetero_data_is_refused():

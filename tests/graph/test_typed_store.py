@@ -101,7 +101,9 @@ def test_features_degrees_and_means_are_those_of_the_type(graph, stores):
             total = np.zeros((schema.sizes[dst_type], schema.dims[src_type]))
             np.add.at(total, dst_own, store.read(f"feat/{src_type}")[src_own])
             mean = total / np.maximum(degree, 1)[:, None]
-            np.testing.assert_allclose(store.read(f"first_hop/{number}"), mean, atol=1e-5)
+            # only nodes with in-edges of the type have a row
+            found = store.read(f"first_hop/{number}")
+            np.testing.assert_allclose(found, mean[degree > 0], atol=1e-5)
         degrees = [store.read(f"in_degree/{number}") for number in schema.into(2)]
         np.testing.assert_allclose(store.read("feat/2"), np.log1p(np.stack(degrees, 1)), rtol=1e-6)
 

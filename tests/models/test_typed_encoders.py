@@ -13,8 +13,8 @@ from hvdtma.core.train_config import ModelConfig
 from hvdtma.models.typed_encoder import check_encoder_fits, make_typed_encoder
 from hvdtma.models.typed_encoders import RGCN, RGCNLayer
 from hvdtma.sampling.draws import SampledEdges
-from hvdtma.sampling.first_hop import FirstHop
 from hvdtma.sampling.neighbour_sampler import NeighbourSampler
+from hvdtma.sampling.typed_hop import TypedHop
 from hvdtma.sampling.typed_layers import joined_block
 from hvdtma.sampling.typed_shard import load_any_shard
 
@@ -73,10 +73,10 @@ def test_a_layer_is_that_of_pytorch_geometric(shard):
     block = whole_block(shard)
     found = torch.cat(list(ours(block, h).values()))
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
-    hops = {
-        kind: FirstHop(each.mean(h[kind.src]), each.in_degrees.float())
-        for kind, each in block.items()
-    }
+    hops = {}
+    for kind, each in block.items():
+        row = each.in_degrees.nonzero()[:, 0]
+        hops[kind] = TypedHop(row, each.mean(h[kind.src])[row], each.in_degrees[row].float())
     found = torch.cat(list(ours.combine(h, hops).values()))
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
 

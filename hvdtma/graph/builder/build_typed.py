@@ -31,7 +31,7 @@ from hvdtma.graph.typed.arrays import (
     write_degrees,
     write_typed_first_hop,
 )
-from hvdtma.graph.typed.layout import NodeLayout, by_type_in_blocks, row_widths
+from hvdtma.graph.typed.layout import NodeLayout, by_type_in_blocks, row_width
 from hvdtma.graph.typed.schema import DEGREES, GraphSchema
 from hvdtma.graph.typed.source import TypedGraph
 from hvdtma.storage.writer import StoreWriter
@@ -71,18 +71,18 @@ def write_typed_store(
     held_out = writer.attrs.pop("held_out_types", {})
     schema = replace(source.schema, num_edges=num_edges, held_out=held_out)
     schema = _write_features(writer, source, schema, layout, order_N, options, memory)
+    hop_dim = 0
     if options.first_hop:
         reserved = memory.reserve(order_N.nbytes)
-        write_typed_first_hop(writer, schema, layout, reserved, dtype)
+        hop_dim = write_typed_first_hop(writer, schema, layout, reserved, dtype)
     block_nodes = int(np.diff(block_offsets).max())
     counts |= write_nodes(writer, source, order_N, options, block_nodes, streams[2])
     given = source.link_split or {}
-    feature_dim, hop_dim = row_widths(schema, layout)
     writer.attrs |= {
         "num_nodes": source.num_nodes,
         "undirected": False,
         "schema": schema.as_attrs(),
-        "feature_dim": feature_dim,
+        "feature_dim": row_width(schema, layout),
         "hop_dim": hop_dim,
         "features": _identity(writer, schema),
         "order": {"method": options.order, "seed": options.seed},

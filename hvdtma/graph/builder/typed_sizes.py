@@ -26,10 +26,12 @@ class TypedSizes(BuildSizes):
     Attributes:
         schema: the types, with the widths of the features in the store.
         given_dims: the widths of the features as given, of each node type; 0 without.
+        given_edges: the number of edges of each edge type as given.
     """
 
     schema: GraphSchema = field(default_factory=lambda: GraphSchema((), ()))
     given_dims: tuple[int, ...] = ()
+    given_edges: tuple[int, ...] = ()
 
     @classmethod
     def of(cls, source: TypedGraph, options: BuildOptions) -> TypedSizes:  # type: ignore[override]
@@ -43,7 +45,12 @@ class TypedSizes(BuildSizes):
             dims.append(min(given, most) if given else max(len(schema.into(number)), 1))
             given_dims.append(given)
         values = vars(base) | {"feature_dim": max(dims), "features": "rows", "reduced_from": 0}
-        return cls(**values, schema=replace(schema, dims=tuple(dims)), given_dims=tuple(given_dims))
+        return cls(
+            **values,
+            schema=replace(schema, dims=tuple(dims)),
+            given_dims=tuple(given_dims),
+            given_edges=source.edges_by_type,
+        )
 
     @property
     def projection_bytes(self) -> int:
@@ -65,10 +72,11 @@ class TypedSizes(BuildSizes):
         """The size of the arrays that are other than those of an untyped store."""
         schema, item = self.schema, self.feature_bytes
         sizes = np.array(schema.sizes)
-        hop_T = np.array([schema.hop_dim(t) for t in range(len(sizes))]) * self.options.first_hop
+        hop_rows = np.minimum(sizes[schema.ends[:, 1]], self.given_edges)
+        hop_values = int(hop_rows @ np.array(schema.dims)[schema.ends[:, 0]])
         return {
             "feat": int(item * (sizes @ np.array(schema.dims))),
-            "first_hop": int(item * (sizes @ hop_T)),
+            "first_hop": item * hop_values * self.options.first_hop,
             "in_degree": DEGREE_BYTES * int(sizes[schema.ends[:, 1]].sum()),
         }
 

@@ -33,13 +33,17 @@ from hvdtma.graph.ingest.options import ReadOptions
 from hvdtma.graph.label_values import NodeLabels
 from hvdtma.graph.raw import read_all_rows
 from hvdtma.graph.sources.typed_frameworks import add_labels
-from hvdtma.graph.typed.schema import EdgeType
+from hvdtma.graph.typed.schema import EdgeType, GraphSchema, check_types, with_reverse
 from hvdtma.graph.typed.source import NodesOfType, TypedGraph
 from hvdtma.tables.database import Database
 from hvdtma.tables.rejects import BadRows
 from hvdtma.tables.table import InputTable, open_table
 
-NOT_TYPED = ("type_column", "weight_column", "time_column")
+NOT_TYPED = {
+    "type_column": "each edge type has tables of its own",
+    "weight_column": "their edges have no weights",
+    "time_column": "their edges have no times, and links are held out at random",
+}
 
 
 @dataclass
@@ -100,6 +104,13 @@ class TypedInputs:
         return inputs
 
     @property
+    def schema(self) -> GraphSchema:
+        """The types, before any table is read; raises UserError for types that cannot be."""
+        check_types(self.node_types, list(self.edges))
+        edge_types = with_reverse(list(self.edges)) if self.undirected else list(self.edges)
+        return GraphSchema(tuple(self.node_types), tuple(edge_types))
+
+    @property
     def node_types(self) -> list[str]:
         """The ends of the edge types, in the order in which they are named."""
         ends = [end for kind in self.edges for end in (kind.src, kind.dst)]
@@ -117,10 +128,18 @@ def typed_graph_of_tables(
 
     Raises UserError for bad inputs, and for too little memory.
     """
-    options.check_default(NOT_TYPED, "a typed graph")
+    check_typed_reading(options)
     db = Database(memory.num_bytes - BASE_BYTES - LEAST_WORK_BYTES, folder)
     with closing(db):
         return _Reading(inputs, options, memory, db).graph()
+
+
+def check_typed_reading(options: ReadOptions) -> None:
+    """Raise UserError for options of columns that edges of a typed graph cannot have."""
+    for key, why in NOT_TYPED.items():
+        if getattr(options, key) is not None:
+            flag = key.replace("_", "-")
+            raise UserError(f"--{flag} {getattr(options, key)} is not for typed graphs: {why}")
 
 
 class _Reading:

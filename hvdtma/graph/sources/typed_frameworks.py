@@ -34,6 +34,12 @@ from hvdtma.graph.typed.source import NodesOfType, TypedGraph
 from hvdtma.storage.node_ids import NodeIds
 from hvdtma.tables.features import checked_features
 
+# What the data of edges mean by their usual names.
+EDGE_DATA = {
+    **dict.fromkeys(("edge_attr", "edge_feat", "feat", "x", "e_feat", "efeat"), "features"),
+    **dict.fromkeys(("edge_weight", "weight", "w"), "weights"),
+    **dict.fromkeys(("edge_time", "time", "timestamp", "t"), "times"),
+}
 NO_LABEL = {"class": NO_CLASS, "multi": UNKNOWN, "real": np.nan}
 Named = Mapping[str, Any]
 
@@ -127,6 +133,7 @@ def typed_graph_of(
         name: NodesOfType(graph_ids((ids or {}).get(name), number), _features(parts, name))
         for name, (number, _) in parts.nodes.items()
     }
+    _refuse_edge_data(parts)
     edges = {kind: (src, dst) for kind, (src, dst, _) in parts.edges.items()}
     graph = TypedGraph(nodes, edges, add_reverse=undirected, origin={"kind": parts.where})
     labelled = [name for name, (_, given) in parts.nodes.items() if parts.label in given]
@@ -146,6 +153,18 @@ def typed_graph_of(
         graph.node_split = {part: nodes + first for part, nodes in of_type.items()} or None
     note_unused(graph, *_unused(parts, labelled))
     return graph
+
+
+def _refuse_edge_data(parts: HeteroParts) -> None:
+    """Raise UserError for edge features, weights and times, which no part of training would use."""
+    for kind, (_, _, given) in parts.edges.items():
+        for name in given:
+            word = EDGE_DATA.get(name)
+            if word is not None:
+                raise UserError(
+                    f"'{name}' of '{kind}' in {parts.where}: typed graphs have no edge {word}, and "
+                    "no encoder would use them; delete it to build without"
+                )
 
 
 def _exported(parts: HeteroParts, beside: Named) -> TypedGraph:

@@ -14,7 +14,13 @@ from hvdtma.core.console import progress
 from hvdtma.core.memory import MemoryBudget
 from hvdtma.graph.first_hop import available_for_first_hop
 from hvdtma.graph.neighbour_means import neighbour_means
-from hvdtma.graph.typed.edges_of_type import EdgesOfType, degree_pieces, own_indptr
+from hvdtma.graph.typed.edges_of_type import (
+    EdgesOfType,
+    degree_pieces,
+    indptr_with_edges,
+    own_indptr,
+)
+from hvdtma.graph.typed.hop_rows import hop_offsets, hop_width
 from hvdtma.graph.typed.layout import NodeLayout
 from hvdtma.graph.typed.schema import GraphSchema
 from hvdtma.storage.writer import StoreWriter
@@ -76,8 +82,11 @@ def write_typed_first_hop(
     layout: NodeLayout,
     memory: MemoryBudget,
     dtype: np.dtype,
-) -> None:
-    """Write `first_hop/R` [D, width of the sources' features] of each edge type."""
+) -> int:
+    """Write `first_hop/R` [M, width of the sources' features] of each edge type, `hop_offsets`.
+
+    M destinations have in-edges of the type. Returns the values per node; see `hop_width`.
+    """
     available = first_hop_available(layout, dtype.itemsize, memory)
     readers = {name: writer.reader(name) for name in ("indptr", "indices", "edge_type")}
     indptr = readers["indptr"][:]
@@ -90,12 +99,12 @@ def write_typed_first_hop(
             edges = EdgesOfType(
                 lambda name, a, b: readers[name][a:b], layout, number, (src, dst), indptr, own
             )
-            rows = int(layout.sizes[dst])
+            with_edges = indptr_with_edges(own)
             with writer.create_array(
-                f"first_hop/{number}", dtype, rows, (schema.dims[src],)
+                f"first_hop/{number}", dtype, len(with_edges) - 1, (schema.dims[src],)
             ) as out:
                 for mean_nD in neighbour_means(
-                    own,
+                    with_edges,
                     edges,
                     writer.reader(f"feat/{src}"),
                     memory_bytes=available,
@@ -104,3 +113,11 @@ def write_typed_first_hop(
                     advance=advance,
                 ):
                     out.append(mean_nD)
+    return write_hop_offsets(writer, schema, layout)
+
+
+def write_hop_offsets(writer: StoreWriter, schema: GraphSchema, layout: NodeLayout) -> int:
+    """Write `hop_offsets`, from the in-degrees; return the values of the first hop per node."""
+    offsets = hop_offsets(lambda r: writer.reader(f"in_degree/{r}")[:], schema, layout)
+    writer.put("hop_offsets", offsets)
+    return hop_width(schema, offsets, layout.counts.sum(1))

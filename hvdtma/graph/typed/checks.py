@@ -20,7 +20,13 @@ from hvdtma.graph.store import GraphStore
 from hvdtma.graph.stored_rows import StoredRows
 from hvdtma.graph.stream import row_pieces
 from hvdtma.graph.typed.arrays import degree_features, first_hop_available
-from hvdtma.graph.typed.edges_of_type import EdgesOfType, degree_pieces, own_indptr
+from hvdtma.graph.typed.edges_of_type import (
+    EdgesOfType,
+    degree_pieces,
+    indptr_with_edges,
+    own_indptr,
+)
+from hvdtma.graph.typed.hop_rows import hop_offsets
 from hvdtma.graph.typed.schema import DEGREES, GraphSchema
 
 ROWS_AT_ONCE = 1 << 16
@@ -37,6 +43,10 @@ def layout_fits(store: GraphStore, memory: MemoryBudget) -> str | None:
     if (offsets[:, [0, -1]] != ends).any() or (np.diff(offsets, axis=1) < 0).any():
         return "the types of nodes do not cover the blocks in order"
     sizes = store.layout.sizes
+    if "first_hop" in store:
+        wanted = (store.num_blocks + 1, len(schema.edge_types))
+        if "hop_offsets" not in store or store.hop_offsets.shape != wanted:
+            return f"hop_offsets is missing, or has not the shape {list(wanted)}"
     if tuple(sizes.tolist()) != schema.sizes:
         return f"type_offsets has {sizes.tolist()} nodes by type, not {list(schema.sizes)}"
     shapes: dict[str, tuple[int, ...]] = {
@@ -45,7 +55,7 @@ def layout_fits(store: GraphStore, memory: MemoryBudget) -> str | None:
     for number, (src, dst) in enumerate(schema.ends.tolist()):
         shapes[f"in_degree/{number}"] = (int(sizes[dst]),)
         if "first_hop" in store:
-            shapes[f"first_hop/{number}"] = (int(sizes[dst]), schema.dims[src])
+            shapes[f"first_hop/{number}"] = (int(store.hop_offsets[-1, number]), schema.dims[src])
     for name, shape in shapes.items():
         if name not in store.array_names:
             return f"the array {name} is missing"
@@ -104,7 +114,16 @@ def degrees_fit(store: GraphStore, memory: MemoryBudget) -> str | None:
                 wanted = degree_features(degrees).astype(store.feature_dtype)
                 if not np.allclose(store.read(f"feat/{node_type}", start, stop), wanted, rtol=1e-3):
                     return f"the features of '{schema.node_types[node_type]}' are not its degrees"
-    return None
+    return _hop_offsets_problem(store, schema)
+
+
+def _hop_offsets_problem(store: GraphStore, schema: GraphSchema) -> str | None:
+    """Whether the first hop has its rows where the in-degrees say."""
+    if "first_hop" not in store:
+        return None
+    wanted = hop_offsets(lambda number: store.read(f"in_degree/{number}"), schema, store.layout)
+    same = np.array_equal(store.hop_offsets, wanted)
+    return None if same else "hop_offsets is not that of the in-degrees"
 
 
 def typed_first_hop_gap(store: GraphStore, memory: MemoryBudget) -> tuple[float, float]:
@@ -116,9 +135,9 @@ def typed_first_hop_gap(store: GraphStore, memory: MemoryBudget) -> tuple[float,
     for number, (src, dst) in enumerate(schema.ends.tolist()):
         own = own_indptr(store.read(f"in_degree/{number}"))
         edges = EdgesOfType(store.read, layout, number, (src, dst), indptr, own)
-        start = 0
+        start, with_edges = 0, indptr_with_edges(own)
         rows = StoredRows(store, f"feat/{src}")
-        for mean_nD in neighbour_means(own, edges, rows, memory_bytes=available):
+        for mean_nD in neighbour_means(with_edges, edges, rows, memory_bytes=available):
             found = store.read(f"first_hop/{number}", start, start + len(mean_nD))
             start += len(mean_nD)
             gap = float(np.maximum(gap, np.abs(found - mean_nD).max(initial=0)))  # NaN stays

@@ -97,3 +97,8 @@ def _count(indptr: np.ndarray, first: int, types: np.ndarray, degree_nR: np.ndar
 def own_indptr(degree_n: np.ndarray) -> np.ndarray:
     """int64 [D+1]: the edges of a type by destination, from the degrees of its destinations."""
     return np.concatenate([[0], np.cumsum(degree_n, dtype=np.int64)])
+
+
+def indptr_with_edges(indptr_D1: np.ndarray) -> np.ndarray:
+    """int64 [M+1]: the same edges, by the M destinations that have any."""
+    return indptr_D1[np.append(np.flatnonzero(np.diff(indptr_D1)), len(indptr_D1) - 1)]

@@ -121,10 +121,7 @@ def by_type_in_blocks(
     return out_N, NodeLayout(offsets + np.asarray(block_offsets[:-1], np.int64)[:, None])
 
 
-def row_widths(schema: GraphSchema, layout: NodeLayout) -> tuple[int, int]:
-    """Values per node of features, and of the first hop: the mean of the block with most."""
-    widths = []
-    for dims in (schema.dims, [schema.hop_dim(number) for number in range(layout.num_types)]):
-        nodes_B = np.maximum(layout.counts.sum(1), 1)
-        widths.append(int(np.ceil((layout.counts @ np.array(dims)) / nodes_B).max(initial=1)))
-    return widths[0], widths[1]
+def row_width(schema: GraphSchema, layout: NodeLayout) -> int:
+    """Features per node: the mean of the block with most."""
+    nodes_B = np.maximum(layout.counts.sum(1), 1)
+    return int(np.ceil((layout.counts @ np.array(schema.dims)) / nodes_B).max(initial=1))

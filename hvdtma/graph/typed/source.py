@@ -82,12 +82,17 @@ class TypedGraph(GraphData):
     def num_nodes(self) -> int:
         return int(self.first[-1])
 
-    @cached_property
+    @property
     def num_edges(self) -> int:
         """Edges of all types, with those that are added in the other direction."""
+        return sum(self.edges_by_type)
+
+    @cached_property
+    def edges_by_type(self) -> tuple[int, ...]:
+        """The number of edges of each edge type of the schema."""
         added = self.schema.edge_types[len(self.edges) :]
         sizes = {each: len(src) for each, (src, _) in self.edges.items()}
-        return sum(sizes.values()) + sum(sizes[_forward(each)] for each in added)
+        return (*sizes.values(), *(sizes[_forward(each)] for each in added))
 
     @cached_property
     def node_id(self) -> NodeIds:
