@@ -80,8 +80,9 @@ def _places(store: GraphStore, number: int, own_m: np.ndarray) -> np.ndarray:
     first_B, place_m = layout.first[:, dst], np.zeros(len(own_m), np.int64)
     block_m = np.searchsorted(first_B, own_m, side="right") - 1
     order = np.argsort(block_m, kind="stable")
-    blocks, starts = np.unique(block_m[order], return_index=True)
-    for block, at in zip(blocks.tolist(), np.split(order, starts[1:]), strict=True):
+    blocks, counts = np.unique(block_m, return_counts=True)
+    for block, end, count in zip(blocks, np.cumsum(counts), counts, strict=True):
+        at = order[end - count : end]
         first = int(first_B[block])
         stop = first + int(layout.counts[block, dst])
         has_edges = store.read(f"in_degree/{number}", first, stop) > 0
