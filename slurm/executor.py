@@ -83,7 +83,12 @@ def slurm_options(request: JobRequest) -> dict[str, Any]:
         "ntasks_per_node": resources.tasks_per_node,
         "gpus_per_node": resources.gpus_per_node or None,
         "mem": _memory(defaults.memory_gb),
-        "setup": [*defaults.setup_lines, _python_path_line(request)],
+        "setup": [
+            *defaults.setup_lines,
+            _python_path_line(request),
+            # So that tools tell the driver from trainers, which have HVDTMA_NAME besides.
+            *["export HVDTMA_DRIVER=1"] * request.elastic,
+        ],
         "signal_delay_s": request.save_s,
         "stderr_to_stdout": True,
         "additional_parameters": further,

@@ -152,6 +152,9 @@ def run_on_all(comm: Communicator, action: Callable[[], T]) -> T:
 
 
 def run_on_rank0(comm: Communicator, action: Callable[[], T]) -> T:
-    """Run `action` on rank 0; return its result on every trainer. Fails as `run_on_all` does."""
+    """Run `action` on rank 0; return its result on every trainer. Fails as `run_on_all` does.
+
+    The result travels as `broadcast_object` sends it.
+    """
     value = run_on_all(comm, lambda: action() if comm.rank == 0 else None)
     return comm.broadcast_object(value)

@@ -125,6 +125,7 @@ class RendezvousGroup:
             local rank.
         elastic: whether the group may change.
         slot: the trainer's number on its node, where a newcomer takes the slot of a lost trainer.
+        rejoin_timeout_s: how long to go on asking a rendezvous that is slow to answer.
     """
 
     def __init__(
@@ -135,7 +136,9 @@ class RendezvousGroup:
         *,
         elastic: bool,
         slot: int | None = None,
+        rejoin_timeout_s: float = 600.0,
     ):
+        self.rejoin_timeout_s = rejoin_timeout_s
         self.client, self.name, self.host, self.elastic = client, name, host, elastic
         self.slot: int | None = slot
         self.secret: str | None = client.secret
@@ -157,9 +160,10 @@ class RendezvousGroup:
 
     def _join(self) -> RankInfo:
         """Wait for the next group; return this trainer's place in it."""
+        question = {"question": "join", "name": self.name, "host": self.host}
         while True:
             answer = self.client.ask(
-                question="join", name=self.name, host=self.host, generation=self.generation
+                **question, generation=self.generation, patience_s=self.rejoin_timeout_s
             )
             if "rank_info" in answer:
                 return RankInfo(**answer["rank_info"])
@@ -184,7 +188,7 @@ class RendezvousGroup:
             return False
 
     def leave(self) -> None:
-        self.client.ask(question="leave", name=self.name)
+        self.client.ask(question="leave", name=self.name, patience_s=self.rejoin_timeout_s)
 
 
 def horovod_variables(info: RankInfo, host: str) -> dict[str, str]:

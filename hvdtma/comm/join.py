@@ -101,7 +101,14 @@ def _join_driver(worker: WorkerEnv) -> Communicator:
     from hvdtma.comm.groups import RendezvousGroup
     from hvdtma.comm.horovod import HorovodComm
 
-    group = RendezvousGroup(worker.client, worker.name, worker.host, elastic=True, slot=worker.slot)
+    group = RendezvousGroup(
+        worker.client,
+        worker.name,
+        worker.host,
+        elastic=True,
+        slot=worker.slot,
+        rejoin_timeout_s=worker.rejoin_timeout_s,
+    )
     return HorovodComm(group)
 
 

@@ -23,6 +23,7 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails, PydanticCustomError
 
+from hvdtma.core.digests import text_with_digest
 from hvdtma.core.errors import UserError, nearest
 from hvdtma.core.field_text import component_of, field_at, is_number, shown, valid_values
 from hvdtma.core.files import expanded, replacing
@@ -182,9 +183,13 @@ def _from_words(words: Sequence[str], quoted: Callable[[str], str] = str) -> Dic
 
 
 def dump_config(config: Component, path: Path) -> None:
-    """Write every value, defaults included, as YAML; the file is complete or not there."""
+    """Write every value, defaults included, as YAML; the file is complete or not there.
+
+    The first line is a comment with the digest of the others (`hvdtma.core.digests`).
+    """
+    text = OmegaConf.to_yaml(OmegaConf.create(config.model_dump(mode="json")))
     with replacing(path) as temporary:
-        OmegaConf.save(OmegaConf.create(config.model_dump(mode="json")), temporary)
+        temporary.write_text(text_with_digest(text), encoding="utf-8")
 
 
 def _explain(kind: type[Component], detail: ErrorDetails) -> str:

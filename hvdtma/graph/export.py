@@ -5,7 +5,6 @@ Legend: N nodes, E edges, D features.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -14,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from hvdtma.core.errors import UserError, nearest
-from hvdtma.core.files import replacing, reporting_full_disk
+from hvdtma.core.files import replacing, replacing_folder, reporting_full_disk
 from hvdtma.core.split_parts import HELD_OUT_PARTS, PARTS
 from hvdtma.graph.framework_objects import BESIDE
 from hvdtma.graph.store import GraphStore
@@ -70,17 +69,10 @@ def _write_dgl(store: GraphStore, out: Path) -> None:
 
 
 def _write_parquet(store: GraphStore, out: Path) -> None:
-    partial = out.with_name(f".{out.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir()
-    try:
-        write_table(partial / "edges.parquet", _edges(store))
-        nodes = _nodes(store) if store.schema is None else _typed_nodes(store)
-        write_table(partial / "nodes.parquet", nodes)
-        shutil.rmtree(out, ignore_errors=True)
-        partial.rename(out)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+    nodes = _nodes(store) if store.schema is None else _typed_nodes(store)
+    with replacing_folder(out) as folder:
+        write_table(folder / "edges.parquet", _edges(store))
+        write_table(folder / "nodes.parquet", nodes)
 
 
 def _edges(store: GraphStore) -> Iterator[pa.Table]:

@@ -64,6 +64,8 @@ def resolve_start_mode(
     resume, and if the run was made with another config.
     """
     exists = mode is StartMode.RESUME or run.versions.exists()
+    if mode is StartMode.AUTO and run.outdated.exists():
+        mode = StartMode.OVERWRITE
     if mode in (StartMode.NEW, StartMode.OVERWRITE) or not exists:
         overwrite = mode is StartMode.OVERWRITE
         run.check_removable(*rules.inputs, overwrite=overwrite)

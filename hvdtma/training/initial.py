@@ -9,15 +9,13 @@ from typing import Any
 
 import torch
 from rich.markup import escape
-from safetensors import SafetensorError
-from safetensors.torch import load
 
 from hvdtma.core.console import console, warn
 from hvdtma.core.errors import UserError
 from hvdtma.core.train_config import TrainConfig
 from hvdtma.graph.store import GraphStore
 from hvdtma.runs.pretrained import CONFIG, read_pretrained
-from hvdtma.runs.run_folder import RunFolder
+from hvdtma.runs.run_folder import RunFolder, read_tensors
 from hvdtma.runs.trained_graph import OLDER, same_features
 from hvdtma.tasks import Model, Task
 
@@ -55,10 +53,7 @@ def read_initial(path: Path) -> InitialParameters:
         file, scored = run.best_or_newest()
         record = run.trained_graph()
         text = f"the run {path}, of its {'best' if scored else 'newest'} round"
-    try:
-        return InitialParameters(text, load(file.read_bytes()), {**OLDER, **record})
-    except SafetensorError as error:
-        raise UserError(f"{file} is damaged: {error}") from error
+    return InitialParameters(text, read_tensors(file)[0], {**OLDER, **record})
 
 
 def load_initial(

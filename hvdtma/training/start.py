@@ -116,7 +116,11 @@ def start_new(
     trainer = run_on_all(comm, lambda: _set_up_with_shard(config, comm, sharers))
     _check_examples(trainer, comm)
     averaging = run_on_all(comm, lambda: make_averaging(trainer, comm))
-    run_on_rank0(comm, lambda: RunFolder.create(config, trainer.store, overwrite=overwrite))
+
+    def create() -> None:
+        RunFolder.create(config, trainer.store, overwrite=overwrite)
+
+    run_on_rank0(comm, create)
     return RunContext(run, trainer, averaging)
 
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 from typed_graphs import shop_store
 
+from hvdtma.core.dgl_import import dgl
 from hvdtma.core.errors import UserError
 from hvdtma.core.train_config import ModelConfig
 from hvdtma.models.typed_encoder import check_encoder_fits, make_typed_encoder
@@ -78,6 +79,26 @@ def test_a_layer_is_that_of_pytorch_geometric(shard):
         row = each.in_degrees.nonzero()[:, 0]
         hops[kind] = TypedHop(row, each.mean(h[kind.src])[row], each.in_degrees[row].float())
     found = torch.cat(list(ours.combine(h, hops).values()))
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
+
+
+def test_a_layer_is_that_of_dgl(shard):
+    kinds, bases, width = shard.schema.edge_types, 3, 6
+    torch.manual_seed(4)
+    ours = RGCNLayer(kinds, width, bases)
+    theirs = dgl.nn.RelGraphConv(width, width, len(kinds), "basis", bases)
+    with torch.no_grad():
+        theirs.linear_r.W.copy_(ours.basis)
+        theirs.linear_r.coeff.copy_(ours.share)
+        theirs.loop_weight.copy_(ours.own.weight.T)
+        theirs.h_bias.copy_(ours.own.bias)
+    h = rows_of_all(shard, width)
+    (src, dst), edge_type = as_homogeneous(shard)
+    place = dst * len(kinds) + edge_type  # a sum becomes a mean by the degree of the edge's type
+    norm = 1 / torch.bincount(place).float()[place]
+    graph = dgl.graph((src, dst), num_nodes=sum(map(len, h.values())))
+    expected = theirs(graph, torch.cat(list(h.values())), edge_type, norm[:, None])
+    found = torch.cat(list(ours(whole_block(shard), h).values()))
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
 
 

@@ -13,9 +13,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import xxhash
 
 from hvdtma.core.console import console, progress
+from hvdtma.core.digests import digest_of
 from hvdtma.core.errors import UserError
 from hvdtma.core.memory import MemoryBudget
 from hvdtma.graph.blocks import default_block_size, equal_blocks, rows_per_chunk
@@ -102,7 +102,7 @@ def _identity(writer: StoreWriter, schema: GraphSchema) -> dict[str, object]:
     sums = writer.attrs["checksums"]
     reduced = [sums[f"feat/{t}"] for t, kind in enumerate(schema.features) if kind == "svd"]
     facts = [schema.node_types, schema.edge_types, schema.dims, schema.features, reduced]
-    digest = xxhash.xxh3_128(json.dumps(facts).encode()).hexdigest()
+    digest = digest_of(json.dumps(facts).encode())
     return {"kind": "typed", "dim": sum(schema.dims), "fingerprint": digest}
 
 
