@@ -3,9 +3,10 @@
 Legend: N nodes, D features.
 """
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
-import zarr
 from typed_graphs import BUYS, FOLLOWS, edges_given, edges_in, own_ids, shop_graph, shop_store
 
 from hvdtma.core.errors import UserError
@@ -15,6 +16,7 @@ from hvdtma.graph.store import open_store
 from hvdtma.graph.typed.layout import NodeLayout
 from hvdtma.graph.verify import verification
 from hvdtma.partitioning import PartitionOptions, partition
+from hvdtma.storage.writer import StoreWriter
 
 
 @pytest.fixture(scope="module")
@@ -174,16 +176,95 @@ def test_options_that_typed_graphs_lack_are_refused(graph, tmp_path, option, val
         shop_store(tmp_path / "g.zarr", graph, **{option: value})
 
 
-def test_damage_is_found_by_the_checks_of_types(graph, tmp_path):
+def rewritten(store, path, name, change):
+    """A store with an array changed, whose digests are all right."""
+    own = ("checksums", "chunk_crcs", "metadata", "format", "format_version", "created", "digest")
+    with StoreWriter(path) as writer:
+        for each in store.array_names:
+            values = store.read(each)
+            writer.put(each, change(values.copy()) if each == name else values)
+        writer.attrs |= {key: value for key, value in store.attrs.items() if key not in own}
+    return open_store(path)
+
+
+def one_more(values):
+    values[0] += 1
+    return values
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "check"),
+    [
+        ("in_degree/2", one_more, "in-degrees by edge type are those of the graph"),
+        ("hop_offsets", lambda v: v + 1 * (v > 0) * (v < v[-1]), "in-degrees by edge type are"),
+        ("first_hop/2", one_more, "first hop is the mean of the neighbours"),
+        ("first_hop/5", lambda v: v[:-1], "types of nodes stand in order in every block"),
+        ("feat/2", one_more, "in-degrees by edge type are those of the graph"),
+        ("feat/1", lambda v: v[:, 1:], "types of nodes stand in order in every block"),
+        ("feat/0", one_more, "first hop is the mean of the neighbours"),
+        ("type_offsets", lambda v: v[:, [0, 2, 1, 3]], "types of nodes stand in order"),
+        ("edge_type", lambda v: np.full_like(v, 2), "ends of edges are of the types that the"),
+        ("split/test/edge_type", lambda v: v * 0 + 4, "ends of edges are of the types that the"),
+    ],
+)
+def test_a_wrong_value_is_named_by_the_check_of_its_promise(stores, tmp_path, name, change, check):
+    store = stores["first"]
+    assert store.edge_type_names[2] == str(FOLLOWS)
+    assert store.edge_type_names[6] == str(FOLLOWS.reverse)
+    found = problems(rewritten(store, tmp_path / "g.zarr", name, change))
+    assert any(each.startswith(check) for each in found), found
+
+
+def test_a_link_whose_reverse_is_another_link_is_found(stores, tmp_path):
+    """Two edges of a node exchange their types; degrees stay as they were."""
+    store = stores["first"]
+    csc = store.rows(0, store.num_nodes)
+
+    def exchanged(values):
+        for start, stop in pairwise(csc.indptr):
+            there, back = (start + np.flatnonzero(values[start:stop] == t) for t in (2, 6))
+            there = there[~np.isin(csc.indices[there], csc.indices[back])]
+            if len(there) and len(back):
+                values[[there[0], back[0]]] = 6, 2
+                return values
+        raise AssertionError("no node has edges of both types")
+
+    found = problems(rewritten(store, tmp_path / "g.zarr", "edge_type", exchanged))
+    assert "reverse edge types have the same links" in found
+
+
+def test_a_flipped_byte_of_any_array_is_found_and_never_read(graph, tmp_path):
     store = shop_store(tmp_path / "g.zarr", graph)
-    number = store.edge_type_names.index(str(FOLLOWS))
-    damages = {
-        "in-degrees by edge type are those of the graph": (f"in_degree/{number}", 0),
-        "first hop is the mean of the neighbours": (f"first_hop/{number}", 0),
-    }
-    group = zarr.open_group(store.path, mode="r+")
-    for array, row in damages.values():
-        group[array][row] = group[array][row] + 7
-    found = {name for name, _ in verification(open_store(store.path)) if _}
-    assert all("checksum" in name for name in found)
-    assert len(found) == 2
+    for name in store.array_names:
+        chunk = next(
+            path for path in sorted((store.path / name / "c").rglob("*")) if path.is_file()
+        )
+        sound = chunk.read_bytes()
+        chunk.write_bytes(bytes([sound[0] ^ 4]) + sound[1:])
+        assert f"checksum of {name}" in problems(open_store(store.path))
+        with pytest.raises(UserError, match="damaged"):
+            open_store(store.path).read(name)
+        chunk.write_bytes(sound)
+    assert problems(open_store(store.path)) == {}
+
+
+def test_arrays_of_two_types_that_were_swapped_are_noticed(graph, tmp_path):
+    store = shop_store(tmp_path / "g.zarr", graph)
+    for one, other in (("in_degree/0", "in_degree/3"), ("first_hop/0", "first_hop/1")):
+        folders = [store.path / name for name in (one, other)]
+        folders[0].rename(tmp_path / "aside")
+        folders[1].rename(folders[0])
+        (tmp_path / "aside").rename(folders[1])
+        with pytest.raises(UserError, match=r"has changed|not the one that was written there"):
+            open_store(store.path).read(one)
+        folders[0].rename(tmp_path / "aside")
+        folders[1].rename(folders[0])
+        (tmp_path / "aside").rename(folders[1])
+
+
+def test_types_that_were_edited_are_not_used(graph, tmp_path):
+    store = shop_store(tmp_path / "g.zarr", graph)
+    file = store.path / "zarr.json"
+    file.write_text(file.read_text().replace('"buys"', '"likes"', 1))
+    with pytest.raises(UserError, match=r"zarr.json is damaged"):
+        open_store(store.path)
