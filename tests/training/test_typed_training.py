@@ -63,6 +63,8 @@ def test_links_are_learned_by_three_trainers_and_scored_by_edge_type(store, tmp_
         zip(store.schema.node_types, store.schema.sizes, strict=True)
     )
     assert run.report().is_file()
+    (group,) = hvdtma.compare([run]).groups
+    assert group.valid.mean == pytest.approx(run.summary["valid"]["mrr"])
 
 
 def test_the_total_is_the_mean_of_the_edge_types_by_their_links(store, tmp_path):
