@@ -67,11 +67,12 @@ def debian() -> TypedGraph:
     nodes = {"package": _nodes([package["Package"] for package in packages])}
     counts = word_counts(packages)
     nodes["package"].feat = None if counts is None else counts.matrix
-    for name, relation, values in (
-        ("maintainer", "maintained_by", [[package.get("Maintainer")] for package in packages]),
+    given: list[tuple[str, str, list[list[str]]]] = [
+        ("maintainer", "maintained_by", [[package.get("Maintainer", "")] for package in packages]),
         ("section", "in", [[section_of(package)] for package in packages]),
         ("tag", "tagged", [tags_of(package.get("Tag", "")) for package in packages]),
-    ):
+    ]
+    for name, relation, values in given:
         pairs = [(at, value) for at, some in enumerate(values) for value in some if value]
         known = sorted({value for _, value in pairs})
         number_of = {value: at for at, value in enumerate(known)}

@@ -102,6 +102,17 @@ class KnownByRow:
         return self.known[int(self.number_n[row])]
 
 
+def one_id(value: object) -> Column:
+    """The id of one node as a column; raises UserError unless it is an integer or text."""
+    plain = value.item() if isinstance(value, np.generic) else value
+    if isinstance(plain, bool) or not isinstance(plain, int | str) or plain == "":
+        raise UserError(
+            f"the id of a node is {value!r}; valid: an integer, or text with a character"
+        )
+    beyond = isinstance(plain, int) and not -(2**63) <= plain < 2**63
+    return id_column([str(plain) if beyond else plain], "the node")
+
+
 def find_nodes(ids: NodeIds, given_n: Column) -> np.ndarray:
     """The numbers int64 [n] of given ids; -1 for an unknown id.
 
@@ -123,7 +134,7 @@ def known_rows(
 
     Args:
         lookups: of each column.
-        where: the origin of the ids, for messages.
+        where: the origin of the ids, for messages; "" for a single one.
         skip: whether rows with an unknown id are left out and counted; None: they cannot be.
 
     Returns the node numbers int64 of each column, and the numbers of the rows, int64. Raises
@@ -132,16 +143,18 @@ def known_rows(
     nodes = [each.find(column) for each, column in zip(lookups, columns, strict=True)]
     known = np.logical_and.reduce([found >= 0 for found in nodes])
     rows = np.flatnonzero(known)
-    unit = "rows" if len(columns) > 1 else "ids"
+    unit, begin = "rows" if len(columns) > 1 else "ids", f"{where}: " if where else ""
+    if not len(known):
+        raise UserError(f"{begin}there are no {unit}")
     left = len(known) - len(rows)
     if left and not skip:
         remedy = "" if skip is None else ". --skip-unknown leaves them out"
-        raise UserError(_unknown(lookups, columns, nodes, where, left, unit) + remedy)
+        raise UserError(begin + _unknown(lookups, columns, nodes, left, unit) + remedy)
     if not len(rows):
-        raise UserError(f"{where}: there are no {unit} with ids of the graph")
+        raise UserError(f"{begin}no id is one of the graph; all {left:,} {unit} are left out")
     if left:
         console.print(
-            f"{where}: {left:,} of {len(known):,} {unit} are left out: unknown ids",
+            f"{begin}{left:,} of {len(known):,} {unit} are left out: unknown ids",
             markup=False,
             soft_wrap=True,
         )
@@ -152,7 +165,6 @@ def _unknown(
     lookups: Sequence[Lookup],
     columns: Sequence[Column],
     nodes: Sequence[np.ndarray],
-    where: str,
     left: int,
     unit: str,
 ) -> str:
@@ -168,7 +180,7 @@ def _unknown(
     kind = "" if known.node_type is None else f" of the type '{known.node_type}'"
     hint = f"; ids like '{first}': " + ", ".join(f"'{name}'" for name in near) if near else ""
     count = "" if left == 1 else f" ({left:,} {unit} have unknown ids)"
-    return f"{where}: the graph has no node '{first}'{kind}{also}{count}{hint}"
+    return f"the graph has no node '{first}'{kind}{also}{count}{hint}"
 
 
 def nearest_ids(ids: NodeIds, word: str) -> list[str]:
