@@ -28,6 +28,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 # Pages whose commands are run by tests of their own.
 OWN_TESTS = {
     "docs/experiments.md": "tests/test_experiments.py",
+    "docs/typed.md": "tests/test_typed_page.py",
     "docs/using.md": "tests/test_using.py",
     "docs/extending.md": "tests/extending/test_examples.py",
     "docs/hyperlearn.md": "tests/hypergraph/test_command_line.py",

@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from hvdtma.api.arguments import check_keywords, names_arguments
 from hvdtma.evaluation.answers import AskedNodes, node_answers, pair_answers, partner_answers
+from hvdtma.evaluation.asked_types import named_node_type
 from hvdtma.evaluation.predictor import Predictor
 from hvdtma.graph.ids.known import known_rows, one_id
 from hvdtma.graph.ingest.asked_ids import asked_nodes, asked_pairs
@@ -80,26 +81,36 @@ class ModelOnGraph:
         return TopK(found["partner"].to_pylist(), found["score"].to_numpy())
 
     @names_arguments
-    def embedding(self, id: int | str) -> np.ndarray:
-        """The embedding float32 [H] of a node; raises UserError for an unknown id."""
-        (node,), _ = known_rows(self.predictor.ids, [one_id(id)], "", skip=None)
+    def embedding(self, id: int | str, type: str | None = None) -> np.ndarray:
+        """The embedding float32 [H] of a node.
+
+        Args:
+            type: the node type, of a typed graph.
+
+        Raises UserError for an unknown id or type.
+        """
+        store = self.predictor.store
+        known = self.predictor.known_ids(named_node_type(store.schema, type, str(store.path)))
+        (node,), _ = known_rows([known], [one_id(id)], "", skip=None)
         return self.predictor.embeddings(node)[0]
 
     @names_arguments
-    def predict(self, nodes: Any = None, **options: Any) -> pa.Table:
+    def predict(self, nodes: Any = None, type: str | None = None, **options: Any) -> pa.Table:
         """Predicted labels of nodes: a table with the column `id` and those of the task.
 
         Classes: `class`, its `probability`, and `p_NAME` of each class. Several labels: `p_NAME` of
         each. Regression: `predicted_NAME` of each target.
 
         Args:
-            nodes: a list or an array of ids, a frame, a file or a query; None: all nodes.
+            nodes: a list or an array of ids, a frame, a file or a query; None: all nodes, of a
+                typed graph those of the type that has labels.
+            type: of a typed graph the node type, as a check.
             options: how a table is read: `id_column`, `header`, ...
 
         Raises UserError for unknown ids, and for a model of links.
         """
         asked = nodes_or_all(nodes, read_options("predict", options))
-        return pa.concat_tables(list(node_answers(self.predictor, asked)))
+        return pa.concat_tables(list(node_answers(self.predictor, asked, type)))
 
 
 def read_options(function: str, options: Mapping[str, Any]) -> ReadOptions:

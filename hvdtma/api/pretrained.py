@@ -17,7 +17,8 @@ from hvdtma.api.asking import ModelOnGraph
 from hvdtma.core.errors import UserError
 from hvdtma.core.files import expanded
 from hvdtma.core.train_config import TrainConfig
-from hvdtma.evaluation.predictor import Predictor, number_of_type
+from hvdtma.evaluation.asked_types import ScoredTypes, number_of_type
+from hvdtma.evaluation.predictor import Predictor
 from hvdtma.evaluation.pretrained import GivenEmbeddings, LoadedModel, load_pretrained
 from hvdtma.graph.source import Pairs
 from hvdtma.graph.store import GraphStore, open_store
@@ -102,9 +103,13 @@ class PretrainedModel:
         if len(ends[0]) != len(ends[1]):
             raise UserError(f"there are {len(ends[0])} sources and {len(ends[1])} destinations")
         names, n = list(loaded.facts["graph"]["edge_type_names"]), len(ends[0])
-        number = number_of_type(type, names, str(self.path))
+        scored = ScoredTypes.of(loaded.task, loaded.schema, str(self.path))
+        number = (
+            number_of_type(type, names, str(self.path)) if scored is None else scored.number(type)
+        )
         types = None if number is None else np.full(n, number, np.int16)
         pairs = Pairs(np.arange(n), n + np.arange(n), edge_type=types)
+        pairs = pairs if scored is None else scored.as_learned(pairs)
         return task.score_pairs(loaded.model, pairs, GivenEmbeddings(np.concatenate(ends)))
 
     @names_arguments

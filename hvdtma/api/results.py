@@ -76,7 +76,7 @@ def embed(
     store: FilePath | None = None,
     overwrite: bool = False,
     memory_gb: float | None = None,
-) -> EmbeddedNodes: ...
+) -> EmbeddedNodes | dict[str, EmbeddedNodes]: ...
 
 
 @overload
@@ -98,7 +98,7 @@ def embed(
     store: FilePath | None = None,
     overwrite: bool = False,
     memory_gb: float | None = None,
-) -> EmbeddedNodes | WrittenEmbeddings:
+) -> EmbeddedNodes | dict[str, EmbeddedNodes] | WrittenEmbeddings:
     """Embed every node with the model of a run's best round.
 
         ids, vectors = hvdtma.embed("runs/mine")
@@ -113,6 +113,8 @@ def embed(
         memory_gb: memory limit of this process in GiB; None: the run's own limit. Returned arrays
             are held besides.
 
+    Of a typed graph, the arrays are those of each node type, by its name.
+
     Raises UserError if the run has no round yet, the store does not fit, or `out` exists.
     """
     best = load_model(run, store, scored=False)
@@ -124,7 +126,14 @@ def embed(
     if out is None:
         vectors_NH = embed_nodes(best.model, best.store, budget=budget)[0 : best.store.num_nodes]
         ids_N = best.store.node_ids().values.to_numpy(zero_copy_only=False)
-        return EmbeddedNodes(ids_N, vectors_NH)
+        schema, layout = best.store.schema, best.store.layout if best.store.schema else None
+        if schema is None or layout is None:
+            return EmbeddedNodes(ids_N, vectors_NH)
+        nodes = (layout.nodes(t, np.arange(size)) for t, size in enumerate(schema.sizes))
+        return {
+            name: EmbeddedNodes(ids_N[of_type], vectors_NH[of_type])
+            for name, of_type in zip(schema.node_types, nodes, strict=True)
+        }
     path = expanded(out)
     written = write_embeddings(best.model, best.store, path, overwrite=overwrite, budget=budget)
     return WrittenEmbeddings(path, *written, best.round)

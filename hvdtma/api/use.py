@@ -54,7 +54,8 @@ def predict(
             [n, 2]. The answer has the columns `src`, `dst`, `type` (if edges have types), `score`.
         nodes: a table of ids, a list or an array of ids; None: all nodes. For the columns of the
             answer see `Run.predict`.
-        type: the edge type of the pairs, if edges have types; or name a `type_column`.
+        type: the edge type of the pairs, if edges have types; or name a `type_column`. Of the
+            nodes of a typed graph, the type that has labels.
         store: another store to ask about, such as a later one with new nodes (`features_like`);
             None: the run's own.
         skip_unknown: leave out pairs and nodes with unknown ids, and print how many.
@@ -70,8 +71,6 @@ def predict(
     reading = read_options("predict", options)
     if pairs is not None and nodes is not None:
         raise UserError("--pairs and --nodes are both given; leave one of them out")
-    if pairs is None and type is not None:
-        raise UserError("--type is for --pairs")
     _check_out(out, overwrite=overwrite)
     predictor = predictor_of(run, store, memory_gb)
     answers: Iterable[pa.Table]
@@ -80,7 +79,7 @@ def predict(
         answers = [pair_answers(predictor, asked, type, skip_unknown=skip_unknown)]
     else:
         asked_for = nodes_or_all(nodes, reading)
-        answers = node_answers(predictor, asked_for, skip_unknown=skip_unknown)
+        answers = node_answers(predictor, asked_for, type, skip_unknown=skip_unknown)
     return _returned(answers, out, overwrite=overwrite)
 
 

@@ -32,7 +32,21 @@ def build(
         list[str] | None,
         typer.Option(
             help="Edges: CSV or TSV (also .gz), Parquet, JSON lines, NPY, NPZ; a folder of parts, "
-            "a glob, or 'sql:SELECT ...'. Can be repeated."
+            "a glob, or 'sql:SELECT ...'. Can be repeated. Of a typed graph "
+            "TYPE:RELATION:TYPE=FILE, such as user:buys:item=buys.csv."
+        ),
+    ] = None,
+    nodes: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Typed graphs: a table of a node type, TYPE=FILE: ids, and features in the other "
+            "columns. Can be repeated. A type without a table has the ids of its edges."
+        ),
+    ] = None,
+    target: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Typed graphs: edge type whose links are held out. Can be repeated. Default: all."
         ),
     ] = None,
     features: Annotated[
@@ -53,7 +67,12 @@ def build(
         ),
     ] = None,
     undirected: Annotated[
-        bool, typer.Option("--undirected", help="Each edge stands for both directions.")
+        bool,
+        typer.Option(
+            "--undirected",
+            help="Each edge stands for both directions; in typed graphs each edge type gets a "
+            "reverse type.",
+        ),
     ] = False,
     src_column: Annotated[
         str | None, typer.Option(help="Column of the edges' sources. Default: src, or the first.")
@@ -184,14 +203,18 @@ def build(
     store. The store does not depend on --memory-gb.
     """
     from hvdtma.api.stores import build as build_store
+    from hvdtma.cli.typed import by_type, is_typed_edges
     from hvdtma.graph.describe import print_description
 
+    typed = bool(nodes) or any(map(is_typed_edges, edges or ()))
     made = build_store(
         out,
         source,
-        edges=_one_or_all(edges),
+        edges=by_type(edges) if typed else _one_or_all(edges),
+        nodes=by_type(nodes) if nodes else None,
+        target=target or None,
         features=_one_or_all(features),
-        labels=_one_or_all(labels),
+        labels=by_type(labels) if typed and labels else _one_or_all(labels),
         splits=_one_or_all(splits),
         undirected=undirected,
         src_column=src_column,

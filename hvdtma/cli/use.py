@@ -24,7 +24,12 @@ Out = Annotated[
     ),
 ]
 Type = Annotated[
-    str | None, typer.Option(help="The edge type, if edges have types.", show_default=False)
+    str | None,
+    typer.Option(
+        help="The edge type, if edges have types; of a typed graph user:buys:item, or item:"
+        "rev_buys:user for the other direction.",
+        show_default=False,
+    ),
 ]
 Store = Annotated[
     Path | None,

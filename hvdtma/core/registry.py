@@ -178,6 +178,8 @@ _BUILT_IN: dict[str, dict[str, str]] = {
         "gcn": "hvdtma.models.encoders:GCN",
         "gat": "hvdtma.models.encoders:GAT",
         "mlp": "hvdtma.models.encoders:MLP",
+        "rgcn": "hvdtma.models.typed_encoders:RGCN",
+        "rgat": "hvdtma.models.typed_encoders:RGAT",
     },
     "decoder": {
         "mlp": "hvdtma.models.decoders:HadamardMLPDecoder",

@@ -34,12 +34,14 @@ from hvdtma.core.config import (
 from hvdtma.core.deprecation import Renamed
 from hvdtma.core.errors import MAX_SEED, UserError, nearest
 from hvdtma.core.registry import portable_name, resolve
+from hvdtma.core.store_facts import has_node_types
 
 # What a task takes if the config does not say; a class attribute `own_values` has others.
 OWN_VALUES: dict[str, Any] = {"sampler": "neighbour", "batch_size": 1024, "lr": 1e-3}
 SHARED_NEGATIVES = 512
 MOST_NEGATIVES = 2**20  # the scores of a batch of 4,096 links then take 16 GiB
 Fanout = Annotated[int, Field(ge=-1, le=LARGEST_COUNT)]
+TYPED_ENCODER = "rgcn"  # of typed graphs, if the config names none
 
 
 class ModelConfig(Component):
@@ -47,7 +49,9 @@ class ModelConfig(Component):
 
     encoder: str = "sage"
     """`sage` (GraphSAGE with the mean), `gcn` (the mean includes the node itself), `gat`
-    (attention), `mlp` (no neighbours), another registered name, or an import path."""
+    (attention), `mlp` (no neighbours). For typed graphs `rgcn` (a mean of each edge type, shared
+    bases), which is the default there, or `rgat` (attention within each edge type). Another
+    registered name, or an import path."""
     options: dict[str, Any] = Field(default_factory=dict)
     """Further keyword arguments of the encoder."""
     layers: Depth = 2
@@ -56,9 +60,9 @@ class ModelConfig(Component):
     """Width of every layer and of the embedding."""
     fanouts: list[Fanout] | None = None
     """Neighbours sampled per layer, input layer first; -1 takes all. None: 10 for the input
-    layer, 25 for the others."""
+    layer, 25 for the others. In typed graphs, so many of each edge type."""
     heads: Width = 4
-    """Attention heads of `gat`; `hidden` must be a multiple of it."""
+    """Attention heads of `gat` and `rgat`; `hidden` must be a multiple of it."""
     norm: Literal["layer", "batch", "none"] = "layer"
     """Normalisation between layers."""
     activation: Literal["prelu", "relu", "gelu"] = "prelu"
@@ -148,6 +152,9 @@ class TaskConfig(Component):
     weights of nodes that have the label; `balanced` is (nodes without / nodes with it)."""
     exclude_targets: bool = True
     """Links: keep a batch's links out of message passing."""
+    target: str | list[str] | None = None
+    """Typed graphs: for links the edge types to learn, such as `user:buys:item`; others only pass
+    messages. None: all that are no reverse of another. For nodes the node type with the labels."""
     batch_size: Count = 0
     """Links or nodes per step. 0: the task's own: 4096 links, 1024 nodes."""
 
@@ -375,6 +382,8 @@ class TrainConfig(Component):
             "task": task.model_copy(update=complete),
             "optimizer": optimizer.model_copy(update={"lr": optimizer.lr or own["lr"]}),
         }
+        if "encoder" not in config.model.model_fields_set and has_node_types(config.store):
+            changes["model"] = config.model.model_copy(update={"encoder": TYPED_ENCODER})
         if config.interval_steps is not None:
             changes["interval_s"] = None
         return config.model_copy(update=changes)
@@ -421,7 +430,7 @@ class TrainConfig(Component):
         self._check_loggers()
         if self.first_hop and encoder.first_layer != "mean":
             raise UserError(
-                f"first_hop serves encoders whose first layer reads a mean (sage, gcn), not "
+                f"first_hop serves encoders whose first layer reads a mean (sage, gcn, rgcn), not "
                 f"{self.model.encoder}; set first_hop=false"
             )
         metric, metrics = self.evaluate.metric, list(resolve("task", self.task.name).metrics)

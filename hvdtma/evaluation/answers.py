@@ -10,14 +10,16 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from hvdtma.core.bounds import check_whole
 from hvdtma.core.console import console
 from hvdtma.core.errors import UserError, nearest
 from hvdtma.evaluation.approximate import recommend_approximately
+from hvdtma.evaluation.asked_types import labelled_type
 from hvdtma.evaluation.predictor import Predictor
 from hvdtma.evaluation.recommend import recommend
-from hvdtma.graph.ids.known import known_rows
+from hvdtma.graph.ids.known import KnownByRow, Lookup, known_rows
 from hvdtma.graph.ingest.asked_ids import AskedPairs
 from hvdtma.graph.source import Pairs
 from hvdtma.tables.columns import Column, positions
@@ -53,7 +55,8 @@ def pair_answers(
     scores_pairs(predictor.task, predictor.config.task.name)
     types = _types(predictor, asked, type_name)
     ends = (asked.src, asked.dst)
-    (src, dst), rows = known_rows(predictor.ids, ends, asked.where, skip=skip_unknown)
+    lookups = _lookups(predictor, types)
+    (src, dst), rows = known_rows(lookups, ends, asked.where, skip=skip_unknown)
     types = None if types is None else types[rows]
     score = predictor.score(Pairs(src, dst, edge_type=types))
     columns = {"src": predictor.ids.take(src).values, "dst": predictor.ids.take(dst).values}
@@ -63,6 +66,15 @@ def pair_answers(
     return pa.table({**columns, "score": score})
 
 
+def _lookups(predictor: Predictor, types: np.ndarray | None) -> list[Lookup]:
+    """Where the ids of both ends are looked up: in a typed graph among those of the end's type."""
+    schema = predictor.store.schema
+    if schema is None or types is None:
+        return [predictor.known_ids(None)] * 2
+    known = {n: predictor.known_ids(n) for n in np.unique(schema.ends[types]).tolist()}
+    return [KnownByRow(known, schema.ends[types, end]) for end in (0, 1)]
+
+
 def _types(predictor: Predictor, asked: AskedPairs, type_name: str | None) -> np.ndarray | None:
     """The types of the pairs int16 [n]; None for a graph without types."""
     if asked.edge_type is None or type_name is not None:
@@ -70,6 +82,10 @@ def _types(predictor: Predictor, asked: AskedPairs, type_name: str | None) -> np
             raise UserError(f"{asked.where} has a column of types; leave out --type {type_name}")
         number = predictor.type_number(type_name)
         return None if number is None else np.full(len(asked.src), number, np.int16)
+    if predictor.scored_types is not None:
+        coded = pc.dictionary_encode(asked.edge_type)
+        numbers = [predictor.scored_types.number(name) for name in coded.dictionary.to_pylist()]
+        return np.array(numbers, np.int16)[coded.indices.to_numpy(zero_copy_only=False)]
     names = list(predictor.store.edge_type_names)
     if not names:
         raise UserError(f"{predictor.store.path} has no edge types; leave out --type-column")
@@ -84,17 +100,28 @@ def _types(predictor: Predictor, asked: AskedPairs, type_name: str | None) -> np
 
 
 def node_answers(
-    predictor: Predictor, asked: AskedNodes | None = None, *, skip_unknown: bool | None = False
+    predictor: Predictor,
+    asked: AskedNodes | None = None,
+    type_name: str | None = None,
+    *,
+    skip_unknown: bool | None = False,
 ) -> Iterator[pa.Table]:
     """The column `id` and the task's columns, for some nodes at a time; None: all nodes.
 
-    Raises UserError for unknown ids, and if the model predicts nothing of nodes.
+    Of a typed graph, the nodes are of the type that has labels; `type_name` may name it.
+
+    Raises UserError for unknown ids, for another type, and if the model predicts nothing of nodes.
     """
     predicts_nodes(predictor.task, predictor.config.task.name)
+    store = predictor.store
+    # The model's task knows the labelled type, also where a later graph has no labels.
+    schema = getattr(getattr(predictor.task, "store", store), "schema", store.schema)
+    node_type = labelled_type(schema, type_name, str(store.path))
     if asked is None:
-        node_Q = np.arange(predictor.store.num_nodes)
+        node_Q = predictor.nodes_of(node_type)
     else:
-        (node_Q,), _ = known_rows(predictor.ids, [asked.ids], asked.where, skip=skip_unknown)
+        known = [predictor.known_ids(node_type)]
+        (node_Q,), _ = known_rows(known, [asked.ids], asked.where, skip=skip_unknown)
     start = 0
     for columns in predictor.predict(node_Q):
         number = len(next(iter(columns.values())))
@@ -125,7 +152,8 @@ def partner_answers(
         raise UserError(f"known is '{known}'; {nearest(known, list(KNOWN))}")
     check_whole("k", k, least=1)
     type_number = predictor.type_number(type_name)
-    (given,), _ = known_rows(predictor.ids, [asked.ids], asked.where, skip=skip_unknown)
+    sources = predictor.known_ids(predictor.end_types(type_number)[0])
+    (given,), _ = known_rows([sources], [asked.ids], asked.where, skip=skip_unknown)
     node_Q = given[np.sort(np.unique(given, return_index=True)[1])]
     if len(node_Q) < len(given):
         again = f"{len(given) - len(node_Q):,} of {len(given):,} ids are repeated"

@@ -13,10 +13,10 @@ from hvdtma.core.memory import BASE_BYTES, LEAST_WORK_BYTES, UNLIMITED, MemoryRe
 from hvdtma.core.registry import resolve
 from hvdtma.core.threads import num_workers
 from hvdtma.core.train_config import TrainConfig
-from hvdtma.evaluation.sampled import neighbourhood_bytes
+from hvdtma.evaluation.sampled import most_input, neighbourhood_bytes
 from hvdtma.graph.neighbour_means import BAND_BYTES, BANDS, READ_ROWS, group_file_bytes, least_bytes
 from hvdtma.graph.sizes import GraphFacts
-from hvdtma.models import LayeredEncoder, first_layer
+from hvdtma.models import LayeredEncoder, TypedLayeredEncoder, first_layer
 from hvdtma.tasks import make_task
 
 # Trainer 0 scores in the process that has trained, which is larger than a new one: 627 to 683 MiB
@@ -24,6 +24,9 @@ from hvdtma.tasks import make_task
 # between the pages that are returned to the system differs from run to run.
 TRAINED_BYTES = 136 << 20
 EDGES_AT_ONCE = 1 << 20
+TYPED_EDGES_AT_ONCE = 1 << 17  # in one step of a typed graph
+TYPED_EDGE_BYTES = 64  # per edge of a step: both ends as read, by type, and renumbered
+TYPED_COPIES = 3  # of the sources' rows: as read, projected, and for attention
 ROWS_AT_ONCE = 1 << 15
 LINEAR_COPIES = 4  # of a layer's output, without gradients: two linear maps, their sum, activation
 
@@ -71,7 +74,10 @@ class LayerCost(NamedTuple):
 
 def layer_costs(config: TrainConfig, store: GraphFacts) -> list[LayerCost]:
     """The cost of each layer; empty if the encoder is not applied layer by layer."""
-    if not issubclass(resolve("encoder", config.model.encoder), LayeredEncoder):
+    encoder = resolve("encoder", config.model.encoder)
+    if issubclass(encoder, TypedLayeredEncoder):
+        return _typed_costs(config, store)
+    if not issubclass(encoder, LayeredEncoder):
         return []
     hidden, kind = config.model.hidden, first_layer(config.model)
     rows, costs = min(store.num_nodes, ROWS_AT_ONCE), []
@@ -85,6 +91,27 @@ def layer_costs(config: TrainConfig, store: GraphFacts) -> list[LayerCost]:
         reserved = reserved_for_means(store.num_nodes, dim, itemsize, hidden)
         costs.append(LayerCost(dim, itemsize, step, means, reserved))
         dim, itemsize = hidden, 4
+    return costs
+
+
+def _typed_costs(config: TrainConfig, store: GraphFacts) -> list[LayerCost]:
+    """The cost of each layer of a typed encoder: a range of nodes with all their neighbours."""
+    assert store.schema is not None
+    hidden, costs = config.model.hidden, []
+    widest = max(store.schema.dims)
+    edges = min(store.num_edges, max(TYPED_EDGES_AT_ONCE, store.max_degree))
+    rows = min(store.num_nodes, ROWS_AT_ONCE)
+    hop = most_input(store, rows, store.num_nodes, first_hop=True)
+    for number in range(config.model.layers):
+        dim = widest if number == 0 else hidden
+        step = _step_bytes(rows, dim, hidden) + 8 * rows * hidden
+        if number == 0 and config.first_hop:
+            step += 4 * (hop + rows * hidden)
+        else:
+            sources = min(edges + rows, store.num_nodes)
+            step += 4 * sources * (dim + TYPED_COPIES * hidden)
+            step += edges * (TYPED_EDGE_BYTES + 16 * config.model.heads)
+        costs.append(LayerCost(dim, 4, step, False, step))
     return costs
 
 

@@ -25,11 +25,12 @@ from hvdtma.evaluation.budget import (
     split_rows_and_work,
 )
 from hvdtma.evaluation.sampled import NeighbourhoodTooLarge, embed_sampled
+from hvdtma.evaluation.typed_embed import typed_layer_rows
 from hvdtma.graph.neighbour_means import neighbour_means
 from hvdtma.graph.store import GraphStore
 from hvdtma.graph.stored_rows import Rows, StoredRows, gather
 from hvdtma.graph.stream import row_ranges
-from hvdtma.models import LayeredEncoder
+from hvdtma.models import LayeredEncoder, TypedLayeredEncoder
 from hvdtma.sampling.block import Block, block_of_rows
 from hvdtma.sampling.first_hop import FirstHop
 from hvdtma.storage.row_file import RowFile
@@ -58,8 +59,12 @@ def embed(
     device, encoder = device or torch.device("cpu"), model.encoder
     was_training = encoder.training
     encoder.eval()
-    by_layer = isinstance(encoder, LayeredEncoder)
-    rows = (_by_layer if by_layer else _by_nodes)(model, store, device, progress, budget)
+    way = _by_nodes
+    if isinstance(encoder, LayeredEncoder):
+        way = _by_layer
+    elif isinstance(encoder, TypedLayeredEncoder):
+        way = _by_typed_layer
+    rows = way(model, store, device, progress, budget)
     encoder.train(was_training)
     return rows
 
@@ -95,6 +100,28 @@ def _by_layer(
             if progress:
                 progress((number + stop / store.num_nodes) / layers)
         h = out
+    return h
+
+
+def _by_typed_layer(
+    model: Model,
+    store: GraphStore,
+    device: torch.device,
+    progress: Progress | None,
+    budget: ScoringBudget,
+) -> Rows:
+    layers, h = len(model.encoder.layers), None
+    for number in range(layers):
+        out, _ = _new_rows(store, model.encoder.out_dim, budget)
+
+        def done(share: float, number: int = number) -> None:
+            if progress:
+                progress((number + share) / layers)
+
+        for start, stop, rows in typed_layer_rows(model, number, store, h, device, done):
+            out[start:stop] = rows
+        h = out
+    assert h is not None
     return h
 
 

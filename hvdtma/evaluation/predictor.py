@@ -13,12 +13,13 @@ import numpy as np
 import torch
 
 from hvdtma.core.console import stage
-from hvdtma.core.errors import UserError, nearest
 from hvdtma.core.train_config import TrainConfig
+from hvdtma.evaluation.asked_types import ScoredTypes, number_of_type
 from hvdtma.evaluation.best_model import BestModel
 from hvdtma.evaluation.budget import ScoringBudget, embedding_requirement, scratch_bytes
 from hvdtma.evaluation.embeddings import NodeEmbeddings
 from hvdtma.evaluation.scratch import check_scratch
+from hvdtma.graph.ids.known import KnownIds
 from hvdtma.graph.source import Pairs
 from hvdtma.graph.store import GraphStore
 from hvdtma.storage.node_ids import NodeIds
@@ -62,6 +63,28 @@ class Predictor:
         """The ids of all nodes, in memory."""
         return self.store.node_ids()
 
+    def known_ids(self, node_type: int | None) -> KnownIds:
+        """The ids of a node type, by which its nodes are found; None: of all nodes."""
+        schema = self.store.schema
+        if schema is None or node_type is None:
+            return KnownIds(self.ids)
+        if node_type not in self._known:
+            nodes = self.nodes_of(node_type)
+            name = schema.node_types[node_type]
+            self._known[node_type] = KnownIds(self.ids.take(nodes), nodes, name)
+        return self._known[node_type]
+
+    def nodes_of(self, node_type: int | None) -> np.ndarray:
+        """The nodes of a type, ascending; None: all nodes."""
+        schema = self.store.schema
+        if schema is None or node_type is None:
+            return np.arange(self.store.num_nodes)
+        return self.store.layout.nodes(node_type, np.arange(schema.sizes[node_type]))
+
+    @cached_property
+    def _known(self) -> dict[int, KnownIds]:
+        return {}
+
     @cached_property
     def embeddings(self) -> NodeEmbeddings:
         """The embeddings of all nodes; raises UserError if `memory_gb` is too small."""
@@ -77,6 +100,8 @@ class Predictor:
     def score(self, pairs: Pairs) -> np.ndarray:
         """Scores float32 [n] of pairs; raises UserError if the task scores no pairs."""
         task = scores_pairs(self.task, self.config.task.name)
+        if self.scored_types is not None:
+            pairs = self.scored_types.as_learned(pairs)
         return task.score_pairs(self.model, pairs, self.embeddings)
 
     def predict(self, nodes: np.ndarray) -> Iterator[dict[str, np.ndarray]]:
@@ -86,25 +111,24 @@ class Predictor:
             some = nodes[start : start + NODES_AT_ONCE]
             yield task.predict_nodes(self.model, some, self.embeddings)
 
+    @cached_property
+    def scored_types(self) -> ScoredTypes | None:
+        """The edge types of a typed graph that the model scores; None without node types."""
+        return ScoredTypes.of(self.task, self.store.schema, str(self.store.path))
+
     def type_number(self, name: str | None) -> int | None:
-        """See `number_of_type`."""
+        """The number of an edge type that can be scored; None for a graph without types.
+
+        Raises UserError for another type, and if several can be meant and none is named.
+        """
+        if self.scored_types is not None:
+            return self.scored_types.number(name)
         return number_of_type(name, list(self.store.edge_type_names), str(self.store.path))
 
-
-def number_of_type(name: str | None, names: list[str], where: str) -> int | None:
-    """The number of an edge type; None for a graph without types.
-
-    Raises UserError for an unknown type, and if there are several and none is named.
-    """
-    if name is None:
-        if len(names) > 1:
-            raise UserError(
-                f"{where} has {len(names)} edge types; name one with --type; "
-                f"valid: {', '.join(names)}"
-            )
-        return 0 if names else None
-    if not names:
-        raise UserError(f"{where} has no edge types; leave out --type {name}")
-    if name not in names:
-        raise UserError(f"{where} has no edge type '{name}'; {nearest(name, names)}")
-    return names.index(name)
+    def end_types(self, type_number: int | None) -> tuple[int | None, int | None]:
+        """The node types of the sources and destinations of an edge type; None without types."""
+        schema = self.store.schema
+        if schema is None or type_number is None:
+            return None, None
+        src, dst = schema.ends[type_number].tolist()
+        return src, dst

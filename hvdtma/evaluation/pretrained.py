@@ -18,8 +18,9 @@ from hvdtma.core.errors import UserError
 from hvdtma.core.train_config import TrainConfig
 from hvdtma.evaluation.best_model import BestModel, load_best, warn_of_other_graph
 from hvdtma.evaluation.model_card import model_card
-from hvdtma.graph.sizes import GraphSizes
+from hvdtma.graph.sizes import GraphSizes, recorded_schema
 from hvdtma.graph.store import GraphStore
+from hvdtma.graph.typed.schema import GraphSchema
 from hvdtma.runs.pretrained import check_replaceable, read_pretrained, write_pretrained
 from hvdtma.runs.run_folder import RunFolder, read_model
 from hvdtma.runs.trained_graph import OLDER, check_features, check_outputs
@@ -44,6 +45,11 @@ class LoadedModel:
     task: Task
     facts: dict[str, Any]
 
+    @property
+    def schema(self) -> GraphSchema | None:
+        """The types of the graph that the model was trained on; None without node types."""
+        return recorded_schema(self.facts["graph"])
+
     def on(self, store: GraphStore, *, scored: bool = False) -> BestModel:
         """The model with a store, without a memory limit.
 
@@ -55,7 +61,7 @@ class LoadedModel:
         record, where = {**OLDER, **self.facts["graph"]}, f"the graph of {self.path}"
         check_outputs(record, store, where, may_lack_labels=not scored)
         check_features(record, store, where, "the store that the model was trained on")
-        if store.feature_dim != self.facts["feature_dim"]:
+        if store.schema is None and store.feature_dim != self.facts["feature_dim"]:
             raise UserError(
                 f"{store.path} has {store.feature_dim} features, the model of {self.path} reads "
                 f"{self.facts['feature_dim']}"

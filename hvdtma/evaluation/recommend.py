@@ -98,6 +98,12 @@ def candidate_groups(
     Raises UserError if the task scores no pairs, and for a k beyond the number of candidates.
     """
     scores_pairs(predictor.task, predictor.config.task.name)
+    _, destinations = predictor.end_types(type_number)
+    if destinations is not None:  # of a typed graph: all nodes of the type
+        candidate_N = predictor.nodes_of(destinations)
+        _check_k(k, candidate_N, node_Q, predictor)
+        yield candidate_N, np.arange(len(node_Q))
+        return
     candidates = predictor.store.candidates()
     rules = candidates.rules
     if not rules.sizes:
@@ -153,23 +159,34 @@ def _scores_of(predictor: Predictor, node_q: np.ndarray, type_number: int | None
 
 
 class Vectors:
-    """The vectors float64 of a decoder whose score is their inner product."""
+    """The vectors float64 of a decoder whose score is their inner product.
+
+    An edge type that is scored as the reverse of a learned one has both ends exchanged.
+    """
 
     def __init__(self, predictor: Predictor, type_number: int | None):
         self.predictor, self.type_number = predictor, type_number
         self._head: Any = copy.deepcopy(predictor.model.head).double()
+        self._scored_as, self._turned = type_number, False
+        if predictor.scored_types is not None and type_number is not None:
+            self._scored_as, self._turned = predictor.scored_types.scored_as(type_number)
 
-    @torch.no_grad()
     def of_sources(self, node_q: np.ndarray) -> torch.Tensor:
         """[q, F] of nodes as sources."""
-        number = self.type_number
-        types = None if number is None else torch.full((len(node_q),), number)
-        return self._head.source(self._embedded(node_q), types)
+        return self._vectors(node_q, as_source=not self._turned)
 
-    @torch.no_grad()
     def of_destinations(self, node_C: np.ndarray) -> torch.Tensor:
         """[C, F] of nodes as destinations."""
-        return self._head.destination(self._embedded(node_C))
+        return self._vectors(node_C, as_source=self._turned)
+
+    @torch.no_grad()
+    def _vectors(self, nodes: np.ndarray, *, as_source: bool) -> torch.Tensor:
+        """The decoder's vectors of one end."""
+        h = self._embedded(nodes)
+        if not as_source:
+            return self._head.destination(h)
+        number = self._scored_as
+        return self._head.source(h, None if number is None else torch.full((len(nodes),), number))
 
     def _embedded(self, nodes: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(self.predictor.embeddings(nodes)).double()

@@ -9,11 +9,13 @@ Legend: Q requested nodes, n nodes of a layer, e sampled edges, D features, H hi
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 
 import numpy as np
 import torch
 
 from hvdtma.core.train_config import TrainConfig
+from hvdtma.evaluation.typed_sampled import TypedLimit, embed_typed_sampled
 from hvdtma.graph.sizes import GraphFacts
 from hvdtma.graph.store import GraphStore
 from hvdtma.graph.stored_rows import StoredRows, gather
@@ -27,6 +29,7 @@ COPIES = 2  # of the inputs, and of each layer's output
 SAMPLED_NODE_BYTES = 32  # node number and position, while a block is made
 SAMPLED_EDGE_BYTES = 56  # both ends: as sampled, renumbered, and in DGL's formats
 WEIGHT_BYTES = 12  # per edge: its weight as sampled and joined, and relative to others
+PROJECTED_COPIES = 2  # values per edge type, besides the first hop's: its degree
 
 
 class NeighbourhoodTooLarge(Exception):
@@ -60,6 +63,13 @@ def embed_sampled(
     device, encoder = device or torch.device("cpu"), model.encoder
     was_training = encoder.training
     encoder.eval()
+    if store.schema is not None:
+        limit = TypedLimit(limit_bytes, _bytes_of(store, model), NeighbourhoodTooLarge)
+        rows_QH = embed_typed_sampled(
+            model, store, nodes_Q, fanouts, seed=seed, device=device, check=limit
+        )
+        encoder.train(was_training)
+        return rows_QH
     nodes = nodes_Q
     blocks: list[Block] = []
     hops, edges = [len(nodes)], 0
@@ -90,6 +100,44 @@ def embed_sampled(
     return h_QH.float().cpu().numpy()
 
 
+def _bytes_of(store: GraphStore, model: Model) -> Callable[[list[int], int], int]:
+    """`sample_bytes` of a typed store, for the node type with the widest rows."""
+    width = widest_input(store, first_hop=model.first_hop)
+
+    def bytes_of(hops: list[int], num_edges: int) -> int:
+        return sample_bytes(hops, num_edges, width, model.encoder.out_dim)
+
+    return bytes_of
+
+
+def widest_input(store: GraphFacts, *, first_hop: bool) -> int:
+    """The values that an encoder reads of a node: features and first hop, of the widest type."""
+    schema = store.schema
+    if schema is None:
+        return store.feature_dim * (1 + first_hop)
+    widths = (
+        dim + schema.hop_dim(number) * first_hop + PROJECTED_COPIES * len(schema.into(number))
+        for number, dim in enumerate(schema.dims)
+    )
+    return max(widths)
+
+
+def most_input(store: GraphFacts, rows: int, num_nodes: int, *, first_hop: bool) -> int:
+    """The values that an encoder reads of so many nodes, at most.
+
+    Few nodes of a typed graph have edges of every type, so their first hop is also bounded by that
+    of all nodes.
+
+    Args:
+        num_nodes: that the rows are chosen from.
+    """
+    most = rows * widest_input(store, first_hop=first_hop)
+    if store.schema is None or not first_hop:
+        return most
+    of_features = rows * widest_input(store, first_hop=False)
+    return min(most, of_features + num_nodes * store.hop_dim)
+
+
 def sample_bytes(
     hops: list[int], num_edges: int, input_dim: int, hidden: int, *, weighted: bool = False
 ) -> int:
@@ -115,12 +163,14 @@ def neighbourhood_bytes(
     For layers that take all neighbours, the mean degree is used; nodes can have more.
     """
     hops, edges = [min(num_nodes, store.num_nodes)], 0
+    schema = store.schema
+    kinds = 1 if schema is None else max(len(schema.into(t)) for t in range(len(schema.dims)))
     for fanout in reversed(sampled_fanouts(config)):
         every = all_neighbours or fanout < 0
-        each = -(-store.num_edges // max(store.num_nodes, 1)) if every else fanout
+        each = -(-store.num_edges // max(store.num_nodes, 1)) if every else fanout * kinds
         edges += hops[-1] * each
         hops.append(min(hops[-1] * (1 + each), store.num_nodes))
-    input_dim = store.feature_dim * (1 + config.first_hop)
+    input_dim = widest_input(store, first_hop=config.first_hop)
     return sample_bytes(hops, edges, input_dim, config.model.hidden, weighted="weight" in store)
 
 

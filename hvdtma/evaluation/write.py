@@ -39,7 +39,9 @@ def write_embeddings(
     A `.parquet` file has the columns `id` and `embedding` (fixed-size list of float32). A `.npy`
     file has the array float32 [N, H]; the ids of its rows are beside it, in the column `id` of
     `NAME.ids.parquet`, for NumPy has no good form for text. A `.zarr` group has the arrays
-    `embedding` float32 [N, H] and, as in a store, `node_id/...`.
+    `embedding` float32 [N, H] and, as in a store, `node_id/...`. Of a typed graph, the type of each
+    node is the column `type`, or the array `node_type` int16 [N] of numbers in the attribute
+    `node_types`.
 
     Raises UserError for another file extension, if `out` exists (without `overwrite`), and for a
     full disk.
@@ -87,6 +89,11 @@ def _write_zarr(h_NH: Rows, store: GraphStore, out: Path, overwrite: bool) -> No
         with writer.create_array("embedding", np.float32, num_nodes, (dim,)) as array:
             for start in range(0, num_nodes, ROWS_AT_ONCE):
                 array.append(h_NH[start : start + ROWS_AT_ONCE])
+        if store.schema is not None:
+            writer.attrs["node_types"] = list(store.schema.node_types)
+            with writer.create_array("node_type", np.int16, num_nodes) as array:
+                for types in store.layout.type_pieces():
+                    array.append(types)
         for name in store.array_names:
             if name.startswith("node_id/"):
                 stored = store.array(name)
@@ -97,9 +104,10 @@ def _write_zarr(h_NH: Rows, store: GraphStore, out: Path, overwrite: bool) -> No
 
 def _write_parquet(h_NH: Rows, store: GraphStore, out: Path, overwrite: bool) -> None:
     num_nodes, dim = h_NH.shape
-    schema = pa.schema(
-        [("id", store.node_ids(0, 0).values.type), ("embedding", pa.list_(pa.float32(), dim))]
-    )
+    fields = [("id", store.node_ids(0, 0).values.type), ("embedding", pa.list_(pa.float32(), dim))]
+    if store.schema is not None:
+        fields.insert(0, ("type", pa.string()))
+    schema = pa.schema(fields)
     with (
         reporting_full_disk(out),
         replacing(out) as temporary,
@@ -109,4 +117,14 @@ def _write_parquet(h_NH: Rows, store: GraphStore, out: Path, overwrite: bool) ->
             rows = h_NH[start : start + ROWS_AT_ONCE]
             vectors = pa.FixedSizeListArray.from_arrays(rows.reshape(-1), dim)
             ids = store.node_ids(start, start + len(rows)).values
-            writer.write_table(pa.table([ids, vectors], schema=schema))
+            columns = [ids, vectors]
+            if store.schema is not None:
+                columns.insert(0, _types(store, start, start + len(rows)))
+            writer.write_table(pa.table(columns, schema=schema))
+
+
+def _types(store: GraphStore, start: int, stop: int) -> pa.Array:
+    """The names of the types of nodes start:stop."""
+    assert store.schema is not None
+    types, _ = store.layout.types_and_own(np.arange(start, stop))
+    return pa.array(np.array(store.schema.node_types, object)[types], pa.string())

@@ -17,6 +17,7 @@ from hvdtma.graph.candidate_text import candidate_text, fewest_candidates
 from hvdtma.graph.label_statistics import LabelStatistics, stored_labels
 from hvdtma.graph.store import GraphStore
 from hvdtma.graph.stream import array_pieces, indptr_pieces
+from hvdtma.graph.typed.schema import DEGREES, GraphSchema
 
 SHOWN_NAMES = 20  # of classes or targets
 
@@ -38,7 +39,9 @@ def description(store: GraphStore) -> dict[str, str]:
         "blocks": f"{store.num_blocks:,} of {sizes.min():,} to {sizes.max():,} nodes",
         "ids": "strings" if "node_id/utf8" in store else "integers",
     }
-    if store.edge_type_names:
+    if store.schema is not None:
+        rows |= _typed_rows(store.schema)
+    elif store.edge_type_names:
         number_of = np.zeros(len(store.edge_type_names), np.int64)
         for piece in array_pieces(store, "edge_type"):
             number_of += np.bincount(piece, minlength=len(number_of))
@@ -60,6 +63,22 @@ def description(store: GraphStore) -> dict[str, str]:
         f"{entry['command']} (hvdtma {entry['hvdtma']})" for entry in store.attrs["provenance"]
     )
     return rows
+
+
+def _typed_rows(schema: GraphSchema) -> dict[str, str]:
+    """The node types with their features, and the edge types."""
+    kinds = {"svd": ", reduced by an SVD", DEGREES: " of their degrees"}
+    nodes = [
+        f"{name} {size:,} ({dim} features{kinds.get(kind, '')})"
+        for name, size, dim, kind in zip(
+            schema.node_types, schema.sizes, schema.dims, schema.features, strict=True
+        )
+    ]
+    edges = zip(schema.edge_type_names, schema.num_edges, strict=True)
+    return {
+        "node types": ", ".join(nodes),
+        "edge types": ", ".join(f"{name} {number:,}" for name, number in edges),
+    }
 
 
 def label_text(statistics: LabelStatistics, names: Sequence[str]) -> str:
@@ -115,6 +134,8 @@ def _times(times: dict) -> str:
 
 
 def _features(store: GraphStore) -> str:
+    if store.schema is not None:
+        return f"{store.feature_dtype}, of their own for each node type"
     kinds = {"svd": ", reduced by an SVD", "graph": ", made from the graph"}
     kind = kinds.get(store.features["kind"], "") if store.features else ""
     return f"{store.feature_dim} x {store.feature_dtype}{kind}"

@@ -6,6 +6,7 @@ Legend: N nodes, E edges, D features.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,7 @@ def export(store: GraphStore, out: Path, form: str, *, overwrite: bool = False) 
     whose second result goes to `from_dgl(graphs[0], beside=...)`. Both need the graph in memory.
     `parquet`: a folder with `edges.parquet` (both ends, type, weight, and the split: the edges of
     train are the training graph) and `nodes.parquet` (id, features, labels, split), read in pieces.
+    In a typed graph a node has its type too, and features of the width of its type.
 
     Raises UserError for another form, and if `out` exists.
     """
@@ -69,9 +71,10 @@ def _write_dgl(store: GraphStore, out: Path) -> None:
 
 
 def _write_parquet(store: GraphStore, out: Path) -> None:
+    nodes = _nodes(store) if store.schema is None else _typed_nodes(store)
     with replacing_folder(out) as folder:
         write_table(folder / "edges.parquet", _edges(store))
-        write_table(folder / "nodes.parquet", _nodes(store))
+        write_table(folder / "nodes.parquet", nodes)
 
 
 def _edges(store: GraphStore) -> Iterator[pa.Table]:
@@ -107,12 +110,7 @@ def _edges(store: GraphStore) -> Iterator[pa.Table]:
 
 def _nodes(store: GraphStore) -> Iterator[pa.Table]:
     """The nodes with features, labels and the part of their split."""
-    part_N = np.full(store.num_nodes, -1, np.int8)
-    for number, part in enumerate(PARTS):
-        chosen = store.labelled_nodes(part)
-        if chosen is not None:
-            part_N[chosen] = number
-    parts = pa.array(PARTS)
+    part_N = _part_of_nodes(store)
     for start in range(0, store.num_nodes, NODES_AT_ONCE):
         stop = min(start + NODES_AT_ONCE, store.num_nodes)
         feat_nD = store.read("feat", start, stop).astype(np.float32)
@@ -120,12 +118,46 @@ def _nodes(store: GraphStore) -> Iterator[pa.Table]:
             "id": store.node_ids(start, stop).values,
             "feat": pa.FixedSizeListArray.from_arrays(feat_nD.reshape(-1), feat_nD.shape[1]),
         }
-        if "label" in store:
-            columns |= _labels(store, store.read("label", start, stop))
-        if (part_N >= 0).any():
-            part_n = part_N[start:stop]
-            columns["split"] = parts.take(pa.array(part_n, mask=part_n < 0))
-        yield pa.table(columns)
+        yield pa.table({**columns, **_of_nodes(store, part_N, start, stop)})
+
+
+def _typed_nodes(store: GraphStore) -> Iterator[pa.Table]:
+    """The nodes of a typed graph with their types; features are as long as those of the type."""
+    schema, layout, part_N = store.schema, store.layout, _part_of_nodes(store)
+    assert schema is not None
+    names = pa.array(schema.node_types, pa.string())
+    for block, ends in enumerate(layout.offsets.tolist()):
+        for kind, (start, stop) in enumerate(pairwise(ends)):
+            if start == stop:
+                continue
+            first = int(layout.first[block, kind])
+            feat_nD = store.read(f"feat/{kind}", first, first + stop - start).astype(np.float32)
+            offsets = np.arange(stop - start + 1, dtype=np.int32) * feat_nD.shape[1]
+            columns = {
+                "type": names.take(pa.array(np.full(stop - start, kind))),
+                "id": store.node_ids(start, stop).values,
+                "feat": pa.ListArray.from_arrays(offsets, feat_nD.reshape(-1)),
+            }
+            yield pa.table({**columns, **_of_nodes(store, part_N, start, stop)})
+
+
+def _part_of_nodes(store: GraphStore) -> np.ndarray:
+    """The number of each node's part of the split, int8 [N]; -1 for nodes in none."""
+    part_N = np.full(store.num_nodes, -1, np.int8)
+    for number, part in enumerate(PARTS):
+        chosen = store.labelled_nodes(part)
+        if chosen is not None:
+            part_N[chosen] = number
+    return part_N
+
+
+def _of_nodes(store: GraphStore, part_N: np.ndarray, start: int, stop: int) -> dict[str, pa.Array]:
+    """The labels of some nodes, and the part of their split."""
+    columns = _labels(store, store.read("label", start, stop)) if "label" in store else {}
+    if (part_N >= 0).any():
+        part_n = part_N[start:stop]
+        columns["split"] = pa.array(PARTS).take(pa.array(part_n, mask=part_n < 0))
+    return columns
 
 
 def _labels(store: GraphStore, label_n: np.ndarray) -> dict[str, pa.Array]:

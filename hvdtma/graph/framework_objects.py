@@ -96,16 +96,20 @@ def _edge_data(rows: CSC, weight: str) -> dict[str, np.ndarray]:
     return found
 
 
+def shown_labels(values: np.ndarray, kind: str) -> np.ndarray:
+    """Labels as other frameworks have them: unknown entries of several labels are NaN."""
+    if kind != "multi":
+        return values
+    return np.where(values == UNKNOWN, np.float32(np.nan), values).astype(np.float32)
+
+
 def _node_data(
     store: WholeGraph, beside: Mapping[str, np.ndarray], label: str
 ) -> dict[str, np.ndarray]:
     """Labels (unknown entries of several labels are NaN) and masks of a split of nodes."""
     found = {}
     if "label" in store:
-        values = store.read("label")
-        if store.label_kind == "multi":
-            values = np.where(values == UNKNOWN, np.float32(np.nan), values).astype(np.float32)
-        found[label] = values
+        found[label] = shown_labels(store.read("label"), store.label_kind)
     for part, short in PARTS.items():
         if f"split/{part}/node" in beside:
             mask_N = np.zeros(store.num_nodes, bool)

@@ -48,7 +48,7 @@ def neighbour_means(
     sum overflows, and equal weights give exactly the mean without weights.
 
     Args:
-        indptr_N1: int64 [N+1].
+        indptr_N1: int64 [N+1]; destinations may be of another kind, and number, than sources.
         indices, rows: [E] and [N, D] of float16 or float32; arrays, or readers of row ranges.
         memory_bytes: the memory to use, besides arguments in memory; at least `least_bytes` is
             used in any case.
@@ -58,6 +58,7 @@ def neighbour_means(
         advance: called with the number of edges x columns that were summed.
     """
     num_nodes, dim = rows.shape
+    num_means = len(indptr_N1) - 1
     edge_bytes = np.dtype(indices.dtype).itemsize + (0 if weights is None else WEIGHT_BYTES)
     bands = list(_bands(indptr_N1, dim * 4, edge_bytes))
     files: list[RowFile] = []
@@ -74,7 +75,7 @@ def neighbour_means(
         bits = _bits(_columns(rows, left, right))
         last = number == len(groups) - 1
         if not last:
-            files.append(RowFile(num_nodes, right - left, folder, dtype))
+            files.append(RowFile(num_means, right - left, folder, dtype))
         for (start, stop), edges in zip(bands, map_in_order(read_edges, bands, 1), strict=True):
             sources, weight_e = edges
             mean_nc = np.zeros((stop - start, right - left), np.float32)

@@ -24,6 +24,8 @@ from hvdtma.graph.sort.shuffle import least_bytes, shuffled_rows
 from hvdtma.graph.sort.strings import shuffled_ids
 from hvdtma.graph.store import GraphStore
 from hvdtma.graph.stream import array_pieces, edge_batches, edges_per_batch
+from hvdtma.graph.typed.arrays import write_hop_offsets
+from hvdtma.graph.typed.layout import NodeLayout, row_width
 from hvdtma.graph.write_csc import write_csc
 from hvdtma.storage.array_writer import CHUNK_BYTES
 from hvdtma.storage.node_ids import NodeIds
@@ -36,6 +38,8 @@ KEPT_ATTRS = (
     "label_kind",
     "training_labels",
     "edge_type_names",
+    "schema",
+    "max_degree",
     "negatives_given",
     "candidates",
     "counts",
@@ -45,6 +49,7 @@ KEPT_ATTRS = (
     "provenance",
 )
 NODE_ARRAYS = ("feat", "first_hop", "label", "candidates")
+TYPED_ARRAYS = ("feat", "in_degree", "first_hop")  # with a number: of a node type or edge type
 MARK_BYTES = 1  # per node
 IDS_PER_PIECE = 1 << 18
 
@@ -63,6 +68,7 @@ def write_reordered(
     block_offsets: np.ndarray,
     memory: MemoryBudget,
     block_nodes: int | None = None,
+    layout: NodeLayout | None = None,
 ) -> None:
     """Write the arrays and attributes of `store`, with node v renumbered to rank_N[v].
 
@@ -70,6 +76,7 @@ def write_reordered(
         rank_N: a permutation, int32 or int64 [N].
         block_offsets: int64 [B+1].
         block_nodes: nodes per block if blocks are equal; then chunks are whole blocks.
+        layout: of a typed graph in the new order.
 
     Raises UserError for too little memory, and for a damaged store.
     """
@@ -79,8 +86,10 @@ def write_reordered(
     memory_bytes = memory.available(reserved_bytes, purpose) * 3 // 4  # the rest: reads and writes
     _write_edges(writer, store, rank_N, memory_bytes)
     for name in NODE_ARRAYS:
-        if name in store:
+        if name in store.array_names:
             _write_rows(writer, store, name, rank_N, memory_bytes, block_nodes)
+    if layout is not None:
+        _write_typed_rows(writer, store, rank_N, layout, memory_bytes)
     with stage("ids and splits"):
         _write_ids(writer, store, rank_N, memory_bytes)
         _write_links(writer, store, rank_N)
@@ -93,11 +102,18 @@ def write_reordered(
         "undirected": store.undirected,
         "feature_dim": store.feature_dim,
     }
+    if layout is not None and store.schema is not None:
+        writer.put("type_offsets", layout.offsets)
+        writer.attrs["feature_dim"] = row_width(store.schema, layout)
+        has_hop = "first_hop" in store
+        hop_dim = write_hop_offsets(writer, store.schema, layout) if has_hop else 0
+        writer.attrs["hop_dim"] = hop_dim
 
 
 def reorder_work_bytes(store: GraphStore) -> int:
     """The least memory to work in: one of 512 buckets, of edges or of rows."""
-    row_bytes = max(_row_bytes(store, name) for name in NODE_ARRAYS if name in store)
+    arrays = [*NODE_ARRAYS, *_typed_arrays(store)]
+    row_bytes = max(_row_bytes(store, name) for name in arrays if name in store.array_names)
     sorting = EdgeSorter.least_bytes(store.num_edges, value_bytes(_value(store)))
     least = max(sorting, least_bytes(store.num_nodes, row_bytes))
     return least * 4 // 3
@@ -159,11 +175,11 @@ def _write_rows(
         array_pieces(store, name), rank_N, writer.scratch_folder(), memory_bytes, row_bytes
     )
     with (
-        progress(name, store.num_nodes, "nodes") as advance,
+        progress(name, array.shape[0], "nodes") as advance,
         writer.create_array(
             name,
             array.dtype,
-            store.num_nodes,
+            array.shape[0],
             array.shape[1:],
             chunk_bytes=SMALL_CHUNK_BYTES,
             chunk_rows=chunk_rows,
@@ -172,6 +188,40 @@ def _write_rows(
         for rows in _cut(shuffled, row_bytes):
             out.append(rows)
             advance(len(rows))
+
+
+def _typed_arrays(store: GraphStore) -> dict[str, int]:
+    """The arrays of a typed store by the number of the node type of their rows."""
+    schema, found = store.schema, {}
+    for name in store.array_names if schema is not None else ():
+        kind, _, number = name.partition("/")
+        if schema is not None and kind in TYPED_ARRAYS:
+            at = int(number)
+            found[name] = at if kind == "feat" else int(schema.ends[at, 1])
+    return found
+
+
+def _write_typed_rows(
+    writer: StoreWriter,
+    store: GraphStore,
+    rank_N: np.ndarray,
+    layout: NodeLayout,
+    memory_bytes: int,
+) -> None:
+    """Write the arrays of node types and edge types in the new order."""
+    assert store.schema is not None
+    arrays = _typed_arrays(store)
+    for node_type, size in enumerate(store.schema.sizes):
+        own: np.ndarray = np.arange(size, dtype=index_dtype(size))
+        nodes = rank_N[store.layout.nodes(node_type, own)]
+        rank_n = layout.own(node_type, nodes).astype(own.dtype)
+        per_block = max(size // len(layout.offsets), 1)
+        for name in (name for name, of in arrays.items() if of == node_type):
+            kind, _, number = name.partition("/")
+            rank_m = rank_n
+            if kind == "first_hop":  # it has rows of nodes with in-edges only
+                rank_m = rank_of(np.argsort(rank_n[store.read(f"in_degree/{number}") > 0]))
+            _write_rows(writer, store, name, rank_m, memory_bytes, per_block)
 
 
 def _cut(pieces: Iterable[np.ndarray], row_bytes: int) -> Iterator[np.ndarray]:

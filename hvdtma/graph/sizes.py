@@ -15,6 +15,7 @@ import numpy as np
 from hvdtma.graph.candidates import CandidateRules
 from hvdtma.graph.store import GraphStore
 from hvdtma.graph.targets import label_row_bytes
+from hvdtma.graph.typed.schema import GraphSchema
 
 
 class GraphFacts(Protocol):
@@ -33,6 +34,21 @@ class GraphFacts(Protocol):
     def undirected(self) -> bool: ...
     @property
     def feature_dim(self) -> int: ...
+    @property
+    def hop_dim(self) -> int:
+        """Values of the first hop per node."""
+        ...
+
+    @property
+    def schema(self) -> GraphSchema | None:
+        """The node and edge types of a typed graph, or None."""
+        ...
+
+    @property
+    def max_degree(self) -> int:
+        """The largest in-degree of a typed graph; 0 for others."""
+        ...
+
     @property
     def feature_dtype(self) -> np.dtype: ...
     @property
@@ -68,6 +84,11 @@ class GraphFacts(Protocol):
         ...
 
 
+def recorded_schema(facts: Mapping[str, Any]) -> GraphSchema | None:
+    """The types of a graph in the record of a run; None without node types."""
+    return GraphSchema.of_attrs(facts) if facts.get("schema") else None
+
+
 @dataclass(frozen=True)
 class GraphSizes:
     """The sizes of a graph that need not exist yet; see `GraphFacts`.
@@ -95,6 +116,9 @@ class GraphSizes:
     label_kind: str = "class"
     held_out_nodes: Mapping[str, int] = field(default_factory=dict)
     candidate_rules: CandidateRules = field(default_factory=CandidateRules)
+    schema: GraphSchema | None = None
+    typed_hop_dim: int = 0
+    max_degree: int = 0
 
     @classmethod
     def of(cls, store: GraphStore) -> GraphSizes:
@@ -120,6 +144,9 @@ class GraphSizes:
             store.label_kind,
             store.held_out_nodes,
             store.candidate_rules,
+            store.schema,
+            store.hop_dim if store.schema is not None else 0,
+            store.max_degree,
         )
 
     def as_trained(self, facts: Mapping[str, Any]) -> GraphSizes:
@@ -131,6 +158,10 @@ class GraphSizes:
             facts: `label_names`, `label_kind`, `edge_type_names`, and `undirected` of newer runs.
         """
         labels = {"label"} if facts["label_names"] else set()
+        schema, recorded = self.schema, recorded_schema(facts)
+        if recorded is not None:
+            own = self.schema or recorded
+            schema = replace(own, label_type=recorded.label_type)
         return replace(
             self,
             undirected=facts.get("undirected", self.undirected),
@@ -138,10 +169,16 @@ class GraphSizes:
             edge_type_names=tuple(facts["edge_type_names"]),
             label_names=tuple(facts["label_names"]),
             label_kind=facts["label_kind"],
+            schema=schema,
         )
 
     def __contains__(self, name: object) -> bool:
         return name in self.arrays
+
+    @property
+    def hop_dim(self) -> int:
+        """Values of the first hop per node."""
+        return self.feature_dim if self.schema is None else self.typed_hop_dim
 
     @property
     def label_row_bytes(self) -> int:

@@ -14,6 +14,12 @@ Legend: N nodes, E stored edges, D features, B blocks, P parts, K sets of candid
     candidates uint8 [N,K/8]                      nodes that negatives are drawn from (optional)
     split/{valid,test}/{src,dst,neg,edge_type}    held-out links; the training links are the graph
     split/{train,valid,test}/node                 labelled nodes by part
+    type_offsets int64 [B,T+1]                    first node of each type in each block, of a typed
+                                                  graph, which has for feat and first_hop:
+    feat/<t> [N_t,D_t], in_degree/<r> int32 [N_dst], first_hop/<r> [M_r,D_src]
+                                                  by the numbers of node types and edge types; M_r
+                                                  destinations have in-edges of type r
+    hop_offsets int64 [B+1,R]                     first row of each block in each first_hop/<r>
     projection/{matrix,idf,names/*}               what gives other rows, or the nodes of a later
                                                   graph, the same features (optional; not in the
                                                   store's order, see builder/projection.py)
@@ -38,6 +44,8 @@ from hvdtma.core.split_parts import HELD_OUT_PARTS
 from hvdtma.graph.candidates import CandidateRules, Candidates
 from hvdtma.graph.csc import CSC
 from hvdtma.graph.source import Pairs
+from hvdtma.graph.typed.layout import NodeLayout
+from hvdtma.graph.typed.schema import GraphSchema
 from hvdtma.storage.array_writer import chunk_crcs
 from hvdtma.storage.chunks import ChunkReader, DamagedChunk
 from hvdtma.storage.node_ids import NodeIds
@@ -69,6 +77,8 @@ class GraphStore:
         return f"GraphStore({str(self.path)!r}, {self.num_nodes:,} nodes, {self.num_edges:,} edges)"
 
     def __contains__(self, name: object) -> bool:
+        if name == "first_hop" and self.schema is not None:
+            name = "first_hop/0"
         return name in self.attrs["checksums"]
 
     @property
@@ -89,9 +99,35 @@ class GraphStore:
         """Whether edges have weights."""
         return "weight" in self
 
+    @cached_property
+    def schema(self) -> GraphSchema | None:
+        """The node and edge types of a typed graph; None for a graph without node types."""
+        return GraphSchema.of_attrs(self.attrs)
+
+    @cached_property
+    def layout(self) -> NodeLayout:
+        """The numbering of the nodes of a typed graph."""
+        return NodeLayout(self.read("type_offsets"))
+
+    @cached_property
+    def hop_offsets(self) -> np.ndarray:
+        """int64 [B+1, R] of a typed graph; see `hvdtma.graph.typed.hop_rows`."""
+        return self.read("hop_offsets")
+
     @property
     def feature_dim(self) -> int:
+        """The width D of the features; of a typed graph the mean of the block with most."""
         return self.attrs["feature_dim"]
+
+    @property
+    def hop_dim(self) -> int:
+        """Values of the first hop per node: D; of a typed graph see `hop_width`."""
+        return self.attrs.get("hop_dim", self.feature_dim)
+
+    @property
+    def max_degree(self) -> int:
+        """The largest in-degree of a typed graph; 0 for others."""
+        return self.attrs.get("max_degree", 0)
 
     @property
     def features(self) -> dict[str, Any] | None:
@@ -104,7 +140,7 @@ class GraphStore:
 
     @property
     def feature_dtype(self) -> np.dtype:
-        return self.array("feat").dtype
+        return self.array("feat" if self.schema is None else "feat/0").dtype
 
     @property
     def edges_inside(self) -> float:
@@ -249,6 +285,9 @@ class GraphStore:
     def to_pyg(self) -> Any:
         """The training graph as a PyG `Data`, in memory, in the order of the store.
 
+        Of a typed graph a `HeteroData`: nodes by their numbers within types; a type whose features
+        are degrees has none.
+
         `x`, `y`, `edge_index` (of an undirected graph in both directions), `edge_type` and
         `edge_weight` if there are any, masks of a split of nodes, held-out links as
         `val_pos_edge_index` and `test_pos_edge_index`, and the ids as `node_id`. `from_pyg` reads
@@ -256,11 +295,14 @@ class GraphStore:
         projection of the features stays behind.
         """
         from hvdtma.graph.framework_objects import to_pyg  # PyG is optional
+        from hvdtma.graph.typed.objects import to_hetero_pyg
 
-        return to_pyg(self)
+        return to_pyg(self) if self.schema is None else to_hetero_pyg(self)
 
     def to_dgl(self) -> Any:
         """The training graph as a DGLGraph, in memory, in the order of the store.
+
+        Of a typed graph a heterograph, with nodes as `to_pyg` says.
 
         In `ndata` `feat`, `label`, masks of a split of nodes and integer ids as `node_id`; in
         `edata` `etype` and `weight` if there are any. Held-out links, ids and names are in the
@@ -268,8 +310,9 @@ class GraphStore:
         do not keep it: save it with the graph, as `hvdtma export --to dgl` does.
         """
         from hvdtma.graph.framework_objects import to_dgl  # DGL takes a second to import
+        from hvdtma.graph.typed.objects import to_hetero_dgl
 
-        return to_dgl(self)
+        return to_dgl(self) if self.schema is None else to_hetero_dgl(self)
 
 
 def _read_attributes(path: Path) -> dict[str, Any]:

@@ -29,6 +29,12 @@ from hvdtma.graph.splits import pair_key
 from hvdtma.graph.store import GraphStore
 from hvdtma.graph.stream import array_pieces, row_pieces
 from hvdtma.graph.targets import range_problem, row_shape
+from hvdtma.graph.typed.checks import (
+    TYPED_GUARANTEES,
+    TYPED_STRUCTURE,
+    typed_first_hop_gap,
+    typed_ids_repeat,
+)
 from hvdtma.graph.write_csc import sums_of_rows
 from hvdtma.tables.database import temporary_database
 
@@ -63,12 +69,13 @@ def verification(
         yield f"checksum of {name}", problem
     if damaged:
         return
-    for name, check in STRUCTURE.items():
+    typed = store.schema is not None
+    for name, check in (STRUCTURE | (TYPED_STRUCTURE if typed else {})).items():
         problem = check(store, memory)
         yield name, problem
         if problem:
             return
-    for name, check in GUARANTEES.items():
+    for name, check in (GUARANTEES | (TYPED_GUARANTEES if typed else {})).items():
         yield name, check(store, memory)
 
 
@@ -83,7 +90,12 @@ def least_bytes(store: GraphStore) -> int:
         LINK_BYTES * links
         + (PAIR_BYTES * LEAST_PAIRS + store.candidate_rules.row_bytes * num_nodes) * bool(links),
         first_hop_bytes(num_nodes, itemsize) if "first_hop" in store else 0,
-    )
+    ) + _typed_bytes(store, text)
+
+
+def _typed_bytes(store: GraphStore, text: int) -> int:
+    """The memory that only a typed store takes: ids, edges of a type, degrees by type."""
+    return 24 * store.num_nodes + 2 * text if store.schema is not None else 0
 
 
 def print_verification(store: GraphStore, memory_gb: float | None = None) -> None:
@@ -130,7 +142,7 @@ def _lengths_agree(store: GraphStore, memory: MemoryBudget) -> str | None:
         ("label", num_nodes),
         ("candidates", num_nodes),
     ):
-        found = store.array(name).shape[0] if name in store else length
+        found = store.array(name).shape[0] if name in store.array_names else length
         if found != length:
             return f"{name} has {found} rows, not {length}"
     return _projection_fits(store)
@@ -201,6 +213,8 @@ def _numbers_are_in_range(store: GraphStore, memory: MemoryBudget) -> str | None
 
 
 def _ids_are_distinct(store: GraphStore, memory: MemoryBudget) -> str | None:
+    if store.schema is not None:
+        return typed_ids_repeat(store)
     if "node_id/values" in store:
         values = store.read("node_id/values")
         values.sort()
@@ -377,6 +391,8 @@ def _node_parts_are_disjoint(store: GraphStore, memory: MemoryBudget) -> str | N
 def _first_hop_is_the_mean(store: GraphStore, memory: MemoryBudget) -> str | None:
     if "first_hop" not in store:
         return None
+    if store.schema is not None:
+        return _too_far(store, *typed_first_hop_gap(store, memory))
     memory_bytes = available_for_first_hop(store.num_nodes, store.feature_dtype.itemsize, memory)
     indptr, indices, feat = store.read("indptr"), store.reader("indices"), store.reader("feat")
     gap, largest, start = 0.0, 1.0, 0
@@ -387,7 +403,11 @@ def _first_hop_is_the_mean(store: GraphStore, memory: MemoryBudget) -> str | Non
         start += len(mean_nD)
         gap = float(np.maximum(gap, np.abs(found - mean_nD).max(initial=0)))  # NaN stays
         largest = float(np.maximum(largest, np.abs(mean_nD).max(initial=0)))
-    rounding = ROUNDING + np.finfo(store.array("first_hop").dtype).eps
+    return _too_far(store, gap, largest)
+
+
+def _too_far(store: GraphStore, gap: float, largest: float) -> str | None:
+    rounding = ROUNDING + np.finfo(store.feature_dtype).eps
     return None if gap <= rounding * largest else f"first_hop is off by up to {gap:.2g}"
 
 

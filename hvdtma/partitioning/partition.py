@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from hvdtma.core.bounds import check_whole
 from hvdtma.core.disk import check_disk_space
 from hvdtma.core.errors import check_seed
@@ -16,11 +18,13 @@ from hvdtma.graph.blocks import default_block_size
 from hvdtma.graph.builder import provenance
 from hvdtma.graph.reorder import rank_of, reorder_disk_bytes, reorder_work_bytes, write_reordered
 from hvdtma.graph.store import GraphStore
+from hvdtma.graph.typed.layout import by_type_in_blocks
 from hvdtma.partitioning.assignment import check_trainers
 from hvdtma.partitioning.method import PartitionMethod, check_order
 from hvdtma.storage.writer import StoreWriter, refuse_existing
 
 ORDER_BYTES = 8  # per node: two int32 permutations, from old to new numbers and back
+TYPE_BYTES = 2 + 8  # per node of a typed graph: its type, and an order by it
 
 
 @dataclass(frozen=True)
@@ -93,9 +97,18 @@ def partition(
             check_trainers(trainers, len(units) - 1, whole_parts=parts is not None)
         if order.part_offsets is not None:
             writer.put("part_offsets", order.part_offsets)
+        layout = None
+        if store.schema is not None:
+            types_N = np.concatenate(list(store.layout.type_pieces()))
+            order.nodes, layout = by_type_in_blocks(
+                order.nodes, types_N, order.block_offsets, len(store.schema.node_types)
+            )
+            del types_N
         rank_N = rank_of(order.nodes)
         order.nodes = order.nodes[:0]  # frees its memory
-        write_reordered(writer, store, rank_N, order.block_offsets, memory, order.block_nodes)
+        write_reordered(
+            writer, store, rank_N, order.block_offsets, memory, order.block_nodes, layout
+        )
         step = provenance("partition", source=str(store.path), options=asdict(options))
         writer.attrs |= {
             "order": {"method": options.method, "seed": options.seed, **order.attrs},
@@ -105,7 +118,7 @@ def partition(
 
 
 def _default_block_nodes(store: GraphStore) -> int:
-    row_bytes = store.feature_dim * store.array("feat").dtype.itemsize
+    row_bytes = store.feature_dim * store.feature_dtype.itemsize
     return default_block_size(store.num_nodes, row_bytes)
 
 
@@ -116,6 +129,7 @@ def _refuse_too_small(
     if hasattr(method, "check"):
         method.check(store, memory)
     order_bytes = (ORDER_BYTES if store.num_nodes < 2**31 else 2 * ORDER_BYTES) * store.num_nodes
+    order_bytes += TYPE_BYTES * store.num_nodes * (store.schema is not None)
     needed_bytes = order_bytes + reorder_work_bytes(store)
     if hasattr(method, "required_bytes"):
         needed_bytes = max(needed_bytes, method.required_bytes(store, memory))

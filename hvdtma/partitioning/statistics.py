@@ -9,7 +9,7 @@ a piece.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,7 +59,7 @@ class AssignmentStatistics:
 
     Attributes:
         edges_kept: share of all edges that are within a shard.
-        imbalance_of: "labels" or "communities".
+        imbalance_of: "labels", "communities" or "node types".
     """
 
     trainers: list[TrainerStatistics]
@@ -146,9 +146,12 @@ def _count_groups(
     store: GraphStore, trainer_N: np.ndarray, trainers: int, seed: int, memory: MemoryBudget
 ) -> tuple[np.ndarray, str]:
     """Each trainer's nodes by label or community, int64 [M, C]; and the name of the grouping."""
-    if "label" in store and store.label_kind == "multi":
+    if store.schema is not None:
+        num_groups, name = len(store.schema.node_types), "node types"
+        pieces: Iterable[np.ndarray] = store.layout.type_pieces()
+    elif "label" in store and store.label_kind == "multi":
         return _count_labels(store, trainer_N, trainers), "labels"
-    if "label" in store:
+    elif "label" in store:
         num_groups, pieces = _label_groups(store)
         name = "labels"
     elif metis_fits(store, memory):
@@ -203,19 +206,36 @@ def _total_variation(counts_MC: np.ndarray) -> np.ndarray:
 
 def _feature_discrepancy(store: GraphStore, trainer_N: np.ndarray, trainers: int) -> np.ndarray:
     """Distances [M] of feature means from the mean of the whole graph."""
-    total_MD = np.zeros((trainers, store.feature_dim))
-    square_D = np.zeros(store.feature_dim)
-    start = 0
+    schema, distances = store.schema, []
     with progress("feature means", store.num_nodes, "nodes") as advance:
-        for feat_nD in array_pieces(store, "feat", PIECE_BYTES):
-            feat_nD, rows = feat_nD.astype(np.float64), len(feat_nD)
-            ones_at = (np.ones(rows), (trainer_N[start : start + rows], np.arange(rows)))
-            total_MD += sp.csr_array(ones_at, shape=(trainers, rows)) @ feat_nD
-            square_D += (feat_nD**2).sum(0)
-            start += rows
-            advance(rows)
-    count_M = np.bincount(trainer_N, minlength=trainers)
-    mean_D = total_MD.sum(0) / store.num_nodes
-    std_D = np.sqrt(np.maximum(square_D / store.num_nodes - mean_D**2, 1e-12))
-    distance_MD = (total_MD / count_M[:, None] - mean_D) / std_D
-    return np.sqrt((distance_MD**2).mean(1))
+        if schema is None:
+            distances.append(_distances(store, "feat", trainer_N, trainers, advance))
+        else:
+            for number, size in enumerate(schema.sizes):
+                trainer_n = trainer_N[store.layout.nodes(number, np.arange(size))]
+                name = f"feat/{number}"
+                distances.append(_distances(store, name, trainer_n, trainers, advance))
+    return np.sqrt((np.concatenate(distances, axis=1) ** 2).mean(1))
+
+
+def _distances(
+    store: GraphStore,
+    name: str,
+    trainer_n: np.ndarray,
+    trainers: int,
+    advance: Callable[[int], None],
+) -> np.ndarray:
+    """[M, D] for the rows [n, D] of an array, in standard deviations."""
+    dim = store.array(name).shape[1]
+    total_MD, square_D, start = np.zeros((trainers, dim)), np.zeros(dim), 0
+    for feat_nD in array_pieces(store, name, PIECE_BYTES):
+        feat_nD, rows = feat_nD.astype(np.float64), len(feat_nD)
+        ones_at = (np.ones(rows), (trainer_n[start : start + rows], np.arange(rows)))
+        total_MD += sp.csr_array(ones_at, shape=(trainers, rows)) @ feat_nD
+        square_D += (feat_nD**2).sum(0)
+        start += rows
+        advance(rows)
+    count_M = np.maximum(np.bincount(trainer_n, minlength=trainers), 1)
+    mean_D = total_MD.sum(0) / max(len(trainer_n), 1)
+    std_D = np.sqrt(np.maximum(square_D / max(len(trainer_n), 1) - mean_D**2, 1e-12))
+    return (total_MD / count_M[:, None] - mean_D) / std_D

@@ -28,6 +28,7 @@ def bytes_on_disk(sizes: GraphSizes) -> int:
         num_edges=sizes.num_edges,
         feature_dim=sizes.feature_dim,
         feature_bytes=sizes.feature_dtype.itemsize,
+        hop_dim=sizes.hop_dim,
         first_hop="first_hop" in sizes,
         typed=bool(sizes.edge_type_names),
         weighted="weight" in sizes,

@@ -78,7 +78,7 @@ def plan(
         bandwidth_gbps: between trainers, in Gbit/s; None: unknown, and the time of an aggregation
             is not predicted.
         latency_us: between trainers, in microseconds (None: `DEFAULT_LATENCY_US`).
-        quick: measure no rates; then no times are predicted.
+        quick: measure no rates; then no times are predicted, as for typed graphs.
 
     Raises UserError if there is neither a store nor a graph, for more trainers than blocks, and
     for limits that are too small.
@@ -90,7 +90,8 @@ def plan(
     check_trainers(trainers, sizes.num_units, whole_parts=sizes.num_units != sizes.num_blocks)
     assignment = assignment_plan(config, sizes, trainers)
     disk_bytes = bytes_on_disk(sizes)
-    rates = None if quick else measure_rates(config, sizes, _existing_parent(config.store))
+    measured = not quick and sizes.schema is None  # the probe is a graph without node types
+    rates = None if not measured else measure_rates(config, sizes, _existing_parent(config.store))
     return Plan(
         sizes.num_nodes,
         sizes.num_edges,

@@ -197,6 +197,7 @@ def _read_bytes(sizes: GraphSizes, nodes: float, edges: float, *, first_hop: boo
         num_edges=round(edges),
         feature_dim=sizes.feature_dim,
         feature_bytes=sizes.feature_dtype.itemsize,
+        hop_dim=sizes.hop_dim,
         first_hop=first_hop,
         typed=bool(sizes.edge_type_names),
         label_row_bytes=sizes.label_row_bytes,

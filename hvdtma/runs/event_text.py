@@ -106,9 +106,18 @@ def of_mean(event: dict) -> str:
 
 
 def metrics(event: dict) -> str:
-    """Write the metrics of a score."""
-    known = {name: value for name, value in event["metrics"].items() if is_number(value)}
+    """Write the metrics of a score; those of single edge types are only in metrics.jsonl."""
+    known = {
+        name: value
+        for name, value in event["metrics"].items()
+        if is_number(value) and not _is_of_edge_type(name)
+    }
     return ", ".join(f"{name} {number_text(value)}" for name, value in known.items())
+
+
+def _is_of_edge_type(name: str) -> bool:
+    """Whether a metric is one of an edge type, such as `mrr user:buys:item`."""
+    return " " in name and name.count(":") > 1
 
 
 def number_text(value: float) -> str:

@@ -11,6 +11,14 @@ from hvdtma.core.errors import UserError
 OLDER = {"label_kind": "class"}  # of records that do not say
 
 
+class TypesOfGraph(Protocol):
+    """The types of a typed graph."""
+
+    def as_attrs(self) -> dict[str, Any]:
+        """JSON values, among them `node_types` and `label_type`."""
+        ...
+
+
 class TrainedGraph(Protocol):
     """The identity of a graph, as a `GraphStore` has it."""
 
@@ -34,6 +42,10 @@ class TrainedGraph(Protocol):
     def edge_type_names(self) -> list[str]: ...
     @property
     def undirected(self) -> bool: ...
+    @property
+    def schema(self) -> TypesOfGraph | None:
+        """The node and edge types of a typed graph; None for others."""
+        ...
 
 
 def record_of(store: TrainedGraph) -> dict[str, Any]:
@@ -45,6 +57,7 @@ def record_of(store: TrainedGraph) -> dict[str, Any]:
         "label_kind": store.label_kind,
         "edge_type_names": store.edge_type_names,
         "undirected": store.undirected,
+        "schema": None if store.schema is None else store.schema.as_attrs(),
     }
 
 
@@ -61,6 +74,12 @@ def check_outputs(
     now = record_of(store)
     if may_lack_labels and not now["label_names"]:
         now |= {key: then[key] for key in ("label_names", "label_kind")}
+    before, current = _node_types(then), _node_types(now)
+    if before != current:
+        raise UserError(
+            f"{store.path} has the node types {', '.join(current) or 'none'}, {where} "
+            f"{', '.join(before) or 'none'}"
+        )
     if then["label_kind"] != now["label_kind"]:
         raise UserError(
             f"{store.path} has labels of kind '{now['label_kind']}', {where} "
@@ -72,6 +91,10 @@ def check_outputs(
                 f"{store.path} has other {names} than {where}: "
                 f"{', '.join(now[names]) or 'none'} instead of {', '.join(then[names]) or 'none'}"
             )
+
+
+def _node_types(record: Mapping[str, Any]) -> list[str]:
+    return list((record.get("schema") or {}).get("node_types", ()))
 
 
 def same_features(then: dict[str, Any], now: dict[str, Any]) -> bool:
@@ -92,8 +115,17 @@ def check_features(then: Mapping[str, Any], store: TrainedGraph, where: str, lik
         return
     raise UserError(
         f"{store.path} has other features than {where}: {_features_text(now)} instead of "
-        f"{_features_text(before)}; build it with --features-like {like}"
+        f"{_features_text(before)}; {_remedy(now, like)}"
     )
+
+
+def _remedy(features: Mapping[str, Any], like: str) -> str:
+    if features["kind"] == "typed":
+        return (
+            "each type must have the same columns, and features that the build reduces lie on axes "
+            "of their own: give dense ones"
+        )
+    return f"build it with --features-like {like}"
 
 
 def _features_text(features: dict[str, Any]) -> str:

@@ -19,6 +19,8 @@ READING_BYTES = 128 << 20  # chunks in flight, of two threads whatever the numbe
 NODE_BYTES = 8 + 8 + 8 + 4 + 4 + 4 + 4  # number, rows of CSC and links, DGL's rows, degrees
 WEIGHT_BYTES = 4  # per edge
 IN_WEIGHT_BYTES = 8  # per node, with the first hop
+TYPED_ROW_BYTES = 8 + 4 + 8 + 4  # per node and edge type: row of CSC, degree, count, row of hop
+TYPED_NODE_BYTES = 8 + 8 + 4  # per node of a typed graph: by type, and while edges are split
 TRAIN_NODE_BYTES = 8 + 8  # position among the training nodes, position in an epoch
 
 
@@ -40,12 +42,16 @@ class ShardFootprint:
             labels: whether nodes are trained on; if not, links are.
             grouped: whether the sampler groups nodes by clusters.
         """
-        row = store.feature_dtype.itemsize * store.feature_dim * (1 + first_hop)
+        row = store.feature_dtype.itemsize * (store.feature_dim + store.hop_dim * first_hop)
         row += IN_WEIGHT_BYTES * (first_hop and "weight" in store)
         index = np.dtype(index_dtype(store.num_nodes)).itemsize
         epoch_order = index * (0.5 if store.undirected else 1)  # an undirected link counts once
         types = 2 if store.edge_type_names else 0
         weights = WEIGHT_BYTES if "weight" in store else 0
+        if store.schema is not None:  # edges by type besides, and rows of each edge type
+            into = max(len(store.schema.into(t)) for t in range(len(store.schema.dims)))
+            row += TYPED_ROW_BYTES * into + TYPED_NODE_BYTES
+            types += index
         row += math.ceil(store.candidate_rules.node_bytes(store.num_nodes))
         row += CLUSTERING_BYTES * grouped
         if labels:

@@ -18,10 +18,13 @@ from hvdtma.core.bounds import check_whole
 from hvdtma.core.errors import UserError, nearest
 from hvdtma.sampling.clusters import LARGEST, NodeClusters, find_clusters
 from hvdtma.sampling.draws import Exclusion, SampledEdges, edges_within
+from hvdtma.sampling.edge_set import EdgeSet
 from hvdtma.sampling.layers import sample_layers
 from hvdtma.sampling.members import marked
 from hvdtma.sampling.neighbourhood import Neighbourhood, Targets
 from hvdtma.sampling.shard import Shard
+from hvdtma.sampling.typed_neighbourhood import TypedNeighbourhood
+from hvdtma.sampling.typed_shard import TypedShard
 
 METHODS = ("auto", "order", "labels", "metis")
 
@@ -36,6 +39,8 @@ class ClusterSampler:
         cluster_nodes: nodes of a cluster, about.
         clusters: `auto`, `order`, `labels` or `metis`; see `find_clusters`.
     """
+
+    typed = True
 
     def __init__(
         self,
@@ -85,7 +90,7 @@ class ClusterSampler:
         random_seed: int,
         targets: Targets | None = None,
         within: np.ndarray | None = None,
-    ) -> Neighbourhood:
+    ) -> Neighbourhood | TypedNeighbourhood:
         """All neighbours of the seeds that are in the group `within` (None: in the shard)."""
         if within is None:
             is_member = np.ones(shard.num_nodes, bool)
@@ -95,11 +100,12 @@ class ClusterSampler:
 
     def _sample(
         self, shard: Shard, seeds_S: torch.Tensor, targets: Targets | None, is_member: np.ndarray
-    ) -> Neighbourhood:
+    ) -> Neighbourhood | TypedNeighbourhood:
         """All neighbours of the seeds that are members (bool [n])."""
+        members = shard.by_type(is_member) if isinstance(shard, TypedShard) else [is_member]
 
-        def layer(rows: np.ndarray, excluded: Exclusion) -> SampledEdges:
-            return edges_within(shard.csc, rows, is_member, excluded)
+        def layer(edges: EdgeSet, rows: np.ndarray, excluded: Exclusion) -> SampledEdges:
+            return edges_within(edges.csc, rows, members[edges.src_type], excluded)
 
         return sample_layers(shard, seeds_S, targets, [layer] * self.num_layers)
 

@@ -8,9 +8,11 @@ from __future__ import annotations
 import torch
 
 from hvdtma.sampling.draws import layer_key, sample_edges
-from hvdtma.sampling.layers import SampleLayer, sample_layers
+from hvdtma.sampling.edge_set import SampleLayer
+from hvdtma.sampling.layers import sample_layers
 from hvdtma.sampling.neighbourhood import Neighbourhood, Targets
 from hvdtma.sampling.shard import Shard
+from hvdtma.sampling.typed_neighbourhood import TypedNeighbourhood
 
 
 class NeighbourSampler:
@@ -20,9 +22,11 @@ class NeighbourSampler:
     a batch predicts are no neighbours: the sample is drawn from the others.
 
     Args:
-        fanouts: neighbours per node for each sampled layer, input layer first; -1 takes all.
+        fanouts: neighbours per node for each sampled layer, input layer first; -1 takes all. In a
+            typed graph, so many of each edge type.
     """
 
+    typed = True
     labor = False
 
     def __init__(self, fanouts: list[int]):
@@ -35,13 +39,13 @@ class NeighbourSampler:
         *,
         random_seed: int,
         targets: Targets | None = None,
-    ) -> Neighbourhood:
+    ) -> Neighbourhood | TypedNeighbourhood:
         """See `hvdtma.sampling.sampler.Sampler`."""
 
         def layer(number: int, fanout: int) -> SampleLayer:
             key = layer_key(random_seed, number)
-            return lambda rows, excluded: sample_edges(
-                shard.csc, rows, fanout, key, excluded=excluded, labor=self.labor
+            return lambda edges, rows, excluded: sample_edges(
+                edges.csc, rows, fanout, edges.key(key), excluded=excluded, labor=self.labor
             )
 
         layers = [layer(*each) for each in enumerate(reversed(self.fanouts))]

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -38,6 +39,10 @@ class Neighbourhood:
     x: torch.Tensor
     first_hop: FirstHop | None
     nodes: torch.Tensor
+
+    def embedded_by(self, encoder: Any) -> torch.Tensor:
+        """The embeddings [S, H] of the seeds."""
+        return encoder(self.blocks, self.x, self.first_hop)
 
     def to(self, device: torch.device) -> Neighbourhood:
         """The neighbourhood on a device; `nodes` stay. The caller need not wait for the copies."""

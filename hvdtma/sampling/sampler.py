@@ -40,7 +40,8 @@ class Sampler(Protocol):
     """Samples the neighbourhoods that an encoder reads.
 
     The class is called with the fanouts of the sampled layers (list of int, input layer first; -1
-    takes all neighbours) and the user's `sampler.options`.
+    takes all neighbours) and the user's `sampler.options`. The class attribute `typed = True` says
+    that it samples typed shards (`TypedShard`) too, and returns a `TypedNeighbourhood` then.
     """
 
     def sample(

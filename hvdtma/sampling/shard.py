@@ -103,7 +103,8 @@ def load_shard(
         return torch.from_numpy(values if not remote else values[nodes])
 
     with ThreadPoolExecutor(1) as thread:  # edges keep the processor busy, rows keep the disk busy
-        names = ["feat", *["first_hop"] * first_hop, *["label"] * labels]
+        names = [*["feat"] * (store.schema is None), *["first_hop"] * first_hop]
+        names += ["label"] * labels
         names += ["in_weight"] * (first_hop and store.weighted)
         names += ["candidates"] * ("candidates" in store)
         futures = {name: thread.submit(read_rows, name) for name in names}
@@ -120,7 +121,7 @@ def load_shard(
     return Shard(
         nodes=nodes,
         csc=csc,
-        feat=arrays["feat"],
+        feat=arrays.get("feat", torch.empty(len(nodes), 0)),
         hop=hop,
         num_own=sum(stop - start for start, stop in own_ranges),
         label=arrays.get("label"),

@@ -5,7 +5,7 @@ Legend: n held-out links, K negatives per link, H hidden.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -33,8 +33,14 @@ def read_pairs(store: GraphStore, part: str, chosen: np.ndarray | None) -> Pairs
 
 
 @torch.no_grad()
-def score_links(model: Model, pairs: Pairs, embeddings: Embeddings) -> dict[str, float]:
-    """MRR, Hits@k and AUC of held-out links with negatives."""
+def score_links(
+    model: Model, pairs: Pairs, embeddings: Embeddings, type_names: Sequence[str] = ()
+) -> dict[str, float]:
+    """MRR, Hits@k and AUC of held-out links with negatives.
+
+    Args:
+        type_names: of the edge types whose MRR and Hits@10 are computed too, if links have several.
+    """
     # Allocated in advance: small arrays from every step would fragment the memory between them.
     pair_n2 = torch.empty(len(pairs), 2)  # scores of the link and of its first negative
     rank_n = torch.empty(len(pairs), dtype=torch.float64)
@@ -49,7 +55,20 @@ def score_links(model: Model, pairs: Pairs, embeddings: Embeddings) -> dict[str,
             rank_n[rows] = ranks(scores[:, 0], scores[:, 1:]).cpu()
             done += len(scores)
     auc = area_under_roc(pair_n2[:, 0].numpy(), pair_n2[:, 1].numpy())
-    return link_metrics(rank_n, auc)
+    return link_metrics(rank_n, auc) | _by_type(rank_n, pairs.edge_type, type_names)
+
+
+def _by_type(
+    rank_n: torch.Tensor, type_n: np.ndarray | None, names: Sequence[str]
+) -> dict[str, float]:
+    """The metrics of each edge type, such as `mrr user:buys:item`; none if there is only one."""
+    kinds = np.unique(type_n).tolist() if names and type_n is not None else []
+    found = {}
+    for kind in kinds if len(kinds) > 1 else ():
+        rank_k = rank_n[torch.from_numpy(type_n == kind)]
+        found[f"mrr {names[kind]}"] = float((1 / rank_k).mean())
+        found[f"hits@10 {names[kind]}"] = float((rank_k <= 10).double().mean())
+    return found
 
 
 @torch.no_grad()

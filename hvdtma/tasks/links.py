@@ -37,6 +37,7 @@ from hvdtma.sampling.neighbourhood import Targets
 from hvdtma.sampling.prefetch import prefetched
 from hvdtma.sampling.sampler import is_grouping, make_sampler
 from hvdtma.sampling.shard import Shard
+from hvdtma.sampling.typed_shard import TypedShard
 from hvdtma.tasks.chance import chance_of_links
 from hvdtma.tasks.epochs import ENDLESS, shuffled_batches
 from hvdtma.tasks.link_batch import LinkBatch, SharedSet, score_batch
@@ -46,6 +47,7 @@ from hvdtma.tasks.metrics import HITS
 from hvdtma.tasks.popularity import correct_popularity, log_drawn
 from hvdtma.tasks.positives import Positives
 from hvdtma.tasks.task import Embeddings, Model, TrainingSize, max_of_sample
+from hvdtma.tasks.typed_links import TargetTypes, TypedPositives
 
 FEW_SHARED = 32  # negatives; so few for a whole batch are hardly meant
 SCORE_COPIES = 4  # of the scores of negatives: without links, as probabilities, gradients
@@ -76,6 +78,7 @@ class LinkTask:
         self.config, self.task, self.store = config, config.task, store
         self.sampler = make_sampler(config.sampler, sampled_fanouts(config))
         self.undirected = store.undirected
+        self.targets = TargetTypes.of(config.task, store)
         self.num_types = len(store.edge_type_names)
         self.needs_remote = config.task.negatives == "global"
         ends = 1 if store.undirected or self.task.replaced_ends == "destination" else 2
@@ -131,6 +134,8 @@ class LinkTask:
         return chance_of_links(negatives) if negatives else {}
 
     def num_examples(self, size: TrainingSize) -> int:
+        if self.targets is not None:
+            return self.targets.num_links(size)
         return size.num_edges // (2 if self.undirected else 1)
 
     def batches(
@@ -141,7 +146,10 @@ class LinkTask:
         A sampler that groups nodes decides which links are in a batch: links between the nodes of
         a group.
         """
-        positives = Positives(shard, self.undirected)
+        if self.targets is not None and isinstance(shard, TypedShard):
+            positives: Positives = TypedPositives(shard, self.targets)
+        else:
+            positives = Positives(shard, self.undirected)
         steps: Iterator[tuple[int, np.ndarray]]
         make = self.make_batch
         if is_grouping(self.sampler):
@@ -278,12 +286,13 @@ class LinkTask:
 
     def scores(self, model: Model, batch: LinkBatch) -> list[LinkScores]:
         """Scores of the links and of their negatives, in groups that share negatives."""
-        hood = batch.neighbourhood
-        h_SH = model.encoder(hood.blocks, hood.x, hood.first_hop)
+        h_SH = batch.neighbourhood.embedded_by(model.encoder)
         groups = score_batch(model.head, h_SH, batch)
         return groups if batch.log_replaced is None else correct_popularity(groups, batch)
 
     def num_held_out(self, part: str) -> int:
+        if self.targets is not None:
+            return self.targets.num_held_out(part)
         return self.store.held_out.get(part, (0, 0))[0]
 
     def max_scored(self, part: str) -> int:
@@ -294,11 +303,13 @@ class LinkTask:
         negative = np.dtype(index_dtype(self.store.num_nodes)).itemsize
         link = 8 + 8 + 2 * bool(self.num_types)
         return sum(
-            (self.max_scored(part) or total) * (link + num_negatives * negative)
-            for part, (total, num_negatives) in self.store.held_out.items()
+            (self.max_scored(part) or self.num_held_out(part)) * (link + num_negatives * negative)
+            for part, (_, num_negatives) in self.store.held_out.items()
         )
 
     def read_held_out(self, part: str, chosen: np.ndarray | None) -> Pairs:
+        if self.targets is not None:
+            chosen = self.targets.rows(self.store, part, chosen)
         return read_pairs(stored(self.store), part, chosen)
 
     def score(self, model: Model, held_out: Pairs, embeddings: Embeddings) -> dict[str, float]:
@@ -307,7 +318,8 @@ class LinkTask:
                 f"{self.store.path} has no negatives to rank held-out links against; build it with "
                 "--negatives"
             )
-        return score_links(model, held_out, embeddings)
+        names = self.store.edge_type_names if self.targets is not None else ()
+        return score_links(model, held_out, embeddings, names)
 
     def score_pairs(self, model: Model, pairs: Pairs, embeddings: Embeddings) -> np.ndarray:
         """The decoder's scores; see `hvdtma.tasks.task.ScoresPairs`."""

@@ -67,6 +67,25 @@ def labelled_nodes(
     return found
 
 
+def _check_target(config: TrainConfig, store: GraphFacts) -> None:
+    """Raise UserError if `task.target` is not the node type that has labels."""
+    target, schema = config.task.target, store.schema
+    if target is None:
+        return
+    if schema is None:
+        raise UserError(
+            f"task.target is {target}, but {store.path} has no node types; leave task.target out"
+        )
+    names = [target] if isinstance(target, str) else target
+    for name in names:
+        schema.node_type_number(name, "task.target")
+    if names != [schema.label_type]:
+        raise UserError(
+            f"task.target is {', '.join(names)}, but {store.path} has labels of "
+            f"'{schema.label_type}'"
+        )
+
+
 class NodeTask:
     """Learning the labels of nodes on one store. See `hvdtma.tasks.task.Task`.
 
@@ -91,6 +110,7 @@ class NodeTask:
             )
         if not store.label_names:
             raise UserError(f"no node of {store.path} has a label; set task.name=links")
+        _check_target(config, store)
         self.config, self.store = config, store
         self.target = TARGETS[store.label_kind](store, config.task.class_weights)
         self.metrics, self.least_is_best = self.target.metrics, self.target.least_is_best
@@ -144,8 +164,7 @@ class NodeTask:
 
     def loss(self, model: Model, batch: NodeBatch) -> torch.Tensor:
         """The loss of the kind of labels."""
-        hood = batch.neighbourhood
-        h_BH = model.encoder(hood.blocks, hood.x, hood.first_hop)
+        h_BH = batch.neighbourhood.embedded_by(model.encoder)
         return self.target.loss(model.head, h_BH, batch.label)
 
     def num_held_out(self, part: str) -> int:

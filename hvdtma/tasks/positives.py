@@ -19,7 +19,7 @@ class Positives:
     """
 
     def __init__(self, shard: Shard, undirected: bool):
-        self.csc = shard.csc
+        self.csc, self.undirected = shard.csc, undirected
         self.row_ends = shard.csc.indptr  # row r has the links row_ends[r] : row_ends[r + 1]
         if undirected:
             below_n = _count_below(shard.csc.indptr, shard.csc.indices)
@@ -32,7 +32,7 @@ class Positives:
         A link of an undirected graph counts for both of its ends, in both rows.
         """
         destinations = np.diff(self.csc.indptr)
-        if len(self) < len(self.csc.indices):  # undirected
+        if self.undirected:
             return np.stack([destinations, destinations])
         sources = np.bincount(self.csc.indices, minlength=self.csc.num_nodes)
         return np.stack([destinations, sources])

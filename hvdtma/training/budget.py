@@ -13,6 +13,7 @@ import numpy as np
 from hvdtma.core.memory import BASE_BYTES, MemoryBudget, MemoryRequirement
 from hvdtma.core.train_config import TrainConfig
 from hvdtma.evaluation.budget import scoring_requirement
+from hvdtma.evaluation.sampled import most_input
 from hvdtma.graph.sizes import GraphFacts, GraphSizes
 from hvdtma.graph.store import GraphStore
 from hvdtma.models import sampled_fanouts
@@ -114,14 +115,19 @@ def step_bytes(
         degree: the mean degree of the nodes; by default an upper bound is returned.
     """
     sampler = _sampler(config)
+    shard_nodes = num_nodes
     if is_grouping(sampler):
         num_nodes = min(sampler.max_nodes, num_nodes)
     hops = [min(make_task(config, store).seeds_per_step, num_nodes)]
+    schema = store.schema
+    kinds = 1 if schema is None else max(len(schema.into(t)) for t in range(len(schema.dims)))
     for fanout in reversed(sampled_fanouts(config)):
-        width = 1 + min(fanout if fanout > 0 else num_nodes, degree)
+        width = 1 + min(fanout * kinds if fanout > 0 else num_nodes, degree)
         hops.append(min(int(hops[-1] * width), num_nodes))
-    inputs = hops[-1] * store.feature_dim * (1 + config.first_hop)
+    inputs = most_input(store, hops[-1], shard_nodes, first_hop=config.first_hop)
     outputs = sum(hops) * config.model.hidden
+    if schema is not None:  # the projection of features, and of means of each edge type
+        outputs += hops[-1] * config.model.hidden * (1 + kinds * config.first_hop)
     of_batch = PINNED_COPIES if has_gpu(config) else 1
     copies = INPUT_COPIES + of_batch * batches_ahead(batch_workers(config))
     loss_bytes = getattr(make_task(config, store), "loss_bytes", lambda _: 0)

@@ -101,10 +101,11 @@ def _check_encoder(
 ) -> None:
     """Raise UserError unless both encoders have the same parameters."""
     features = initial.record.get("features") or {}
-    dim = features.get("dim", store.feature_dim)
-    if dim != store.feature_dim:
+    now = (store.features or {}).get("dim", store.feature_dim)  # of typed graphs: of all types
+    dim = features.get("dim", now)
+    if dim != now:
         raise UserError(
-            f"init: {initial.text}, reads {dim} features, {store.path} has {store.feature_dim}; "
+            f"init: {initial.text}, reads {dim} features, {store.path} has {now}; "
             "build the store with --features-like the store of that run"
         )
     ours, theirs = (

@@ -18,7 +18,8 @@ from hvdtma.partitioning.assignment import assign_blocks
 from hvdtma.sampling.prefetch import copy_stream, moved_ahead
 from hvdtma.sampling.reader import BlockReader
 from hvdtma.sampling.resident import ResidentSets, ShardCounter, ShardSize
-from hvdtma.sampling.shard import Shard, load_shard
+from hvdtma.sampling.shard import Shard
+from hvdtma.sampling.typed_shard import load_any_shard
 from hvdtma.tasks import ENDLESS, Batch, Model, Task
 from hvdtma.training.budget import resident_sets
 
@@ -176,7 +177,7 @@ class Trainer:
         return [self.config.seed, self.assignment, self.shard_index]
 
     def _load(self, blocks: np.ndarray) -> Shard:
-        return load_shard(
+        return load_any_shard(
             self.reader,
             blocks,
             assigned=self.blocks,

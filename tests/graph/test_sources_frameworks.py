@@ -89,13 +89,6 @@ def test_a_bare_dgl_graph_has_edges_only(torch):
     assert raw.feat is raw.label is raw.edge_type is raw.node_split is None
 
 
-def test_a_dgl_graph_of_several_types_says_how_to_turn_it(torch):
-    dgl = pytest.importorskip("dgl")
-    hetero = dgl.heterograph({("a", "to", "b"): ([0], [1])})
-    with pytest.raises(UserError, match="to_homogeneous"):
-        from_dgl(hetero)
-
-
 def data(**more) -> SimpleNamespace:
     return SimpleNamespace(edge_index=np.array([SRC, DST]), num_nodes=4, **more)
 
@@ -240,12 +233,7 @@ def test_a_graph_of_events_is_edges_with_times(torch, capsys):
     assert sorted(raw.origin["not_used"]) == ["msg [4, 3]", "y [4]"]
 
 
-def test_typed_graphs_and_data_sets_of_pyg_say_how_to_turn_them(torch):
-    geometric = pytest.importorskip("torch_geometric.data")
-    hetero = geometric.HeteroData()
-    hetero["a"].x = torch.ones(2, 1)
-    with pytest.raises(UserError, match=r"a HeteroData has several types .*to_homogeneous"):
-        from_pyg(hetero)
+def test_several_graphs_of_pyg_say_how_to_give_one():
     with pytest.raises(UserError, match=r"a list of 5 graphs; give one of them, such as data\[0\]"):
         from_pyg([data()] * 5)
 

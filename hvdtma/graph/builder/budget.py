@@ -116,6 +116,11 @@ class BuildSizes:
         return self.kept_bytes + 4 * self.reduced_from * (self.feature_dim + 1)
 
     @property
+    def typed_bytes(self) -> dict[str, int]:
+        """The size of arrays that a typed store has in place of others; see `TypedSizes`."""
+        return {}
+
+    @property
     def num_keys(self) -> int:
         """The number of keys to sort: one per direction of an edge."""
         return self.num_edges * (1 + self.undirected)

@@ -18,10 +18,12 @@ from pathlib import Path
 
 import numpy as np
 
+from hvdtma.core.errors import UserError
 from hvdtma.core.memory import MemoryBudget
 from hvdtma.core.version import __version__
 from hvdtma.graph.blocks import default_block_size, equal_blocks
 from hvdtma.graph.builder.budget import BuildSizes
+from hvdtma.graph.builder.build_typed import check_typed_sizes, write_typed_store
 from hvdtma.graph.builder.disk import check_build_disk
 from hvdtma.graph.builder.edges import write_edges
 from hvdtma.graph.builder.features import features_of, write_features
@@ -36,6 +38,7 @@ from hvdtma.graph.first_hop import write_first_hop
 from hvdtma.graph.source import Source, is_weighted
 from hvdtma.graph.store import GraphStore
 from hvdtma.graph.targets import kind_of
+from hvdtma.graph.typed.source import TypedGraph
 from hvdtma.storage.writer import StoreWriter, refuse_existing
 
 
@@ -59,6 +62,10 @@ def build(
     options = options or BuildOptions()
     refuse_existing(Path(path), overwrite)
     source.check()
+    if isinstance(source, TypedGraph):
+        return _build_typed(Path(path), source, options, overwrite, memory_gb)
+    if options.target is not None:
+        raise UserError("target names edge types of a typed graph; this graph has no node types")
     check_times(source, options)
     memory = MemoryBudget.limit(memory_gb).reserve(source.reserved_bytes)
     old, sizes = store_like(options, source), BuildSizes.of(source, options)
@@ -100,9 +107,35 @@ def build(
             "edge_type_names": source.edge_type_names,
             "negatives_given": [part for part in given if given[part].neg is not None],
             "counts": {name: int(count) for name, count in counts.items() if count},
-            "provenance": [provenance("build", source=source.origin, options=asdict(options))],
+            "provenance": [provenance("build", source=source.origin, options=_given(options))],
         }
     return GraphStore(path)
+
+
+def _build_typed(
+    path: Path,
+    source: TypedGraph,
+    options: BuildOptions,
+    overwrite: bool,
+    memory_gb: float | None,
+) -> GraphStore:
+    """`build` for a graph with node types."""
+    memory = MemoryBudget.limit(memory_gb).reserve(source.reserved_bytes)
+    check_typed_sizes(path, source, options, memory)
+    streams = np.random.default_rng(options.seed).spawn(4)
+    with StoreWriter(path, overwrite) as writer:
+        write_typed_store(writer, source, options, memory, streams)
+        step = provenance("build", source=source.origin, options=_given(options))
+        writer.attrs["provenance"] = [step]
+    return GraphStore(path)
+
+
+def _given(options: BuildOptions) -> dict:
+    """The options for the provenance; `target` only where it is given."""
+    values = asdict(options)
+    if options.target is None:
+        del values["target"]
+    return values
 
 
 def provenance(command: str, **details: object) -> dict:

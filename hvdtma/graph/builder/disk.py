@@ -65,7 +65,7 @@ def first_hop_scratch(sizes: BuildSizes, memory: MemoryBudget) -> int:
 
 def store_bytes(sizes: BuildSizes) -> dict[str, int]:
     """The size of the store's arrays by name, an upper bound; without the text of string ids."""
-    return array_bytes(
+    arrays = array_bytes(
         num_nodes=sizes.num_nodes,
         num_edges=sizes.num_keys,
         feature_dim=sizes.feature_dim,
@@ -78,6 +78,7 @@ def store_bytes(sizes: BuildSizes) -> dict[str, int]:
         candidate_bytes=sizes.candidate_row_bytes,
         projection_bytes=sizes.projection_bytes,
     )
+    return arrays | sizes.typed_bytes
 
 
 def array_bytes(
@@ -86,6 +87,7 @@ def array_bytes(
     num_edges: int,
     feature_dim: int,
     feature_bytes: int,
+    hop_dim: int | None = None,
     first_hop: bool = True,
     typed: bool = False,
     weighted: bool = False,
@@ -99,6 +101,7 @@ def array_bytes(
     Args:
         num_edges: stored edges; an undirected link counts twice.
         feature_bytes: the size of one feature.
+        hop_dim: values of the first hop per node; None: `feature_dim`.
         label_row_bytes: the size of a node's label; 0 without labels.
         held_out: for each part the number of links, and of negatives per link.
         candidate_bytes: per node, for the sets of candidates.
@@ -114,7 +117,7 @@ def array_bytes(
         "in_weight": 8 * num_nodes * weighted,
         "feat": feature_bytes * num_nodes * feature_dim,
         "projection": projection_bytes,
-        "first_hop": feature_bytes * num_nodes * feature_dim * first_hop,
+        "first_hop": feature_bytes * num_nodes * (hop_dim or feature_dim) * first_hop,
         "label": label_row_bytes * num_nodes,
         "candidates": candidate_bytes * num_nodes,
         "node_id": ID_BYTES * num_nodes,

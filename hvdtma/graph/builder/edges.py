@@ -5,7 +5,7 @@ Legend: N nodes, E edges as given, H held-out pairs, K negatives per link.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -20,6 +20,7 @@ from hvdtma.graph.builder.options import BuildOptions
 from hvdtma.graph.builder.rankable import full_sources, rankable_given, rankable_picks
 from hvdtma.graph.builder.sides import SideRecorder
 from hvdtma.graph.builder.times import TimeRange, forward_messages, latest_links
+from hvdtma.graph.builder.typed_links import picked_from, scored_types, sides_of
 from hvdtma.graph.candidates import Candidates
 from hvdtma.graph.csc import index_dtype
 from hvdtma.graph.message_order import ForwardMessages
@@ -61,7 +62,8 @@ def write_edges(
         merge_types=source.undirected,
         value="weight" if is_weighted(source) else None,
     )
-    sides = SideRecorder.of(source, options)
+    sides = sides_of(source, options)
+    scored = scored_types(source, options)
     picker = None
     if draws and by_time is None:
         picker = LinkPicker(options.valid, options.test, seed, max_pairs(available))
@@ -73,13 +75,15 @@ def write_edges(
             batches = batches if step is None else step.kept(batches)
         if picker is None:
             sorter.scatter(batches, advance=advance)
+        elif scored is not None:
+            sorter.scatter(picked_from(batches, picker, scored), advance=advance)
         else:
             sorter.scatter(batches, on_batch=picker.add, advance=advance)
     links = _Links.of(source, picker or by_time, rank_N)
     candidates = _candidates(writer, source, sides, order_N)
     moved: dict[str, int] = {}
     if sides is not None:
-        links, moved = links.rankable(sorter, sides, candidates, order_N, source.undirected)
+        links, moved = links.rankable(sorter, sides, candidates, order_N, source.undirected, scored)
     with progress("sorting edges", int(sorter.buckets.counts.sum()), "edges") as advance:
         found = _write_csc(writer, sorter, links.held_out(source), advance)
     if not found.num_edges:
@@ -181,6 +185,7 @@ class _Links:
         candidates: Candidates,
         order_N: np.ndarray,
         undirected: bool,
+        types: Sequence[int] | None,
     ) -> tuple[_Links, dict[str, int]]:
         """The links that have negatives, and counts; see `hvdtma.graph.builder.rankable`."""
         beside = self.pairs if self.given_pairs else self.known
@@ -189,7 +194,7 @@ class _Links:
             split, counts = rankable_given(self.given_pairs, full, undirected)
             return _Links._of_given(split), counts
         pairs, part_H, counts = rankable_picks(
-            self.pairs, self.part_H, full, undirected, stay=not self.by_time
+            self.pairs, self.part_H, full, undirected, stay=not self.by_time, types=types
         )
         return replace(self, pairs=pairs, part_H=part_H), counts
 
@@ -245,8 +250,15 @@ def _write_links(
     if links.given_pairs:  # picked pairs are among the edges, in the direction that they have there
         every += [given, Pairs(given.dst, given.src)] if source.undirected else [given]
     known = Pairs(*(np.concatenate([getattr(p, end) for p in every]) for end in ("src", "dst")))
-    parts = links.given_pairs or _by_part(links, found, source)
+    scored = scored_types(source, options)
+    parts = links.given_pairs or _by_part(links, found, source, scored)
     dtype = index_dtype(source.num_nodes)
+    if scored is not None:
+        writer.attrs["held_out_types"] = {
+            part: np.bincount(pairs.edge_type, minlength=len(source.edge_type_names)).tolist()
+            for part, pairs in parts.items()
+            if pairs.edge_type is not None
+        }
     for part, pairs in parts.items():
         for name, values in vars(pairs).items():
             if values is not None:
@@ -281,10 +293,18 @@ def _candidates(
     return candidates
 
 
-def _by_part(links: _Links, found: _Found, source: Source) -> dict[str, Pairs]:
-    """The edges of the picked pairs by part, in the order of the pairs."""
+def _by_part(
+    links: _Links, found: _Found, source: Source, scored: Sequence[int] | None
+) -> dict[str, Pairs]:
+    """The edges of the picked pairs by part, in the order of the pairs.
+
+    Args:
+        scored: the types of the edges to score; None: all. Others are only left out of training.
+    """
     pair, edges = found.held_out_pair, found.held_out
     order = np.lexsort((found.held_out_type, edges.src, pair))
+    if scored is not None:
+        order = order[np.isin(found.held_out_type[order], scored)]
     if source.undirected:  # of both directions, the one that was picked
         order = order[edges.src[order] == links.pairs.src[pair[order]]]
     part = links.part_H[pair[order]]

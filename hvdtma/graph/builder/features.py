@@ -88,7 +88,7 @@ def features_of(
         given, counts = on_columns_of(like, source.feat, names)
         return Features(given, order_N, like, counts)
     if source.feat is not None:
-        return Features(*_given(source.feat, options, memory, order_N, names))
+        return Features(*given_features(source.feat, options, memory, order_N, names))
     with stage("making features from the graph"):
         ids = source.node_id.take(order_N) if len(order_N) else source.node_id
         return Features(*_from_graph(writer, options, memory, order_N, ids))
@@ -102,6 +102,7 @@ def write_features(
     dtype: np.dtype,
     block_nodes: int,
     memory: MemoryBudget,
+    name: str = "feat",
 ) -> None:
     """Write the rows in the given order; raises UserError for values that are not finite."""
     num_nodes, dim = rows.shape
@@ -112,7 +113,7 @@ def write_features(
     chunk_rows = rows_per_chunk(block_nodes, dim * dtype.itemsize)
     with (
         progress("features", num_nodes, "nodes") as advance,
-        writer.create_array("feat", dtype, num_nodes, (dim,), chunk_rows=chunk_rows) as feat,
+        writer.create_array(name, dtype, num_nodes, (dim,), chunk_rows=chunk_rows) as feat,
     ):
         for values in pieces:
             feat.append(values)
@@ -183,7 +184,7 @@ def _converted(values: np.ndarray, nodes: np.ndarray, ids: NodeIds, dtype: np.dt
     return values
 
 
-def _given(
+def given_features(
     feat: np.ndarray | sp.csr_matrix | NodeRows | SequentialRows,
     options: BuildOptions,
     memory: MemoryBudget,

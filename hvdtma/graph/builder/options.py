@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hvdtma.core.bounds import check_whole
@@ -33,6 +34,8 @@ class BuildOptions:
             its graph by neighbours; columns are matched by name, nodes by id (None: of its own).
         feature_dtype: `float32` or `float16`, on disk.
         first_hop: whether to store the mean of the features of each node's in-neighbours.
+        target: of a typed graph, the edge types whose links are held out, such as
+            `user:buys:item` (None: all).
         block_nodes: nodes per block (None: about 8 MiB of features, and at least 256 blocks).
     """
 
@@ -49,6 +52,7 @@ class BuildOptions:
     feature_dtype: str = "float32"
     first_hop: bool = True
     block_nodes: int | None = None
+    target: str | Sequence[str] | None = None
 
     def __post_init__(self) -> None:
         if self.features_like is not None:  # text, for the store's provenance

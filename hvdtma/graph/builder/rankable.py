@@ -9,6 +9,7 @@ Legend: N nodes, E edges, H held-out pairs, n given pairs, Q links.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -98,12 +99,14 @@ def rankable_picks(
     undirected: bool,
     *,
     stay: bool = True,
+    types: Sequence[int] | None = None,
 ) -> tuple[Pairs, np.ndarray, dict[str, int]]:
     """The picked pairs that have negatives, turned where needed; their parts; and counts.
 
     Other pairs stay in training; without `stay`, as in a split by time, they keep their place with
     the part `NO_PART`, so that they are in no part and not in training. A directed pair is left out
-    if one of its edges has no negatives. Raises UserError if a part of the split becomes empty.
+    if one of its edges has no negatives; with `types`, only edges of these types count. Raises
+    UserError if a part of the split becomes empty.
     """
     if full is None:
         return pairs, part_H, {}
@@ -113,6 +116,8 @@ def rankable_picks(
     key_E = pair_key(edges.src, edges.dst, num_nodes)
     pair_E = order[np.searchsorted(key_H[order], key_E).clip(max=len(order) - 1)]
     picked = np.flatnonzero(key_H[pair_E] == key_E)
+    if types is not None and edges.edge_type is not None:
+        picked = picked[np.isin(edges.edge_type[picked], types)]
     edges, pair_E = edges.take(picked), pair_E[picked]
     lack_E = full.lack_negatives(edges.src, edges.dst, edges.edge_type)
     forward_E = edges.src == pairs.src[pair_E]

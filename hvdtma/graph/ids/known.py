@@ -5,7 +5,9 @@ Legend: N nodes, n given ids.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -37,6 +39,69 @@ def id_column(values: Sequence | np.ndarray, where: str) -> Column:
         raise UserError(f"{where}: ids are all integers or all strings: {error}") from None
 
 
+class Lookup(Protocol):
+    """Finds the nodes of a column of ids."""
+
+    def find(self, given_n: Column) -> np.ndarray:
+        """Node numbers int64 [n] of given ids; -1 for an unknown id."""
+        ...
+
+    def at(self, row: int) -> KnownIds:
+        """The ids among which a row was looked up, for messages."""
+        ...
+
+
+@dataclass(frozen=True)
+class KnownIds:
+    """A `Lookup` among the ids of a graph, or of one node type.
+
+    Attributes:
+        ids: of N nodes.
+        node_N: int64, the number of each node; None: 0 .. N-1.
+        node_type: its name, for messages; None in a graph without node types.
+    """
+
+    ids: NodeIds
+    node_N: np.ndarray | None = None
+    node_type: str | None = None
+
+    def find(self, given_n: Column) -> np.ndarray:
+        """See `Lookup`."""
+        found = find_nodes(self.ids, given_n)
+        if self.node_N is None or not len(self.node_N):
+            return found
+        return np.where(found < 0, -1, self.node_N[found])
+
+    def at(self, row: int) -> KnownIds:
+        """See `Lookup`."""
+        return self
+
+
+@dataclass(frozen=True)
+class KnownByRow:
+    """A `Lookup` of which each row has ids of its own, such as those of its node type.
+
+    Attributes:
+        known: by number.
+        number_n: for each row the number of its ids.
+    """
+
+    known: Mapping[int, KnownIds]
+    number_n: np.ndarray
+
+    def find(self, given_n: Column) -> np.ndarray:
+        """See `Lookup`."""
+        found = np.full(len(given_n), -1, np.int64)
+        for number in np.unique(self.number_n).tolist():
+            rows = np.flatnonzero(self.number_n == number)
+            found[rows] = self.known[number].find(given_n.take(pa.array(rows)))
+        return found
+
+    def at(self, row: int) -> KnownIds:
+        """See `Lookup`."""
+        return self.known[int(self.number_n[row])]
+
+
 def one_id(value: object) -> Column:
     """The id of one node as a column; raises UserError unless it is an integer or text."""
     plain = value.item() if isinstance(value, np.generic) else value
@@ -49,7 +114,7 @@ def one_id(value: object) -> Column:
 
 
 def find_nodes(ids: NodeIds, given_n: Column) -> np.ndarray:
-    """Node numbers int64 [n] of given ids; -1 for an unknown id.
+    """The numbers int64 [n] of given ids; -1 for an unknown id.
 
     Ids of another type are compared as they are written: the text `007` is not the node 7.
     """
@@ -63,18 +128,19 @@ def find_nodes(ids: NodeIds, given_n: Column) -> np.ndarray:
 
 
 def known_rows(
-    ids: NodeIds, columns: Sequence[Column], where: str, *, skip: bool | None
+    lookups: Sequence[Lookup], columns: Sequence[Column], where: str, *, skip: bool | None
 ) -> tuple[list[np.ndarray], np.ndarray]:
     """The nodes of rows of ids, one column for each end.
 
     Args:
+        lookups: of each column.
         where: the origin of the ids, for messages; "" for a single one.
         skip: whether rows with an unknown id are left out and counted; None: they cannot be.
 
     Returns the node numbers int64 of each column, and the numbers of the rows, int64. Raises
     UserError for an unknown id unless they are skipped: names the first ones and ids like them.
     """
-    nodes = [find_nodes(ids, column) for column in columns]
+    nodes = [each.find(column) for each, column in zip(lookups, columns, strict=True)]
     known = np.logical_and.reduce([found >= 0 for found in nodes])
     rows = np.flatnonzero(known)
     unit, begin = "rows" if len(columns) > 1 else "ids", f"{where}: " if where else ""
@@ -83,7 +149,7 @@ def known_rows(
     left = len(known) - len(rows)
     if left and not skip:
         remedy = "" if skip is None else ". --skip-unknown leaves them out"
-        raise UserError(begin + _unknown(ids, columns, nodes, left, unit) + remedy)
+        raise UserError(begin + _unknown(lookups, columns, nodes, left, unit) + remedy)
     if not len(rows):
         raise UserError(f"{begin}no id is one of the graph; all {left:,} {unit} are left out")
     if left:
@@ -96,23 +162,25 @@ def known_rows(
 
 
 def _unknown(
-    ids: NodeIds,
+    lookups: Sequence[Lookup],
     columns: Sequence[Column],
     nodes: Sequence[np.ndarray],
     left: int,
     unit: str,
 ) -> str:
     """The message for unknown ids: the first ones, their number, and ids like them."""
-    names: dict[object, None] = {}
-    for column, found in zip(columns, nodes, strict=True):
+    names: dict[object, KnownIds] = {}
+    for lookup, column, found in zip(lookups, columns, nodes, strict=True):
         for row in np.flatnonzero(found < 0)[:NAMED].tolist():
-            names[column[row].as_py()] = None
+            names.setdefault(column[row].as_py(), lookup.at(row))
     first, *others = list(names)[:NAMED]
     also = "".join(f", '{name}'" for name in others)
-    near = nearest_ids(ids, str(first))
+    known = names[first]
+    near = nearest_ids(known.ids, str(first))
+    kind = "" if known.node_type is None else f" of the type '{known.node_type}'"
     hint = f"; ids like '{first}': " + ", ".join(f"'{name}'" for name in near) if near else ""
     count = "" if left == 1 else f" ({left:,} {unit} have unknown ids)"
-    return f"the graph has no node '{first}'{also}{count}{hint}"
+    return f"the graph has no node '{first}'{kind}{also}{count}{hint}"
 
 
 def nearest_ids(ids: NodeIds, word: str) -> list[str]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from hvdtma.core.console import console
 from hvdtma.core.errors import UserError
-from hvdtma.graph.raw import RawGraph
+from hvdtma.graph.raw import GraphData, RawGraph
 from hvdtma.graph.sources.tensors import as_array, shape_text
 
 NO_TIME = int(np.iinfo(np.int64).min)  # as NumPy stores "not a time"
@@ -103,7 +103,7 @@ def keep_one_direction(raw: RawGraph) -> None:
         setattr(raw, name, None if values is None else values[kept])
 
 
-def note_unused(raw: RawGraph, given: Mapping[str, Any], used: Iterable[str]) -> None:
+def note_unused(raw: GraphData, given: Mapping[str, Any], used: Iterable[str]) -> None:
     """Print the attributes that are not used with their shapes, and keep them in `raw.origin`.
 
     Numbers, text and None describe a graph and are not listed.
@@ -117,7 +117,7 @@ def note_unused(raw: RawGraph, given: Mapping[str, Any], used: Iterable[str]) ->
     add_unused(raw, list(unused.values()))
 
 
-def add_unused(raw: RawGraph, names: list[str]) -> None:
+def add_unused(raw: GraphData, names: list[str]) -> None:
     """Print the names of data that are not used, and keep them in `raw.origin`."""
     if not names:
         return

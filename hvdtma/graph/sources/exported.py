@@ -41,13 +41,7 @@ def raw_of_exported(
 
     Raises UserError if ids or splits are of another number of nodes.
     """
-    arrays = {name: as_array(values) for name, values in beside.items()}
-    if FACTS not in arrays:
-        raise UserError(f"'hvdtma' of {where} is not what GraphStore.to_pyg and to_dgl write")
-    facts = json.loads(arrays[FACTS].tobytes())
-    ids = NodeIds.from_arrays(
-        {n.removeprefix("node_id/"): v for n, v in arrays.items() if n.startswith("node_id/")}
-    )
+    arrays, facts, ids = opened_beside(beside, where)
     src, dst = (as_array(end).astype(np.int64) for end in ends)
     feat_ND = as_array(feat)
     if len(feat_ND) != len(ids) or max(src.max(initial=-1), dst.max(initial=-1)) >= len(ids):
@@ -67,29 +61,48 @@ def raw_of_exported(
         **{name: facts[name] for name in NAMED},
     )
     if label is not None:
-        raw.label = _stored_label(as_array(label), raw.label_kind)
-    raw.link_split = _links(arrays, raw)
-    nodes = {part: arrays.get(f"split/{part}/node") for part in PARTS}
-    raw.node_split = {part: n for part, n in nodes.items() if n is not None} or None
+        raw.label = stored_label(as_array(label), raw.label_kind)
+    if held_out := held_out_links(arrays):
+        raw.link_split = {"train": Pairs(raw.src, raw.dst, edge_type=raw.edge_type), **held_out}
+    raw.node_split = node_parts(arrays)
     return raw
 
 
-def _stored_label(label: np.ndarray, kind: str) -> np.ndarray:
+def opened_beside(
+    beside: Mapping[str, Any], where: str
+) -> tuple[dict[str, np.ndarray], dict[str, Any], NodeIds]:
+    """The arrays beside a graph, the facts about it, and its ids."""
+    arrays = {name: as_array(values) for name, values in beside.items()}
+    if FACTS not in arrays:
+        raise UserError(f"'hvdtma' of {where} is not what GraphStore.to_pyg and to_dgl write")
+    ids = NodeIds.from_arrays(
+        {n.removeprefix("node_id/"): v for n, v in arrays.items() if n.startswith("node_id/")}
+    )
+    return arrays, json.loads(arrays[FACTS].tobytes()), ids
+
+
+def node_parts(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray] | None:
+    """The parts of a split of nodes; None without one."""
+    nodes = {part: arrays.get(f"split/{part}/node") for part in PARTS}
+    return {part: n for part, n in nodes.items() if n is not None} or None
+
+
+def stored_label(label: np.ndarray, kind: str) -> np.ndarray:
+    """Labels as a store has them, of an object's: unknown entries of several labels are NaN."""
     if kind != "multi":
         return label
     return np.where(np.isnan(label), UNKNOWN, np.nan_to_num(label)).astype(np.uint8)
 
 
-def _links(arrays: Mapping[str, np.ndarray], raw: RawGraph) -> dict[str, Pairs] | None:
-    """The held-out links with their negatives; the train links are the edges."""
-    if f"split/{HELD_OUT_PARTS[0]}/src" not in arrays:
-        return None
-    split = {"train": Pairs(raw.src, raw.dst, edge_type=raw.edge_type)}
+def held_out_links(arrays: Mapping[str, np.ndarray]) -> dict[str, Pairs]:
+    """The held-out links with their negatives; empty without any."""
+    split = {}
     for part in HELD_OUT_PARTS:
         fields = {
             name: arrays[f"split/{part}/{name}"]
             for name in ("src", "dst", "neg", "edge_type")
             if f"split/{part}/{name}" in arrays
         }
-        split[part] = Pairs(**fields)
+        if fields:
+            split[part] = Pairs(**fields)
     return split

@@ -1,4 +1,4 @@
-"""Graphs of other frameworks: a DGLGraph, a PyG `Data`.
+"""Graphs of other frameworks: a DGLGraph, a PyG `Data`; typed ones in `typed_frameworks`.
 
 Neither framework is imported: any object with the same attributes will do. Splits that come with
 an object are kept or refused. Attributes that are not used are printed.
@@ -9,7 +9,7 @@ Legend: N nodes, E edges, D features.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -31,11 +31,13 @@ from hvdtma.graph.sources.given_parts import (
     parts_of_dict,
 )
 from hvdtma.graph.sources.tensors import as_array, as_csr, is_sparse, num_rows
+from hvdtma.graph.sources.typed_frameworks import from_hetero_dgl, from_hetero_pyg
 from hvdtma.graph.targets import has_label
+from hvdtma.graph.typed.source import TypedGraph
 from hvdtma.storage.node_ids import NodeIds
 from hvdtma.tables.features import checked_features
 
-Ids = Sequence | np.ndarray | None
+Ids = Any  # integers or strings [N], of a typed graph by node type; or None
 Given = Mapping[str, Any]
 PYG, DGL_NODES, DGL_EDGES = "PyG data", "ndata of the DGLGraph", "edata of the DGLGraph"
 
@@ -48,8 +50,8 @@ def from_dgl(
     split_idx: Given | None = None,
     label_kind: str | None = None,
     beside: Given | None = None,
-) -> RawGraph:
-    """A graph from a homogeneous DGLGraph.
+) -> RawGraph | TypedGraph:
+    """A graph from a DGLGraph; one with several types is read by `from_hetero_dgl`.
 
     Optional, in `ndata`: `feat` [N, D], `label` [N], `time` or `node_time` [N], and masks such as
     `train_mask`, `val_mask` and `test_mask` [N]; in `edata`: `etype` [E] (or `_TYPE`, of
@@ -58,18 +60,18 @@ def from_dgl(
 
     Args:
         undirected: whether an edge stands for both directions.
-        ids: integers or strings [N]; None: 0 .. N-1.
+        ids: integers or strings [N], of a typed graph by node type; None: 0 .. N-1.
         split_idx: the nodes of `train`, `valid` and `test`, as OGB's get_idx_split() returns them.
         label_kind: `class`, `multi` or `real`; None: chosen by the values
             (`hvdtma.graph.label_values`).
         beside: the tensors that `hvdtma export --to dgl` saved with a graph, as `dgl.load_graphs`
             returns them; None: the graph's attribute `hvdtma`, if `GraphStore.to_dgl` made it.
 
-    Raises UserError for graphs with several types of nodes or edges, for data of a wrong shape or
-    type, and for a node in two parts of the split.
+    Raises UserError for data of a wrong shape or type, and for a node in two parts of the split.
     """
     if not graph.is_homogeneous:
-        raise UserError("the DGLGraph has several types; convert it with dgl.to_homogeneous first")
+        options = _typed_options(undirected, ids, split_idx, label_kind)
+        return from_hetero_dgl(graph, beside, **options)
     src, dst = (as_array(end).astype(np.int64) for end in graph.edges(order="eid"))
     if beside := beside or getattr(graph, BESIDE, None):
         data = {**graph.ndata, **graph.edata}
@@ -112,8 +114,8 @@ def from_pyg(
     ids: Ids = None,
     split_idx: Given | None = None,
     label_kind: str | None = None,
-) -> RawGraph:
-    """A graph from a PyG `Data`, or from the three of a link split.
+) -> RawGraph | TypedGraph:
+    """A graph from a PyG `Data`, or from the three of a link split; or from a `HeteroData`.
 
         hvdtma.build("cora.zarr", from_pyg(data), hold_out="nodes")
         hvdtma.build("links.zarr", from_pyg(RandomLinkSplit()(data)))
@@ -128,13 +130,15 @@ def from_pyg(
         data: a `Data`; or train, valid and test, as RandomLinkSplit returns them: the edges of
             train are the training graph, and the links of the other two are held out.
         undirected: whether an edge stands for both directions.
-        ids: integers or strings [N]; None: 0 .. N-1.
+        ids: integers or strings [N], of a typed graph by node type; None: 0 .. N-1.
         split_idx: the nodes of `train`, `valid` and `test`, as OGB's get_idx_split() returns them.
         label_kind: see `from_dgl`.
 
-    Raises UserError for other data (HeteroData, several graphs), for data of a wrong shape or type,
-    for a node in two parts of the split, and for a link split of which parts are missing.
+    Raises UserError for other data (several graphs), for data of a wrong shape or type, for a node
+    in two parts of the split, and for a link split of which parts are missing.
     """
+    if _is_hetero(data):
+        return from_hetero_pyg(data, **_typed_options(undirected, ids, split_idx, label_kind))
     parts = _three_parts(data)
     data = data if parts is None else parts["train"]
     given = _attributes(data)
@@ -175,13 +179,26 @@ def from_pyg(
 
 def _attributes(data: Any) -> dict[str, Any]:
     """The attributes of a PyG object that are set."""
-    if hasattr(data, "node_types") and hasattr(data, "edge_types"):
-        raise UserError(
-            f"a {type(data).__name__} has several types of nodes or edges; convert it with "
-            "data.to_homogeneous() first"
-        )
+    if _is_hetero(data):
+        raise UserError(f"one of the graphs is a {type(data).__name__}; give it alone")
     stored = data.to_dict() if hasattr(data, "to_dict") else vars(data)
     return {name: value for name, value in stored.items() if value is not None}
+
+
+def _is_hetero(data: Any) -> bool:
+    """Whether an object is a `HeteroData` of PyG."""
+    return hasattr(data, "node_types") and hasattr(data, "edge_types")
+
+
+def _typed_options(
+    undirected: bool, ids: Any, split_idx: Given | None, label_kind: str | None
+) -> dict[str, Any]:
+    """The options of a typed graph; raises UserError for ids that are not by node type."""
+    if split_idx is not None:
+        raise UserError("split_idx is for graphs with one node type; give masks of the node type")
+    if ids is not None and not isinstance(ids, Mapping):
+        raise UserError("ids of a typed graph are by node type: ids={'user': [...]}")
+    return {"undirected": undirected, "ids": ids, "label_kind": label_kind}
 
 
 def is_several(data: Any) -> bool:

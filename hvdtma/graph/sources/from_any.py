@@ -17,8 +17,8 @@ def graph_from(given: Any, *, undirected: bool = False) -> Source:
     """The graph in an object: a `Source`, or what the functions of this package read.
 
     Args:
-        given: a `Source`; a DGLGraph; a PyG `Data`, or three of them; a sparse adjacency matrix;
-            a list of pairs, or an array of edges.
+        given: a `Source`; a DGLGraph, also with several types; a PyG `Data`, or three of them, or
+            a `HeteroData`; a sparse adjacency matrix; a list of pairs, or an array of edges.
         undirected: whether an edge stands for both directions; a `Source` says so itself.
 
     Raises UserError for anything else.
