@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import tarfile
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -67,7 +67,7 @@ def debian() -> TypedGraph:
     nodes = {"package": _nodes([package["Package"] for package in packages])}
     counts = word_counts(packages)
     nodes["package"].feat = None if counts is None else counts.matrix
-    given: list[tuple[str, str, list[list[str]]]] = [
+    given: list[tuple[str, str, Sequence[Sequence[str | None]]]] = [
         ("maintainer", "maintained_by", [[package.get("Maintainer", "")] for package in packages]),
         ("section", "in", [[section_of(package)] for package in packages]),
         ("tag", "tagged", [tags_of(package.get("Tag", "")) for package in packages]),
