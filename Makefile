@@ -4,6 +4,7 @@
 #   JOBS=1              compile that many files of Horovod at once (memory: 2 GB each)
 #   TORCH_INDEX=URL     take PyTorch from another package index, e.g. PyTorch's own for CPUs
 #   WORKERS=4           (make test) run that many test files at once (default 2; 0: one process)
+#   SEED=1              (make faults) the seed of all cases
 #   SLURM=require       (make test) fail, rather than skip, where Slurm is not installed
 
 # "runs and is 3.11 or 3.12", not "exists": a version manager leaves names that only fail.
@@ -14,12 +15,12 @@ PYTHON := $(shell for p in python3.11 python3.12 python3 python; do \
 endif
 
 # horovodrun starts `python` from the PATH.
-demo test: export PATH := $(CURDIR)/.venv/bin:$(PATH)
+demo test faults: export PATH := $(CURDIR)/.venv/bin:$(PATH)
 BIN := .venv/bin
 SETUP = $(PYTHON) tools/setup_env.py $(if $(MPI),--mpi) $(if $(JOBS),--jobs $(JOBS)) \
     $(if $(TORCH_INDEX),--torch-index $(TORCH_INDEX))
 
-.PHONY: setup setup-test demo test lint format docs docs-serve clean help python
+.PHONY: setup setup-test demo test faults lint format docs docs-serve clean help python
 .DEFAULT_GOAL := setup
 
 setup: python ## make .venv with everything in it (the default)
@@ -34,6 +35,9 @@ demo: setup ## train on a synthetic graph with three trainers and write a report
 test: lint ## check style and types, then run all tests
 	$(BIN)/python -m pytest -n $(or $(WORKERS),2) --dist loadfile --no-loadscope-reorder \
 	    $(if $(SLURM),--slurm=$(SLURM))
+
+faults: setup-test ## try all faults of tests/faults, in hours (SEED=0)
+	$(BIN)/python tests/faults --all --seed $(or $(SEED),0) --jobs $(or $(WORKERS),2)
 
 lint: setup-test ## check style and types
 	$(BIN)/ruff check
