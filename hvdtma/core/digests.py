@@ -1,7 +1,7 @@
 """Digests inside files, by which a reader notices that a file has changed since it was written.
 
 They find damage by disks and by hand. They are no protection against an attacker, who can make
-them too.
+them too. Runs of earlier versions have files without digests, which are read as they are.
 """
 
 from __future__ import annotations
@@ -40,10 +40,18 @@ def with_digest(value: dict[str, Any]) -> dict[str, Any]:
     return value | {DIGEST: digest_of_json(value)}
 
 
-def without_digest(value: Any, path: Path, remedy: str = "") -> dict[str, Any]:
-    """The object that `with_digest` was given; raises UserError for `path` if it is another one."""
+def without_digest(
+    value: Any, path: Path, remedy: str = "", *, needed: bool = True
+) -> dict[str, Any]:
+    """The object that `with_digest` was given; raises UserError for `path` if it is another one.
+
+    Args:
+        needed: whether an object without a digest is an error, too.
+    """
     if not isinstance(value, dict):
         raise damaged(path, remedy)
+    if DIGEST not in value and not needed:
+        return value
     content = {key: inner for key, inner in value.items() if key != DIGEST}
     if value.get(DIGEST) != digest_of_json(content):
         raise damaged(path, remedy)
@@ -51,12 +59,12 @@ def without_digest(value: Any, path: Path, remedy: str = "") -> dict[str, Any]:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object that was written with its digest; raises UserError if the file is damaged."""
+    """A JSON object, compared with its digest; raises UserError if the file is damaged."""
     try:
         value = json.loads(path.read_bytes())
     except ValueError:
         raise damaged(path) from None
-    return without_digest(value, path)
+    return without_digest(value, path, needed=False)
 
 
 def text_with_digest(text: str) -> str:
@@ -64,7 +72,10 @@ def text_with_digest(text: str) -> str:
     return f"{FIRST_LINE}{digest_of(text.encode())}\n{text}"
 
 
-def has_text_digest(content: bytes) -> bool:
-    """Whether bytes are the output of `text_with_digest`."""
+def text_is_intact(content: bytes) -> bool:
+    """Whether bytes are the output of `text_with_digest`, or have no digest."""
     first, _, rest = content.partition(b"\n")
-    return first == f"{FIRST_LINE}{digest_of(rest)}".encode()
+    return (
+        not first.startswith(FIRST_LINE.encode())
+        or first == f"{FIRST_LINE}{digest_of(rest)}".encode()
+    )

@@ -31,8 +31,7 @@ def to_bytes(tensors: Mapping[str, torch.Tensor], facts: Mapping[str, Any]) -> b
 def from_bytes(content: bytes) -> tuple[Tensors, dict[str, Any]]:
     """The tensors and facts of a file; raises DamagedFile if it has changed or is no such file."""
     try:
-        length = int.from_bytes(content[:8], "little")
-        header = json.loads(content[8 : 8 + length])["__metadata__"]
+        header = _metadata(content)
         tensors, facts = load(content), json.loads(header["facts"])
         intact = _digest(tensors, header["facts"]) == header["digest"]
     except (SafetensorError, ValueError, KeyError, TypeError) as error:
@@ -40,6 +39,20 @@ def from_bytes(content: bytes) -> tuple[Tensors, dict[str, Any]]:
     if not intact:
         raise DamagedFile
     return tensors, facts
+
+
+def from_bytes_without_digest(content: bytes) -> tuple[Tensors, dict[str, str]] | None:
+    """The tensors and metadata of a file of an earlier version; None for other files."""
+    try:
+        header = _metadata(content)
+        return None if {"facts", "digest"} & set(header) else (load(content), header)
+    except (SafetensorError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _metadata(content: bytes) -> dict[str, str]:
+    length = int.from_bytes(content[:8], "little")
+    return json.loads(content[8 : 8 + length])["__metadata__"]
 
 
 def bytes_of(tensor: torch.Tensor) -> memoryview:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from hvdtma.core.config import Component, dump_config
 from hvdtma.core.console import console
-from hvdtma.core.digests import damaged, has_text_digest
+from hvdtma.core.digests import damaged, text_is_intact
 from hvdtma.core.errors import UserError
 from hvdtma.core.files import replacing, replacing_folder, write_json
 from hvdtma.core.partial import restore
@@ -77,7 +77,7 @@ class BaseRunFolder:
         if not self.config_file.is_file():
             name = self.config_file.name
             raise UserError(f"no run at {self.path} (no {name}); start one with: {self.command}")
-        if not has_text_digest(self.config_file.read_bytes()):
+        if not text_is_intact(self.config_file.read_bytes()):
             raise damaged(
                 self.config_file,
                 "; undo the change. Keys that may change are given on the command line: "

@@ -24,7 +24,8 @@ from hvdtma.core.train_config import TrainConfig, parse_config
 from hvdtma.core.version import __version__
 from hvdtma.runs.run_folder import write_tensors
 
-FORMAT, VERSION = "hvdtma-model", 1
+FORMAT, VERSION = "hvdtma-model", 2
+WITHOUT_DIGEST = 1  # the version whose `digest` is that of the parameters only
 PARAMETERS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
 OF_A_MACHINE = {"store", "run", "scratch_dir", "init"}  # keys of the config that are left out
 
@@ -111,11 +112,19 @@ def read_pretrained(path: Path) -> PretrainedFolder:
         raise UserError(
             f"{path} is no pretrained model of hvdtma: {said}, and not '{FORMAT}' ({CONFIG})"
         )
-    if facts.get("format_version") != VERSION:
+    version = facts.get("format_version")
+    if version not in (WITHOUT_DIGEST, VERSION):
         raise UserError(
-            f"{path} has format version {facts.get('format_version')}; this hvdtma reads {VERSION}"
+            f"{path} has format version {version}; this hvdtma reads {WITHOUT_DIGEST} and {VERSION}"
         )
-    folder = PretrainedFolder(path, without_digest(facts, file))
+    missing = [key for key in ("config", "graph", "feature_dim", "digest") if key not in facts]
+    if missing:
+        raise UserError(f"{file} is damaged: it lacks {', '.join(missing)}")
+    if version == WITHOUT_DIGEST:
+        facts["parameters"] = facts["digest"]
+    else:
+        facts = without_digest(facts, file)
+    folder = PretrainedFolder(path, facts)
     if not folder.parameters.is_file():
         raise UserError(f"{path} is damaged: it has no {PARAMETERS}")
     if digest_of(folder.parameters.read_bytes()) != facts["parameters"]:

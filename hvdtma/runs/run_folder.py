@@ -24,7 +24,12 @@ from hvdtma.core.config import dump_config
 from hvdtma.core.digests import damaged, read_json, with_digest, without_digest
 from hvdtma.core.errors import UserError
 from hvdtma.core.files import append_json, replacing, write_json
-from hvdtma.core.tensor_file import DamagedFile, from_bytes, to_bytes
+from hvdtma.core.tensor_file import (
+    DamagedFile,
+    from_bytes,
+    from_bytes_without_digest,
+    to_bytes,
+)
 from hvdtma.core.train_config import TrainConfig, load_train_config
 from hvdtma.runs.folder import ENDS, BaseRunFolder, keep_lines, read_lines
 from hvdtma.runs.trained_graph import (
@@ -88,7 +93,8 @@ class RunFolder(BaseRunFolder):
 
     def score_events(self) -> list[dict]:
         """The evaluator's scores, oldest first; raises UserError if the file is damaged."""
-        return [without_digest(event, self.scores) for event in read_lines(self.scores)]
+        lines = read_lines(self.scores)
+        return [without_digest(event, self.scores, needed=False) for event in lines]
 
     def add_score(self, event: dict) -> None:
         """Append a score of the evaluator."""
@@ -193,9 +199,14 @@ def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor], **facts: obje
 def round_of(path: Path) -> int:
     """The round of a file of parameters; 0 if the file is missing or damaged."""
     try:
-        return int(from_bytes(path.read_bytes())[1]["round"])
+        return int(_tensors_of(path.read_bytes())[1]["round"])
     except (FileNotFoundError, DamagedFile):
         return 0
+
+
+def _tensors_of(content: bytes) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    """The tensors and facts of a file, which may be of a version before there were digests."""
+    return from_bytes_without_digest(content) or from_bytes(content)
 
 
 def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
@@ -204,9 +215,9 @@ def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
     Raises UserError if the file is damaged, FileNotFoundError if it is missing.
     """
     try:
-        return from_bytes(path.read_bytes())
+        return _tensors_of(path.read_bytes())
     except DamagedFile:
-        raise damaged(path, ", or another version of hvdtma wrote it") from None
+        raise damaged(path) from None
 
 
 def read_model(path: Path, model: nn.Module) -> dict[str, str]:
