@@ -30,6 +30,7 @@ Result = TypeVar("Result")
 REFUSALS = (
     *(errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS),
     *(errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG),
+    *(errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ELOOP, errno.EIO),
 )
 
 
@@ -71,6 +72,8 @@ def run_app(app: Callable[[], object]) -> None:
         if error.errno not in REFUSALS:
             raise
         fail(explain(error))
+    except MemoryError:
+        fail("there is not enough memory; end other programs, or give a lower memory limit")
 
 
 def fail(message: str) -> None:

@@ -14,10 +14,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import Enum, auto
 from pathlib import Path
+from typing import Any
 
 from hvdtma.core.config import Component, dump_config
 from hvdtma.core.console import console
-from hvdtma.core.digests import damaged, text_is_intact
+from hvdtma.core.digests import damaged, read_json, text_is_intact, with_digest
 from hvdtma.core.errors import UserError
 from hvdtma.core.files import replacing, replacing_folder, write_json
 from hvdtma.core.partial import restore
@@ -166,6 +167,17 @@ class BaseRunFolder:
             if kept.resolve().is_relative_to(self.path.resolve()):
                 raise UserError(f"{kept} is inside the run {self.path}; it will not be removed")
         return True
+
+    def write_summary(self, summary: dict[str, Any]) -> None:
+        """Write the scores and totals of the finished run."""
+        write_json(self.summary, with_digest(summary))
+
+    def read_summary(self) -> dict[str, Any]:
+        """The scores and totals; empty while the run is not finished.
+
+        Raises UserError if the file is damaged.
+        """
+        return read_json(self.summary) if self.summary.is_file() else {}
 
     def events(self) -> list[dict]:
         """Every event so far, without a last line that is still being written."""

@@ -131,6 +131,7 @@ class Call:
 def learn(given: dict[str, Any]) -> None:
     """Make a hypergraph, save and open it, split it, learn from it and complete a hyperedge."""
     import hypergraph as hg
+    from hvdtma.core.config import load_as
 
     recipe = None if given["recipe"] is None else hg.GraphRecipe(**given["recipe"])
     intra = hg.Intra.of(given["edges"], given["weights"])
@@ -151,7 +152,7 @@ def learn(given: dict[str, Any]) -> None:
     else:
         split = hg.given_split(data, given["relation"], **shares)
     values = {"iterations": given["iterations"], "model": {"dim": given["dim"]}}
-    config = hg.HyperLearnConfig.model_validate(values | {"time_limit_s": 5})
+    config = load_as(hg.HyperLearnConfig, values | {"time_limit_s": 5})
     model = hg.HyperLearn(split, config).fit()
     model.evaluate()
     model.complete(given["relation"], given["known"], given["missing"], top=given["top"])

@@ -8,6 +8,7 @@ or `/dev/null` for its output harms nobody.
 from __future__ import annotations
 
 import ctypes
+import faulthandler
 import importlib
 import os
 import pkgutil
@@ -144,7 +145,7 @@ def run(
         start = time.monotonic()
         pid = os.fork()
         if not pid:
-            _become(entry, folder, before, out.fileno(), err.fileno())
+            _become(entry, folder, before, out.fileno(), err.fileno(), limit_s)
         left = list(signals)
         status = None
         while status is None and (now := time.monotonic() - start) < limit_s:
@@ -169,7 +170,7 @@ def _ended(pid: int) -> int | None:
     return os.waitstatus_to_exitcode(status) if done else None
 
 
-def _become(entry: Entry, folder: Path, before: Entry, out: int, err: int) -> None:
+def _become(entry: Entry, folder: Path, before: Entry, out: int, err: int, limit_s: float) -> None:
     """Be the command, in the child; does not return."""
     status: Any = 1
     try:
@@ -178,6 +179,7 @@ def _become(entry: Entry, folder: Path, before: Entry, out: int, err: int) -> No
         os.dup2(err, 2)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         os.chdir(folder)
+        faulthandler.dump_traceback_later(max(limit_s - 1, 1), file=2)  # where it hangs
         before()
         entry()
         status = 0

@@ -23,7 +23,7 @@ LAST_LINES = 6
 def says_well(ended: Ended, *, allowed: tuple[int, ...] = (0, 2)) -> str:
     """Whether a command has ended, with an allowed status, and one message if it refused."""
     if ended.status is None:
-        return f"did not end in {ended.seconds:.0f} s"
+        return f"did not end in {ended.seconds:.0f} s: {ended.err[-1500:]}"
     if "Traceback (most recent call last)" in ended.err + ended.out:
         return f"a traceback (status {ended.status}): {_last(ended.err)}"
     if ended.status not in allowed:

@@ -9,6 +9,7 @@ from safetensors.torch import load_file, save_file
 from untrained_runs import untrained_run
 
 import hvdtma
+from hvdtma.runs.report import write_report
 from hvdtma.runs.run_folder import RunFolder
 
 NUM_FLIPS = 16
@@ -66,6 +67,26 @@ def test_a_damaged_score_is_not_counted(copied):
     folder.scores.write_text(folder.scores.read_text().replace("0.5", "0.9"))
     with pytest.raises(hvdtma.UserError, match=r"scores\.jsonl is damaged"):
         folder.score_events()
+
+
+def test_damaged_scores_of_the_whole_run_are_not_reported(copied):
+    folder = RunFolder(copied)
+    scores = {"mrr": 0.5}
+    folder.write_summary({"best_round": 1, "valid": scores, "test": scores})
+    assert hvdtma.Run(copied).summary["test"] == scores
+    sound = folder.summary.read_text()
+    for changed in (sound.replace("0.5", "0.9"), sound[1:]):
+        folder.summary.write_text(changed)
+        for use in (lambda: hvdtma.Run(copied).summary, lambda: write_report(copied)):
+            with pytest.raises(hvdtma.UserError, match=r"summary\.json is damaged"):
+                use()
+
+
+@pytest.mark.parametrize("name", ["versions.json", "summary.json"])
+def test_a_report_names_the_file_that_it_cannot_read(name, copied):
+    (copied / name).write_bytes(b'{"format": "hvdtma-run", \xff')
+    with pytest.raises(hvdtma.UserError, match=f"{name} is damaged"):
+        write_report(copied)
 
 
 def test_a_run_of_a_version_without_digests_is_used_as_before(copied, vectors):
