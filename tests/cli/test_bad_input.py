@@ -112,6 +112,8 @@ def test_an_impossible_assignment_or_plot_is_refused_before_anything_is_written(
         (OSError(errno.EMFILE, "Too many open files", "x"), "x: Too many open files"),
         (OSError(errno.EIO, "Input/output error", "x"), "x: Input/output error"),
         (MemoryError(), "not enough memory"),
+        (RuntimeError("can't start new thread"), "not enough memory"),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), "not enough"),
     ],
 )
 def test_too_little_of_the_machine_is_one_message(capsys, problem, words):

@@ -164,7 +164,7 @@ def draw(random: Random, number: int) -> list[Kill]:
 
 def survives(command: Command, lab: Lab, folder: Path, kill: Kill) -> str:
     """Nothing is lost or half-made by a kill, and the next command makes the whole."""
-    duration, expected = undisturbed(lab, command, kill.overwrite)
+    duration, _ = undisturbed(lab, command, kill.overwrite)
     command.before(lab, folder, kill.overwrite)
     there = rules.listing(folder)
     old = command.result(folder)
@@ -172,16 +172,21 @@ def survives(command: Command, lab: Lab, folder: Path, kill: Kill) -> str:
     ended = run(command.entry(lab, kill.overwrite), folder, signals=signals)
     if ended.status not in (0, 2, -signal.SIGKILL):
         return rules.says_well(ended)
+    return recovers(command, lab, folder, kill.overwrite, old) or _only(folder, there)
+
+
+def recovers(command: Command, lab: Lab, folder: Path, overwrite: bool, old: object) -> str:
+    """What is there after a command has died is the old or the new, and the next one makes it."""
+    expected = undisturbed(lab, command, overwrite)[1]
     after = command.result(folder)
     unfinished = after is None and command.result in (trained, fitted)
     if after not in (old, expected) and not unfinished:
         return "what is there is neither the old nor the new one"
-    again = run(command.again(lab, kill.overwrite), folder, limit_s=LONG_S)
+    again = run(command.again(lab, overwrite), folder, limit_s=LONG_S)
     return (
         rules.succeeded(again)
         or rules.same(command.result(folder), expected, "the result of the next command")
         or rules.nothing_temporary(folder)
-        or _only(folder, there)
     )
 
 

@@ -188,8 +188,9 @@ def _become(entry: Entry, folder: Path, before: Entry, out: int, err: int, limit
     except BaseException:  # noqa: BLE001 - as the interpreter does
         traceback.print_exc()
     finally:
-        with suppress(BaseException):
+        try:
             threading._shutdown()  # type: ignore[attr-defined]
             sys.stdout.flush()
             sys.stderr.flush()
-        os._exit(status if isinstance(status, int) else int(status is not None))
+        finally:  # even without memory: this process must not go on as the one that forked it
+            os._exit(status if isinstance(status, int) else int(status is not None))

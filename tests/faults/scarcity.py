@@ -7,7 +7,7 @@ import resource
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -15,13 +15,13 @@ from pathlib import Path
 from random import Random
 
 from faults import rules
-from faults.kills import COMMANDS, Command, undisturbed
+from faults.kills import COMMANDS, Command, recovers, undisturbed
 from faults.kinds import Kind
 from faults.lab import LONG_S, Lab
 from faults.preloaded import run
 
-GIB = 1 << 30
-OPEN_FILES = 64
+OPEN_FILES, FEWEST_FILES = 64, 16
+MOST_MEMORY_BYTES = 1 << 28
 MAKING = [each for each in COMMANDS if each.name != "resume"]
 
 
@@ -98,34 +98,35 @@ def survives_read_only(lab: Lab, folder: Path, little: Little) -> str:
 
 def survives_few_files(lab: Lab, folder: Path, little: Little) -> str:
     """Few open files are enough, or one message says so."""
-    limit = 16 + int(little.share * (OPEN_FILES - 16)) if little.share < 0.5 else OPEN_FILES
-
-    def few() -> None:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
-
-    return _limited(lab, folder, little.find(), few)
+    limit = OPEN_FILES if little.share < 0.5 else int(FEWEST_FILES / little.share)
+    command, (_, expected) = little.find(), undisturbed(lab, little.find(), False)
+    command.before(lab, folder, False)
+    old = command.result(folder)
+    ended = run(
+        command.entry(lab, False),
+        folder,
+        before=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit)),
+        limit_s=LONG_S,
+    )
+    complete = command.result(folder) in (None, old, expected)
+    return rules.says_well(ended) or ("" if complete else "what is there is not complete")
 
 
 def survives_little_memory(lab: Lab, folder: Path, little: Little) -> str:
-    """Too little memory never makes a wrong or half-made result."""
+    """A command that runs out of memory may die, for libraries abort: then it is as if killed."""
+    command = little.find()
 
     def limit() -> None:
         now = int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
-        most = now + int(little.share * GIB / 4)
+        most = now + int(little.share * MOST_MEMORY_BYTES)
         resource.setrlimit(resource.RLIMIT_AS, (most, most))
 
-    return _limited(lab, folder, little.find(), limit)
-
-
-def _limited(lab: Lab, folder: Path, command: Command, limit: Callable[[], None]) -> str:
-    _, expected = undisturbed(lab, command, False)
     command.before(lab, folder, False)
     old = command.result(folder)
     ended = run(command.entry(lab, False), folder, before=limit, limit_s=LONG_S)
-    found = command.result(folder)
-    return rules.says_well(ended) or (
-        "" if found in (None, old, expected) else "what is there is not complete"
-    )
+    if ended.status is None:
+        return rules.says_well(ended)
+    return recovers(command, lab, folder, False, old)
 
 
 def survives_clock(lab: Lab, folder: Path, little: Little) -> str:
