@@ -65,7 +65,10 @@ class BaseRunFolder:
         self.versions = self.path / "versions.json"
         self.config_file = self.path / "config.yaml"
         self.outdated = self.path / "outdated"
-        self._lock = FileLock(self.path.with_name(f".{self.path.name}.lock"))
+        named = (
+            self.path.resolve() if self.path.name in ("", "..") else self.path
+        )  # `.` has no name
+        self._lock = FileLock(named.parent / f".{named.name}.lock")
 
     @property
     def resume_command(self) -> str:

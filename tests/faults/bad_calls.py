@@ -178,4 +178,4 @@ def survives(lab: Lab, folder: Path, case: Call) -> str:
 
 
 def kinds() -> list[Kind]:
-    return [Kind("bad arguments of hypergraph's Python API", 10, 200, draw, survives)]
+    return [Kind("bad arguments of hypergraph's Python API", 6, 200, draw, survives)]

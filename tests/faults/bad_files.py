@@ -304,4 +304,4 @@ def survives(lab: Lab, folder: Path, case: BadFile) -> str:
 
 
 def kinds() -> list[Kind]:
-    return [Kind("bad files", 20, 200, draw, survives)]
+    return [Kind("bad files", 12, 200, draw, survives)]

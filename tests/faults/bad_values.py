@@ -241,4 +241,4 @@ def limit_memory() -> None:
 
 
 def kinds() -> list[Kind]:
-    return [Kind("bad values", 20, 200, draw, survives)]
+    return [Kind("bad values", 12, 200, draw, survives)]

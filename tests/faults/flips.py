@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -44,13 +43,9 @@ def written(folder: Path, ended: Ended) -> object:
     return rules.content(folder / "out.parquet") or rules.content(folder / "out.zarr")
 
 
-def learned(folder: Path, ended: Ended) -> object:
-    found = rules.learned(folder / "run")
-    return found["scores"], found["parameters"]
-
-
-def fitted(folder: Path, ended: Ended) -> object:
-    return rules.fitted(folder / "fit")
+def learned(name: str, folder: Path, ended: Ended) -> object:
+    found = rules.learned(folder / name)
+    return [found["scores"], found["parameters"]]
 
 
 def nothing(folder: Path, ended: Ended) -> object:
@@ -86,7 +81,7 @@ READERS = [
         "train",
         "graph.zarr",
         lambda lab: hvdtma("train", lab.config, *TRAIN_SHORTLY),
-        learned,
+        partial(learned, "run"),
     ),
     Reader("evaluate", "run", lambda lab: hvdtma("evaluate", "run"), printed),
     Reader("embed", "run", lambda lab: hvdtma("embed", "run", "--out", "out.parquet"), written),
@@ -95,7 +90,7 @@ READERS = [
         "resume",
         "early",
         lambda lab: hvdtma("train", "--resume", "early", f"rounds={ROUNDS}", "--in-process", 2),
-        lambda folder, ended: learned_of(folder / "early"),
+        partial(learned, "early"),
         "checkpoints/**/*",
     ),
     Reader("report", "run", lambda lab: hvdtma("report", "run"), nothing),
@@ -112,11 +107,6 @@ READERS = [
     ),
     Reader("report of HyperLearn", "fit", lambda lab: hypergraph("report", "fit"), nothing),
 ]
-
-
-def learned_of(path: Path) -> object:
-    found = rules.learned(path)
-    return found["scores"], found["parameters"]
 
 
 @dataclass(frozen=True)
@@ -136,16 +126,17 @@ def draw(random: Random, number: int) -> list[Flip]:
     ]
 
 
-@cache
 def undamaged(lab: Lab, reader: Reader) -> Any:
     """What a command makes of the example as it is."""
-    folder = lab.folder.parent / f"undamaged-{reader.name}-{os.getpid()}"
-    folder.mkdir()
-    lab.copy(reader.example, folder)
-    ended = run(reader.entry(lab), folder, limit_s=LONG_S)
-    if broken := rules.succeeded(ended):
-        raise RuntimeError(f"undamaged {reader.name}: {broken}")
-    return reader.result(folder, ended)
+
+    def make(folder: Path) -> object:
+        lab.copy(reader.example, folder)
+        ended = run(reader.entry(lab), folder, limit_s=LONG_S)
+        if broken := rules.succeeded(ended):
+            raise RuntimeError(f"undamaged {reader.name}: {broken}")
+        return reader.result(folder, ended)
+
+    return lab.remembered(f"undamaged {reader.name}", make)
 
 
 def survives(lab: Lab, folder: Path, flip: Flip) -> str:
@@ -171,4 +162,4 @@ def survives(lab: Lab, folder: Path, flip: Flip) -> str:
 
 
 def kinds() -> list[Kind]:
-    return [Kind("a flipped bit, then the commands that read it", 15, 200, draw, survives)]
+    return [Kind("a flipped bit, then the commands that read it", 8, 200, draw, survives)]

@@ -6,11 +6,10 @@ each part of it.
 
 from __future__ import annotations
 
-import os
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -136,23 +135,26 @@ COMMANDS = [
 ]
 
 
-@cache
 def undisturbed(lab: Lab, command: Command, overwrite: bool) -> tuple[float, object]:
     """The duration of a command that nothing happens to, and its result."""
-    folder = lab.folder.parent / f"undisturbed-{command.name}-{overwrite}-{os.getpid()}"
-    seconds, result = [], None
-    for number in range(2):  # the first one may have to compile
-        each = folder / str(number)
-        each.mkdir(parents=True)
-        command.before(lab, each, overwrite)
-        ended = run(command.entry(lab, overwrite), each, limit_s=LONG_S)
-        if broken := rules.succeeded(ended):
-            raise RuntimeError(f"undisturbed {command.name}: {broken}")
-        seconds.append(ended.seconds)
-        result = command.result(each)
-    if command.result is trained and result != rules.learned(lab.run):
-        raise RuntimeError(f"undisturbed {command.name}: another result than that of the lab")
-    return min(seconds), result
+
+    def make(folder: Path) -> tuple[float, object]:
+        seconds = []
+        for number in range(2):  # the first one may have to compile
+            each = folder / str(number)
+            each.mkdir()
+            command.before(lab, each, overwrite)
+            ended = run(command.entry(lab, overwrite), each, limit_s=LONG_S)
+            if broken := rules.succeeded(ended):
+                raise RuntimeError(f"undisturbed {command.name}: {broken}")
+            seconds.append(ended.seconds)
+            result = command.result(each)
+        if command.result is trained and result != rules.learned(lab.run):
+            raise RuntimeError(f"undisturbed {command.name}: another result than that of the lab")
+        return min(seconds), result
+
+    duration, result = lab.remembered(f"undisturbed {command.name} {overwrite}", make)
+    return duration, result
 
 
 def draw(random: Random, number: int) -> list[Kill]:
@@ -237,7 +239,7 @@ def survives_interruptions(command: Command, lab: Lab, folder: Path, case: Inter
 
 def kinds() -> list[Kind]:
     killed = [
-        Kind(f"SIGKILL of {each.name}", 2, 100, draw, partial(survives, each)) for each in COMMANDS
+        Kind(f"SIGKILL of {each.name}", 1, 100, draw, partial(survives, each)) for each in COMMANDS
     ]
     interrupted = [
         Kind(

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,6 +72,16 @@ class Lab:
             ended = preloaded.run(step, self.folder, limit_s=LONG_S)
             if ended.status:
                 raise RuntimeError(f"the lab could not be made:\n{ended.err}")
+
+    def remembered(self, name: str, make: Callable[[Path], Any]) -> Any:
+        """A value of plain JSON that is made once, in a folder of its own, for all processes."""
+        record = self.folder.parent / f"{name}.json"
+        if not record.exists():
+            folder = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=self.folder.parent))
+            new = folder / "value.json"
+            new.write_text(json.dumps(make(folder)))
+            new.rename(record)
+        return json.loads(record.read_text())
 
     def copy(self, name: str, folder: Path, called: str | None = None) -> Path:
         """A copy of an example, in the folder of a case."""

@@ -52,6 +52,20 @@ def test_a_flipped_bit_is_one_message_that_names_the_file(name, copied, vectors)
     assert caught > NUM_FLIPS * 0.8
 
 
+def test_a_run_is_used_from_inside_its_folder(copied, vectors, monkeypatch):
+    monkeypatch.chdir(copied)
+    for name in (".", "", "rounds/.."):
+        assert np.array_equal(used(name), vectors)
+
+
+@pytest.mark.parametrize("name", [".", "", "/", ".."])
+def test_folders_without_a_name_of_their_own_are_no_runs(name, tmp_path, monkeypatch):
+    (tmp_path / "in").mkdir()
+    monkeypatch.chdir(tmp_path / "in")
+    with pytest.raises(hvdtma.UserError, match="no run at"):
+        used(name)
+
+
 def test_a_config_that_was_edited_names_the_way_to_change_keys(copied):
     file = copied / "config.yaml"
     file.write_text(file.read_text().replace("hidden: 8", "hidden: 16"))
