@@ -23,7 +23,7 @@ from faults.kinds import Kind
 from faults.lab import Lab
 
 TRAINERS, ROUNDS_DRIVEN = 3, 12
-LIMIT_S, POLL_S = 240.0, 0.05
+LIMIT_S, POLL_S = 600.0, 0.05
 OPTIONS = (
     *("interval_steps=null", "interval_s=0.5", f"rounds={ROUNDS_DRIVEN}", "elastic=true"),
     *("hang_limit_s=5", "evaluate.mode=follow", "checkpoint.every=2"),
