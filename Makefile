@@ -4,6 +4,7 @@
 #   JOBS=1              compile that many files of Horovod at once (memory: 2 GB each)
 #   TORCH_INDEX=URL     take PyTorch from another package index, e.g. PyTorch's own for CPUs
 #   WORKERS=4           (make test) run that many test files at once (default 2; 0: one process)
+#   SEED=1              (make faults) the seed of all cases
 #   SLURM=require       (make test) fail, rather than skip, where Slurm is not installed
 #   ORDER=random        (make test) run the tests in random order; ORDER=4711 repeats an order
 #   MUTANTS="--sample 9"  (make mutants) options and areas of tools/mutants.py
@@ -16,13 +17,13 @@ PYTHON := $(shell for p in python3.11 python3.12 python3 python; do \
 endif
 
 # horovodrun starts `python` from the PATH.
-demo test: export PATH := $(CURDIR)/.venv/bin:$(PATH)
+demo test faults: export PATH := $(CURDIR)/.venv/bin:$(PATH)
 BIN := .venv/bin
 SETUP = $(PYTHON) tools/setup_env.py $(if $(MPI),--mpi) $(if $(JOBS),--jobs $(JOBS)) \
     $(if $(TORCH_INDEX),--torch-index $(TORCH_INDEX))
 
-.PHONY: setup setup-test demo test mutants audit hashes lint format docs docs-serve release clean \
-    help python
+.PHONY: setup setup-test demo test faults mutants audit hashes lint format docs docs-serve \
+    release clean help python
 .DEFAULT_GOAL := setup
 
 setup: python ## make .venv with everything in it (the default)
@@ -51,6 +52,9 @@ hashes: ## write hashes.txt after a change of constraints.txt
 	$(BIN)/uv pip compile constraints.txt --no-deps --universal --python-version 3.11.9 \
 	    --generate-hashes --no-emit-package torch --no-annotate --no-header --native-tls --quiet \
 	    --output-file hashes.txt
+
+faults: setup-test ## try all faults of tests/faults, in hours (SEED=0)
+	$(BIN)/python tests/faults --all --seed $(or $(SEED),0) --jobs $(or $(WORKERS),2)
 
 lint: setup-test ## check style and types
 	$(BIN)/ruff check

@@ -8,7 +8,6 @@ from pathlib import Path
 from hvdtma.comm.communicator import Communicator, run_on_rank0
 from hvdtma.core.console import console
 from hvdtma.core.errors import Interrupted
-from hvdtma.core.files import write_json
 from hvdtma.core.signals import ShutdownSignal
 from hvdtma.runs.folder import StartMode
 from hypergraph.config import RunConfig
@@ -104,7 +103,7 @@ def _finish(context: FitContext) -> dict:
     }
     if split.num_left_out:
         summary["num_left_out"] = split.num_left_out
-    run_on_rank0(model.comm, lambda: write_json(run.summary, summary))
+    run_on_rank0(model.comm, lambda: run.write_summary(summary))
     return summary
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -75,7 +74,7 @@ class Run(ModelOnGraph):
         """The scores and totals of the whole run; raises UserError while the run is not over."""
         if not self._folder.summary.is_file():
             raise UserError(f"{self.path} is not over: it has no {self._folder.summary.name} yet")
-        return json.loads(self._folder.summary.read_text())
+        return self._folder.read_summary()
 
     @property
     def metrics(self) -> list[dict[str, Any]]:

@@ -30,7 +30,11 @@ Result = TypeVar("Result")
 REFUSALS = (
     *(errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS),
     *(errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG),
+    *(errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ELOOP, errno.EIO),
 )
+
+# In errors that PyTorch and Python's threads raise as RuntimeError.
+NO_MEMORY = ("can't allocate memory", "not enough memory", "can't start new thread")
 
 
 def with_expanded_paths(command: Callable[P, Result]) -> Callable[P, Result]:
@@ -72,6 +76,15 @@ def run_app(app: Callable[[], object]) -> None:
         if error.errno not in REFUSALS:
             raise
         fail(explain(error))
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        fail("there is not enough memory; end other programs, or give a lower memory limit")
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether an error says that memory could not be had, for data or for a thread's stack."""
+    return isinstance(error, MemoryError) or any(text in str(error) for text in NO_MEMORY)
 
 
 def fail(message: str) -> None:

@@ -5,7 +5,6 @@ Legend: n pairs or nodes, H width of embeddings.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -111,7 +110,7 @@ def save_run(run: RunFolder, path: Path, *, licence: str | None, overwrite: bool
 
 
 def _facts(run: RunFolder, best: BestModel, licence: str | None) -> dict[str, Any]:
-    summary = json.loads(run.summary.read_text()) if run.summary.is_file() else {}
+    summary = run.read_summary()
     of_best = summary.get("best_round") == best.round
     return {
         "graph": run.trained_graph(),

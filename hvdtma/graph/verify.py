@@ -8,7 +8,9 @@ Legend: N nodes, E edges, H held-out links, K negatives, Q pairs.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
+from pathlib import PurePath
 
 import numpy as np
 import pyarrow as pa
@@ -36,6 +38,7 @@ from hvdtma.graph.typed.checks import (
     typed_ids_repeat,
 )
 from hvdtma.graph.write_csc import sums_of_rows
+from hvdtma.storage.open_group import GROUP, METADATA
 from hvdtma.tables.database import temporary_database
 
 ROUNDING = 1e-5
@@ -67,6 +70,7 @@ def verification(
         problem = _metadata(store, name) or _checksum(store, name)
         damaged |= problem is not None
         yield f"checksum of {name}", problem
+    yield "groups of arrays", _groups(store)
     if damaged:
         return
     typed = store.schema is not None
@@ -115,6 +119,20 @@ def _metadata(store: GraphStore, name: str) -> str | None:
         store.array(name)
     except UserError as error:
         return str(error)
+    return None
+
+
+def _groups(store: GraphStore) -> str | None:
+    """The folders of arrays are plain groups. Other programs read them; hvdtma does not."""
+    folders = {parent for name in store.array_names for parent in PurePath(name).parents}
+    for folder in sorted(folders - {PurePath()}):
+        file = store.path / folder / METADATA
+        try:
+            plain = json.loads(file.read_bytes()) == GROUP | {"attributes": {}}
+        except (OSError, ValueError):
+            plain = False
+        if not plain:
+            return f"{file} has changed"
     return None
 
 

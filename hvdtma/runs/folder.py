@@ -14,10 +14,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import Enum, auto
 from pathlib import Path
+from typing import Any
 
 from hvdtma.core.config import Component, dump_config
 from hvdtma.core.console import console
-from hvdtma.core.digests import damaged, text_is_intact
+from hvdtma.core.digests import damaged, read_json, text_is_intact, with_digest
 from hvdtma.core.errors import UserError
 from hvdtma.core.files import replacing, replacing_folder, write_json
 from hvdtma.core.partial import restore
@@ -65,8 +66,9 @@ class BaseRunFolder:
         self.versions = self.path / "versions.json"
         self.config_file = self.path / "config.yaml"
         self.outdated = self.path / "outdated"
-        absolute = self.path.absolute()
-        self._lock = FileLock(absolute.parent / f".{absolute.name}.lock")
+        name = self.path.name  # `.` has none
+        named = self.path.resolve() if name in ("", "..") else self.path.absolute()
+        self._lock = FileLock(named.parent / f".{named.name}.lock")
 
     @property
     def resume_command(self) -> str:
@@ -169,6 +171,17 @@ class BaseRunFolder:
         stores = (child for child in self.path.iterdir() if is_marked(child, "store"))
         check_not_inside(self.path, *needed, *stores)
         return True
+
+    def write_summary(self, summary: dict[str, Any]) -> None:
+        """Write the scores and totals of the finished run."""
+        write_json(self.summary, with_digest(summary))
+
+    def read_summary(self) -> dict[str, Any]:
+        """The scores and totals; empty while the run is not finished.
+
+        Raises UserError if the file is damaged.
+        """
+        return read_json(self.summary) if self.summary.is_file() else {}
 
     def events(self) -> list[dict]:
         """Every event so far, without a last line that is still being written."""

@@ -34,7 +34,7 @@ class NodeIds:
             array = values if isinstance(values, pa.Array) else pa.array(values)
             if pa.types.is_integer(array.type):
                 return cls(array.cast(pa.int64()))
-        except pa.ArrowInvalid as error:
+        except (pa.ArrowException, OverflowError, UnicodeEncodeError) as error:
             raise UserError(f"node ids are neither all int64 nor all strings: {error}") from None
         if pa.types.is_string(array.type) or pa.types.is_large_string(array.type):
             return cls(array.cast(pa.large_string()))

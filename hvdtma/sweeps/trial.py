@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from hvdtma.runs.best_metric import BestMetric
 from hvdtma.runs.run_folder import RunFolder
@@ -60,7 +59,7 @@ class Trial:
             events = run.events()
             last = events[-1] if events else {}
             return self.failed(str(last["why"])) if last.get("kind") == "failed" else self
-        summary: dict[str, Any] = json.loads(run.summary.read_text())
+        summary = run.read_summary()
         metric = str(summary["metric"])
         found = replace(
             self,

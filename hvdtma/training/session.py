@@ -22,7 +22,6 @@ from hvdtma.comm.rendezvous import RendezvousGone
 from hvdtma.comm.single_process import SingleProcess
 from hvdtma.core.console import console
 from hvdtma.core.errors import Interrupted, SavedForAll, TrainerError, UserError
-from hvdtma.core.files import write_json
 from hvdtma.core.signals import ShutdownSignal
 from hvdtma.core.train_config import TrainConfig
 from hvdtma.evaluation.score import Scorer
@@ -309,7 +308,7 @@ def _score_and_summarize(
         "skipped_rounds": skipped,
         "per_trainer": [total.as_dict() for total in totals],
     }
-    write_json(run.summary, summary)
+    run.write_summary(summary)
     return summary
 
 

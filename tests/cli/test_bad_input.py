@@ -1,5 +1,6 @@
 """Bad input: one clear message, exit status 2, no traceback, nothing half-written."""
 
+import errno
 import json
 import shutil
 
@@ -7,6 +8,8 @@ import numpy as np
 import pytest
 import yaml
 from processes import kill_when
+
+from hvdtma.core.command_line import run_app
 
 
 @pytest.fixture
@@ -101,6 +104,25 @@ def test_an_impossible_assignment_or_plot_is_refused_before_anything_is_written(
     refused(hvdtma("partition", community_store.path, out, "--seed", -1), "seed is -1")
     refused(hvdtma("partition", community_store.path, out, "--plot", file / "p.html"), "file")
     assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("problem", "words"),
+    [
+        (OSError(errno.EMFILE, "Too many open files", "x"), "x: Too many open files"),
+        (OSError(errno.EIO, "Input/output error", "x"), "x: Input/output error"),
+        (MemoryError(), "not enough memory"),
+        (RuntimeError("can't start new thread"), "not enough memory"),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), "not enough"),
+    ],
+)
+def test_too_little_of_the_machine_is_one_message(capsys, problem, words):
+    def app():
+        raise problem
+
+    with pytest.raises(SystemExit) as stopped:
+        run_app(app)
+    refused((stopped.value.code, *capsys.readouterr()), words)
 
 
 def test_a_run_cannot_be_inside_a_file(hvdtma, config, tmp_path):

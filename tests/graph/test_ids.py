@@ -41,7 +41,9 @@ def test_positions_take_ids_in_their_order():
     assert ids.take(np.array([2, 0])).to_list() == ["z", "b"]
 
 
-@pytest.mark.parametrize("values", [[1.5], [1, "a"], np.array([2**63], np.uint64), [b"raw"]])
+@pytest.mark.parametrize(
+    "values", [[1.5], [1, "a"], np.array([2**63], np.uint64), [2**70], [b"raw"], ["\ud800"]]
+)
 def test_what_is_neither_integers_nor_strings_is_refused(values):
     with pytest.raises(UserError, match="node ids are"):
         NodeIds.of(values)

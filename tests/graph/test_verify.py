@@ -234,6 +234,20 @@ def test_every_array_is_checked_down_to_the_byte(community_store, tmp_path, caps
         assert f"checksum of {name}" in capsys.readouterr().err
 
 
+def test_a_flipped_bit_in_the_metadata_of_a_group_is_found(community_store, tmp_path):
+    path = tmp_path / "x.zarr"
+    shutil.copytree(community_store.path, path)
+    file = path / "split" / "test" / "zarr.json"
+    sound = file.read_bytes()
+    for place in range(0, len(sound), 7):
+        changed = bytearray(sound)
+        changed[place] ^= 1
+        file.write_bytes(changed)
+        assert wrong_in(open_store(path)) == {"groups of arrays": f"{file} has changed"}
+    file.write_bytes(sound)
+    assert wrong_in(open_store(path)) == {}
+
+
 def test_values_that_changed_under_a_valid_code_are_found(community_store, tmp_path):
     path = tmp_path / "x.zarr"
     shutil.copytree(community_store.path, path)

@@ -9,6 +9,7 @@ from safetensors.torch import load_file, save_file
 from untrained_runs import untrained_run
 
 import hvdtma
+from hvdtma.runs.report import write_report
 from hvdtma.runs.run_folder import RunFolder
 
 NUM_FLIPS = 16
@@ -51,6 +52,20 @@ def test_a_flipped_bit_is_one_message_that_names_the_file(name, copied, vectors)
     assert caught > NUM_FLIPS * 0.8
 
 
+def test_a_run_is_used_from_inside_its_folder(copied, vectors, monkeypatch):
+    monkeypatch.chdir(copied)
+    for name in (".", "", "rounds/.."):
+        assert np.array_equal(used(name), vectors)
+
+
+@pytest.mark.parametrize("name", [".", "", "/", ".."])
+def test_folders_without_a_name_of_their_own_are_no_runs(name, tmp_path, monkeypatch):
+    (tmp_path / "in").mkdir()
+    monkeypatch.chdir(tmp_path / "in")
+    with pytest.raises(hvdtma.UserError, match="no run at"):
+        used(name)
+
+
 def test_a_config_that_was_edited_names_the_way_to_change_keys(copied):
     file = copied / "config.yaml"
     file.write_text(file.read_text().replace("hidden: 8", "hidden: 16"))
@@ -66,6 +81,26 @@ def test_a_damaged_score_is_not_counted(copied):
     folder.scores.write_text(folder.scores.read_text().replace("0.5", "0.9"))
     with pytest.raises(hvdtma.UserError, match=r"scores\.jsonl is damaged"):
         folder.score_events()
+
+
+def test_damaged_scores_of_the_whole_run_are_not_reported(copied):
+    folder = RunFolder(copied)
+    scores = {"mrr": 0.5}
+    folder.write_summary({"best_round": 1, "valid": scores, "test": scores})
+    assert hvdtma.Run(copied).summary["test"] == scores
+    sound = folder.summary.read_text()
+    for changed in (sound.replace("0.5", "0.9"), sound[1:]):
+        folder.summary.write_text(changed)
+        for use in (lambda: hvdtma.Run(copied).summary, lambda: write_report(copied)):
+            with pytest.raises(hvdtma.UserError, match=r"summary\.json is damaged"):
+                use()
+
+
+@pytest.mark.parametrize("name", ["versions.json", "summary.json"])
+def test_a_report_names_the_file_that_it_cannot_read(name, copied):
+    (copied / name).write_bytes(b'{"format": "hvdtma-run", \xff')
+    with pytest.raises(hvdtma.UserError, match=f"{name} is damaged"):
+        write_report(copied)
 
 
 def test_a_run_of_a_version_without_digests_is_used_as_before(copied, vectors):

@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Self
 
+from hvdtma.core.digests import damaged
 from hvdtma.runs.folder import ENDS, BaseRunFolder
 
 
@@ -40,7 +41,7 @@ class RunRecord:
             config=run.config_file.read_text(encoding="utf-8"),
             versions=read_json(run.versions),
             events=events,
-            summary=read_json(run.summary),
+            summary=run.read_summary(),
             damaged_lines=damaged,
         )
 
@@ -69,10 +70,13 @@ class RunRecord:
 
 
 def read_json(path: Path) -> dict:
-    """Read an object; an empty one if the file is missing."""
+    """Read an object; an empty one if the file is missing. Raises UserError if it is damaged."""
     if not path.exists():
         return {}
-    value = _loads(path.read_text(encoding="utf-8"))
+    try:
+        value = _loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        raise damaged(path) from None
     return value if isinstance(value, dict) else {}
 
 
