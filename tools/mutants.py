@@ -151,11 +151,13 @@ def run(asked: argparse.Namespace) -> int:
         for area in areas:
             if asked.areas and area.name not in asked.areas:
                 continue
-            for _ in range(2):  # the second time nothing is left to compile
-                base = copy.unchanged(area.words)
-                if base.result != "passed":
-                    print(f"the tests of {area.name} fail as they are:\n{base.tail}")
-                    return 2
+            base = copy.unchanged(area.words)
+            if base.result == "passed":  # once more under the limits of a mutant
+                text = (copy.tree / area.files[0]).read_text()
+                base = copy.changed(area.files[0], text, area.words, base)
+            if base.result != "passed":
+                print(f"the tests of {area.name} fail as they are:\n{base.tail}")
+                return 2
             print(f"# {area.name}: its tests take {base.wall_s:.1f} s", flush=True)
             for name in area.files:
                 began = time.monotonic()
