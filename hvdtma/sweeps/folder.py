@@ -41,10 +41,7 @@ class SweepFolder:
         Raises UserError if the folder is something else, a sweep with another plan, or one that
         may not be removed.
         """
-        check_new_folder(self.path)
-        if self.path.exists() and not self.plan.is_file():
-            what = "is a run" if (self.path / "config.yaml").exists() else "is no sweep"
-            raise UserError(f"{self.path} exists and {what}; give run=ANOTHER")
+        self.check_kind()
         if self.plan.is_file() and not overwrite:
             self._check(json.loads(self.plan.read_text()), plan)
             return
@@ -52,6 +49,13 @@ class SweepFolder:
         with replacing_folder(self.path) as new:
             (new / self.runs.name).mkdir()
             write_json(new / self.plan.name, plan)
+
+    def check_kind(self) -> None:
+        """Raise UserError if no sweep may be here: the folder is something else, or in another."""
+        if self.path.exists() and not self.plan.is_file():
+            what = "is a run" if (self.path / "config.yaml").exists() else "is no sweep"
+            raise UserError(f"{self.path} exists and {what}; give run=ANOTHER")
+        check_new_folder(self.path)
 
     def _check(self, before: dict[str, Any], now: dict[str, Any]) -> None:
         changed = [

@@ -77,6 +77,7 @@ class Sweep:
             raise UserError("--in-process is for trials in this command; give --tasks-per-node")
         self.in_process = trainers if trainers != 1 and not on_cluster else None
         self.folder = SweepFolder(self.base.run)
+        self.folder.check_kind()
         if not on_cluster:  # `submit` checks by itself
             new = self.folder.new_trial(0, []).run  # a run of an earlier sweep may have its name
             check_start(self.base.resolved.model_copy(update={"run": new}), trainers or 1)

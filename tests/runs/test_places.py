@@ -7,6 +7,7 @@ import pytest
 from hvdtma.core.config import load_as
 from hvdtma.core.errors import UserError
 from hvdtma.core.partial import partial_path, remove_abandoned
+from hvdtma.core.places import check_new_folder
 from hvdtma.core.train_config import TrainConfig
 from hvdtma.graph.builder import BuildOptions, build
 from hvdtma.graph.export import export
@@ -44,6 +45,8 @@ def test_no_run_store_or_sweep_is_put_over_the_current_folder_or_inside_another(
     with pytest.raises(UserError, match=said):
         build(Path(path), community_raw, OPTIONS, overwrite=overwrite)
     with pytest.raises(UserError, match=said):
+        check_new_folder(SweepFolder(Path(path)).path)
+    with pytest.raises(UserError, match=rf"{said}|exists and is no sweep"):
         SweepFolder(Path(path)).open({}, overwrite=overwrite)
     assert open_store("g.zarr").num_nodes == 600
 

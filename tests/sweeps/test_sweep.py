@@ -146,7 +146,7 @@ def test_another_sweep_or_a_run_in_the_folder_is_refused_and_kept(config, tmp_pa
     [
         (["model.hiden=8,16"], "unknown key 'model.hiden'.*did you mean 'hidden'"),
         (["model.hidden=8,lots"], "'model.hidden' is 'lots'; valid: a whole number"),
-        (["optimizer.lr=-1..1"], "'optimizer.lr' is -1.*at least 0"),
+        (["optimizer.lr=-1..1"], "'optimizer.lr' is -1.*from 0 to"),
         (["model.layers=1.5..3", "--trials", "2"], "'model.layers' is 1.5"),
         (["optimizer.lr=1e-2..1e-4", "--trials", "2"], "the range is empty"),
         (["optimizer.lr=1e-4..1e-2"], "give --trials N"),
