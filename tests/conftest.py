@@ -1,5 +1,6 @@
 """Graphs and stores that many tests read and none changes."""
 
+import os
 import signal
 import sys
 
@@ -94,11 +95,14 @@ def hvdtma(monkeypatch, capsys):
 
 @pytest.fixture(scope="session")
 def slurm_cluster(request, tmp_path_factory):
-    """A Slurm cluster of four nodes; tests take it by way of `slurm`."""
+    """A Slurm cluster of four nodes that binds tasks to CPUs; tests take it by way of `slurm`."""
     if missing_programs() and request.config.getoption("slurm") == "try":
         pytest.skip(f"not installed: {', '.join(missing_programs())}")
     cluster = Cluster(tmp_path_factory.mktemp("slurm"))
-    cluster.up(nodes=4, cpus=8)
+    if os.cpu_count() < 2:  # too few to bind several tasks of a node
+        cluster.up(nodes=4, cpus=8)
+    else:
+        cluster.up(nodes=4, cpus=os.cpu_count(), task_plugin="task/affinity")
     yield cluster
     cluster.down()
 

@@ -1,6 +1,7 @@
 """The docs site is built without warnings, and its pages say what is so."""
 
 import ast
+import inspect
 import os
 import re
 import subprocess
@@ -42,8 +43,25 @@ def test_every_page_is_in_the_site(site):
 def test_the_api_page_has_every_exported_name_and_every_contract(site):
     api = (site / "api.html").read_text()
     names = [name for name in hvdtma.__all__ if not name.startswith("__")]
-    contracts = ["Encoder", "Task", "Sampler", "PartitionMethod", "Aggregator"]
+    contracts = ["Encoder", "Task", "Sampler", "PartitionMethod", "Aggregator", "Logger"]
     for name in [*names, *contracts, "submit"]:
+        assert re.search(rf'id="[\w.]+\.{name}"', api), name
+    of_run = [name for name in dir(hvdtma.Run) if not name.startswith("_")]
+    assert "topk" in of_run
+    for name in of_run:
+        assert f'id="hvdtma.api.run.Run.{name}"' in api, name
+
+
+def test_the_api_page_has_every_class_that_an_exported_function_returns(site):
+    api = (site / "api.html").read_text()
+    names = set()
+    for name in hvdtma.__all__:
+        function = getattr(hvdtma, name)
+        if inspect.isfunction(function):
+            names |= set(re.findall(r"\b[A-Z]\w+", inspect.signature(function).return_annotation))
+    names -= {"Any", "None", "Table", "TrainConfig"}  # of pyarrow; docs/config.md
+    assert {"GraphStore", "PretrainedModel", "Comparison"} <= names
+    for name in names:
         assert re.search(rf'id="[\w.]+\.{name}"', api), name
 
 

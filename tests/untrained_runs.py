@@ -14,6 +14,8 @@ from hvdtma.graph.store import GraphStore
 from hvdtma.runs.run_folder import RunFolder, write_model
 from hvdtma.tasks import make_model, make_task
 
+DECODERS = ("cosine", "dot", "mlp", "distmult", "concat", "bilinear")
+
 
 def untrained_run(folder: Path, store: GraphStore, **changes) -> hvdtma.Run:
     """A run of one round. `changes` are keys of the config."""

@@ -14,12 +14,12 @@ import pyarrow as pa
 from hvdtma.api.arguments import check_keywords, names_arguments
 from hvdtma.evaluation.answers import AskedNodes, node_answers, pair_answers, partner_answers
 from hvdtma.evaluation.predictor import Predictor
-from hvdtma.graph.ids.known import id_column, known_rows
+from hvdtma.graph.ids.known import known_rows, one_id
 from hvdtma.graph.ingest.asked_ids import asked_nodes, asked_pairs
 from hvdtma.graph.ingest.options import ReadOptions
 
 READ = ("src_column", "dst_column", "type_column", "id_column", "header", "delimiter", "quote",
-        "comment", "id_type")  # fmt: skip
+        "comment", "id_type", "bad_rows")  # fmt: skip
 
 
 class TopK(NamedTuple):
@@ -75,15 +75,14 @@ class ModelOnGraph:
 
         Raises UserError for an unknown id or type, and for a k beyond the number of candidates.
         """
-        asked = AskedNodes(id_column([id], "the node"), "the node")
+        asked = AskedNodes(one_id(id), "")
         found = partner_answers(self.predictor, asked, k, type, known=known, skip_unknown=None)
         return TopK(found["partner"].to_pylist(), found["score"].to_numpy())
 
     @names_arguments
     def embedding(self, id: int | str) -> np.ndarray:
         """The embedding float32 [H] of a node; raises UserError for an unknown id."""
-        ids = id_column([id], "the node")
-        (node,), _ = known_rows(self.predictor.ids, [ids], "the node", skip=None)
+        (node,), _ = known_rows(self.predictor.ids, [one_id(id)], "", skip=None)
         return self.predictor.embeddings(node)[0]
 
     @names_arguments

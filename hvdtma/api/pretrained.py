@@ -138,4 +138,4 @@ class PretrainedOnGraph(ModelOnGraph):
     @cached_property
     def predictor(self) -> Predictor:
         """The model, its store and the embeddings."""
-        return self._loaded.on(self._store, self._memory_gb)
+        return Predictor.of(self._loaded.on(self._store), self._memory_gb)

@@ -11,10 +11,9 @@ from typing import Any, NamedTuple, overload
 import numpy as np
 
 from hvdtma.api.arguments import FilePath, names_arguments
-from hvdtma.api.run import Run
+from hvdtma.api.models import load_model
 from hvdtma.core.errors import UserError
 from hvdtma.core.files import expanded
-from hvdtma.evaluation.best_model import BestModel, load_best
 from hvdtma.evaluation.budget import ScoringBudget, embedding_requirement, scratch_bytes
 from hvdtma.evaluation.embed import embed as embed_nodes
 from hvdtma.evaluation.score import Scorer
@@ -46,13 +45,11 @@ class WrittenEmbeddings(NamedTuple):
 
 
 @names_arguments
-def evaluate(
-    run: Run | FilePath, part: str = "test", *, store: FilePath | None = None
-) -> dict[str, Any]:
+def evaluate(run: FilePath, part: str = "test", *, store: FilePath | None = None) -> dict[str, Any]:
     """The scores of a run's best round on all held-out links or nodes.
 
     Args:
-        run: a run or its path.
+        run: a run or its path; or a pretrained model, with a `store`.
         part: `valid` or `test`.
         store: another store to score on; None: the run's own.
 
@@ -61,7 +58,7 @@ def evaluate(
     """
     if part not in PARTS:
         raise UserError(f"part is '{part}'; valid: {', '.join(PARTS)}")
-    best = _best(run, store)
+    best = load_model(run, store, scored=True)
     config = best.config.model_copy(
         update={"evaluate": best.config.evaluate.model_copy(update={"max_links": 0})}
     )
@@ -73,7 +70,7 @@ def evaluate(
 
 @overload
 def embed(
-    run: Run | FilePath,
+    run: FilePath,
     out: None = None,
     *,
     store: FilePath | None = None,
@@ -84,7 +81,7 @@ def embed(
 
 @overload
 def embed(
-    run: Run | FilePath,
+    run: FilePath,
     out: FilePath,
     *,
     store: FilePath | None = None,
@@ -95,7 +92,7 @@ def embed(
 
 @names_arguments
 def embed(
-    run: Run | FilePath,
+    run: FilePath,
     out: FilePath | None = None,
     *,
     store: FilePath | None = None,
@@ -108,7 +105,7 @@ def embed(
         hvdtma.embed("runs/mine", "embeddings.parquet")
 
     Args:
-        run: a run or its path.
+        run: a run or its path; or a pretrained model, with a `store`.
         out: a file to write, `.parquet` or `.zarr`, keyed by the nodes' ids, or `.npy` with the ids
             of its rows in `NAME.ids.parquet`; None: return arrays.
         store: another store whose nodes are embedded; None: the run's own.
@@ -118,7 +115,7 @@ def embed(
 
     Raises UserError if the run has no round yet, the store does not fit, or `out` exists.
     """
-    best = _best(run, store, scored=False)
+    best = load_model(run, store, scored=False)
     config = best.config
     if memory_gb is not None:
         config = config.model_copy(update={"memory_gb": memory_gb})
@@ -131,7 +128,3 @@ def embed(
     path = expanded(out)
     written = write_embeddings(best.model, best.store, path, overwrite=overwrite, budget=budget)
     return WrittenEmbeddings(path, *written, best.round)
-
-
-def _best(run: Run | FilePath, store: FilePath | None, *, scored: bool = True) -> BestModel:
-    return load_best(expanded(run), None if store is None else expanded(store), scored=scored)

@@ -90,10 +90,7 @@ class Run(ModelOnGraph):
     def predictor(self) -> Predictor:
         """The model of the best round with its store; raises UserError if they do not fit."""
         best = load_best(self.path, self._store, scored=False)
-        config = best.config
-        if self._memory_gb is not None:
-            config = config.model_copy(update={"memory_gb": self._memory_gb})
-        return Predictor(best.model, config, best.store, best.task)
+        return Predictor.of(best, self._memory_gb)
 
     @names_arguments
     def report(self, reference: FilePath | None = None) -> Path:

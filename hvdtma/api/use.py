@@ -10,12 +10,13 @@ import pyarrow as pa
 
 from hvdtma.api.arguments import FilePath, names_arguments
 from hvdtma.api.asking import ModelOnGraph, nodes_or_all, read_options
+from hvdtma.api.models import load_model
 from hvdtma.api.run import Run
 from hvdtma.core.errors import UserError
 from hvdtma.core.files import expanded
 from hvdtma.evaluation.answers import AskedNodes, node_answers, pair_answers, partner_answers
 from hvdtma.evaluation.predictor import Predictor
-from hvdtma.graph.ids.known import id_column
+from hvdtma.graph.ids.known import one_id
 from hvdtma.graph.ingest.asked_ids import asked_nodes, asked_pairs
 from hvdtma.tables.write import check_output, write_table
 
@@ -47,7 +48,7 @@ def predict(
         table = hvdtma.predict("runs/b")  # of all nodes
 
     Args:
-        run: a run or its path, or a pretrained model on a store.
+        run: a run or its path; a pretrained model, with a `store`; or one that is on a store.
         out: a file to write, `.parquet` or `.csv`; None: return a table.
         pairs: a table of pairs (a file, a frame, a query), a list of pairs of ids, or an array
             [n, 2]. The answer has the columns `src`, `dst`, `type` (if edges have types), `score`.
@@ -61,7 +62,7 @@ def predict(
         memory_gb: memory limit of this process in GiB; None: the run's own limit. The pairs or ids
             and the answer are held besides.
         options: how tables are read: `src_column`, `dst_column`, `type_column`, `id_column`,
-            `header`, `delimiter`, `quote`, `comment`, `id_type`, as for `build`.
+            `header`, `delimiter`, `quote`, `comment`, `id_type`, `bad_rows`, as for `build`.
 
     Raises UserError for unknown ids and types, for a model that does not predict what is asked,
     and for a store that does not fit it.
@@ -127,17 +128,18 @@ def recommend(
     if (node is None) == (nodes is None):
         raise UserError("give --node ID or --nodes FILE, one of them")
     _check_out(out, overwrite=overwrite)
+    unknown: bool | None = skip_unknown
     if nodes is not None:
         asked = AskedNodes(*asked_nodes(nodes, reading))
     else:
-        asked = AskedNodes(id_column([node], "the node"), "the node")
+        asked, unknown = AskedNodes(one_id(node), ""), None  # without it, nothing is left
     answer = partner_answers(
         predictor_of(run, store, memory_gb),
         asked,
         k,
         type,
         known=known,
-        skip_unknown=skip_unknown,
+        skip_unknown=unknown,
         approximate=approximate,
     )
     return _returned([answer], out, overwrite=overwrite)
@@ -153,7 +155,7 @@ def predictor_of(
         if not isinstance(run, Run):
             raise UserError("a pretrained model has its store already; leave out --store")
         run = run.path
-    return Run.load(run, store=store, memory_gb=memory_gb).predictor
+    return Predictor.of(load_model(run, store, scored=False), memory_gb)
 
 
 def _returned(

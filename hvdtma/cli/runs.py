@@ -10,6 +10,12 @@ import typer
 from hvdtma.core.signals import ShutdownSignal
 
 Run = Annotated[Path, typer.Argument(help="The folder of a run.", show_default=False)]
+Model = Annotated[
+    Path,
+    typer.Argument(
+        help="The folder of a run, or with --store of a pretrained model.", show_default=False
+    ),
+]
 Config = Annotated[
     Path | None,
     typer.Argument(help="A YAML file. Default: the defaults of all keys.", show_default=False),
@@ -81,7 +87,7 @@ def train(
 
 
 def evaluate(
-    run: Run,
+    run: Model,
     part: Annotated[
         str, typer.Option(help="Part of the held-out links or nodes: valid | test.")
     ] = "test",
@@ -98,7 +104,7 @@ def evaluate(
 
 
 def embed(
-    run: Run,
+    run: Model,
     out: Annotated[
         Path,
         typer.Option(

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hvdtma.cli.runs import Overwrite, Run
+from hvdtma.cli.runs import Model, Overwrite
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-SHOWN_ROWS = 20
+SHOWN_ROWS = 20  # of an answer about many nodes or pairs
+SHOWN_PARTNERS = 1000  # of a single node
 SHOWN_COLUMNS = 8
 
 Out = Annotated[
@@ -43,10 +44,14 @@ Header = Annotated[
     str, typer.Option(help="Whether text files have a header line: auto | yes | no.")
 ]
 Delimiter = Annotated[str | None, typer.Option(help="Delimiter of text files. Default: detected.")]
+BadRows = Annotated[
+    str,
+    typer.Option(help="Rows of tables that cannot be read are: error | skip (counted and shown)."),
+]
 
 
 def predict(
-    run: Run,
+    run: Model,
     ids: Annotated[
         str | None,
         typer.Argument(help="With --nodes: a table of ids. Default: all nodes."),
@@ -74,6 +79,7 @@ def predict(
     id_column: IdColumn = None,
     header: Header = "auto",
     delimiter: Delimiter = None,
+    bad_rows: BadRows = "error",
     memory_gb: MemoryGb = None,
     overwrite: Overwrite = False,
 ) -> None:
@@ -103,14 +109,15 @@ def predict(
         id_column=id_column,
         header=header,
         delimiter=delimiter,
+        bad_rows=bad_rows,
         memory_gb=memory_gb,
         overwrite=overwrite,
     )
-    _show(answer, out)
+    _show(answer, out, SHOWN_ROWS)
 
 
 def recommend(
-    run: Run,
+    run: Model,
     node: Annotated[str | None, typer.Option(help="The id of a node.", show_default=False)] = None,
     nodes: Annotated[str | None, typer.Option(help="A table of ids, in place of --node.")] = None,
     k: Annotated[int, typer.Option("-k", help="Number of partners of each node.", min=1)] = 10,
@@ -132,6 +139,7 @@ def recommend(
     id_column: IdColumn = None,
     header: Header = "auto",
     delimiter: Delimiter = None,
+    bad_rows: BadRows = "error",
     memory_gb: MemoryGb = None,
     overwrite: Overwrite = False,
 ) -> None:
@@ -156,17 +164,19 @@ def recommend(
         id_column=id_column,
         header=header,
         delimiter=delimiter,
+        bad_rows=bad_rows,
         memory_gb=memory_gb,
         overwrite=overwrite,
     )
-    _show(answer, out)
+    _show(answer, out, SHOWN_ROWS if node is None else SHOWN_PARTNERS)
 
 
-def _show(answer: pa.Table | tuple[Path, int], out: Path | None) -> None:
-    """Print a table, or where it was written."""
-    from rich.console import Console
+def _show(answer: pa.Table | tuple[Path, int], out: Path | None, most: int) -> None:
+    """Print a table of at most some rows, or where it was written."""
     from rich.markup import escape
     from rich.table import Table
+
+    from hvdtma.core.console import results
 
     if isinstance(answer, tuple):
         typer.echo(f"{out}: {answer[1]:,} rows")
@@ -176,12 +186,12 @@ def _show(answer: pa.Table | tuple[Path, int], out: Path | None) -> None:
     for name in names:
         is_text = "string" in str(answer.schema.field(name).type)
         shown.add_column(escape(name), justify="left" if is_text else "right", overflow="fold")
-    for row in answer.slice(0, SHOWN_ROWS).to_pylist():
+    for row in answer.slice(0, most).to_pylist():
         cells = [row[name] for name in names]
         texts = [f"{cell:.4f}" if isinstance(cell, float) else str(cell) for cell in cells]
         shown.add_row(*map(escape, texts))
-    Console(highlight=False).print(shown)
-    rows, columns = answer.num_rows - SHOWN_ROWS, len(answer.column_names) - len(names)
+    results().print(shown)
+    rows, columns = answer.num_rows - most, len(answer.column_names) - len(names)
     left = [
         f"{number:,} more {unit}"
         for number, unit in ((rows, "rows"), (columns, "columns"))

@@ -24,7 +24,16 @@ class NewcomersWaiting(RegroupNeeded):
 
 
 class TrainerLost(RegroupNeeded, TrainerError):
-    """Another trainer ended during a collective. No collective of this group completes any more."""
+    """Another trainer ended during a collective. No collective of this group completes any more.
+
+    Attributes:
+        what: the loss.
+        cause: the transport's message.
+    """
+
+    def __init__(self, what: str, cause: str = ""):
+        super().__init__(f"{what}. {cause}" if cause else what)
+        self.what, self.cause = what, cause
 
 
 class TooFewTrainers(TrainerError):

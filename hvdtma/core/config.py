@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
 import yaml
 from omegaconf import DictConfig, OmegaConf
@@ -20,9 +20,11 @@ from pydantic import (
     ValidationError,
     ValidationInfo,
     field_validator,
+    model_validator,
 )
 from pydantic_core import ErrorDetails, PydanticCustomError
 
+from hvdtma.core.deprecation import Renamed, current_names
 from hvdtma.core.digests import text_with_digest
 from hvdtma.core.errors import UserError, nearest
 from hvdtma.core.field_text import component_of, field_at, is_number, shown, valid_values
@@ -40,9 +42,18 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 
 
 class Component(BaseModel):
-    """Base of all config components: frozen, no unknown keys, `~` in paths is expanded."""
+    """Base of all config components: frozen, no unknown keys, `~` in paths is expanded.
+
+    `RENAMED` has the keys of the last version that are called otherwise now.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    RENAMED: ClassVar[Mapping[str, Renamed]] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _old_names(cls, values: Any) -> Any:
+        return current_names(values, cls.RENAMED)
 
     @field_validator("*", mode="before")
     @classmethod

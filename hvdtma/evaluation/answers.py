@@ -128,9 +128,9 @@ def partner_answers(
     (given,), _ = known_rows(predictor.ids, [asked.ids], asked.where, skip=skip_unknown)
     node_Q = given[np.sort(np.unique(given, return_index=True)[1])]
     if len(node_Q) < len(given):
-        left = len(given) - len(node_Q)
+        again = f"{len(given) - len(node_Q):,} of {len(given):,} ids are repeated"
         console.print(
-            f"{asked.where}: {left:,} repeated ids are left out", markup=False, soft_wrap=True
+            f"{asked.where}: {again}; each id is answered once", markup=False, soft_wrap=True
         )
     number_Q = np.zeros(len(node_Q), np.int64)
     width = min(k, predictor.store.num_nodes)  # a k beyond it is refused
@@ -143,7 +143,8 @@ def partner_answers(
     there = np.arange(width) < number_Q[:, None]
     if not there.all():
         fewer = int((number_Q < k).sum())
-        console.print(f"{fewer:,} nodes have fewer than {k} candidates that are no known links")
+        some = "1 node has" if fewer == 1 else f"{fewer:,} nodes have"
+        console.print(f"{some} fewer than {k:,} candidates that are no known links", soft_wrap=True)
     row, rank = np.nonzero(there)
     return pa.table(
         {

@@ -5,6 +5,9 @@ It serves decoders whose score is an inner product of a vector of each end. Malk
 largest inner products become the nearest neighbours: a further value gives all candidates' vectors
 the same length (Bachrach et al., RecSys 2014).
 
+The index knows no links: as many candidates more are searched for as a node has known links. Nodes
+of like degree are searched together, so that one hub does not cost as much for all.
+
 Legend: N candidates, Q nodes that are asked for, q of them at a time, F width of the decoder's
 vectors, k partners, S found.
 """
@@ -21,7 +24,7 @@ from torch.nn.functional import normalize
 
 from hvdtma.core.console import console, stage
 from hvdtma.core.errors import UserError
-from hvdtma.evaluation.known_links import known_links
+from hvdtma.evaluation.known_links import KnownLinks, known_links
 from hvdtma.evaluation.predictor import Predictor
 from hvdtma.evaluation.recommend import (
     NODES_AT_ONCE,
@@ -36,6 +39,8 @@ LINKS_PER_NODE = 32  # of the index
 LEAST_SEARCHED = 256  # candidates that a search keeps at least
 BUILD_SEARCHED = 200  # the same while the index is built
 CANDIDATES_AT_ONCE = 1 << 14
+KNOWN_AT_ONCE = 1 << 14  # nodes whose known links are read in one pass over the edges
+FOUND_AT_ONCE = 1 << 22  # candidates that are found for some nodes: 12 bytes each
 INDEX_BYTES = 2 * LINKS_PER_NODE * 4  # per candidate, besides its vector
 SAMPLED = 100  # nodes whose partners are compared with the exact ones
 
@@ -70,17 +75,21 @@ def recommend_approximately(
     for candidate_N, row_Q in candidate_groups(predictor, node_Q, k, type_number):
         vectors = Vectors(predictor, type_number)
         index = _index(faiss, vectors, candidate_N, predictor)
-        for start in range(0, len(row_Q), NODES_AT_ONCE):
-            rows = row_Q[start : start + NODES_AT_ONCE]
-            found = _search(index, vectors, node_Q[rows], candidate_N, k, exclude_known)
-            for at, row in enumerate(rows.tolist()):
-                if row in exact:
-                    hits += len(np.intersect1d(found.of(at), exact[row]))
-            yield rows, found
+        for start in range(0, len(row_Q), KNOWN_AT_ONCE):
+            some_Q = row_Q[start : start + KNOWN_AT_ONCE]
+            left_out = _left_out(predictor, node_Q[some_Q], type_number, exclude_known)
+            for at_q, number in _alike([len(each) + k for each in left_out], len(candidate_N)):
+                nodes, without = node_Q[some_Q[at_q]], [left_out[at] for at in at_q]
+                found = _search(index, vectors, nodes, candidate_N, k, number, without)
+                for at, row in enumerate(some_Q[at_q].tolist()):
+                    if row in exact:
+                        hits += len(np.intersect1d(found.of(at), exact[row]))
+                yield some_Q[at_q], found
     total = sum(len(partners) for partners in exact.values())
     console.print(
         f"approximate: {hits / max(total, 1):.1%} of the {total:,} exact partners of "
-        f"{len(exact):,} nodes were found"
+        f"{len(exact):,} nodes were found",
+        soft_wrap=True,
     )
 
 
@@ -121,21 +130,40 @@ def _index(faiss: Any, vectors: Vectors, candidate_N: np.ndarray, predictor: Pre
     return index
 
 
+def _left_out(
+    predictor: Predictor, node_q: np.ndarray, type_number: int | None, exclude_known: bool
+) -> list[np.ndarray]:
+    """Of each node the candidates that are no partners: itself, and its known links."""
+    if not exclude_known:
+        return list(node_q[:, None])
+    known: KnownLinks = known_links(predictor.store, node_q, type_number)
+    order = np.argsort(known.row, kind="stable")
+    ends = np.cumsum(np.bincount(known.row, minlength=len(node_q)))
+    links = np.split(known.node[order], ends[:-1])
+    return [np.append(node, of_node) for node, of_node in zip(node_q, links, strict=True)]
+
+
+def _alike(numbers: list[int], most: int) -> Iterator[tuple[np.ndarray, int]]:
+    """Positions of nodes that need about as many candidates, and the number for them."""
+    order = np.argsort(numbers, kind="stable")[::-1]
+    start = 0
+    while start < len(order):
+        number = min(numbers[order[start]], most)
+        size = min(max(FOUND_AT_ONCE // number, 1), NODES_AT_ONCE)
+        yield order[start : start + size], number
+        start += size
+
+
 def _search(
     index: Any,
     vectors: Vectors,
     node_q: np.ndarray,
     candidate_N: np.ndarray,
     k: int,
-    exclude_known: bool,
+    number: int,
+    left_out: list[np.ndarray],
 ) -> Partners:
-    """The best partners that the index finds, with their exact scores."""
-    known = None
-    most = 1  # the node itself
-    if exclude_known:
-        known = known_links(vectors.predictor.store, node_q, vectors.type_number)
-        most += int(np.bincount(known.row, minlength=1).max())
-    number = min(k + most, len(candidate_N))
+    """The best partners among so many candidates that the index finds, with their exact scores."""
     source_qF = vectors.of_sources(node_q)
     index.hnsw.efSearch = max(LEAST_SEARCHED, 2 * number)
     asked_qF = torch.cat([normalize(source_qF), source_qF.new_zeros(len(node_q), 1)], 1)
@@ -144,10 +172,7 @@ def _search(
     score, count = np.full((len(node_q), k), -np.inf, np.float32), np.zeros(len(node_q), np.int64)
     for row, place_S in enumerate(place_qS):
         node_S = np.sort(candidate_N[place_S[place_S >= 0]]).astype(np.int64)
-        left_out = [node_q[row : row + 1]]
-        if known is not None:
-            left_out.append(known.node[known.row == row])
-        node_S = np.setdiff1d(node_S, np.concatenate(left_out))
+        node_S = np.setdiff1d(node_S, left_out[row])
         score_S = (vectors.of_destinations(node_S) @ source_qF[row]).float().numpy()
         order = np.argsort(-score_S, kind="stable")[:k]
         count[row] = len(order)

@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.markup import escape
-
-from hvdtma.core.console import console
+from hvdtma.core.console import console, warn
 from hvdtma.core.errors import UserError
 from hvdtma.core.train_config import TrainConfig
 from hvdtma.graph.sizes import GraphSizes
@@ -57,10 +55,7 @@ def load_best(path: Path, store_path: Path | None = None, *, scored: bool = True
             )
         run.check_features(store)
         if scored:
-            console.print(
-                f"[yellow]{escape(str(store.path))} is not the graph, or not the split, that the "
-                "run was trained on: its held-out links may have been trained on"
-            )
+            warn_of_other_graph(store)
     parameters, has_score = run.best_or_newest()
     if not has_score:
         console.print(f"[yellow]no round was scored yet; using the newest, {parameters.stem}")
@@ -69,3 +64,11 @@ def load_best(path: Path, store_path: Path | None = None, *, scored: bool = True
     model = make_model(config, sizes, task)
     facts = read_model(parameters, model)
     return BestModel(model, config, store, int(facts["round"]), task)
+
+
+def warn_of_other_graph(store: GraphStore) -> None:
+    """Print that a store to score on is not the one that the model was trained on."""
+    warn(
+        f"{store.path} is not the graph, or not the split, that the model was trained on: its "
+        "held-out links may have been trained on"
+    )

@@ -15,6 +15,7 @@ import torch
 from hvdtma.core.console import stage
 from hvdtma.core.errors import UserError, nearest
 from hvdtma.core.train_config import TrainConfig
+from hvdtma.evaluation.best_model import BestModel
 from hvdtma.evaluation.budget import ScoringBudget, embedding_requirement, scratch_bytes
 from hvdtma.evaluation.embeddings import NodeEmbeddings
 from hvdtma.evaluation.scratch import check_scratch
@@ -42,6 +43,14 @@ class Predictor:
     config: TrainConfig
     store: GraphStore
     task: Task
+
+    @classmethod
+    def of(cls, best: BestModel, memory_gb: float | None = None) -> Predictor:
+        """A predictor with a memory limit in GiB; None: that of the config."""
+        config = best.config
+        if memory_gb is not None:
+            config = config.model_copy(update={"memory_gb": memory_gb})
+        return cls(best.model, config, best.store, best.task)
 
     def __post_init__(self) -> None:
         self.model.eval()

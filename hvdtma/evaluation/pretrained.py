@@ -15,9 +15,8 @@ import torch
 
 from hvdtma.core.errors import UserError
 from hvdtma.core.train_config import TrainConfig
-from hvdtma.evaluation.best_model import BestModel, load_best
+from hvdtma.evaluation.best_model import BestModel, load_best, warn_of_other_graph
 from hvdtma.evaluation.model_card import model_card
-from hvdtma.evaluation.predictor import Predictor
 from hvdtma.graph.sizes import GraphSizes
 from hvdtma.graph.store import GraphStore
 from hvdtma.runs.pretrained import check_replaceable, read_pretrained, write_pretrained
@@ -44,19 +43,27 @@ class LoadedModel:
     task: Task
     facts: dict[str, Any]
 
-    def on(self, store: GraphStore, memory_gb: float | None = None) -> Predictor:
-        """The model with a store; raises UserError if its features or outputs mean other things."""
+    def on(self, store: GraphStore, *, scored: bool = False) -> BestModel:
+        """The model with a store, without a memory limit.
+
+        Args:
+            scored: whether the store is used to score the model. If not, it may lack labels.
+
+        Raises UserError if the features or the outputs mean other things.
+        """
         record, where = {**OLDER, **self.facts["graph"]}, f"the graph of {self.path}"
-        check_outputs(record, store, where, may_lack_labels=True)
+        check_outputs(record, store, where, may_lack_labels=not scored)
         check_features(record, store, where, "the store that the model was trained on")
         if store.feature_dim != self.facts["feature_dim"]:
             raise UserError(
                 f"{store.path} has {store.feature_dim} features, the model of {self.path} reads "
                 f"{self.facts['feature_dim']}"
             )
-        config = self.config.model_copy(update={"memory_gb": memory_gb, "store": store.path})
+        if scored and record["graph"] != store.graph:
+            warn_of_other_graph(store)
+        config = self.config.model_copy(update={"memory_gb": None, "store": store.path})
         task = make_task(config, GraphSizes.of(store).as_trained(record))
-        return Predictor(self.model, config, store, task)
+        return BestModel(self.model, config, store, self.facts["round"], task)
 
 
 class GivenEmbeddings:

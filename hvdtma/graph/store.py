@@ -129,6 +129,12 @@ class GraphStore:
         return self.attrs["graph"]
 
     @property
+    def order(self) -> str:
+        """The identity of the order of nodes and of their blocks, which partitioning changes."""
+        checksums = self.attrs["checksums"]
+        return " ".join(checksums[name] for name in ("indptr", "block_offsets"))
+
+    @property
     def label_names(self) -> list[str]:
         return self.attrs["label_names"]
 

@@ -22,11 +22,11 @@ from hvdtma.core.errors import UserError
 from hvdtma.core.files import replacing_folder, reporting_full_disk
 from hvdtma.core.train_config import TrainConfig, parse_config
 from hvdtma.core.version import __version__
-from hvdtma.runs.run_folder import write_tensors
+from hvdtma.runs.run_folder import MODEL, write_tensors
 
 FORMAT, VERSION = "hvdtma-model", 2
 WITHOUT_DIGEST = 1  # the version whose `digest` is that of the parameters only
-PARAMETERS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
+PARAMETERS, CONFIG, CARD = MODEL, "config.json", "README.md"
 OF_A_MACHINE = {"store", "run", "scratch_dir", "init"}  # keys of the config that are left out
 
 
@@ -92,6 +92,11 @@ def check_replaceable(path: Path, *, overwrite: bool) -> None:
         raise UserError(f"{path} exists; give --overwrite to replace it, or another name")
     if not _has_format(path):
         raise UserError(f"{path} is no pretrained model; --overwrite will not remove it")
+
+
+def is_pretrained(path: Path) -> bool:
+    """Whether a folder may be a pretrained model; `read_pretrained` checks it."""
+    return (path / CONFIG).is_file()
 
 
 def read_pretrained(path: Path) -> PretrainedFolder:

@@ -40,6 +40,7 @@ from hvdtma.runs.trained_graph import (
     record_of,
 )
 
+MODEL = "model.safetensors"  # in the folder of a pretrained model (`hvdtma.runs.pretrained`)
 OUTDATED = (*ENDS, "skipped")  # events that are dropped when a run is resumed
 
 
@@ -75,6 +76,15 @@ class RunFolder(BaseRunFolder):
         run = cls(path)
         run.check_there()
         return run
+
+    def check_there(self) -> None:
+        """Raises UserError if there is no run."""
+        if not self.config_file.is_file() and (self.path / MODEL).is_file():
+            raise UserError(
+                f"{self.path} is a pretrained model, not a run; it can be asked about a store: "
+                "hvdtma predict, recommend, evaluate and embed with --store STORE"
+            )
+        super().check_there()
 
     def rewind(self, config: TrainConfig, rounds_done: int, assignment: int) -> None:
         """Drop everything after a checkpoint, and write the config to resume with."""
@@ -133,7 +143,10 @@ class RunFolder(BaseRunFolder):
     def check_same(self, store: TrainedGraph) -> None:
         """Raises UserError if a store does not hold the graph that the run is trained on."""
         if not self.check_store(store):
-            raise UserError(f"{store.path} was built again since {self.path} was trained on it")
+            raise UserError(
+                f"{store.path} has another graph or split than the one that {self.path} is trained "
+                "on: it was built again, or is another store"
+            )
 
     def write_round(
         self,

@@ -75,7 +75,8 @@ class BadRows:
             first = next(iter(rows), None)
             if none_good:
                 raise UserError(f"{first}. {_ALL_BAD[number > 1].format(number)}")
-            more = f" ({number - 1:,} more rows are bad)" if number > 1 else ""
+            others = "1 more row is" if number == 2 else f"{number - 1:,} more rows are"
+            more = f" ({others} bad)" if number > 1 else ""
             raise UserError(f"{first}{more}; --bad-rows skip leaves bad rows out")
         shown = 0
         for row in rows:

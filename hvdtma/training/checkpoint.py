@@ -66,6 +66,7 @@ def write_checkpoint(run: RunFolder, trainer: Trainer, averaging: TimedAveraging
             "reassigning": trainer.next_shard is not None,
             "assignment": trainer.assignment,
             "assigned_at": trainer.assigned_at,
+            "order": trainer.store.order,
             "averaging": _shared_numbers(state),
             "files": files,
         }

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from rich.markup import escape
 
+from hvdtma.core.config import flattened
 from hvdtma.core.console import console, warn
 from hvdtma.core.errors import UserError
 from hvdtma.core.train_config import TrainConfig
 from hvdtma.graph.store import GraphStore
-from hvdtma.runs.pretrained import CONFIG, read_pretrained
+from hvdtma.runs.pretrained import is_pretrained, read_pretrained
 from hvdtma.runs.run_folder import RunFolder, read_tensors
 from hvdtma.runs.trained_graph import OLDER, same_features
 from hvdtma.tasks import Model, Task
@@ -28,11 +31,13 @@ class InitialParameters:
 
     Attributes:
         text: their origin, for messages.
+        read_config: reads the config of the trained model.
     """
 
     text: str
     tensors: Mapping[str, torch.Tensor]
     record: Mapping[str, Any]
+    read_config: Callable[[], TrainConfig]
 
 
 def read_initial(path: Path) -> InitialParameters:
@@ -40,9 +45,10 @@ def read_initial(path: Path) -> InitialParameters:
 
     Raises UserError if `path` is neither, or damaged.
     """
-    if (path / CONFIG).is_file():
+    if is_pretrained(path):
         folder = read_pretrained(path)
         file, record, text = folder.parameters, folder.facts["graph"], f"the model {path}"
+        read_config: Callable[[], TrainConfig] = partial(getattr, folder, "config")
     else:
         run = RunFolder(path)
         if not run.config_file.is_file():
@@ -51,9 +57,9 @@ def read_initial(path: Path) -> InitialParameters:
                 "Run.save_pretrained)"
             )
         file, scored = run.best_or_newest()
-        record = run.trained_graph()
+        record, read_config = run.trained_graph(), run.config
         text = f"the run {path}, of its {'best' if scored else 'newest'} round"
-    return InitialParameters(text, read_tensors(file)[0], {**OLDER, **record})
+    return InitialParameters(text, read_tensors(file)[0], {**OLDER, **record}, read_config)
 
 
 def load_initial(
@@ -69,7 +75,7 @@ def load_initial(
         return
     initial = read_initial(config.init)
     own = model.state_dict()
-    _check_encoder(own, initial, store)
+    _check_encoder(own, initial, config, store)
     other_labels = list(initial.record["label_names"]) != list(store.label_names)
     anew = [
         name
@@ -88,7 +94,10 @@ def load_initial(
 
 
 def _check_encoder(
-    own: Mapping[str, torch.Tensor], initial: InitialParameters, store: GraphStore
+    own: Mapping[str, torch.Tensor],
+    initial: InitialParameters,
+    config: TrainConfig,
+    store: GraphStore,
 ) -> None:
     """Raise UserError unless both encoders have the same parameters."""
     features = initial.record.get("features") or {}
@@ -106,9 +115,23 @@ def _check_encoder(
         if ours.get(name) != theirs.get(name):
             raise UserError(
                 f"init: {initial.text}, has another encoder: {name} is "
-                f"{theirs.get(name, 'not there')} and here {ours.get(name, 'not there')}; set the "
-                "keys of `model` as in the config of that run"
+                f"{theirs.get(name, 'not there')} and here {ours.get(name, 'not there')}; set "
+                + _settings_of_encoder(initial.read_config(), config)
             )
+
+
+def _settings_of_encoder(theirs: TrainConfig, ours: TrainConfig) -> str:
+    """The settings that differ, as they are in the config of the other model."""
+    other, own = (
+        flattened({"model": each.model.model_dump(mode="json"), "first_hop": each.first_hop})
+        for each in (theirs, ours)
+    )
+    differing = [
+        f"{key}={value if isinstance(value, str) else json.dumps(value)}"
+        for key, value in other.items()
+        if own.get(key) != value
+    ]
+    return " ".join(differing) or "the keys of `model` as in the config of that run"
 
 
 def _say(initial: InitialParameters, anew: list[str], total: int, store: GraphStore) -> None:

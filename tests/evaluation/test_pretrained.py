@@ -4,10 +4,11 @@ import json
 import shutil
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import torch
 from small_labels import labelled_store
-from untrained_runs import untrained_run
+from untrained_runs import DECODERS, untrained_run
 
 import hvdtma
 from hvdtma.graph.builder import BuildOptions, build
@@ -42,6 +43,42 @@ def test_the_same_bits_come_back_without_run_and_store(tmp_path, community_raw, 
     assert not model.model.training
     assert np.array_equal(model.score_embeddings(h[:50], h[50:100]), scores)
     assert str(tmp_path) not in (moved / "config.json").read_text()
+
+
+@pytest.mark.parametrize("decoder", DECODERS)
+def test_of_every_decoder_scores_have_the_same_bits(typed_store, tmp_path, decoder):
+    run = untrained_run(tmp_path / "run", typed_store, task={"decoder": decoder})
+    model = hvdtma.from_pretrained(run.save_pretrained(tmp_path / "model"))
+    ids, h = hvdtma.embed(run)
+    pairs = list(zip(ids[:90], ids[90:180], strict=True))
+    for name in typed_store.edge_type_names:
+        scores = run.score(pairs, name)
+        assert np.array_equal(model.score_embeddings(h[:90], h[90:180], name), scores)
+        assert np.array_equal(model.on(typed_store).score(pairs, name), scores)
+
+
+def test_commands_ask_a_folder_about_a_store(saved, community_store, tmp_path, hvdtma):
+    run, folder = saved
+    first, path = community_store.node_ids()[0], community_store.path
+    asked = {
+        "recommend": ("--node", first, "-k", 3, "--out"),
+        "embed": ("--out",),
+        "evaluate": (),
+    }
+    for command, more in asked.items():
+        answers = []
+        for of in ((run.path,), (folder, "--store", path)):
+            out = [tmp_path / f"{command}-{len(answers)}.parquet"] if more else []
+            status, said, err = hvdtma(command, of[0], *more, *out, *of[1:])
+            assert status == 0, err
+            answers.append(pq.read_table(out[0]) if out else said)
+        assert answers[0] == answers[1]
+    status, _, err = hvdtma("recommend", folder, "--node", first)
+    assert status == 2
+    assert "is a pretrained model, without a graph; give --store STORE" in " ".join(err.split())
+    status, _, err = hvdtma("report", folder)
+    assert status == 2
+    assert "is a pretrained model, not a run" in " ".join(err.split())
 
 
 def test_on_a_store_it_answers_as_the_run(saved, community_store):

@@ -4,14 +4,17 @@ import numpy as np
 import pytest
 import torch
 from sided_graphs import between, graph_of
-from untrained_runs import brute_force, untrained_run
+from untrained_runs import DECODERS, brute_force, untrained_run
 
 import hvdtma
+from hvdtma import UserError, recommend
+from hvdtma.evaluation import approximate
 from hvdtma.evaluation import embed as embedding
 from hvdtma.evaluation import recommend as module
 from hvdtma.evaluation.best_of import best_columns
 from hvdtma.graph.builder import BuildOptions, build
 from hvdtma.graph.raw import RawGraph
+from hvdtma.models.decoders import is_factored
 from hvdtma.storage.node_ids import NodeIds
 from hvdtma.storage.row_file import RowFile
 
@@ -103,29 +106,48 @@ def test_ties_are_in_the_order_of_the_store_whatever_the_blocks(
     assert len(set(best.scores.tolist())) < 50
 
 
-@pytest.mark.parametrize("decoder", ["mlp", "concat"])
-def test_scores_that_do_not_factor_are_computed_pair_by_pair(
+def scrambled(run):
+    """Parameters that begin as ones or zeros would hide which type or direction is meant."""
+    torch.manual_seed(7)
+    with torch.no_grad():
+        for parameter in run.model.head.parameters():
+            parameter.copy_(torch.randn_like(parameter) / len(parameter.shape))
+    return run
+
+
+@pytest.mark.parametrize("decoder", DECODERS)
+def test_of_every_decoder_the_best_are_those_of_brute_force(
     community_store, tmp_path, monkeypatch, decoder
 ):
+    if decoder == "distmult":
+        pytest.skip("it needs edge types, and has the next test")
     monkeypatch.setattr(module, "CANDIDATES_AT_ONCE", 50)
-    run = untrained_run(tmp_path / "run", community_store, task={"decoder": decoder})
-    ids = community_store.node_ids()
-    best = run.topk(ids[8], 20, known="include")
-    score_N = brute_force(run, 8)
-    others = np.delete(score_N, 8)
-    assert np.allclose(best.scores, np.sort(others)[::-1][:20], atol=1e-5)
-    place = community_store.node_ids().lookup(best.ids)
-    assert np.allclose(score_N[place], best.scores, atol=1e-5)
+    run = scrambled(untrained_run(tmp_path / "run", community_store, task={"decoder": decoder}))
+    best = run.topk(community_store.node_ids()[8], 20, known="include")
+    check_best(run, community_store, best, 8, 20)
 
 
-@pytest.mark.parametrize("decoder", ["distmult", "cosine", "bilinear"])
-def test_each_edge_type_has_its_own_scores_and_known_links(typed_store, tmp_path, decoder):
-    run = untrained_run(tmp_path / "run", typed_store, task={"decoder": decoder})
-    ids = typed_store.node_ids()
+@pytest.mark.parametrize("decoder", DECODERS)
+def test_of_every_decoder_each_edge_type_has_its_own_scores_and_known_links(
+    typed_store, tmp_path, decoder
+):
+    run = scrambled(untrained_run(tmp_path / "run", typed_store, task={"decoder": decoder}))
     for kind, name in enumerate(typed_store.edge_type_names):
+        best = run.topk(typed_store.node_ids()[4], 12, type=name)
         links = known(typed_store, 4, kind)
-        best = run.topk(ids[4], 12, type=name)
-        assert best.ids == expected(run, typed_store, 4, 12, kind=kind, left_out=links)
+        check_best(run, typed_store, best, 4, 12, kind=kind, left_out=links)
+
+
+def check_best(run, store, best, node, k, *, kind=None, left_out=()):
+    """The same nodes in the same order where scores factor; elsewhere the same scores."""
+    score_N = brute_force(run, node, kind)
+    place = store.node_ids().lookup(best.ids)
+    others = np.delete(score_N, [node, *left_out])
+    assert np.allclose(best.scores, np.sort(others)[::-1][:k], rtol=1e-5, atol=1e-5)
+    assert np.allclose(best.scores, score_N[place], rtol=1e-5, atol=1e-5)
+    assert not {node, *left_out} & set(place.tolist())
+    if is_factored(run.model.head):
+        assert best.ids == expected(run, store, node, k, kind=kind, left_out=left_out)
 
 
 @pytest.fixture(scope="module")
@@ -166,6 +188,41 @@ def test_wrong_questions_say_what_is_valid(community_run, community_store, argum
         assert word in str(refused.value), refused.value
 
 
+@pytest.mark.parametrize("id", [None, 5.0, True, "", b"x", ["x"], np.array(["a", "b"])])
+def test_the_id_of_a_node_is_an_integer_or_text(community_run, id):
+    for ask in (community_run.topk, community_run.embedding):
+        with pytest.raises(hvdtma.UserError, match=r"^the id of a node is .*; valid: an integer"):
+            ask(id)
+
+
+def test_an_unknown_node_is_named_without_a_remedy_that_leaves_nothing(
+    community_run, hvdtma, community_store
+):
+    with pytest.raises(UserError, match=f"^the graph has no node '{2**70}'"):
+        community_run.topk(2**70)
+    near = f"{community_store.node_ids()[0]}0"
+    for more in ([], ["--skip-unknown"]):
+        status, _, err = hvdtma("recommend", community_run.path, "--node", near, *more)
+        said = " ".join(err.split())
+        assert status == 2
+        assert f"error: the graph has no node '{near}'; ids like" in said
+        assert "--skip-unknown" not in said
+    with pytest.raises(UserError, match=r"^the nodes: there are no ids$"):
+        recommend(community_run, nodes=[])
+    with pytest.raises(UserError, match="no id is one of the graph; all 2 ids are left out"):
+        recommend(community_run, nodes=[1, 2], skip_unknown=True)
+
+
+def test_all_partners_of_one_node_are_on_the_terminal(community_run, hvdtma, community_store):
+    node = community_store.node_ids()[3]
+    status, out, err = hvdtma("recommend", community_run.path, "--node", node, "-k", 599)
+    assert status == 0, err
+    best = community_run.topk(node, 599)
+    assert [line.split()[5] for line in out.splitlines()[3:-1]] == [str(id) for id in best.ids]
+    assert "more rows" not in out
+    assert "1 node has fewer than 599 candidates that are no known links" in err
+
+
 def test_an_edge_type_is_named_or_the_valid_ones_are(typed_store, tmp_path):
     run = untrained_run(tmp_path / "run", typed_store)
     node = typed_store.node_ids()[0]
@@ -179,17 +236,27 @@ def test_repeated_ids_are_counted_and_answered_once(community_run, community_sto
     ids = [community_store.node_ids()[n] for n in (4, 9, 4)]
     table = hvdtma.recommend(community_run, nodes=ids, k=2)
     assert table["id"].to_pylist() == [ids[0], ids[0], ids[1], ids[1]]
-    assert "1 repeated ids are left out" in capsys.readouterr().err
+    assert "the nodes: 1 of 3 ids are repeated; each id is answered once" in capsys.readouterr().err
 
 
-def test_an_index_finds_most_of_the_exact_partners(community_run, community_store, capsys):
+@pytest.mark.parametrize("pieces", [None, 7])
+def test_an_index_finds_most_of_the_exact_partners(
+    community_run, community_store, capsys, monkeypatch, pieces
+):
+    """Also where few nodes' links are read, and few candidates found, at a time."""
     pytest.importorskip("faiss", reason="FAISS is optional")
-    ids = community_store.node_ids().to_list()[:50]
+    if pieces:
+        monkeypatch.setattr(approximate, "KNOWN_AT_ONCE", pieces)
+        monkeypatch.setattr(approximate, "FOUND_AT_ONCE", 10 * pieces)
+    ids_of = community_store.node_ids().to_list()
+    ids = ids_of[:50]
     exact = hvdtma.recommend(community_run, nodes=ids, k=10)
     found = hvdtma.recommend(community_run, nodes=ids, k=10, approximate=True)
     assert found["id"].to_pylist() == exact["id"].to_pylist()
     pairs = [{(row["id"], row["partner"]) for row in t.to_pylist()} for t in (exact, found)]
     assert len(pairs[0] & pairs[1]) > 450
+    links = {(node, ids_of[n]) for at, node in enumerate(ids) for n in known(community_store, at)}
+    assert not links & pairs[1]
     assert "of the 500 exact partners of 50 nodes were found" in capsys.readouterr().err
 
 

@@ -572,3 +572,25 @@ def ranks_of(process):
 
 def rank_of(process):
     return int(process.environ()["HOROVOD_RANK"])
+
+
+def test_data_and_runs_may_be_moved_and_other_data_are_refused(data, tmp_path):
+    here, there = tmp_path / "g.zarr", tmp_path / "other place" / "h.zarr"
+    shutil.copytree(data, here)
+    run_of(config_of(here, tmp_path / "run", iterations=10))
+    there.parent.mkdir()
+    shutil.move(here, there)
+    shutil.move(tmp_path / "run", tmp_path / "moved")
+    run_of(config_of(there, tmp_path / "moved"), mode=StartMode.RESUME)
+    run_of(config_of(data, tmp_path / "whole"))
+    assert_same_parameters(tmp_path / "moved", tmp_path / "whole")
+    small_graph(4).save(tmp_path / "another.zarr")
+    other = config_of(tmp_path / "another.zarr", tmp_path / "moved", iterations=30)
+    with pytest.raises(UserError, match="another hypergraph"):
+        run_of(other, mode=StartMode.RESUME)
+
+
+def assert_same_parameters(one, other):
+    found = [load_file(FitFolder(run).model) for run in (one, other)]
+    assert found[0].keys() == found[1].keys()
+    assert all((found[0][name] == found[1][name]).all() for name in found[0])

@@ -60,6 +60,30 @@ def test_runs_that_differ_in_the_seed_only_are_one_group_with_mean_and_spread(ru
     assert found.best is max(found.groups, key=lambda group: group.valid.mean)
 
 
+def test_a_key_that_an_older_run_lacks_has_its_default(tmp_path):
+    runs = [run_of(tmp_path / name, lr=0.1) for name in ("older", "newer")]
+    config = yaml.safe_load((runs[1] / "config.yaml").read_text())
+    assert "freeze" not in config
+    config |= {"init": None, "freeze": [], "trainers": 3}
+    (runs[1] / "config.yaml").write_text(yaml.safe_dump(config))
+    assert compare_runs(runs).differing == []
+    (runs[1] / "config.yaml").write_text(yaml.safe_dump(config | {"freeze": ["encoder"]}))
+    found = compare_runs(runs)
+    assert [group.settings["freeze"] for group in found.groups] == ["[]", '["encoder"]']
+
+
+def test_axes_of_curves_begin_at_zero_and_names_of_groups_are_not_cut_by_each_other(tmp_path):
+    names = [f"a rather long name of a run, number {number}" for number in range(12)]
+    runs = [run_of(tmp_path / name, lr=number) for number, name in enumerate(names)]
+    page = write_comparison(compare_runs(runs), tmp_path / "c.html")
+    axes = drawing(page, "Score over training time")["layout"]
+    assert axes["yaxis"]["rangemode"] == "tozero"
+    assert axes["xaxis"]["range"][0] == 0
+    final = drawing(page, "Final scores")
+    assert len(final["layout"]["yaxis"]["ticktext"]) == 12
+    assert final["data"][0]["y"] == pytest.approx([at - 0.14 for at in range(12)])
+
+
 def test_only_rounds_that_all_seeds_have_are_averaged(tmp_path):
     pair = [
         run_of(tmp_path / name, rounds=rounds, seed=seed, run_seed=seed)

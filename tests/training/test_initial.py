@@ -164,9 +164,12 @@ def test_links_can_begin_with_an_encoder_of_labels_on_other_features(first, tmp_
         ({"init": "nowhere"}, ["nowhere, which is no run and no pretrained model"]),
         (
             {"model": {"hidden": 16, "norm": "batch"}},
-            ["another encoder", "[8, 8] and here [16, 8]"],
+            ["another encoder", "[8, 8] and here [16, 8]; set model.hidden=8"],
         ),
-        ({"model": {"hidden": 8, "layers": 3}}, ["another encoder", "encoder.layers.2"]),
+        (
+            {"model": {"hidden": 8, "layers": 3}},
+            ["another encoder", "encoder.layers.2", "; set model.layers=2 model.norm=batch"],
+        ),
         ({"freeze": ["encoder.layer"]}, ["'encoder.layer'", "did you mean 'encoder.layers'?"]),
         ({"freeze": ["encoder", "head"]}, ["freeze names all parameters"]),
         ({"run": "first"}, ["is inside the run"]),

@@ -37,6 +37,17 @@ def id_column(values: Sequence | np.ndarray, where: str) -> Column:
         raise UserError(f"{where}: ids are all integers or all strings: {error}") from None
 
 
+def one_id(value: object) -> Column:
+    """The id of one node as a column; raises UserError unless it is an integer or text."""
+    plain = value.item() if isinstance(value, np.generic) else value
+    if isinstance(plain, bool) or not isinstance(plain, int | str) or plain == "":
+        raise UserError(
+            f"the id of a node is {value!r}; valid: an integer, or text with a character"
+        )
+    beyond = isinstance(plain, int) and not -(2**63) <= plain < 2**63
+    return id_column([str(plain) if beyond else plain], "the node")
+
+
 def find_nodes(ids: NodeIds, given_n: Column) -> np.ndarray:
     """Node numbers int64 [n] of given ids; -1 for an unknown id.
 
@@ -57,7 +68,7 @@ def known_rows(
     """The nodes of rows of ids, one column for each end.
 
     Args:
-        where: the origin of the ids, for messages.
+        where: the origin of the ids, for messages; "" for a single one.
         skip: whether rows with an unknown id are left out and counted; None: they cannot be.
 
     Returns the node numbers int64 of each column, and the numbers of the rows, int64. Raises
@@ -66,16 +77,18 @@ def known_rows(
     nodes = [find_nodes(ids, column) for column in columns]
     known = np.logical_and.reduce([found >= 0 for found in nodes])
     rows = np.flatnonzero(known)
-    unit = "rows" if len(columns) > 1 else "ids"
+    unit, begin = "rows" if len(columns) > 1 else "ids", f"{where}: " if where else ""
+    if not len(known):
+        raise UserError(f"{begin}there are no {unit}")
     left = len(known) - len(rows)
     if left and not skip:
         remedy = "" if skip is None else ". --skip-unknown leaves them out"
-        raise UserError(_unknown(ids, columns, nodes, where, left, unit) + remedy)
+        raise UserError(begin + _unknown(ids, columns, nodes, left, unit) + remedy)
     if not len(rows):
-        raise UserError(f"{where}: there are no {unit} with ids of the graph")
+        raise UserError(f"{begin}no id is one of the graph; all {left:,} {unit} are left out")
     if left:
         console.print(
-            f"{where}: {left:,} of {len(known):,} {unit} are left out: unknown ids",
+            f"{begin}{left:,} of {len(known):,} {unit} are left out: unknown ids",
             markup=False,
             soft_wrap=True,
         )
@@ -86,7 +99,6 @@ def _unknown(
     ids: NodeIds,
     columns: Sequence[Column],
     nodes: Sequence[np.ndarray],
-    where: str,
     left: int,
     unit: str,
 ) -> str:
@@ -100,7 +112,7 @@ def _unknown(
     near = nearest_ids(ids, str(first))
     hint = f"; ids like '{first}': " + ", ".join(f"'{name}'" for name in near) if near else ""
     count = "" if left == 1 else f" ({left:,} {unit} have unknown ids)"
-    return f"{where}: the graph has no node '{first}'{also}{count}{hint}"
+    return f"the graph has no node '{first}'{also}{count}{hint}"
 
 
 def nearest_ids(ids: NodeIds, word: str) -> list[str]:

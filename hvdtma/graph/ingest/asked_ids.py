@@ -51,12 +51,13 @@ class AskedPairs:
 def asked_pairs(given: Any, options: ReadOptions) -> AskedPairs:
     """Pairs from a table (a file, a query, a frame), a list of pairs or an array [n, 2].
 
-    Raises UserError for a table that cannot be read, rows without an id, and other objects.
+    Raises UserError for a table that cannot be read, for a row without an id (of a table, unless
+    bad rows are skipped), and for other objects.
     """
     if _is_table(given):
         with temporary_database(DATABASE_BYTES) as db:
             columns = open_edges(db, given, options, content="pairs")
-            rows = read_edges(columns, options, BadRows())
+            rows = read_edges(columns, options, BadRows(options.bad_rows))
             (src, dst), others = rows.expressions(options.id_type != "int")
             chosen = [src, dst, *([others["edge_type"]] if "edge_type" in others else [])]
             found = [_column(db, sql, f"{rows.staged.sql} AS e") for sql in chosen]
@@ -81,7 +82,8 @@ def asked_pairs(given: Any, options: ReadOptions) -> AskedPairs:
 def asked_nodes(given: Any, options: ReadOptions) -> tuple[Column, str]:
     """The ids of a table (a file, a query, a frame), a list or an array, and their origin.
 
-    Raises UserError for a table that cannot be read, rows without an id, and other objects.
+    Raises UserError for a table that cannot be read, for a row without an id (of a table, unless
+    bad rows are skipped), and for other objects.
     """
     if not _is_table(given):
         if not (isinstance(given, Sequence) or hasattr(given, "__array__")):
@@ -98,7 +100,7 @@ def asked_nodes(given: Any, options: ReadOptions) -> tuple[Column, str]:
         text = replace(options.text, one_column=True)
         table = open_table(db, given, "nodes", text, named=named, id_fields=1)
         table.check_header()
-        column, bad = id_column_of(table, options), BadRows()
+        column, bad = id_column_of(table, options), BadRows(options.bad_rows)
         staged = table.stage([column], id_checks(table, column, options), bad, multiline=True)
         staged = without_missing_words(table, staged, [column], options, bad)
         if not staged.num_rows:

@@ -49,6 +49,7 @@ class EdgeColumns:
 
     Attributes:
         num_rows: the size of an adjacency matrix, whose nodes are 0 .. num_rows-1; else 0.
+        content: the plural for messages.
     """
 
     table: InputTable
@@ -58,6 +59,7 @@ class EdgeColumns:
     weight: str | None = None
     time: str | None = None
     num_rows: int = 0
+    content: str = "edges"
 
     @property
     def chosen(self) -> list[str]:
@@ -156,10 +158,10 @@ def open_edges(
         named=named,
         readers=readers,
     )
-    src, dst = _ends(table, options)
+    src, dst = _ends(table, options, content)
     kind, weight = (None if c is None else table.column(c) for c in named[2:4])
     time = options.time_column if options.time_column in table.names else None
-    columns = EdgeColumns(table, src, dst, kind, weight, time, max(sizes, default=0))
+    columns = EdgeColumns(table, src, dst, kind, weight, time, max(sizes, default=0), content)
     for column in (src, dst, columns.edge_type):
         if column is not None:
             id_type = options.id_type if column in (src, dst) else "auto"
@@ -197,7 +199,7 @@ def read_edges(columns: EdgeColumns, options: ReadOptions, bad: BadRows) -> Edge
     named = [c for c in (columns.src, columns.dst, columns.edge_type) if c is not None]
     staged = without_missing_words(table, staged, named, options, bad)
     if not staged.num_rows:
-        raise UserError(f"{table.where} holds no edge")
+        raise UserError(f"{table.where} holds no {columns.content}")
     if columns.time is not None:
         check_kind_of_times(table, staged.sql, columns.time)
     rows = EdgeRows(columns, staged, options.id_type == "int")
@@ -206,7 +208,7 @@ def read_edges(columns: EdgeColumns, options: ReadOptions, bad: BadRows) -> Edge
     return rows
 
 
-def _ends(table: InputTable, options: ReadOptions) -> tuple[str, str]:
+def _ends(table: InputTable, options: ReadOptions, content: str) -> tuple[str, str]:
     if options.src_column is not None and options.dst_column is not None:
         return table.column(options.src_column), table.column(options.dst_column)
     others = (options.type_column, options.weight_column, options.time_column)
@@ -222,7 +224,7 @@ def _ends(table: InputTable, options: ReadOptions) -> tuple[str, str]:
     if len(names) < 2:
         raise UserError(
             f"{table.where} has one column{'' if len(table.names) == 1 else ' for the ends'}, "
-            f"'{(names or table.names)[0]}'; edges need two columns"
+            f"'{(names or table.names)[0]}'; {content} need two columns"
         )
     if len(names) > 2 and names[0].strip().lower() in _ROW_NAMES:
         raise UserError(

@@ -12,6 +12,7 @@ from hvdtma.runs.report.page import Card, Page, Section, Table, write_page
 from hvdtma.runs.report.plots import MANY_ROUNDS, Plot, colour, in_unit, layout
 
 BAND_OPACITY = 0.18
+MAX_NAME = 32  # characters of a group's name beside the final scores
 
 
 def write_comparison(comparison: Comparison, path: Path) -> Path:
@@ -50,9 +51,10 @@ def _curves(comparison: Comparison) -> Plot:
     """Validation scores over training time: the mean of each group, and its deviation."""
     shown = [(at, group) for at, group in enumerate(comparison.groups) if group.curve]
     longest = max(time for _, group in shown for time, _ in group.curve)
-    _, unit = in_unit([longest])
-    figure = go.Figure(layout=layout(f"training time, {unit}", height=380))
+    [end], unit = in_unit([longest])
+    figure = go.Figure(layout=layout(f"training time, {unit}", height=380, rangemode="tozero"))
     figure.update_layout(hovermode="closest", **_legend(len(shown)))
+    figure.update_xaxes(range=[0, 1.02 * end or 1.0])
     for at, group in shown:
         figure.add_traces(_group_traces(group, colour(at), longest))
     caption = "The mean over seeds of the rounds that were scored in all of them."
@@ -96,10 +98,12 @@ def _group_traces(group: RunGroup, ink: str, longest: float) -> list[go.Scatter]
 
 
 def _finals(comparison: Comparison) -> Plot:
-    """The final scores of every run, a column per group."""
-    figure = go.Figure(layout=layout("", height=320))
-    figure.update_layout(hovermode="closest", **_legend(2))
+    """The final scores of every run, a row per group."""
     groups = comparison.groups
+    name = words.metric_name(comparison.metric)
+    figure = go.Figure(layout=layout(name, height=130 + 34 * len(groups), showgrid=False))
+    figure.update_layout(hovermode="closest", **_legend(2))
+    figure.update_xaxes(showgrid=True, nticks=6)
     for part, symbol in (("valid", "circle"), ("test", "diamond-open")):
         points = [
             (at, value, run.name, colour(at))
@@ -109,22 +113,26 @@ def _finals(comparison: Comparison) -> Plot:
         ]
         figure.add_trace(
             go.Scatter(
-                x=[at + (0.12 if part == "test" else -0.12) for at, *_ in points],
-                y=[value for _, value, *_ in points],
+                x=[value for _, value, *_ in points],
+                y=[at + (0.14 if part == "test" else -0.14) for at, *_ in points],
                 text=[name for _, _, name, _ in points],
                 name=part,
                 mode="markers",
                 marker={"symbol": symbol, "size": 9, "color": [ink for *_, ink in points]},
-                hovertemplate=f"%{{text}}<br>{part} %{{y:.4f}}<extra></extra>",
+                hovertemplate=f"%{{text}}<br>{part} %{{x:.4f}}<extra></extra>",
             )
         )
-    figure.update_xaxes(
+    figure.update_yaxes(
         tickvals=list(range(len(groups))),
-        ticktext=[group.name for group in groups],
-        range=[-0.6, len(groups) - 0.4],
+        ticktext=[_shortened(group.name) for group in groups],
+        range=[len(groups) - 0.4, -0.6],  # the first group is at the top
     )
-    caption = "Each point is the best round of a run, by validation."
+    caption = "Each point is the best round of a run, by validation. The axis begins above zero."
     return Plot("Final scores", caption, figure, wide=True)
+
+
+def _shortened(name: str) -> str:
+    return name if len(name) <= MAX_NAME else f"{name[: MAX_NAME - 1]}…"
 
 
 def _legend(entries: int) -> dict:

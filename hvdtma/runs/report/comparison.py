@@ -7,11 +7,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, stdev
+from typing import Any
 
 import yaml
 
 from hvdtma.core.config import flattened
 from hvdtma.core.errors import UserError, nearest
+from hvdtma.core.train_config import TrainConfig
 from hvdtma.runs.event_text import is_number, number_text
 from hvdtma.runs.report.run_log import RunLog, read_run
 from hvdtma.runs.report.words import DASH, method_name
@@ -191,7 +193,7 @@ def _compared(log: RunLog, metric: str) -> ComparedRun:
     values = yaml.safe_load(log.config) or {}
     settings = {
         key: value if isinstance(value, str) else json.dumps(value)
-        for key, value in flattened(values).items()
+        for key, value in (_defaults() | flattened(values)).items()
         if key.split(".")[0] not in NO_SETTINGS
     }
     settings["trainers"] = str(log.trainers or DASH)
@@ -206,6 +208,12 @@ def _compared(log: RunLog, metric: str) -> ComparedRun:
         valid=best if is_number(best) else None,
         test=test if is_number(test) else None,
     )
+
+
+def _defaults() -> dict[str, Any]:
+    """The keys with a default, which a run of an older version may lack."""
+    unchecked = TrainConfig.model_construct()  # `store` and `run` have no defaults
+    return flattened(unchecked.model_dump(mode="json", warnings=False))
 
 
 def _scores(log: RunLog, metric: str) -> Iterator[tuple[int, tuple[float, float]]]:
