@@ -80,6 +80,7 @@ WORKING: dict[str, tuple[object, ...]] = {
     "recommend": ("run", "--node", "3"),
     "report": ("run",),
     "compare": ("run", "early"),
+    "bug-report": ("run",),
     "config": (),
     "submit": ("train.yaml", "--dry-run"),
 }
