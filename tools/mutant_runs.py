@@ -63,10 +63,13 @@ class Copy:
         sys.path.insert(0, str(self.tree))
         for name in WARM:
             importlib.import_module(name)
-        from hypothesis import settings
+        from hypothesis import Phase, settings
 
         # The same examples for every mutant: a test that finds a change by luck would prove little.
-        settings.register_profile("mutants", derandomize=True, database=None, deadline=None)
+        # The first failure is enough: to look for a smaller one can take minutes.
+        phases = (Phase.explicit, Phase.generate)
+        common = {"database": None, "deadline": None, "phases": phases}
+        settings.register_profile("mutants", derandomize=True, **common)
         os.chdir(self.tree)
 
     def unchanged(self, tests: Sequence[str]) -> Outcome:

@@ -1,4 +1,4 @@
-"""A trainer, its scoring and `hvdtma embed` hold no more than memory_gb: measured, not assumed."""
+"""A trainer, its scoring, `hvdtma embed` and `recommend` hold no more than memory_gb: measured."""
 
 import json
 import re
@@ -47,7 +47,7 @@ def written(config, folder):
     return path
 
 
-def test_training_scoring_and_embedding_stay_under_the_limit(store, tmp_path):
+def test_training_scoring_embedding_and_recommending_stay_under_the_limit(store, tmp_path):
     config = config_of(store, tmp_path)
     footprint = ShardFootprint.of(store, first_hop=True)
     assert footprint.num_bytes(store.num_nodes, store.num_edges) > 0.55 * 2**30
@@ -57,6 +57,10 @@ def test_training_scoring_and_embedding_stay_under_the_limit(store, tmp_path):
     assert summary["per_trainer"][0]["peak_rss_bytes"] < LIMIT_GB * 2**30
     assert summary["per_trainer"][0]["bytes_read"] > 0
     assert peak_gib("embed", config.run, "--out", tmp_path / "e.zarr", "--memory-gb", 0.85) < 0.85
+    ids = tmp_path / "ids.csv"
+    ids.write_text("id\n" + "\n".join(map(str, range(0, 300_000, 100))) + "\n")
+    asked = ("--nodes", ids, "-k", 20, "--out", tmp_path / "best.parquet", "--memory-gb", 0.85)
+    assert peak_gib("recommend", config.run, *asked) < 0.85
 
 
 WIDE = {"model": {"hidden": 256}, "task": {"batch_size": 1024}}
