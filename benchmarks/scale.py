@@ -121,7 +121,8 @@ def train(store: Path, run: Path, num_edges: int, chosen: dict) -> list[str]:
     config = run.with_suffix(".yaml")
     config.write_text(json.dumps(values))
     command = [sys.executable, "-m", "hvdtma", "train", config, "--overwrite"]
-    wall_s, _ = measured("horovodrun", "-np", 2, *command, log=run.with_suffix(".log"))
+    launcher = [Path(sys.executable).parent / "horovodrun", "-np", 2]
+    wall_s, _ = measured(*launcher, *command, log=run.with_suffix(".log"))
     summary = json.loads((run / "summary.json").read_text())
     events = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     assigned = next(event for event in events if event["kind"] == "assignment")

@@ -22,12 +22,12 @@ import xxhash
 
 from hvdtma.core.errors import UserError
 from hvdtma.core.files import replacing
+from hvdtma.core.tensor_file import DamagedFile, from_bytes, to_bytes
 from hypergraph.config import HyperLearnConfig
 from hypergraph.data import Modality, MultimodalHypergraph
 from hypergraph.factors import Factors
 from hypergraph.history import TrainingHistory
 from hypergraph.run_folder import MODEL
-from hypergraph.tensor_file import DamagedFile, from_bytes, to_bytes
 from hypergraph.train.rank_trainer import State
 
 FORMAT = "hypergraph-model-5"

@@ -37,8 +37,7 @@ class FitFolder(BaseRunFolder):
 
         Raises UserError if the folder holds something that may not be replaced.
         """
-        self.remove_existing(*config.inputs, overwrite=overwrite)
-        with self.making(config.resolved) as temporary:
+        with self.making(config.resolved, *config.inputs, overwrite=overwrite) as temporary:
             (temporary / self.metrics.name).touch()
 
     def check_learned(self) -> None:
@@ -56,7 +55,8 @@ class FitFolder(BaseRunFolder):
     def rewind(self, config: RunConfig, iterations: int) -> None:
         """Drop everything after a checkpoint, and write the config to resume with."""
         dump_config(config.resolved, self.config_file)
-        self.summary.unlink(missing_ok=True)
+        for left in (self.summary, self.outdated):
+            left.unlink(missing_ok=True)
         keep_lines(self.metrics, lambda event: _is_before(event, iterations))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from dataclasses import replace
+from pathlib import Path
 from typing import NamedTuple
 
 from hvdtma.comm.communicator import Communicator, run_on_all, run_on_rank0
@@ -76,7 +77,13 @@ def start_rules(run: FitFolder, config: RunConfig) -> StartRules[RunConfig]:
         recorded_config=lambda: run.config().resolved,
         has_checkpoint=run.checkpoint.exists,
         has_work_left=has_work_left,
+        compared=_without_paths_of_data,
     )
+
+
+def _without_paths_of_data(config: RunConfig) -> RunConfig:
+    """Data may be moved: the checkpoint has their checksum."""
+    return config.model_copy(update={"data": config.data.with_paths(lambda _: Path())})
 
 
 def _start_new(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from pathlib import Path
 
 from hvdtma.comm.slurm_task import slurm
@@ -69,15 +71,39 @@ def _asks_for_gpus(resources: Resources, defaults: ClusterDefaults) -> bool:
     return bool(resources.gpus_per_node) or any("gpu" in option for option in further)
 
 
-def gpus_without_cpus(resources: Resources, defaults: ClusterDefaults) -> str:
-    """A warning if a job asks for GPUs and leaves its CPUs to Slurm; else an empty text."""
-    has_cpus = defaults.cpus_per_task or any(defaults.sbatch.get(key) for key in CPU_OPTIONS)
-    if has_cpus or not _asks_for_gpus(resources, defaults):
-        return ""
-    return (
-        "GPUs are requested, but no CPUs: most clusters give a task one CPU then, and batches are "
-        "made on CPUs. Give --cpus-per-task, or cpus_per_task in the cluster defaults"
-    )
+def resource_remarks(
+    resources: Resources, defaults: ClusterDefaults, configs: Sequence[TrainConfig]
+) -> list[str]:
+    """One line for each resource that a job asks for and would waste, or lacks."""
+    tasks, gpus = resources.tasks_per_node, resources.gpus_per_node
+    memory_gb = max((config.memory_gb or 0.0 for config in configs), default=0.0)
+    found = []
+    if not _asks_for_cpus(defaults) and _asks_for_gpus(resources, defaults):
+        found.append(
+            "GPUs are requested, but no CPUs: most clusters give a task one CPU then, and batches "
+            "are made on CPUs. Give --cpus-per-task, or cpus_per_task in the cluster defaults"
+        )
+    if gpus > tasks:
+        found.append(
+            f"each node has {gpus} GPUs for {tasks} task{'s' * (tasks > 1)}; a trainer uses one "
+            f"GPU. Give --tasks-per-node {gpus}, or --gpus-per-node {tasks}"
+        )
+    if tasks > gpus > 0:
+        found.append(
+            f"{tasks} tasks share {gpus} GPU{'s' * (gpus > 1)} on each node, and average through "
+            f"the CPU. Give --tasks-per-node {gpus}, or --gpus-per-node {tasks}"
+        )
+    if defaults.memory_gb and tasks * memory_gb > defaults.memory_gb:
+        found.append(
+            f"memory_gb is {memory_gb:g} for each of {tasks} trainers of a node, but --mem is "
+            f"{defaults.memory_gb:g} GiB. Give --mem {math.ceil(1.25 * tasks * memory_gb)}G, or "
+            f"memory_gb={0.8 * defaults.memory_gb / tasks:.2g}"
+        )
+    return found
+
+
+def _asks_for_cpus(defaults: ClusterDefaults) -> bool:
+    return bool(defaults.cpus_per_task or any(defaults.sbatch.get(key) for key in CPU_OPTIONS))
 
 
 def check_not_queued(folder: JobFolder, runs: list[Path]) -> None:

@@ -8,14 +8,31 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from hvdtma.core.config import Component, NotNegative, Positive, load_as
 from hvdtma.core.errors import UserError
 from hvdtma.core.files import expanded
+from slurm.sizes import parse_memory_gb
 from slurm.text import Line, OptionName
 
 ENV_VARIABLE = "HVDTMA_CLUSTER"
+# Options of sbatch that `submit` needs to know; its arguments and their flags have other names.
+ARGUMENTS = {
+    "nodes": "--nodes",
+    "ntasks": "--nodes and --tasks-per-node",
+    "ntasks-per-node": "--tasks-per-node",
+    "tasks-per-node": "--tasks-per-node",
+    "gpus-per-node": "--gpus-per-node",
+    "time": "--time",
+    "array": "--array",
+    "job-name": "--name",
+}
+# Options of sbatch that have a key of their own.
+NAMED = (
+    *("partition", "account", "qos", "constraint", "nodelist", "exclude", "cpus-per-task", "mem"),
+    *("gpu-bind", "mail-type", "mail-user"),
+)
 USER_FILE = Path("~/.config/hvdtma/cluster.yaml")
 
 
@@ -52,7 +69,26 @@ class ClusterDefaults(Component):
     """Seconds before the time limit at which trainers save and the job is requeued; at most a
     quarter of the limit. Slurm checks time limits about every 30 s."""
     sbatch: dict[OptionName, Line | int | bool] = Field(default_factory=dict)
-    """Further options of sbatch, e.g. `reservation: course`."""
+    """Further options of sbatch, e.g. `reservation: course`. They replace options that are set
+    otherwise, such as `requeue`; `false` leaves an option out."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _options_with_keys(cls, values: Any) -> Any:
+        """Options under `sbatch` that have a key of their own become its value."""
+        if not isinstance(values, Mapping) or not isinstance(values.get("sbatch"), Mapping):
+            return values
+        given = values["sbatch"]
+        for name in ARGUMENTS:
+            if given.get(name, False) is not False:
+                raise ValueError(f"sbatch has '{name}'; give {ARGUMENTS[name]} of the job instead")
+        moved = {
+            _key(name): _value(name, given[name])
+            for name in NAMED
+            if given.get(name, False) is not False
+        }
+        further = {name: value for name, value in given.items() if name not in NAMED}
+        return {**moved, **values, "sbatch": further}
 
     @property
     def setup_lines(self) -> list[str]:
@@ -69,6 +105,19 @@ class ClusterDefaults(Component):
         """
         given = {key: value for key, value in options.items() if value is not None}
         return load_as(ClusterDefaults, self, given, source="options of the job")
+
+
+def _key(option: str) -> str:
+    return "memory_gb" if option == "mem" else option.replace("-", "_")
+
+
+def _value(option: str, text: Any) -> Any:
+    if option != "mem":
+        return str(text)
+    try:
+        return parse_memory_gb(str(text))
+    except UserError as error:
+        raise ValueError(str(error)) from error
 
 
 def find_defaults(path: str | Path | None = None) -> tuple[ClusterDefaults, Path | None]:

@@ -205,6 +205,7 @@ class Driver:
             worker.name,
             slot.node,
             slot.local,
+            self.rejoin_timeout_s,
         )
         worker.process = self.workers.start(slot, self.command, env.variables)
 

@@ -24,8 +24,10 @@ STEP_VARIABLES = (
     *("SLURM_NTASKS", "SLURM_NPROCS", "SLURM_NNODES", "SLURM_TASKS_PER_NODE"),
     *("SLURM_PROCID", "SLURM_LOCALID", "SLURM_NODEID", "SLURM_GTIDS", "SLURM_TASK_PID"),
     *("SLURM_LABELIO", "SLURM_UMASK", "SLURM_PRIO_PROCESS", "SLURM_LAUNCH_NODE_IPADDR"),
-    *("SLURM_SRUN_COMM", "SRUN_DEBUG"),
+    *("SLURM_SRUN_COMM", "SRUN_DEBUG", "SLURM_JOB_CPUS_PER_NODE_PACK_GROUP"),
 )
+# Slurm sets them for a step that has GPUs; another node's GPUs may have other numbers.
+GPU_VARIABLES = ("CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "GPU_DEVICE_ORDINAL")
 JOB_VARIABLES = ("SLURM", "SBATCH_", "SRUN_", "SALLOC_")
 # Ranks and addresses of other launchers.
 LAUNCHER_VARIABLES = (
@@ -38,7 +40,9 @@ KEPT = ("SLURM_CONF",)  # which cluster to ask
 
 def step_environment(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
     """The environment for an srun that starts a further step of the same job."""
-    hidden = (*STEP_VARIABLES, "PMI", "OMPI_")
+    hidden: tuple[str, ...] = (*STEP_VARIABLES, "PMI", "OMPI_")
+    if "SLURM_STEP_GPUS" in environ:
+        hidden += GPU_VARIABLES
     return {name: value for name, value in environ.items() if not name.startswith(hidden)}
 
 

@@ -10,12 +10,16 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from hvdtma.core.errors import UserError
 from hvdtma.core.files import append_json, expanded
 from hvdtma.runs.folder import read_lines
+
+
+class JobsSent(UserError):
+    """A submission failed after Slurm had taken its jobs, which need their files."""
 
 
 class JobFolder:
@@ -25,12 +29,14 @@ class JobFolder:
         self.path = expanded(path).absolute()
         self.jobs = self.path / "jobs.jsonl"
         self.configs: list[Path] = []  # of this submission
+        self.sent: list[str] = []  # ids of its jobs that Slurm has taken
 
     @contextmanager
     def open(self) -> Iterator[None]:
         """Make the folder, or check it. A submission that fails leaves nothing new there.
 
-        Raises UserError if it is not a folder that belongs to this user alone.
+        After JobsSent everything stays. Raises UserError if it is not a folder that belongs to this
+        user alone.
         """
         made = not self.path.exists()
         if made:
@@ -40,11 +46,15 @@ class JobFolder:
         before = set(self._temporary_files())
         try:
             yield
+        except JobsSent:
+            raise
         except BaseException:
-            for path in [*self.configs, *set(self._temporary_files()) - before]:
-                path.unlink()
+            new = {*self.configs, *set(self._temporary_files()) - before, *self._files_of_sent()}
+            for path in new:
+                path.unlink(missing_ok=True)
             if made:
-                self.path.rmdir()
+                with suppress(OSError):  # another submission uses it by now
+                    self.path.rmdir()
             raise
 
     def _temporary_files(self) -> list[Path]:
@@ -55,6 +65,12 @@ class JobFolder:
             *(path for path in scripts if not path.is_symlink()),
             *(path for path in pickles if "_" not in path.name),
         ]
+
+    def _files_of_sent(self) -> list[Path]:
+        """The files of this submission's jobs, and the links to their scripts."""
+        files = [path for job in self.sent for path in self.path.glob(f"{job}_*")]
+        links = [path for path in self.path.glob(".submission_file_*") if path.is_symlink()]
+        return [*files, *(link for link in links if link.resolve() in files)]
 
     def _check(self) -> None:
         status = self.path.lstat()

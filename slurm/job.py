@@ -23,7 +23,7 @@ from hvdtma.comm.slurm_task import slurm
 from hvdtma.core.command_line import fail
 from hvdtma.core.console import console
 from hvdtma.core.errors import INTERRUPTED, Interrupted, TrainerError, UserError
-from hvdtma.core.launcher import launched_as
+from hvdtma.core.launcher import launched_as, status_of_others
 from hvdtma.core.signals import SHUTDOWN_SIGNALS, ShutdownSignal, blocked_signals
 
 TOLERANCE_S = 2.0
@@ -58,7 +58,7 @@ class Job:
         except UserError as error:
             if rank == 0 or isinstance(error, TrainerError):
                 fail(str(error))
-            raise SystemExit(2) from None  # rank 0 prints the message for all
+            raise SystemExit(status_of_others(2)) from None  # rank 0 prints the message for all
 
     def checkpoint(self) -> DelayedSubmission:
         """The work of the requeued job: the same, which resumes from the saved run."""

@@ -10,6 +10,7 @@ from typing import Any
 
 import submitit
 
+from hvdtma.core.config import config_and_words
 from hvdtma.core.errors import UserError
 from hvdtma.core.train_config import TrainConfig, load_train_config
 from slurm import job
@@ -66,7 +67,8 @@ def job_specs(
         return _command_specs([*map(str, target), *overrides], sweep)
     if any(word.startswith("run=") for point in sweep for word in point):
         raise UserError("--array run=...: the runs of a sweep get folders of their own anyway")
-    configs = [load_train_config(target, [*overrides, *point]) for point in sweep]
+    file, words = config_and_words(target, overrides)
+    configs = [load_train_config(file, [*words, *point]) for point in sweep]
     base = configs[0].run.absolute()
     specs = []
     for config, point in zip(configs, sweep, strict=True):

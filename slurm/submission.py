@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import submitit
-from submitit import LocalExecutor, SlurmExecutor
+from submitit import LocalExecutor
 from submitit.core.utils import FailedJobError
 
 from hvdtma.core.config import dump_config
 from hvdtma.core.console import warn
 from hvdtma.core.errors import UserError
 from slurm import job
-from slurm.checks import check_name, check_not_queued, check_run, gpus_without_cpus
+from slurm.checks import check_name, check_not_queued, check_run, resource_remarks
 from slurm.defaults import ClusterDefaults, find_defaults
 from slurm.environment import python_path, submission_environment
 from slurm.executor import BACKENDS, JobRequest, ignored_terminal_signals
@@ -26,6 +26,7 @@ from slurm.folder import JobFolder
 from slurm.job import Job
 from slurm.needs import with_needs
 from slurm.resources import Resources
+from slurm.sbatch import Sbatch, cancelled_on_error
 from slurm.specs import JobSpec, JobTarget, job_specs, relative_path
 from slurm.times import format_minutes, parse_minutes
 from slurm.watch import watch_jobs
@@ -77,6 +78,7 @@ def submit(
     partition: str | None = None,
     options: Mapping[str, Any] | None = None,
     array: Sequence[str] = (),
+    array_parallel: int | None = None,
     cluster: str = "slurm",
     cluster_config: str | Path | None = None,
     name: str | None = None,
@@ -95,6 +97,7 @@ def submit(
         partition, options: instead of the cluster defaults (`slurm.defaults.ClusterDefaults`), as
             in `options={"account": "physics", "cpus_per_task": 8}`.
         array: `key=a,b,c` for a sweep, one run per value; several make all combinations.
+        array_parallel: number of jobs of a sweep that run at a time; None: no limit.
         cluster: `slurm`, or `local` to start the tasks on this machine.
         cluster_config: YAML of cluster defaults; None: $HVDTMA_CLUSTER, or the user's own file.
         name: name of the job; None: the run's.
@@ -121,13 +124,15 @@ def submit(
         defaults=defaults,
         elastic=_all_elastic(specs),
         python_path=python_path(),
+        array_parallel=_checked_parallel(array_parallel, len(specs), on_slurm),
     )
     _check_names(request, specs)
     for spec in specs:
         if spec.config:
             spec.resumes = check_run(spec.config, request.resources, defaults)
-    if warning := gpus_without_cpus(request.resources, defaults) if on_slurm else "":
-        warn(warning)
+    configs = [spec.config for spec in specs if spec.config]
+    for remark in resource_remarks(request.resources, defaults, configs) if on_slurm else []:
+        warn(remark)
     script = backend.script(request, len(specs))
     submission = Submission(request, script, specs)
     if dry_run:
@@ -135,16 +140,19 @@ def submit(
     with jobs.open():
         executor = backend.executor(request)
         if on_slurm:
-            check_not_queued(jobs, [spec.config.run for spec in specs if spec.config])
+            check_not_queued(jobs, [config.run for config in configs])
         _write_configs(specs, jobs, request.resources)
         signal_after_s = None if on_slurm else request.minutes * 60 - request.save_s
         work = [Job(spec.work, signal_after_s) for spec in specs if spec.work]
         # A local job has no batch script that could set it.
         variables = {} if on_slurm else {"PYTHONPATH": request.python_path}
-        submitted = _submit_all(executor, work, variables)
-    for spec, submitted_job in zip(specs, submitted, strict=True):
-        spec.job = submitted_job
-        jobs.record(submitted_job.job_id, spec.config.run if spec.config else None)
+        if isinstance(executor, Sbatch):
+            jobs.sent = executor.sent
+        with cancelled_on_error(jobs.sent):
+            submitted = _submit_all(executor, work, variables)
+            for spec, submitted_job in zip(specs, submitted, strict=True):
+                spec.job = submitted_job
+                jobs.record(submitted_job.job_id, spec.config.run if spec.config else None)
     return submission
 
 
@@ -157,6 +165,19 @@ def _defaults(
     if unused := [key for key, value in options.items() if value is not None]:
         warn(f"not used with --cluster local: {', '.join(unused)}")
     return ClusterDefaults()
+
+
+def _checked_parallel(limit: int | None, jobs: int, on_slurm: bool) -> int | None:
+    """The limit of jobs at a time. Raises UserError if it is below 1, or there is no sweep."""
+    if limit is None:
+        return None
+    if limit < 1:
+        raise UserError(f"--array-parallel is {limit}; it must be at least 1")
+    if jobs == 1:
+        raise UserError("--array-parallel limits the jobs of a sweep, but there is only one job")
+    if not on_slurm:
+        warn("not used with --cluster local: --array-parallel")
+    return limit
 
 
 def _check_names(request: JobRequest, specs: list[JobSpec]) -> None:
@@ -192,7 +213,7 @@ def _write_configs(specs: list[JobSpec], folder: JobFolder, resources: Resources
 
 
 def _submit_all(
-    executor: SlurmExecutor | LocalExecutor, work: list[Job], variables: dict[str, str]
+    executor: Sbatch | LocalExecutor, work: list[Job], variables: dict[str, str]
 ) -> list[submitit.Job]:
     """Submit one job, or several as a job array, with environment variables."""
     try:

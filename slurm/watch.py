@@ -13,7 +13,7 @@ from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 
-from hvdtma.core.console import console
+from hvdtma.core.console import console, on_terminal
 from hvdtma.runs import event_text
 from hvdtma.runs.best_metric import BestMetric
 from hvdtma.runs.run_folder import RunFolder
@@ -108,7 +108,7 @@ def watch_jobs(specs: Sequence[JobSpec]) -> int:
     """
     jobs = [JobProgress(spec) for spec in specs]
     try:
-        if console.is_terminal:
+        if on_terminal(console):
             with Live(_table(jobs), console=console) as live:
                 while not _poll(jobs):
                     live.update(_table(jobs))

@@ -1,5 +1,6 @@
 """Graphs and stores that many tests read and none changes."""
 
+import os
 import signal
 import sys
 
@@ -8,7 +9,11 @@ from cluster import Cluster, missing_programs
 from small_graphs import community_graph, typed_graph
 
 from hvdtma.cli import main
+from hvdtma.comm.in_process import InProcessComm
+from hvdtma.comm.objects import decode_object, encode_object
 from hvdtma.graph.builder import BuildOptions, build
+
+OF_OBJECTS = ("broadcast_object", "all_gather_object", "gather_object")
 
 
 def pytest_addoption(parser):
@@ -27,6 +32,25 @@ def restored_signals():
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
+
+
+@pytest.fixture
+def objects_as_bytes(monkeypatch):
+    """Trainers in one process exchange objects as bytes, as trainers on several machines do."""
+
+    def sent(value):
+        return decode_object(encode_object(value, "secret"), "secret")
+
+    def broadcast(self, value, root=0):
+        return original["broadcast_object"](self, sent(value if self.rank == root else None), root)
+
+    original = {name: getattr(InProcessComm, name) for name in OF_OBJECTS}
+    monkeypatch.setattr(InProcessComm, "broadcast_object", broadcast)
+    for name in ("all_gather_object", "gather_object"):
+        method = original[name]
+        monkeypatch.setattr(
+            InProcessComm, name, lambda self, value, of=method: of(self, sent(value))
+        )
 
 
 @pytest.fixture(scope="session")
@@ -71,11 +95,14 @@ def hvdtma(monkeypatch, capsys):
 
 @pytest.fixture(scope="session")
 def slurm_cluster(request, tmp_path_factory):
-    """A Slurm cluster of four nodes; tests take it by way of `slurm`."""
+    """A Slurm cluster of four nodes that binds tasks to CPUs; tests take it by way of `slurm`."""
     if missing_programs() and request.config.getoption("slurm") == "try":
         pytest.skip(f"not installed: {', '.join(missing_programs())}")
     cluster = Cluster(tmp_path_factory.mktemp("slurm"))
-    cluster.up(nodes=4, cpus=8)
+    if os.cpu_count() < 2:  # too few to bind several tasks of a node
+        cluster.up(nodes=4, cpus=8)
+    else:
+        cluster.up(nodes=4, cpus=os.cpu_count(), task_plugin="task/affinity")
     yield cluster
     cluster.down()
 

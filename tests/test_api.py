@@ -1,6 +1,5 @@
 """The whole job from Python, and errors that name arguments."""
 
-import json
 import os
 import signal
 import subprocess
@@ -13,6 +12,7 @@ import hvdtma
 from hvdtma.api.arguments import as_arguments
 from hvdtma.core.errors import Interrupted
 from hvdtma.core.signals import SHUTDOWN_SIGNALS
+from hvdtma.runs.run_folder import RunFolder
 
 SMALL = {"interval_steps": 2, "rounds": 2, "model": {"hidden": 8}, "evaluate.mode": "final"}
 
@@ -192,9 +192,8 @@ def test_a_partition_method_or_an_option_that_is_unknown_lists_the_valid_ones(
 
 def test_a_run_that_is_not_over_has_no_summary(tmp_path, community_store):
     run = tmp_path / "run"
-    run.mkdir()
     config = hvdtma.load_config(store=community_store.path, run=run, rounds=1)
-    (run / "config.yaml").write_text(json.dumps(config.model_dump(mode="json")))
+    RunFolder.create(config, community_store)
     with pytest.raises(hvdtma.UserError, match=r"is not over: it has no summary\.json yet"):
         hvdtma.Run(run).summary  # noqa: B018
 

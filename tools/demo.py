@@ -1,5 +1,7 @@
 """`make demo`: build a graph, train three trainers on it, and embed every node.
 
+    python tools/demo.py [horovodrun | torchrun]
+
 Runs the commands that a user would run, and prints each of them.
 """
 
@@ -16,13 +18,17 @@ from pathlib import Path
 STORE, RUN, CONFIG = Path("runs/demo-store.zarr"), Path("runs/demo"), "configs/demo.yaml"
 SOURCE = "synthetic:nodes=20000,edges=200000,features=64,communities=200"
 TRAINERS = 3
+LAUNCHERS = {
+    "horovodrun": ("horovodrun", "-np", TRAINERS, "hvdtma"),
+    "torchrun": ("torchrun", "--nproc-per-node", TRAINERS, "-m", "hvdtma"),
+}
 
 
-def main() -> None:
+def main(launcher: str = "horovodrun") -> None:
     """Build, train and embed; print where the results are."""
     start = time.monotonic()
     call("hvdtma", "build", STORE, SOURCE, "--overwrite")
-    call("horovodrun", "-np", TRAINERS, "hvdtma", "train", CONFIG, "--overwrite")
+    call(*LAUNCHERS[launcher], "train", CONFIG, "--overwrite")
     call("hvdtma", "embed", RUN, "--out", RUN / "embeddings.parquet", "--overwrite")
     summary = json.loads((RUN / "summary.json").read_text())
     print(
@@ -53,4 +59,4 @@ def call(*command: object) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:])

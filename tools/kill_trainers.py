@@ -23,6 +23,8 @@ import typer
 
 from trainers import TrainerProcess, of_tree
 
+# Variables of a job that this tool runs in: srun would take them for options of its steps.
+OUTER_JOB = ("SLURM_", "SLURMD_", "SBATCH_", "SRUN_", "PMI", "OMPI_")
 WAITING = {"PENDING", "CONFIGURING", "COMPLETING", "REQUEUED", "SUSPENDED", "STOPPED"}
 
 
@@ -42,7 +44,7 @@ class SlurmJob:
         nodes = self._query("%D")
         lister = [sys.executable, str(Path(__file__).with_name("trainers.py")), self.job]
         step = [*self._step(), f"--nodes={nodes}", f"--ntasks={nodes}", *lister]
-        done = subprocess.run(step, capture_output=True, text=True)
+        done = subprocess.run(step, capture_output=True, text=True, env=_environment())
         if done.returncode and self.state() == "running":
             print(done.stderr.strip(), file=sys.stderr)
         found: dict[tuple[str, int], TrainerProcess] = {}
@@ -58,7 +60,7 @@ class SlurmJob:
         """Send a signal to a trainer, on its node."""
         where = ["--nodes=1", "--ntasks=1", f"--nodelist={trainer.node}"]
         kill = ["sh", "-c", f"kill -{number.value} {trainer.pid}"]
-        subprocess.run([*self._step(), *where, *kill], check=True)
+        subprocess.run([*self._step(), *where, *kill], check=True, env=_environment())
 
     def _query(self, format: str) -> str:
         """A field of squeue; empty when the job is over."""
@@ -67,6 +69,12 @@ class SlurmJob:
 
     def _step(self) -> list[str]:
         return ["srun", f"--jobid={self.job}", "--overlap", "--quiet", "--job-name=kill-trainers"]
+
+
+def _environment() -> dict[str, str]:
+    """The environment of a step in another job than the one that this tool may run in."""
+    kept = {name: os.environ[name] for name in os.environ if not name.startswith(OUTER_JOB)}
+    return kept | {name: os.environ[name] for name in ("SLURM_CONF",) if name in os.environ}
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,9 @@
     python3.11 tools/setup_env.py [--extras test] [--mpi] [--torch-index URL]
 
 PyTorch is installed first because Horovod is compiled against it; everything else follows, at the
-versions of `constraints.txt`. A stamp in `.venv` records the options of the set-up and the CUDA
-that Horovod could be built with. Another run with the same options does nothing, unless more of
-CUDA is found.
+versions of `constraints.txt` and with the hashes of `hashes.txt`. A stamp in `.venv` records the
+options of the set-up and the CUDA that Horovod could be built with. Another run with the same
+options does nothing, unless more of CUDA is found.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 import build_horovod
+import hashed_install
 from steps import Command, StepError, run_step
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -31,23 +32,23 @@ VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
 STAMP = VENV / "hvdtma-stamp.json"
 LOGS = ROOT / "build" / "logs"
-CONSTRAINTS = ROOT / "constraints.txt"
 
 PYTHON_MIN, PYTHON_END = (3, 11), (3, 13)  # as in pyproject.toml's requires-python
 CMAKE_MIN = (3, 13)  # what Horovod asks for
 
+TOOLS = ("setup_env.py", "build_horovod.py", "hashed_install.py", "steps.py")
 # The files in the stamp's key: after a change of one, the next run sets up again.
 INPUTS = (
     ROOT / "pyproject.toml",
-    CONSTRAINTS,
-    *(ROOT / "tools" / name for name in ("setup_env.py", "build_horovod.py", "steps.py")),
+    hashed_install.CONSTRAINTS,
+    hashed_install.HASHES,
+    *(ROOT / "tools" / name for name in TOOLS),
 )
 
 
 def pip_install(label: str, log: str, *words: str) -> None:
-    """Run `pip install` in the environment with the versions of constraints.txt."""
-    command: Command = [PYTHON, "-m", "pip", "install", "--disable-pip-version-check"]
-    run_step(label, [*command, "-c", CONSTRAINTS, *words], LOGS / f"{log}.log")
+    """Run `pip install` in the environment with known versions and hashes."""
+    hashed_install.pip_install(PYTHON, label, LOGS / f"{log}.log", words)
 
 
 def wanted_key(mpi: bool) -> str:

@@ -60,7 +60,6 @@ def trainers_among(processes: Iterable[psutil.Process]) -> list[TrainerProcess]:
         with contextlib.suppress(psutil.Error):
             if "python" in Path(process.exe()).name and (found := _rank(process)):
                 ranked[process.pid] = (process, *found)
-    # The driver of an elastic job is a task of a step as well, but only trainers have HVDTMA_NAME.
     level = min((RANKS.index(variable) for _, variable, _ in ranked.values()), default=None)
     host, trainers = socket.gethostname(), []
     node = os.environ.get("SLURMD_NODENAME", host)
@@ -77,6 +76,8 @@ def trainers_among(processes: Iterable[psutil.Process]) -> list[TrainerProcess]:
 def _rank(process: psutil.Process) -> tuple[str, str] | None:
     """Variable and value of a process's rank."""
     env, words = _environ(process), process.cmdline()
+    if "HVDTMA_DRIVER" in env and "HVDTMA_NAME" not in env:
+        return None  # the driver of an elastic job is a task of a step, too
     for variable in RANKS:
         if variable in env and (variable != "SLURM_PROCID" or _is_trained_step(env, words)):
             return variable, env[variable]

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import typer
 
-from hvdtma.cli import cluster, compare, config, graph, planning, runs, sweep, use
+from hvdtma.cli import bug_report, cluster, compare, config, graph, planning, runs, sweep, use
 from hvdtma.core.command_line import with_expanded_paths
 from hvdtma.core.version import __version__
 
@@ -23,6 +23,7 @@ COMMANDS: list[Callable[..., None]] = [
     *(runs.train, runs.evaluate, runs.embed, use.predict, use.recommend),
     *(runs.report, compare.compare, config.config),
     *(sweep.sweep, cluster.submit, cluster.drive),
+    bug_report.bug_report,
 ]
 for command in COMMANDS:
     app.command()(with_expanded_paths(command))

@@ -11,7 +11,19 @@ from typer.models import OptionInfo
 from hvdtma.cli.runs import OrResume, Overrides, OverwriteRun
 from hvdtma.core.signals import ShutdownSignal
 
-ConfigFile = Annotated[Path, typer.Argument(help="A YAML file.", show_default=False)]
+ConfigFile = Annotated[
+    Path,
+    typer.Argument(
+        help="A YAML file; or a first key=value, for the defaults of all others.",
+        show_default=False,
+    ),
+]
+ArrayParallel = Annotated[
+    int | None,
+    typer.Option(
+        help="Jobs of a sweep that run at a time. Default: no limit.", min=1, show_default=False
+    ),
+]
 
 
 def of_cluster(text: str, least: int | None = None) -> OptionInfo:
@@ -51,6 +63,7 @@ def submit(
         list[str] | None,
         typer.Option(help="A sweep as a job array: key=a,b,c. Can be repeated.", metavar="SWEEP"),
     ] = None,
+    array_parallel: ArrayParallel = None,
     cluster: Annotated[
         str, typer.Option(help="Where to submit: slurm | local (this machine).", metavar="CLUSTER")
     ] = "slurm",
@@ -102,6 +115,7 @@ def submit(
         partition=partition,
         options=options,
         array=array or [],
+        array_parallel=array_parallel,
         cluster=cluster,
         cluster_config=cluster_config,
         name=name,

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from hvdtma.cli.cluster import ArrayParallel, ConfigFile
 from hvdtma.core.signals import ShutdownSignal
 
 
 def sweep(
-    config: Annotated[Path, typer.Argument(help="A YAML file.", show_default=False)],
+    config: ConfigFile,
     keys: Annotated[
         list[str] | None,
         typer.Argument(
@@ -64,6 +64,7 @@ def sweep(
     partition: Annotated[
         str | None, typer.Option(help="With --cluster: Slurm partition.", show_default=False)
     ] = None,
+    array_parallel: ArrayParallel = None,
     watch: Annotated[
         bool, typer.Option("--watch", help="With --cluster: follow the jobs to their end.")
     ] = False,
@@ -73,13 +74,16 @@ def sweep(
     The trials are runs in RUN/trials. The same command goes on where a sweep stopped.
     """
     with ShutdownSignal(process_ends=True) as shutdown:  # before the imports, which take seconds
+        from hvdtma.core.config import config_and_words
         from hvdtma.sweeps.run import run_sweep
         from hvdtma.sweeps.sweep import Sweep, SweepRequest
 
         resources = {"nodes": nodes, "tasks_per_node": tasks_per_node, "time": time}
         resources |= {"gpus_per_node": gpus_per_node, "partition": partition}
+        resources |= {"array_parallel": array_parallel}
+        file, words = config_and_words(config, keys)
         request = SweepRequest(
-            config, keys or [], trials=trials, search=search, seed=seed, jobs=jobs,
+            file, words, trials=trials, search=search, seed=seed, jobs=jobs,
             in_process=in_process, overwrite=overwrite, retry_failed=retry_failed,
             cluster=cluster, resources=resources, watch=watch,
         )  # fmt: skip

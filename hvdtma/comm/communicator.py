@@ -24,7 +24,16 @@ class NewcomersWaiting(RegroupNeeded):
 
 
 class TrainerLost(RegroupNeeded, TrainerError):
-    """Another trainer ended during a collective. No collective of this group completes any more."""
+    """Another trainer ended during a collective. No collective of this group completes any more.
+
+    Attributes:
+        what: the loss.
+        cause: the transport's message.
+    """
+
+    def __init__(self, what: str, cause: str = ""):
+        super().__init__(f"{what}. {cause}" if cause else what)
+        self.what, self.cause = what, cause
 
 
 class TooFewTrainers(TrainerError):
@@ -152,6 +161,9 @@ def run_on_all(comm: Communicator, action: Callable[[], T]) -> T:
 
 
 def run_on_rank0(comm: Communicator, action: Callable[[], T]) -> T:
-    """Run `action` on rank 0; return its result on every trainer. Fails as `run_on_all` does."""
+    """Run `action` on rank 0; return its result on every trainer. Fails as `run_on_all` does.
+
+    The result travels as `broadcast_object` sends it.
+    """
     value = run_on_all(comm, lambda: action() if comm.rank == 0 else None)
     return comm.broadcast_object(value)

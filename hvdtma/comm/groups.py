@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
 from typing import Any, Protocol
@@ -125,6 +126,8 @@ class RendezvousGroup:
             local rank.
         elastic: whether the group may change.
         slot: the trainer's number on its node, where a newcomer takes the slot of a lost trainer.
+        rejoin_timeout_s: how long to go on asking a rendezvous that is slow to answer.
+        check: called while the others have not come; raises an error to end the waiting.
     """
 
     def __init__(
@@ -135,7 +138,10 @@ class RendezvousGroup:
         *,
         elastic: bool,
         slot: int | None = None,
+        rejoin_timeout_s: float = 600.0,
+        check: Callable[[], None] = lambda: None,
     ):
+        self.rejoin_timeout_s, self.check = rejoin_timeout_s, check
         self.client, self.name, self.host, self.elastic = client, name, host, elastic
         self.slot: int | None = slot
         self.secret: str | None = client.secret
@@ -157,9 +163,10 @@ class RendezvousGroup:
 
     def _join(self) -> RankInfo:
         """Wait for the next group; return this trainer's place in it."""
+        question = {"question": "join", "name": self.name, "host": self.host}
         while True:
             answer = self.client.ask(
-                question="join", name=self.name, host=self.host, generation=self.generation
+                **question, generation=self.generation, patience_s=self.rejoin_timeout_s
             )
             if "rank_info" in answer:
                 return RankInfo(**answer["rank_info"])
@@ -168,6 +175,7 @@ class RendezvousGroup:
                 raise TooFewTrainers(answer["too_few"], saves_for_all=answer["saves_for_all"])
             if "excluded" in answer:
                 raise TrainerError(answer["excluded"])
+            self.check()
             time.sleep(JOIN_POLL_S)
 
     def _send_heartbeats(self) -> None:
@@ -184,7 +192,7 @@ class RendezvousGroup:
             return False
 
     def leave(self) -> None:
-        self.client.ask(question="leave", name=self.name)
+        self.client.ask(question="leave", name=self.name, patience_s=self.rejoin_timeout_s)
 
 
 def horovod_variables(info: RankInfo, host: str) -> dict[str, str]:

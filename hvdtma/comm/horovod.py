@@ -96,4 +96,4 @@ def _wait(begin: Callable[[], int]) -> Any:
             time.sleep(POLL_S)
         return hvd.synchronize(handle)
     except HorovodInternalError as error:
-        raise TrainerLost(f"another trainer was lost. Horovod's message: {error}") from error
+        raise TrainerLost("another trainer was lost", f"Horovod's message: {error}") from error

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shlex
+import sys
 from pathlib import Path
 
 import torch.distributed as dist
@@ -11,7 +13,7 @@ from hvdtma.comm.communicator import Communicator, TooFewTrainers
 from hvdtma.comm.rendezvous.worker_env import WorkerEnv
 from hvdtma.comm.single_process import SingleProcess
 from hvdtma.comm.slurm_meeting import meet
-from hvdtma.comm.slurm_task import SlurmTask
+from hvdtma.comm.slurm_task import SlurmTask, tasks_without_srun
 from hvdtma.comm.torch_distributed import join_torchrun
 from hvdtma.comm.transport import (
     TRANSPORTS,
@@ -19,10 +21,12 @@ from hvdtma.comm.transport import (
     require_elastic_transport,
     require_horovod,
 )
+from hvdtma.core.console import warn
 from hvdtma.core.errors import Interrupted, UserError, nearest
 from hvdtma.core.launcher import launcher_name
 from hvdtma.core.signals import ShutdownSignal
 
+PROGRAM_NAMES = ("hvdtma", "__main__.py")
 HOROVOD_LAUNCHERS = ("horovodrun", "mpirun")
 # The transports that a launcher allows, where it does not allow all.
 ALLOWED: dict[str, tuple[str, ...]] = {
@@ -69,6 +73,7 @@ def join_trainers(
     if launcher == "torchrun":
         return join_torchrun()
     if task is None or task.size == 1:
+        _warn_of_idle_tasks()
         return SingleProcess()
     if transport != "torch" and _has_pmix():
         return _join_horovod_launcher("srun --mpi=pmix")
@@ -96,12 +101,31 @@ def join_unless_interrupted(
         raise Interrupted(f"{too_few}; nothing was trained") from too_few
 
 
+def _warn_of_idle_tasks() -> None:
+    """Warn if the Slurm job has several tasks, and srun was forgotten."""
+    tasks = tasks_without_srun()
+    if tasks > 1:
+        program = ["hvdtma"] if Path(sys.argv[0]).name in PROGRAM_NAMES else ["python", sys.argv[0]]
+        command = shlex.join(["srun", *program, *sys.argv[1:]])
+        warn(
+            f"this job has {tasks} tasks, but srun did not start this process: one trainer trains "
+            f"alone, and {tasks - 1} tasks are idle. For {tasks} trainers: {command}"
+        )
+
+
 def _join_driver(worker: WorkerEnv) -> Communicator:
     require_elastic_transport()
     from hvdtma.comm.groups import RendezvousGroup
     from hvdtma.comm.horovod import HorovodComm
 
-    group = RendezvousGroup(worker.client, worker.name, worker.host, elastic=True, slot=worker.slot)
+    group = RendezvousGroup(
+        worker.client,
+        worker.name,
+        worker.host,
+        elastic=True,
+        slot=worker.slot,
+        rejoin_timeout_s=worker.rejoin_timeout_s,
+    )
     return HorovodComm(group)
 
 

@@ -26,6 +26,7 @@ import torch.distributed as dist
 from hvdtma.comm.communicator import TrainerLost
 from hvdtma.comm.network import interface_towards
 from hvdtma.comm.processes import POLL_S, ProcessCommunicator
+from hvdtma.comm.rendezvous import RendezvousGone
 from hvdtma.core.errors import TrainerError
 
 MEET_TIMEOUT = timedelta(minutes=5)
@@ -112,7 +113,7 @@ class TorchDistributedComm(ProcessCommunicator):
             work.wait()
         except RuntimeError as error:  # what Gloo and NCCL raise
             reason = GLOO_CONTEXT.sub("", str(error))
-            raise TrainerLost(f"another trainer was lost. PyTorch's message: {reason}") from error
+            raise TrainerLost("another trainer was lost", f"PyTorch's message: {reason}") from error
 
 
 def join_torchrun() -> TorchDistributedComm:
@@ -144,12 +145,17 @@ def join_torchrun() -> TorchDistributedComm:
     )
 
 
-def init_default_group(store: dist.Store, rank: int, size: int) -> None:
+def init_default_group(
+    store: dist.Store, rank: int, size: int, check: Callable[[], None] = lambda: None
+) -> None:
     """Initialise torch.distributed among the ranks that meet in a store. Collective.
+
+    Args:
+        check: called while not all have come; raises an error to end the waiting.
 
     Raises TrainerError if not all ranks come within `MEET_TIMEOUT`.
     """
-    _wait_for_all(store, rank, size)
+    _wait_for_all(store, rank, size, check)
     dist.init_process_group(
         _backend(), store=store, rank=rank, world_size=size, timeout=COLLECTIVE_TIMEOUT
     )
@@ -162,13 +168,14 @@ def use_interface_towards(address: str) -> None:
         os.environ[INTERFACE] = interface_towards(address)[0]
 
 
-def _wait_for_all(store: dist.Store, rank: int, size: int) -> None:
+def _wait_for_all(store: dist.Store, rank: int, size: int, check: Callable[[], None]) -> None:
     """Wait until all ranks have come to the store. Polls, so that signals are handled."""
     deadline = time.monotonic() + MEET_TIMEOUT.total_seconds()
     try:
         store.set(f"hvdtma/{rank}", "here")
         missing = [f"hvdtma/{other}" for other in range(size)]
         while missing := [key for key in missing if not store.check([key])]:
+            check()
             if time.monotonic() > deadline:
                 ranks = ", ".join(key.rpartition("/")[2] for key in missing)
                 raise TrainerError(
@@ -176,7 +183,7 @@ def _wait_for_all(store: dist.Store, rank: int, size: int) -> None:
                 )
             time.sleep(MEET_POLL_S)
     except dist.DistError as error:
-        raise TrainerError(f"the store of torch.distributed was lost: {error}") from error
+        raise RendezvousGone(f"the store of torch.distributed was lost: {error}") from error
 
 
 def _backend() -> str:

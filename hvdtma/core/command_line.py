@@ -21,7 +21,7 @@ from hvdtma.core.errors import (
     explain,
 )
 from hvdtma.core.files import expanded
-from hvdtma.core.launcher import launched_as
+from hvdtma.core.launcher import launched_as, status_of_others
 
 P = ParamSpec("P")
 Result = TypeVar("Result")
@@ -61,12 +61,13 @@ def run_app(app: Callable[[], object]) -> None:
     except Interrupted as error:
         if launched_as()[0] == 0 or isinstance(error, SavedForAll):
             console.print(escape(str(error)), soft_wrap=True)
-        sys.exit(INTERRUPTED)
+            sys.exit(INTERRUPTED)
+        sys.exit(status_of_others(INTERRUPTED))
     except UserError as error:
         rank, _ = launched_as()
         if rank == 0 or isinstance(error, TrainerError):
             fail(error.in_flags or str(error))
-        sys.exit(2)  # the first trainer prints the message for all
+        sys.exit(status_of_others(2))  # the first trainer prints the message for all
     except OSError as error:
         if error.errno not in REFUSALS:
             raise

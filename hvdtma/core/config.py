@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
 import yaml
 from omegaconf import DictConfig, OmegaConf
@@ -20,9 +20,12 @@ from pydantic import (
     ValidationError,
     ValidationInfo,
     field_validator,
+    model_validator,
 )
 from pydantic_core import ErrorDetails, PydanticCustomError
 
+from hvdtma.core.deprecation import Renamed, current_names
+from hvdtma.core.digests import text_with_digest
 from hvdtma.core.errors import UserError, nearest
 from hvdtma.core.field_text import component_of, field_at, is_number, shown, valid_values
 from hvdtma.core.files import expanded, replacing
@@ -39,9 +42,18 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 
 
 class Component(BaseModel):
-    """Base of all config components: frozen, no unknown keys, `~` in paths is expanded."""
+    """Base of all config components: frozen, no unknown keys, `~` in paths is expanded.
+
+    `RENAMED` has the keys of the last version that are called otherwise now.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    RENAMED: ClassVar[Mapping[str, Renamed]] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _old_names(cls, values: Any) -> Any:
+        return current_names(values, cls.RENAMED)
 
     @field_validator("*", mode="before")
     @classmethod
@@ -182,9 +194,13 @@ def _from_words(words: Sequence[str], quoted: Callable[[str], str] = str) -> Dic
 
 
 def dump_config(config: Component, path: Path) -> None:
-    """Write every value, defaults included, as YAML; the file is complete or not there."""
+    """Write every value, defaults included, as YAML; the file is complete or not there.
+
+    The first line is a comment with the digest of the others (`hvdtma.core.digests`).
+    """
+    text = OmegaConf.to_yaml(OmegaConf.create(config.model_dump(mode="json")))
     with replacing(path) as temporary:
-        OmegaConf.save(OmegaConf.create(config.model_dump(mode="json")), temporary)
+        temporary.write_text(text_with_digest(text), encoding="utf-8")
 
 
 def _explain(kind: type[Component], detail: ErrorDetails) -> str:

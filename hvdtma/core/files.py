@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from hvdtma.core.errors import UserError
+from hvdtma.core.partial import partial_path, put_in_place, remove, remove_abandoned, through_link
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 REMOVED = "the files written so far were removed, nothing is left behind"
@@ -66,15 +67,33 @@ def replacing(path: str | Path) -> Iterator[Path]:
     """Write a file atomically.
 
     Yields a temporary path in the same folder, which is renamed to `path` if the block succeeds
-    and removed if not.
+    and removed if not. The target of a symbolic link is replaced, not the link.
     """
-    path = Path(path)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    path = through_link(Path(path))
+    remove_abandoned(path)
+    partial = partial_path(path, os.getpid())
     try:
         yield partial
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def replacing_folder(path: Path) -> Iterator[Path]:
+    """Write a folder atomically, as `replacing` writes a file.
+
+    Yields a temporary folder. A former `path` stays as it is until the block succeeds.
+    """
+    path = through_link(path)
+    remove_abandoned(path, own=True)
+    partial = partial_path(path, os.getpid())
+    partial.mkdir(parents=True)
+    try:
+        yield partial
+        put_in_place(partial, path)
+    finally:
+        remove(partial)
 
 
 def write_json(path: Path, value: Any) -> None:

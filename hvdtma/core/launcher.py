@@ -30,3 +30,14 @@ def launched_as() -> tuple[int, int]:
         return 0, 1
     rank, size = LAUNCHERS[name][:2]
     return int(os.environ[rank]), int(os.environ[size])
+
+
+def status_of_others(status: int) -> int:
+    """Exit status of a process whose error another trainer reports for all.
+
+    0 in a step of several tasks: Slurm may kill all tasks at the first bad status, before that
+    trainer has printed the error. Its status is that of the step. Not asked by `launcher_name`:
+    once the trainers have met, Horovod's variables are set too.
+    """
+    tasks = os.environ.get(LAUNCHERS["srun"][1], "")
+    return 0 if tasks.isdigit() and int(tasks) > 1 else status

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import ctypes
+import os
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import psutil
 
@@ -17,6 +20,11 @@ KEPT_BYTES = 1 << 30
 BASE_BYTES = 664 << 20
 LEAST_WORK_BYTES = 64 << 20
 UNLIMITED = 1 << 62  # bytes
+# As a container sees them; version 2 and version 1.
+CGROUP_LIMITS = (
+    Path("/sys/fs/cgroup/memory.max"),
+    Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
+)
 
 
 @dataclass(frozen=True)
@@ -109,6 +117,34 @@ class MemoryBudget:
         if requirement.total_bytes > self.num_bytes:
             raise requirement.too_small(self.memory_gb)
         return self.num_bytes - requirement.reserved_bytes
+
+
+def machine_memory_gb() -> float:
+    """Memory of this machine in GiB, or the share of it that this job may use.
+
+    The share is the limit of Slurm, or of the control group (cgroup) of this process.
+    """
+    limits = [psutil.virtual_memory().total]
+    limits += [_slurm_limit(os.environ), *map(_number_in, CGROUP_LIMITS)]
+    return min(limit for limit in limits if limit) / 2**30
+
+
+def _slurm_limit(environ: Mapping[str, str]) -> int:
+    """Bytes that a Slurm job may use on this node; 0 if Slurm does not say."""
+    names = ("SLURM_MEM_PER_NODE", "SLURM_MEM_PER_CPU", "SLURM_CPUS_ON_NODE")
+    per_node, per_cpu, cpus = (
+        int(text) if (text := environ.get(name, "")).isdigit() else 0 for name in names
+    )
+    return (per_node or per_cpu * cpus) << 20
+
+
+def _number_in(file: Path) -> int:
+    """The number in a file; 0 if there is none, or the file has another word, such as `max`."""
+    try:
+        text = file.read_text().strip()
+    except OSError:
+        return 0
+    return int(text) if text.isdigit() else 0
 
 
 def keep_freed_memory() -> None:

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from hvdtma.core.errors import Interrupted
+
 SHUTDOWN_SIGNALS = (signal.SIGUSR2, signal.SIGTERM)
 
 
@@ -32,8 +34,9 @@ class ShutdownSignal:
     process) no handler is installed. The handlers from before are put back at the end.
 
     Args:
-        process_ends: whether the process ends after the block. If a signal came, further ones are
-            then ignored where they would kill the process: its exit status stays.
+        process_ends: whether the process ends after the block. If a signal came, here or at
+            another trainer, further ones are then ignored where they would kill the process: its
+            exit status stays.
 
     Attributes:
         received: whether a signal has come.
@@ -78,8 +81,9 @@ class ShutdownSignal:
         return self
 
     def __exit__(self, *error: object) -> None:
+        interrupted = self.received or any(isinstance(each, Interrupted) for each in error)
         for number, handler in self._handlers_before.items():
-            if self.received and self._process_ends and handler is signal.SIG_DFL:
+            if interrupted and self._process_ends and handler is signal.SIG_DFL:
                 handler = signal.SIG_IGN
             signal.signal(number, handler)  # type: ignore[arg-type]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, ModelWrapValidatorHandler, field_validator, model_validator
 from pydantic_core import PydanticCustomError
@@ -25,6 +25,7 @@ from hvdtma.core.config import (
     load_as,
     parse_as,
 )
+from hvdtma.core.deprecation import Renamed
 from hvdtma.core.errors import MAX_SEED, UserError, nearest
 from hvdtma.core.registry import portable_name, resolve
 
@@ -267,6 +268,8 @@ class CheckpointConfig(Component):
 
 class TrainConfig(Component):
     """A training run."""
+
+    RENAMED: ClassVar = {"redeal_rounds": Renamed("reassign_rounds", removed_in="0.3.0")}
 
     store: Path
     """The graph store, from `hvdtma build` or `hvdtma partition`."""

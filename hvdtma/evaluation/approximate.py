@@ -85,7 +85,7 @@ def recommend_approximately(
                     if row in exact:
                         hits += len(np.intersect1d(found.of(at), exact[row]))
                 yield some_Q[at_q], found
-    total = sum(map(len, exact.values()))
+    total = sum(len(partners) for partners in exact.values())
     console.print(
         f"approximate: {hits / max(total, 1):.1%} of the {total:,} exact partners of "
         f"{len(exact):,} nodes were found",

@@ -5,7 +5,6 @@ Legend: N nodes, E edges, D features.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from hvdtma.core.errors import UserError, nearest
-from hvdtma.core.files import replacing, reporting_full_disk
+from hvdtma.core.files import replacing, replacing_folder, reporting_full_disk
 from hvdtma.core.split_parts import HELD_OUT_PARTS, PARTS
 from hvdtma.graph.framework_objects import BESIDE
 from hvdtma.graph.store import GraphStore
@@ -68,16 +67,9 @@ def _write_dgl(store: GraphStore, out: Path) -> None:
 
 
 def _write_parquet(store: GraphStore, out: Path) -> None:
-    partial = out.with_name(f".{out.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir()
-    try:
-        write_table(partial / "edges.parquet", _edges(store))
-        write_table(partial / "nodes.parquet", _nodes(store))
-        shutil.rmtree(out, ignore_errors=True)
-        partial.rename(out)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+    with replacing_folder(out) as folder:
+        write_table(folder / "edges.parquet", _edges(store))
+        write_table(folder / "nodes.parquet", _nodes(store))
 
 
 def _edges(store: GraphStore) -> Iterator[pa.Table]:

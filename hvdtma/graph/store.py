@@ -24,20 +24,30 @@ the store is complete.
 
 from __future__ import annotations
 
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import zarr
 
+from hvdtma.core.console import warn
 from hvdtma.core.errors import UserError
+from hvdtma.core.partial import restore
 from hvdtma.core.split_parts import HELD_OUT_PARTS
 from hvdtma.graph.candidates import CandidateRules, Candidates
 from hvdtma.graph.csc import CSC
 from hvdtma.graph.source import Pairs
+from hvdtma.storage.array_writer import chunk_crcs
 from hvdtma.storage.chunks import ChunkReader, DamagedChunk
 from hvdtma.storage.node_ids import NodeIds
+from hvdtma.storage.open_group import (
+    METADATA,
+    NoGroup,
+    is_without_digests,
+    open_array,
+    read_attributes,
+)
 from hvdtma.storage.writer import FORMAT, FORMAT_VERSION
 
 
@@ -46,9 +56,14 @@ class GraphStore:
 
     def __init__(self, path: str | Path):
         self.path = Path(path)
-        self.group = _open_group(self.path)
-        self.attrs: dict[str, Any] = dict(self.group.attrs)
+        self.attrs = _read_attributes(self.path)
+        self.group = zarr.open_group(self.path, mode="r")
         self.chunks: dict[str, ChunkReader] = {}
+
+    @property
+    def without_digests(self) -> bool:
+        """Whether the store is of format version 1: edits and swapped files are not noticed."""
+        return is_without_digests(self.attrs)
 
     def __repr__(self) -> str:
         return f"GraphStore({str(self.path)!r}, {self.num_nodes:,} nodes, {self.num_edges:,} edges)"
@@ -114,6 +129,12 @@ class GraphStore:
         return self.attrs["graph"]
 
     @property
+    def order(self) -> str:
+        """The identity of the order of nodes and of their blocks, which partitioning changes."""
+        checksums = self.attrs["checksums"]
+        return " ".join(checksums[name] for name in ("indptr", "block_offsets"))
+
+    @property
     def label_names(self) -> list[str]:
         return self.attrs["label_names"]
 
@@ -150,8 +171,9 @@ class GraphStore:
         return self.read("part_offsets") if "part_offsets" in self else None
 
     def array(self, name: str) -> zarr.Array:
-        """An array of the store."""
-        return cast(zarr.Array, self.group[name])
+        """An array of the store; raises UserError if its metadata is damaged."""
+        metadata = None if self.without_digests else self.attrs["metadata"][name]
+        return open_array(self.path, self.group, name, metadata)
 
     def read(
         self, name: str, start: int = 0, stop: int | None = None, out: np.ndarray | None = None
@@ -176,7 +198,10 @@ class GraphStore:
         """A reader of row ranges of an array, without Zarr; it raises DamagedChunk."""
         chunks = self.chunks.get(name)
         if chunks is None:
-            chunks = self.chunks[name] = ChunkReader(self.path / name, self.array(name))
+            crcs = None
+            if not self.without_digests:
+                crcs = chunk_crcs(self.attrs["chunk_crcs"][name])
+            chunks = self.chunks[name] = ChunkReader(self.path / name, self.array(name), crcs)
         return chunks
 
     @property
@@ -247,28 +272,40 @@ class GraphStore:
         return to_dgl(self)
 
 
-def _open_group(path: Path) -> zarr.Group:
+def _read_attributes(path: Path) -> dict[str, Any]:
+    restore(path)
     if not path.exists():
         raise UserError(f"no store at {path}; make one with: hvdtma build {path} SOURCE")
     try:
-        group = zarr.open_group(path, mode="r")
-    except (FileNotFoundError, ValueError) as error:
-        raise UserError(f"{path} is not a graph store: it is no Zarr group ({error})") from error
-    if group.attrs.get("format") != FORMAT:
+        attrs = read_attributes(path)
+    except NoGroup as error:
+        raise UserError(f"{path} is not a graph store: {error}") from error
+    if attrs.get("format") != FORMAT:
         raise UserError(f"{path} is a Zarr group, but not one that 'hvdtma build' wrote")
-    version = cast(int, group.attrs["format_version"])
-    if version > FORMAT_VERSION:
+    version = attrs["format_version"]
+    if is_without_digests(attrs):
+        _note_version_1(path.absolute())
+    elif version != FORMAT_VERSION:
         raise UserError(
-            f"{path} has format version {version}; this hvdtma reads up to {FORMAT_VERSION}: "
+            f"{path} has format version {version}; this hvdtma reads 1 and {FORMAT_VERSION}: "
             "upgrade hvdtma, or build the store again"
         )
-    names = cast(dict[str, str], group.attrs.get("checksums") or {})
-    lost = [f"array '{name}'" for name in names if not (path / name / "zarr.json").is_file()]
-    if lost or not names:
-        raise UserError(
-            f"{path} is damaged: it lacks {', '.join(lost) or 'its checksums'}; build it again"
-        )
-    return group
+    lost = [
+        f"array '{name}'" for name in attrs["checksums"] if not (path / name / METADATA).is_file()
+    ]
+    if lost:
+        raise UserError(f"{path} is damaged: it lacks {', '.join(lost)}; build it again")
+    return attrs
+
+
+@cache
+def _note_version_1(path: Path) -> None:
+    """Say once that damage of a store may stay unnoticed."""
+    warn(
+        f"{path} has format version 1: edited attributes and swapped files are not noticed when "
+        "it is read. Check it with hvdtma verify; hvdtma partition writes it in version "
+        f"{FORMAT_VERSION}, in another order"
+    )
 
 
 def open_store(path: str | Path) -> GraphStore:

@@ -54,10 +54,11 @@ def verification(
     Raises UserError, before the first check, if the limit is too small.
     """
     memory = MemoryBudget.limit(memory_gb)
-    memory.available(least_bytes(store), f"verifying {store.num_nodes:,} nodes")
-    damaged = False
+    damaged = any(_metadata(store, name) for name in store.array_names)
+    if not damaged:
+        memory.available(least_bytes(store), f"verifying {store.num_nodes:,} nodes")
     for name in store.array_names:
-        problem = _checksum(store, name)
+        problem = _metadata(store, name) or _checksum(store, name)
         damaged |= problem is not None
         yield f"checksum of {name}", problem
     if damaged:
@@ -95,6 +96,14 @@ def print_verification(store: GraphStore, memory_gb: float | None = None) -> Non
         console.print(f"{mark} {escape(text)}", soft_wrap=True)  # so that a path can be copied
     if failed:
         raise UserError(f"{store.path}: {failed} checks failed; build it again")
+
+
+def _metadata(store: GraphStore, name: str) -> str | None:
+    try:
+        store.array(name)
+    except UserError as error:
+        return str(error)
+    return None
 
 
 def _checksum(store: GraphStore, name: str) -> str | None:

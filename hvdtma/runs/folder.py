@@ -2,6 +2,7 @@
 
 config.yaml      the whole config               versions.json   versions, git, command
 metrics.jsonl    one event per line             summary.json    scores and totals at the end
+outdated         marks a run that the next start replaces, if it does not resume it
 
 The process that trains the run locks `.NAME.lock` beside the folder (`hvdtma.runs.lock`).
 """
@@ -9,7 +10,6 @@ The process that trains the run locks `.NAME.lock` beside the folder (`hvdtma.ru
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import Enum, auto
@@ -17,8 +17,10 @@ from pathlib import Path
 
 from hvdtma.core.config import Component, dump_config
 from hvdtma.core.console import console
+from hvdtma.core.digests import damaged, text_is_intact
 from hvdtma.core.errors import UserError
-from hvdtma.core.files import replacing, write_json
+from hvdtma.core.files import replacing, replacing_folder, write_json
+from hvdtma.core.partial import restore
 from hvdtma.runs.lock import FileLock
 from hvdtma.runs.versions import FORMAT, versions
 
@@ -61,6 +63,7 @@ class BaseRunFolder:
         self.summary = self.path / "summary.json"
         self.versions = self.path / "versions.json"
         self.config_file = self.path / "config.yaml"
+        self.outdated = self.path / "outdated"
         self._lock = FileLock(self.path.with_name(f".{self.path.name}.lock"))
 
     @property
@@ -69,24 +72,35 @@ class BaseRunFolder:
         return f"{self.command} --resume {self.path}"
 
     def check_there(self) -> None:
-        """Raises UserError if there is no run."""
+        """Raises UserError if there is no run, or its config has changed since it began."""
+        restore(self.path)
         if not self.config_file.is_file():
             name = self.config_file.name
             raise UserError(f"no run at {self.path} (no {name}); start one with: {self.command}")
+        if not text_is_intact(self.config_file.read_bytes()):
+            raise damaged(
+                self.config_file,
+                "; undo the change. Keys that may change are given on the command line: "
+                f"{self.resume_command} key=value",
+            )
 
     @contextmanager
-    def making(self, config: Component) -> Iterator[Path]:
+    def making(self, config: Component, *needed: Path, overwrite: bool) -> Iterator[Path]:
         """Make the folder with the config and the versions; the block adds further files.
 
-        Yields its temporary path. The folder is renamed when the block ends without an error.
+        Yields its temporary path. The folder is put in place when the block ends without an error;
+        an earlier run stays as it is until then.
+
+        Args:
+            needed: files and folders that the new run reads.
+
+        Raises UserError as `check_removable` does.
         """
-        temporary = self.path.with_name(f".{self.path.name}.partial")
-        shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir(parents=True)
-        dump_config(config, temporary / self.config_file.name)
-        write_json(temporary / self.versions.name, versions())
-        yield temporary
-        temporary.replace(self.path)
+        self.check_removable(*needed, overwrite=overwrite)
+        with replacing_folder(self.path) as temporary:
+            dump_config(config, temporary / self.config_file.name)
+            write_json(temporary / self.versions.name, versions())
+            yield temporary
 
     def lock(self, timeout_s: float = 0.0) -> None:
         """Keep other processes from training this run until `unlock`, or until this process ends.
@@ -118,26 +132,23 @@ class BaseRunFolder:
         self._lock.release()
 
     def prepare(self, mode: StartMode, *needed: Path) -> None:
-        """Check or remove an earlier run as `mode` says, before any trainer starts.
+        """Check an earlier run as `mode` says, before any trainer starts.
 
-        Afterwards every trainer can start with `StartMode.AUTO`. Raises UserError if the earlier
-        run may not be removed, or another process trains it.
+        Afterwards every trainer can start with `StartMode.AUTO`: a run that is to be replaced is
+        marked, and stays until the new one is in its place. Raises UserError if the earlier run
+        may not be removed, or another process trains it.
         """
         if mode is StartMode.AUTO:
             return
         self.lock()
         try:
-            self.remove_existing(*needed, overwrite=mode is StartMode.OVERWRITE)
+            if self.check_removable(*needed, overwrite=mode is StartMode.OVERWRITE):
+                self.outdated.touch()
         finally:
             self.unlock()
 
-    def remove_existing(self, *needed: Path, overwrite: bool) -> None:
-        """Remove the folder's run, if there is one; raises UserError as `check_removable` does."""
-        if self.check_removable(*needed, overwrite=overwrite):
-            shutil.rmtree(self.path)
-
     def check_removable(self, *needed: Path, overwrite: bool) -> bool:
-        """Whether there is something to remove; raises UserError if it may not be removed.
+        """Whether the folder holds a run; raises UserError if it may not be removed.
 
         It may not be removed without `overwrite`, if it is no run, or if it holds a needed file.
 
@@ -162,11 +173,22 @@ class BaseRunFolder:
 
 
 def read_lines(path: Path) -> list[dict]:
-    """The complete lines of a JSON-lines file; none if the file is missing."""
+    """The complete lines of a JSON-lines file; none if the file is missing.
+
+    Raises UserError, with its number, for a line that is no JSON object.
+    """
     if not path.exists():
         return []
-    complete, _, _ = path.read_text().rpartition("\n")
-    return [json.loads(line) for line in complete.splitlines()]
+    complete, _, _ = path.read_bytes().rpartition(b"\n")
+    lines = []
+    for number, line in enumerate(complete.split(b"\n") if complete else [], 1):
+        try:
+            lines.append(json.loads(line))
+        except ValueError:
+            lines.append(None)
+        if not isinstance(lines[-1], dict):
+            raise damaged(path, f"; line {number} is no JSON object")
+    return lines
 
 
 def keep_lines(path: Path, wanted: Callable[[dict], bool]) -> None:

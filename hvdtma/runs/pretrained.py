@@ -10,24 +10,22 @@ A folder is written beside its destination and renamed.
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-import xxhash
 
+from hvdtma.core.digests import damaged, digest_of, with_digest, without_digest
 from hvdtma.core.errors import UserError
-from hvdtma.core.files import finite, reporting_full_disk
-from hvdtma.core.partial import partial_path
+from hvdtma.core.files import replacing_folder, reporting_full_disk
 from hvdtma.core.train_config import TrainConfig, parse_config
 from hvdtma.core.version import __version__
 from hvdtma.runs.run_folder import MODEL, write_tensors
 
-FORMAT, VERSION = "hvdtma-model", 1
+FORMAT, VERSION = "hvdtma-model", 2
+WITHOUT_DIGEST = 1  # the version whose `digest` is that of the parameters only
 PARAMETERS, CONFIG, CARD = MODEL, "config.json", "README.md"
 OF_A_MACHINE = {"store", "run", "scratch_dir", "init"}  # keys of the config that are left out
 
@@ -72,29 +70,18 @@ def write_pretrained(
     Raises UserError if something is there that may not be replaced.
     """
     check_replaceable(path, overwrite=overwrite)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = partial_path(path, os.getpid())
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir()
-    try:
-        with reporting_full_disk(path):
-            write_tensors(partial / PARAMETERS, tensors, round=facts["round"])
-            kept = config.resolved.model_dump(mode="json", exclude=OF_A_MACHINE)
-            whole = {
-                "format": FORMAT,
-                "format_version": VERSION,
-                "hvdtma": __version__,
-                **facts,
-                "digest": _digest(partial / PARAMETERS),
-                "config": kept,
-            }
-            (partial / CONFIG).write_text(json.dumps(finite(whole), indent=2) + "\n")
-            (partial / CARD).write_text(card)
-            if path.exists():
-                shutil.rmtree(path)
-            partial.rename(path)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+    with reporting_full_disk(path), replacing_folder(path) as folder:
+        write_tensors(folder / PARAMETERS, tensors, round=facts["round"])
+        whole = {
+            "format": FORMAT,
+            "format_version": VERSION,
+            "hvdtma": __version__,
+            **facts,
+            "parameters": digest_of((folder / PARAMETERS).read_bytes()),
+            "config": config.resolved.model_dump(mode="json", exclude=OF_A_MACHINE),
+        }
+        (folder / CONFIG).write_text(json.dumps(with_digest(whole), indent=2) + "\n")
+        (folder / CARD).write_text(card)
 
 
 def check_replaceable(path: Path, *, overwrite: bool) -> None:
@@ -122,26 +109,31 @@ def read_pretrained(path: Path) -> PretrainedFolder:
         raise UserError(f"{path} is no pretrained model: it has no {CONFIG}{hint}")
     try:
         facts = json.loads(file.read_text())
-    except ValueError as error:
-        raise UserError(f"{file} is damaged: {error}") from error
+    except ValueError:
+        raise damaged(file) from None
     if not isinstance(facts, dict) or facts.get("format") != FORMAT:
         found = facts.get("format") if isinstance(facts, dict) else None
         said = f"its format is {found!r}" if found else "it names no format"
         raise UserError(
             f"{path} is no pretrained model of hvdtma: {said}, and not '{FORMAT}' ({CONFIG})"
         )
-    if facts.get("format_version") != VERSION:
+    version = facts.get("format_version")
+    if version not in (WITHOUT_DIGEST, VERSION):
         raise UserError(
-            f"{path} has format version {facts.get('format_version')}; this hvdtma reads {VERSION}"
+            f"{path} has format version {version}; this hvdtma reads {WITHOUT_DIGEST} and {VERSION}"
         )
     missing = [key for key in ("config", "graph", "feature_dim", "digest") if key not in facts]
     if missing:
         raise UserError(f"{file} is damaged: it lacks {', '.join(missing)}")
+    if version == WITHOUT_DIGEST:
+        facts["parameters"] = facts["digest"]
+    else:
+        facts = without_digest(facts, file)
     folder = PretrainedFolder(path, facts)
     if not folder.parameters.is_file():
         raise UserError(f"{path} is damaged: it has no {PARAMETERS}")
-    if _digest(folder.parameters) != facts["digest"]:
-        raise UserError(f"{folder.parameters} is damaged: its content has changed")
+    if digest_of(folder.parameters.read_bytes()) != facts["parameters"]:
+        raise damaged(folder.parameters)
     return folder
 
 
@@ -150,7 +142,3 @@ def _has_format(path: Path) -> bool:
         return json.loads((path / CONFIG).read_text()).get("format") == FORMAT
     except (OSError, ValueError, AttributeError):
         return False
-
-
-def _digest(path: Path) -> str:
-    return xxhash.xxh3_128_hexdigest(path.read_bytes())

@@ -13,21 +13,25 @@ The process that trains the run locks `.NAME.lock` beside the folder (`hvdtma.ru
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import nn
 
 from hvdtma.core.config import dump_config
+from hvdtma.core.digests import damaged, read_json, with_digest, without_digest
 from hvdtma.core.errors import UserError
-from hvdtma.core.files import replacing, write_json
+from hvdtma.core.files import append_json, replacing, write_json
+from hvdtma.core.tensor_file import (
+    DamagedFile,
+    from_bytes,
+    from_bytes_without_digest,
+    to_bytes,
+)
 from hvdtma.core.train_config import TrainConfig, load_train_config
-from hvdtma.runs.folder import ENDS, BaseRunFolder, keep_lines
+from hvdtma.runs.folder import ENDS, BaseRunFolder, keep_lines, read_lines
 from hvdtma.runs.trained_graph import (
     OLDER,
     TrainedGraph,
@@ -61,10 +65,9 @@ class RunFolder(BaseRunFolder):
         Raises UserError if the folder holds something that may not be replaced.
         """
         run = cls(config.run)
-        run.remove_existing(*config.inputs, overwrite=overwrite)
-        with run.making(config.resolved) as temporary:
+        with run.making(config.resolved, *config.inputs, overwrite=overwrite) as temporary:
             (temporary / run.rounds.name).mkdir()
-            write_json(temporary / run.graph.name, record_of(store))
+            write_json(temporary / run.graph.name, with_digest(record_of(store)))
         return run
 
     @classmethod
@@ -86,7 +89,7 @@ class RunFolder(BaseRunFolder):
     def rewind(self, config: TrainConfig, rounds_done: int, assignment: int) -> None:
         """Drop everything after a checkpoint, and write the config to resume with."""
         dump_config(config.resolved, self.config_file)
-        for left in (self.done, self.summary):
+        for left in (self.done, self.summary, self.outdated):
             left.unlink(missing_ok=True)
         for path in self.round_files():
             if int(path.stem) > rounds_done:
@@ -98,9 +101,18 @@ class RunFolder(BaseRunFolder):
     def config(self) -> TrainConfig:
         return load_train_config(self.config_file)
 
+    def score_events(self) -> list[dict]:
+        """The evaluator's scores, oldest first; raises UserError if the file is damaged."""
+        lines = read_lines(self.scores)
+        return [without_digest(event, self.scores, needed=False) for event in lines]
+
+    def add_score(self, event: dict) -> None:
+        """Append a score of the evaluator."""
+        append_json(self.scores, with_digest(event))
+
     def trained_graph(self) -> dict[str, Any]:
         """The graph that the run is trained on: its identity, and the meaning of outputs."""
-        return {**OLDER, **json.loads(self.graph.read_text())}
+        return {**OLDER, **read_json(self.graph)}
 
     def best_or_newest(self) -> tuple[Path, bool]:
         """The parameters of the best round, and whether it was scored; else of the newest round.
@@ -131,7 +143,10 @@ class RunFolder(BaseRunFolder):
     def check_same(self, store: TrainedGraph) -> None:
         """Raises UserError if a store does not hold the graph that the run is trained on."""
         if not self.check_store(store):
-            raise UserError(f"{store.path} was built again since {self.path} was trained on it")
+            raise UserError(
+                f"{store.path} has another graph or split than the one that {self.path} is trained "
+                "on: it was built again, or is another store"
+            )
 
     def write_round(
         self,
@@ -189,19 +204,33 @@ def write_model(path: Path, model: nn.Module, **facts: object) -> None:
 
 def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor], **facts: object) -> None:
     """Write tensors as safetensors, with facts as metadata, atomically."""
-    on_cpu = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-    content = save(on_cpu, metadata={key: str(value) for key, value in facts.items()})
-    with replacing(path) as temporary:  # safetensors' save_file hides full disks, sets mode 0600
+    content = to_bytes(tensors, {key: str(value) for key, value in facts.items()})
+    with replacing(path) as temporary:
         temporary.write_bytes(content)
 
 
 def round_of(path: Path) -> int:
     """The round of a file of parameters; 0 if the file is missing or damaged."""
     try:
-        with safe_open(path, framework="pt") as file:
-            return int(file.metadata()["round"])
-    except (FileNotFoundError, SafetensorError):
+        return int(_tensors_of(path.read_bytes())[1]["round"])
+    except (FileNotFoundError, DamagedFile):
         return 0
+
+
+def _tensors_of(content: bytes) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    """The tensors and facts of a file, which may be of a version before there were digests."""
+    return from_bytes_without_digest(content) or from_bytes(content)
+
+
+def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    """The tensors and facts of a file of parameters.
+
+    Raises UserError if the file is damaged, FileNotFoundError if it is missing.
+    """
+    try:
+        return _tensors_of(path.read_bytes())
+    except DamagedFile:
+        raise damaged(path) from None
 
 
 def read_model(path: Path, model: nn.Module) -> dict[str, str]:
@@ -209,11 +238,9 @@ def read_model(path: Path, model: nn.Module) -> dict[str, str]:
 
     Raises UserError if the file is damaged or of another model, FileNotFoundError if it is missing.
     """
+    tensors, facts = read_tensors(path)
     try:
-        with safe_open(path, framework="pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            facts = file.metadata() or {}
         model.load_state_dict(tensors)
-    except (SafetensorError, RuntimeError) as error:
+    except RuntimeError as error:
         raise UserError(f"{path} does not hold this model's parameters: {error}") from error
     return facts

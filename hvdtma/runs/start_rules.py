@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -26,6 +26,8 @@ class StartRules(Generic[C]):
         has_checkpoint: whether the run can be resumed.
         has_work_left: whether a finished run would train on under the present config, which may
             have larger limits. Only called if there is a checkpoint.
+        compared: the config without values that are compared in another way, such as the paths of
+            data, whose contents have fingerprints.
     """
 
     resumable_keys: Collection[str]
@@ -33,6 +35,7 @@ class StartRules(Generic[C]):
     recorded_config: Callable[[], C]
     has_checkpoint: Callable[[], bool]
     has_work_left: Callable[[], bool]
+    compared: Callable[[C], C] = field(default=lambda config: config)
 
 
 def lock_and_resolve(
@@ -64,12 +67,15 @@ def resolve_start_mode(
     resume, and if the run was made with another config.
     """
     exists = mode is StartMode.RESUME or run.versions.exists()
+    if mode is StartMode.AUTO and run.outdated.exists():
+        mode = StartMode.OVERWRITE
     if mode in (StartMode.NEW, StartMode.OVERWRITE) or not exists:
         overwrite = mode is StartMode.OVERWRITE
         run.check_removable(*rules.inputs, overwrite=overwrite)
         return StartMode.OVERWRITE if overwrite else StartMode.NEW
     run.check_there()
-    check_same_config(rules.recorded_config(), config, run.path, rules.resumable_keys)
+    recorded, given = (rules.compared(each) for each in (rules.recorded_config(), config))
+    check_same_config(recorded, given, run.path, rules.resumable_keys)
     can_resume = rules.has_checkpoint()
     if mode is StartMode.RESUME and not can_resume:
         raise no_checkpoint(run.path)

@@ -5,7 +5,9 @@ Legend: R rows.
 
 from __future__ import annotations
 
+from base64 import b64decode, b64encode
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import xxhash
@@ -13,13 +15,34 @@ import zarr
 from zarr.abc.codec import BytesBytesCodec
 from zarr.codecs import BloscCodec, Crc32cCodec
 
+from hvdtma.core.digests import digest_of
 from hvdtma.core.threads import map_in_order
 from hvdtma.storage.chunks import COMPRESSION_LEVEL, chunk_path, write_chunk
 
+CRC = np.dtype("<u4")
 WORKERS = 2  # threads that compress and write chunks
 CHUNK_BYTES = 8 << 20  # for arrays that are read in whole chunks; large enough for the disk's rate
 EDGE_CHUNK_BYTES = 1 << 20  # for edges: a block's edges begin and end anywhere in a chunk
 INDPTR_CHUNK_BYTES = 1 << 18  # for indptr, which is read like edges and compresses to a quarter
+
+
+class ArrayDigests(NamedTuple):
+    """What a store keeps of each array, to notice damage.
+
+    Attributes:
+        values: digest of all values (XXH3, 128 bits).
+        chunks: the CRC-32C of each chunk, uint32, in base64.
+        metadata: digest of the array's zarr.json.
+    """
+
+    values: str
+    chunks: str
+    metadata: str
+
+
+def chunk_crcs(text: str) -> np.ndarray:
+    """The CRCs of `ArrayDigests.chunks`, uint32."""
+    return np.frombuffer(b64decode(text), CRC)
 
 
 def codecs_of(dtype: np.dtype) -> list[BytesBytesCodec]:
@@ -68,6 +91,7 @@ class ArrayWriter:
         self.folder = Path(group.store_path.store.root, self.array.path)  # type: ignore[attr-defined]
         self.compressed = any(isinstance(codec, BloscCodec) for codec in self.array.compressors)
         self.hash = xxhash.xxh3_128()
+        self.crc_of: dict[int, int] = {}
         self.buffered: list[np.ndarray] = []
         self.num_buffered = self.num_written = 0
 
@@ -92,13 +116,15 @@ class ArrayWriter:
         self._write([*self.buffered, values[:cut]], whole)
         self.buffered, self.num_buffered = [values[cut:].copy()], len(values) - cut
 
-    def close(self) -> str:
-        """Write the buffered rows; return the checksum of all values."""
+    def close(self) -> ArrayDigests:
+        """Write the buffered rows; return the digests of the array."""
         num_rows = self.num_rows
         self._write(self.buffered, self.num_buffered)
         if num_rows < self.array.shape[0]:
             self.array.resize((num_rows, *self.array.shape[1:]))
-        return self.hash.hexdigest()
+        crcs = np.array([self.crc_of[number] for number in sorted(self.crc_of)], CRC)
+        metadata = digest_of((self.folder / "zarr.json").read_bytes())
+        return ArrayDigests(self.hash.hexdigest(), b64encode(crcs.tobytes()).decode(), metadata)
 
     def _write(self, pieces: list[np.ndarray], rows: int) -> None:
         if pieces and rows:
@@ -116,9 +142,10 @@ class ArrayWriter:
             padded[: len(rows)] = rows
             rows = padded
         number = (self.num_written + start) // self.chunk_rows
-        write_chunk(chunk_path(self.folder, number, rows.ndim), rows, compressed=self.compressed)
+        path = chunk_path(self.folder, number, rows.ndim)
+        self.crc_of[number] = write_chunk(path, rows, compressed=self.compressed)
 
 
 def digest(values: np.ndarray) -> str:
     """The checksum that a store keeps of an array's values (XXH3, 128 bits)."""
-    return xxhash.xxh3_128(np.ascontiguousarray(values).view(np.uint8).data).hexdigest()
+    return digest_of(np.ascontiguousarray(values).view(np.uint8).data)

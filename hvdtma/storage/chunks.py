@@ -27,8 +27,8 @@ def chunk_path(folder: Path, number: int, num_dims: int) -> Path:
     return folder.joinpath("c", str(number), *["0"] * (num_dims - 1))
 
 
-def write_chunk(path: Path, rows: np.ndarray, *, compressed: bool) -> None:
-    """Write one chunk, from contiguous rows."""
+def write_chunk(path: Path, rows: np.ndarray, *, compressed: bool) -> int:
+    """Write one chunk, from contiguous rows; return its CRC."""
     content: Any = rows.reshape(-1).view(np.uint8)
     if compressed:
         content = blosc.compress(
@@ -37,7 +37,9 @@ def write_chunk(path: Path, rows: np.ndarray, *, compressed: bool) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("wb") as file:
         file.write(content)
-        file.write(google_crc32c.value(content).to_bytes(CRC_BYTES, "little"))
+        crc = google_crc32c.value(content)
+        file.write(crc.to_bytes(CRC_BYTES, "little"))
+    return crc
 
 
 class DamagedChunk(Exception):
@@ -45,9 +47,15 @@ class DamagedChunk(Exception):
 
 
 class ChunkReader:
-    """Reads rows of one array; raises DamagedChunk, naming the file."""
+    """Reads rows of one array; raises DamagedChunk, naming the file.
 
-    def __init__(self, folder: Path, array: zarr.Array):
+    Args:
+        crcs: uint32, the CRC that each chunk had when it was written. A chunk of another array, or
+            of another store, is noticed by it. None: each chunk is compared with its own CRC only.
+    """
+
+    def __init__(self, folder: Path, array: zarr.Array, crcs: np.ndarray | None = None):
+        self.crcs = crcs
         self.folder, self.shape, self.dtype = folder, array.shape, array.dtype
         self.chunk_shape = array.chunks
         self.chunk_rows = max(array.chunks[0], 1)
@@ -93,8 +101,11 @@ class ChunkReader:
                 _fill(descriptor, [content.data, crc.data], path)
         finally:
             os.close(descriptor)
-        if google_crc32c.value(content) != int.from_bytes(crc.tobytes(), "little"):
+        found = google_crc32c.value(content)
+        if found != int.from_bytes(crc.tobytes(), "little"):
             raise DamagedChunk(f"chunk {path} is damaged: its checksum differs")
+        if self.crcs is not None and (number >= len(self.crcs) or found != self.crcs[number]):
+            raise DamagedChunk(f"chunk {path} is not the one that was written there")
         if self.compressed:
             blosc.decompress(content, values)
 

@@ -14,17 +14,17 @@ from types import TracebackType
 from typing import Any, cast
 
 import numpy as np
-import xxhash
 import zarr
 
+from hvdtma.core.digests import digest_of, with_digest
 from hvdtma.core.errors import UserError
 from hvdtma.core.files import REMOVED, FullDisk, is_full
-from hvdtma.core.partial import partial_path, remove_abandoned
+from hvdtma.core.partial import partial_path, put_in_place, remove_abandoned, through_link
 from hvdtma.storage.array_writer import ArrayWriter
 from hvdtma.storage.chunks import ChunkReader
 
 FORMAT = "hvdtma-graph"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # 1 had no digests of attributes, chunks and metadata
 SCRATCH = ".scratch"
 UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST)
 
@@ -53,10 +53,11 @@ class StoreWriter:
     attrs: dict[str, Any] = field(default_factory=dict)
 
     def __enter__(self) -> StoreWriter:
-        self.path = Path(self.path)
+        self.path = through_link(Path(self.path))
         refuse_existing(self.path, self.overwrite)
         self.partial = partial_path(self.path, os.getpid())
-        self.attrs.setdefault("checksums", {})
+        for kind in ("checksums", "chunk_crcs", "metadata"):
+            self.attrs.setdefault(kind, {})
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             remove_abandoned(self.path, own=True)
@@ -87,7 +88,10 @@ class StoreWriter:
             self.group, name, np.dtype(dtype), max_rows, row_shape, chunk_bytes, chunk_rows
         )
         yield array
-        self.attrs["checksums"][name] = array.close()
+        digests = array.close()
+        self.attrs["checksums"][name] = digests.values
+        self.attrs["chunk_crcs"][name] = digests.chunks
+        self.attrs["metadata"][name] = digests.metadata
 
     def array(self, name: str) -> zarr.Array:
         """A complete array of the new store."""
@@ -121,16 +125,15 @@ class StoreWriter:
     def _finish(self) -> None:
         shutil.rmtree(self.partial / SCRATCH, ignore_errors=True)
         self.attrs.setdefault("graph", _digest_of(self.attrs["checksums"]))
-        self.group.attrs.update(
-            {
-                "format": self.format,
-                "format_version": FORMAT_VERSION,
-                "created": datetime.now(UTC).isoformat(timespec="seconds"),
-                **self.attrs,
-            }
-        )
+        attrs = {
+            "format": self.format,
+            "format_version": FORMAT_VERSION,
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            **self.attrs,
+        }
+        self.group.attrs.update(with_digest(attrs))
         refuse_existing(self.path, self.overwrite)  # another process may have written there
-        replace_folder(self.partial, self.path)
+        put_in_place(self.partial, self.path)
 
     def _give_up(self, error: BaseException) -> None:
         """Remove the temporary folder; raise UserError for errors of the disk."""
@@ -143,7 +146,7 @@ class StoreWriter:
 
 def _digest_of(checksums: dict[str, str]) -> str:
     """One checksum of all arrays, the identity of a graph with its split."""
-    return xxhash.xxh3_128("".join(sorted(checksums.values())).encode()).hexdigest()
+    return digest_of("".join(sorted(checksums.values())).encode())
 
 
 def refuse_existing(path: Path, overwrite: bool) -> None:
@@ -161,17 +164,3 @@ def _format_of(path: Path) -> str:
         return str(zarr.open_group(path, mode="r").attrs.get("format"))
     except (OSError, ValueError):
         return "no Zarr group"
-
-
-def replace_folder(new: Path, path: Path) -> None:
-    """Rename a finished folder to `path`; a former `path` is removed afterwards, not before."""
-    old = path.with_name(f".{path.name}.{os.getpid()}.old")
-    if path.exists():
-        path.rename(old)
-    try:
-        new.rename(path)
-    except BaseException:
-        if old.exists():
-            old.rename(path)
-        raise
-    shutil.rmtree(old, ignore_errors=True)

@@ -23,4 +23,6 @@ def submit_trials(
     """
     folder = sweep.with_name(f"{sweep.name}.jobs")
     given: dict[str, Any] = {"folder": folder, "name": sweep.name, **resources}
+    if len(configs) == 1:  # the last trial that has no result yet
+        given["array_parallel"] = None
     return submit(list(configs), cluster=cluster, **given)

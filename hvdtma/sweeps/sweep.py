@@ -69,6 +69,10 @@ class Sweep:
             request.search, self.space, request.trials, request.seed, at_once=on_cluster
         )
         trainers = request.in_process or self.base.trainers
+        if on_cluster and request.jobs > 1:
+            raise UserError("--jobs is for trials in this command; give --array-parallel")
+        if not on_cluster and request.resources.get("array_parallel"):
+            raise UserError("--array-parallel is for --cluster; give --jobs")
         if on_cluster and request.in_process:
             raise UserError("--in-process is for trials in this command; give --tasks-per-node")
         self.in_process = trainers if trainers != 1 and not on_cluster else None

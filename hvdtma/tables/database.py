@@ -21,7 +21,7 @@ import pyarrow as pa
 
 from hvdtma.core.errors import UserError
 from hvdtma.core.files import REMOVED, FullDisk
-from hvdtma.core.partial import partial_path, remove_abandoned
+from hvdtma.core.partial import partial_path, remove_abandoned_named
 from hvdtma.core.threads import num_workers
 
 INTEGERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER",
@@ -43,7 +43,7 @@ class Database:
     """
 
     def __init__(self, memory_bytes: int, folder: Path):
-        remove_abandoned(folder / "hvdtma-tables-*")
+        remove_abandoned_named(folder, "hvdtma-tables-*")
         self.folder = partial_path(folder / f"hvdtma-tables-{uuid4().hex[:12]}", os.getpid())
         self.folder.mkdir(parents=True)
         self.connection = duckdb.connect(

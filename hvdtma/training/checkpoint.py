@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import xxhash
 from rich.markup import escape
 from safetensors.torch import load, save
 
@@ -27,8 +26,9 @@ from hvdtma.aggregate.optimizer_state import optimizer_tensors, restore_optimize
 from hvdtma.aggregate.state import GlobalState, RankState
 from hvdtma.comm.communicator import run_on_all, run_on_rank0
 from hvdtma.core.console import console
+from hvdtma.core.digests import damaged, digest_of, read_json, with_digest
 from hvdtma.core.errors import UserError
-from hvdtma.core.files import finite, replacing, sync_folder, write_through
+from hvdtma.core.files import replacing, sync_folder, write_through
 from hvdtma.core.train_config import TrainConfig, parse_config
 from hvdtma.runs.run_folder import RunFolder, round_of
 from hvdtma.sampling.resident import ShardSize
@@ -56,7 +56,7 @@ def write_checkpoint(run: RunFolder, trainer: Trainer, averaging: TimedAveraging
         if run.best.exists():
             best = run.best.read_bytes()
             write_through(partial / BEST, best)
-            files[BEST] = _digest(best)
+            files[BEST] = digest_of(best)
         facts = {
             "version": VERSION,
             "config": trainer.config.resolved.model_dump(mode="json"),
@@ -66,10 +66,11 @@ def write_checkpoint(run: RunFolder, trainer: Trainer, averaging: TimedAveraging
             "reassigning": trainer.next_shard is not None,
             "assignment": trainer.assignment,
             "assigned_at": trainer.assigned_at,
+            "order": trainer.store.order,
             "averaging": _shared_numbers(state),
             "files": files,
         }
-        write_through(partial / MANIFEST, json.dumps(finite(facts), indent=2).encode())
+        write_through(partial / MANIFEST, json.dumps(with_digest(facts), indent=2).encode())
         sync_folder(partial)
         partial.rename(path)
         sync_folder(path.parent)
@@ -132,11 +133,7 @@ def _write(path: Path, tensors: dict[str, torch.Tensor], facts: dict[str, str]) 
     on_cpu = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     content = save(on_cpu, metadata=facts)
     write_through(path, content)
-    return _digest(content)
-
-
-def _digest(content: bytes) -> str:
-    return xxhash.xxh3_128_hexdigest(content)
+    return digest_of(content)
 
 
 @dataclass(frozen=True)
@@ -247,14 +244,14 @@ def newest(run: RunFolder) -> Checkpoint | None:
 def open_checkpoint(path: Path) -> Checkpoint:
     """Open a checkpoint and verify all its files. Raises UserError if one is damaged."""
     try:
-        facts = json.loads((path / MANIFEST).read_text())
+        facts = read_json(path / MANIFEST)
         if facts["version"] != VERSION:
             raise UserError(
                 f"{path} has format version {facts['version']}; this hvdtma reads {VERSION}"
             )
         for name, digest in facts["files"].items():
-            if _digest((path / name).read_bytes()) != digest:
-                raise UserError(f"{path / name} is damaged: its content has changed")
+            if digest_of((path / name).read_bytes()) != digest:
+                raise damaged(path / name)
     except (OSError, ValueError, KeyError) as error:
         raise UserError(f"the checkpoint {path} cannot be read: {error}") from error
     return Checkpoint(path, facts)
@@ -277,6 +274,6 @@ def is_saved(run: RunFolder, averaging: TimedAveraging) -> bool:
     checkpoints = folders(run)
     if not checkpoints:
         return False
-    saved = json.loads((checkpoints[-1] / MANIFEST).read_text())["averaging"]
+    saved = read_json(checkpoints[-1] / MANIFEST)["averaging"]
     now = (averaging.rounds_done, int(averaging.stopped))
     return (saved["rounds_done"], saved["stopped"]) == now

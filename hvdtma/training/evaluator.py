@@ -14,11 +14,9 @@ from pathlib import Path
 
 from hvdtma.core.compute_threads import set_compute_threads
 from hvdtma.core.errors import UserError
-from hvdtma.core.files import append_json
 from hvdtma.evaluation.score import Scorer
 from hvdtma.graph.store import open_store
 from hvdtma.runs.best_metric import BestMetric
-from hvdtma.runs.folder import read_lines
 from hvdtma.runs.run_folder import RunFolder, read_model, round_of, write_model
 from hvdtma.tasks import best_metric, make_model, make_task
 
@@ -59,7 +57,7 @@ class RoundScorer:
         self.model = make_model(self.config, store, task)
         self.scorer = Scorer(self.config, store)
         self.metric = best_metric(self.config, task)
-        scored = read_lines(run.scores)  # by an evaluator that died, or before a resumption
+        scored = run.score_events()  # by an evaluator that died, or before a resumption
         self.best = best_score(run, self.metric, scored)[0]
         self.last_round = max((event["round"] for event in scored), default=0)
 
@@ -78,8 +76,7 @@ class RoundScorer:
         if first or self.metric.order(metrics) > self.best:
             self.best = self.metric.order(metrics)
             write_model(self.run.best, self.model, **facts)
-        append_json(
-            self.run.scores,
+        self.run.add_score(
             {
                 "kind": "score",
                 "part": "valid",

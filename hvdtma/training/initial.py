@@ -11,8 +11,6 @@ from typing import Any
 
 import torch
 from rich.markup import escape
-from safetensors import SafetensorError
-from safetensors.torch import load
 
 from hvdtma.core.config import flattened
 from hvdtma.core.console import console, warn
@@ -20,7 +18,7 @@ from hvdtma.core.errors import UserError
 from hvdtma.core.train_config import TrainConfig
 from hvdtma.graph.store import GraphStore
 from hvdtma.runs.pretrained import is_pretrained, read_pretrained
-from hvdtma.runs.run_folder import RunFolder
+from hvdtma.runs.run_folder import RunFolder, read_tensors
 from hvdtma.runs.trained_graph import OLDER, same_features
 from hvdtma.tasks import Model, Task
 
@@ -61,11 +59,7 @@ def read_initial(path: Path) -> InitialParameters:
         file, scored = run.best_or_newest()
         record, read_config = run.trained_graph(), run.config
         text = f"the run {path}, of its {'best' if scored else 'newest'} round"
-    try:
-        tensors = load(file.read_bytes())
-    except SafetensorError as error:
-        raise UserError(f"{file} is damaged: {error}") from error
-    return InitialParameters(text, tensors, {**OLDER, **record}, read_config)
+    return InitialParameters(text, read_tensors(file)[0], {**OLDER, **record}, read_config)
 
 
 def load_initial(

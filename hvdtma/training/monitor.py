@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 
 from hvdtma.aggregate import Aggregation, TimedAveraging
+from hvdtma.comm.roll_call import RollCall
 from hvdtma.core.errors import UserError
 from hvdtma.runs.live import open_view
 from hvdtma.runs.run_folder import RunFolder
@@ -29,7 +30,7 @@ TAKE_OVER_S = 1.0  # wait for the lock of a lost rank 0
 class RunMonitor(Callback):
     """The run's own callback: a watchdog on every trainer, and a recorder on rank 0.
 
-    A context manager.
+    A context manager; entering it is collective.
 
     Args:
         report: called on rank 0 with the run's folder, to write the report.
@@ -49,6 +50,7 @@ class RunMonitor(Callback):
         self._stack = ExitStack()
 
     def __enter__(self) -> RunMonitor:
+        self.roll_call = self._stack.enter_context(RollCall(self.averaging.comm))
         self._stack.enter_context(self._watchdog)
         self.take_over()
         return self

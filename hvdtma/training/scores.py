@@ -15,7 +15,6 @@ from hvdtma.core.console import console
 from hvdtma.core.signals import blocked_signals
 from hvdtma.core.train_config import TrainConfig
 from hvdtma.runs.best_metric import BestMetric
-from hvdtma.runs.folder import read_lines
 from hvdtma.runs.run_folder import RunFolder
 from hvdtma.training.evaluator import REFUSED, RoundScorer, best_score
 
@@ -33,7 +32,7 @@ class Scores:
     def __init__(self, config: TrainConfig, run: RunFolder, metric: BestMetric):
         self.config, self.run, self.metric = config, run, metric
         self.seen = sum(e["kind"] == "score" and e["part"] == "valid" for e in run.events())
-        seen = read_lines(run.scores)[: self.seen]
+        seen = run.score_events()[: self.seen]
         self.best, self.since_best = best_score(run, metric, seen)
         self.restarts_left = MAX_RESTARTS
         self.scorer = RoundScorer(run) if config.evaluate.mode == "inline" else None
@@ -78,7 +77,7 @@ class Scores:
 
     def new_events(self) -> list[dict]:
         """The scores that were not returned before."""
-        events = read_lines(self.run.scores)[self.seen :]
+        events = self.run.score_events()[self.seen :]
         self.seen += len(events)
         for event in events:
             self.since_best += 1
@@ -120,7 +119,7 @@ class Scores:
         return self.new_events()
 
     def _scored_rounds(self) -> set[int]:
-        return {event["round"] for event in read_lines(self.run.scores)}
+        return {event["round"] for event in self.run.score_events()}
 
     def stop(self) -> None:
         """End the evaluator process at once."""
@@ -140,6 +139,6 @@ def scoring_text(number: int, part: str, *, left: int) -> str:
 
 def skipped_rounds(run: RunFolder, rounds: int, every: int) -> list[int]:
     """The rounds that were due for scoring, but were never scored."""
-    scored = {event["round"] for event in read_lines(run.scores)}
+    scored = {event["round"] for event in run.score_events()}
     due = set(np.arange(every, rounds + 1, every).tolist()) | ({rounds} if rounds else set())
     return sorted(due - scored)

@@ -32,6 +32,7 @@ from hvdtma.tasks import metric_facts
 from hvdtma.training.callback import Callback, Callbacks
 from hvdtma.training.checkpoint import is_saved, write_checkpoint
 from hvdtma.training.loop import announce_assignment, train_rounds
+from hvdtma.training.lost import explained
 from hvdtma.training.membership import regroup
 from hvdtma.training.monitor import RunMonitor
 from hvdtma.training.precision import training_precision
@@ -167,6 +168,8 @@ def _train_and_score(
             _save_for_all(context, error)
         except RegroupNeeded as error:
             if not averaging.comm.elastic:
+                if isinstance(error, TrainerLost):
+                    raise explained(error, monitor.roll_call, run) from error
                 raise
             reason = error
 

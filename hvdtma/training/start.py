@@ -23,6 +23,7 @@ from hvdtma.training.membership import (
     sync_membership,
     take_shard,
 )
+from hvdtma.training.placement import warn_of_placement
 from hvdtma.training.set_up import count_sharers, make_averaging, set_up
 from hvdtma.training.trainer import Trainer, trainer_weight
 
@@ -41,8 +42,9 @@ class RunContext(NamedTuple):
 
 
 # Keys that may change when a run is resumed: they do not change the meaning of the parameters.
+# A store may be moved; `RunFolder.check_same` compares the graphs.
 RESUMABLE_KEYS = {
-    *("run", "trainers", "rounds", "time_limit_s", "reassign_rounds", "threads", "device"),
+    *("run", "store", "trainers", "rounds", "time_limit_s", "reassign_rounds", "threads", "device"),
     *("memory_gb", "scratch_dir", "sampler.workers", "resident_epochs", "evaluate", "checkpoint"),
     *("log", "log_options", "profile"),
     *("elastic", "on_loss", "min_trainers", "rejoin_timeout_s", "hang_limit_s"),
@@ -116,7 +118,12 @@ def start_new(
     trainer = run_on_all(comm, lambda: _set_up_with_shard(config, comm, sharers))
     _check_examples(trainer, comm)
     averaging = run_on_all(comm, lambda: make_averaging(trainer, comm))
-    run_on_rank0(comm, lambda: RunFolder.create(config, trainer.store, overwrite=overwrite))
+    warn_of_placement(comm, trainer.device, config.memory_gb)
+
+    def create() -> None:
+        RunFolder.create(config, trainer.store, overwrite=overwrite)
+
+    run_on_rank0(comm, create)
     return RunContext(run, trainer, averaging)
 
 
@@ -124,13 +131,15 @@ def resume_run(config: TrainConfig, comm: Communicator, run: RunFolder) -> RunCo
     """Resume the run in the config's folder from its newest checkpoint. Collective.
 
     With the same number of trainers, the run continues exactly as if it had not been interrupted.
-    With another number, the unfinished round is aggregated, and all blocks are reassigned.
+    With another number, or a store in another order of nodes, the unfinished round is aggregated,
+    and all blocks are reassigned.
     """
     _check_trainers(config, comm)
     checkpoint = run_on_rank0(comm, lambda: find_checkpoint(run, config))
     sharers = count_sharers(comm)
     trainer = run_on_all(comm, lambda: set_up(config, comm, sharers))
     run_on_rank0(comm, lambda: run.check_same(trainer.store))
+    warn_of_placement(comm, trainer.device, config.memory_gb)
     averaging = make_averaging(trainer, comm)
     run_on_all(comm, lambda: _restore(trainer, averaging, checkpoint))
     loaded_at = comm.clock()
@@ -184,6 +193,7 @@ def _restore(trainer: Trainer, averaging: TimedAveraging, checkpoint: Checkpoint
     saved = checkpoint.rank(rank % checkpoint.trainers)
     saved.restore_optimizer(trainer.optimizer)
     complete = sorted(facts["shard_indices"]) == list(range(averaging.comm.size))
+    complete &= facts.get("order", trainer.store.order) == trainer.store.order
     if complete and facts["num_shards"] == averaging.comm.size and not facts["reassigning"]:
         trainer.shard_index = saved.facts["shard_index"]
         trainer.take_assignment(trainer.assignment, shard_progress=saved.shard_progress)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
-import xxhash
 
+from hvdtma.core.digests import digest_of_json
 from hvdtma.storage.array_writer import digest
 from hvdtma.storage.node_ids import NodeIds
 from hypergraph.data.lazy import Unread, as_given
@@ -82,11 +81,6 @@ def _of_modality(modality: Modality) -> dict[str, Any]:
     }
 
 
-def digest_of_text(value: Any) -> str:
-    """The checksum of plain values."""
-    return xxhash.xxh3_128(json.dumps(value, sort_keys=True).encode()).hexdigest()
-
-
 def checksum(modalities: Mapping[str, Modality], relations: Mapping[str, Relation]) -> str:
     """The xxh3 checksum of all content; fields on disk are not read: they have stored checksums."""
     digests: dict[str, str] = {}
@@ -97,7 +91,7 @@ def checksum(modalities: Mapping[str, Modality], relations: Mapping[str, Relatio
         else:
             arrays = arrays_of(path, value)
             digests |= {name: digest(_little_endian(array)) for name, array in arrays.items()}
-    return digest_of_text({"arrays": digests, "description": description(modalities, relations)})
+    return digest_of_json({"arrays": digests, "description": description(modalities, relations)})
 
 
 def _little_endian(array: np.ndarray) -> np.ndarray:

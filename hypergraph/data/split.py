@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from hvdtma.core.digests import digest_of_json
 from hvdtma.core.errors import UserError, check_seed
 from hvdtma.storage.array_writer import digest
 from hypergraph.data.checks import row_keys
-from hypergraph.data.content import digest_of_text
 from hypergraph.data.hypergraph import MultimodalHypergraph
 from hypergraph.data.relation import TEST, TRAIN, VALID, Relation, part_codes
 
@@ -47,7 +47,7 @@ class Split:
         """A checksum of all content, the same on every machine."""
         held_out = [x for part in (self.valid, self.test) for x in (part.indices, part.values)]
         parts = [digest(x) for x in held_out if x is not None]
-        return digest_of_text([self.train.checksum(), self.relation, *parts])
+        return digest_of_json([self.train.checksum(), self.relation, *parts])
 
 
 def split_relation(

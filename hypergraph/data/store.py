@@ -21,13 +21,14 @@ import numpy as np
 import scipy.sparse as sp
 import zarr
 
+from hvdtma.core.digests import digest_of_json
 from hvdtma.core.errors import UserError
 from hvdtma.core.files import expanded
 from hvdtma.storage.array_writer import digest
 from hvdtma.storage.chunks import ChunkReader, DamagedChunk
 from hvdtma.storage.node_ids import NodeIds
 from hvdtma.storage.writer import StoreWriter
-from hypergraph.data.content import arrays_of, description, digest_of_text, fields
+from hypergraph.data.content import arrays_of, description, fields
 from hypergraph.data.intra import GraphRecipe, Intra
 from hypergraph.data.lazy import Unread
 from hypergraph.data.modality import Modality
@@ -62,7 +63,7 @@ def save(
             for array_name, array in arrays_of(name, getattr(owner, field)).items():
                 writer.put(array_name, array)
         checked = {"content": described, "checksums": writer.attrs["checksums"]}
-        writer.attrs["content_checksum"] = digest_of_text(checked)
+        writer.attrs["content_checksum"] = digest_of_json(checked)
     return path
 
 
@@ -169,7 +170,7 @@ def _opened(path: Path) -> zarr.Group:
             f"{FORMAT_VERSION}: upgrade it, or save the hypergraph again"
         )
     checked = {name: attrs.get(name) for name in ("content", "checksums")}
-    if digest_of_text(checked) != attrs.get("content_checksum"):
+    if digest_of_json(checked) != attrs.get("content_checksum"):
         raise _damaged(path, "its names and sizes have changed since they were written")
     for name in cast(dict[str, str], attrs["checksums"]):
         if not (path / name / "zarr.json").is_file():

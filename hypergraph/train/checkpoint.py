@@ -20,9 +20,9 @@ from pathlib import Path
 from hvdtma.comm.communicator import run_on_rank0
 from hvdtma.core.errors import UserError
 from hvdtma.core.files import replacing, sync_folder, write_through
+from hvdtma.core.tensor_file import DamagedFile, from_bytes, to_bytes
 from hvdtma.runs.start_rules import no_checkpoint
 from hypergraph.history import TrainingHistory
-from hypergraph.tensor_file import DamagedFile, from_bytes, to_bytes
 from hypergraph.train.fit import FitProgress
 from hypergraph.train.rank_trainer import Parts, RankTrainer, State
 

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from cluster import processes
+from cluster import cgroups, processes
 from cluster.config import slurm_conf
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "srun")
@@ -62,6 +62,8 @@ class Cluster:
             raise RuntimeError(f"{path} is not empty; take it down first")
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.conf.write_text(slurm_conf(self.directory, nodes, cpus, **options))
+        if "task/cgroup" in str(options.get("task_plugin")):
+            (self.directory / "cgroup.conf").write_text(cgroups.CONF)
         for made in (self.log_dir, self.directory / "spool"):
             made.mkdir()
         try:
@@ -83,6 +85,8 @@ class Cluster:
                 f"{self.directory} is not the directory of a cluster: nothing removed"
             )
         processes.kill(lambda: processes.of_cluster(self.directory))
+        if (self.directory / "cgroup.conf").exists():
+            cgroups.remove_groups(self.nodes)
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def run(self, *command: object) -> str:

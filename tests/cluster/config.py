@@ -29,7 +29,7 @@ SlurmctldLogFile={directory}/log/slurmctld.log
 SlurmdLogFile={directory}/log/%n.log
 MailProg=/bin/true
 
-# No cgroups and no accounting: both need a set-up of the system.
+# No accounting: it needs a set-up of the system.
 ProctrackType=proctrack/linuxproc
 TaskPlugin={task_plugin}
 JobAcctGatherType=jobacct_gather/none
@@ -72,7 +72,9 @@ def slurm_conf(
     """slurm.conf for `nodes` nodes n1, n2, ... of `cpus` CPUs each, run by the calling user.
 
     `task/affinity` binds tasks to CPUs as on a real cluster. It needs nodes with as many CPUs as
-    the machine has, and binds the first task of every node to the machine's first CPU.
+    the machine has, and binds the first task of every node to the machine's first CPU. With
+    `task/cgroup` beside it, a task cannot leave its job's CPUs; it needs `cgroups.CONF` beside the
+    file.
     """
     host, ports = socket.gethostname().split(".")[0], free_ports(1 + nodes)
     head = TEMPLATE.format(

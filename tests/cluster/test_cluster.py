@@ -1,5 +1,7 @@
 """The one-machine cluster does what other tests and its users rely on."""
 
+import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -7,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from cluster import Cluster
+from cluster import Cluster, has_cgroups
 from cluster.cluster import wait_for
 
 ROOT = Path(__file__).parents[2]
@@ -48,7 +50,28 @@ def test_tasks_run_on_every_node(slurm):
 
 
 def test_a_node_takes_several_tasks(slurm):
-    assert slurm.run("srun", "-N1", "-n8", *NODE_NAME).split() == ["n1"] * 8
+    assert slurm.run("srun", "-N1", "-n2", *NODE_NAME).split() == ["n1"] * 2
+
+
+@pytest.mark.skipif(os.cpu_count() < 2, reason="a node needs two CPUs")
+def test_tasks_of_a_node_are_bound_to_cpus_of_their_own(slurm):
+    bound = slurm.run("srun", "-N1", "-n2", "grep", "Cpus_allowed_list", "/proc/self/status")
+    assert sorted(bound.split()[1::2]) == ["0", "1"]
+
+
+@pytest.mark.skipif(os.cpu_count() < 2 or not has_cgroups(), reason="no control groups here")
+def test_a_task_cannot_leave_the_cpus_of_its_job_where_control_groups_hold_it(short_path):
+    other = Cluster(short_path / "held")
+    other.up(nodes=1, cpus=os.cpu_count(), task_plugin="task/cgroup,task/affinity")
+    try:
+        tried = [sys.executable, "-c", "import os; os.sched_setaffinity(0, {1})"]
+        job = other.run(
+            "sbatch", "--parsable", "--output=/dev/null", "-n1", "--wrap", f"{shlex.join(tried)}"
+        )
+        assert other.wait_for_job(job) == "FAILED"
+    finally:
+        other.down()
+    assert not list(Path("/sys/fs/cgroup").glob("*/slurm_n1/uid_*/job_*"))
 
 
 def test_a_requeued_job_runs_again_under_its_id(slurm, tmp_path):

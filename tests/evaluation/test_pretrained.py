@@ -123,9 +123,11 @@ def damage(folder, how):
     elif how == "named":
         config.write_text(json.dumps({"format": "other-model"}))
     elif how == "newer":
-        config.write_text(config.read_text().replace('"format_version": 1', '"format_version": 2'))
+        config.write_text(config.read_text().replace('"format_version": 2', '"format_version": 3'))
     elif how == "lacks":
         config.write_text(json.dumps({"format": "hvdtma-model", "format_version": 1}))
+    elif how == "edited":
+        config.write_text(config.read_text().replace('"feature_dim": 7', '"feature_dim": 8'))
     elif how == "gone":
         parameters.unlink()
     elif how == "bit":
@@ -143,10 +145,11 @@ def damage(folder, how):
         ("list", "it names no format"),
         ("other", "it names no format, and not 'hvdtma-model'"),
         ("named", "its format is 'other-model', and not 'hvdtma-model'"),
-        ("newer", "has format version 2; this hvdtma reads 1"),
+        ("newer", "has format version 3; this hvdtma reads 1 and 2"),
         ("lacks", "is damaged: it lacks config, graph, feature_dim, digest"),
         ("gone", "is damaged: it has no model.safetensors"),
-        ("bit", "is damaged: its content has changed"),
+        ("edited", "config.json is damaged: it has changed since it was written"),
+        ("bit", "is damaged: it has changed since it was written"),
         ("empty", "it has no config.json"),
     ],
 )
@@ -155,6 +158,19 @@ def test_another_format_and_damage_are_one_message(saved, tmp_path, how, words):
     shutil.copytree(saved[1], folder)
     damage(folder, how)
     with pytest.raises(hvdtma.UserError, match=words):
+        hvdtma.from_pretrained(folder)
+
+
+def test_a_model_of_format_1_is_read_and_its_parameters_are_checked(saved, tmp_path):
+    folder = tmp_path / "model"
+    shutil.copytree(saved[1], folder)
+    facts = json.loads((folder / "config.json").read_text())
+    facts |= {"format_version": 1, "digest": facts.pop("parameters")}
+    (folder / "config.json").write_text(json.dumps(facts))
+    before, now = (hvdtma.from_pretrained(path).model.state_dict() for path in (saved[1], folder))
+    assert all(value.equal(now[name]) for name, value in before.items())
+    damage(folder, "bit")
+    with pytest.raises(hvdtma.UserError, match=r"model\.safetensors is damaged"):
         hvdtma.from_pretrained(folder)
 
 

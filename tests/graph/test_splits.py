@@ -11,7 +11,7 @@ from hvdtma.core.errors import UserError
 from hvdtma.graph.candidates import ALL_NODES, Candidates
 from hvdtma.graph.negatives import draw_negatives
 from hvdtma.graph.source import Pairs
-from hvdtma.graph.splits import LinkPicker, hold_out_nodes, part_sizes
+from hvdtma.graph.splits import LinkPicker, hold_out_nodes, pair_key, part_sizes
 
 
 def picked(src, dst, valid=2, test=3, *, seed=0, pieces=1, most=10**6):
@@ -91,6 +91,45 @@ def test_a_share_is_that_share_and_a_count_that_count():
 def test_more_than_memory_holds_is_refused():
     with pytest.raises(UserError, match=r"more than 50 links would be held out.*--valid"):
         picked(np.zeros(400, int), np.arange(1, 401), 0.2, 0.2, most=50)
+    src, dst = np.zeros(400, int), np.arange(1, 401)
+    assert [len(part) for part in picked(src, dst, 20, 30, most=50)] == [20, 30]
+    with pytest.raises(UserError, match="more than 49 links"):
+        picked(src, dst, 20, 30, most=49)
+
+
+@pytest.mark.parametrize(("valid", "test"), [(5, 7), (0.1, 7), (5, 0.1), (0.1, 0.2)])
+def test_dropping_what_is_not_chosen_on_the_way_changes_nothing(valid, test):
+    src, dst = np.divmod(np.arange(60 * 60), 60)
+    expected = picked(src, dst, valid, test)
+    picker = LinkPicker(valid, test, 0, 10**6)
+    picker.shrink_at = 10
+    for row in range(60):
+        picker.add(src[row * 60 : row * 60 + 60], dst[row * 60 : row * 60 + 60])
+        assert picker.num_chosen == sum(len(hashes) for hashes, *_ in picker.chosen)
+        assert picker.num_chosen <= picker.shrink_at
+    if valid >= 1 and test >= 1:
+        assert picker.num_chosen < 200  # of 1,770 pairs, each seen twice
+    pairs, part = picker.pairs()
+    found = list(map(frozenset, zip(pairs.src.tolist(), pairs.dst.tolist(), strict=True)))
+    assert [[f for f, p in zip(found, part, strict=True) if p == n] for n in (0, 1)] == expected
+
+
+def test_a_share_of_all_and_a_count_after_it_leave_nothing():
+    src, dst = np.zeros(50, int), np.arange(1, 51)
+    with pytest.raises(UserError, match="would take 3 of 50 links"):
+        picked(src, dst, 1 - 1e-12, 3)
+    with pytest.raises(UserError, match=r"the test split would be empty: 1e-12 of the links"):
+        picked(src, dst, 3, 1e-12)
+
+
+def test_a_pair_has_one_key_in_either_direction_and_no_other_pair_has_it():
+    src, dst = (ends.ravel() for ends in np.meshgrid(np.arange(9, dtype=np.int32), np.arange(9)))
+    key = pair_key(src, dst, 9)
+    assert key.dtype == np.int64
+    assert len(set(key.tolist())) == 9 * 10 // 2
+    assert (key == pair_key(dst, src, 9)).all()
+    large = np.int32([2**31 - 2])
+    assert pair_key(large, large, 2**31 - 1)[0] == (2**31 - 2) * 2**31
 
 
 @pytest.mark.parametrize(

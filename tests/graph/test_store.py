@@ -1,6 +1,7 @@
 """A store is whole or not there; what is damaged or remote is refused in words."""
 
 import errno
+import json
 import os
 from pathlib import Path
 
@@ -9,10 +10,14 @@ import pytest
 import zarr
 from processes import small_disk
 
+import hvdtma
+from hvdtma.core import partial
+from hvdtma.core.digests import with_digest
 from hvdtma.core.errors import UserError
 from hvdtma.graph import store as store_module
 from hvdtma.graph.builder import BuildOptions, build
 from hvdtma.graph.store import open_store
+from hvdtma.graph.verify import verification
 from hvdtma.storage.writer import StoreWriter
 
 OPTIONS = BuildOptions(negatives=3)
@@ -84,6 +89,7 @@ def test_the_old_store_survives_when_the_new_one_cannot_be_put_in_its_place(exis
             raise OSError(errno.EIO, "broken disk")
         return rename(self, target)
 
+    monkeypatch.setattr(partial, "_exchange", lambda one, other: False)
     monkeypatch.setattr(Path, "rename", failing)
     with pytest.raises(OSError, match="broken disk"), StoreWriter(path, True) as writer:
         writer.put("feat", np.zeros((100, 4)))
@@ -174,11 +180,112 @@ def test_what_is_no_store_is_refused(tmp_path):
         open_store(tmp_path / "embeddings.zarr")
 
 
-def test_a_newer_format_asks_for_a_newer_program(existing):
+def rewritten(path: Path, **changes) -> None:
+    """Change attributes of a store, and make their digest anew, as another version would."""
+    metadata = json.loads((path / "zarr.json").read_text())
+    attributes = {k: v for k, v in metadata["attributes"].items() if k != "digest"}
+    metadata["attributes"] = with_digest(attributes | changes)
+    (path / "zarr.json").write_text(json.dumps(metadata))
+
+
+def test_another_format_says_what_to_do(existing):
     path, _ = existing
-    zarr.open_group(path, mode="r+").attrs["format_version"] = 2
-    with pytest.raises(UserError, match="format version 2; this hvdtma reads up to 1"):
+    rewritten(path, format_version=3)
+    with pytest.raises(UserError, match="version 3; this hvdtma reads 1 and 2: upgrade hvdtma, or"):
         open_store(path)
+
+
+@pytest.fixture
+def version_1(existing):
+    """A store as earlier versions of hvdtma wrote it."""
+    path, _ = existing
+    metadata = json.loads((path / "zarr.json").read_text())
+    for added in ("digest", "chunk_crcs", "metadata"):
+        del metadata["attributes"][added]
+    metadata["attributes"]["format_version"] = 1
+    (path / "zarr.json").write_text(json.dumps(metadata))
+    return path
+
+
+def test_a_store_of_version_1_is_read_with_one_note_and_partition_brings_it_up(
+    version_1, tmp_path, capsys
+):
+    old = open_store(version_1)
+    assert [problem for _, problem in verification(open_store(version_1)) if problem] == []
+    assert capsys.readouterr().err.count("has format version 1: edited attributes") == 1
+    new = hvdtma.partition(version_1, tmp_path / "new.zarr")
+    assert new.attrs["format_version"] == 2 and new.graph == old.graph
+    assert sorted(new.node_ids().to_list()) == sorted(old.node_ids().to_list())
+
+
+def test_damage_of_a_store_of_version_1_is_one_message(version_1):
+    (version_1 / "feat" / "zarr.json").write_text("{")
+    with pytest.raises(UserError, match=r"array 'feat' is damaged.*zarr\.json"):
+        open_store(version_1).read("feat")
+    largest_chunk(version_1, "indices").write_bytes(b"x" * 99)
+    with pytest.raises(UserError, match=r"array 'indices'.*damaged: its checksum differs"):
+        open_store(version_1).read("indices")
+
+
+@pytest.mark.parametrize(
+    "change", [{"undirected": False}, {"label_names": ["a"]}, {"feature_dim": 3}]
+)
+def test_attributes_that_were_edited_are_not_used_and_not_made_valid(change, existing, tmp_path):
+    path, _ = existing
+    metadata = json.loads((path / "zarr.json").read_text())
+    metadata["attributes"] |= change
+    (path / "zarr.json").write_text(json.dumps(metadata))
+    with pytest.raises(UserError, match=r"zarr.json is damaged.*build it again"):
+        open_store(path)
+    with pytest.raises(UserError, match=r"zarr.json is damaged"):
+        hvdtma.partition(path, tmp_path / "other.zarr")
+    assert not (tmp_path / "other.zarr").exists()
+
+
+@pytest.mark.parametrize("name", ["", "feat", "indptr", "split/test/neg"])
+def test_every_flipped_bit_of_metadata_is_one_message_that_names_the_file(name, existing):
+    path, _ = existing
+    file = path / name / "zarr.json"
+    sound = file.read_bytes()
+    for place in np.random.default_rng(0).integers(0, len(sound), 24):
+        changed = bytearray(sound)
+        changed[place] ^= 1 << int(place) % 7
+        file.write_bytes(changed)
+        with pytest.raises(UserError, match=r"zarr\.json") as raised:
+            open_store(path).read(name or "indptr")
+        assert str(file) in str(raised.value) or not name
+
+
+def test_verify_lists_damaged_metadata_and_goes_on(existing):
+    path, _ = existing
+    for name in ("feat", "node_id/values"):
+        (path / name / "zarr.json").write_text("{")
+    found = dict(verification(open_store(path)))
+    bad = [check for check, problem in found.items() if problem]
+    assert bad == ["checksum of feat", "checksum of node_id/values"]
+    assert len(found) == len(open_store(path).array_names)
+
+
+@pytest.mark.parametrize("swapped", ["arrays", "chunks", "stores"])
+def test_what_was_swapped_is_noticed_by_whoever_reads_it(
+    swapped, existing, community_raw, tmp_path
+):
+    path, _ = existing
+    one, other = path / "split/valid/src", path / "split/valid/dst"
+    if swapped == "chunks":
+        one, other = largest_chunk(path, "split/valid/src"), largest_chunk(path, "split/test/src")
+    if swapped == "stores":
+        again = build(tmp_path / "b.zarr", community_raw, BuildOptions(negatives=3, seed=1))
+        one, other = path / "indices", again.path / "indices"
+    one.rename(tmp_path / "aside")
+    other.rename(one)
+    (tmp_path / "aside").rename(other)
+    name = str(one.relative_to(path)).partition("/c/")[0]
+    with pytest.raises(UserError, match=r"has changed|not the one that was written there"):
+        open_store(path).read(name)
+    with pytest.raises(UserError, match=r"has changed|not the one that was written there"):
+        hvdtma.partition(path, tmp_path / "other.zarr")
+    assert not (tmp_path / "other.zarr").exists()
 
 
 def test_an_absent_array_lists_those_there_are(existing):

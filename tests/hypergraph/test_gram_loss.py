@@ -139,6 +139,19 @@ def test_the_balanced_weight_lets_absent_entries_weigh_as_much_as_present_ones()
     torch.testing.assert_close(gram_loss(indices, factors, absent_weight=weight), expected)
 
 
+def test_both_sides_weigh_the_same_unless_a_ratio_is_given():
+    assert balanced_weight(3, (5, 4)) == 3 / 20
+    assert balanced_weight(3, (5, 4), ratio=0.5) == 1.5 / 20
+
+
+def test_a_relation_without_items_and_hyperedges_costs_nothing():
+    factors = [torch.zeros(0, 3).requires_grad_(), normal(4, 3).float()]
+    loss = gram_loss(torch.zeros(0, 2, dtype=torch.int64), factors)
+    loss.backward()
+    assert loss == 0
+    assert factors[0].grad.shape == (0, 3)
+
+
 @pytest.mark.parametrize("ratio", [1e-3, 1.0])
 def test_its_size_is_that_of_one_hyperedge_whatever_the_sizes(ratio):
     for size, n in [(10, 5), (1000, 50), (100_000, 5000)]:

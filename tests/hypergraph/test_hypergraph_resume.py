@@ -33,6 +33,8 @@ from hypergraph.train.exchange import Exchange
 from hypergraph.train.rank_trainer import RankTrainer
 
 ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.usefixtures("objects_as_bytes")
+
 ITERATIONS = 20
 
 
@@ -444,11 +446,13 @@ def test_a_config_is_rewritten_whole_or_not_at_all(config, monkeypatch):
     run = FitFolder(config.run)
     run.create(config, overwrite=False)
 
-    def half(_, path):
-        path.write_text("data: {hyper")
+    write = Path.write_text
+
+    def half(path, text, **options):
+        write(path, text[: len(text) // 2], **options)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("hvdtma.core.config.OmegaConf.save", half)
+    monkeypatch.setattr(Path, "write_text", half)
     with pytest.raises(KeyboardInterrupt):
         run.rewind(config, 0)
     assert run.config() == config
@@ -568,3 +572,25 @@ def ranks_of(process):
 
 def rank_of(process):
     return int(process.environ()["HOROVOD_RANK"])
+
+
+def test_data_and_runs_may_be_moved_and_other_data_are_refused(data, tmp_path):
+    here, there = tmp_path / "g.zarr", tmp_path / "other place" / "h.zarr"
+    shutil.copytree(data, here)
+    run_of(config_of(here, tmp_path / "run", iterations=10))
+    there.parent.mkdir()
+    shutil.move(here, there)
+    shutil.move(tmp_path / "run", tmp_path / "moved")
+    run_of(config_of(there, tmp_path / "moved"), mode=StartMode.RESUME)
+    run_of(config_of(data, tmp_path / "whole"))
+    assert_same_parameters(tmp_path / "moved", tmp_path / "whole")
+    small_graph(4).save(tmp_path / "another.zarr")
+    other = config_of(tmp_path / "another.zarr", tmp_path / "moved", iterations=30)
+    with pytest.raises(UserError, match="another hypergraph"):
+        run_of(other, mode=StartMode.RESUME)
+
+
+def assert_same_parameters(one, other):
+    found = [load_file(FitFolder(run).model) for run in (one, other)]
+    assert found[0].keys() == found[1].keys()
+    assert all((found[0][name] == found[1][name]).all() for name in found[0])

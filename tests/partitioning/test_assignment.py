@@ -89,6 +89,18 @@ def test_one_trainer_has_everything():
     assert assign_blocks(cut([3, 4, 5]), 1)[0].tolist() == [0, 1, 2]
 
 
+def test_the_first_assignment_of_seed_0_is_what_nobody_asked_otherwise():
+    store = cut([10] * 40)
+    given = assign_blocks(store, 3), assign_blocks(store, 3, seed=0, number=0)
+    assert all((a == b).all() for a, b in zip(*given, strict=True))
+
+
+@pytest.mark.parametrize("trainers", [0, -1])
+def test_a_number_of_trainers_below_one_is_refused(trainers):
+    with pytest.raises(UserError, match=f"trainers is {trainers}; it must be at least 1"):
+        assign_blocks(cut([3, 4, 5]), trainers)
+
+
 def test_more_trainers_than_units_is_refused_with_what_to_do(community_store, tmp_path):
     with pytest.raises(UserError, match=r"61 trainers.*only 60 blocks.*at most 60.*--block-nodes"):
         assign_blocks(community_store, 61)

@@ -4,7 +4,7 @@ import os
 import sys
 
 import pytest
-from cluster import Cluster, missing_programs
+from cluster import Cluster, has_cgroups, missing_programs
 from cluster.cluster import wait_for
 from on_cluster import log, sbatch
 
@@ -44,13 +44,14 @@ print("status", Driver(SrunWorkers("1"), ["true"]).run(ShutdownSignal()))
 
 @pytest.fixture(scope="module")
 def bound_cluster(request, tmp_path_factory):
-    """Two nodes with the machine's CPUs, and `task/affinity`."""
+    """Two nodes with the machine's CPUs, which control groups hold tasks on where there are any."""
     if missing_programs() and request.config.getoption("slurm") == "try":
         pytest.skip(f"not installed: {', '.join(missing_programs())}")
     if os.cpu_count() < 2:
         pytest.skip("a node needs two CPUs")
     cluster = Cluster(tmp_path_factory.mktemp("bound"))
-    cluster.up(nodes=2, cpus=os.cpu_count(), task_plugin="task/affinity")
+    held = "task/cgroup," if has_cgroups() else ""
+    cluster.up(nodes=2, cpus=os.cpu_count(), task_plugin=f"{held}task/affinity")
     yield cluster
     cluster.down()
 

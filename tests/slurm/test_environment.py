@@ -84,6 +84,12 @@ def test_a_step_of_the_same_job_gets_the_jobs_variables_and_none_of_the_enclosin
     assert found == OUTER_JOB | {"SRUN_CPUS_PER_TASK": "2", "HOME": "/"}
 
 
+def test_gpus_of_the_enclosing_step_are_hidden_and_a_users_own_choice_is_kept():
+    chosen = OUTER_JOB | {"CUDA_VISIBLE_DEVICES": "1"}
+    assert step_environment(chosen) == chosen
+    assert step_environment(chosen | {"SLURM_STEP_GPUS": "3"}) == OUTER_JOB
+
+
 def test_a_job_that_is_submitted_from_inside_a_job_gets_only_the_clusters_config(
     sbatch_environment, monkeypatch
 ):

@@ -41,6 +41,13 @@ class FakeJob:
     job_id = "7"
 
 
+class Screen(io.StringIO):
+    """A text that passes for a terminal."""
+
+    def isatty(self):
+        return True
+
+
 @pytest.fixture
 def config(community_store, tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -161,8 +168,8 @@ def test_no_wckey_and_no_option_that_is_off_is_sent(config, tmp_path):
 @pytest.mark.parametrize(
     ("asked", "warned"),
     [
-        (["--gpus-per-node", "2"], True),
-        (["--gpus-per-node", "2", "--cpus-per-task", "4"], False),
+        (["--gpus-per-node", "1"], True),
+        (["--gpus-per-node", "1", "--cpus-per-task", "4"], False),
         (["--gpu-bind", "closest"], False),
         ([], False),
     ],
@@ -171,6 +178,40 @@ def test_gpus_without_cpus_are_warned_of(hvdtma, config, asked, warned):
     status, _, said = hvdtma("submit", config, *asked, "--dry-run")
     assert status == 0
     assert ("GPUs are requested, but no CPUs" in said) == warned
+
+
+@pytest.mark.parametrize(
+    ("asked", "warned"),
+    [
+        (["--gpus-per-node", "4"], "4 GPUs for 1 task; .* --tasks-per-node 4"),
+        (["--gpus-per-node", "2", "--tasks-per-node", "4"], "4 tasks share 2 GPUs on each node"),
+        (["--gpus-per-node", "2", "--tasks-per-node", "2"], ""),
+        (["memory_gb=8", "--mem", "20G", "--tasks-per-node", "2"], ""),
+        (
+            ["memory_gb=8", "--mem", "20G", "--tasks-per-node", "3"],
+            "memory_gb is 8 for each of 3 trainers of a node, but --mem is 20 .* --mem 30G",
+        ),
+        (["memory_gb=8", "--mem", "0", "--tasks-per-node", "3"], ""),
+    ],
+)
+def test_resources_that_a_job_would_waste_or_lack_are_one_line(hvdtma, config, asked, warned):
+    status, _, said = hvdtma("submit", config, *asked, "--cpus-per-task", 2, "--dry-run")
+    assert status == 0
+    assert said.count("\n") == bool(warned)
+    assert re.search(warned, said)
+
+
+@pytest.mark.parametrize("command", ["submit", "sweep"])
+def test_the_defaults_need_no_config_file(hvdtma, config, tmp_path, command):
+    words = [f"store={load_train_config(config).store}", f"run={tmp_path}/new", "rounds=2"]
+    if command == "submit":
+        status, script, said = hvdtma("submit", *words, "--dry-run")
+        assert status == 0, said
+        assert f"{tmp_path}/new.jobs" in script
+        return
+    status, _, said = hvdtma("sweep", *words, "seed=1,2", "--cluster", "cloud")
+    assert status == 2
+    assert "cluster is 'cloud'; valid: slurm, local" in said  # all else was read
 
 
 def test_a_dry_runs_script_names_what_it_needs_beside_it(config, tmp_path):
@@ -486,13 +527,26 @@ def test_on_a_terminal_a_table_shows_states_and_scores(tmp_path, monkeypatch):
     run.path.mkdir()
     append_json(run.metrics, {"kind": "round", "round": 3})
     append_json(run.metrics, SCORE | {"round": 3})
-    screen = Console(file=io.StringIO(), force_terminal=True, width=120)
+    screen = Console(file=Screen(), force_terminal=True, width=120)
     monkeypatch.setattr(slurm.watch, "console", screen)
     monkeypatch.setattr(slurm.watch, "job_states", lambda specs: {"7": ("COMPLETED", "n1")})
     monkeypatch.setattr(slurm.watch, "POLL_S", 0)
     assert slurm.watch.watch_jobs([JobSpec("run", None, config, job=FakeJob())]) == 0
     row = re.compile(r"7 +COMPLETED n1 +3 +mrr 0\.5000 +mrr 0\.5000, round 3 +run")
     assert row.search(screen.file.getvalue())
+
+
+@pytest.mark.parametrize("variable", ["FORCE_COLOR", "TTY_COMPATIBLE", "CLICOLOR_FORCE"])
+def test_a_log_gets_no_table_whatever_is_said_of_colour(tmp_path, monkeypatch, variable):
+    monkeypatch.setenv(variable, "1")
+    log = Console(file=io.StringIO(), width=120, highlight=False)
+    monkeypatch.setattr(slurm.watch, "console", log)
+    monkeypatch.setattr(slurm.watch, "job_states", lambda specs: {"7": ("COMPLETED", "n1")})
+    monkeypatch.setattr(slurm.watch, "POLL_S", 0)
+    assert slurm.watch.watch_jobs([JobSpec("run", None, job=FakeJob())]) == 0
+    said = log.file.getvalue()
+    assert said.count("\n") == 1
+    assert "7 run: COMPLETED (n1)" in said
 
 
 def test_watching_prints_each_change_once_and_does_not_end_at_a_requeue(

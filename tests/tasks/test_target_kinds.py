@@ -1,14 +1,10 @@
 """Losses, weights and metrics of each kind of labels are scikit-learn's or written out."""
 
-import itertools
-
 import numpy as np
 import pytest
-import sklearn.metrics as sk
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
 from sklearn.utils.class_weight import compute_class_weight
 from small_labels import KINDS, labelled_store
 
@@ -17,7 +13,6 @@ from hvdtma.core.train_config import load_train_config, parse_config
 from hvdtma.graph.targets import UNKNOWN
 from hvdtma.sampling.shard import load_shard
 from hvdtma.tasks import best_metric, make_model, make_task
-from hvdtma.tasks.label_metrics import multi_label_metrics, regression_metrics
 from hvdtma.tasks.target_kinds.weights import balanced_classes
 
 
@@ -173,73 +168,3 @@ def test_a_store_without_labelled_nodes_is_refused(store_of, monkeypatch):
     monkeypatch.setitem(store.attrs, "label_names", [])
     with pytest.raises(UserError, match=r"no node of .* has a label"):
         make_task(config_for(store), store)
-
-
-SCORES = arrays(np.float32, (30, 4), elements=st.integers(-5, 5).map(lambda n: n + 0.5))
-TRUTH = arrays(np.uint8, (30, 4), elements=st.sampled_from([0, 0, 1, UNKNOWN]))
-
-
-@settings(max_examples=50, deadline=None)
-@given(SCORES, TRUTH.filter(lambda truth: (truth == 1).any()))
-def test_metrics_of_several_labels_are_scikit_learns(logit, truth):
-    found = multi_label_metrics(logit, truth)
-    known = truth != UNKNOWN
-    said = logit > 0
-    expected = sk.f1_score(truth[known] == 1, said[known], zero_division=0)
-    assert found["micro_f1"] == pytest.approx(expected)
-    columns = [(truth[rows, c] == 1, logit[rows, c]) for c, rows in enumerate(known.T)]
-    f1 = [
-        sk.f1_score(true, score > 0, zero_division=0) if len(true) else 0 for true, score in columns
-    ]
-    assert found["macro_f1"] == pytest.approx(np.mean(f1))
-    positive = [(true, score) for true, score in columns if true.any()]
-    precision = [sk.average_precision_score(*column) for column in positive]
-    assert found["average_precision"] == pytest.approx(np.mean(precision))
-    both = [(true, score) for true, score in positive if not true.all()]
-    areas = [sk.roc_auc_score(*column) for column in both]
-    assert found["auc"] == pytest.approx(np.mean(areas) if areas else np.nan, nan_ok=True)
-
-
-def test_metrics_of_complete_labels_are_scikit_learns_for_matrices():
-    rng = np.random.default_rng(0)
-    truth, logit = rng.integers(0, 2, (50, 3)), rng.normal(size=(50, 3)).astype(np.float32)
-    found = multi_label_metrics(logit, truth.astype(np.uint8))
-    for average in ("micro", "macro"):
-        expected = sk.f1_score(truth, logit > 0, average=average)
-        assert found[f"{average}_f1"] == pytest.approx(expected)
-    assert found["auc"] == pytest.approx(sk.roc_auc_score(truth, logit, average="macro"))
-    expected = sk.average_precision_score(truth, logit, average="macro")
-    assert found["average_precision"] == pytest.approx(expected)
-
-
-def test_a_logit_that_is_not_a_number_counts_as_wrong():
-    truth = np.array([[1], [0], [1], [0]], np.uint8)
-    found = multi_label_metrics(np.float32([[np.nan], [np.nan], [1], [-1]]), truth)
-    assert found["auc"] == pytest.approx((1 + 0 + 0 + 0) / 4)  # of four pairs
-    assert found["micro_f1"] == pytest.approx(2 / 3)
-
-
-NUMBERS = arrays(np.float64, (12, 2), elements=st.integers(-50, 50).map(float))
-
-
-@settings(max_examples=50, deadline=None)
-@given(NUMBERS, NUMBERS)
-def test_metrics_of_regression_are_scikit_learns(predicted, target):
-    found = regression_metrics(predicted, target)
-    assert found["r2"] == pytest.approx(sk.r2_score(target, predicted))
-    assert found["mae"] == pytest.approx(sk.mean_absolute_error(target, predicted))
-    assert found["rmse"] == pytest.approx(sk.root_mean_squared_error(target, predicted))
-
-
-def test_unknown_targets_are_left_out_and_lost_predictions_are_the_worst():
-    target = np.array([[1.0, np.nan, np.nan], [2.0, 5.0, np.nan], [4.0, np.nan, np.nan]])
-    predicted = np.array([[1.5, 7, 7], [2.0, 5.5, 7], [3.0, 7, 7]])
-    found = regression_metrics(predicted, target)
-    first = sk.r2_score(target[:, 0], predicted[:, 0])
-    assert found["r2"] == pytest.approx((first + 0) / 2)  # one node alone has no spread
-    assert found["mae"] == pytest.approx((0.5 + 0.5) / 2)
-    for lost, column in itertools.product((np.nan, np.inf), (0, 1)):
-        predicted[1, column] = lost
-        worse = regression_metrics(predicted, target)
-        assert worse["r2"] < -1e30 or column == 1
-        assert np.isfinite(list(worse.values())).all()

@@ -1,5 +1,7 @@
 """`tools/kill_trainers.py` kills trainers of a job, now and then, and nothing else."""
 
+import json
+import os
 import re
 import subprocess
 import sys
@@ -69,6 +71,28 @@ def test_only_trainers_of_the_launcher_are_killed(launched, tmp_path):
     assert all(f"(process {pid})" in said for pid in killed)
     assert all(psutil.pid_exists(pid) for pid in helpers(tmp_path))
     assert launched.poll() is None
+
+
+@pytest.mark.parametrize("name", [{}, {"HVDTMA_NAME": "0-1"}])
+def test_the_driver_of_an_elastic_job_is_no_trainer_on_a_node_without_one(name, tmp_path):
+    """A driver is a task of a step, started by submitit, as a trainer that is not elastic is."""
+    step = {"SLURM_JOB_ID": "71", "SLURM_STEP_ID": "0", "SLURM_PROCID": "0"}
+    (tmp_path / "submitit").mkdir()
+    (tmp_path / "submitit/core").mkdir()
+    (tmp_path / "submitit/core/_submit.py").write_text("import time; time.sleep(600)")
+    process = subprocess.Popen(
+        [sys.executable, "-u", "-m", "submitit.core._submit"],
+        cwd=tmp_path,
+        env=os.environ | step | {"HVDTMA_DRIVER": "1"} | name,
+    )
+    try:
+        wait_for(lambda: "submitit.core._submit" in psutil.Process(process.pid).cmdline())
+        lister = [sys.executable, str(TOOL.with_name("trainers.py")), "71"]
+        found = subprocess.run(lister, capture_output=True, text=True, check=True).stdout
+        assert [json.loads(line)["pid"] for line in found.splitlines()] == [process.pid] * len(name)
+    finally:
+        process.kill()
+        process.wait()
 
 
 def test_a_dry_run_kills_nobody(launched, tmp_path):

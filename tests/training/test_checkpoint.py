@@ -25,6 +25,8 @@ from hvdtma.training.monitor import RunMonitor
 from hvdtma.training.session import train
 from hvdtma.training.start import start_run
 
+pytestmark = pytest.mark.usefixtures("objects_as_bytes")
+
 STEPS, ROUNDS = 6, 5
 
 

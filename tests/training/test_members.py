@@ -20,6 +20,8 @@ from hvdtma.training.membership import regroup
 from hvdtma.training.set_up import make_averaging, new_trainer
 from hvdtma.training.trainer import NextShard, Trainer, trainer_weight
 
+pytestmark = pytest.mark.usefixtures("objects_as_bytes")
+
 NUM_SHARDS = 3  # one trainer is lost
 ROUNDS, REASSIGN = 5, 2
 COLLECTIVES = ("all_reduce", "all_gather_object", "all_gather", "broadcast_object")

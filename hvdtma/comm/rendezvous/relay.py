@@ -19,6 +19,7 @@ from hvdtma.comm.rendezvous.members import RankInfo
 
 LOOPBACK = "127.0.0.1"
 ADDRESS_VARIABLES = ("HOROVOD_GLOO_RENDEZVOUS_ADDR", "HOROVOD_GLOO_RENDEZVOUS_PORT")
+PATIENCE_S = 60.0  # with a rendezvous that is slow
 RANK_AND_SIZE = "/rank_and_size/"  # Horovod's elastic mode asks for its rank when it starts again
 
 
@@ -77,7 +78,7 @@ class _RelayHandler(BaseHTTPRequestHandler):
             return self._answer(200, owner.info.as_horovod.encode())
         path = f"/{owner.info.generation}{self.path}"
         try:
-            answer = owner.client.request(self.command, path, body)
+            answer = owner.client.request(self.command, path, body, patience_s=PATIENCE_S)
         except RendezvousGone:
             answer = (503, b"")
         self._answer(*answer)

@@ -14,6 +14,7 @@ VARIABLES = (
     "HVDTMA_NAME",
     "HVDTMA_HOST",
     "HVDTMA_SLOT",
+    "HVDTMA_REJOIN_TIMEOUT_S",
 )
 
 
@@ -26,6 +27,7 @@ class WorkerEnv:
         name: of the trainer, unique in the job.
         host: the node's name.
         slot: the trainer's number on its node.
+        rejoin_timeout_s: how long a trainer goes on asking a rendezvous that is slow.
     """
 
     address: str
@@ -34,14 +36,15 @@ class WorkerEnv:
     name: str
     host: str
     slot: int
+    rejoin_timeout_s: float
 
     @classmethod
     def from_environ(cls) -> WorkerEnv | None:
         """The variables of this process; None if no driver started it."""
         if any(key not in os.environ for key in VARIABLES):
             return None
-        address, port, secret, name, host, slot = (os.environ[key] for key in VARIABLES)
-        return cls(address, int(port), secret, name, host, int(slot))
+        address, port, secret, name, host, slot, timeout_s = (os.environ[key] for key in VARIABLES)
+        return cls(address, int(port), secret, name, host, int(slot), float(timeout_s))
 
     @property
     def variables(self) -> dict[str, str]:

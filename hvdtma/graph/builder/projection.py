@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import scipy.sparse as sp
-import xxhash
 
+from hvdtma.core.digests import digest_of
 from hvdtma.graph.store import GraphStore
 from hvdtma.storage.node_ids import NodeIds
 from hvdtma.storage.writer import StoreWriter
@@ -53,7 +53,7 @@ class Projection:
                 writer.put(f"{FOLDER}/names/{name}", values)
         sums = writer.attrs["checksums"]
         ours = sorted(f"{name} {sums[name]}" for name in sums if name.startswith(f"{FOLDER}/"))
-        digest = xxhash.xxh3_128("\n".join(ours).encode()).hexdigest() if ours else None
+        digest = digest_of("\n".join(ours).encode()) if ours else None
         writer.attrs["features"] = {"kind": self.kind, "dim": self.dim, "fingerprint": digest}
 
     @classmethod
