@@ -130,7 +130,7 @@ def test_text_in_the_defaults_of_a_cluster_stays_as_written(tmp_path):
     path = tmp_path / "cluster.yaml"
     path.write_text(
         "account: 007\npartition: off\nmodules: [1e3]\nsave_s: 60\n"
-        "sbatch: {begin: 12:30, exclusive: yes, nodes: 3, reservation: 008, comment: a b}\n"
+        "sbatch: {begin: 12:30, exclusive: yes, switches: 3, reservation: 008, comment: a b}\n"
     )
     defaults = read_defaults(path)
     assert (defaults.account, defaults.partition, defaults.modules) == ("007", "off", ("1e3",))
@@ -138,7 +138,7 @@ def test_text_in_the_defaults_of_a_cluster_stays_as_written(tmp_path):
     assert defaults.sbatch == {
         "begin": "12:30",
         "exclusive": True,
-        "nodes": 3,
+        "switches": 3,
         "reservation": "008",
         "comment": "a b",
     }

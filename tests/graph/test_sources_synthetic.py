@@ -143,7 +143,7 @@ def test_neighbours_say_more_about_the_community_than_own_features(default):
 @pytest.mark.parametrize(
     ("spec", "words"),
     [
-        ("nodes=0", "nodes is 0; valid: at least 2"),
+        ("nodes=0", "nodes is 0; valid: 2 to"),
         ("nodes=-5", "nodes is -5"),
         ("nodes=many", "nodes is 'many'; it must be a whole number"),
         ("nodes=10.5", "whole number"),

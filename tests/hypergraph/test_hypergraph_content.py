@@ -63,7 +63,7 @@ def of_two(*relations: Relation, **modality) -> MultimodalHypergraph:
         (lambda: Intra([[0, 1]], [0]), "weights must be above 0"),
         (lambda: Intra([[0, 1]], [np.nan]), "row 0 is nan"),
         (lambda: GraphRecipe("feature"), "did you mean 'features'"),
-        (lambda: GraphRecipe("features", 0), "k is 0"),
+        (lambda: GraphRecipe("features", 0), "k, the neighbours of an item, is 0"),
         (lambda: GraphRecipe("features", relations=("r",)), "use no relations"),
         (lambda: MultimodalHypergraph.of([Modality("a", 1)] * 2, []), "objects are named 'a'"),
         (lambda: MultimodalHypergraph({"b": Modality("a", 1)}, {}), "'a' is given as 'b'"),

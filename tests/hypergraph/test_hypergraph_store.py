@@ -148,7 +148,7 @@ def test_what_fails_half_way_leaves_what_was_there(path, monkeypatch):
     def fail(*_):
         raise RuntimeError("the power is gone")
 
-    monkeypatch.setattr("hypergraph.data.store.digest_of_text", fail)
+    monkeypatch.setattr("hypergraph.data.store.digest_of_json", fail)
     with pytest.raises(RuntimeError, match="power"):
         gallery().save(path, overwrite=True)
     monkeypatch.undo()

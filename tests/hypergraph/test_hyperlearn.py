@@ -483,7 +483,7 @@ def test_a_second_fit_scores_when_all_ranks_have_come_so_far(split):
 
 
 def test_training_that_goes_astray_is_told_on_every_rank(split):
-    config = config_of(optimizer={"name": "sgd", "lr": 1e12, "clip_norm": 0})
+    config = config_of(optimizer={"name": "adamw", "lr": 1e9, "weight_decay": 1e9, "clip_norm": 0})
     with pytest.raises(UserError, match=r"no longer finite after iteration 40; lower opt"):
         InProcessGroup(K).run(lambda comm: HyperLearn(split, config, comm=comm).fit())
 

@@ -115,7 +115,7 @@ def test_a_run_on_gpus_with_types_is_planned_on_a_machine_without(hvdtma, config
         ({}, (*SIZES, "--latency-us", -1, "--bandwidth-gbps", 1), "--latency-us is -1"),
         ({}, (*SIZES, "--latency-us", 10), "--latency-us is given without --bandwidth-gbps"),
         ({}, (*SIZES, "--memory-gb", 0.1), "give memory_gb="),
-        ({}, (*SIZES, "--memory-gb", 0), "must be above 0"),
+        ({}, (*SIZES, "--memory-gb", 0), "must be a finite number above 0"),
         (
             {},
             ("--nodes", 10**7, "--edges", 10**9, "--features", 8, "--memory-gb", 4),

@@ -15,7 +15,7 @@ from hvdtma.core.errors import Interrupted, TrainerError, UserError
 from hvdtma.core.signals import ShutdownSignal
 from hvdtma.core.train_config import parse_config
 from hvdtma.runs.run_folder import RunFolder
-from steps import Step
+from srun_steps import Step
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from hvdtma.core.files import append_json
 from hvdtma.core.train_config import parse_config
 from hvdtma.runs.run_folder import RunFolder
 from hvdtma.training.lost import explained
-from steps import Step
+from srun_steps import Step
 
 
 @pytest.fixture

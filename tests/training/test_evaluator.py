@@ -246,7 +246,7 @@ def test_damaged_parameters_are_named(community_store, tmp_path):
     train(config, SingleProcess())
     best = config.run / "best.safetensors"
     shutil.copy(config.run / "config.yaml", best)
-    with pytest.raises(UserError, match=r"best\.safetensors does not hold"):
+    with pytest.raises(UserError, match=r"best\.safetensors is damaged"):
         load_best(config.run)
 
 

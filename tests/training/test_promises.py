@@ -176,7 +176,7 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_good_round(
     config = config_for(
         community_store,
         tmp_path / "run",
-        optimizer={"lr": 1e30, "clip_norm": 0},
+        optimizer={"name": "adamw", "lr": 1e9, "weight_decay": 1e9, "clip_norm": 0},
         model={"norm": "none"},
     )
     file = tmp_path / "config.yaml"
