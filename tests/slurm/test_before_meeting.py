@@ -7,6 +7,7 @@ import time
 from contextlib import suppress
 
 import pytest
+from srun_steps import Step
 
 from hvdtma.comm.meeting_files import OLD_S, FailureNotes
 from hvdtma.comm.slurm_task import SlurmTask, node_names
@@ -15,7 +16,6 @@ from hvdtma.core.errors import Interrupted, TrainerError, UserError
 from hvdtma.core.signals import ShutdownSignal
 from hvdtma.core.train_config import parse_config
 from hvdtma.runs.run_folder import RunFolder
-from srun_steps import Step
 
 
 @pytest.fixture

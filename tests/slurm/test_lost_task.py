@@ -5,6 +5,7 @@ import socket
 import time
 
 import pytest
+from srun_steps import Step
 
 from hvdtma.comm import SingleProcess
 from hvdtma.comm.communicator import TrainerLost
@@ -14,7 +15,6 @@ from hvdtma.core.files import append_json
 from hvdtma.core.train_config import parse_config
 from hvdtma.runs.run_folder import RunFolder
 from hvdtma.training.lost import explained
-from srun_steps import Step
 
 
 @pytest.fixture
