@@ -17,6 +17,7 @@ Legend: n input nodes, S seeds, D features, H width of the embedding.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any, ClassVar, Literal, Protocol, get_args
 
@@ -80,9 +81,21 @@ def make_encoder(config: ModelConfig, in_dim: int) -> Any:
     Raises UserError for an option that the encoder does not take, and if it has no `out_dim`. The
     encoder raises UserError when its output is not [S, `out_dim`].
     """
+    return make_checked(config, _check_output, in_dim)
+
+
+def make_checked(config: ModelConfig, check: Callable[..., None], *arguments: Any) -> Any:
+    """Make the config's encoder; each of its outputs is passed to `check`.
+
+    Args:
+        check: a forward hook, after the encoder's name.
+        arguments: the encoder's first ones; its others are options and keys of the config.
+
+    Raises UserError for an option that the encoder does not take, and if it has no `out_dim`.
+    """
     defaults = config.model_dump(exclude={"encoder", "options", "fanouts"})
     encoder = call_with_options(
-        "encoder", config.encoder, config.options, in_dim, defaults=defaults
+        "encoder", config.encoder, config.options, *arguments, defaults=defaults
     )
     out_dim = getattr(encoder, "out_dim", None)
     if not isinstance(out_dim, int) or out_dim < 1:
@@ -90,7 +103,7 @@ def make_encoder(config: ModelConfig, in_dim: int) -> Any:
             f"the out_dim of the encoder '{config.encoder}' is {out_dim}; it must be the width of "
             "its output, a whole number, at least 1"
         )
-    encoder.register_forward_hook(partial(_check_output, config.encoder))
+    encoder.register_forward_hook(partial(check, config.encoder))
     return encoder
 
 

@@ -25,18 +25,16 @@ Legend: n input nodes, S seeds, D features, H width of the embedding.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 from typing import Any, ClassVar, Protocol
 
 import torch
 
 from hvdtma.core.errors import UserError
-from hvdtma.core.options import call_with_options
 from hvdtma.core.registry import built_in, resolve
 from hvdtma.core.train_config import ModelConfig
 from hvdtma.graph.typed.schema import EdgeType, GraphSchema
 from hvdtma.models.contract import shape_of
-from hvdtma.models.encoder import FirstLayer
+from hvdtma.models.encoder import FirstLayer, make_checked
 from hvdtma.sampling.typed_block import TypedBlock
 from hvdtma.sampling.typed_hop import TypedHop
 
@@ -106,19 +104,8 @@ def make_typed_encoder(config: ModelConfig, schema: GraphSchema) -> Any:
     Raises UserError for an option that the encoder does not take, and if it has no `out_dim`. The
     encoder raises UserError when its outputs are not [S, `out_dim`].
     """
-    defaults = config.model_dump(exclude={"encoder", "options", "fanouts"})
     in_dims = dict(zip(schema.node_types, schema.dims, strict=True))
-    encoder = call_with_options(
-        "encoder", config.encoder, config.options, in_dims, schema.edge_types, defaults=defaults
-    )
-    out_dim = getattr(encoder, "out_dim", None)
-    if not isinstance(out_dim, int) or out_dim < 1:
-        raise UserError(
-            f"the out_dim of the encoder '{config.encoder}' is {out_dim}; it must be the width of "
-            "its output, a whole number, at least 1"
-        )
-    encoder.register_forward_hook(partial(_check_outputs, config.encoder))
-    return encoder
+    return make_checked(config, _check_outputs, in_dims, schema.edge_types)
 
 
 def _check_outputs(name: str, encoder: Any, arguments: tuple[Any, ...], output: Any) -> None:

@@ -119,6 +119,11 @@ class TypedLayeredEncoder(nn.Module):
         return found
 
 
+def own_rows(block: TypedBlock, h: Rows) -> dict[str, torch.Tensor]:
+    """The rows of the seeds, which are the first of their type's sources."""
+    return {name: h[name][:number] for name, number in block.num_dst.items() if name in h}
+
+
 class RGCNLayer(nn.Module):
     """Relational graph convolution with basis decomposition (Schlichtkrull et al., ESWC 2018).
 
@@ -150,7 +155,7 @@ class RGCNLayer(nn.Module):
         return out
 
     def forward(self, block: TypedBlock, h: Rows) -> dict[str, torch.Tensor]:
-        own = {name: h[name][:number] for name, number in block.num_dst.items() if name in h}
+        own = own_rows(block, h)
         out, weight_RHH = self._start(own)
         for kind, each in block.items():
             message = each.mean(h[kind.src]) @ weight_RHH[self.number_of[kind]]
@@ -210,7 +215,7 @@ class RGATLayer(nn.Module):
         nn.init.xavier_normal_(self.attend_dst)
 
     def forward(self, block: TypedBlock, h: Rows) -> dict[str, torch.Tensor]:
-        own = {name: h[name][:number] for name, number in block.num_dst.items() if name in h}
+        own = own_rows(block, h)
         out = {name: self.own(rows) for name, rows in own.items()}
         for kind, each in block.items():
             number = self.number_of[kind]
