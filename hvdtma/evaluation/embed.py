@@ -113,13 +113,10 @@ def _by_typed_layer(
     layers, h = len(model.encoder.layers), None
     for number in range(layers):
         out, _ = _new_rows(store, model.encoder.out_dim, budget)
-
-        def done(share: float, number: int = number) -> None:
-            if progress:
-                progress((number + share) / layers)
-
-        for start, stop, rows in typed_layer_rows(model, number, store, h, device, done):
+        for start, stop, rows in typed_layer_rows(model, number, store, h, device):
             out[start:stop] = rows
+            if progress:
+                progress((number + stop / store.num_nodes) / layers)
         h = out
     assert h is not None
     return h

@@ -8,7 +8,7 @@ Legend: N nodes, n nodes of a range, m of a type in it, e edges of a range, D fe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -34,14 +34,12 @@ def typed_layer_rows(
     store: GraphStore,
     h: Rows | None,
     device: torch.device,
-    progress: Callable[[float], object],
 ) -> Iterator[tuple[int, int, np.ndarray]]:
     """The outputs of a layer for consecutive ranges: first node, end, and rows float32 [n, H].
 
     Args:
         number: of the layer.
         h: the outputs [N, H] of the layer before it; None for the first one.
-        progress: called with the share of the nodes that are done.
     """
     assert store.schema is not None
     stored_hop = number == 0 and model.first_hop
@@ -54,7 +52,6 @@ def typed_layer_rows(
             neighbours = {kind: hop.to(device) for kind, hop in neighbours.items()}
         x = {name: rows.to(device) for name, rows in x.items()}
         yield start, stop, range_.in_order(model.encoder.layer(number, neighbours, x))
-        progress(stop / store.num_nodes)
 
 
 def _ranges(store: GraphStore, *, with_edges: bool) -> Iterator[tuple[int, int]]:
